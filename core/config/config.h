@@ -1,0 +1,291 @@
+/* config: from text to module structs. Rank 2: knows base and os.
+ *
+ * Map: lex + tree (nginx's grammar to nodes, no module needed; a fuzz target), apply (scopes,
+ * rows, the order of application), types (setters for flags, sizes, times, ...), explain (errors
+ * with place, caret and suggestion), words (every directive nginx knows, for better errors).
+ *
+ * The order: files are read into a tree; for each block first its simple directives, then its
+ * definition blocks (map, geo, upstream, types), then its nested scopes; then `finish` runs
+ * top-down, once for each distinct module struct. Nothing here is used once traffic flows except
+ * wr_scope.conf[]. */
+#ifndef WR_CONFIG_H
+#define WR_CONFIG_H
+
+#include "base/base.h"
+#include "os/os.h"
+
+/* ---- tree ---- */
+struct wr_word {
+    struct wr_str text;          /* quotes removed, escapes undone; zero behind it */
+    uint32_t line, column;       /* 1-based; columns count bytes */
+    char quote;                  /* 0, '"' or '\'' */
+};
+struct wr_file {
+    const char *path;
+    struct wr_str text;          /* kept for the caret lines and -T */
+    struct wr_file *next;
+};
+struct wr_node {                 /* one directive; words[0] is its name */
+    struct wr_word *words;
+    uint32_t nwords;
+    const struct wr_file *file;
+    bool block;                  /* ended by { } rather than ; */
+    struct wr_node *children, *next, *parent;
+    uint32_t end_line;           /* of the closing brace */
+};
+struct wr_diag {                 /* one finding */
+    enum wr_level level;         /* EMERG (an error) or WARN */
+    const struct wr_file *file;  /* NULL: not about a place */
+    uint32_t line, column, width;
+    const char *text, *hint;     /* hint may be NULL */
+    struct wr_diag *next;
+};
+struct wr_tree {
+    struct wr_pool *pool;
+    struct wr_node *root;        /* children are the top-level directives */
+    struct wr_file *files, **last_file; /* in the order they were read */
+    struct wr_diag *diags, **last_diag;
+    uint32_t errors;
+    const char *prefix;          /* of relative include paths: the folder of the main file */
+};
+/* Parses text (borrowed, must outlive the tree) as file `path`; include directives are expanded
+ * (globs, sorted; depth at most 16). Recovers at ; and } and collects several errors. */
+struct wr_tree *wr_tree_parse(struct wr_pool *pool, const char *path, struct wr_str text);
+/* The same without touching the file system: include is left as a directive. For the fuzzer. */
+struct wr_tree *wr_tree_parse_only(struct wr_pool *pool, const char *path, struct wr_str text);
+/* Reads the file first; an unreadable file is a diag. `globals` ("-g", may be empty) is parsed
+ * as a file named "command line" and its directives come first. */
+struct wr_tree *wr_tree_load(struct wr_pool *pool, const char *path, struct wr_str globals);
+void wr_tree_dump(const struct wr_tree *t, FILE *out); /* -T: "# configuration file PATH:" */
+void wr_diag_add(struct wr_tree *t, enum wr_level level, const struct wr_node *n, uint32_t word,
+                 const char *hint, const char *fmt, ...) WR_PRINTF(6, 7);
+
+/* ---- modules ---- */
+/* Where a row is allowed: layers times levels. */
+enum wr_where {
+    WR_L4 = 1 << 0, /* stream {} */
+    WR_L7 = 1 << 1, /* http {} */
+    WR_ANY = WR_L4 | WR_L7,
+    WR_LV_MAIN = 1 << 4,
+    WR_LV_EVENTS = 1 << 5,
+    WR_LV_LAYER = 1 << 6,    /* directly in stream {} or http {} */
+    WR_LV_SERVER = 1 << 7,
+    WR_LV_LOCATION = 1 << 8,
+    WR_LV_IF = 1 << 9,       /* `if` in a location */
+    WR_LV_SIF = 1 << 10,     /* `if` in a server */
+    WR_LV_LMT = 1 << 11,     /* limit_except */
+    WR_LV_UPSTREAM = 1 << 12,
+    WR_SCOPES = WR_LV_LAYER | WR_LV_SERVER | WR_LV_LOCATION,
+    /* row properties */
+    WR_MULTI = 1 << 16,      /* may repeat; the first in a block replaces the inherited list */
+    WR_LOCAL = 1 << 17,      /* not inherited into server and location (proxy_pass, return) */
+    WR_BLOCK = 1 << 18,      /* has { } and opens scopes (server, location, http) */
+    WR_DEFINE = 1 << 19,     /* has { } and defines something (map, upstream, types) */
+    WR_LATE = 1 << 20,       /* simple, but applied after the definition blocks */
+};
+#define WR_ARGS_ANY 255
+
+struct wr_cf;
+struct wr_conf;
+struct wr_scope;
+struct wr_loop;
+struct wr_variable;
+struct wr_phase_hook;
+struct wr_balancer_ops;
+struct wr_filter;
+struct wr_proxy_hook;
+
+struct wr_directive {
+    const char *name;
+    uint32_t where;
+    uint8_t min, max;            /* arguments; max WR_ARGS_ANY: no limit */
+    /* conf is the module's struct in this scope, already a private copy. False: an error was
+     * reported with wr_cf_error. */
+    bool (*set)(struct wr_cf *cf, void *conf);
+    size_t offset;               /* of the field, for the setters of types.c */
+    const void *data;            /* for the setter: an enum table, a bound */
+    const char *def;             /* default as text, set through the same setter; NULL: zeroed */
+    const char *help;            /* one line; never NULL */
+};
+/* The last element of a table has name NULL. */
+
+struct wr_module {
+    const char *name;            /* "map"; nginx's module word where there is one */
+    const char *words;           /* extra words for the modules: line of -V, or NULL */
+    uint32_t layers;             /* WR_L4 | WR_L7 */
+    size_t conf_size;            /* of the struct in each scope; 0: none */
+    size_t ctx_size;             /* of per-exchange state, zeroed on first use; 0: none */
+    const struct wr_directive *directives;
+    const struct wr_variable *variables;       /* exchange.h; end: name NULL */
+    const struct wr_phase_hook *phases;        /* exchange.h; end: run NULL */
+    const struct wr_balancer_ops *const *balancers; /* upstream.h; end: NULL */
+    const struct wr_filter *filters;           /* http.h */
+    const struct wr_proxy_hook *hook;          /* upstream.h */
+    /* Derived values; top-down, once per distinct struct. */
+    bool (*finish)(struct wr_cf *cf, struct wr_scope *scope, void *conf);
+    /* Once per configuration: before the first directive; after everything is finished. */
+    bool (*prepare)(struct wr_cf *cf);
+    bool (*check)(struct wr_cf *cf);
+    bool (*worker_init)(struct wr_conf *conf, struct wr_loop *loop);
+    void (*worker_exit)(struct wr_conf *conf);
+    uint32_t index;              /* place in wr_modules and in wr_scope.conf; set at start */
+};
+extern struct wr_module *const wr_modules[]; /* objs/modules.c, ends with NULL */
+extern uint32_t wr_modules_count;
+void wr_modules_init(void); /* numbers them; call once, first */
+
+/* ---- scopes ---- */
+struct wr_scope {
+    void **conf;                 /* by module index; shared with the parent until written */
+    uint32_t layer, level;       /* one bit each of wr_where; layer 0 for main and events */
+    struct wr_scope *parent, *children, *next;
+    const struct wr_node *node;  /* the block; NULL for the main scope */
+    void *object;                /* what the block is: struct wr_upstream, wr_server, ... */
+    uint64_t *owned;             /* bit set of module indexes whose struct is this scope's own */
+    uint64_t *written;           /* bit set of rows already seen in this block */
+};
+static inline void *wr_scope_conf(const struct wr_scope *s, const struct wr_module *m)
+{
+    return s->conf[m->index];
+}
+
+/* One loaded configuration; immutable once applied, lives as long as its generation. */
+struct wr_conf {
+    struct wr_pool *pool;
+    struct wr_tree *tree;
+    struct wr_scope *main;       /* its children: events, stream, http */
+    struct wr_shm_set *shm;      /* segments of this configuration */
+    struct wr_shm_set *old_shm;  /* of the one before, during load; else NULL */
+    const char *prefix;          /* ends with / */
+    const char *path;            /* of the main file */
+    void **state;                /* by module index: what prepare made (wr_conf_state) */
+    bool test;                   /* -t: do not keep anything */
+};
+static inline void *wr_conf_state(const struct wr_conf *c, const struct wr_module *m)
+{
+    return c->state[m->index];
+}
+
+/* ---- what a setter sees ---- */
+struct wr_cf {
+    struct wr_conf *conf;
+    struct wr_pool *pool;        /* conf->pool */
+    struct wr_scope *scope;      /* the block the directive stands in */
+    const struct wr_node *node;
+    const struct wr_directive *row;
+    struct wr_module *module;    /* owner of the row */
+    uint32_t nargs;              /* node->nwords - 1 */
+    bool first;                  /* first time this row is used in this block */
+    bool defaulting;             /* row->def is being set: no node of a file */
+};
+static inline struct wr_str wr_cf_arg(const struct wr_cf *cf, uint32_t i) /* 1-based; 0 the name */
+{
+    return cf->node->words[i].text;
+}
+#define WR_FIELD(cf, conf, type) ((type *)(void *)((char *)(conf) + (cf)->row->offset))
+/* Reports at word i of the directive; always false, so: return wr_cf_error(...). The reason in
+ * nginx's words, lower case, no full stop, no place (that is added). */
+bool wr_cf_error(struct wr_cf *cf, uint32_t i, const char *fmt, ...) WR_PRINTF(3, 4);
+/* The same with a hint on a line of its own ("did you mean ...", "write ... instead"). */
+bool wr_cf_error_hint(struct wr_cf *cf, uint32_t i, const char *hint, const char *fmt, ...)
+    WR_PRINTF(4, 5);
+void wr_cf_warn(struct wr_cf *cf, uint32_t i, const char *fmt, ...) WR_PRINTF(3, 4);
+/* At another node than the current one (cross checks). */
+bool wr_cf_error_at(struct wr_cf *cf, const struct wr_node *n, uint32_t i, const char *fmt, ...)
+    WR_PRINTF(4, 5);
+/* Opens a scope of `level` for the current block node under cf->scope and applies its children.
+ * layer 0: that of cf->scope. The scope is returned through *out (may be NULL) before the
+ * children are applied, with object set. */
+bool wr_cf_block(struct wr_cf *cf, uint32_t layer, uint32_t level, void *object,
+                 struct wr_scope **out);
+/* A module struct of another module in this scope, made private for writing. */
+void *wr_cf_writable(struct wr_cf *cf, const struct wr_module *m);
+/* Path relative to the prefix (or, conf: to the folder of the main file), made absolute. */
+const char *wr_cf_path(struct wr_cf *cf, struct wr_str path, bool conf);
+/* Generation-wide state of the module (wr_conf.state), made by `prepare`. */
+#define wr_cf_state(cf, m) ((cf)->conf->state[(m)->index])
+
+/* ---- apply ---- */
+/* Everything: tree, scopes, finish, check. NULL never: look at conf->tree->errors. `old` is the
+ * running configuration at a reload, else NULL. */
+struct wr_conf *wr_conf_load(const char *path, struct wr_str globals, const char *prefix,
+                             const struct wr_conf *old, bool test);
+/* The same from text (the embedded demo configuration). */
+struct wr_conf *wr_conf_load_text(const char *name, struct wr_str text, struct wr_str globals,
+                                  const char *prefix);
+void wr_conf_free(struct wr_conf *c);
+/* Calls fn for every scope below (and including) s, parents first. */
+void wr_scope_each(struct wr_scope *s, bool (*fn)(struct wr_scope *, void *), void *arg);
+/* Finds the child block scope of main: layer WR_L4 or WR_L7, or level WR_LV_EVENTS; NULL if none. */
+struct wr_scope *wr_conf_layer(const struct wr_conf *c, uint32_t layer);
+struct wr_scope *wr_conf_events(const struct wr_conf *c); /* never NULL: defaults when absent */
+
+/* ---- explain ---- */
+/* Writes all findings: to stderr as
+ *   weir: [emerg] unknown directive "proxy_pas" in /etc/weir.conf:12
+ *      12 |     proxy_pas http://backend;
+ *         |     ^^^^^^^^^
+ *         = did you mean "proxy_pass"?
+ * and, when `log` is given, the first line of each also to that log. */
+void wr_diag_print(const struct wr_tree *t, FILE *out, const struct wr_log *log);
+/* "http, server, location" of a where mask. */
+void wr_where_text(uint32_t where, struct wr_text *out);
+/* weir --help WORD; "all" lists every row: name TAB contexts TAB default TAB help. False: unknown. */
+bool wr_directive_help(const char *name, FILE *out);
+
+/* ---- words: what nginx has (name, contexts, module, commercial) ---- */
+struct wr_nginx_word {
+    const char *name, *contexts, *module;
+    bool commercial;
+};
+const struct wr_nginx_word *wr_nginx_find(struct wr_str name); /* NULL: nginx has no such */
+
+/* ---- types: setters; the field type stands behind the name ---- */
+bool wr_set_flag(struct wr_cf *cf, void *conf);     /* bool: on | off */
+bool wr_set_str(struct wr_cf *cf, void *conf);      /* struct wr_str */
+bool wr_set_path(struct wr_cf *cf, void *conf);     /* struct wr_str, made absolute to the prefix */
+bool wr_set_num(struct wr_cf *cf, void *conf);      /* uint32_t; data: struct wr_bounds or NULL */
+bool wr_set_size(struct wr_cf *cf, void *conf);     /* size_t; k, m */
+bool wr_set_offset(struct wr_cf *cf, void *conf);   /* uint64_t; k, m, g */
+bool wr_set_msec(struct wr_cf *cf, void *conf);     /* uint64_t ms; "1h 30m 5s 10ms", plain = s */
+bool wr_set_sec(struct wr_cf *cf, void *conf);      /* uint64_t s */
+bool wr_set_enum(struct wr_cf *cf, void *conf);     /* uint32_t; data: struct wr_enum[] */
+bool wr_set_mask(struct wr_cf *cf, void *conf);     /* uint32_t bits; data: struct wr_enum[] */
+/* Accepted because nginx has it, and needless here (hash sizes, accept_mutex): the value is
+ * checked as nginx does, and the help text says why it changes nothing. data: struct wr_bounds. */
+bool wr_set_needless_num(struct wr_cf *cf, void *conf);
+struct wr_bounds {
+    uint32_t min, max;
+};
+struct wr_enum {
+    const char *name; /* NULL ends */
+    uint32_t value;
+};
+/* The parsers behind them: pure. */
+bool wr_parse_size(struct wr_str s, uint64_t *out) WR_CHECKED;   /* 10, 10k, 10m, 10g */
+bool wr_parse_msec(struct wr_str s, uint64_t *out) WR_CHECKED;
+bool wr_parse_sec(struct wr_str s, uint64_t *out) WR_CHECKED;
+/* "name=value": true and *value when s starts with name and '='. */
+bool wr_param(struct wr_str s, const char *name, struct wr_str *value);
+
+/* Row makers. def is text as in a file ("on", "16k", "60s") or NULL. */
+#define WR_ROW(nm, wh, mn, mx, setter, type, field, dt, df, hl) \
+    { .name = nm, .where = (wh), .min = (mn), .max = (mx), .set = (setter), \
+      .offset = offsetof(type, field), .data = (dt), .def = (df), .help = (hl) }
+#define WR_FLAG(nm, wh, type, field, df, hl) \
+    WR_ROW(nm, wh, 1, 1, wr_set_flag, type, field, NULL, df, hl)
+#define WR_STRING(nm, wh, type, field, df, hl) \
+    WR_ROW(nm, wh, 1, 1, wr_set_str, type, field, NULL, df, hl)
+#define WR_NUM(nm, wh, type, field, df, hl) \
+    WR_ROW(nm, wh, 1, 1, wr_set_num, type, field, NULL, df, hl)
+#define WR_SIZE(nm, wh, type, field, df, hl) \
+    WR_ROW(nm, wh, 1, 1, wr_set_size, type, field, NULL, df, hl)
+#define WR_MSEC(nm, wh, type, field, df, hl) \
+    WR_ROW(nm, wh, 1, 1, wr_set_msec, type, field, NULL, df, hl)
+#define WR_ENUM(nm, wh, type, field, table, df, hl) \
+    WR_ROW(nm, wh, 1, 1, wr_set_enum, type, field, table, df, hl)
+#define WR_CUSTOM(nm, wh, mn, mx, setter, df, hl) \
+    { .name = nm, .where = (wh), .min = (mn), .max = (mx), .set = (setter), .def = (df), \
+      .help = (hl) }
+
+#endif

@@ -1,0 +1,159 @@
+/* os: the system calls, each wrapped once. Rank 1: knows base.
+ *
+ * Map: socket (listen, connect, options), file (read whole, make folders, pid file), shm (named
+ * shared memory that survives reload and upgrade), process (titles, rights, process slots and
+ * doorbells), syslog (a log sink).
+ *
+ * All descriptors are close-on-exec and non-blocking unless a comment says otherwise. */
+#ifndef WR_OS_H
+#define WR_OS_H
+
+#include "base/base.h"
+
+/* ---- socket ---- */
+struct wr_listen_opts {      /* what `listen` can say about one address; zero = system default */
+    int type;                /* SOCK_STREAM, SOCK_DGRAM */
+    int backlog;             /* 0: 511 */
+    int rcvbuf, sndbuf;      /* bytes */
+    int fastopen;            /* queue length, 0 off */
+    int setfib;              /* -1: none; only where the system has it */
+    bool deferred;           /* TCP_DEFER_ACCEPT */
+    bool ipv6only_off;       /* default is on, as nginx since 1.3.4 */
+    bool keepalive, keepalive_off;
+    int keepidle, keepintvl, keepcnt; /* seconds, seconds, probes; 0: system's */
+    bool multipath;          /* IPPROTO_MPTCP where the system has it */
+    bool transparent;        /* IP_TRANSPARENT */
+    bool bind;               /* a bind() of its own was asked for */
+};
+
+/* Creates, binds and (for streams) listens with SO_REUSEPORT + SO_REUSEADDR. For a unix path no
+ * reuseport; a socket file nobody accepts on is removed first. -1 with errno. `step` names the
+ * failed call for the message ("bind()", "socket()", ...). */
+int wr_socket_listen(const struct wr_addr *a, const struct wr_listen_opts *o,
+                     const char **step) WR_CHECKED;
+/* Binds WITHOUT SO_REUSEPORT and closes again: false with errno EADDRINUSE when somebody else
+ * owns the address. (With it set a second instance would silently share the port.) */
+bool wr_socket_probe(const struct wr_addr *a, int type) WR_CHECKED;
+/* Sets what may be changed on a living socket (backlog, buffers, keepalive, deferred). */
+void wr_socket_tune(int fd, const struct wr_listen_opts *o);
+/* accept4; -1 with errno. */
+int wr_socket_accept(int fd, struct wr_addr *peer);
+/* socket + optional bind. -1 with errno and *step. */
+int wr_socket_client(int family, int type, const struct wr_addr *bind_to, bool transparent,
+                     const char **step) WR_CHECKED;
+bool wr_socket_local(int fd, struct wr_addr *out); /* getsockname */
+int wr_socket_error(int fd);                       /* SO_ERROR */
+void wr_socket_nodelay(int fd);
+void wr_socket_keepalive(int fd);
+void wr_socket_reset_on_close(int fd);             /* SO_LINGER 0: close sends RST */
+uint32_t wr_socket_mss(int fd);                    /* of a TCP socket, 0 when unknown */
+
+/* Sends at most 16 descriptors and n bytes over a unix socketpair; receives likewise. */
+bool wr_fds_send(int sock, const void *p, size_t n, const int *fds, unsigned nfds) WR_CHECKED;
+ssize_t wr_fds_recv(int sock, void *p, size_t n, int *fds, unsigned *nfds);
+
+/* ---- file ---- */
+/* Whole file into the pool, at most max bytes; p == NULL with errno on failure (EFBIG over max). */
+struct wr_str wr_file_read(struct wr_pool *pool, const char *path, size_t max) WR_CHECKED;
+bool wr_file_write(const char *path, struct wr_str text, mode_t mode) WR_CHECKED; /* replaces */
+bool wr_mkdirs(const char *path, mode_t mode) WR_CHECKED;       /* like mkdir -p */
+bool wr_file_mtime(const char *path, struct timespec *out) WR_CHECKED;
+
+/* ---- shm: memory shared by all processes of the instance ---- */
+struct wr_shm {
+    struct wr_link link;
+    char *name;
+    int fd;
+    void *p;               /* zeroed when new */
+    size_t size;
+    uint32_t layout;       /* of the record types: bump when a struct changes */
+    uint64_t shape;        /* hash of the table sizes */
+    unsigned users;        /* generations of this process that hold it */
+    bool fresh;            /* made by this get, nobody used it before */
+};
+/* The set of segments one configuration uses. Segments are found in `old` (NULL at start) first:
+ * name, layout and shape fit -> the same memory is used on. */
+struct wr_shm_set {
+    struct wr_link segments; /* of struct wr_shm_ref inside shm.c */
+};
+struct wr_shm_set *wr_shm_set_new(void);
+void wr_shm_set_free(struct wr_shm_set *s); /* releases its references; last one unmaps */
+/* NULL with errno when there is no memory. *previous (may be NULL) gets the segment of the same
+ * name that did not fit, so that the caller can copy state by key. Sparse: untouched pages cost
+ * nothing. */
+struct wr_shm *wr_shm_get(struct wr_shm_set *set, struct wr_shm_set *old, const char *name,
+                          uint32_t layout, uint64_t shape, size_t size,
+                          struct wr_shm **previous) WR_CHECKED;
+/* For a binary upgrade: text "fd:layout:shape:size:name;" for each segment (close-on-exec is
+ * cleared by the caller after fork), and a set made back from it. */
+void wr_shm_export(const struct wr_shm_set *s, struct wr_text *out);
+struct wr_shm_set *wr_shm_import(struct wr_str text);
+void wr_shm_inherit(const struct wr_shm_set *s, bool on); /* on: survives exec */
+
+/* ---- process: slots, doorbells, rights ---- */
+#define WR_SLOTS 256 /* processes of one instance, all generations together */
+#define WR_SLOT_NONE UINT32_MAX
+enum wr_kind { WR_PROC_MASTER, WR_PROC_WORKER, WR_PROC_KEEPER, WR_PROC_SINGLE };
+
+/* Bells: bits that say what changed. */
+enum wr_bell {
+    WR_BELL_LISTEN = 1u << 0, /* owner map of the listeners */
+    WR_BELL_PEERS = 1u << 1,  /* an upstream's membership, state or free places */
+    WR_BELL_NAMES = 1u << 2,  /* keeper: names to resolve */
+    WR_BELL_STOP = 1u << 3,   /* master asks: look at slot->order */
+};
+
+struct wr_slot {              /* in shared memory */
+    _Atomic int32_t pid;      /* 0: free */
+    _Atomic uint32_t kind, generation, index; /* index: worker number in its generation */
+    _Atomic uint32_t bell;    /* wr_bell bits */
+    _Atomic uint32_t asleep;  /* 1 while in epoll_wait */
+    _Atomic uint64_t beat_ms; /* last turn of the loop, monotonic */
+    _Atomic uint64_t accepted, active; /* sessions */
+    uint8_t pad[72];
+};
+struct wr_run {               /* layout of the "run" segment */
+    struct wr_slot slot[WR_SLOTS];
+    _Atomic uint64_t connections; /* last connection number given out */
+};
+struct wr_self {              /* this process */
+    uint32_t slot;            /* WR_SLOT_NONE before the master gave one */
+    enum wr_kind kind;
+    uint32_t index, workers;  /* worker number in its generation, how many there are */
+    uint32_t generation;
+    int bell_fd;              /* own eventfd, -1 none */
+    int bell_of[WR_SLOTS];    /* eventfds of the others, -1 unknown */
+    struct wr_run *run;       /* never NULL: private memory before the master made one */
+};
+extern struct wr_self wr_self;
+void wr_self_init(void);
+/* Sets bits in the slot's bell; writes its eventfd only if the process sleeps. */
+void wr_ring(uint32_t slot, uint32_t bits);
+void wr_ring_kind(enum wr_kind kind, uint32_t generation, uint32_t bits);
+uint32_t wr_bell_take(void); /* own bits, cleared */
+
+/* "weir: worker process" in ps; call wr_title_init in main before argv is used elsewhere. */
+void wr_title_init(int argc, char **argv);
+void wr_title_set(const char *title); /* gets "weir: " in front */
+/* Drops to uid/gid with the user's groups; keeps no capabilities but those in keep_caps (bit
+ * mask, 0 none). False with errno and the failed step. */
+bool wr_drop_rights(const char *user, uid_t uid, gid_t gid, uint64_t keep_caps,
+                    const char **step) WR_CHECKED;
+void wr_no_new_privs(void);
+
+/* ---- syslog: "syslog:server=ADDR[,facility=][,tag=][,severity=][,nohostname]" ---- */
+/* NULL with *err set to a message (static or in pool). default_severity is used for access logs. */
+struct wr_sink *wr_syslog_open(struct wr_pool *pool, struct wr_str params,
+                               const char **err) WR_CHECKED;
+
+/* ---- chaos: built with WR_DEBUG, on when the environment has WR_CHAOS=seed ---- */
+/* Shortens n to a few bytes in one call of four; false: pretend EAGAIN. Without chaos: n, true. */
+#ifdef WR_DEBUG
+bool wr_chaos_io(size_t *n);
+bool wr_chaos(void); /* is it on */
+#else
+static inline bool wr_chaos_io(size_t *n) { (void)n; return true; }
+static inline bool wr_chaos(void) { return false; }
+#endif
+
+#endif
