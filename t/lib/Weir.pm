@@ -1,0 +1,436 @@
+package Weir;
+
+# The harness of t/*.t. It starts weir in a folder of its own with the configuration a test
+# gives, talks to it as users do (TCP, the command line, signals, files), and in finish() sees
+# to it that weir ended cleanly and left nothing behind. Servers behind weir are Weir::Backend,
+# connections to it Weir::Client, running load Weir::Load, a name server Weir::Dns.
+#
+#     my $w = Weir->new;
+#     $w->greeter('one', 'two');
+#     $w->start(<<'CONF');
+#     stream {
+#         upstream u { server %{one}; server %{two}; }
+#         server { listen %{web}; proxy_pass u; }
+#     }
+#     CONF
+#     is $w->ask('web'), 'one';
+#     $w->finish;
+#
+# In a configuration (and wherever a place is named) %{web} is 127.0.0.1 and a free port that
+# belongs to that name, %{web.port} the port alone, %{unix:web} a unix socket, %{dir} the
+# folder.
+#
+# Environment: WEIR_BIN the binary under test; WEIR_PRELUDE text put before each configuration;
+# WEIR_KEEP=1 keeps the folder; WR_CHAOS=seed is for weir itself and makes tests move less.
+
+use strict;
+use warnings;
+
+use Cwd qw(abs_path);
+use Exporter 'import';
+use File::Basename qw(dirname);
+use File::Temp qw(tempdir);
+use File::Path qw(remove_tree);
+use List::Util qw(first);
+use POSIX qw(WNOHANG);
+use Scalar::Util qw(weaken);
+use Test::More;
+use Time::HiRes qw(time sleep);
+
+use Weir::Backend;
+use Weir::Client;
+use Weir::Dns;
+use Weir::Load;
+use Weir::Ports;
+use Weir::Process qw(wait_for patience alive status_of title children rss end_process spawn);
+
+our @EXPORT = qw(wait_for becomes alive status_of title rss chaos is_root slurp);
+
+my $top = abs_path(dirname(__FILE__) . '/../..');
+my $owner = $$;
+my @all;    # every Weir of this test, for the end of a test that died
+
+$ENV{ASAN_OPTIONS} //= 'halt_on_error=1:exitcode=99:strict_string_checks=1:allocator_may_return_null=1';
+$ENV{UBSAN_OPTIONS} //= 'halt_on_error=1:exitcode=99:print_stacktrace=1';
+$SIG{$_} = sub { exit 1 } for qw(INT TERM HUP);
+$SIG{PIPE} = 'IGNORE';
+
+sub is_root { return $> == 0 }
+
+sub chaos { return defined $ENV{WR_CHAOS} }
+
+sub slurp { return Weir::Process::slurp($_[0]) // '' }
+
+# A test: the condition holds now or soon.
+sub becomes(&$;$) {
+    my ($condition, $name, $seconds) = @_;
+    local $Test::Builder::Level = $Test::Builder::Level + 1;
+    return ok(&wait_for($condition, $seconds), $name);
+}
+
+sub binary {
+    my $bin = $ENV{WEIR_BIN} // first { -x } map { "$top/$_/weir" } 'objs-asan', 'objs';
+    return abs_path($bin // die "no weir to test: make first, or set WEIR_BIN\n");
+}
+
+sub new {
+    my ($class) = @_;
+    my $bin = binary();
+    my $dir = tempdir('weir-test-XXXXXX', TMPDIR => 1);
+    my $w = bless { dir => $dir, bin => $bin, port => {}, backend => {}, expected => [],
+        clients => [], g => '' }, $class;
+
+    chmod 0755, $dir;
+    mkdir "$dir/logs";
+    chmod 0777, "$dir/logs";    # a worker of another user may open a log there
+    push @all, $w;
+    weaken $all[-1];
+    return $w;
+}
+
+# ---- places
+
+sub dir { return $_[0]{dir} }
+
+sub path { return "$_[0]{dir}/$_[1]" }
+
+sub top { return $top }
+
+sub port {
+    my ($w, $name, $count) = @_;
+    return $w->{port}{$name} //= Weir::Ports::reserve($count // 1);
+}
+
+# 'web', 'unix:web', or a literal HOST:PORT with the port possibly as %{web.port}.
+sub address {
+    my ($w, $name) = @_;
+    return $name =~ /^\w+$/ ? "127.0.0.1:" . $w->port($name)
+        : $name =~ /^unix:(\w+)$/ ? "unix:$w->{dir}/$1.sock"
+        : $w->expand($name);
+}
+
+sub expand {
+    my ($w, $text) = @_;
+    $text =~ s/%\{dir\}/$w->{dir}/g;
+    $text =~ s/%\{(\w+)\.port\}/$w->port($1)/ge;
+    $text =~ s/%\{((?:unix:)?\w+)\}/$w->address($1)/ge;
+    return $text;
+}
+
+# Writes a file of the test's folder, with the places filled in.
+sub write {
+    my ($w, $file, $text) = @_;
+    open my $fh, '>', $w->path($file) or die $w->path($file) . ": $!\n";
+    print $fh $w->expand($text);
+    close $fh or die "$file: $!\n";
+    return $w->path($file);
+}
+
+# Sets the configuration. What it leaves open the harness sets by -g: in the foreground, the
+# pid file and the error log in the test's folder.
+sub conf {
+    my ($w, $text) = @_;
+    my %own = (daemon => 'off', pid => $w->path('weir.pid'),
+        error_log => $w->path('error.log') . ' info');
+
+    $w->{g} = join ' ', map { "$_ $own{$_};" } grep { $text !~ /^$_\b/m } sort keys %own;
+    $w->{pid_file} = $w->expand($text) =~ /^pid\s+(\S+);/m ? $1 : $own{pid};
+    return $w->write('weir.conf', ($ENV{WEIR_PRELUDE} // '') . $text);
+}
+
+# ---- servers behind weir
+
+# A server under each of these names; see Weir::Backend for the rest. Returns the last.
+sub backend {
+    my ($w, $name, %how) = @_;
+    (my $file = $name) =~ tr/a-zA-Z0-9/_/c;
+    return $w->{backend}{$name} = Weir::Backend->new(
+        where => $w->address($how{at} // $name), tally => $w->path("$file.tally"), %how);
+}
+
+# Servers that say their own name and end the session.
+sub greeter {
+    my ($w, @names) = @_;
+    return (map { $w->backend($_, serve => 'greet', greet => "$_\n") } @names)[-1];
+}
+
+# Servers that say their own name (with $how{greet}) and then echo.
+sub echo {
+    my ($w, @names) = @_;
+    return (map { $w->backend($_) } @names)[-1];
+}
+
+# ---- clients
+
+# Options as in Weir::Client.
+sub connect {
+    my ($w, $where, %how) = @_;
+    my $c = Weir::Client->new($w->address($where), %how) or return;
+    push @{ $w->{clients} }, $c;
+    return $c;
+}
+
+# One session: all that the server says until it ends, without the last newline.
+sub ask {
+    my ($w, $where, $say) = @_;
+    my $c = $w->connect($where) or return "connect: $!";
+    $c->send($say) if defined $say;
+    my $answer = $c->rest;
+    my $end = $c->ending(0);
+    $c->close;
+    chomp $answer;
+    return length $answer || $end eq 'eof' ? $answer : $end;
+}
+
+sub load {
+    my ($w, $where, %how) = @_;
+    my @where = map { $w->address($_) } ref $where ? @$where : $where;
+    return $w->{load} = Weir::Load->new(where => \@where, %how);
+}
+
+# ---- weir itself
+
+# Runs the binary with these words alone until it ends. Returns its exit code, its standard
+# output and its standard error.
+sub bare {
+    my ($w, @words) = @_;
+    my %run = ref $words[0] ? %{ shift @words } : ();
+    my ($out, $err) = map { $w->path("command.$_") } 'out', 'err';
+
+    my $pid = spawn(sub {
+        $w->redirect($out, $err);
+        $run{before}->() if $run{before};
+        exec { $run{bin} // $w->{bin} } $run{bin} // $w->{bin}, @words or die "exec: $!\n";
+    });
+    wait_for { defined status_of($pid) } patience() * 2 or end_process($pid, 'KILL');
+    my $status = status_of($pid);
+    return ($status & 127 ? "signal " . ($status & 127) : $status >> 8, slurp($out), slurp($err));
+}
+
+# The same with this test's folder and configuration.
+sub command {
+    my ($w, @words) = @_;
+    my @run = ref $words[0] ? shift @words : ();
+    return $w->bare(@run, $w->words, @words);
+}
+
+# The words that name this test's folder and configuration on the command line.
+sub words {
+    my ($w) = @_;
+    return ('-p', "$w->{dir}/", '-c', $w->path('weir.conf'), '-e', $w->path('error.log'),
+        length $w->{g} ? ('-g', $w->{g}) : ());
+}
+
+# Starts weir; returns when it has written its pid file. With {fails => 1}: returns its exit
+# code and standard error when it gives up instead.
+sub start {
+    my ($w, $conf, %how) = @_;
+
+    $w->conf($conf) if defined $conf;
+    my $pid = spawn(sub {
+        $w->redirect($w->path('stdout'), $w->path('stderr'));
+        $how{before}->() if $how{before};
+        exec { $w->{bin} } $w->{bin}, $w->words or die "exec: $!\n";
+    });
+    my $daemon = $w->{g} !~ /\bdaemon off/ && slurp($w->path('weir.conf')) !~ /^daemon\s+off/m;
+    my $ended = sub { my $s = status_of($pid); defined $s && ($s || !$daemon) };
+    wait_for { $ended->() || $w->pid } patience() * 2;
+    if ($ended->() || !$w->pid) {
+        end_process($pid, 'KILL');
+        $w->{expected_to_fail} = 1 if $how{fails};
+        return (status_of($pid) >> 8, slurp($w->path('stderr'))) if $how{fails};
+        die "weir did not start:\n" . slurp($w->path('stderr')) . $w->error_log;
+    }
+    $w->{master} = $w->pid;
+    return $w;
+}
+
+sub redirect {
+    my ($w, $out, $err) = @_;
+    open STDIN, '<', '/dev/null';
+    open STDOUT, '>>', $out or die "$out: $!\n";
+    open STDERR, '>>', $err or die "$err: $!\n";
+    truncate $_, 0 for $out, $err;
+}
+
+sub error_log { return slurp($_[0]->path('error.log')) }
+
+# What stands in the pid file.
+sub pid {
+    my ($w) = @_;
+    return slurp($w->{pid_file}) =~ /^(\d+)\n/ ? $1 : undef;
+}
+
+sub master { return $_[0]{master} }
+
+# The master's children whose title ends like this.
+sub processes {
+    my ($w, $title) = @_;
+    return grep { title($_) =~ /: $title$/ } children($w->master);
+}
+
+sub workers { return $_[0]->processes('worker process') }
+
+sub keeper { return ($_[0]->processes('keeper process'))[0] }
+
+sub signal {
+    my ($w, $name, @pids) = @_;
+    return kill $name, @pids ? @pids : $w->master;
+}
+
+# `weir -s reload`; waits until the new workers run and the old ones no longer accept.
+# Returns as bare() does.
+sub reload {
+    my ($w, $conf) = @_;
+    my %old = map { $_ => 1 } $w->workers;
+
+    $w->conf($conf) if defined $conf;
+    my @verdict = $w->command('-s', 'reload');
+    return @verdict if $verdict[0] ne 0;
+    wait_for { my @now = $w->workers; @now && !grep { $old{$_} } @now };
+    return @verdict;
+}
+
+# USR2: returns the pids of the old and the new master, which both run then.
+sub upgrade {
+    my ($w) = @_;
+    my $old = $w->master;
+
+    $w->signal('USR2');
+    my $new = wait_for {
+        my $pid = $w->pid;
+        -e "$w->{pid_file}.oldbin" && $pid && $pid != $old && $pid;
+    } or die "no new master came up\n";
+    $w->{master} = $new;
+    wait_for { $w->workers };
+    return ($old, $new);
+}
+
+# After `kill -QUIT` and the like: the exit status as in $?, undef when it does not end.
+sub ended {
+    my ($w, $pid) = @_;
+    wait_for { !alive($pid) } or return;
+    return status_of($pid);
+}
+
+# Allows log lines that match: finish() takes any other alert or emerg for a failure.
+sub expect {
+    my ($w, @patterns) = @_;
+    push @{ $w->{expected} }, @patterns;
+}
+
+# ---- the end
+
+# A test: quits weir and looks whether it ended well and left nothing behind.
+sub finish {
+    my ($w) = @_;
+    local $Test::Builder::Level = $Test::Builder::Level + 1;
+    my @wrong = $w->{load} && $w->{load}{pid} ? 'the load still runs' : ();
+
+    $_->close for @{ $w->{clients} };
+    push @wrong, $w->stop;
+    push @wrong, $w->leftovers;
+    $_->kill for values %{ $w->{backend} };
+    push @wrong, $w->bad_log_lines;
+    ok(!@wrong, 'weir ended cleanly and left nothing behind') or diag join "\n", @wrong;
+    $w->remove;
+}
+
+# Ends weir by QUIT; returns what was wrong with that.
+sub stop {
+    my ($w) = @_;
+    my $pid = delete $w->{master} // return;
+    my @wrong;
+
+    return if !alive($pid) && $w->{ended_by_test};
+    kill 'QUIT', $pid;
+    if (!wait_for { !alive($pid) } patience() * 2) {
+        push @wrong, "master $pid did not quit: " . title($pid);
+        end_process($pid, 'TERM');
+    }
+    my $status = status_of($pid);
+    push @wrong, 'master ended with status ' . ($status // 'unknown') if $status // 1;
+    return @wrong;
+}
+
+# A test that ended weir itself (or expects it not to run) says so; finish() then does not try.
+sub has_ended {
+    my ($w) = @_;
+    delete $w->{master};
+}
+
+sub leftovers {
+    my ($w) = @_;
+    my %ours = map { $_->{pid} ? ($_->{pid} => 1) : () } values %{ $w->{backend} };
+    my @wrong;
+
+    wait_for { !grep { !$ours{$_} } children($$) } 5;
+    for my $pid (grep { !$ours{$_} } children($$)) {
+        push @wrong, "process left: $pid " . title($pid);
+        end_process($pid, 'KILL');
+    }
+    push @wrong, map { "file left: $_" }
+        grep { -e } map { ($_, "$_.oldbin") } $w->{pid_file} // ();
+    my %sockets = map { $_->{where} => 1 } values %{ $w->{backend} };
+    push @wrong, map { "socket left: $_" }
+        grep { -S && !$sockets{"unix:$_"} } glob "$w->{dir}/* $w->{dir}/logs/*";
+    return @wrong;
+}
+
+sub bad_log_lines {
+    my ($w) = @_;
+    my @wrong;
+
+    for my $file (grep { -f } map { glob "$w->{dir}/$_" } qw(stderr command.err *.log logs/*)) {
+        for my $line (split /\n/, slurp($file)) {
+            next if $line !~ /\[(?:alert|emerg)\]|Sanitizer|runtime error:|WR_ASSERT/;
+            push @wrong, "$file: $line" if !first { $line =~ $_ } @{ $w->{expected} };
+        }
+    }
+    return @wrong;
+}
+
+sub remove {
+    my ($w) = @_;
+    remove_tree($w->{dir}) if !$ENV{WEIR_KEEP};
+    diag "kept: $w->{dir}" if $ENV{WEIR_KEEP};
+    delete $w->{dir};
+}
+
+# A test that died still ends what it started.
+END {
+    if ($$ == $owner) {
+        local $?;
+        for my $w (grep { $_ && $_->{dir} } @all) {
+            end_process($_) for grep { defined } $w->{load} ? $w->{load}{pid} : ();
+            $_->kill for values %{ $w->{backend} };
+            $_->close for @{ $w->{clients} };
+            $w->stop;
+            $w->leftovers;
+            $w->remove;
+        }
+        Weir::Ports::release();
+    }
+}
+
+# ---- surroundings
+
+# Runs the rest of the test in network and mount namespaces of its own, as the same user with
+# the rights of root inside them.
+sub in_private_network {
+    return if $ENV{WEIR_PRIVATE_NETWORK};
+    my @unshare = ('unshare', is_root() ? () : qw(-U --map-current-user --keep-caps), '-n', '-m');
+    plan skip_all => "namespaces: '@unshare' does not work here"
+        if system("@unshare true 2>/dev/null") != 0;
+    local $ENV{WEIR_PRIVATE_NETWORK} = 1;
+    exec @unshare, $^X, $0, @ARGV;
+}
+
+# The test stops here unless these programs are there.
+sub needs_programs {
+    my ($class, @programs) = @_;
+    my @missing = grep { my $p = $_; !grep { -x "$_/$p" } split /:/, $ENV{PATH} } @programs;
+    plan skip_all => "not installed: @missing" if @missing;
+}
+
+1;

@@ -1,0 +1,120 @@
+package Weir::Dns;
+
+# A name server for tests: answers A, AAAA and CNAME over UDP and TCP out of a file that the test
+# rewrites while it runs.
+
+use strict;
+use warnings;
+
+use IO::Select;
+use IO::Socket::IP;
+use Socket qw(inet_pton AF_INET AF_INET6 SOCK_DGRAM);
+use Weir::Process qw(spawn end_process);
+
+my %TYPE = (A => 1, CNAME => 5, SOA => 6, AAAA => 28);
+my %NAME_OF = reverse %TYPE;
+
+# where: HOST:PORT; file: where to keep the records and (with .asked) what was asked.
+sub new {
+    my ($class, %how) = @_;
+    my $d = bless {%how}, $class;
+    my ($host, $port) = $d->{where} =~ /^(.*):(\d+)$/;
+
+    $d->records;
+    my @sockets = (
+        IO::Socket::IP->new(LocalHost => $host, LocalPort => $port, Type => SOCK_DGRAM),
+        IO::Socket::IP->new(LocalHost => $host, LocalPort => $port, Listen => 64, ReuseAddr => 1),
+    );
+    die "cannot serve names at $d->{where}: $!\n" if 2 != grep { $_ } @sockets;
+    $d->{pid} = spawn(sub { $d->run(@sockets) });
+    return $d;
+}
+
+# Each record: 'NAME TTL TYPE VALUE'. Replaces all there were; a name without any is NXDOMAIN.
+sub records {
+    my ($d, @records) = @_;
+    open my $fh, '>', "$d->{file}.new" or die "$d->{file}: $!\n";
+    print $fh "$_\n" for @records;
+    close $fh;
+    rename "$d->{file}.new", $d->{file};
+}
+
+# The questions so far, each 'NAME TYPE'.
+sub asked {
+    my ($d) = @_;
+    return split /\n/, Weir::Process::slurp("$d->{file}.asked") // '';
+}
+
+sub kill { end_process(delete $_[0]{pid} // return, 'KILL') }
+
+sub run {
+    my ($d, $udp, $tcp) = @_;
+    my $test = getppid;
+    my $ready = IO::Select->new($udp, $tcp);
+
+    open my $asked, '>>', "$d->{file}.asked" or die "$d->{file}: $!\n";
+    $asked->autoflush(1);
+    while (getppid == $test) {
+        for my $fh ($ready->can_read(1)) {
+            if ($fh == $udp) {
+                my $from = $udp->recv(my $query, 4096) // next;
+                $udp->send($d->answer($query, $asked), 0, $from);
+            } elsif (my $c = $tcp->accept) {
+                read $c, my $length, 2;
+                read $c, my $query, unpack 'n', $length;
+                print $c pack 'n/a*', $d->answer($query, $asked);
+                close $c;
+            }
+        }
+    }
+    POSIX::_exit(0);
+}
+
+sub answer {
+    my ($d, $query, $asked) = @_;
+    my ($id, $flags) = unpack 'nn', $query;
+    my ($at, @labels) = (12);
+
+    while ((my $n = ord substr $query, $at, 1) > 0) {
+        push @labels, lc substr $query, $at + 1, $n;
+        $at += $n + 1;
+    }
+    my $name = join '.', @labels;
+    my $type = $NAME_OF{ unpack 'n', substr $query, $at + 1, 2 } // '?';
+    my $question = substr $query, 12, $at + 5 - 12;
+    print $asked "$name $type\n";
+
+    my ($known, @answers) = $d->look_up($name, $type);
+    my $header = pack 'n6', $id, 0x8580 | ($flags & 0x0100) | ($known ? 0 : 3),
+        1, scalar @answers, 0, 0;
+    return $header . $question . join '', @answers;
+}
+
+# Whether the name exists, and the encoded records that answer.
+sub look_up {
+    my ($d, $name, $type) = @_;
+    my @records = map { [split] } split /\n/, Weir::Process::slurp($d->{file}) // '';
+    my ($known, @answers);
+
+    for (my $hops = 0; $hops < 8; $hops++) {
+        my @mine = grep { lc $_->[0] eq $name } @records;
+        $known = 1 if @mine;
+        my ($alias) = grep { $_->[2] eq 'CNAME' } @mine;
+        push @answers, map { encode(@$_) } grep { $_->[2] eq $type || $_->[2] eq 'CNAME' } @mine;
+        last if !$alias || $type eq 'CNAME';
+        $name = lc $alias->[3];
+    }
+    return ($known, @answers);
+}
+
+sub encode {
+    my ($name, $ttl, $type, $value) = @_;
+    my $data = $type eq 'A' ? inet_pton(AF_INET, $value)
+        : $type eq 'AAAA' ? inet_pton(AF_INET6, $value)
+        : wire_name($value);
+    return wire_name($name) . pack 'nnNn/a*', $TYPE{$type}, 1, $ttl, $data;
+}
+
+sub wire_name { return join('', map { pack 'C/a*', $_ } split /\./, $_[0]) . "\0" }
+
+1;
