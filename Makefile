@@ -1,0 +1,177 @@
+# make             builds objs/weir (and configures first when that was never done)
+# make install     installs under the prefix of ./configure; DESTDIR is honoured
+# make demo        everything from nothing: packages, build, a running weir to play with
+# make test        everything .ci/run asks for; test-all adds the plain and the whole chaos run
+# make unit lint fuzz bench clean distclean
+#
+# V=1 shows the commands. OBJS names the folder of the build, and by its ending the kind:
+# objs is the ordinary one, objs-asan has ASan, UBSan and the debug checks, objs-fuzz is for
+# libFuzzer. `make OBJS=/tmp/my-asan unit` keeps out of other people's way.
+
+OBJS ?= objs
+KIND := $(or $(filter asan fuzz,$(lastword $(subst -, ,$(OBJS)))),plain)
+Q := $(if $(V),,@)
+
+.DELETE_ON_ERROR:
+.SECONDARY:
+.SECONDEXPANSION:
+.PHONY: all install unit replay fuzzers clang-check FORCE \
+	test test-all demo bench lint fuzz clean distclean
+
+all: $(OBJS)/weir
+
+# These goals do not need a configured tree: they make one.
+
+test:
+	$(Q)t/run
+test-all:
+	$(Q)t/run all
+demo:
+	$(Q)auto/deps build
+	$(Q)$(MAKE) objs/weir
+	$(Q)exec objs/weir --demo
+bench:
+	$(Q)auto/deps build bench
+	$(Q)$(MAKE) objs/weir
+	$(Q)t/bench/run $(BENCH)
+fuzz:
+	$(Q)auto/deps build fuzz
+	$(Q)$(MAKE) OBJS=objs-fuzz fuzzers
+	$(Q)t/fuzz/run objs-fuzz
+lint:
+	$(Q)$(MAKE) objs/weir
+	$(Q)t/lint/run objs/weir
+clean:
+	rm -rf objs-asan objs-fuzz objs-clang objs/weir objs/core objs/modules objs/t objs/*.[od]
+distclean: clean
+	rm -rf objs
+
+ifneq ($(filter-out test test-all demo bench fuzz lint clean distclean, \
+	$(or $(MAKECMDGOALS),all)),)
+
+include objs/config.mk
+objs/config.mk: configure auto/cc auto/lib auto/make auto/modules auto/options \
+		$(wildcard core/http modules/*)
+	$(Q)if [ ! -f objs/reconfigure ]; then ./configure; else \
+	    echo '  CONF  again, as before'; \
+	    sh objs/reconfigure > objs/configure.log || { cat objs/configure.log; exit 1; }; fi
+
+# What is compiled, and how.
+
+CORE_SRC := $(wildcard $(FOLDERS:%=core/%/*.c))
+UNIT_SRC := $(wildcard t/unit/*.c)
+FUZZ_SRC := $(filter-out t/fuzz/replay.c,$(wildcard t/fuzz/*.c))
+OBJ := $(CORE_SRC:%.c=$(OBJS)/%.o) $(MODULE_SRC:%.c=$(OBJS)/%.o) $(OBJS)/modules.o
+
+WARN := -Wall -Wextra -Wshadow -Wconversion -Wvla
+TRAPS := -O1 -fno-omit-frame-pointer -DWR_DEBUG=1 -Werror -fno-sanitize-recover=all
+FLAGS_plain = -O2 $(HARDEN) $(WERROR)
+FLAGS_asan = $(TRAPS) $(TRAP_INIT) -fsanitize=address,undefined
+FLAGS_fuzz = $(TRAPS) -fsanitize=fuzzer-no-link,address,undefined
+LINK_plain = $(HARDEN_LD)
+LINK_asan = -fsanitize=address,undefined
+LINK_fuzz = -fsanitize=address,undefined
+ifeq ($(KIND),fuzz)
+override CC := clang
+endif
+COMPILE = $(CC) -std=gnu11 -g -pthread $(WARN) -Icore -Iobjs $(FLAGS_$(KIND)) $(CC_OPT)
+LINK = $(CC) -pthread $(LINK_$(KIND))
+
+# Two small files remember the flags and the list of objects: when they change, so does the build.
+
+define remember
+	$(Q)mkdir -p $(@D)
+	$(Q)echo '$(subst ','\'',$(1))' | cmp -s - $@ || echo '$(subst ','\'',$(1))' > $@
+endef
+
+$(OBJS)/flags: FORCE
+	$(call remember,$(COMPILE))
+$(OBJS)/objects: FORCE
+	$(call remember,$(OBJ) $(LINK) $(LIBS) $(LD_OPT))
+
+$(OBJS)/%.o: %.c $(OBJS)/flags
+	$(Q)mkdir -p $(@D)
+	@echo '  CC    $<'
+	$(Q)$(COMPILE) -MMD -MP -c -o $@ $<
+
+$(OBJS)/modules.o: objs/modules.c $(OBJS)/flags
+	$(Q)$(COMPILE) -MMD -MP -c -o $@ $<
+
+$(OBJS)/weir: $(OBJ) $(OBJS)/objects
+	@echo '  LINK  $@'
+	$(Q)$(LINK) -o $@ $(OBJ) $(LIBS) $(LD_OPT)
+
+-include $(shell find $(OBJS) -name '*.d' 2>/dev/null)
+
+# A unit test or fuzz driver t/unit/FOLDER_name.c is linked with what FOLDER may know (DESIGN
+# section 2) and nothing else: an upward call does not link. Tests of app and modules get all.
+
+below_base := base
+below_os := base os
+below_event := base os event
+below_config := base os config
+below_exchange := base os event config exchange
+below_upstream := $(below_exchange) upstream
+below_stream := $(below_upstream) stream
+below_http := $(below_upstream) http
+all_but_main = $(filter-out $(OBJS)/core/app/main.o,$(OBJ))
+folder_objs = $(filter $(OBJS)/core/$(1)/%,$(OBJ))
+may_know = $(if $(below_$(1)),$(foreach f,$(below_$(1)),$(call folder_objs,$(f))),$(all_but_main))
+objs_for = $(call may_know,$(firstword $(subst _, ,$(1))))
+
+UNITS := $(UNIT_SRC:%.c=$(OBJS)/%)
+$(UNITS): $(OBJS)/t/unit/%: $(OBJS)/t/unit/%.o $$(call objs_for,$$*) $(OBJS)/objects
+	@echo '  LINK  $@'
+	$(Q)$(LINK) -o $@ $(filter %.o,$^) $(LIBS) $(CHECK_LIBS) $(LD_OPT)
+
+ifeq ($(KIND),fuzz)
+FUZZ_MAIN := -fsanitize=fuzzer
+else
+FUZZ_MAIN := $(OBJS)/t/fuzz/replay.o
+endif
+
+FUZZERS := $(FUZZ_SRC:%.c=$(OBJS)/%)
+$(FUZZERS): $(OBJS)/t/fuzz/%: $(OBJS)/t/fuzz/%.o $(filter %.o,$(FUZZ_MAIN)) \
+		$$(call objs_for,$$*) $(OBJS)/objects
+	@echo '  LINK  $@'
+	$(Q)$(LINK) -o $@ $(filter %.o,$^) $(filter -%,$(FUZZ_MAIN)) $(LIBS) $(LD_OPT)
+
+unit: $(UNITS)
+	$(Q)failed=; for t in $^; do echo "  UNIT  $$t"; $$t || failed="$$failed $$t"; done; \
+	test -z "$$failed" || { echo "failed:$$failed"; exit 1; }
+
+fuzzers: $(FUZZERS)
+
+replay: $(FUZZERS)
+	$(Q)for t in $^; do \
+	    echo "  FUZZ  $$t"; $$t t/fuzz/corpus/$${t##*/} || exit 1; \
+	done
+
+# The same warnings by clang, without making anything.
+
+CLANG_SRC := $(CORE_SRC) $(MODULE_SRC) $(UNIT_SRC) $(FUZZ_SRC) objs/modules.c
+
+clang-check: $(CLANG_SRC:%.c=objs-clang/%.ok)
+objs-clang/%.ok: %.c
+	$(Q)mkdir -p $(@D)
+	@echo '  CLANG $<'
+	$(Q)clang -std=gnu11 $(WARN) -Werror -Icore -Iobjs -DWR_DEBUG=1 -fsyntax-only \
+	    -MMD -MP -MT $@ -MF $(@:.ok=.d) $<
+	$(Q)touch $@
+-include $(shell find objs-clang -name '*.d' 2>/dev/null)
+
+# An existing configuration is never overwritten; what it was made from lies beside it.
+
+CONF_DIR = $(DESTDIR)$(dir $(CONF_PATH))
+install: $(OBJS)/weir
+	install -d $(sort $(DESTDIR)$(dir $(SBIN_PATH)) $(CONF_DIR) $(LOG_DIRS:%=$(DESTDIR)%))
+	install -m 755 $(OBJS)/weir $(DESTDIR)$(SBIN_PATH)
+	install -m 644 conf/weir.conf $(DESTDIR)$(CONF_PATH).default
+	test -f $(DESTDIR)$(CONF_PATH) || install -m 644 conf/weir.conf $(DESTDIR)$(CONF_PATH)
+	for f in $(filter-out conf/weir.conf,$(wildcard conf/*.* conf/*_params)); do \
+	    test -f $(CONF_DIR)$${f##*/} || install -m 644 $$f $(CONF_DIR) || exit 1; \
+	done
+	test ! -d conf/examples || { install -d $(CONF_DIR)examples && \
+	    install -m 644 conf/examples/* $(CONF_DIR)examples; }
+
+endif
