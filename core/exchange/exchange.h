@@ -1,0 +1,325 @@
+/* exchange: one thing proxied - a TCP session, later a UDP session or an HTTP request. Rank 3:
+ * knows base, os, event, config.
+ *
+ * Map: session (an accepted client), exchange (the step runner, the one exit), phase (hooks in
+ * rank order), raw (a descriptor as endpoint), memory (a text as endpoint), relay (the only byte
+ * pump), vars (variables and their values), core_vars ($remote_addr ...), template (text with
+ * variables, one pass), listen_conf (the listen directive of both layers), log_conf (error_log),
+ * trace (the event ring).
+ *
+ * Two endpoints, one exchange, one relay: what differs between the layers is in const tables
+ * (wr_layer, wr_endpoint_ops). No HTTP word here but one opaque pointer. */
+#ifndef WR_EXCHANGE_H
+#define WR_EXCHANGE_H
+
+#include "base/base.h"
+#include "config/config.h"
+#include "event/event.h"
+#include "os/os.h"
+
+struct wr_exchange;
+struct wr_session;
+struct wr_attempts; /* upstream.h */
+
+/* ---- steps ---- */
+enum wr_go {
+    WR_GO,   /* x->step was set (or the same step wants to run again): run on */
+    WR_WAIT, /* something is armed that will wake the exchange */
+    WR_END   /* finish has run: the exchange is condemned, touch nothing */
+};
+struct wr_step {
+    const char *name;                        /* trace label, what a test asserts */
+    const char *doing;                       /* "connecting to upstream": the log's "while ..." */
+    enum wr_go (*run)(struct wr_exchange *x);
+};
+
+/* ---- phases: the order is here and nowhere else ---- */
+#define WR_PHASE_LIST(X) \
+    X(ACCEPTED, "accepted")     /* real address */           \
+    X(SET, "set")               /* set, server rewrite */    \
+    X(REWRITE, "rewrite")       /* http */                   \
+    X(PREACCESS, "preaccess")   /* limits */                 \
+    X(ACCESS, "access")         /* allow, deny, auth */      \
+    X(SSL, "ssl")               /* the handshake at layer 4 */ \
+    X(PREREAD, "preread")       /* looks at the first bytes, layer 4 */ \
+    X(PRECONTENT, "precontent") /* try_files, mirror */      \
+    X(CONTENT, "content")       /* who answers */            \
+    X(LOG, "log")
+enum wr_phase {
+#define X(id, text) WR_PH_##id,
+    WR_PHASE_LIST(X)
+#undef X
+    WR_PHASES
+};
+enum wr_verdict {
+    WR_PASS,     /* not mine, or fine: the next hook */
+    WR_SKIP,     /* the rest of this phase is settled */
+    WR_HOLD,     /* wait; the same hook runs again when the exchange is woken */
+    WR_TAKEN,    /* content: x->step was set */
+    WR_REJECTED  /* wr_reject was called */
+};
+struct wr_phase_hook {
+    enum wr_phase phase;
+    uint32_t layers;
+    enum wr_verdict (*run)(struct wr_exchange *x); /* LOG hooks: the verdict is ignored */
+    int rank;                                      /* inside the phase; lower first */
+};
+/* Ends the exchange with this status; the reason is logged at info (NULL: nothing). Returns
+ * WR_REJECTED. */
+enum wr_verdict wr_reject(struct wr_exchange *x, unsigned status, const char *reason);
+/* The step of both layers that walks the phases up to CONTENT. */
+extern const struct wr_step wr_step_phases;
+const char *wr_phase_name(enum wr_phase p);
+
+/* ---- endpoints: one side of the exchange ---- */
+enum wr_end { WR_END_REUSE, WR_END_FIN, WR_END_RESET };
+struct wr_head; /* http */
+struct wr_endpoint;
+struct wr_endpoint_ops {
+    const char *name;
+    enum wr_io (*read_head)(struct wr_endpoint *e, struct wr_head *head);
+    enum wr_io (*write_head)(struct wr_endpoint *e, const struct wr_head *head);
+    enum wr_io (*read)(struct wr_endpoint *e, void *p, size_t n, size_t *got);
+    /* The chain is borrowed and not changed. fin: nothing comes after it. *put counts bytes of the
+     * chain. OK with a NULL chain and fin: the end is written. */
+    enum wr_io (*write)(struct wr_endpoint *e, const struct wr_slice *chain, bool fin, size_t *put);
+    /* How many bytes may move untouched from (or to) the descriptor: 0 none, UINT64_MAX all. */
+    uint64_t (*want)(struct wr_endpoint *e);
+    void (*to_raw)(struct wr_endpoint *e); /* upgrade, CONNECT */
+    void (*end)(struct wr_endpoint *e, enum wr_end how);
+};
+struct wr_endpoint {
+    const struct wr_endpoint_ops *ops;
+    struct wr_conn *conn; /* NULL: memory, file */
+    void *state;
+};
+void wr_endpoint_raw(struct wr_endpoint *e, struct wr_conn *c);
+/* Reads text (borrowed, lives as long as the exchange), then EOF; what is written is swallowed. */
+void wr_endpoint_memory(struct wr_endpoint *e, struct wr_pool *pool, struct wr_str text);
+
+/* ---- relay: one direction ---- */
+struct wr_relay {
+    struct wr_endpoint *src, *dst;
+    struct wr_bufq q;           /* read and not yet written */
+    struct wr_pipe *pipe;       /* while bytes are in it */
+    size_t high;                /* at most this much waits in q */
+    uint64_t moved;             /* bytes written to dst */
+    uint64_t rate, rate_from;   /* bytes a second, 0 none; ms when counting began */
+    struct wr_timer *rate_timer;
+    uint32_t full;              /* full reads in a row: bulk begins at 64 KB */
+    bool src_fin, dst_fin;      /* EOF was read; the end was written on */
+    bool hold_fin;              /* the end is not written on (no half-close) */
+    bool dst_blocked;           /* the receiver could not take more, once */
+    bool limited;               /* stopped by rate: the timer is set */
+    bool no_splice;
+};
+enum wr_pump {
+    WR_PUMP_IDLE,  /* waits for an endpoint (or the rate timer) */
+    WR_PUMP_MORE,  /* its share of this turn is used up: wake again */
+    WR_PUMP_DONE,  /* everything incl. the end was written */
+    WR_PUMP_SRC_ERROR, WR_PUMP_DST_ERROR
+};
+/* Moves what can be moved; *moved_any tells whether anything did. */
+enum wr_pump wr_relay_pump(struct wr_relay *r, struct wr_loop *l, bool *moved_any);
+/* What the relay holds is dropped; pipes go back. Idempotent. */
+void wr_relay_end(struct wr_relay *r, struct wr_loop *l);
+
+/* ---- trace ---- */
+#define WR_TRACE 64
+struct wr_trace_entry {
+    uint32_t at_ms;            /* since the exchange began */
+    const char *what;          /* static */
+    int64_t arg;
+};
+struct wr_trace {
+    uint32_t n;                /* written so far; the ring holds the last WR_TRACE */
+    struct wr_trace_entry at[WR_TRACE];
+};
+void wr_trace(struct wr_exchange *x, const char *what, int64_t arg);
+void wr_trace_dump(const struct wr_exchange *x, const struct wr_log *log, enum wr_level l);
+
+/* ---- layer ---- */
+struct wr_layer {
+    const char *name;          /* "stream", "http" */
+    uint32_t bit;              /* WR_L4, WR_L7 */
+    /* A client was accepted (listener->accepted calls wr_session_new, which calls this). */
+    void (*begin)(struct wr_session *s);
+    /* Behind the phases when no hook took the exchange. */
+    enum wr_go (*no_content)(struct wr_exchange *x);
+    /* A hook (or the upstream, with 502, 504, ...) rejected: sets the next step. */
+    enum wr_go (*reject)(struct wr_exchange *x, unsigned status);
+    /* The peer is connected (L4) or the reply head is there (L7): sets the next step. */
+    enum wr_go (*connected)(struct wr_exchange *x);
+    /* Adds ", server: ..., request: ..." to an error log line. */
+    void (*log_context)(const struct wr_exchange *x, struct wr_text *t);
+    /* Before the pool goes: the layer's own things. */
+    void (*ended)(struct wr_exchange *x);
+};
+
+/* ---- session: an accepted client; owns conn, pool, exchanges ---- */
+struct wr_session {
+    struct wr_conn conn;
+    struct wr_task task;       /* runs what `run` says */
+    struct wr_doomed doomed;
+    struct wr_link link;       /* of all live sessions of this process */
+    struct wr_pool *pool;
+    struct wr_conf *conf;
+    struct wr_loop *loop;
+    const struct wr_listener *listener;
+    const struct wr_layer *layer;
+    struct wr_addr client;     /* realip may replace it */
+    struct wr_addr local;      /* len 0 until wr_session_local asked */
+    uint64_t number;           /* $connection */
+    uint64_t begun_ms;         /* monotonic */
+    struct wr_exchange *x;     /* the running one */
+    bool ending;
+};
+/* Takes fd. Makes session and pool, calls layer->begin. */
+void wr_session_new(struct wr_listener *l, int fd, const struct wr_addr *peer);
+const struct wr_addr *wr_session_local(struct wr_session *s);
+/* Closes the client and condemns the session. Idempotent; called by wr_finish. */
+void wr_session_end(struct wr_session *s);
+uint32_t wr_sessions_live(void);
+/* Closes what is idle; at `now` also what is not (worker_shutdown_timeout, TERM). */
+void wr_sessions_shutdown(bool now);
+/* Called when the last session ended while shutting down. */
+void wr_sessions_on_empty(void (*fn)(void *), void *arg);
+/* Of this process: loop and configuration sessions are made with. */
+void wr_sessions_use(struct wr_loop *l, struct wr_conf *conf);
+
+/* ---- exchange ---- */
+struct wr_value {
+    struct wr_str v;
+    bool known, found;
+};
+struct wr_exchange {
+    const struct wr_step *step;
+    struct wr_session *s;
+    struct wr_pool *pool;
+    const struct wr_layer *layer;
+    const struct wr_scope *scope;
+    const struct wr_log *log;
+    struct wr_log_source source;
+    struct wr_loop *loop;
+    struct wr_endpoint client;
+    struct wr_endpoint peer;    /* ops NULL: none yet */
+    struct wr_relay up, down;   /* client -> peer, peer -> client */
+    struct wr_attempts *attempts; /* upstream.h; NULL: no upstream was asked */
+    struct wr_value *values;    /* by wr_var.slot; NULL until the first */
+    void **ctx;                 /* by module index; NULL until the first */
+    struct wr_timer idle;       /* of the step: preread, connect, proxy timeouts */
+    uint64_t begun_ms;          /* monotonic */
+    uint64_t bytes_received, bytes_sent; /* client side, when the conn is already gone */
+    unsigned status;            /* 0: not decided */
+    enum wr_phase phase;
+    uint32_t hook;              /* next one in the phase */
+    void *http;                 /* core/http only */
+    struct wr_bufq preread;     /* bytes taken from the client before a peer was there */
+    struct wr_trace trace;
+};
+/* Makes the exchange of a session; pool is s->pool at layer 4. */
+struct wr_exchange *wr_exchange_new(struct wr_session *s, const struct wr_scope *scope,
+                                    const struct wr_step *first);
+/* Runs steps while they return GO. The session's task calls it; nobody else. */
+void wr_exchange_run(struct wr_exchange *x);
+void wr_exchange_wake(struct wr_exchange *x);
+/* The one exit: ends attempts, endpoints and relays, runs the LOG phase, condemns. Returns
+ * WR_END. */
+enum wr_go wr_finish(struct wr_exchange *x, unsigned status);
+void wr_exchange_scope(struct wr_exchange *x, const struct wr_scope *scope); /* scope and log */
+/* Module conf of this exchange's scope; module state of this exchange (zeroed, ctx_size). */
+static inline void *wr_conf_of(const struct wr_exchange *x, const struct wr_module *m)
+{
+    return wr_scope_conf(x->scope, m);
+}
+void *wr_ctx_of(struct wr_exchange *x, const struct wr_module *m);
+/* Logs with the exchange's context: "... while connecting to upstream, client: ..., ...". */
+#define wr_xlog(x, level, err, ...) wr_log((x)->log, (level), (err), &(x)->source, __VA_ARGS__)
+
+/* ---- variables ---- */
+enum wr_var_flags {
+    WR_VAR_PREFIX = 1,   /* name ends with _: a family ("proxy_protocol_tlv_") */
+    WR_VAR_CACHED = 2,   /* evaluated once an exchange (map, geo, set) */
+    WR_VAR_SETTABLE = 4, /* `set` may assign it */
+    WR_VAR_USER = 8,     /* defined by the configuration; may be defined again by the same kind */
+};
+struct wr_var;
+/* False: not found (empty in a template, "-" in a log). *out lives as long as the exchange. */
+typedef bool wr_var_get(struct wr_exchange *x, const struct wr_var *v, struct wr_str *out);
+struct wr_variable {        /* a row of a module */
+    const char *name;       /* without $ */
+    uint32_t layers, flags;
+    wr_var_get *get;
+    uintptr_t data;         /* for get */
+    bool (*set)(struct wr_exchange *x, const struct wr_var *v, struct wr_str value);
+};
+struct wr_var {             /* one variable of one layer of one configuration */
+    struct wr_str name;
+    struct wr_str tail;     /* families: what follows the prefix */
+    wr_var_get *get;        /* NULL: only mentioned so far; an error after loading */
+    bool (*set)(struct wr_exchange *x, const struct wr_var *v, struct wr_str value);
+    uintptr_t data;
+    void *object;           /* of the definer (the map) */
+    uint32_t flags, slot;
+    const struct wr_node *node; /* first mention, for the error "unknown variable" */
+    uint32_t word;
+};
+/* Mentions $name at word i of the current directive: found or made, defined or not yet (an
+ * undefined one is reported at the end of loading). Layer from cf->scope. NULL: an error was
+ * reported (bad name). */
+struct wr_var *wr_var_mention(struct wr_cf *cf, struct wr_str name, uint32_t i);
+/* Defines $name (word i, with its $): map, geo, set. NULL: an error was reported ("the duplicate
+ * "x" variable", "invalid variable name"). */
+struct wr_var *wr_var_define(struct wr_cf *cf, uint32_t i, wr_var_get *get, uint32_t flags);
+bool wr_var_value(struct wr_exchange *x, const struct wr_var *v, struct wr_str *out);
+/* Stores into the slot (set, captures). */
+void wr_var_store(struct wr_exchange *x, const struct wr_var *v, struct wr_str value);
+/* Regex captures $1..$9 and named groups of the last match (map, geo, rewrite, server_name). */
+void wr_captures_set(struct wr_exchange *x, const struct wr_regex *re, const struct wr_str *groups,
+                     uint32_t n);
+/* Compiles a pattern of the configuration and defines its named groups as variables. NULL: an
+ * error was reported at word i. */
+struct wr_regex *wr_cf_regex(struct wr_cf *cf, uint32_t i, struct wr_str pattern, bool fold_case);
+
+/* ---- templates: text with variables, one pass ---- */
+struct wr_template; /* immutable, in the configuration's pool */
+/* From word i, `text` a part of it ("$a-${b}", "$1"). NULL: an error was reported. */
+struct wr_template *wr_template_new(struct wr_cf *cf, uint32_t i, struct wr_str text);
+bool wr_template_literal(const struct wr_template *t, struct wr_str *out); /* no variable in it */
+/* Appends; false when the text overflowed. */
+bool wr_template_text(struct wr_exchange *x, const struct wr_template *t, struct wr_text *out);
+/* In the exchange's pool (a literal is borrowed); at most 64 KB, p == NULL over it. */
+struct wr_str wr_template_str(struct wr_exchange *x, const struct wr_template *t);
+bool wr_set_template(struct wr_cf *cf, void *conf); /* field: struct wr_template * */
+#define WR_TEMPLATE(nm, wh, type, field, df, hl) \
+    WR_ROW(nm, wh, 1, 1, wr_set_template, type, field, NULL, df, hl)
+/* For logs: value -> out with nginx's escape modes. */
+enum wr_escape { WR_ESCAPE_DEFAULT, WR_ESCAPE_JSON, WR_ESCAPE_NONE };
+bool wr_template_log(struct wr_exchange *x, const struct wr_template *t, enum wr_escape e,
+                     struct wr_text *out);
+/* "", "0" and not found are false: for if= parameters. */
+bool wr_template_true(struct wr_exchange *x, const struct wr_template *t);
+
+/* ---- listen ---- */
+struct wr_listens { /* state of the listen module: all addresses of the configuration */
+    struct wr_listener *first, **last;
+    uint32_t n;
+};
+/* Parses a `listen` directive of a server block and adds it (port ranges: several). server goes
+ * to layer's `attach`. Errors in nginx's words. default_port 0: a port is required. */
+struct wr_listen_line {
+    struct wr_listener *listener;
+    bool default_server, ssl, http2, quic, udp, proxy_protocol;
+};
+bool wr_listen_conf(struct wr_cf *cf, const struct wr_layer *layer, uint16_t default_port,
+                    bool (*attach)(struct wr_cf *cf, const struct wr_listen_line *line));
+struct wr_listens *wr_conf_listens(const struct wr_conf *c);
+
+/* ---- error_log and friends ---- */
+struct wr_log_conf {
+    struct wr_log *log;      /* never NULL after finish */
+};
+extern struct wr_module wr_module_log_conf;
+const struct wr_log *wr_scope_log(const struct wr_scope *s);
+
+#endif

@@ -1,0 +1,38 @@
+/* stream: layer 4. Rank 5: knows upstream and below; http is a sibling it never includes.
+ *
+ * Map: stream_conf (stream {}, server {}, listen), stream_session (the steps of a TCP session:
+ * phases, then relay), preread (looking at the first bytes). */
+#ifndef WR_STREAM_H
+#define WR_STREAM_H
+
+#include "upstream/upstream.h"
+
+struct wr_stream_conf {           /* of wr_module_stream, by server */
+    bool tcp_nodelay;
+    size_t preread_size;
+    uint64_t preread_timeout_ms;
+    uint64_t proxy_protocol_timeout_ms;
+};
+struct wr_stream_server {
+    const struct wr_scope *scope;
+    const struct wr_node *node;
+    bool has_listen, has_content; /* checked after loading, as nginx does */
+};
+extern struct wr_module wr_module_stream;
+extern const struct wr_layer wr_layer_stream;
+/* How a proxied session behaves once both sides are there (stream_proxy, return, pass). */
+struct wr_stream_relay {
+    uint64_t timeout_ms;
+    size_t buffer_size;
+    uint64_t upload_rate, download_rate;
+    bool half_close;
+};
+/* Content hooks: relays from x->peer (already set) to the client and returns WR_TAKEN. */
+enum wr_verdict wr_stream_serve(struct wr_exchange *x, const struct wr_stream_relay *how);
+/* Remembers how to relay once the upstream has connected. */
+void wr_stream_relay_as(struct wr_exchange *x, const struct wr_stream_relay *how);
+/* PREREAD hooks: what came so far (never taken). HOLD in *wait when more is needed. */
+struct wr_str wr_stream_peek(struct wr_exchange *x);
+void wr_stream_has_content(struct wr_cf *cf); /* setters of content directives call it */
+
+#endif

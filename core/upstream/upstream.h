@@ -1,0 +1,235 @@
+/* upstream: choosing a server, getting there, trying another. Rank 4: knows exchange and below.
+ * The same files serve layer 4 and 7.
+ *
+ * Map: upstream_conf (upstream {}, the proxy_* rows both layers share), names (server names and
+ * who learns their addresses), shared (peers as slots in shared memory, the ledger), peers (a
+ * worker's view), round_robin (the default balancer), start, pick, dial, retry (the steps),
+ * policy (pure decisions), upstream_vars ($upstream_addr ...).
+ *
+ * A worker holds nothing of a peer but a slot number and its generation; what counts is in shared
+ * memory, written to this process' ledger row before the shared total changes, so that the master
+ * can take back what a dead worker held. */
+#ifndef WR_UPSTREAM_H
+#define WR_UPSTREAM_H
+
+#include "exchange/exchange.h"
+
+/* ---- configured servers ---- */
+struct wr_server {
+    struct wr_str text;          /* as written: "backend1.example.com:80" */
+    struct wr_str host, service; /* host without port; service= for SRV */
+    uint16_t port;
+    struct wr_addr addr;         /* a literal address; len 0: a name */
+    uint32_t weight, max_fails, max_conns;
+    uint64_t fail_timeout_ms, slow_start_ms;
+    bool backup, down;
+    bool named;                  /* the keeper resolves it */
+    uint64_t key;                /* stable hash of upstream, text, occurrence */
+    const struct wr_node *node;
+};
+struct wr_upstream {
+    struct wr_str name;
+    uint32_t layer;
+    WR_VEC(struct wr_server) servers;
+    const struct wr_balancer_ops *balancer;
+    void *balancer_conf;         /* of the balancer, from the configuration */
+    void *balancer_state;        /* of the balancer, in this process */
+    struct wr_peers *peers;      /* this process' view; NULL in the master until attached */
+    struct wr_shm *zone;
+    size_t zone_size;            /* zone NAME SIZE; 0: by count */
+    struct wr_str zone_name;
+    const struct wr_scope *scope; /* of the upstream block; the layer's for an implicit one */
+    const struct wr_node *node;   /* the block, or the proxy_pass */
+    struct wr_resolver_conf *resolver; /* NULL: the system's */
+    bool implicit;               /* made by proxy_pass host:port */
+    uint32_t index;              /* in wr_upstreams.all */
+    struct wr_upstream *next;
+};
+struct wr_upstreams {            /* state of wr_module_upstream */
+    WR_VEC(struct wr_upstream *) all;
+};
+extern struct wr_module wr_module_upstream;
+struct wr_upstreams *wr_conf_upstreams(const struct wr_conf *c);
+/* The group of this name in the layer of cf (it may be defined later in the file: then it is
+ * resolved at check time), or an implicit one for "host:port" / "unix:path". NULL: error reported
+ * at word i. Call from a setter; the result's servers are complete after loading. */
+struct wr_upstream *wr_upstream_named(struct wr_cf *cf, uint32_t i, struct wr_str text,
+                                      uint16_t default_port);
+/* Run time: the group of that name, or NULL. */
+struct wr_upstream *wr_upstream_find(const struct wr_conf *c, uint32_t layer, struct wr_str name);
+
+/* ---- resolver directive (both layers and upstream) ---- */
+struct wr_resolver_conf {
+    struct wr_resolver_opts opts;
+    struct wr_resolver *resolver; /* of this process; made on first use */
+    bool set;
+};
+extern struct wr_module wr_module_resolver;
+struct wr_resolver *wr_scope_resolver(const struct wr_scope *s, struct wr_loop *l,
+                                      uint64_t *timeout_ms); /* NULL: none configured */
+
+/* ---- shared: slots ---- */
+#define WR_PEER_LAYOUT 1
+struct wr_peer_slot {
+    _Atomic uint32_t generation; /* odd while the slot is being written; grows at each reuse */
+    _Atomic uint32_t live;       /* in the published index */
+    uint64_t key;                /* server key; with addr it is the identity */
+    struct wr_addr addr;
+    uint32_t weight, max_fails, max_conns;
+    uint64_t fail_timeout_ms, slow_start_ms;
+    uint32_t backup;
+    _Atomic uint32_t down;       /* bits: 1 configured or by command, 2 health check */
+    _Atomic uint32_t conns;      /* in use now, all workers */
+    _Atomic uint32_t fails;      /* in the current fail_timeout window */
+    _Atomic uint64_t failed_ms;  /* monotonic: when the window began / it was set aside */
+    _Atomic uint64_t checked_ms; /* when it was last let in again for a probe */
+    _Atomic uint64_t since_ms;   /* when it became usable again, for slow_start */
+    _Atomic uint64_t requests, failures, sent, received;
+    _Atomic uint64_t connect_us, first_byte_us, last_byte_us; /* moving averages */
+    char name[128];              /* server text, for logs and status */
+};
+struct wr_peers_shared {         /* layout of a zone */
+    uint32_t slots;              /* capacity */
+    _Atomic uint32_t version;    /* of the index; index[version & 1] is current */
+    _Atomic uint32_t unresolved; /* servers without an address now */
+    struct wr_peer_index {
+        uint32_t n;
+        uint32_t slot[];         /* `slots` places */
+    } first;                     /* use wr_shared_index */
+};
+struct wr_peer_index *wr_shared_index(struct wr_peers_shared *z, uint32_t version);
+struct wr_peer_slot *wr_shared_slot(struct wr_peers_shared *z, uint32_t i);
+_Atomic uint32_t *wr_shared_ledger(struct wr_peers_shared *z, uint32_t process, uint32_t slot);
+/* Master, before workers are forked: makes or adopts the zones, fills in what is known. */
+bool wr_upstreams_open(struct wr_conf *c);   /* part of loading: gets the memory */
+void wr_upstreams_commit(struct wr_conf *c); /* the configuration is accepted: publishes */
+/* Replaces the addresses of one server; publishes a new index if anything changed. Returns true
+ * then. Only one process (the keeper, the master at start) may call it for a zone. */
+bool wr_shared_update(struct wr_upstream *u, const struct wr_server *s,
+                      const struct wr_addr *addrs, uint32_t n);
+/* Master: takes back everything a dead process held in all zones of the configuration. */
+void wr_upstreams_reclaim(struct wr_conf *c, uint32_t process);
+
+/* ---- names: start and keeper ---- */
+/* Resolves all names of the configuration with one deadline; unresolved ones are warned about.
+ * Runs its own loop. Results wait in the configuration until wr_upstreams_commit. */
+void wr_names_start(struct wr_conf *c, uint64_t deadline_ms);
+/* Keeper: asks again at TTL and updates the zones. */
+void wr_names_keep(struct wr_conf *c, struct wr_loop *l);
+
+/* ---- a worker's view ---- */
+struct wr_peer {
+    struct wr_peer_slot *slot;
+    uint32_t index, generation;
+};
+struct wr_peer_group {
+    struct wr_peer *at;
+    uint32_t n;
+    uint32_t *schedule, steps;   /* smooth weighted order, computed once a version */
+    uint32_t pos;
+};
+struct wr_peers {
+    struct wr_peers_shared *shared;
+    uint32_t version;
+    struct wr_peer_group main, backup;
+    struct wr_pool *pool;        /* of this version */
+};
+/* Brings the view up to the published version (cheap when nothing changed). */
+struct wr_peers *wr_peers_view(struct wr_upstream *u);
+/* Pure: the smooth weighted round robin order of `n` weights, nginx's sequence; at most max steps
+ * (weights are divided by their gcd first). Returns the number of steps. */
+uint32_t wr_schedule(const uint32_t *weights, uint32_t n, uint32_t *out, uint32_t max);
+
+/* ---- balancers ---- */
+struct wr_pick {
+    struct wr_exchange *x;
+    const uint64_t *tried;       /* bit set by slot */
+    uint64_t now_ms;
+    bool alone;                  /* one peer in all: max_fails does not count */
+};
+bool wr_peer_tried(const struct wr_pick *p, const struct wr_peer *peer);
+/* Not down, not tried, below max_conns, not failed too often. Pure but for the slot's counters. */
+bool wr_peer_usable(const struct wr_pick *p, const struct wr_peer *peer);
+struct wr_balancer_ops {
+    const char *name;            /* the directive in upstream {} */
+    bool (*init)(struct wr_upstream *u, struct wr_loop *l);             /* in each process */
+    /* NULL: none usable in this group. */
+    struct wr_peer *(*pick)(struct wr_upstream *u, struct wr_peer_group *g, struct wr_pick *p);
+    void (*changed)(struct wr_upstream *u);                             /* a new view */
+};
+extern const struct wr_balancer_ops wr_round_robin;
+
+/* ---- one attempt, and all of an exchange ---- */
+struct wr_try {
+    struct wr_peer peer;         /* slot NULL: a run-time address */
+    struct wr_addr addr;
+    struct wr_str name;          /* text of the address, as $upstream_addr shows it */
+    uint64_t begun_ms, connect_ms, first_byte_ms, ended_ms; /* spans since begun; UINT64_MAX: not */
+    uint64_t sent, received;
+    bool failed, held;           /* held: counted in the slot and the ledger */
+};
+struct wr_upstream_rows {        /* what `proxy_*` says in both layers (conf of the proxy module) */
+    uint64_t connect_timeout_ms;
+    bool next_upstream;          /* layer 4: on | off; layer 7 has its own mask */
+    uint32_t next_tries;
+    uint64_t next_timeout_ms;
+    struct wr_template *bind;    /* NULL: off */
+    bool bind_transparent;
+    bool socket_keepalive;
+    size_t rcvbuf, sndbuf;
+};
+/* The rows for a module table: `type` is the module's conf, `field` its struct wr_upstream_rows. */
+bool wr_set_bind(struct wr_cf *cf, void *conf);
+#define WR_UPSTREAM_ROWS(prefix, layers, type, field) \
+    WR_MSEC(prefix "_connect_timeout", (layers) | WR_SCOPES, type, field.connect_timeout_ms, \
+            "60s", "longest wait for a connection to a server"), \
+    WR_NUM(prefix "_next_upstream_tries", (layers) | WR_SCOPES, type, field.next_tries, "0", \
+           "most servers tried for one session; 0: all"), \
+    WR_MSEC(prefix "_next_upstream_timeout", (layers) | WR_SCOPES, type, field.next_timeout_ms, \
+            "0", "no other server is tried after this time; 0: no limit"), \
+    WR_ROW(prefix "_bind", (layers) | WR_SCOPES, 1, 2, wr_set_bind, type, field, NULL, NULL, \
+           "local address of connections to servers"), \
+    WR_FLAG(prefix "_socket_keepalive", (layers) | WR_SCOPES, type, field.socket_keepalive, \
+            "off", "SO_KEEPALIVE on connections to servers")
+
+struct wr_attempts {
+    struct wr_upstream *u;
+    const struct wr_upstream_rows *rows;
+    struct wr_conn conn;         /* to the current peer; fd -1: none */
+    WR_VEC(struct wr_try) tries; /* the last is the current */
+    uint64_t *tried;
+    uint64_t begun_ms;
+    struct wr_query query;       /* run-time names */
+    struct wr_names *names;
+    struct wr_str host;          /* of a run-time name */
+    uint16_t port;
+    uint32_t next_name;
+    bool resolving, waiting;
+};
+static inline struct wr_try *wr_try_now(struct wr_attempts *a)
+{
+    return a->tries.n > 0 ? &a->tries.at[a->tries.n - 1] : NULL;
+}
+/* Content hooks call one of these and return WR_TAKEN. */
+void wr_upstream_start(struct wr_exchange *x, struct wr_upstream *u,
+                       const struct wr_upstream_rows *rows);
+/* A name found at run time: a group of the configuration, "host:port", "unix:path". */
+void wr_upstream_start_text(struct wr_exchange *x, struct wr_str text, uint16_t default_port,
+                            const struct wr_upstream_rows *rows);
+/* Ends the current try: counts it, closes or parks the connection. Idempotent. */
+void wr_try_end(struct wr_exchange *x, bool failed);
+void wr_attempts_end(struct wr_exchange *x);
+/* What failed, for the log and the policy. */
+enum wr_failure { WR_FAIL_NONE, WR_FAIL_ERROR, WR_FAIL_TIMEOUT, WR_FAIL_NO_LIVE, WR_FAIL_NAME };
+enum wr_retry_decision { WR_RETRY_NEXT, WR_RETRY_GIVE_UP };
+struct wr_retry_facts {
+    enum wr_failure failure;
+    bool enabled;                /* next_upstream */
+    uint32_t tries, max_tries;   /* 0: no limit */
+    uint64_t elapsed_ms, max_ms; /* 0: no limit */
+    bool sent;                   /* bytes went to the peer that cannot be sent again */
+};
+enum wr_retry_decision wr_retry_policy(const struct wr_retry_facts *f);
+extern const struct wr_step wr_step_start, wr_step_pick, wr_step_dial, wr_step_retry;
+
+#endif
