@@ -1,0 +1,425 @@
+#!/usr/bin/perl
+
+# Wrong configurations: each one is refused with nginx's reason and "in FILE:LINE", the line it
+# stands on with a caret under the place, and what to write instead where that can be known. One
+# run tells of several errors. Neither -t nor a failed start leaves a socket, pid file or process.
+# And the opposite: what looks odd but is right is taken.
+
+use strict;
+use warnings;
+use FindBin;
+use lib "$FindBin::Bin/lib";
+use Test::More;
+use Weir;
+
+my $w = Weir->new;
+my $CONF = $w->path('weir.conf');
+
+# Writes the configuration as it is, so that line numbers are those of the text, and tests it.
+sub check {
+    my ($text) = @_;
+    $w->write('weir.conf', ($ENV{WEIR_PRELUDE} // '') . $text);
+    return $w->bare('-t', '-p', $w->dir, '-c', 'weir.conf', '-e', $w->path('error.log'));
+}
+
+# Where in $err a line of the configuration is shown: its text and the caret's place in it.
+sub shown {
+    my ($err) = @_;
+    return $err =~ /^([ \d|:>]*)(\S.*)\n([ |:]*)\^[~^]*/m ? ($2, length($3) - length $1) : ();
+}
+
+# Each row: a name, the text, with <> right before the place where the caret must stand, the
+# reason, and what weir suggests (if anything). The line follows from the place.
+my @wrong = (
+    ['a directive nobody knows', <<'CONF', qr/unknown directive "wrker_processes"/,
+<>wrker_processes 1;
+CONF
+        qr/did you mean "?worker_processes/],
+
+    ['a slip inside a server', <<'CONF', qr/unknown directive "proxy_pas"/,
+stream {
+    server {
+        listen 127.0.0.1:1;
+        <>proxy_pas 127.0.0.1:2;
+    }
+}
+CONF
+        qr/did you mean "?proxy_pass/],
+
+    ['no resemblance to anything', <<'CONF', qr/unknown directive "qqqzzz"/],
+stream {
+    <>qqqzzz on;
+}
+CONF
+
+    ['known in nginx, not here', <<'CONF', qr/perl_modules/,
+stream {}
+<>perl_modules lib;
+CONF
+        qr/known in nginx,? .*not in this build/],
+
+    ['a directive in the wrong place', <<'CONF',
+stream {
+    <>proxy_pass 127.0.0.1:1;
+}
+CONF
+        qr/"proxy_pass" directive is not allowed here/, qr/allowed in:? .*\bserver\b/],
+
+    ['a block in the wrong place', <<'CONF', qr/"upstream" directive is not allowed here/,
+<>upstream u {
+    server 127.0.0.1:1;
+}
+CONF
+        qr/allowed in:? .*\bstream\b/],
+
+    ['too few words', <<'CONF', qr/invalid number of arguments in "listen" directive/],
+stream {
+    server {
+        <>listen;
+        return x;
+    }
+}
+CONF
+
+    ['too many words', <<'CONF', qr/invalid number of arguments in "worker_processes" directive/],
+<>worker_processes 1 2;
+CONF
+
+    ['a forgotten semicolon', <<'CONF',
+stream {
+    server {
+        <>proxy_pass 127.0.0.1:2
+        proxy_timeout 3s;
+    }
+}
+CONF
+        qr/invalid number of arguments in "proxy_pass" directive/, qr/missing "?;/],
+
+    ['a forgotten semicolon before a brace', <<'CONF', qr/unexpected "\}"/, qr/missing "?;/],
+stream {
+    server {
+        listen 127.0.0.1:1;
+        return x
+    <>}
+}
+CONF
+
+    ['a forgotten brace', <<'CONF', qr/unexpected end of file, expecting "\}"/],
+stream {
+    server {
+        listen 127.0.0.1:1;
+    }
+<>
+CONF
+
+    ['a brace too many', <<'CONF', qr/unexpected "\}"/],
+stream {
+}
+<>}
+CONF
+
+    ['a block without a brace', <<'CONF', qr/directive "stream" has no opening "\{"/],
+<>stream;
+CONF
+
+    ['a brace where none belongs', <<'CONF', qr/directive "worker_processes" is not terminated by ";"/],
+worker_processes 1 <>{
+}
+CONF
+
+    ['a semicolon alone', <<'CONF', qr/unexpected ";"/],
+stream {
+    <>;
+}
+CONF
+
+    ['an open quote', <<'CONF', qr/unexpected end of file, expecting ";" or "\}"|quote/],
+stream {
+    server {
+        listen 127.0.0.1:1;
+        return <>"x;
+    }
+}
+CONF
+
+    ['text right behind a quote', <<'CONF', qr/unexpected "y"/],
+stream {
+    server {
+        listen 127.0.0.1:1;
+        return "x"<>y;
+    }
+}
+CONF
+
+    ['a directive said twice', <<'CONF', qr/"worker_processes" directive is duplicate/],
+worker_processes 1;
+<>worker_processes 2;
+CONF
+
+    ['a value said twice in a server', <<'CONF', qr/"proxy_pass" directive is duplicate/],
+stream {
+    server {
+        listen 127.0.0.1:1;
+        proxy_pass 127.0.0.1:2;
+        <>proxy_pass 127.0.0.1:3;
+    }
+}
+CONF
+
+    ['an upstream said twice', <<'CONF', qr/duplicate upstream "u"/],
+stream {
+    upstream u { server 127.0.0.1:1; }
+    <>upstream u { server 127.0.0.1:2; }
+}
+CONF
+
+    ['an upstream without servers', <<'CONF', qr/no servers are inside upstream/],
+stream {
+    <>upstream u { }
+}
+CONF
+
+    ['an address listened on twice', <<'CONF', qr/duplicate .*127\.0\.0\.1:1\b/],
+stream {
+    server { listen 127.0.0.1:1; return a; }
+    server { <>listen 127.0.0.1:1; return b; }
+}
+CONF
+
+    ['a number that is none', <<'CONF', qr/invalid number/],
+worker_rlimit_nofile <>many;
+CONF
+
+    ['worker processes that are no number', <<'CONF', qr/"worker_processes" directive invalid value/],
+worker_processes <>some;
+CONF
+
+    ['a flag that is none', <<'CONF',
+stream {
+    tcp_nodelay <>yes;
+}
+CONF
+        qr/invalid value "yes" in "tcp_nodelay" directive, it must be "on" or "off"/],
+
+    ['a time that is none', <<'CONF', qr/"proxy_timeout" directive invalid value/],
+stream {
+    proxy_timeout <>1fortnight;
+}
+CONF
+
+    ['a size that is none', <<'CONF', qr/"proxy_buffer_size" directive invalid value/],
+stream {
+    proxy_buffer_size <>16q;
+}
+CONF
+
+    ['a port that is none', <<'CONF', qr/invalid port in "127\.0\.0\.1:99999"/],
+stream {
+    server { listen <>127.0.0.1:99999; return x; }
+}
+CONF
+
+    ['a server without a port', <<'CONF', qr/no port in upstream "127\.0\.0\.1"/],
+stream {
+    server { listen 127.0.0.1:1; proxy_pass <>127.0.0.1; }
+}
+CONF
+
+    ['a listen name that does not resolve', <<'CONF', qr/host not found in "no-such\.invalid:1"/],
+stream {
+    server { listen <>no-such.invalid:1; return x; }
+}
+CONF
+
+    ['a parameter nobody knows', <<'CONF', qr/invalid parameter "wieght=3"/, qr/did you mean "?weight/],
+stream {
+    upstream u { server 127.0.0.1:1 <>wieght=3; }
+}
+CONF
+
+    ['a listen parameter nobody knows', <<'CONF', qr/the invalid "reuse" parameter|invalid parameter "reuse"/],
+stream {
+    server { listen 127.0.0.1:1 <>reuse; return x; }
+}
+CONF
+
+    ['a weight of nothing', <<'CONF', qr/invalid parameter "weight=0"/],
+stream {
+    upstream u { server 127.0.0.1:1 <>weight=0; }
+}
+CONF
+
+    ['a variable nobody knows', <<'CONF', qr/unknown "remote_adr" variable/, qr/did you mean "?\$?remote_addr/],
+stream {
+    server {
+        listen 127.0.0.1:1;
+        return <>$remote_adr;
+    }
+}
+CONF
+
+    ['a variable nobody knows in a log format', <<'CONF', qr/unknown "no_such" variable/],
+stream {
+    log_format f <>'$remote_addr $no_such';
+    access_log %{dir}/a.log f;
+    server { listen 127.0.0.1:1; return x; }
+}
+CONF
+
+    ['a log format nobody knows', <<'CONF', qr/unknown log format "fast"/],
+stream {
+    access_log %{dir}/a.log <>fast;
+    server { listen 127.0.0.1:1; return x; }
+}
+CONF
+
+    ['a log format missing', <<'CONF', qr/invalid number of arguments in "access_log"|log format/],
+stream {
+    <>access_log %{dir}/a.log;
+    server { listen 127.0.0.1:1; return x; }
+}
+CONF
+
+    ['a broken regular expression', <<'CONF', qr/pcre2?_compile\(\) failed|regex/],
+stream {
+    map $remote_addr $a { <>~^(10 x; }
+    server { listen 127.0.0.1:1; return $a; }
+}
+CONF
+
+    ['a map key said twice', <<'CONF', qr/conflicting parameter "k"/],
+stream {
+    map $remote_addr $a { k 1; <>k 2; }
+    server { listen 127.0.0.1:1; return $a; }
+}
+CONF
+
+    ['a variable that may not be set', <<'CONF', qr/duplicate "remote_addr" variable/],
+stream {
+    server { listen 127.0.0.1:1; set <>$remote_addr x; return x; }
+}
+CONF
+
+    ['an include that is not there', <<'CONF', qr/open\(\) "\S*missing\.conf" failed \(2: No such file/],
+<>include missing.conf;
+CONF
+
+    ['a module from elsewhere', <<'CONF', qr/load_module|module/, qr/built in|built-in|--add-module/],
+<>load_module modules/somebody_elses.so;
+stream {}
+CONF
+
+    ['a server with nowhere to go', <<'CONF', qr/no handler for server/],
+stream {
+    <>server { listen 127.0.0.1:1; }
+}
+CONF
+
+    ['a server that does not listen', <<'CONF', qr/no "listen" is defined for server/],
+stream {
+    <>server { return x; }
+}
+CONF
+
+    ['a log level nobody knows', <<'CONF', qr/invalid log level "loud"/],
+error_log %{dir}/e.log <>loud;
+CONF
+);
+
+for my $row (@wrong) {
+    my ($name, $text, $reason, $suggests) = @$row;
+    # A regex may stand before the text's suggestion: see the rows that wrap.
+    ($reason, $text) = ($text, $reason) if ref $text;
+    my ($before) = $text =~ /^(.*?)<>/s or die "$name: no place";
+    my $line = 1 + ($before =~ tr/\n//);
+    my $column = length($before =~ s/.*\n//sr);
+    $text =~ s/<>//;
+    my $source = $w->expand((split /\n/, $text, -1)[$line - 1]);
+
+    my ($code, $out, $err) = check($text);
+    subtest $name => sub {
+        ok $code =~ /^\d+$/ && $code > 0 && $code < 99, "exit code $code";
+        like $err, qr/\[emerg\] .*(?:$reason).* in \Q$CONF\E:$line$/m, 'reason, file and line';
+        like $err, $suggests, 'suggestion' if $suggests;
+        if (length $source) {
+            my ($shown, $at) = shown($err);
+            my $lead = length($source =~ s/\S.*//r);
+            is $shown, $source =~ s/^\s+//r, 'the line is shown';
+            is +($at // -99) + $lead, $column, 'the caret is under the place';
+        }
+    } or diag $err;
+}
+
+# Several errors in one run, in the order of the file, in included files too.
+
+$w->write('part.conf', "# part\nserver {\n    lisen 127.0.0.1:1;\n}\n");
+my ($code, $out, $err) = check(<<'CONF');
+worker_proceses 1;
+stream {
+    include part.conf;
+    server {
+        listen 127.0.0.1:1 fast;
+        return $no_such;
+    }
+}
+daemom off;
+CONF
+isnt $code, 0, 'several errors: exit code';
+my @places = $err =~ /\[emerg\].* in \Q@{[ $w->dir ]}\E\/(\S+:\d+)$/mg;
+is "@places[0, 1]", 'weir.conf:1 part.conf:3', 'the first two, each in its file';
+ok scalar(grep { $_ eq 'weir.conf:9' } @places), 'the last too';
+like $err, qr/configuration file \Q$CONF\E test failed/, 'the verdict';
+
+# A name in proxy_pass that resembles an upstream.
+
+$w->write('weir.conf', <<'CONF');
+stream {
+    upstream backends { server 127.0.0.1:1; }
+    server { listen 127.0.0.1:1; proxy_pass backend; }
+}
+CONF
+($code, $out, $err) = $w->bare('-t', '-p', $w->dir, '-c', 'weir.conf', '-e', $w->path('error.log'));
+like $err, qr/did you mean "?backends/, 'a name that resembles an upstream';
+like $err, qr/\Q$CONF\E:3/, 'and where it stands';
+
+# What is odd but right.
+
+$w->write('a.inc', 'listen 127.0.0.1:%{web.port};');
+$w->write('b1.part', 'set $x "1";');
+$w->write('b2.part', 'set $y \'2\';');
+my @right = (
+    ['nothing at all', ''],
+    ['comments only', "# nothing\n\n   # more"],
+    ['no events block', 'stream { server { listen 127.0.0.1:%{web.port}; return x; } }'],
+    ['an empty events block', 'events {} stream {}'],
+    ['CRLF line ends', "stream {\r\n  server { listen 127.0.0.1:%{web.port};\r\n return x; }\r\n}\r\n"],
+    ['no newline at the end', "worker_processes 1;"],
+    ['includes with globs', 'stream { server { include a.inc; include b*.part; return $x$y; } }'],
+    ['a glob that matches nothing', 'stream { include nothing*.conf; }'],
+    ['quotes, escapes and braces in a word',
+        'stream { server { listen 127.0.0.1:%{web.port}; return "a\"b{c};${remote_addr}\n"; } }'],
+    ['names that do not resolve yet', 'stream { upstream u { server no-such.invalid:1; }
+        server { listen 127.0.0.1:%{web.port}; proxy_pass u; } }'],
+    ['a built-in module loaded', 'load_module modules/ngx_stream_module.so; stream {}'],
+);
+for my $row (@right) {
+    ($code, $out, $err) = check($row->[1]);
+    ok $code eq 0, $row->[0] or diag $err;
+    like $err, qr/no-such\.invalid/, 'with a warning' if $row->[1] =~ /no-such/;
+}
+
+# A wrong configuration keeps weir from starting, and nothing is left of the attempt.
+
+($code, $err) = $w->start(<<'CONF', fails => 1);
+stream {
+    server { listen %{web}; listen %{unix:web}; retrun x; }
+}
+CONF
+isnt $code, 0, 'weir does not start';
+like $err, qr/unknown directive "retrun" in \Q$CONF\E:2/, 'and says why';
+is $w->connect('web'), undef, 'nobody listens';
+ok !-e $w->path('weir.pid'), 'no pid file';
+
+$w->expect(qr/\[emerg\]/);
+$w->finish;
+done_testing;
