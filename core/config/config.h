@@ -1,8 +1,11 @@
 /* config: from text to module structs. Rank 2: knows base and os.
  *
- * Map: lex + tree (nginx's grammar to nodes, no module needed; a fuzz target), apply (scopes,
- * rows, the order of application), types (setters for flags, sizes, times, ...), explain (errors
- * with place, caret and suggestion), words (every directive nginx knows, for better errors).
+ * Map: lex + tree (nginx's grammar to nodes, no module needed; a fuzz target), source (files,
+ * include, -T), rows (which row a name means here), scope (module structs, copied when written),
+ * apply (the order of application), conf (a whole configuration), types (setters for flags,
+ * sizes, times, ...), explain (errors with place and caret), suggest (what was probably meant),
+ * help (--help), words (every directive nginx knows, for better errors). The files of this
+ * folder share config_impl.h, which nobody else includes.
  *
  * The order: files are read into a tree; for each block first its simple directives, then its
  * definition blocks (map, geo, upstream, types), then its nested scopes; then `finish` runs
@@ -23,6 +26,7 @@ struct wr_word {
 struct wr_file {
     const char *path;
     struct wr_str text;          /* kept for the caret lines and -T */
+    bool command_line;           /* -g: no path, errors say "in command line" */
     struct wr_file *next;
 };
 struct wr_node {                 /* one directive; words[0] is its name */
@@ -45,11 +49,14 @@ struct wr_tree {
     struct wr_node *root;        /* children are the top-level directives */
     struct wr_file *files, **last_file; /* in the order they were read */
     struct wr_diag *diags, **last_diag;
-    uint32_t errors;
-    const char *prefix;          /* of relative include paths: the folder of the main file */
+    uint32_t errors, warnings;   /* at most 20 errors are kept, then "too many errors" */
+    bool broken;                 /* braces do not match: blocks may be in the wrong place */
+    const char *prefix;          /* of relative include paths: the folder of the main file, with
+                                  * its slash; "" when the path has none */
 };
 /* Parses text (borrowed, must outlive the tree) as file `path`; include directives are expanded
- * (globs, sorted; depth at most 16). Recovers at ; and } and collects several errors. */
+ * in every block (globs, sorted; depth at most 16). Recovers at ; and } and collects several
+ * errors. A pattern without * ? [ that names no file is an error, one with them is not. */
 struct wr_tree *wr_tree_parse(struct wr_pool *pool, const char *path, struct wr_str text);
 /* The same without touching the file system: include is left as a directive. For the fuzzer. */
 struct wr_tree *wr_tree_parse_only(struct wr_pool *pool, const char *path, struct wr_str text);
@@ -57,11 +64,13 @@ struct wr_tree *wr_tree_parse_only(struct wr_pool *pool, const char *path, struc
  * as a file named "command line" and its directives come first. */
 struct wr_tree *wr_tree_load(struct wr_pool *pool, const char *path, struct wr_str globals);
 void wr_tree_dump(const struct wr_tree *t, FILE *out); /* -T: "# configuration file PATH:" */
+/* About word `word` of n; n NULL: about no place. hint (may be NULL) is copied. Beyond 20 errors
+ * nothing is kept. */
 void wr_diag_add(struct wr_tree *t, enum wr_level level, const struct wr_node *n, uint32_t word,
                  const char *hint, const char *fmt, ...) WR_PRINTF(6, 7);
 
 /* ---- modules ---- */
-/* Where a row is allowed: layers times levels. */
+/* Where a row is allowed: layers times levels. MAIN and EVENTS need no layer, all others do. */
 enum wr_where {
     WR_L4 = 1 << 0, /* stream {} */
     WR_L7 = 1 << 1, /* http {} */
@@ -77,11 +86,16 @@ enum wr_where {
     WR_LV_UPSTREAM = 1 << 12,
     WR_SCOPES = WR_LV_LAYER | WR_LV_SERVER | WR_LV_LOCATION,
     /* row properties */
-    WR_MULTI = 1 << 16,      /* may repeat; the first in a block replaces the inherited list */
-    WR_LOCAL = 1 << 17,      /* not inherited into server and location (proxy_pass, return) */
+    WR_MULTI = 1 << 16,      /* may repeat in a block, blocks too (server, not http); the first
+                              * replaces the inherited list, see wr_cf.first */
+    WR_LOCAL = 1 << 17,      /* not inherited into server and location (proxy_pass, return): the
+                              * module needs `enter` */
     WR_BLOCK = 1 << 18,      /* has { } and opens scopes (server, location, http) */
     WR_DEFINE = 1 << 19,     /* has { } and defines something (map, upstream, types) */
     WR_LATE = 1 << 20,       /* simple, but applied after the definition blocks */
+    WR_EARLY = 1 << 21,      /* with WR_BLOCK (`if`): the setter runs in source order with the
+                              * simple rows; what stands in the block is applied with the nested
+                              * scopes */
 };
 #define WR_ARGS_ANY 255
 
@@ -99,12 +113,13 @@ struct wr_directive {
     const char *name;
     uint32_t where;
     uint8_t min, max;            /* arguments; max WR_ARGS_ANY: no limit */
-    /* conf is the module's struct in this scope, already a private copy. False: an error was
-     * reported with wr_cf_error. */
+    /* conf is the module's struct in this scope, already a private copy; NULL where the module
+     * has none (conf_size 0, or `stream` at main). False: an error was reported with wr_cf_error. */
     bool (*set)(struct wr_cf *cf, void *conf);
     size_t offset;               /* of the field, for the setters of types.c */
     const void *data;            /* for the setter: an enum table, a bound */
-    const char *def;             /* default as text, set through the same setter; NULL: zeroed */
+    const char *def;             /* default as text ("8 4k", "on"), set through the same setter in
+                                  * the outermost scope the row can stand in; NULL: zeroed */
     const char *help;            /* one line; never NULL */
 };
 /* The last element of a table has name NULL. */
@@ -113,7 +128,11 @@ struct wr_module {
     const char *name;            /* "map"; nginx's module word where there is one */
     const char *words;           /* extra words for the modules: line of -V, or NULL */
     uint32_t layers;             /* WR_L4 | WR_L7 */
-    size_t conf_size;            /* of the struct in each scope; 0: none */
+    /* Of the struct in each scope; 0: none. The first one is made, zeroed and with defaults, at
+     * main when a simple row of the module is allowed there (layers 0: always), in events{} when
+     * one is allowed there, else in stream{} and http{} as `layers` says. Inner scopes share it
+     * until they write. */
+    size_t conf_size;
     size_t ctx_size;             /* of per-exchange state, zeroed on first use; 0: none */
     const struct wr_directive *directives;
     const struct wr_variable *variables;       /* exchange.h; end: name NULL */
@@ -121,9 +140,14 @@ struct wr_module {
     const struct wr_balancer_ops *const *balancers; /* upstream.h; end: NULL */
     const struct wr_filter *filters;           /* http.h */
     const struct wr_proxy_hook *hook;          /* upstream.h */
-    /* Derived values; top-down, once per distinct struct. */
+    /* Entering a server or location, conf is a private copy: sets the fields of WR_LOCAL rows back
+     * to their defaults. Needed when there is such a row, else not called. */
+    void (*enter)(struct wr_scope *scope, void *conf);
+    /* Derived values; top-down, once per distinct struct, in the scope that owns it. cf->node is
+     * the block (NULL at main). Not called when there were errors. */
     bool (*finish)(struct wr_cf *cf, struct wr_scope *scope, void *conf);
-    /* Once per configuration: before the first directive; after everything is finished. */
+    /* Once per configuration, cf->scope is main, cf->node NULL: before the first directive (and
+     * default); after everything is finished without errors. */
     bool (*prepare)(struct wr_cf *cf);
     bool (*check)(struct wr_cf *cf);
     bool (*worker_init)(struct wr_conf *conf, struct wr_loop *loop);
@@ -138,11 +162,12 @@ void wr_modules_init(void); /* numbers them; call once, first */
 struct wr_scope {
     void **conf;                 /* by module index; shared with the parent until written */
     uint32_t layer, level;       /* one bit each of wr_where; layer 0 for main and events */
-    struct wr_scope *parent, *children, *next;
+    struct wr_scope *parent, *children, *next, *last_child; /* children in source order */
     const struct wr_node *node;  /* the block; NULL for the main scope */
     void *object;                /* what the block is: struct wr_upstream, wr_server, ... */
-    uint64_t *owned;             /* bit set of module indexes whose struct is this scope's own */
-    uint64_t *written;           /* bit set of rows already seen in this block */
+    uint64_t *owned;             /* bit set of module indexes whose struct is this scope's own;
+                                  * NULL: conf is the parent's array */
+    uint64_t *written;           /* bit set of rows already seen in this block, or NULL */
 };
 static inline void *wr_scope_conf(const struct wr_scope *s, const struct wr_module *m)
 {
@@ -175,8 +200,11 @@ struct wr_cf {
     const struct wr_directive *row;
     struct wr_module *module;    /* owner of the row */
     uint32_t nargs;              /* node->nwords - 1 */
-    bool first;                  /* first time this row is used in this block */
+    /* First time this row is used in this block. WR_MULTI rows of a module with the same setter
+     * and offset count as one (allow and deny fill one list). */
+    bool first;
     bool defaulting;             /* row->def is being set: no node of a file */
+    struct wr_scope **later;     /* apply.c's: where an early block waits */
 };
 static inline struct wr_str wr_cf_arg(const struct wr_cf *cf, uint32_t i) /* 1-based; 0 the name */
 {
@@ -184,7 +212,8 @@ static inline struct wr_str wr_cf_arg(const struct wr_cf *cf, uint32_t i) /* 1-b
 }
 #define WR_FIELD(cf, conf, type) ((type *)(void *)((char *)(conf) + (cf)->row->offset))
 /* Reports at word i of the directive; always false, so: return wr_cf_error(...). The reason in
- * nginx's words, lower case, no full stop, no place (that is added). */
+ * nginx's words, lower case, no full stop, no place (that is added). When the directive seems to
+ * have swallowed the next one, a hint about the missing ; is added. */
 bool wr_cf_error(struct wr_cf *cf, uint32_t i, const char *fmt, ...) WR_PRINTF(3, 4);
 /* The same with a hint on a line of its own ("did you mean ...", "write ... instead"). */
 bool wr_cf_error_hint(struct wr_cf *cf, uint32_t i, const char *hint, const char *fmt, ...)
@@ -195,7 +224,8 @@ bool wr_cf_error_at(struct wr_cf *cf, const struct wr_node *n, uint32_t i, const
     WR_PRINTF(4, 5);
 /* Opens a scope of `level` for the current block node under cf->scope and applies its children.
  * layer 0: that of cf->scope. The scope is returned through *out (may be NULL) before the
- * children are applied, with object set. */
+ * children are applied, with object set. False when a child had an error. In the setter of a
+ * WR_EARLY row the children are applied later. */
 bool wr_cf_block(struct wr_cf *cf, uint32_t layer, uint32_t level, void *object,
                  struct wr_scope **out);
 /* A module struct of another module in this scope, made private for writing. */
@@ -206,37 +236,39 @@ const char *wr_cf_path(struct wr_cf *cf, struct wr_str path, bool conf);
 #define wr_cf_state(cf, m) ((cf)->conf->state[(m)->index])
 
 /* ---- apply ---- */
-/* Everything: tree, scopes, finish, check. NULL never: look at conf->tree->errors. `old` is the
- * running configuration at a reload, else NULL. */
+/* Everything: tree, scopes, finish, check. NULL never: look at conf->tree->errors (main and events
+ * with their defaults are there even then). path is absolute, or relative to the working folder;
+ * prefix is absolute. `old` is the running configuration at a reload, else NULL. */
 struct wr_conf *wr_conf_load(const char *path, struct wr_str globals, const char *prefix,
                              const struct wr_conf *old, bool test);
 /* The same from text (the embedded demo configuration). */
 struct wr_conf *wr_conf_load_text(const char *name, struct wr_str text, struct wr_str globals,
                                   const char *prefix);
 void wr_conf_free(struct wr_conf *c);
-/* Calls fn for every scope below (and including) s, parents first. */
+/* Calls fn for every scope below (and including) s, parents first, until fn returns false. */
 void wr_scope_each(struct wr_scope *s, bool (*fn)(struct wr_scope *, void *), void *arg);
 /* Finds the child block scope of main: layer WR_L4 or WR_L7, or level WR_LV_EVENTS; NULL if none. */
 struct wr_scope *wr_conf_layer(const struct wr_conf *c, uint32_t layer);
 struct wr_scope *wr_conf_events(const struct wr_conf *c); /* never NULL: defaults when absent */
 
 /* ---- explain ---- */
-/* Writes all findings: to stderr as
+/* Writes all findings, in the order of the files: to out as
  *   weir: [emerg] unknown directive "proxy_pas" in /etc/weir.conf:12
  *      12 |     proxy_pas http://backend;
  *         |     ^^^^^^^^^
  *         = did you mean "proxy_pass"?
- * and, when `log` is given, the first line of each also to that log. */
+ * and, when `log` is given, the first line of each (without "weir: [emerg] ") also to that log. */
 void wr_diag_print(const struct wr_tree *t, FILE *out, const struct wr_log *log);
 /* "http, server, location" of a where mask. */
 void wr_where_text(uint32_t where, struct wr_text *out);
-/* weir --help WORD; "all" lists every row: name TAB contexts TAB default TAB help. False: unknown. */
+/* weir --help WORD; "all" lists every row, sorted: name TAB contexts TAB default TAB help. False:
+ * unknown, then out says what is similar. */
 bool wr_directive_help(const char *name, FILE *out);
 
 /* ---- words: what nginx has (name, contexts, module, commercial) ---- */
 struct wr_nginx_word {
-    const char *name, *contexts, *module;
-    bool commercial;
+    const char *name, *contexts, *module; /* several modules: "a, b" */
+    bool commercial;                      /* in none of them free */
 };
 const struct wr_nginx_word *wr_nginx_find(struct wr_str name); /* NULL: nginx has no such */
 
@@ -248,23 +280,23 @@ bool wr_set_num(struct wr_cf *cf, void *conf);      /* uint32_t; data: struct wr
 bool wr_set_size(struct wr_cf *cf, void *conf);     /* size_t; k, m */
 bool wr_set_offset(struct wr_cf *cf, void *conf);   /* uint64_t; k, m, g */
 bool wr_set_msec(struct wr_cf *cf, void *conf);     /* uint64_t ms; "1h 30m 5s 10ms", plain = s */
-bool wr_set_sec(struct wr_cf *cf, void *conf);      /* uint64_t s */
+bool wr_set_sec(struct wr_cf *cf, void *conf);      /* uint64_t s; no ms, but y and M */
 bool wr_set_enum(struct wr_cf *cf, void *conf);     /* uint32_t; data: struct wr_enum[] */
-bool wr_set_mask(struct wr_cf *cf, void *conf);     /* uint32_t bits; data: struct wr_enum[] */
+bool wr_set_mask(struct wr_cf *cf, void *conf);     /* uint32_t bits, all arguments; data: as above */
 /* Accepted because nginx has it, and needless here (hash sizes, accept_mutex): the value is
  * checked as nginx does, and the help text says why it changes nothing. data: struct wr_bounds. */
 bool wr_set_needless_num(struct wr_cf *cf, void *conf);
 struct wr_bounds {
-    uint32_t min, max;
+    uint32_t min, max; /* max UINT32_MAX: none */
 };
 struct wr_enum {
     const char *name; /* NULL ends */
     uint32_t value;
 };
-/* The parsers behind them: pure. */
+/* The parsers behind them: pure. Results are at most INT64_MAX. */
 bool wr_parse_size(struct wr_str s, uint64_t *out) WR_CHECKED;   /* 10, 10k, 10m, 10g */
-bool wr_parse_msec(struct wr_str s, uint64_t *out) WR_CHECKED;
-bool wr_parse_sec(struct wr_str s, uint64_t *out) WR_CHECKED;
+bool wr_parse_msec(struct wr_str s, uint64_t *out) WR_CHECKED;   /* w d h m s ms, falling */
+bool wr_parse_sec(struct wr_str s, uint64_t *out) WR_CHECKED;    /* y M w d h m s; M is 30 d */
 /* "name=value": true and *value when s starts with name and '='. */
 bool wr_param(struct wr_str s, const char *name, struct wr_str *value);
 
