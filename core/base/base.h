@@ -91,7 +91,10 @@ struct wr_str {
 
 static inline struct wr_str wr_str_of(const char *p, size_t n) { return (struct wr_str){ p, n }; }
 struct wr_str wr_str_c(const char *zero_terminated); /* NULL gives the empty view */
-bool wr_str_eq(struct wr_str a, struct wr_str b);
+static inline bool wr_str_eq(struct wr_str a, struct wr_str b)
+{
+    return a.n == b.n && (a.n == 0 || memcmp(a.p, b.p, a.n) == 0);
+}
 bool wr_str_ieq(struct wr_str a, struct wr_str b); /* ASCII case folded */
 bool wr_str_is(struct wr_str a, const char *literal);
 int wr_str_cmp(struct wr_str a, struct wr_str b); /* as memcmp, the shorter first */
@@ -112,7 +115,10 @@ bool wr_str_u64(struct wr_str s, uint64_t *out) WR_CHECKED;
 bool wr_str_i64(struct wr_str s, int64_t *out) WR_CHECKED; /* an optional '-' */
 /* Levenshtein distance for "did you mean", at most max + 1. */
 unsigned wr_str_distance(struct wr_str a, struct wr_str b, unsigned max);
-unsigned char wr_lower(unsigned char c);
+static inline unsigned char wr_lower(unsigned char c)
+{
+    return (unsigned char)(c - 'A') < 26 ? (unsigned char)(c | 0x20) : c;
+}
 
 /* The only cursor over bytes off the wire. Every read is checked; after a failed read `bad` stays
  * set and all later reads fail and yield zeros. */
@@ -143,7 +149,8 @@ static inline bool wr_mul(size_t a, size_t b, size_t *out)
     return !__builtin_mul_overflow(a, b, out);
 }
 
-/* ---- pool: region memory, freed at once; cleanups run last in, first out ---- */
+/* ---- pool: region memory, freed at once; cleanups run last in, first out ----
+ * For the loop's thread only. */
 struct wr_pool; /* under ASan every allocation is a malloc of its own, so overflows are exact */
 
 struct wr_pool *wr_pool_new(size_t limit); /* bytes; 0 for no limit */
@@ -160,7 +167,7 @@ struct wr_str wr_pool_str(struct wr_pool *p, struct wr_str s);     /* copy, zero
 struct wr_str wr_pool_fmt(struct wr_pool *p, const char *fmt, ...) WR_PRINTF(2, 3);
 void wr_pool_cleanup(struct wr_pool *p, void (*fn)(void *arg), void *arg);
 size_t wr_pool_used(const struct wr_pool *p); /* bytes handed out */
-/* Frees the thread's... process's cache of pool regions; for leak checks at exit. */
+/* Frees the process's cache of pool regions; for leak checks at exit. */
 void wr_pool_drop_cache(void);
 void *wr_malloc(size_t n); /* plain memory, aborts when there is none; free() it */
 void *wr_calloc(size_t count, size_t size);
@@ -178,7 +185,9 @@ void *wr_realloc(void *p, size_t n);
      &(v)->at[(v)->n++])
 void wr_vec_reserve(struct wr_pool *p, void **at, const uint32_t *n, uint32_t *cap, size_t size);
 
-/* ---- text: the one bounded builder; overflow latches, nothing is written past cap ---- */
+/* ---- text: the one bounded builder; overflow latches, nothing is written past cap ----
+ * What fits of the append that overflows is kept (wr_text_fmt on a fixed buffer needs one byte more
+ * than its text); every later append does nothing, so a cut text never has a hole. */
 struct wr_text {
     char *p;
     size_t n, cap;
@@ -191,7 +200,7 @@ static inline struct wr_text wr_text_on(char *buf, size_t cap)
 {
     return (struct wr_text){ .p = buf, .cap = cap };
 }
-/* Grows by doubling in the pool; the limit is bytes of text. */
+/* Grows by doubling in the pool; the limit is bytes of text, at least 1. No memory overflows too. */
 struct wr_text wr_text_grow(struct wr_pool *pool, size_t first, size_t limit);
 void wr_text_str(struct wr_text *t, struct wr_str s);
 void wr_text_c(struct wr_text *t, const char *zero_terminated);
@@ -206,7 +215,7 @@ static inline struct wr_str wr_text_view(const struct wr_text *t)
 {
     return (struct wr_str){ t->p, t->n };
 }
-/* Zero-terminated view of the text; false when the zero does not fit. */
+/* Zero-terminated view of the text; false when the zero does not fit or the text is a cut one. */
 bool wr_text_cstr(struct wr_text *t, const char **out) WR_CHECKED;
 
 /* ---- hash ---- */
@@ -271,6 +280,7 @@ struct wr_clock {
     struct wr_str local;      /* "22/Nov/2026:23:37:44 +0000" */
     struct wr_str iso8601;    /* "2026-11-22T23:37:44+00:00" */
     struct wr_str http;       /* "Sun, 22 Nov 2026 23:37:44 GMT" */
+    struct wr_str syslog;     /* "Nov 22 23:37:44", local, RFC 3164 4.1.2 */
 };
 extern struct wr_clock wr_clock;
 void wr_clock_update(void); /* texts are remade only when the second changes */
@@ -311,10 +321,15 @@ struct wr_sink {
 /* Finds or makes the sink. On failure NULL with errno set. `path` is absolute, "stderr" or
  * "memory:SIZE". Other kinds register with wr_sink_add. */
 struct wr_sink *wr_sink_open(const char *path) WR_CHECKED;
+/* A new sink of another kind; no sink has this name yet. ops->open (may be NULL) is called; when it
+ * fails the sink exists all the same, with `err` set, and write may try again. */
 struct wr_sink *wr_sink_add(const char *name, const struct wr_sink_ops *ops, void *state);
-struct wr_sink *wr_sink_find(const char *name);
+struct wr_sink *wr_sink_find(const char *name); /* takes no reference; NULL when there is none */
 void wr_sink_release(struct wr_sink *s);
 void wr_sink_reopen_all(uid_t owner); /* USR1; owner != (uid_t)-1: files are given to this user */
+extern struct wr_sink wr_sink_stderr; /* never released */
+/* A whole line with its line feed. The level matters to syslog only; access logs pass WR_LOG_LEVELS
+ * (no level of their own), which means the severity named in the configuration. */
 static inline void wr_sink_write(struct wr_sink *s, enum wr_level l, struct wr_str line)
 {
     s->ops->write(s, l, line);
@@ -329,6 +344,9 @@ struct wr_log {
     } target[8];
 };
 extern struct wr_log *wr_log_default; /* stderr until the configuration names one; never NULL */
+/* On (as at start): what wr_log_default says to stderr is "weir: [emerg] message", without time and
+ * process, for the eyes of who starts weir. Off once the configured logs are open. */
+void wr_log_startup(bool on);
 
 /* Who speaks: adds "*NUMBER" before and ", client: ..." behind the message. */
 struct wr_log_source {
@@ -338,7 +356,8 @@ struct wr_log_source {
 };
 
 /* One line "2026/11/22 23:37:44 [error] 12#12: *3 message (111: Connection refused), client: ..".
- * err is an errno or 0; lines are cut at 2048 bytes; never allocates. */
+ * err is an errno or 0; lines are cut at 2048 bytes; never allocates; keeps errno. Bytes below 0x20
+ * are written as \x0a, so that nobody outside can begin a line. */
 void wr_log_put(const struct wr_log *log, enum wr_level l, int err,
                 const struct wr_log_source *src, const char *fmt, ...) WR_PRINTF(5, 6);
 static inline bool wr_log_on(const struct wr_log *log, enum wr_level l,
@@ -371,9 +390,11 @@ struct wr_str wr_regex_pattern(const struct wr_regex *re);
  * match, 0 on none, -1 on an error of the engine (limit reached). */
 int wr_regex_match(const struct wr_regex *re, struct wr_str subject, struct wr_str *groups,
                    uint32_t n) WR_CHECKED;
-/* The text every match has to begin with ("" when unknown); "^/api/v[0-9]" gives "/api/v". */
+/* The text every subject that matches has to begin with ("" when unknown); "^/api/v[0-9]" gives
+ * "/api/v". For a pattern that folds case the text has to be compared so. A view into pattern. */
 struct wr_str wr_regex_literal_prefix(struct wr_str pattern);
 
+#undef alloca
 #pragma GCC poison strcpy strcat sprintf vsprintf strtok alloca gets
 
 #endif

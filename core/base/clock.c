@@ -1,0 +1,134 @@
+/* clock: the time, read once per turn of the loop. The loop calls update, everybody reads. It owns the
+ * texts, which are written over in place when the second changes. */
+#include "base/base.h"
+
+struct wr_clock wr_clock;
+
+static const char days[7][4] = { "Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat" };
+static const char months[12][4] = { "Jan", "Feb", "Mar", "Apr", "May", "Jun",
+                                    "Jul", "Aug", "Sep", "Oct", "Nov", "Dec" };
+
+static void date(struct wr_text *t, const struct tm *tm, char sep)
+{
+    wr_text_pad(t, (uint64_t)(tm->tm_year + 1900), 4);
+    wr_text_char(t, sep);
+    wr_text_pad(t, (uint64_t)(tm->tm_mon + 1), 2);
+    wr_text_char(t, sep);
+    wr_text_pad(t, (uint64_t)tm->tm_mday, 2);
+}
+
+static void hours(struct wr_text *t, const struct tm *tm)
+{
+    wr_text_pad(t, (uint64_t)tm->tm_hour, 2);
+    wr_text_char(t, ':');
+    wr_text_pad(t, (uint64_t)tm->tm_min, 2);
+    wr_text_char(t, ':');
+    wr_text_pad(t, (uint64_t)tm->tm_sec, 2);
+}
+
+static void zone(struct wr_text *t, const struct tm *tm, const char *sep)
+{
+    long minutes = tm->tm_gmtoff / 60;
+
+    wr_text_char(t, minutes < 0 ? '-' : '+');
+    if (minutes < 0)
+        minutes = -minutes;
+    wr_text_pad(t, (uint64_t)minutes / 60, 2);
+    wr_text_c(t, sep);
+    wr_text_pad(t, (uint64_t)minutes % 60, 2);
+}
+
+void wr_clock_http(time_t at, struct wr_text *t)
+{
+    struct tm tm;
+
+    if (gmtime_r(&at, &tm) == NULL)
+        return;
+    wr_text_c(t, days[tm.tm_wday]);
+    wr_text_c(t, ", ");
+    wr_text_pad(t, (uint64_t)tm.tm_mday, 2);
+    wr_text_char(t, ' ');
+    wr_text_c(t, months[tm.tm_mon]);
+    wr_text_char(t, ' ');
+    wr_text_pad(t, (uint64_t)(tm.tm_year + 1900), 4);
+    wr_text_char(t, ' ');
+    hours(t, &tm);
+    wr_text_c(t, " GMT");
+}
+
+static void local_text(struct wr_text *t, const struct tm *tm)
+{
+    wr_text_pad(t, (uint64_t)tm->tm_mday, 2);
+    wr_text_char(t, '/');
+    wr_text_c(t, months[tm->tm_mon]);
+    wr_text_char(t, '/');
+    wr_text_pad(t, (uint64_t)(tm->tm_year + 1900), 4);
+    wr_text_char(t, ':');
+    hours(t, tm);
+    wr_text_char(t, ' ');
+    zone(t, tm, "");
+}
+
+static void syslog_text(struct wr_text *t, const struct tm *tm)
+{
+    wr_text_c(t, months[tm->tm_mon]);
+    wr_text_char(t, ' ');
+    if (tm->tm_mday < 10)
+        wr_text_char(t, ' ');
+    wr_text_u64(t, (uint64_t)tm->tm_mday);
+    wr_text_char(t, ' ');
+    hours(t, tm);
+}
+
+static void texts(time_t now)
+{
+    static char error_log[32], local[32], iso8601[32], http[32], syslog[32];
+    struct wr_text t = wr_text_on(error_log, sizeof(error_log));
+    struct tm tm;
+
+    if (localtime_r(&now, &tm) == NULL)
+        return;
+    date(&t, &tm, '/');
+    wr_text_char(&t, ' ');
+    hours(&t, &tm);
+    wr_clock.error_log = wr_text_view(&t);
+
+    t = wr_text_on(local, sizeof(local));
+    local_text(&t, &tm);
+    wr_clock.local = wr_text_view(&t);
+
+    t = wr_text_on(iso8601, sizeof(iso8601));
+    date(&t, &tm, '-');
+    wr_text_char(&t, 'T');
+    hours(&t, &tm);
+    zone(&t, &tm, ":");
+    wr_clock.iso8601 = wr_text_view(&t);
+
+    t = wr_text_on(http, sizeof(http));
+    wr_clock_http(now, &t);
+    wr_clock.http = wr_text_view(&t);
+
+    t = wr_text_on(syslog, sizeof(syslog));
+    syslog_text(&t, &tm);
+    wr_clock.syslog = wr_text_view(&t);
+}
+
+static uint64_t to_ms(struct timespec ts)
+{
+    return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
+}
+
+void wr_clock_update(void)
+{
+    static time_t second = -1;
+    struct timespec mono, wall;
+
+    (void)clock_gettime(CLOCK_MONOTONIC, &mono);
+    (void)clock_gettime(CLOCK_REALTIME, &wall);
+    wr_clock.mono_ms = to_ms(mono);
+    wr_clock.wall_ms = to_ms(wall);
+    if (wall.tv_sec != second) {
+        second = wall.tv_sec;
+        texts(second);
+    }
+}

@@ -1,0 +1,105 @@
+/* dict: names to pointers, an open table in a pool. The configuration fills it, requests look things
+ * up. Keys are borrowed. What is in it comes from the administrator, so the hash is quick and not
+ * keyed; it folds case always, and the comparison decides. */
+#include "base/base.h"
+
+struct entry {
+    struct wr_str key;
+    void *value;              /* NULL: free */
+    uint64_t hash;
+};
+
+struct wr_dict {
+    struct wr_pool *pool;
+    struct entry *entry;
+    uint32_t n, mask;
+    bool fold_case;
+};
+
+#define FIRST 16
+
+static inline uint64_t mix(uint64_t a, uint64_t b)
+{
+    __extension__ typedef unsigned __int128 wide;
+    wide r = (wide)a * b;
+
+    return (uint64_t)r ^ (uint64_t)(r >> 64);
+}
+
+static uint64_t key_hash(struct wr_str s)
+{
+    const uint64_t lower = 0x2020202020202020U;
+    uint64_t h = s.n + 0x9e3779b97f4a7c15U, word;
+    size_t at = 0;
+
+    for (; s.n - at >= 8; at += 8) {
+        memcpy(&word, s.p + at, 8);
+        h = mix(h ^ (word | lower), 0xd6e8feb86659fd93U);
+    }
+    word = 0;
+    if (s.n > at)
+        memcpy(&word, s.p + at, s.n - at);
+    return mix(h ^ (word | lower), 0xa0761d6478bd642fU);
+}
+
+struct wr_dict *wr_dict_new(struct wr_pool *p, bool fold_case)
+{
+    struct wr_dict *d = WR_NEW(p, struct wr_dict);
+
+    d->pool = p;
+    d->fold_case = fold_case;
+    d->mask = FIRST - 1;
+    d->entry = WR_NEW_ARRAY(p, struct entry, FIRST);
+    return d;
+}
+
+/* The entry with this key, or the free one where it belongs: the table is never full. */
+static struct entry *slot_of(const struct wr_dict *d, struct wr_str key, uint64_t hash)
+{
+    for (uint64_t i = hash;; i++) {
+        struct entry *e = &d->entry[i & d->mask];
+
+        if (e->value == NULL)
+            return e;
+        if (e->hash == hash && (d->fold_case ? wr_str_ieq(e->key, key) : wr_str_eq(e->key, key)))
+            return e;
+    }
+}
+
+static void widen(struct wr_dict *d)
+{
+    struct entry *old = d->entry;
+    uint32_t count = d->mask + 1;
+
+    WR_ASSERT(count < UINT32_C(1) << 31);
+    d->entry = WR_NEW_ARRAY(d->pool, struct entry, (size_t)count * 2);
+    d->mask = count * 2 - 1;
+    for (uint32_t i = 0; i < count; i++) {
+        if (old[i].value != NULL)
+            *slot_of(d, old[i].key, old[i].hash) = old[i];
+    }
+}
+
+void *wr_dict_get(const struct wr_dict *d, struct wr_str key)
+{
+    return slot_of(d, key, key_hash(key))->value;
+}
+
+void *wr_dict_add(struct wr_dict *d, struct wr_str key, void *value)
+{
+    uint64_t hash = key_hash(key);
+    struct entry *e = slot_of(d, key, hash);
+
+    WR_ASSERT(value != NULL);
+    if (e->value != NULL)
+        return e->value;
+    *e = (struct entry){ key, value, hash };
+    if (++d->n > d->mask / 2)
+        widen(d);
+    return NULL;
+}
+
+uint32_t wr_dict_count(const struct wr_dict *d)
+{
+    return d->n;
+}

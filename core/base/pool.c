@@ -1,0 +1,282 @@
+/* pool: region memory that is freed at once, and the growing arrays in it. Everybody calls it, from
+ * the loop's thread only. It owns a process-local cache of regions, so that a session costs no
+ * malloc: a pool lives in its first region, and both come from the cache and go back to it. */
+#include "base/base.h"
+
+#if defined(__SANITIZE_ADDRESS__)
+#define EXACT 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define EXACT 1
+#endif
+#endif
+
+#ifdef EXACT
+#include <sanitizer/asan_interface.h>
+#else
+#define EXACT 0
+#define ASAN_POISON_MEMORY_REGION(p, n) ((void)(p), (void)(n))
+#define ASAN_UNPOISON_MEMORY_REGION(p, n) ((void)(p), (void)(n))
+#endif
+
+#define ALIGNMENT 16
+#define REGION 4096
+#define CACHE_MAX 1024        /* regions, 4 MB */
+#define BIG (REGION / 4)      /* from here on a malloc wastes less than a new region */
+
+struct region {
+    _Alignas(ALIGNMENT) struct region *next;
+};
+
+struct big {
+    _Alignas(ALIGNMENT) struct big *next;
+};
+
+struct cleanup {
+    struct cleanup *next;
+    void (*fn)(void *arg);
+    void *arg;
+};
+
+struct wr_pool {
+    struct region first;      /* the pool is the head of its own first region */
+    char *at, *end;
+    struct big *bigs;
+    struct cleanup *cleanups;
+    size_t used, limit;
+};
+
+static struct region *cache;
+static unsigned cached;
+
+static struct region *region_get(void)
+{
+    struct region *r = cache;
+
+    if (r == NULL)
+        return malloc(REGION);
+    cache = r->next;
+    cached--;
+    return r;
+}
+
+static void region_put(struct region *r)
+{
+    if (EXACT || cached == CACHE_MAX) {
+        free(r);
+        return;
+    }
+    r->next = cache;
+    cache = r;
+    cached++;
+}
+
+void wr_pool_drop_cache(void)
+{
+    for (struct region *r = cache; r != NULL; r = cache) {
+        cache = r->next;
+        free(r);
+    }
+    cached = 0;
+}
+
+struct wr_pool *wr_pool_new(size_t limit)
+{
+    struct region *r = EXACT ? malloc(sizeof(struct wr_pool)) : region_get();
+    struct wr_pool *p = (struct wr_pool *)r;
+
+    if (wr_unlikely(p == NULL))
+        wr_out_of_memory(REGION);
+    p->first.next = NULL;
+    p->at = EXACT ? NULL : (char *)p + sizeof(*p);
+    p->end = EXACT ? NULL : (char *)p + REGION;
+    p->bigs = NULL;
+    p->cleanups = NULL;
+    p->used = 0;
+    p->limit = limit == 0 ? SIZE_MAX : limit;
+    return p;
+}
+
+void wr_pool_free(struct wr_pool *p)
+{
+    if (p == NULL)
+        return;
+    while (p->cleanups != NULL) {
+        struct cleanup *c = p->cleanups;
+
+        p->cleanups = c->next;
+        c->fn(c->arg);
+    }
+    while (p->bigs != NULL) {
+        struct big *b = p->bigs;
+
+        ASAN_UNPOISON_MEMORY_REGION(b, sizeof(*b));
+        p->bigs = b->next;
+        free(b);
+    }
+    while (p->first.next != NULL) {
+        struct region *r = p->first.next;
+
+        p->first.next = r->next;
+        region_put(r);
+    }
+    region_put(&p->first);
+}
+
+static void *big_take(struct wr_pool *p, size_t n)
+{
+    struct big *b;
+    size_t size;
+
+    if (!wr_add(n, sizeof(*b), &size) || (b = malloc(size)) == NULL)
+        return NULL;
+    b->next = p->bigs;
+    p->bigs = b;
+    /* The head stands before the caller's bytes: poisoned, an underflow is found as well. */
+    ASAN_POISON_MEMORY_REGION(b, sizeof(*b));
+    return (char *)b + sizeof(*b);
+}
+
+static void *region_take(struct wr_pool *p, size_t size)
+{
+    struct region *r = region_get();
+
+    if (r == NULL)
+        return NULL;
+    r->next = p->first.next;
+    p->first.next = r;
+    p->at = (char *)r + sizeof(*r) + size;
+    p->end = (char *)r + REGION;
+    return (char *)r + sizeof(*r);
+}
+
+void *wr_pool_try(struct wr_pool *p, size_t n)
+{
+    size_t size = (n + (n == 0) + ALIGNMENT - 1) & ~(size_t)(ALIGNMENT - 1);
+    void *out;
+
+    if (wr_unlikely(size < n || size > p->limit - p->used))
+        return NULL;
+    if (EXACT) {
+        out = big_take(p, n);
+    } else if (wr_likely(size <= (size_t)(p->end - p->at))) {
+        out = p->at;
+        p->at += size;
+    } else {
+        out = size >= BIG ? big_take(p, size) : region_take(p, size);
+    }
+    if (wr_likely(out != NULL))
+        p->used += size;
+    return out;
+}
+
+void *wr_pool_alloc(struct wr_pool *p, size_t n)
+{
+    void *out = wr_pool_try(p, n);
+
+    if (wr_unlikely(out == NULL))
+        wr_out_of_memory(n);
+    return out;
+}
+
+void *wr_pool_zalloc(struct wr_pool *p, size_t n)
+{
+    return memset(wr_pool_alloc(p, n), 0, n);
+}
+
+void *wr_pool_array(struct wr_pool *p, size_t count, size_t size)
+{
+    size_t n;
+
+    if (!wr_mul(count, size, &n))
+        wr_out_of_memory(SIZE_MAX);
+    return wr_pool_zalloc(p, n);
+}
+
+char *wr_pool_cstr(struct wr_pool *p, struct wr_str s)
+{
+    char *copy = wr_pool_alloc(p, s.n + 1);
+
+    if (s.n > 0)
+        memcpy(copy, s.p, s.n);
+    copy[s.n] = '\0';
+    return copy;
+}
+
+struct wr_str wr_pool_str(struct wr_pool *p, struct wr_str s)
+{
+    return wr_str_of(wr_pool_cstr(p, s), s.n);
+}
+
+struct wr_str wr_pool_fmt(struct wr_pool *p, const char *fmt, ...)
+{
+    struct wr_text t = wr_text_grow(p, 63, SIZE_MAX / 2);
+    va_list ap;
+
+    va_start(ap, fmt);
+    wr_text_vfmt(&t, fmt, ap);
+    va_end(ap);
+    if (t.overflow)
+        wr_out_of_memory(t.cap);
+    return wr_text_view(&t);
+}
+
+void wr_pool_cleanup(struct wr_pool *p, void (*fn)(void *arg), void *arg)
+{
+    struct cleanup *c = wr_pool_alloc(p, sizeof(*c));
+
+    *c = (struct cleanup){ p->cleanups, fn, arg };
+    p->cleanups = c;
+}
+
+size_t wr_pool_used(const struct wr_pool *p)
+{
+    return p->used;
+}
+
+/* The array's own type is unknown here: its pointer is moved as bytes, so that no optimiser may
+ * believe that a store through void ** leaves a T * alone. */
+void wr_vec_reserve(struct wr_pool *p, void **at, const uint32_t *n, uint32_t *cap, size_t size)
+{
+    char *old, *wider;
+
+    memcpy(&old, (void *)at, sizeof(old));
+    if (*n == *cap) {
+        uint32_t more = *cap == 0 ? 8 : *cap * 2;
+
+        WR_ASSERT(more > *cap);
+        wider = wr_pool_array(p, more, size);
+        if (*n > 0)
+            memcpy(wider, old, *n * size);
+        memcpy((void *)at, &wider, sizeof(wider));
+        *cap = more;
+        old = wider;
+    }
+    memset(old + *n * size, 0, size);
+}
+
+void *wr_malloc(size_t n)
+{
+    void *p = malloc(n + (n == 0));
+
+    if (wr_unlikely(p == NULL))
+        wr_out_of_memory(n);
+    return p;
+}
+
+void *wr_calloc(size_t count, size_t size)
+{
+    void *p = calloc(count + (count == 0), size + (size == 0));
+
+    if (wr_unlikely(p == NULL))
+        wr_out_of_memory(size);
+    return p;
+}
+
+void *wr_realloc(void *p, size_t n)
+{
+    p = realloc(p, n + (n == 0));
+    if (wr_unlikely(p == NULL))
+        wr_out_of_memory(n);
+    return p;
+}

@@ -1,0 +1,60 @@
+/* scan: the checked cursor over bytes off the wire. The wire parsers call it; it borrows the bytes.
+ * A failed read latches, so that a parser may read a whole record and ask `bad` once. */
+#include "base/base.h"
+
+/* Everything else reads through this, so no other line has to know the end. */
+static const unsigned char *take(struct wr_scan *s, size_t n)
+{
+    const unsigned char *at = s->p;
+
+    if (s->bad || n > wr_scan_left(s)) {
+        s->bad = true;
+        return NULL;
+    }
+    if (n > 0)
+        s->p += n;
+    return at;
+}
+
+static uint32_t number(struct wr_scan *s, size_t n)
+{
+    const unsigned char *p = take(s, n);
+    uint32_t v = 0;
+
+    for (size_t i = 0; p != NULL && i < n; i++)
+        v = v << 8 | p[i];
+    return v;
+}
+
+uint8_t wr_scan_u8(struct wr_scan *s)
+{
+    return (uint8_t)number(s, 1);
+}
+
+uint16_t wr_scan_u16(struct wr_scan *s)
+{
+    return (uint16_t)number(s, 2);
+}
+
+uint32_t wr_scan_u24(struct wr_scan *s)
+{
+    return number(s, 3);
+}
+
+uint32_t wr_scan_u32(struct wr_scan *s)
+{
+    return number(s, 4);
+}
+
+struct wr_str wr_scan_take(struct wr_scan *s, size_t n)
+{
+    const unsigned char *p = take(s, n);
+
+    return wr_str_of((const char *)p, p == NULL ? 0 : n);
+}
+
+bool wr_scan_skip(struct wr_scan *s, size_t n)
+{
+    (void)take(s, n);
+    return !s->bad;
+}

@@ -1,0 +1,218 @@
+/* sink: the places log bytes go to: files, stderr, memory; other kinds register here. Logs and access
+ * logs open them by name. It owns the list of all sinks: one per name, shared by all who name it. */
+#include "base/base.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static struct wr_link sinks = { &wr_sink_stderr.link, &wr_sink_stderr.link };
+
+/* ---- files and stderr ---- */
+
+static bool file_open(struct wr_sink *s)
+{
+    int fd = open(s->name, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0644);
+
+    if (fd < 0) {
+        s->err = errno;
+        return false;
+    }
+    if (s->fd >= 0)
+        (void)close(s->fd);
+    s->fd = fd;
+    return true;
+}
+
+/* The report goes to the process log; quiet_until, set before it, ends the circle when that is the
+ * log that failed. */
+static void write_failed(struct wr_sink *s, int err)
+{
+    if (wr_clock.wall_ms < s->quiet_until)
+        return;
+    s->quiet_until = wr_clock.wall_ms + 1000;
+    wr_say(WR_LOG_CRIT, err, "write() to \"%s\" failed", s->name);
+}
+
+static void fd_write(struct wr_sink *s, enum wr_level level, struct wr_str line)
+{
+    ssize_t n;
+
+    (void)level;
+    /* On a full disk every write is slow, and the loop must not wait for it each time. */
+    if (s->fd < 0 || (s->err == ENOSPC && wr_clock.wall_ms < s->quiet_until))
+        return;
+    do
+        n = write(s->fd, line.p, line.n);
+    while (n < 0 && errno == EINTR);
+    if (n == (ssize_t)line.n) {
+        s->err = 0;
+        return;
+    }
+    s->err = n < 0 ? errno : ENOSPC;
+    write_failed(s, s->err);
+}
+
+static void fd_close(struct wr_sink *s)
+{
+    if (s->fd >= 0)
+        (void)close(s->fd);
+    s->fd = -1;
+}
+
+static const struct wr_sink_ops file_ops = { file_open, fd_write, fd_close };
+static const struct wr_sink_ops stderr_ops = { NULL, fd_write, NULL };
+
+struct wr_sink wr_sink_stderr = {
+    .ops = &stderr_ops,
+    .link = { &sinks, &sinks },
+    .name = (char *)(uintptr_t)"stderr",
+    .fd = STDERR_FILENO,
+    .users = 1,
+};
+
+/* ---- memory: the last bytes, to be found in a core dump ---- */
+
+struct ring {
+    size_t size, at;
+    char p[];
+};
+
+static void memory_write(struct wr_sink *s, enum wr_level level, struct wr_str line)
+{
+    struct ring *r = s->state;
+
+    (void)level;
+    while (line.n > 0) {
+        size_t n = wr_min(line.n, r->size - r->at);
+
+        memcpy(r->p + r->at, line.p, n);
+        r->at = (r->at + n) % r->size;
+        line = wr_str_skip(line, n);
+    }
+}
+
+static void memory_close(struct wr_sink *s)
+{
+    free(s->state);
+    s->state = NULL;
+}
+
+static const struct wr_sink_ops memory_ops = { NULL, memory_write, memory_close };
+
+/* "32k", "1m" or bytes; nginx asks for at least one page. */
+static struct ring *ring_new(struct wr_str size)
+{
+    unsigned shift = 0;
+    uint64_t n;
+    struct ring *r;
+
+    if (size.n > 1 && wr_lower((unsigned char)size.p[size.n - 1]) == 'k')
+        shift = 10;
+    else if (size.n > 1 && wr_lower((unsigned char)size.p[size.n - 1]) == 'm')
+        shift = 20;
+    size.n -= shift > 0;
+    if (!wr_str_u64(size, &n) || n > UINT32_MAX >> shift || n << shift < 4096) {
+        errno = EINVAL;
+        return NULL;
+    }
+    n <<= shift;
+    r = calloc(1, sizeof(*r) + n);
+    if (r != NULL)
+        r->size = n;
+    return r;
+}
+
+/* ---- all kinds ---- */
+
+struct wr_sink *wr_sink_find(const char *name)
+{
+    for (struct wr_link *l = sinks.next; l != &sinks; l = l->next) {
+        struct wr_sink *s = wr_container(l, struct wr_sink, link);
+
+        if (wr_str_is(wr_str_c(s->name), name))
+            return s;
+    }
+    return NULL;
+}
+
+struct wr_sink *wr_sink_add(const char *name, const struct wr_sink_ops *ops, void *state)
+{
+    struct wr_sink *s = wr_calloc(1, sizeof(*s));
+
+    WR_ASSERT(wr_sink_find(name) == NULL);
+    *s = (struct wr_sink){ .ops = ops, .fd = -1, .users = 1, .state = state };
+    s->name = wr_malloc(strlen(name) + 1);
+    memcpy(s->name, name, strlen(name) + 1);
+    wr_list_push(&sinks, &s->link);
+    if (ops->open != NULL)
+        (void)ops->open(s);
+    return s;
+}
+
+struct wr_sink *wr_sink_open(const char *path)
+{
+    struct wr_str memory = WR_STR("memory:"), name = wr_str_c(path);
+    struct wr_sink *s = wr_sink_find(path);
+    struct ring *ring;
+
+    if (s != NULL) {
+        s->users++;
+        return s;
+    }
+    if (wr_str_starts(name, memory)) {
+        ring = ring_new(wr_str_skip(name, memory.n));
+        return ring == NULL ? NULL : wr_sink_add(path, &memory_ops, ring);
+    }
+    s = wr_sink_add(path, &file_ops, NULL);
+    if (s->fd < 0) {
+        int err = s->err;
+
+        wr_sink_release(s);
+        errno = err;
+        return NULL;
+    }
+    return s;
+}
+
+void wr_sink_release(struct wr_sink *s)
+{
+    WR_ASSERT(s->users > 0);
+    if (--s->users > 0 || s == &wr_sink_stderr) {
+        s->users += s == &wr_sink_stderr && s->users == 0;
+        return;
+    }
+    if (s->ops->close != NULL)
+        s->ops->close(s);
+    wr_list_remove(&s->link);
+    free(s->name);
+    free(s);
+}
+
+/* Workers, who open the file again by themselves, run as this user. */
+static void give_to(const struct wr_sink *s, uid_t owner)
+{
+    struct stat st;
+
+    if (fstat(s->fd, &st) != 0 || !S_ISREG(st.st_mode))
+        return;
+    if (st.st_uid != owner && fchown(s->fd, owner, (gid_t)-1) != 0)
+        wr_say(WR_LOG_EMERG, errno, "chown(\"%s\", %ld) failed", s->name, (long)owner);
+    if ((st.st_mode & 0600) != 0600 && fchmod(s->fd, st.st_mode | 0600) != 0)
+        wr_say(WR_LOG_EMERG, errno, "chmod() \"%s\" failed", s->name);
+}
+
+void wr_sink_reopen_all(uid_t owner)
+{
+    for (struct wr_link *l = sinks.next; l != &sinks; l = l->next) {
+        struct wr_sink *s = wr_container(l, struct wr_sink, link);
+
+        if (s->ops->open == NULL)
+            continue;
+        if (!s->ops->open(s))
+            wr_say(WR_LOG_EMERG, s->err, "open() \"%s\" failed", s->name);
+        else if (s->ops == &file_ops && owner != (uid_t)-1)
+            give_to(s, owner);
+    }
+}

@@ -1,0 +1,158 @@
+/* str: reading borrowed views: comparing, cutting, searching, numbers. Everybody calls it; it owns
+ * nothing and allocates nothing. */
+#include "base/base.h"
+
+struct wr_str wr_str_c(const char *zero_terminated)
+{
+    if (zero_terminated == NULL)
+        return wr_str_of(NULL, 0);
+    return wr_str_of(zero_terminated, strlen(zero_terminated));
+}
+
+bool wr_str_ieq(struct wr_str a, struct wr_str b)
+{
+    if (a.n != b.n)
+        return false;
+    for (size_t i = 0; i < a.n; i++) {
+        if (wr_lower((unsigned char)a.p[i]) != wr_lower((unsigned char)b.p[i]))
+            return false;
+    }
+    return true;
+}
+
+bool wr_str_is(struct wr_str a, const char *literal)
+{
+    return wr_str_eq(a, wr_str_c(literal));
+}
+
+int wr_str_cmp(struct wr_str a, struct wr_str b)
+{
+    size_t n = wr_min(a.n, b.n);
+    int order = n == 0 ? 0 : memcmp(a.p, b.p, n);
+
+    if (order != 0)
+        return order;
+    return (a.n > b.n) - (a.n < b.n);
+}
+
+bool wr_str_starts(struct wr_str s, struct wr_str prefix)
+{
+    return s.n >= prefix.n && wr_str_eq(wr_str_of(s.p, prefix.n), prefix);
+}
+
+bool wr_str_ends(struct wr_str s, struct wr_str suffix)
+{
+    return s.n >= suffix.n && wr_str_eq(wr_str_skip(s, s.n - suffix.n), suffix);
+}
+
+struct wr_str wr_str_skip(struct wr_str s, size_t n)
+{
+    if (n == 0)
+        return s;
+    if (n > s.n)
+        n = s.n;
+    return s.p == NULL ? s : wr_str_of(s.p + n, s.n - n);
+}
+
+static bool blank(char c)
+{
+    return c == ' ' || c == '\t';
+}
+
+struct wr_str wr_str_trim(struct wr_str s)
+{
+    while (s.n > 0 && blank(s.p[s.n - 1]))
+        s.n--;
+    while (s.n > 0 && blank(*s.p))
+        s = wr_str_skip(s, 1);
+    return s;
+}
+
+size_t wr_str_find(struct wr_str s, char c)
+{
+    const char *at = s.n == 0 ? NULL : memchr(s.p, c, s.n);
+
+    return at == NULL ? s.n : (size_t)(at - s.p);
+}
+
+size_t wr_str_rfind(struct wr_str s, char c)
+{
+    const char *at = s.n == 0 ? NULL : memrchr(s.p, c, s.n);
+
+    return at == NULL ? s.n : (size_t)(at - s.p);
+}
+
+size_t wr_str_search(struct wr_str s, struct wr_str needle)
+{
+    const char *at;
+
+    if (needle.n == 0)
+        return 0;
+    at = s.n < needle.n ? NULL : memmem(s.p, s.n, needle.p, needle.n);
+    return at == NULL ? s.n : (size_t)(at - s.p);
+}
+
+struct wr_str wr_str_cut(struct wr_str *s, char sep)
+{
+    size_t at = wr_str_find(*s, sep);
+    struct wr_str before = wr_str_of(s->p, at);
+
+    if (at == s->n)
+        *s = wr_str_of(NULL, 0);
+    else
+        *s = wr_str_skip(*s, at + 1);
+    return before;
+}
+
+bool wr_str_u64(struct wr_str s, uint64_t *out)
+{
+    uint64_t v = 0;
+
+    if (s.n == 0)
+        return false;
+    for (size_t i = 0; i < s.n; i++) {
+        unsigned digit = (unsigned char)s.p[i] - (unsigned)'0';
+
+        if (digit > 9 || __builtin_mul_overflow(v, 10U, &v) || __builtin_add_overflow(v, digit, &v))
+            return false;
+    }
+    *out = v;
+    return true;
+}
+
+bool wr_str_i64(struct wr_str s, int64_t *out)
+{
+    bool minus = s.n > 0 && *s.p == '-';
+    uint64_t v;
+
+    if (!wr_str_u64(minus ? wr_str_skip(s, 1) : s, &v) || v > (uint64_t)INT64_MAX + minus)
+        return false;
+    *out = (int64_t)(minus ? 0 - v : v);
+    return true;
+}
+
+/* Longer names are no typing mistakes of anything weir knows. */
+#define DISTANCE_MAX 64
+
+unsigned wr_str_distance(struct wr_str a, struct wr_str b, unsigned max)
+{
+    unsigned row[DISTANCE_MAX + 1];
+
+    if (a.n > DISTANCE_MAX || b.n > DISTANCE_MAX)
+        return max + 1;
+    for (unsigned j = 0; j <= b.n; j++)
+        row[j] = j;
+    for (unsigned i = 1; i <= a.n; i++) {
+        unsigned diagonal = row[0];
+
+        row[0] = i;
+        for (unsigned j = 1; j <= b.n; j++) {
+            unsigned change = diagonal + (a.p[i - 1] != b.p[j - 1]);
+            unsigned shift = wr_min(row[j], row[j - 1]) + 1;
+
+            diagonal = row[j];
+            row[j] = wr_min(change, shift);
+        }
+    }
+    return wr_min(row[b.n], max + 1);
+}
