@@ -34,6 +34,7 @@ use File::Path qw(remove_tree);
 use List::Util qw(first);
 use POSIX qw(WNOHANG);
 use Scalar::Util qw(weaken);
+use Socket qw(:DEFAULT INADDR_LOOPBACK SOL_SOCKET SO_REUSEADDR);
 use Test::More;
 use Time::HiRes qw(time sleep);
 
@@ -158,6 +159,24 @@ sub greeter {
 sub echo {
     my ($w, @names) = @_;
     return (map { $w->backend($_) } @names)[-1];
+}
+
+# An address that never answers: its queue of connections is full, so the kernel drops every SYN.
+sub hole {
+    my ($w, $name) = @_;
+    my $port = $w->port($name);
+    my $place = sockaddr_in($port, INADDR_LOOPBACK);
+
+    socket my $listener, PF_INET, SOCK_STREAM, 0;
+    setsockopt $listener, SOL_SOCKET, SO_REUSEADDR, 1;
+    bind $listener, $place and listen $listener, 0 or die "hole at port $port: $!\n";
+    my @fill = map {
+        socket my $fh, PF_INET, SOCK_STREAM, 0;
+        $fh->blocking(0);
+        connect $fh, $place;
+        $fh;
+    } 1 .. 4;
+    return $w->{hole}{$name} = [$listener, @fill];
 }
 
 # ---- clients
