@@ -1,8 +1,10 @@
 /* event: waiting for things. Rank 2: knows base and os.
  *
- * Map: loop (epoll, tasks, reap), timer (deadlines in a heap), bufq (blocks, slices, queues), conn
- * (a descriptor with its ready bits), pipe (pooled pipes for splice), listen (accepting), resolver
- * (DNS through c-ares, /etc/hosts by ourselves), dns (the pure answer parser).
+ * Map: loop (epoll, tasks, reap), timer (deadlines in a heap), block (16 KiB buffers and slices),
+ * bufq (queues of slices), conn (a descriptor with its ready bits), plain (the bare transport),
+ * pipe (pooled pipes for splice), listen (accepting), resolver (questions, their cache, who waits),
+ * channel (c-ares in our loop), dns (the pure answer parser), hosts (/etc/hosts). What these files
+ * share among themselves only is in inside.h.
  *
  * One turn: (1) epoll_wait sets ready bits and queues tasks, nothing else; (2) expired timers set
  * bits and queue; (3) the queued tasks run, each at most once a turn; (4) reap frees everything
@@ -19,7 +21,7 @@ struct iovec;
 /* ---- tasks and reaping ---- */
 struct wr_task {
     void (*run)(struct wr_task *);
-    struct wr_task *next;
+    struct wr_task *next, *prev; /* in the queue */
     bool queued;
 };
 /* Queues the task for this turn (from events or timers) or the next (from a running task). */
@@ -34,29 +36,53 @@ struct wr_doomed {
 void wr_condemn(struct wr_loop *l, struct wr_doomed *d);
 
 /* ---- loop ---- */
-struct wr_loop *wr_loop_new(uint32_t connections); /* the size of one epoll_wait is bounded */
-void wr_loop_free(struct wr_loop *l);
-/* Runs turns until wr_loop_stop. */
+/* connections only sizes one epoll_wait. SIGPIPE is ignored from here on: splice and sendfile have
+ * no MSG_NOSIGNAL. */
+struct wr_loop *wr_loop_new(uint32_t connections);
+void wr_loop_free(struct wr_loop *l); /* reaps what is still condemned; NULL is fine */
+/* Runs turns until wr_loop_stop; the turn that stops is finished, its reaping included. */
 void wr_loop_run(struct wr_loop *l);
 void wr_loop_turn(struct wr_loop *l, int max_wait_ms); /* one turn; -1: as long as timers allow */
 void wr_loop_stop(struct wr_loop *l);
-/* Called once before the loop would sleep (log buffers are written there). */
+/* fn is called each time the loop is about to wait in epoll_wait (log buffers are written there);
+ * at most 4 of them. It may wake tasks and set timers. */
 void wr_loop_before_sleep(struct wr_loop *l, void (*fn)(void *), void *arg);
-/* Watches the process' doorbell and signals: fn gets the bell bits (0: a signal came). Signal
- * handlers only set flags; the loop is woken by EINTR and by its own eventfd. */
+/* Watches the process' doorbell and signals: fn gets the bell bits, or 0 when a signal came (EINTR,
+ * or somebody wrote wr_self.bell_fd without setting bits). Signal handlers only set flags and write
+ * wr_self.bell_fd: without that write a signal just before epoll_wait is seen late. Called between
+ * steps (2) and (3), so it may do whatever a task may. */
 void wr_loop_on_bell(struct wr_loop *l, void (*fn)(uint32_t bits, void *), void *arg);
 uint64_t wr_loop_turns(const struct wr_loop *l);
+
+/* What epoll points to: the first member of whatever owns a descriptor in the loop. on_event runs
+ * in step (1): it notes the EPOLL* bits and wakes a task, nothing else. */
+struct wr_watch {
+    void (*on_event)(struct wr_watch *, uint32_t events);
+};
+/* events as for epoll_ctl, EPOLLET included where wanted. False with errno. */
+bool wr_watch_add(struct wr_loop *l, int fd, struct wr_watch *w, uint32_t events) WR_CHECKED;
+bool wr_watch_change(struct wr_loop *l, int fd, struct wr_watch *w, uint32_t events) WR_CHECKED;
+/* Needed before close only where another process or descriptor shares the open file. */
+void wr_watch_del(struct wr_loop *l, int fd);
 
 /* ---- timers: ms, monotonic; lazy: moving one later costs nothing ---- */
 struct wr_timer {
     uint64_t at;              /* deadline; 0: off */
     uint64_t queued_at;       /* key in the heap, <= at */
     uint32_t place;           /* in the heap, 0: not in it */
-    bool fired;               /* set at expiry, cleared by wr_timer_set and by the owner */
-    struct wr_task *task;     /* woken at expiry */
+    bool fired;               /* set at expiry; cleared by wr_timer_set, _off and the owner */
+    struct wr_task *task;     /* woken at expiry; now and then without it (chaos) */
 };
 void wr_timer_set(struct wr_loop *l, struct wr_timer *t, uint64_t ms_from_now);
-void wr_timer_off(struct wr_loop *l, struct wr_timer *t); /* idempotent */
+/* Idempotent; the heap does not know the timer any more, its memory may go. */
+void wr_timer_off(struct wr_loop *l, struct wr_timer *t);
+/* Off as far as the owner is concerned, but the heap still points to it: costs nothing. Only for
+ * a timer that sees wr_timer_off before it is freed. */
+static inline void wr_timer_idle(struct wr_timer *t)
+{
+    t->at = 0;
+    t->fired = false;
+}
 
 /* ---- bufq ---- */
 #define WR_BLOCK_SIZE 16384
@@ -81,7 +107,7 @@ struct wr_slice {
 };
 struct wr_bufq {
     struct wr_slice *head, *tail;
-    size_t n;                 /* bytes */
+    size_t n;                 /* bytes; the test for emptiness (an unused room may hang at tail) */
 };
 void wr_bufq_copy(struct wr_bufq *q, const void *p, size_t n); /* into blocks */
 void wr_bufq_borrow(struct wr_bufq *q, const void *p, size_t n); /* must outlive the queue */
@@ -94,13 +120,14 @@ void wr_bufq_move(struct wr_bufq *dst, struct wr_bufq *src, size_t n); /* no byt
 void wr_bufq_tee(struct wr_bufq *dst, const struct wr_bufq *src);      /* another reference */
 size_t wr_bufq_iovec(const struct wr_bufq *q, struct iovec *v, size_t max); /* memory at the front */
 void wr_bufq_drop(struct wr_bufq *q, size_t n);                        /* consumed from the front */
-size_t wr_bufq_peek(const struct wr_bufq *q, void *p, size_t n);       /* copy out, not consumed */
+/* Copies out without consuming, up to the first file slice; says how much. */
+size_t wr_bufq_peek(const struct wr_bufq *q, void *p, size_t n);
 void wr_bufq_clear(struct wr_bufq *q);
 
 /* ---- conn: one descriptor ---- */
 enum wr_io {
     WR_IO_OK,     /* moved > 0 bytes */
-    WR_IO_AGAIN,  /* nothing now; the ready bit is cleared, an event will come */
+    WR_IO_AGAIN,  /* nothing now; the ready bit is cleared, an event will come once armed */
     WR_IO_EOF,    /* read: the peer sent FIN (or close_notify) */
     WR_IO_ERROR   /* conn->error has the errno */
 };
@@ -118,6 +145,7 @@ struct wr_transport { /* plain here; TLS later */
 };
 extern const struct wr_transport wr_plain;
 struct wr_conn {
+    struct wr_watch watch;    /* first */
     int fd;                   /* -1: none */
     uint8_t ready;            /* wr_ready bits */
     bool registered;
@@ -134,23 +162,29 @@ struct wr_conn {
 };
 /* A connected or accepted socket: both ready bits set (optimistic), not registered yet. */
 void wr_conn_init(struct wr_conn *c, struct wr_loop *l, int fd, struct wr_task *task);
-/* Registers with epoll (edge triggered, once for life). Call before waiting; cheap when done. */
+/* Registers with epoll (edge triggered, once for life). Call before waiting; cheap when done. If
+ * the kernel refuses (max_user_watches) the socket is shut down and the task woken: it reads EOF. */
 void wr_conn_arm(struct wr_conn *c);
-/* Starts connecting: WR_IO_OK connected at once, AGAIN in progress (armed), ERROR. Both ready bits
- * are cleared. Later: wr_conn_connected. */
+/* Starts connecting: WR_IO_OK connected at once (both ready bits set), AGAIN in progress (armed, both
+ * bits cleared; later: wr_conn_connected), ERROR. */
 enum wr_io wr_conn_connect(struct wr_conn *c, const struct wr_addr *to);
 enum wr_io wr_conn_connected(struct wr_conn *c); /* OK, AGAIN (no event yet), ERROR */
-/* A short read clears the ready bit unless HUP or ERR is set (never trust it there). */
+/* All I/O below says AGAIN without a system call while its ready bit is clear. A short read clears
+ * the bit unless HUP or ERR is set (never trust it there); a short write clears it always. */
 enum wr_io wr_conn_read(struct wr_conn *c, void *p, size_t n, size_t *got);
 enum wr_io wr_conn_write(struct wr_conn *c, const void *p, size_t n, size_t *put);
 enum wr_io wr_conn_writev(struct wr_conn *c, const struct iovec *v, size_t nv, size_t *put);
-/* From the front of q: memory by writev, file ranges by sendfile; what went out is dropped. */
+/* At most max bytes from the front of q: memory by writev, file ranges by sendfile (read and written
+ * where the transport is not raw); what went out is dropped. A file shorter than its slice is ERROR
+ * with EIO. */
 enum wr_io wr_conn_write_q(struct wr_conn *c, struct wr_bufq *q, size_t max, size_t *put);
 enum wr_io wr_conn_shutdown(struct wr_conn *c); /* idempotent */
-/* Looks at what has come without taking it (MSG_PEEK). */
+/* Looks at what has come without taking it (MSG_PEEK). READABLE stays set when there was something:
+ * to wait for more, just wait, the next event wakes the task. Raw transports only. */
 enum wr_io wr_conn_peek(struct wr_conn *c, void *p, size_t n, size_t *got);
-void wr_conn_close(struct wr_conn *c);          /* idempotent; timer off, fd closed */
-void wr_conn_timeout(struct wr_conn *c, uint64_t ms); /* 0: off */
+/* Idempotent; timer off, fd closed. Also due for a conn whose fd is -1 if a timeout was ever set. */
+void wr_conn_close(struct wr_conn *c);
+void wr_conn_timeout(struct wr_conn *c, uint64_t ms); /* 0: off; cheap, ended by wr_conn_close */
 /* Hands the conn to another task (parking, taking over). */
 void wr_conn_retask(struct wr_conn *c, struct wr_task *task);
 
@@ -168,23 +202,27 @@ struct wr_pipe {
 struct wr_pipe *wr_pipe_borrow(struct wr_loop *l);
 /* An empty pipe goes back to the pool, one with bytes in it is closed. */
 void wr_pipe_return(struct wr_loop *l, struct wr_pipe *p);
-/* src -> pipe, at most max bytes. AGAIN: either the pipe is full or src has nothing; src's ready
- * bit is cleared only when the pipe had room. EOF, ERROR as read. */
+/* src -> pipe, at most max bytes. AGAIN: either the pipe is full or src has nothing. EAGAIN names no
+ * side and a pipe counts pages, not bytes, so src's ready bit is cleared only when the pipe was empty;
+ * with bytes in it: write them out, then try again. EOF, ERROR as read. */
 enum wr_io wr_conn_splice_in(struct wr_conn *src, struct wr_pipe *p, size_t max, size_t *got);
+/* pipe -> dst, all there is. The pipe is not empty. */
 enum wr_io wr_conn_splice_out(struct wr_conn *dst, struct wr_pipe *p, size_t *put);
 
 /* ---- listen ---- */
 struct wr_listener;
 /* One accepting descriptor of an address; there are as many as workers (SO_REUSEPORT). */
 struct wr_accepting {
+    struct wr_watch watch;     /* first */
     int fd;                    /* -1: closed */
     uint32_t share;            /* index in the owner map */
-    bool watching, drained;    /* drained: two accepts in a row found nothing */
-    uint8_t empty;
+    bool watching, draining;
+    bool drained;              /* two accepts in a row found nothing */
+    uint8_t empty;             /* accepts in a row that found nothing, while draining */
     struct wr_listener *listener;
     struct wr_task task;
     struct wr_loop *loop;
-    uint8_t ready;
+    struct wr_link link;       /* all that are watched in this process */
 };
 struct wr_listener {           /* one configured address */
     struct wr_addr addr;
@@ -201,11 +239,15 @@ struct wr_listener {           /* one configured address */
     bool inherited;
 };
 /* Accepts until EAGAIN, at most 64 in a turn, then queues itself again. On EMFILE/ENFILE accepting
- * rests for 500 ms (logged once) on all of them. */
-bool wr_accepting_start(struct wr_loop *l, struct wr_accepting *a);
-/* EPOLL_CTL_DEL first: a listener is a shared open file description. */
+ * rests for 500 ms (logged once) on all of them. fd and listener are set; false with errno. */
+bool wr_accepting_start(struct wr_loop *l, struct wr_accepting *a) WR_CHECKED;
+/* For an address that goes away: accepts on until two turns in a row found nothing, then `drained`
+ * is set and the task rests. Needs wr_accepting_start. */
+void wr_accepting_drain(struct wr_accepting *a);
+/* EPOLL_CTL_DEL: a listener is a shared open file description. The fd stays open. Idempotent. */
 void wr_accepting_stop(struct wr_accepting *a);
-/* At most this many open connections (worker_connections); accepting pauses at the limit. */
+/* At most this many open connections (worker_connections, 0: no limit); accepting pauses at the
+ * limit and goes on as soon as one is closed. */
 void wr_accepting_limit(uint32_t max_connections);
 void wr_connections_add(int delta); /* callers: sessions and peer connections */
 uint32_t wr_connections(void);

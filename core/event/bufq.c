@@ -1,0 +1,211 @@
+/* Queues of slices: bytes on their way, in blocks, in borrowed memory or in files. Called by
+ * everything that buffers. A queue owns its slices and one reference for each to its block. */
+#include "event/inside.h"
+
+#include <sys/uio.h>
+
+static void append(struct wr_bufq *q, struct wr_slice *s)
+{
+    s->next = NULL;
+    if (q->tail != NULL)
+        q->tail->next = s;
+    else
+        q->head = s;
+    q->tail = s;
+    q->n += s->n;
+}
+
+static struct wr_slice *behead(struct wr_bufq *q)
+{
+    struct wr_slice *s = q->head;
+
+    q->head = s->next;
+    if (q->head == NULL)
+        q->tail = NULL;
+    q->n -= s->n;
+    return s;
+}
+
+/* Takes n bytes off the front of s. */
+static void shorten(struct wr_slice *s, size_t n)
+{
+    s->n -= n;
+    if (s->p != NULL)
+        s->p += n;
+    else
+        s->at += (off_t)n;
+}
+
+/* Another view of the first n bytes of s. */
+static struct wr_slice *view(const struct wr_slice *s, size_t n)
+{
+    struct wr_slice *v = wr_slice_new();
+
+    *v = *s;
+    v->n = n;
+    if (v->block != NULL)
+        v->block->refs++;
+    return v;
+}
+
+/* Bytes that go on where the queue ends need no slice of their own. */
+static bool joins(const struct wr_bufq *q, const struct wr_slice *s)
+{
+    const struct wr_slice *t = q->tail;
+
+    return t != NULL && s->block != NULL && t->block == s->block && t->p + t->n == s->p;
+}
+
+static void append_or_join(struct wr_bufq *q, struct wr_slice *s)
+{
+    if (!joins(q, s)) {
+        append(q, s);
+        return;
+    }
+    q->tail->n += s->n;
+    q->n += s->n;
+    wr_slice_free(s);
+}
+
+char *wr_bufq_room(struct wr_bufq *q, size_t *n)
+{
+    struct wr_slice *s = q->tail;
+    struct wr_block *b = s != NULL ? s->block : NULL;
+
+    /* behind a shared block's slice there may be somebody else's bytes */
+    if (b == NULL || b->refs > 1 || s->p + s->n == b->data + b->size) {
+        b = wr_block_new();
+        s = wr_slice_new();
+        *s = (struct wr_slice){ .block = b, .p = b->data, .fd = -1 };
+        append(q, s);
+    }
+    *n = (size_t)(b->data + b->size - (s->p + s->n));
+    return b->data + (s->p - b->data) + s->n;
+}
+
+void wr_bufq_commit(struct wr_bufq *q, size_t n)
+{
+    struct wr_slice *s = q->tail;
+
+    WR_ASSERT(s != NULL && s->block != NULL && s->block->refs == 1);
+    WR_ASSERT(n <= (size_t)(s->block->data + s->block->size - (s->p + s->n)));
+    s->n += n;
+    q->n += n;
+}
+
+void wr_bufq_copy(struct wr_bufq *q, const void *p, size_t n)
+{
+    const char *from = p;
+
+    while (n > 0) {
+        size_t room;
+        char *to = wr_bufq_room(q, &room);
+
+        room = wr_min(room, n);
+        memcpy(to, from, room);
+        wr_bufq_commit(q, room);
+        from += room;
+        n -= room;
+    }
+}
+
+void wr_bufq_borrow(struct wr_bufq *q, const void *p, size_t n)
+{
+    struct wr_slice *s;
+
+    if (n == 0)
+        return;
+    s = wr_slice_new();
+    *s = (struct wr_slice){ .p = p, .n = n, .fd = -1 };
+    append(q, s);
+}
+
+void wr_bufq_file(struct wr_bufq *q, int fd, off_t at, size_t n)
+{
+    struct wr_slice *s;
+
+    if (n == 0)
+        return;
+    s = wr_slice_new();
+    *s = (struct wr_slice){ .fd = fd, .at = at, .n = n };
+    append(q, s);
+}
+
+void wr_bufq_move(struct wr_bufq *dst, struct wr_bufq *src, size_t n)
+{
+    n = wr_min(n, src->n);
+    while (n > 0) {
+        struct wr_slice *s = src->head;
+
+        if (s->n > n) {
+            append_or_join(dst, view(s, n));
+            shorten(s, n);
+            src->n -= n;
+            return;
+        }
+        n -= s->n;
+        s = behead(src);
+        append_or_join(dst, s);
+    }
+}
+
+void wr_bufq_tee(struct wr_bufq *dst, const struct wr_bufq *src)
+{
+    for (const struct wr_slice *s = src->head; s != NULL; s = s->next)
+        if (s->n > 0)
+            append_or_join(dst, view(s, s->n));
+}
+
+size_t wr_bufq_iovec(const struct wr_bufq *q, struct iovec *v, size_t max)
+{
+    size_t i = 0;
+
+    for (const struct wr_slice *s = q->head; s != NULL && s->p != NULL && i < max; s = s->next) {
+        if (s->n == 0)
+            continue;
+        /* struct iovec has no const form; it is only read from */
+        v[i].iov_base = (void *)(uintptr_t)s->p;
+        v[i++].iov_len = s->n;
+    }
+    return i;
+}
+
+void wr_bufq_drop(struct wr_bufq *q, size_t n)
+{
+    WR_ASSERT(n <= q->n);
+    while (n > 0 && q->head->n <= n) {
+        struct wr_slice *s = behead(q);
+
+        n -= s->n;
+        wr_slice_free(s);
+    }
+    if (n > 0) {
+        shorten(q->head, n);
+        q->n -= n;
+    }
+}
+
+size_t wr_bufq_peek(const struct wr_bufq *q, void *p, size_t n)
+{
+    char *to = p;
+    size_t done = 0;
+
+    for (const struct wr_slice *s = q->head; s != NULL && s->p != NULL && done < n; s = s->next) {
+        size_t part = wr_min(s->n, n - done);
+
+        memcpy(to + done, s->p, part);
+        done += part;
+    }
+    return done;
+}
+
+void wr_bufq_clear(struct wr_bufq *q)
+{
+    struct wr_slice *s, *next;
+
+    for (s = q->head; s != NULL; s = next) {
+        next = s->next;
+        wr_slice_free(s);
+    }
+    *q = (struct wr_bufq){ 0 };
+}

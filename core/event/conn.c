@@ -1,0 +1,199 @@
+/* A connection's descriptor: registration, ready bits, deadline, and the door to its transport.
+ * Called by endpoints and steps. Owns the fd and the transport's state; the task it wakes belongs to
+ * whoever waits. */
+#include "event/inside.h"
+
+#include <errno.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+enum { IOVECS = 64 };
+
+static void on_event(struct wr_watch *w, uint32_t events)
+{
+    struct wr_conn *c = wr_container(w, struct wr_conn, watch);
+    unsigned bits = 0;
+
+    if (events & (EPOLLIN | EPOLLPRI))
+        bits |= WR_READABLE;
+    if (events & EPOLLOUT)
+        bits |= WR_WRITABLE;
+    if (events & (EPOLLRDHUP | EPOLLHUP))
+        bits |= WR_HUP | WR_READABLE;
+    if (events & (EPOLLERR | EPOLLHUP))
+        bits |= WR_READABLE | WR_WRITABLE;
+    if (events & EPOLLERR)
+        bits |= WR_ERR;
+
+    /* a fresh registration reports EPOLLOUT, which is no news; EPOLLIN always is: who peeks waits
+     * for more with the bit set */
+    if (((bits & ~(unsigned)c->ready) != 0 || (bits & WR_READABLE)) && c->task != NULL)
+        wr_task_wake(c->loop, c->task);
+    c->ready = (uint8_t)(c->ready | bits);
+}
+
+void wr_conn_init(struct wr_conn *c, struct wr_loop *l, int fd, struct wr_task *task)
+{
+    *c = (struct wr_conn){
+        .watch.on_event = on_event,
+        .fd = fd,
+        .ready = WR_READABLE | WR_WRITABLE,
+        .loop = l,
+        .task = task,
+        .io = &wr_plain,
+        .deadline.task = task,
+    };
+}
+
+void wr_conn_arm(struct wr_conn *c)
+{
+    if (wr_likely(c->registered))
+        return;
+    c->registered = true;
+    if (wr_watch_add(c->loop, c->fd, &c->watch, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET))
+        return;
+    wr_say(WR_LOG_CRIT, errno, "epoll_ctl() failed, the connection is closed");
+    shutdown(c->fd, SHUT_RDWR);
+    c->ready = WR_READABLE | WR_WRITABLE | WR_HUP;
+    if (c->task != NULL)
+        wr_task_wake(c->loop, c->task);
+}
+
+static enum wr_io failed(struct wr_conn *c, int err)
+{
+    c->error = err;
+    return WR_IO_ERROR;
+}
+
+enum wr_io wr_conn_connect(struct wr_conn *c, const struct wr_addr *to)
+{
+    c->ready = 0;
+    if (connect(c->fd, &to->sa, to->len) == 0) {
+        c->ready = WR_READABLE | WR_WRITABLE;
+        return WR_IO_OK;
+    }
+    if (errno != EINPROGRESS && errno != EINTR)
+        return failed(c, errno);
+    /* not before connect(): an unconnected socket reports EPOLLHUP */
+    wr_conn_arm(c);
+    return WR_IO_AGAIN;
+}
+
+enum wr_io wr_conn_connected(struct wr_conn *c)
+{
+    int err;
+
+    if (!(c->ready & WR_WRITABLE))
+        return WR_IO_AGAIN;
+    if (!(c->ready & (WR_HUP | WR_ERR)))
+        return WR_IO_OK;
+    err = wr_socket_error(c->fd);
+    return err == 0 ? WR_IO_OK : failed(c, err);
+}
+
+enum wr_io wr_conn_pretend_again(struct wr_conn *c)
+{
+    if (c->task != NULL)
+        wr_task_wake(c->loop, c->task);
+    return WR_IO_AGAIN;
+}
+
+enum wr_io wr_conn_read(struct wr_conn *c, void *p, size_t n, size_t *got)
+{
+    *got = 0;
+    if (wr_unlikely(c->read_eof))
+        return WR_IO_EOF;
+    if (!(c->ready & WR_READABLE))
+        return WR_IO_AGAIN;
+    return c->io->read(c, p, n, got);
+}
+
+enum wr_io wr_conn_writev(struct wr_conn *c, const struct iovec *v, size_t nv, size_t *put)
+{
+    *put = 0;
+    if (!(c->ready & WR_WRITABLE))
+        return WR_IO_AGAIN;
+    return c->io->write(c, v, nv, put);
+}
+
+enum wr_io wr_conn_write(struct wr_conn *c, const void *p, size_t n, size_t *put)
+{
+    /* struct iovec has no const form; it is only read from */
+    const struct iovec v = { (void *)(uintptr_t)p, n };
+
+    return wr_conn_writev(c, &v, 1, put);
+}
+
+enum wr_io wr_conn_shutdown(struct wr_conn *c)
+{
+    enum wr_io r;
+
+    if (c->write_shut)
+        return WR_IO_OK;
+    r = c->io->shutdown(c);
+    c->write_shut = r != WR_IO_AGAIN;
+    return r;
+}
+
+static enum wr_io write_memory(struct wr_conn *c, struct wr_bufq *q, size_t max, size_t *put)
+{
+    struct iovec v[IOVECS];
+    size_t nv = wr_bufq_iovec(q, v, IOVECS), n = 0, i;
+    enum wr_io r;
+
+    for (i = 0; i < nv && n < max; i++) {
+        v[i].iov_len = wr_min(v[i].iov_len, max - n);
+        n += v[i].iov_len;
+    }
+    r = wr_conn_writev(c, v, i, put);
+    wr_bufq_drop(q, *put);
+    return r;
+}
+
+enum wr_io wr_conn_write_q(struct wr_conn *c, struct wr_bufq *q, size_t max, size_t *put)
+{
+    size_t left = wr_min(max, q->n);
+    enum wr_io r = WR_IO_AGAIN;
+
+    *put = 0;
+    while (left > 0) {
+        size_t n;
+
+        r = q->head->p != NULL ? write_memory(c, q, left, &n) : wr_conn_write_file(c, q, left, &n);
+        *put += n;
+        left -= n;
+        if (r != WR_IO_OK)
+            break;
+    }
+    return *put > 0 && r == WR_IO_AGAIN ? WR_IO_OK : r;
+}
+
+void wr_conn_close(struct wr_conn *c)
+{
+    wr_timer_off(c->loop, &c->deadline);
+    if (c->fd < 0)
+        return;
+    if (c->free_state != NULL)
+        c->free_state(c);
+    c->free_state = NULL;
+    if (c->reset_on_close)
+        wr_socket_reset_on_close(c->fd);
+    close(c->fd);
+    c->fd = -1;
+    c->ready = 0;
+    c->registered = false;
+}
+
+void wr_conn_timeout(struct wr_conn *c, uint64_t ms)
+{
+    if (ms == 0)
+        wr_timer_idle(&c->deadline);
+    else
+        wr_timer_set(c->loop, &c->deadline, ms);
+}
+
+void wr_conn_retask(struct wr_conn *c, struct wr_task *task)
+{
+    c->task = task;
+    c->deadline.task = task;
+}

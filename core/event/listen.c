@@ -1,0 +1,178 @@
+/* Accepting: takes connections off the listening sockets this process owns and hands them to their
+ * listener. Started by the worker for each socket the owner map gives it. Owns no descriptor; keeps
+ * the count of open connections, and rests when there are too many or no descriptors are left. */
+#include "event/inside.h"
+
+#include <errno.h>
+
+enum { BATCH = 64, REST_MS = 500 };
+
+static struct wr_link watched = { &watched, &watched };
+static uint32_t connections, connections_max;
+static bool full;
+
+static void rest_over(struct wr_task *t);
+static struct wr_task rest_task = { .run = rest_over };
+static struct wr_timer rest_timer = { .task = &rest_task };
+
+static void wake_all(void)
+{
+    struct wr_link *k;
+
+    for (k = watched.next; k != &watched; k = k->next) {
+        struct wr_accepting *a = wr_container(k, struct wr_accepting, link);
+
+        wr_task_wake(a->loop, &a->task);
+    }
+}
+
+static bool resting(void)
+{
+    return rest_timer.at != 0;
+}
+
+static void rest_over(struct wr_task *t)
+{
+    (void)t;
+    if (!resting())
+        wake_all();
+}
+
+static void rest(struct wr_loop *l, int err)
+{
+    wr_say(WR_LOG_CRIT, err, "accept4() failed, accepting rests for %d ms", REST_MS);
+    wr_timer_set(l, &rest_timer, REST_MS);
+}
+
+static bool at_limit(void)
+{
+    if (connections_max == 0 || connections < connections_max)
+        return false;
+    if (!full)
+        wr_say(WR_LOG_WARN, 0, "%u worker_connections are not enough", connections_max);
+    full = true;
+    return true;
+}
+
+void wr_accepting_limit(uint32_t max_connections)
+{
+    connections_max = max_connections;
+    wr_connections_add(0);
+}
+
+void wr_connections_add(int delta)
+{
+    connections += (uint32_t)delta;
+    if (full && (connections_max == 0 || connections < connections_max)) {
+        full = false;
+        wake_all();
+    }
+}
+
+uint32_t wr_connections(void)
+{
+    return connections;
+}
+
+static void found_nothing(struct wr_accepting *a)
+{
+    if (!a->draining)
+        return;
+    if (++a->empty >= 2)
+        a->drained = true;
+    else
+        wr_task_wake(a->loop, &a->task);
+}
+
+/* True: try the next one. */
+static bool accept_failed(struct wr_accepting *a, int err)
+{
+    switch (err) {
+    case EAGAIN:
+        found_nothing(a);
+        return false;
+    case EMFILE:
+    case ENFILE:
+    case ENOBUFS:
+    case ENOMEM:
+        rest(a->loop, err);
+        return false;
+    case EBADF:
+    case EINVAL:
+    case ENOTSOCK:
+    case EFAULT:
+        wr_say(WR_LOG_ALERT, err, "accept4() on " WR_FMT " failed", WR_ARG(a->listener->text));
+        return false;
+    default:
+        /* the client is gone already, or the kernel reports an error of its network */
+        return true;
+    }
+}
+
+static bool accept_one(struct wr_accepting *a)
+{
+    struct wr_addr peer;
+    int fd = wr_socket_accept(a->fd, &peer);
+
+    if (fd < 0)
+        return accept_failed(a, errno);
+    a->empty = 0;
+    a->listener->accepted(a->listener, fd, &peer);
+    return true;
+}
+
+static void accept_some(struct wr_task *t)
+{
+    struct wr_accepting *a = wr_container(t, struct wr_accepting, task);
+
+    for (int i = 0; i < BATCH; i++)
+        /* the listener's callback may have stopped it */
+        if (!a->watching || resting() || at_limit() || !accept_one(a))
+            return;
+    wr_task_wake(a->loop, t);
+}
+
+static void on_event(struct wr_watch *w, uint32_t events)
+{
+    struct wr_accepting *a = wr_container(w, struct wr_accepting, watch);
+
+    (void)events;
+    wr_task_wake(a->loop, &a->task);
+}
+
+bool wr_accepting_start(struct wr_loop *l, struct wr_accepting *a)
+{
+    a->loop = l;
+    a->watch.on_event = on_event;
+    a->task.run = accept_some;
+    a->draining = a->drained = false;
+    a->empty = 0;
+    if (!a->watching) {
+        if (!wr_watch_add(l, a->fd, &a->watch, EPOLLIN | EPOLLET))
+            return false;
+        wr_list_push(&watched, &a->link);
+    }
+    a->watching = true;
+    return true;
+}
+
+void wr_accepting_drain(struct wr_accepting *a)
+{
+    WR_ASSERT(a->watching);
+    a->draining = true;
+    a->drained = false;
+    a->empty = 0;
+    wr_task_wake(a->loop, &a->task);
+}
+
+void wr_accepting_stop(struct wr_accepting *a)
+{
+    if (!a->watching)
+        return;
+    a->watching = false;
+    wr_watch_del(a->loop, a->fd);
+    wr_task_cancel(a->loop, &a->task);
+    wr_list_remove(&a->link);
+    if (wr_list_empty(&watched))
+        wr_timer_off(a->loop, &rest_timer);
+}

@@ -1,0 +1,263 @@
+/* The loop: one turn after the other. The processes' main functions call wr_loop_run; everybody
+ * wakes tasks and condemns memory. Owns the epoll descriptor, the task queue, the list of the
+ * condemned and the worker's scratch buffer. */
+#include "event/inside.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <unistd.h>
+
+enum { EVENTS_MIN = 64, EVENTS_MAX = 512 };
+
+static void bell_rung(struct wr_watch *w, uint32_t events)
+{
+    struct wr_loop *l = wr_container(w, struct wr_loop, bell);
+
+    (void)events;
+    l->rung = true;
+}
+
+struct wr_loop *wr_loop_new(uint32_t connections)
+{
+    struct wr_loop *l = wr_calloc(1, sizeof(*l));
+
+    l->epfd = epoll_create1(EPOLL_CLOEXEC);
+    if (l->epfd < 0) {
+        wr_say(WR_LOG_EMERG, errno, "epoll_create1() failed");
+        free(l);
+        return NULL;
+    }
+    l->max_events = (int)wr_min(wr_max(connections, EVENTS_MIN), EVENTS_MAX);
+    l->events = wr_calloc((size_t)l->max_events, sizeof(*l->events));
+    l->queue.next = l->queue.prev = &l->queue;
+    l->doomed_last = &l->doomed;
+    l->bell.on_event = bell_rung;
+    signal(SIGPIPE, SIG_IGN);
+    wr_clock_update();
+    return l;
+}
+
+static void reap(struct wr_loop *l)
+{
+    struct wr_doomed *d, *next;
+
+    /* what is freed may condemn more */
+    while ((d = l->doomed) != NULL) {
+        l->doomed = NULL;
+        l->doomed_last = &l->doomed;
+        for (; d != NULL; d = next) {
+            next = d->next;
+            d->free(d);
+        }
+    }
+}
+
+void wr_loop_free(struct wr_loop *l)
+{
+    if (l == NULL)
+        return;
+    reap(l);
+    wr_pipes_drop(l);
+    close(l->epfd);
+    free(l->events);
+    free(l->heap);
+    free(l->scratch);
+    free(l);
+}
+
+/* ---- tasks ---- */
+static void enqueue(struct wr_loop *l, struct wr_task *t)
+{
+    t->next = &l->queue;
+    t->prev = l->queue.prev;
+    t->prev->next = t;
+    l->queue.prev = t;
+    t->queued = true;
+}
+
+static void dequeue(struct wr_task *t)
+{
+    t->prev->next = t->next;
+    t->next->prev = t->prev;
+    t->queued = false;
+}
+
+void wr_task_wake(struct wr_loop *l, struct wr_task *t)
+{
+    if (!t->queued)
+        enqueue(l, t);
+}
+
+void wr_task_cancel(struct wr_loop *l, struct wr_task *t)
+{
+    (void)l;
+    if (t->queued)
+        dequeue(t);
+}
+
+void wr_condemn(struct wr_loop *l, struct wr_doomed *d)
+{
+    d->next = NULL;
+    *l->doomed_last = d;
+    l->doomed_last = &d->next;
+}
+
+static void run_tasks(struct wr_loop *l)
+{
+    struct wr_task *t;
+
+    if (l->queue.next == &l->queue)
+        return;
+    enqueue(l, &l->fence);
+    while ((t = l->queue.next) != &l->fence) {
+        dequeue(t);
+        t->run(t);
+    }
+    dequeue(&l->fence);
+}
+
+/* ---- watching ---- */
+static bool control(struct wr_loop *l, int op, int fd, struct wr_watch *w, uint32_t events)
+{
+    struct epoll_event e = { .events = events, .data.ptr = w };
+
+    return epoll_ctl(l->epfd, op, fd, &e) == 0;
+}
+
+bool wr_watch_add(struct wr_loop *l, int fd, struct wr_watch *w, uint32_t events)
+{
+    return control(l, EPOLL_CTL_ADD, fd, w, events);
+}
+
+bool wr_watch_change(struct wr_loop *l, int fd, struct wr_watch *w, uint32_t events)
+{
+    return control(l, EPOLL_CTL_MOD, fd, w, events);
+}
+
+void wr_watch_del(struct wr_loop *l, int fd)
+{
+    (void)control(l, EPOLL_CTL_DEL, fd, NULL, 0);
+}
+
+void wr_loop_before_sleep(struct wr_loop *l, void (*fn)(void *), void *arg)
+{
+    WR_ASSERT(l->nbefore_sleep < WR_BEFORE_SLEEP);
+    l->before_sleep[l->nbefore_sleep].fn = fn;
+    l->before_sleep[l->nbefore_sleep++].arg = arg;
+}
+
+void wr_loop_on_bell(struct wr_loop *l, void (*fn)(uint32_t bits, void *), void *arg)
+{
+    l->on_bell = fn;
+    l->bell_arg = arg;
+    /* edge triggered and never read: each write is an edge of its own */
+    if (wr_self.bell_fd >= 0 && !wr_watch_add(l, wr_self.bell_fd, &l->bell, EPOLLIN | EPOLLET)
+        && errno != EEXIST)
+        wr_say(WR_LOG_ALERT, errno, "epoll_ctl() of the doorbell failed");
+}
+
+/* ---- one turn ---- */
+static struct wr_slot *own_slot(void)
+{
+    return wr_self.slot != WR_SLOT_NONE ? &wr_self.run->slot[wr_self.slot] : NULL;
+}
+
+static int how_long(const struct wr_loop *l, int max_wait_ms)
+{
+    int ms;
+
+    if (l->queue.next != &l->queue || l->doomed != NULL || l->stop)
+        return 0;
+    ms = wr_timers_wait(l);
+    return ms < 0 || (max_wait_ms >= 0 && max_wait_ms < ms) ? max_wait_ms : ms;
+}
+
+static int about_to_sleep(struct wr_loop *l, int max_wait_ms)
+{
+    for (uint32_t i = 0; i < l->nbefore_sleep; i++)
+        l->before_sleep[i].fn(l->before_sleep[i].arg);
+    return how_long(l, max_wait_ms);
+}
+
+/* Whoever rings sets the bits first and looks at `asleep` second; here it is the other way round,
+ * so one of the two always sees the other. */
+static int sleep_in_epoll(struct wr_loop *l, struct wr_slot *slot, int ms)
+{
+    int n;
+
+    if (ms != 0 && slot != NULL) {
+        atomic_store(&slot->asleep, 1);
+        if (atomic_load(&slot->bell) != 0)
+            ms = 0;
+    }
+    n = epoll_wait(l->epfd, l->events, l->max_events, ms);
+    if (n < 0) {
+        if (errno != EINTR)
+            wr_say(WR_LOG_ALERT, errno, "epoll_wait() failed");
+        l->rung = true;
+        n = 0;
+    }
+    if (slot != NULL)
+        atomic_store_explicit(&slot->asleep, 0, memory_order_release);
+    return n;
+}
+
+static void ring(struct wr_loop *l, struct wr_slot *slot)
+{
+    uint32_t bits = 0;
+
+    if (slot != NULL && atomic_load_explicit(&slot->bell, memory_order_relaxed) != 0)
+        bits = wr_bell_take();
+    if ((bits != 0 || l->rung) && l->on_bell != NULL)
+        l->on_bell(bits, l->bell_arg);
+    l->rung = false;
+}
+
+void wr_loop_turn(struct wr_loop *l, int max_wait_ms)
+{
+    struct wr_slot *slot = own_slot();
+    int n, ms = how_long(l, max_wait_ms);
+
+    if (ms != 0)
+        ms = about_to_sleep(l, max_wait_ms);
+    n = sleep_in_epoll(l, slot, ms);
+    wr_clock_update();
+    if (slot != NULL)
+        atomic_store_explicit(&slot->beat_ms, wr_now(), memory_order_relaxed);
+
+    for (int i = 0; i < n; i++) {
+        struct wr_watch *w = l->events[i].data.ptr;
+
+        w->on_event(w, l->events[i].events);
+    }
+    wr_timers_expire(l);
+    ring(l, slot);
+    run_tasks(l);
+    reap(l);
+    l->turns++;
+}
+
+void wr_loop_run(struct wr_loop *l)
+{
+    while (!l->stop)
+        wr_loop_turn(l, -1);
+    l->stop = false;
+}
+
+void wr_loop_stop(struct wr_loop *l)
+{
+    l->stop = true;
+}
+
+uint64_t wr_loop_turns(const struct wr_loop *l)
+{
+    return l->turns;
+}
+
+char *wr_loop_scratch(struct wr_loop *l)
+{
+    if (l->scratch == NULL)
+        l->scratch = wr_malloc(WR_SCRATCH);
+    return l->scratch;
+}

@@ -1,0 +1,175 @@
+/* The plain transport: bytes straight from and to the socket. Called by conn. */
+#include "event/inside.h"
+
+#include <errno.h>
+#include <sys/sendfile.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+static enum wr_io failed(struct wr_conn *c, unsigned bit)
+{
+    if (errno == EAGAIN) {
+        c->ready = (uint8_t)(c->ready & ~bit);
+        return WR_IO_AGAIN;
+    }
+    c->error = errno;
+    return WR_IO_ERROR;
+}
+
+static enum wr_io plain_read(struct wr_conn *c, void *p, size_t n, size_t *got)
+{
+    ssize_t r;
+
+    WR_ASSERT(n > 0);
+    if (!wr_chaos_io(&n))
+        return wr_conn_pretend_again(c);
+    do {
+        r = recv(c->fd, p, n, 0);
+    } while (r < 0 && errno == EINTR);
+    if (r < 0)
+        return failed(c, WR_READABLE);
+    if (r == 0) {
+        c->read_eof = true;
+        return WR_IO_EOF;
+    }
+    *got = (size_t)r;
+    c->received += *got;
+    /* the queue is empty now, unless the FIN that was reported still waits behind */
+    if (*got < n && !(c->ready & (WR_HUP | WR_ERR)))
+        c->ready = (uint8_t)(c->ready & ~(unsigned)WR_READABLE);
+    return WR_IO_OK;
+}
+
+static enum wr_io sent(struct wr_conn *c, ssize_t r, size_t n, size_t *put)
+{
+    if (r < 0)
+        return failed(c, WR_WRITABLE);
+    *put = (size_t)r;
+    c->sent += *put;
+    if (*put < n)
+        c->ready = (uint8_t)(c->ready & ~(unsigned)WR_WRITABLE);
+    return WR_IO_OK;
+}
+
+static enum wr_io plain_send(struct wr_conn *c, const struct iovec *v, size_t *put)
+{
+    size_t n = v->iov_len;
+    ssize_t r;
+
+    if (!wr_chaos_io(&n))
+        return wr_conn_pretend_again(c);
+    do {
+        r = send(c->fd, v->iov_base, n, MSG_NOSIGNAL);
+    } while (r < 0 && errno == EINTR);
+    return sent(c, r, n, put);
+}
+
+static enum wr_io plain_write(struct wr_conn *c, const struct iovec *v, size_t nv, size_t *put)
+{
+    struct msghdr m = { .msg_iov = (struct iovec *)(uintptr_t)v, .msg_iovlen = nv };
+    size_t n = 0;
+    ssize_t r;
+
+    if (nv == 1 || wr_chaos())
+        return plain_send(c, v, put);
+    for (size_t i = 0; i < nv; i++)
+        n += v[i].iov_len;
+    do {
+        r = sendmsg(c->fd, &m, MSG_NOSIGNAL);
+    } while (r < 0 && errno == EINTR);
+    return sent(c, r, n, put);
+}
+
+static enum wr_io plain_shutdown(struct wr_conn *c)
+{
+    if (shutdown(c->fd, SHUT_WR) == 0)
+        return WR_IO_OK;
+    c->error = errno;
+    return WR_IO_ERROR;
+}
+
+const struct wr_transport wr_plain = {
+    .read = plain_read,
+    .write = plain_write,
+    .shutdown = plain_shutdown,
+    .raw = true,
+};
+
+enum wr_io wr_conn_peek(struct wr_conn *c, void *p, size_t n, size_t *got)
+{
+    ssize_t r;
+
+    WR_ASSERT(n > 0 && c->io->raw);
+    *got = 0;
+    if (c->read_eof)
+        return WR_IO_EOF;
+    if (!(c->ready & WR_READABLE))
+        return WR_IO_AGAIN;
+    if (!wr_chaos_io(&n))
+        return wr_conn_pretend_again(c);
+    do {
+        r = recv(c->fd, p, n, MSG_PEEK);
+    } while (r < 0 && errno == EINTR);
+    if (r < 0)
+        return failed(c, WR_READABLE);
+    if (r == 0) {
+        c->read_eof = true;
+        return WR_IO_EOF;
+    }
+    *got = (size_t)r;
+    return WR_IO_OK;
+}
+
+/* ---- ranges of files ---- */
+static enum wr_io truncated(struct wr_conn *c)
+{
+    c->error = EIO;
+    return WR_IO_ERROR;
+}
+
+static enum wr_io send_file(struct wr_conn *c, const struct wr_slice *s, size_t n, size_t *put)
+{
+    off_t at = s->at;
+    ssize_t r;
+
+    if (!(c->ready & WR_WRITABLE))
+        return WR_IO_AGAIN;
+    if (!wr_chaos_io(&n))
+        return wr_conn_pretend_again(c);
+    do {
+        r = sendfile(c->fd, s->fd, &at, n);
+    } while (r < 0 && errno == EINTR);
+    if (r == 0)
+        return truncated(c);
+    if (r < 0)
+        return failed(c, WR_WRITABLE);
+    /* less than n may also be what the page cache had at hand: the bit stays */
+    *put = (size_t)r;
+    c->sent += *put;
+    return WR_IO_OK;
+}
+
+static enum wr_io copy_file(struct wr_conn *c, const struct wr_slice *s, size_t n, size_t *put)
+{
+    struct wr_block *b = wr_block_new();
+    ssize_t r = pread(s->fd, b->data, wr_min(n, (size_t)b->size), s->at);
+    enum wr_io io;
+
+    if (r > 0)
+        io = wr_conn_write(c, b->data, (size_t)r, put);
+    else
+        io = truncated(c);
+    wr_block_unref(b);
+    return io;
+}
+
+enum wr_io wr_conn_write_file(struct wr_conn *c, struct wr_bufq *q, size_t max, size_t *put)
+{
+    size_t n = wr_min(q->head->n, max);
+    enum wr_io r;
+
+    *put = 0;
+    r = c->io->raw ? send_file(c, q->head, n, put) : copy_file(c, q->head, n, put);
+    wr_bufq_drop(q, *put);
+    return r;
+}

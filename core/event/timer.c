@@ -1,0 +1,137 @@
+/* Timers: a 4-ary heap of deadlines, 1-based so that place 0 means "not in it". Called by whoever
+ * waits with a limit, and by the loop. Owns the heap array; the timers belong to their owners.
+ *
+ * Moving a deadline later, what every byte on a connection does, only writes timer->at: the heap
+ * keeps the old key, and when that comes due the timer is put back by its true deadline. */
+#include "event/inside.h"
+
+#include <limits.h>
+
+#define FOREVER_MS (UINT64_C(1) << 40) /* 34 years: sums cannot overflow */
+
+static void put(struct wr_loop *l, uint32_t i, struct wr_heap_entry e)
+{
+    l->heap[i] = e;
+    e.timer->place = i;
+}
+
+static void sift_up(struct wr_loop *l, uint32_t i, struct wr_heap_entry e)
+{
+    while (i > 1) {
+        uint32_t parent = (i - 2) / 4 + 1;
+
+        if (l->heap[parent].at <= e.at)
+            break;
+        put(l, i, l->heap[parent]);
+        i = parent;
+    }
+    put(l, i, e);
+}
+
+static void sift_down(struct wr_loop *l, uint32_t i, struct wr_heap_entry e)
+{
+    for (;;) {
+        uint32_t child = 4 * (i - 1) + 2, last = wr_min(child + 3, l->timers), best = child;
+
+        if (child > l->timers)
+            break;
+        while (++child <= last)
+            if (l->heap[child].at < l->heap[best].at)
+                best = child;
+        if (l->heap[best].at >= e.at)
+            break;
+        put(l, i, l->heap[best]);
+        i = best;
+    }
+    put(l, i, e);
+}
+
+static void insert(struct wr_loop *l, struct wr_timer *t)
+{
+    if (l->timers + 1 >= l->heap_cap) {
+        l->heap_cap = wr_max(64u, l->heap_cap * 2);
+        l->heap = wr_realloc(l->heap, l->heap_cap * sizeof(*l->heap));
+    }
+    t->queued_at = t->at;
+    sift_up(l, ++l->timers, (struct wr_heap_entry){ t->at, t });
+}
+
+static void take_out(struct wr_loop *l, struct wr_timer *t)
+{
+    uint32_t i = t->place;
+    struct wr_heap_entry last = l->heap[l->timers--];
+
+    t->place = 0;
+    if (last.timer == t)
+        return;
+    if (last.at < t->queued_at)
+        sift_up(l, i, last);
+    else
+        sift_down(l, i, last);
+}
+
+void wr_timer_set(struct wr_loop *l, struct wr_timer *t, uint64_t ms_from_now)
+{
+    t->at = wr_now() + wr_min(ms_from_now, FOREVER_MS);
+    t->fired = false;
+    if (t->place == 0) {
+        insert(l, t);
+    } else if (t->at < t->queued_at) {
+        t->queued_at = t->at;
+        sift_up(l, t->place, (struct wr_heap_entry){ t->at, t });
+    }
+}
+
+void wr_timer_off(struct wr_loop *l, struct wr_timer *t)
+{
+    if (t->place != 0)
+        take_out(l, t);
+    wr_timer_idle(t);
+}
+
+int wr_timers_wait(const struct wr_loop *l)
+{
+    uint64_t now = wr_now();
+
+    if (l->timers == 0)
+        return -1;
+    if (l->heap[1].at <= now)
+        return 0;
+    return (int)wr_min(l->heap[1].at - now, (uint64_t)INT_MAX);
+}
+
+static void wake(struct wr_loop *l, struct wr_timer *t)
+{
+    if (t->task != NULL)
+        wr_task_wake(l, t->task);
+}
+
+/* Chaos: a task has to bear being woken before its time. */
+static void wake_somebody_early(struct wr_loop *l)
+{
+    if (l->timers > 0 && wr_random() % 16 == 0)
+        wake(l, l->heap[1 + wr_random() % l->timers].timer);
+}
+
+void wr_timers_expire(struct wr_loop *l)
+{
+    uint64_t now = wr_now();
+
+    while (l->timers > 0 && l->heap[1].at <= now) {
+        struct wr_timer *t = l->heap[1].timer;
+
+        if (t->at > now) {
+            t->queued_at = t->at;
+            sift_down(l, 1, (struct wr_heap_entry){ t->at, t });
+            continue;
+        }
+        take_out(l, t);
+        if (t->at != 0) {
+            t->at = 0;
+            t->fired = true;
+            wake(l, t);
+        }
+    }
+    if (wr_chaos())
+        wake_somebody_early(l);
+}
