@@ -1,14 +1,16 @@
 /* os: the system calls, each wrapped once. Rank 1: knows base.
  *
- * Map: socket (listen, connect, options), file (read whole, make folders, pid file), shm (named
- * shared memory that survives reload and upgrade), process (titles, rights, process slots and
- * doorbells), syslog (a log sink).
+ * Map: socket (listen, connect, options), fdpass (descriptors over a socketpair), file (read whole,
+ * replace, make folders), shm (named shared memory that survives reload and upgrade), process (slots
+ * and doorbells), title (ps), rights (dropping them), syslog (a log sink), chaos (debug builds).
  *
  * All descriptors are close-on-exec and non-blocking unless a comment says otherwise. */
 #ifndef WR_OS_H
 #define WR_OS_H
 
 #include "base/base.h"
+
+#include <stdatomic.h>
 
 /* ---- socket ---- */
 struct wr_listen_opts {      /* what `listen` can say about one address; zero = system default */
@@ -48,12 +50,14 @@ void wr_socket_keepalive(int fd);
 void wr_socket_reset_on_close(int fd);             /* SO_LINGER 0: close sends RST */
 uint32_t wr_socket_mss(int fd);                    /* of a TCP socket, 0 when unknown */
 
-/* Sends at most 16 descriptors and n bytes over a unix socketpair; receives likewise. */
+/* Sends at most 16 descriptors and n > 0 bytes over a unix socketpair; receives likewise: *nfds is the
+ * room in fds, then how many came. -1 with errno; EMSGSIZE when a message did not fit (it is lost). */
 bool wr_fds_send(int sock, const void *p, size_t n, const int *fds, unsigned nfds) WR_CHECKED;
 ssize_t wr_fds_recv(int sock, void *p, size_t n, int *fds, unsigned *nfds);
 
 /* ---- file ---- */
-/* Whole file into the pool, at most max bytes; p == NULL with errno on failure (EFBIG over max). */
+/* Whole file into the pool, at most max bytes; p == NULL with errno on failure (EFBIG over max). A zero
+ * byte stands behind it. */
 struct wr_str wr_file_read(struct wr_pool *pool, const char *path, size_t max) WR_CHECKED;
 bool wr_file_write(const char *path, struct wr_str text, mode_t mode) WR_CHECKED; /* replaces */
 bool wr_mkdirs(const char *path, mode_t mode) WR_CHECKED;       /* like mkdir -p */
@@ -78,7 +82,7 @@ struct wr_shm_set {
 };
 struct wr_shm_set *wr_shm_set_new(void);
 void wr_shm_set_free(struct wr_shm_set *s); /* releases its references; last one unmaps */
-/* NULL with errno when there is no memory. *previous (may be NULL) gets the segment of the same
+/* NULL with errno when there is no memory, or this set has the name with another size. *previous (may be NULL) gets the segment of the same
  * name that did not fit, so that the caller can copy state by key. Sparse: untouched pages cost
  * nothing. */
 struct wr_shm *wr_shm_get(struct wr_shm_set *set, struct wr_shm_set *old, const char *name,
@@ -110,8 +114,10 @@ struct wr_slot {              /* in shared memory */
     _Atomic uint32_t asleep;  /* 1 while in epoll_wait */
     _Atomic uint64_t beat_ms; /* last turn of the loop, monotonic */
     _Atomic uint64_t accepted, active; /* sessions */
-    uint8_t pad[72];
+    uint8_t pad[80];
 };
+_Static_assert(sizeof(struct wr_slot) == 128, "two lines of cache: no process shares one");
+
 struct wr_run {               /* layout of the "run" segment */
     struct wr_slot slot[WR_SLOTS];
     _Atomic uint64_t connections; /* last connection number given out */
@@ -126,29 +132,32 @@ struct wr_self {              /* this process */
     struct wr_run *run;       /* never NULL: private memory before the master made one */
 };
 extern struct wr_self wr_self;
+#define WR_ANY_GENERATION UINT32_MAX
 void wr_self_init(void);
-/* Sets bits in the slot's bell; writes its eventfd only if the process sleeps. */
+/* Sets bits in the slot's bell; writes its eventfd only if the process sleeps. So who goes to sleep
+ * first stores asleep = 1 and then looks at its bell once more. */
 void wr_ring(uint32_t slot, uint32_t bits);
 void wr_ring_kind(enum wr_kind kind, uint32_t generation, uint32_t bits);
-uint32_t wr_bell_take(void); /* own bits, cleared */
+uint32_t wr_bell_take(void); /* own bits, cleared; does not read the eventfd */
 
 /* "weir: worker process" in ps; call wr_title_init in main before argv is used elsewhere. */
 void wr_title_init(int argc, char **argv);
 void wr_title_set(const char *title); /* gets "weir: " in front */
-/* Drops to uid/gid with the user's groups; keeps no capabilities but those in keep_caps (bit
- * mask, 0 none). False with errno and the failed step. */
+/* Drops to uid/gid with the user's groups (user NULL: only gid); keeps no capabilities but those in
+ * keep_caps (bit mask, 0 none). uid 0 keeps them all. False with errno and the failed step. */
 bool wr_drop_rights(const char *user, uid_t uid, gid_t gid, uint64_t keep_caps,
                     const char **step) WR_CHECKED;
 void wr_no_new_privs(void);
 
 /* ---- syslog: "syslog:server=ADDR[,facility=][,tag=][,severity=][,nohostname]" ---- */
-/* NULL with *err set to a message (static or in pool). default_severity is used for access logs. */
+/* NULL with *err set to a message (static or in pool). params with or without "syslog:" in front.
+ * Lines of level WR_LOG_LEVELS (access logs) get the severity of the parameters, default info. */
 struct wr_sink *wr_syslog_open(struct wr_pool *pool, struct wr_str params,
                                const char **err) WR_CHECKED;
 
-/* ---- chaos: built with WR_DEBUG, on when the environment has WR_CHAOS=seed ---- */
+/* ---- chaos: in builds with WR_DEBUG=1, on when the environment has WR_CHAOS=seed ---- */
 /* Shortens n to a few bytes in one call of four; false: pretend EAGAIN. Without chaos: n, true. */
-#ifdef WR_DEBUG
+#if WR_DEBUG
 bool wr_chaos_io(size_t *n);
 bool wr_chaos(void); /* is it on */
 #else

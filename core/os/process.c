@@ -1,0 +1,54 @@
+/* process: who this process is, and the doorbells of the others. The master gives the slots, the loop
+ * takes the bells, everybody rings. It owns wr_self; the slots are shared memory of the master. */
+#include "os/os.h"
+
+#include <errno.h>
+#include <unistd.h>
+
+static struct wr_run private_run;
+struct wr_self wr_self = { .slot = WR_SLOT_NONE, .bell_fd = -1, .run = &private_run };
+
+void wr_self_init(void)
+{
+    wr_self = (struct wr_self){ .slot = WR_SLOT_NONE, .kind = WR_PROC_SINGLE, .workers = 1,
+                                .bell_fd = -1, .run = &private_run };
+    for (unsigned i = 0; i < WR_SLOTS; i++)
+        wr_self.bell_of[i] = -1;
+}
+
+void wr_ring(uint32_t slot, uint32_t bits)
+{
+    const uint64_t one = 1;
+    struct wr_slot *s;
+
+    WR_ASSERT(slot < WR_SLOTS);
+    s = &wr_self.run->slot[slot];
+    (void)atomic_fetch_or(&s->bell, bits);
+    /* Both sequentially consistent: either we see the sleeper or it sees the bits. EAGAIN would be a
+     * counter full of unread rings, which wake as well. */
+    if (atomic_load(&s->asleep) != 0 && wr_self.bell_of[slot] >= 0 &&
+        write(wr_self.bell_of[slot], &one, sizeof(one)) < 0 && errno != EAGAIN)
+        wr_say(WR_LOG_ALERT, errno, "write() to the doorbell of slot %u failed", (unsigned)slot);
+}
+
+void wr_ring_kind(enum wr_kind kind, uint32_t generation, uint32_t bits)
+{
+    for (uint32_t i = 0; i < WR_SLOTS; i++) {
+        struct wr_slot *s = &wr_self.run->slot[i];
+
+        if (atomic_load_explicit(&s->pid, memory_order_relaxed) == 0)
+            continue;
+        if (atomic_load_explicit(&s->kind, memory_order_relaxed) != (uint32_t)kind)
+            continue;
+        if (generation == WR_ANY_GENERATION ||
+            atomic_load_explicit(&s->generation, memory_order_relaxed) == generation)
+            wr_ring(i, bits);
+    }
+}
+
+uint32_t wr_bell_take(void)
+{
+    if (wr_self.slot == WR_SLOT_NONE)
+        return 0;
+    return atomic_exchange(&wr_self.run->slot[wr_self.slot].bell, 0);
+}

@@ -1,0 +1,64 @@
+/* rights: from root to the user of the configuration, for good. Workers and the keeper call it once,
+ * after fork and before they look at anything a peer sent. It owns nothing. */
+#include "os/os.h"
+
+#include <errno.h>
+#include <grp.h>
+#include <linux/capability.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+static bool set_groups(const char *user, gid_t gid)
+{
+    return user != NULL ? initgroups(user, gid) == 0 : setgroups(1, &gid) == 0;
+}
+
+/* By the system call, because libcap is not worth a dependency for it. */
+static bool set_capabilities(uint64_t keep)
+{
+    struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };
+    struct __user_cap_data_struct data[2] = { { .effective = (uint32_t)keep,
+                                                .permitted = (uint32_t)keep },
+                                              { .effective = (uint32_t)(keep >> 32),
+                                                .permitted = (uint32_t)(keep >> 32) } };
+
+    return syscall(SYS_capset, &head, data) == 0;
+}
+
+static const char *drop(const char *user, uid_t uid, gid_t gid, uint64_t keep)
+{
+    if (!set_groups(user, gid))
+        return user != NULL ? "initgroups()" : "setgroups()";
+    if (setresgid(gid, gid, gid) != 0)
+        return "setgid()";
+    /* Who asks for root means root: without capabilities it could read less than its files. */
+    if (uid == 0)
+        return NULL;
+    if (keep != 0 && prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) != 0)
+        return "prctl(PR_SET_KEEPCAPS)";
+    if (setresuid(uid, uid, uid) != 0)
+        return "setuid()";
+    if (!set_capabilities(keep))
+        return "capset()";
+    return NULL;
+}
+
+bool wr_drop_rights(const char *user, uid_t uid, gid_t gid, uint64_t keep_caps, const char **step)
+{
+    const char *failed = drop(user, uid, gid, keep_caps);
+
+    if (failed != NULL) {
+        *step = failed;
+        return false;
+    }
+    /* The change of the user took core dumps away. */
+    (void)prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
+    return true;
+}
+
+void wr_no_new_privs(void)
+{
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
+        wr_say(WR_LOG_WARN, errno, "prctl(PR_SET_NO_NEW_PRIVS) failed, ignored");
+}

@@ -1,0 +1,296 @@
+/* socket: opening, binding and asking sockets. The master's listeners, the dialling of upstreams and
+ * the UDP sessions call it; descriptors belong to the caller. */
+#include "os/os.h"
+
+#include <errno.h>
+#include <netinet/tcp.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#ifndef IPPROTO_MPTCP
+#define IPPROTO_MPTCP 262
+#endif
+
+#define BACKLOG 511
+
+static bool set(int fd, int level, int name, int value)
+{
+    return setsockopt(fd, level, name, &value, sizeof(value)) == 0;
+}
+
+/* For options that make a socket better but are not what it is for. */
+static void try_set(int fd, int level, int name, int value, const char *text)
+{
+    if (!set(fd, level, name, value))
+        wr_say(WR_LOG_WARN, errno, "setsockopt(%s, %d) failed, ignored", text, value);
+}
+
+static int fail(int fd, const char **step, const char *failed)
+{
+    int err = errno;
+
+    *step = failed;
+    if (fd >= 0)
+        (void)close(fd);
+    errno = err;
+    return -1;
+}
+
+static int open_socket(int family, int type)
+{
+    return socket(family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+}
+
+static int open_listener(int family, const struct wr_listen_opts *o)
+{
+    if (o->multipath && o->type == SOCK_STREAM && family != AF_UNIX) {
+        int fd = socket(family, o->type | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_MPTCP);
+
+        if (fd >= 0)
+            return fd;
+        wr_say(WR_LOG_WARN, errno, "no multipath TCP on this system, plain TCP is used");
+    }
+    return open_socket(family, o->type);
+}
+
+static bool set_transparent(int fd, int family)
+{
+    if (family == AF_INET6)
+        return set(fd, IPPROTO_IPV6, IPV6_TRANSPARENT, 1);
+    return set(fd, IPPROTO_IP, IP_TRANSPARENT, 1);
+}
+
+/* ---- listeners ---- */
+
+/* NULL, or the step that failed. */
+static const char *prepare(int fd, int family, const struct wr_listen_opts *o)
+{
+    if (family == AF_UNIX)
+        return NULL;
+    if (!set(fd, SOL_SOCKET, SO_REUSEADDR, 1))
+        return "setsockopt(SO_REUSEADDR)";
+    if (!set(fd, SOL_SOCKET, SO_REUSEPORT, 1))
+        return "setsockopt(SO_REUSEPORT)";
+    if (family == AF_INET6 && !set(fd, IPPROTO_IPV6, IPV6_V6ONLY, !o->ipv6only_off))
+        return "setsockopt(IPV6_V6ONLY)";
+    if (o->transparent && !set_transparent(fd, family))
+        return "setsockopt(IP_TRANSPARENT)";
+#ifdef SO_SETFIB
+    if (o->setfib >= 0 && !set(fd, SOL_SOCKET, SO_SETFIB, o->setfib))
+        return "setsockopt(SO_SETFIB)";
+#endif
+    return NULL;
+}
+
+static void tune_tcp(int fd, const struct wr_listen_opts *o)
+{
+    bool keepalive = o->keepalive || o->keepidle > 0 || o->keepintvl > 0 || o->keepcnt > 0;
+
+    if (keepalive || o->keepalive_off)
+        try_set(fd, SOL_SOCKET, SO_KEEPALIVE, keepalive, "SO_KEEPALIVE");
+    if (o->keepidle > 0)
+        try_set(fd, IPPROTO_TCP, TCP_KEEPIDLE, o->keepidle, "TCP_KEEPIDLE");
+    if (o->keepintvl > 0)
+        try_set(fd, IPPROTO_TCP, TCP_KEEPINTVL, o->keepintvl, "TCP_KEEPINTVL");
+    if (o->keepcnt > 0)
+        try_set(fd, IPPROTO_TCP, TCP_KEEPCNT, o->keepcnt, "TCP_KEEPCNT");
+    if (o->fastopen > 0)
+        try_set(fd, IPPROTO_TCP, TCP_FASTOPEN, o->fastopen, "TCP_FASTOPEN");
+    /* Zero takes it back after a reload. */
+    try_set(fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, o->deferred, "TCP_DEFER_ACCEPT");
+}
+
+static void tune(int fd, int family, const struct wr_listen_opts *o)
+{
+    if (o->rcvbuf > 0)
+        try_set(fd, SOL_SOCKET, SO_RCVBUF, o->rcvbuf, "SO_RCVBUF");
+    if (o->sndbuf > 0)
+        try_set(fd, SOL_SOCKET, SO_SNDBUF, o->sndbuf, "SO_SNDBUF");
+    if (o->type == SOCK_STREAM && family != AF_UNIX)
+        tune_tcp(fd, o);
+}
+
+static bool start_listening(int fd, const struct wr_listen_opts *o)
+{
+    return o->type != SOCK_STREAM || listen(fd, o->backlog > 0 ? o->backlog : BACKLOG) == 0;
+}
+
+/* Does nobody accept on this path? A killed run leaves its file behind. */
+static bool stale(const struct wr_addr *a, int type)
+{
+    int fd = open_socket(AF_UNIX, type);
+    bool refused;
+
+    if (fd < 0)
+        return false;
+    refused = connect(fd, &a->sa, a->len) != 0 && errno == ECONNREFUSED;
+    (void)close(fd);
+    return refused;
+}
+
+static bool bind_listener(int fd, const struct wr_addr *a, int type)
+{
+    if (bind(fd, &a->sa, a->len) == 0)
+        return true;
+    if (errno != EADDRINUSE || a->sa.sa_family != AF_UNIX)
+        return false;
+    if (!stale(a, type)) {
+        errno = EADDRINUSE;
+        return false;
+    }
+    (void)unlink(a->un.sun_path);
+    return bind(fd, &a->sa, a->len) == 0;
+}
+
+int wr_socket_listen(const struct wr_addr *a, const struct wr_listen_opts *o, const char **step)
+{
+    int family = a->sa.sa_family;
+    int fd = open_listener(family, o);
+    const char *failed;
+
+    if (fd < 0)
+        return fail(fd, step, "socket()");
+    failed = prepare(fd, family, o);
+    if (failed != NULL)
+        return fail(fd, step, failed);
+    /* Before listen(): the receive buffer decides the window scale of what is accepted. */
+    tune(fd, family, o);
+    if (!bind_listener(fd, a, o->type))
+        return fail(fd, step, "bind()");
+    if (family == AF_UNIX && chmod(a->un.sun_path, 0666) != 0)
+        return fail(fd, step, "chmod()");
+    if (!start_listening(fd, o))
+        return fail(fd, step, "listen()");
+    return fd;
+}
+
+static bool probe_unix(const struct wr_addr *a, int type)
+{
+    int fd = open_socket(AF_UNIX, type);
+    bool answered;
+
+    if (fd < 0)
+        return false;
+    /* A full backlog (EAGAIN) is an owner as well. */
+    answered = connect(fd, &a->sa, a->len) == 0 || errno == EAGAIN;
+    (void)close(fd);
+    errno = EADDRINUSE;
+    return !answered;
+}
+
+bool wr_socket_probe(const struct wr_addr *a, int type)
+{
+    int family = a->sa.sa_family, fd;
+    const char *step;
+    bool ok;
+
+    if (family == AF_UNIX)
+        return probe_unix(a, type);
+    fd = open_socket(family, type);
+    if (fd < 0)
+        return false;
+    /* For TCP this lets connections in TIME_WAIT pass and still meets listeners; two UDP sockets
+     * would share the port by it. */
+    if (type == SOCK_STREAM)
+        (void)set(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+    if (family == AF_INET6)
+        (void)set(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1);
+    ok = bind(fd, &a->sa, a->len) == 0;
+    (void)fail(fd, &step, "bind()"); /* closes and keeps errno */
+    return ok;
+}
+
+void wr_socket_tune(int fd, const struct wr_listen_opts *o)
+{
+    struct wr_addr a;
+
+    if (!wr_socket_local(fd, &a))
+        return;
+    tune(fd, a.sa.sa_family, o);
+    /* listen() on a listening socket changes its backlog. */
+    if (!start_listening(fd, o))
+        wr_say(WR_LOG_WARN, errno, "listen() with another backlog failed, ignored");
+}
+
+int wr_socket_accept(int fd, struct wr_addr *peer)
+{
+    socklen_t len = offsetof(struct wr_addr, len);
+    int c = accept4(fd, &peer->sa, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+
+    peer->len = c < 0 ? 0 : len;
+    return c;
+}
+
+/* ---- clients ---- */
+
+static bool bind_client(int fd, const struct wr_addr *a)
+{
+#ifdef IP_BIND_ADDRESS_NO_PORT
+    /* The port is chosen at connect(), when the other end is known: many more are free then. */
+    if (a->sa.sa_family != AF_UNIX && wr_addr_port(a) == 0)
+        (void)set(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1);
+#endif
+    return bind(fd, &a->sa, a->len) == 0;
+}
+
+int wr_socket_client(int family, int type, const struct wr_addr *bind_to, bool transparent,
+                     const char **step)
+{
+    int fd = open_socket(family, type);
+
+    if (fd < 0)
+        return fail(fd, step, "socket()");
+    if (transparent && !set_transparent(fd, family))
+        return fail(fd, step, "setsockopt(IP_TRANSPARENT)");
+    if (bind_to != NULL && bind_to->len > 0 && !bind_client(fd, bind_to))
+        return fail(fd, step, "bind()");
+    return fd;
+}
+
+bool wr_socket_local(int fd, struct wr_addr *out)
+{
+    socklen_t len = offsetof(struct wr_addr, len);
+
+    memset(out, 0, sizeof(*out));
+    if (getsockname(fd, &out->sa, &len) != 0)
+        return false;
+    out->len = len;
+    return true;
+}
+
+int wr_socket_error(int fd)
+{
+    int err = 0;
+    socklen_t len = sizeof(err);
+
+    if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &err, &len) != 0)
+        return errno;
+    return err;
+}
+
+void wr_socket_nodelay(int fd)
+{
+    (void)set(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+}
+
+void wr_socket_keepalive(int fd)
+{
+    (void)set(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
+}
+
+void wr_socket_reset_on_close(int fd)
+{
+    struct linger now = { .l_onoff = 1, .l_linger = 0 };
+
+    (void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+}
+
+uint32_t wr_socket_mss(int fd)
+{
+    int mss = 0;
+    socklen_t len = sizeof(mss);
+
+    if (getsockopt(fd, IPPROTO_TCP, TCP_MAXSEG, &mss, &len) != 0 || mss < 0)
+        return 0;
+    return (uint32_t)mss;
+}
