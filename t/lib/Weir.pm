@@ -179,6 +179,14 @@ sub hole {
     return $w->{hole}{$name} = [$listener, @fill];
 }
 
+# A name server at that place; see Weir::Dns.
+sub dns {
+    my ($w, $name, @records) = @_;
+    $w->{dns} = Weir::Dns->new(where => $w->address($name), file => $w->path('names'));
+    $w->{dns}->records(@records);
+    return $w->{dns};
+}
+
 # ---- clients
 
 # Options as in Weir::Client.
@@ -254,14 +262,14 @@ sub start {
     my $daemon = $w->{g} !~ /\bdaemon off/ && slurp($w->path('weir.conf')) !~ /^daemon\s+off/m;
     my $ended = sub { my $s = status_of($pid); defined $s && ($s || !$daemon) };
     wait_for { $ended->() || $w->pid } patience() * 2;
-    if ($ended->() || !$w->pid) {
-        end_process($pid, 'KILL');
-        $w->{expected_to_fail} = 1 if $how{fails};
-        return (status_of($pid) >> 8, slurp($w->path('stderr'))) if $how{fails};
-        die "weir did not start:\n" . slurp($w->path('stderr')) . $w->error_log;
-    }
-    $w->{master} = $w->pid;
-    return $w;
+    $w->{master} = $ended->() ? undef : $w->pid;
+    return $w if $w->{master} && !$how{fails};
+    my @wrong = $w->stop;
+    end_process($pid, 'KILL');
+    my $status = status_of($pid);
+    return ($status & 127 ? "signal $status" : $status >> 8, slurp($w->path('stderr')))
+        if $how{fails};
+    die join "\n", 'weir did not start:', slurp($w->path('stderr')), @wrong;
 }
 
 sub redirect {
@@ -349,7 +357,7 @@ sub finish {
     $_->close for @{ $w->{clients} };
     push @wrong, $w->stop;
     push @wrong, $w->leftovers;
-    $_->kill for values %{ $w->{backend} };
+    $_->kill for values %{ $w->{backend} }, $w->{dns} // ();
     push @wrong, $w->bad_log_lines;
     ok(!@wrong, 'weir ended cleanly and left nothing behind') or diag join "\n", @wrong;
     $w->remove;
@@ -361,7 +369,6 @@ sub stop {
     my $pid = delete $w->{master} // return;
     my @wrong;
 
-    return if !alive($pid) && $w->{ended_by_test};
     kill 'QUIT', $pid;
     if (!wait_for { !alive($pid) } patience() * 2) {
         push @wrong, "master $pid did not quit: " . title($pid);
@@ -380,7 +387,7 @@ sub has_ended {
 
 sub leftovers {
     my ($w) = @_;
-    my %ours = map { $_->{pid} ? ($_->{pid} => 1) : () } values %{ $w->{backend} };
+    my %ours = map { $_ => 1 } map { $_->running } grep { $_ } @all;
     my @wrong;
 
     wait_for { !grep { !$ours{$_} } children($$) } 5;
@@ -394,6 +401,13 @@ sub leftovers {
     push @wrong, map { "socket left: $_" }
         grep { -S && !$sockets{"unix:$_"} } glob "$w->{dir}/* $w->{dir}/logs/*";
     return @wrong;
+}
+
+# The processes this test knows to be running.
+sub running {
+    my ($w) = @_;
+    my @helpers = (values %{ $w->{backend} }, $w->{load} // (), $w->{dns} // ());
+    return grep { defined } $w->{master}, map { $_->{pid} } @helpers;
 }
 
 sub bad_log_lines {
@@ -422,7 +436,7 @@ END {
         local $?;
         for my $w (grep { $_ && $_->{dir} } @all) {
             end_process($_) for grep { defined } $w->{load} ? $w->{load}{pid} : ();
-            $_->kill for values %{ $w->{backend} };
+            $_->kill for values %{ $w->{backend} }, $w->{dns} // ();
             $_->close for @{ $w->{clients} };
             $w->stop;
             $w->leftovers;
@@ -443,6 +457,21 @@ sub in_private_network {
         if system("@unshare true 2>/dev/null") != 0;
     local $ENV{WEIR_PRIVATE_NETWORK} = 1;
     exec @unshare, $^X, $0, @ARGV;
+}
+
+# For start's and bare's {before}, in a test that runs as root: on as an ordinary user, to whom
+# give_away has given the folder.
+sub become_nobody {
+    my (undef, undef, $uid, $gid) = getpwnam 'nobody';
+    $) = "$gid $gid";
+    $( = $gid;
+    POSIX::setuid($uid);
+}
+
+sub give_away {
+    my ($w) = @_;
+    my (undef, undef, $uid, $gid) = getpwnam 'nobody';
+    chown $uid, $gid, $w->{dir}, glob "$w->{dir}/*";
 }
 
 # The test stops here unless these programs are there.
