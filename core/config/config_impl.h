@@ -1,0 +1,102 @@
+/* What the files of config share and nobody else needs: tokens, places, the index of all rows,
+ * scopes in the making. Included only from core/config. */
+#ifndef WR_CONFIG_IMPL_H
+#define WR_CONFIG_IMPL_H
+
+#include "config/config.h"
+
+/* ---- explain.c: where something is ---- */
+#define WR_ERRORS_MAX 20 /* one more says "too many errors" */
+
+struct wr_place {
+    const struct wr_file *file;
+    uint32_t line, column, width;
+};
+void wr_diag_put(struct wr_tree *t, enum wr_level level, struct wr_place at, const char *hint,
+                 const char *fmt, ...) WR_PRINTF(5, 6);
+void wr_diag_vput(struct wr_tree *t, enum wr_level level, struct wr_place at, const char *hint,
+                  const char *fmt, va_list ap) WR_PRINTF(5, 0);
+struct wr_place wr_place_of(const struct wr_node *n, uint32_t word); /* n may be NULL */
+
+/* ---- lex.c ---- */
+#define WR_WORD_MAX 65536 /* nginx stops at 4096 */
+
+enum wr_token_kind { WR_TOKEN_WORD, WR_TOKEN_SEMI, WR_TOKEN_OPEN, WR_TOKEN_CLOSE, WR_TOKEN_END };
+struct wr_token {
+    enum wr_token_kind kind;
+    struct wr_word word; /* of all kinds the place; of WORD also the text */
+};
+struct wr_lex {
+    struct wr_tree *tree;
+    const struct wr_file *file;
+    const char *p, *end, *line_start;
+    uint32_t line;
+    bool glued;      /* the last token was a quoted word: white space has to follow */
+    bool reported;   /* the end of the file was an error that has been said already */
+};
+struct wr_lex wr_lex_on(struct wr_tree *t, const struct wr_file *f);
+struct wr_token wr_lex_next(struct wr_lex *l);
+
+/* ---- tree.c ---- */
+#define WR_NEST_MAX 64 /* blocks in blocks, over all files */
+
+struct wr_parse {
+    struct wr_tree *tree;
+    bool expand;             /* follow include */
+    uint32_t files, levels;  /* how deep we are in included files and in blocks */
+};
+struct wr_tree *wr_tree_new(struct wr_pool *pool, const char *path);
+/* Appends the directives of the file at *tail below parent; the new tail is returned. */
+struct wr_node **wr_tree_read(struct wr_parse *p, const struct wr_file *f, struct wr_node *parent,
+                              struct wr_node **tail);
+
+/* ---- source.c ---- */
+struct wr_file *wr_source_add(struct wr_tree *t, const char *path, struct wr_str text);
+/* Appends the directives of -g at *tail. */
+struct wr_node **wr_source_globals(struct wr_parse *p, struct wr_str globals,
+                                   struct wr_node **tail);
+/* Reads what the include directive n names; the new tail is returned. */
+struct wr_node **wr_source_include(struct wr_parse *p, const struct wr_node *n,
+                                   struct wr_node *parent, struct wr_node **tail);
+
+/* ---- rows.c: which row a name means ---- */
+struct wr_row {
+    const struct wr_directive *row;
+    struct wr_module *module;
+    uint32_t index;        /* among all rows: the bit in wr_scope.written */
+    uint32_t shared_index; /* of the row whose bit says "first": see wr_cf.first */
+    struct wr_row *next;   /* of the same name */
+};
+extern struct wr_row *wr_rows; /* all rows of all modules, in order */
+extern uint32_t wr_rows_count;
+const struct wr_row *wr_row_chain(struct wr_str name); /* NULL: no such name */
+const struct wr_row *wr_row_find(struct wr_str name, uint32_t layer, uint32_t level);
+/* All places where the name is allowed; those in this layer only, when there are any. */
+uint32_t wr_row_where(const struct wr_row *chain, uint32_t layer);
+
+/* ---- suggest.c ---- */
+/* The most similar name, first among those allowed here; NULL when nothing is near. */
+const char *wr_suggest_name(struct wr_str name, uint32_t layer, uint32_t level);
+/* Says why words[0] of n is no directive in this scope. */
+void wr_suggest_unknown(struct wr_tree *t, const struct wr_scope *s, const struct wr_node *n);
+/* Hint about a missing ; when a later line of the directive starts like one; else NULL. */
+const char *wr_suggest_semicolon(struct wr_pool *pool, const struct wr_node *n,
+                                 const struct wr_scope *s);
+
+/* ---- scope.c ---- */
+static inline bool wr_bit_get(const uint64_t *bits, uint32_t i)
+{
+    return bits != NULL && (bits[i / 64] >> (i % 64) & 1) != 0;
+}
+static inline void wr_bit_set(uint64_t *bits, uint32_t i) { bits[i / 64] |= UINT64_C(1) << (i % 64); }
+struct wr_scope *wr_scope_new(struct wr_pool *pool, struct wr_scope *parent, uint32_t layer,
+                              uint32_t level);
+/* Takes over the structs of the parent as they are now. For main, events and the layers: also makes
+ * those that begin here, with their defaults. */
+void wr_scope_enter(struct wr_conf *c, struct wr_scope *s);
+void *wr_scope_own(struct wr_pool *pool, struct wr_scope *s, const struct wr_module *m);
+
+/* ---- apply.c ---- */
+void wr_apply_scope(struct wr_conf *c, struct wr_scope *s, const struct wr_node *block);
+
+#endif

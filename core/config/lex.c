@@ -1,0 +1,205 @@
+/* lex: the bytes of one file to words, ; { } and the end. Called by tree.c; owns nothing: words
+ * are copied into the tree's pool. Pure but for the diags it adds; a fuzz target.
+ *
+ * The grammar is nginx's. Quotes count only at the start of a word; # too. A backslash takes the
+ * meaning from what follows; only \" \' \\ \t \r \n are replaced, every other pair stays as it
+ * is. "${" does not open a block. */
+#include "config/config_impl.h"
+
+struct wr_lex wr_lex_on(struct wr_tree *t, const struct wr_file *f)
+{
+    const char *p = f->text.p != NULL ? f->text.p : "";
+
+    return (struct wr_lex){ .tree = t, .file = f, .p = p, .end = p + f->text.n, .line_start = p,
+                            .line = 1 };
+}
+
+static bool is_space(char c)
+{
+    return c == ' ' || c == '\t' || c == '\r' || c == '\n';
+}
+
+static void advance(struct wr_lex *l)
+{
+    if (*l->p++ == '\n') {
+        l->line++;
+        l->line_start = l->p;
+    }
+}
+
+static uint32_t column(const struct wr_lex *l)
+{
+    return (uint32_t)(l->p - l->line_start) + 1;
+}
+
+static struct wr_place place(const struct wr_lex *l, const struct wr_word *w, uint32_t width)
+{
+    return (struct wr_place){ l->file, w->line, w->column, width };
+}
+
+static void skip_space(struct wr_lex *l)
+{
+    while (l->p < l->end) {
+        if (is_space(*l->p)) {
+            advance(l);
+        } else if (*l->p == '#') {
+            while (l->p < l->end && *l->p != '\n')
+                l->p++;
+        } else {
+            return;
+        }
+        l->glued = false;
+    }
+}
+
+/* The raw text of a word without its quotes; the result is never longer. */
+static struct wr_str unescape(struct wr_pool *pool, struct wr_str raw)
+{
+    static const char from[] = "\"'\\trn", to[] = "\"'\\\t\r\n";
+    struct wr_text out = wr_text_on(wr_pool_alloc(pool, raw.n + 1), raw.n + 1);
+    size_t i;
+
+    for (i = 0; i < raw.n; i++) {
+        const char *known;
+
+        if (raw.p[i] != '\\' || i + 1 == raw.n) {
+            wr_text_char(&out, raw.p[i]);
+            continue;
+        }
+        i++;
+        known = memchr(from, raw.p[i], sizeof(from) - 1);
+        if (known != NULL) {
+            wr_text_char(&out, to[known - from]);
+        } else {
+            wr_text_char(&out, '\\');
+            wr_text_char(&out, raw.p[i]);
+        }
+    }
+    wr_text_char(&out, '\0');
+    WR_ASSERT(!out.overflow);
+    return wr_str_of(out.p, out.n - 1);
+}
+
+static bool ends_plain(char c, bool after_dollar)
+{
+    return is_space(c) || c == ';' || (c == '{' && !after_dollar);
+}
+
+/* Moves to the end of the word's text; false when the file ends before. An ordinary word ends
+ * with the file too, but then something is missing behind it, which tree.c says. */
+static bool scan_word(struct wr_lex *l, char quote)
+{
+    bool after_dollar = false;
+
+    while (l->p < l->end) {
+        char c = *l->p;
+
+        if (c == '\\' && l->p + 1 < l->end) {
+            advance(l);
+            after_dollar = false;
+        } else if (quote != 0 ? c == quote : ends_plain(c, after_dollar)) {
+            return true;
+        } else {
+            after_dollar = c == '$';
+        }
+        advance(l);
+    }
+    return quote == 0;
+}
+
+static void report_too_long(struct wr_lex *l, const struct wr_word *w, struct wr_str raw)
+{
+    if (w->quote != 0)
+        wr_diag_put(l->tree, WR_LOG_EMERG, place(l, w, 1), NULL,
+                    "too long parameter, probably missing terminating \"%c\" character", w->quote);
+    else
+        wr_diag_put(l->tree, WR_LOG_EMERG, place(l, w, 10), NULL,
+                    "too long parameter \"%.10s...\" started", raw.p);
+}
+
+static void report_open_quote(struct wr_lex *l, const struct wr_word *w)
+{
+    char hint[80];
+
+    snprintf(hint, sizeof(hint), "the quote %c opened on line %u is not closed", w->quote,
+             w->line);
+    if (l->file->command_line)
+        wr_diag_put(l->tree, WR_LOG_EMERG, place(l, w, 1), hint,
+                    "unexpected end of parameter, expecting \";\"");
+    else
+        wr_diag_put(l->tree, WR_LOG_EMERG,
+                    (struct wr_place){ l->file, l->line, column(l), 1 }, hint,
+                    "unexpected end of file, expecting \";\" or \"}\"");
+    l->reported = true;
+    l->tree->broken = true;
+}
+
+static struct wr_token word(struct wr_lex *l, struct wr_token token)
+{
+    struct wr_word *w = &token.word;
+    const char *start;
+    struct wr_str raw;
+
+    if (*l->p == '"' || *l->p == '\'')
+        w->quote = *l->p++;
+    start = l->p;
+    if (!scan_word(l, w->quote)) {
+        report_open_quote(l, w);
+        token.kind = WR_TOKEN_END;
+        return token;
+    }
+    raw = wr_str_of(start, (size_t)(l->p - start));
+    if (w->quote != 0)
+        l->p++;
+    l->glued = w->quote != 0;
+    if (raw.n >= WR_WORD_MAX) {
+        report_too_long(l, w, raw);
+        raw.n = 10;
+    }
+    w->text = unescape(l->tree->pool, raw);
+    token.kind = WR_TOKEN_WORD;
+    return token;
+}
+
+/* Behind a closing quote nginx wants white space, ; { or ). A } is an error too, but one that
+ * tree.c reports. */
+static void check_glued(struct wr_lex *l, const struct wr_word *w)
+{
+    if (l->glued && l->p < l->end && memchr(";{})", *l->p, 4) == NULL)
+        wr_diag_put(l->tree, WR_LOG_EMERG, place(l, w, 1),
+                    "a closing quote ends the word: white space, \";\" or \"{\" has to follow",
+                    "unexpected \"%c\"", *l->p);
+    l->glued = false;
+}
+
+struct wr_token wr_lex_next(struct wr_lex *l)
+{
+    struct wr_token token = { .kind = WR_TOKEN_END };
+
+    if (l->glued && l->p < l->end && *l->p == '#') {
+        token.word.line = l->line;
+        token.word.column = column(l);
+        check_glued(l, &token.word);
+    }
+    skip_space(l);
+    token.word.line = l->line;
+    token.word.column = column(l);
+    if (l->p == l->end)
+        return token;
+    check_glued(l, &token.word);
+    switch (*l->p) {
+    case ';':
+        token.kind = WR_TOKEN_SEMI;
+        break;
+    case '{':
+        token.kind = WR_TOKEN_OPEN;
+        break;
+    case '}':
+        token.kind = WR_TOKEN_CLOSE;
+        break;
+    default:
+        return word(l, token);
+    }
+    l->p++;
+    return token;
+}
