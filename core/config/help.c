@@ -1,0 +1,123 @@
+/* help: `weir --help DIRECTIVE`, from the same rows the parser uses. Called by app/main. */
+#include "config/config_impl.h"
+
+#define PLACES_MAX 256
+
+static const char *argument_of(const struct wr_directive *row)
+{
+    if (row->set == wr_set_flag)
+        return "on | off";
+    if (row->set == wr_set_num || row->set == wr_set_needless_num)
+        return "number";
+    if (row->set == wr_set_size || row->set == wr_set_offset)
+        return "size";
+    if (row->set == wr_set_msec || row->set == wr_set_sec)
+        return "time";
+    if (row->set == wr_set_path)
+        return "path";
+    return row->set == wr_set_str ? "string" : NULL;
+}
+
+static void print_enum(const struct wr_directive *row, FILE *out)
+{
+    const struct wr_enum *e;
+
+    for (e = row->data; e->name != NULL; e++)
+        fprintf(out, "%s%s", e == row->data ? " " : " | ", e->name);
+    if (row->max != 1)
+        fputs(" ...", out);
+}
+
+static void print_syntax(const struct wr_directive *row, FILE *out)
+{
+    const char *argument = argument_of(row);
+    uint32_t i;
+
+    fprintf(out, "    syntax:   %s", row->name);
+    if (row->set == wr_set_enum || row->set == wr_set_mask) {
+        print_enum(row, out);
+    } else if (argument != NULL) {
+        fprintf(out, " %s", argument);
+    } else {
+        for (i = 1; i <= row->min; i++)
+            fputs(" value", out);
+        for (; row->max != WR_ARGS_ANY && i <= row->max; i++)
+            fputs(" [value]", out);
+        if (row->max == WR_ARGS_ANY)
+            fputs(" ...", out);
+    }
+    fputs((row->where & (WR_BLOCK | WR_DEFINE)) != 0 ? " { ... }\n" : ";\n", out);
+}
+
+/* Zero-terminated, in buf. */
+static const char *places(uint32_t where, char *buf)
+{
+    struct wr_text t = wr_text_on(buf, PLACES_MAX);
+    const char *s;
+
+    wr_where_text(where, &t);
+    return wr_text_cstr(&t, &s) ? s : "";
+}
+
+static int by_name(const void *a, const void *b)
+{
+    const struct wr_row *const *x = a, *const *y = b;
+    int order = strcmp((*x)->row->name, (*y)->row->name);
+
+    return order != 0 ? order : ((*x)->index > (*y)->index) - ((*x)->index < (*y)->index);
+}
+
+static void print_all(FILE *out)
+{
+    const struct wr_row **sorted = wr_calloc(wr_rows_count + 1, sizeof(*sorted));
+    char buf[PLACES_MAX];
+    uint32_t i;
+
+    for (i = 0; i < wr_rows_count; i++)
+        sorted[i] = &wr_rows[i];
+    qsort(sorted, wr_rows_count, sizeof(*sorted), by_name);
+    for (i = 0; i < wr_rows_count; i++) {
+        const struct wr_directive *row = sorted[i]->row;
+
+        fprintf(out, "%s\t%s\t%s\t%s\n", row->name, places(row->where, buf),
+                row->def != NULL ? row->def : "-", row->help);
+    }
+    free(sorted);
+}
+
+static void print_unknown(struct wr_str name, FILE *out)
+{
+    const struct wr_nginx_word *w = wr_nginx_find(name);
+    const char *near = wr_suggest_name(name, 0, UINT32_MAX);
+
+    fprintf(out, "weir: unknown directive \"" WR_FMT "\"", WR_ARG(name));
+    if (w != NULL)
+        fprintf(out, ": known in nginx (%s%s), not in this build",
+                w->commercial ? "commercial, " : "", w->module);
+    fputc('\n', out);
+    if (w == NULL && near != NULL)
+        fprintf(out, "      = did you mean \"%s\"?\n", near);
+}
+
+bool wr_directive_help(const char *name, FILE *out)
+{
+    const struct wr_row *r = wr_row_chain(wr_str_c(name));
+    char buf[PLACES_MAX];
+
+    if (strcmp(name, "all") == 0) {
+        print_all(out);
+        return true;
+    }
+    if (r == NULL) {
+        print_unknown(wr_str_c(name), out);
+        return false;
+    }
+    for (; r != NULL; r = r->next) {
+        fprintf(out, "%s: %s\n", r->row->name, r->row->help);
+        print_syntax(r->row, out);
+        fprintf(out, "    default:  %s\n    context:  %s\n    module:   %s\n",
+                r->row->def != NULL ? r->row->def : "-", places(r->row->where, buf),
+                r->module->name);
+    }
+    return true;
+}

@@ -1,0 +1,130 @@
+/* rows: the index of all directive rows of all modules: what a name means in a layer and level.
+ * Filled once by wr_modules_init, before the first configuration; lives as long as the process. */
+#include "config/config_impl.h"
+
+#define LEVELS                                                                                 \
+    (WR_LV_MAIN | WR_LV_EVENTS | WR_LV_LAYER | WR_LV_SERVER | WR_LV_LOCATION | WR_LV_IF |      \
+     WR_LV_SIF | WR_LV_LMT | WR_LV_UPSTREAM)
+
+uint32_t wr_modules_count;
+struct wr_row *wr_rows;
+uint32_t wr_rows_count;
+static struct wr_dict *chains; /* name -> struct wr_row */
+static struct wr_pool *pool;
+
+static uint32_t shared_index(const struct wr_row *r)
+{
+    const struct wr_row *other;
+
+    if ((r->row->where & WR_MULTI) == 0 || (r->row->where & (WR_BLOCK | WR_DEFINE)) != 0)
+        return r->index;
+    for (other = wr_rows; other < r; other++)
+        if (other->module == r->module && other->row->set == r->row->set &&
+            other->row->offset == r->row->offset && (other->row->where & WR_MULTI) != 0)
+            return other->index;
+    return r->index;
+}
+
+static void add(struct wr_module *m, const struct wr_directive *row)
+{
+    struct wr_row *r = &wr_rows[wr_rows_count], *chain;
+
+    WR_ASSERT(row->set != NULL && row->help != NULL && (row->where & LEVELS) != 0);
+    WR_ASSERT((row->where & WR_LOCAL) == 0 || m->enter != NULL || m->conf_size == 0);
+    WR_ASSERT((row->where & LEVELS & ~(uint32_t)(WR_LV_MAIN | WR_LV_EVENTS)) == 0 ||
+              (row->where & WR_ANY) != 0);
+    r->row = row;
+    r->module = m;
+    r->index = wr_rows_count++;
+    r->shared_index = shared_index(r);
+    chain = wr_dict_add(chains, wr_str_c(row->name), r);
+    if (chain != NULL) {
+        while (chain->next != NULL)
+            chain = chain->next;
+        chain->next = r;
+    }
+}
+
+void wr_modules_init(void)
+{
+    const struct wr_directive *row;
+    uint32_t i, rows = 0;
+
+    if (pool != NULL)
+        return;
+    pool = wr_pool_new(0);
+    chains = wr_dict_new(pool, false);
+    for (i = 0; wr_modules[i] != NULL; i++) {
+        wr_modules[i]->index = i;
+        for (row = wr_modules[i]->directives; row != NULL && row->name != NULL; row++)
+            rows++;
+    }
+    wr_modules_count = i;
+    wr_rows = WR_NEW_ARRAY(pool, struct wr_row, rows + 1);
+    for (i = 0; i < wr_modules_count; i++)
+        for (row = wr_modules[i]->directives; row != NULL && row->name != NULL; row++)
+            add(wr_modules[i], row);
+}
+
+const struct wr_row *wr_row_chain(struct wr_str name)
+{
+    return chains != NULL ? wr_dict_get(chains, name) : NULL;
+}
+
+static bool matches(const struct wr_directive *row, uint32_t layer, uint32_t level)
+{
+    return (row->where & level) != 0 && (layer == 0 || (row->where & layer) != 0);
+}
+
+const struct wr_row *wr_row_find(struct wr_str name, uint32_t layer, uint32_t level)
+{
+    const struct wr_row *r;
+
+    for (r = wr_row_chain(name); r != NULL; r = r->next)
+        if (matches(r->row, layer, level))
+            return r;
+    return NULL;
+}
+
+uint32_t wr_row_where(const struct wr_row *chain, uint32_t layer)
+{
+    const struct wr_row *r;
+    uint32_t here = 0, all = 0;
+
+    for (r = chain; r != NULL; r = r->next) {
+        all |= r->row->where;
+        if ((r->row->where & layer) != 0)
+            here |= r->row->where;
+    }
+    return here != 0 ? (here & ~(WR_ANY & ~layer)) : all;
+}
+
+static void add_place(struct wr_text *out, size_t start, const char *name)
+{
+    if (out->n > start)
+        wr_text_c(out, ", ");
+    wr_text_c(out, name);
+}
+
+void wr_where_text(uint32_t where, struct wr_text *out)
+{
+    static const struct wr_enum inner[] = {
+        { "server", WR_LV_SERVER },     { "location", WR_LV_LOCATION }, { "if", WR_LV_SIF },
+        { "if in location", WR_LV_IF }, { "limit_except", WR_LV_LMT },
+        { "upstream", WR_LV_UPSTREAM }, { NULL, 0 },
+    };
+    const struct wr_enum *e;
+    size_t start = out->n;
+
+    if ((where & WR_LV_MAIN) != 0)
+        add_place(out, start, "main");
+    if ((where & WR_LV_EVENTS) != 0)
+        add_place(out, start, "events");
+    if ((where & WR_LV_LAYER) != 0 && (where & WR_L4) != 0)
+        add_place(out, start, "stream");
+    if ((where & WR_LV_LAYER) != 0 && (where & WR_L7) != 0)
+        add_place(out, start, "http");
+    for (e = inner; e->name != NULL; e++)
+        if ((where & e->value) != 0 && !(e->value == WR_LV_IF && (where & WR_LV_SIF) != 0))
+            add_place(out, start, e->name);
+}

@@ -1,0 +1,103 @@
+/* suggest: what was probably meant when a directive is unknown, stands in the wrong place or has
+ * swallowed the next one. Called by apply.c and help.c; owns nothing. */
+#include "config/config_impl.h"
+
+#define HINT_MAX 256
+
+static void consider(const struct wr_row *r, struct wr_str name, unsigned *near,
+                     const char **found)
+{
+    unsigned d = wr_str_distance(name, wr_str_c(r->row->name), *near - 1);
+
+    if (d < *near) {
+        *near = d;
+        *found = r->row->name;
+    }
+}
+
+const char *wr_suggest_name(struct wr_str name, uint32_t layer, uint32_t level)
+{
+    unsigned limit = name.n <= 3 ? 2 : name.n <= 6 ? 3 : 4, near = limit;
+    const char *found = NULL;
+    uint32_t i;
+
+    for (i = 0; i < wr_rows_count && near > 1; i++)
+        if (wr_row_find(wr_str_c(wr_rows[i].row->name), layer, level) != NULL)
+            consider(&wr_rows[i], name, &near, &found);
+    if (found != NULL)
+        return found;
+    for (i = 0; i < wr_rows_count; i++)
+        consider(&wr_rows[i], name, &near, &found);
+    return found;
+}
+
+/* The name is ours, but not here. */
+static void misplaced(struct wr_tree *t, const struct wr_scope *s, const struct wr_node *n,
+                      const struct wr_row *chain)
+{
+    char buf[HINT_MAX], hint[HINT_MAX + 64];
+    struct wr_text text = wr_text_on(buf, sizeof(buf));
+    uint32_t where = wr_row_where(chain, s->layer);
+    const char *other = "";
+
+    wr_where_text(where, &text);
+    if (s->layer != 0 && (where & s->layer) == 0 && (where & WR_ANY) != 0)
+        other = s->layer == WR_L4 ? "it belongs to http {}; " : "it belongs to stream {}; ";
+    snprintf(hint, sizeof(hint), "%sallowed in: " WR_FMT, other, WR_ARG(wr_text_view(&text)));
+    wr_diag_add(t, WR_LOG_EMERG, n, 0, hint, "\"%s\" directive is not allowed here",
+                chain->row->name);
+}
+
+static void foreign(struct wr_tree *t, const struct wr_node *n, const struct wr_nginx_word *w)
+{
+    char hint[HINT_MAX];
+
+    if (w->commercial)
+        snprintf(hint, sizeof(hint), "part of nginx's commercial subscription (module %s)",
+                 w->module);
+    else
+        snprintf(hint, sizeof(hint), "nginx has it in module %s, for: %s", w->module,
+                 w->contexts);
+    wr_diag_add(t, WR_LOG_EMERG, n, 0, hint,
+                "unknown directive \"%s\": known in nginx, not in this build", w->name);
+}
+
+void wr_suggest_unknown(struct wr_tree *t, const struct wr_scope *s, const struct wr_node *n)
+{
+    struct wr_str name = n->words[0].text;
+    const struct wr_row *chain = wr_row_chain(name);
+    const struct wr_nginx_word *w = chain == NULL ? wr_nginx_find(name) : NULL;
+    const char *near;
+    char hint[HINT_MAX];
+
+    if (chain != NULL) {
+        misplaced(t, s, n, chain);
+    } else if (w != NULL) {
+        foreign(t, n, w);
+    } else {
+        near = wr_suggest_name(name, s->layer, s->level);
+        if (near != NULL)
+            snprintf(hint, sizeof(hint), "did you mean \"%s\"?", near);
+        wr_diag_add(t, WR_LOG_EMERG, n, 0, near != NULL ? hint : NULL,
+                    "unknown directive \"" WR_FMT "\"", WR_ARG(name));
+    }
+}
+
+const char *wr_suggest_semicolon(struct wr_pool *pool, const struct wr_node *n,
+                                 const struct wr_scope *s)
+{
+    uint32_t i;
+
+    for (i = 1; i < n->nwords; i++) {
+        const struct wr_word *w = &n->words[i], *last = &n->words[i - 1];
+        const struct wr_row *r;
+
+        if (w->line == last->line || w->quote != 0)
+            continue;
+        r = wr_row_find(w->text, s->layer, s->level);
+        if (r != NULL && n->nwords - 1 - i >= r->row->min)
+            return wr_pool_fmt(pool, "missing \";\" after \"%.80s\" on line %u", last->text.p,
+                               last->line).p;
+    }
+    return NULL;
+}
