@@ -2,8 +2,8 @@
  *
  * Map: lex + tree (nginx's grammar to nodes, no module needed; a fuzz target), source (files,
  * include, -T), rows (which row a name means here), scope (module structs, copied when written),
- * apply (the order of application), conf (a whole configuration), types (setters for flags,
- * sizes, times, ...), explain (errors with place and caret), suggest (what was probably meant),
+ * apply (the order of application), conf (a whole configuration), setter (what setters call),
+ * types (setters for flags, sizes, times, ...), explain (errors with place and caret), suggest (what was probably meant),
  * help (--help), words (every directive nginx knows, for better errors). The files of this
  * folder share config_impl.h, which nobody else includes.
  *
@@ -129,9 +129,9 @@ struct wr_module {
     const char *words;           /* extra words for the modules: line of -V, or NULL */
     uint32_t layers;             /* WR_L4 | WR_L7 */
     /* Of the struct in each scope; 0: none. The first one is made, zeroed and with defaults, at
-     * main when a simple row of the module is allowed there (layers 0: always), in events{} when
-     * one is allowed there, else in stream{} and http{} as `layers` says. Inner scopes share it
-     * until they write. */
+     * main when a simple row of the module is allowed there (layers 0: also without one), in
+     * events{} when one is allowed only there, else in stream{} and http{} as `layers` says. Inner
+     * scopes share it until they write. */
     size_t conf_size;
     size_t ctx_size;             /* of per-exchange state, zeroed on first use; 0: none */
     const struct wr_directive *directives;
@@ -141,7 +141,7 @@ struct wr_module {
     const struct wr_filter *filters;           /* http.h */
     const struct wr_proxy_hook *hook;          /* upstream.h */
     /* Entering a server or location, conf is a private copy: sets the fields of WR_LOCAL rows back
-     * to their defaults. Needed when there is such a row, else not called. */
+     * to their defaults. Needed when there is such a row, else leave it NULL. */
     void (*enter)(struct wr_scope *scope, void *conf);
     /* Derived values; top-down, once per distinct struct, in the scope that owns it. cf->node is
      * the block (NULL at main). Not called when there were errors. */

@@ -1,0 +1,66 @@
+/* setter: what a setter, and a module's prepare, finish and check, may call besides wr_cf_block:
+ * errors at a word of the directive, a path made absolute. Owns nothing. */
+#include "config/config_impl.h"
+
+static void report(const struct wr_cf *cf, const struct wr_node *n, uint32_t i,
+                   enum wr_level level, const char *hint, const char *fmt, va_list ap)
+{
+    /* A default that its own setter refuses is a mistake in the table, not in a file. */
+    WR_ASSERT(!cf->defaulting || level > WR_LOG_ERROR);
+    wr_diag_vput(cf->conf->tree, level, wr_place_of(n, i), hint, fmt, ap);
+}
+
+static const char *swallowed(const struct wr_cf *cf)
+{
+    if (cf->node == NULL || cf->row == NULL)
+        return NULL;
+    return wr_suggest_semicolon(cf->pool, cf->node, cf->scope);
+}
+
+bool wr_cf_error(struct wr_cf *cf, uint32_t i, const char *fmt, ...)
+{
+    va_list ap;
+
+    va_start(ap, fmt);
+    report(cf, cf->node, i, WR_LOG_EMERG, swallowed(cf), fmt, ap);
+    va_end(ap);
+    return false;
+}
+
+bool wr_cf_error_hint(struct wr_cf *cf, uint32_t i, const char *hint, const char *fmt, ...)
+{
+    const char *better = swallowed(cf);
+    va_list ap;
+
+    va_start(ap, fmt);
+    report(cf, cf->node, i, WR_LOG_EMERG, better != NULL ? better : hint, fmt, ap);
+    va_end(ap);
+    return false;
+}
+
+void wr_cf_warn(struct wr_cf *cf, uint32_t i, const char *fmt, ...)
+{
+    va_list ap;
+
+    va_start(ap, fmt);
+    report(cf, cf->node, i, WR_LOG_WARN, NULL, fmt, ap);
+    va_end(ap);
+}
+
+bool wr_cf_error_at(struct wr_cf *cf, const struct wr_node *n, uint32_t i, const char *fmt, ...)
+{
+    va_list ap;
+
+    va_start(ap, fmt);
+    report(cf, n, i, WR_LOG_EMERG, NULL, fmt, ap);
+    va_end(ap);
+    return false;
+}
+
+const char *wr_cf_path(struct wr_cf *cf, struct wr_str path, bool conf)
+{
+    if (path.n > 0 && path.p[0] == '/')
+        return wr_pool_cstr(cf->pool, path);
+    return wr_pool_fmt(cf->pool, "%s" WR_FMT, conf ? cf->conf->tree->prefix : cf->conf->prefix,
+                       WR_ARG(path)).p;
+}
