@@ -15,7 +15,7 @@ Q := $(if $(V),,@)
 .DELETE_ON_ERROR:
 .SECONDARY:
 .SECONDEXPANSION:
-.PHONY: all install unit replay fuzzers clang-check FORCE \
+.PHONY: all install unit units replay fuzzers clang-check FORCE \
 	test test-all demo bench lint fuzz clean distclean
 
 all: $(OBJS)/weir
@@ -140,12 +140,11 @@ unit: $(UNITS)
 	$(Q)failed=; for t in $^; do echo "  UNIT  $$t"; $$t || failed="$$failed $$t"; done; \
 	test -z "$$failed" || { echo "failed:$$failed"; exit 1; }
 
+units: $(UNITS)
 fuzzers: $(FUZZERS)
 
 replay: $(FUZZERS)
-	$(Q)for t in $^; do \
-	    echo "  FUZZ  $$t"; $$t t/fuzz/corpus/$${t##*/} || exit 1; \
-	done
+	$(Q)for t in $^; do c=t/fuzz/corpus/$${t##*/}; test -d $$c || c=; $$t $$c || exit 1; done
 
 # The same warnings by clang, without making anything.
 
