@@ -51,7 +51,7 @@ ifneq ($(filter-out test test-all demo bench fuzz lint clean distclean, \
 
 include objs/config.mk
 objs/config.mk: configure auto/cc auto/lib auto/make auto/modules auto/options \
-		$(wildcard core/http modules/*)
+		$(wildcard core/* modules/*)
 	$(Q)if [ ! -f objs/reconfigure ]; then ./configure; else \
 	    echo '  CONF  again, as before'; \
 	    sh objs/reconfigure > objs/configure.log || { cat objs/configure.log; exit 1; }; fi
@@ -114,9 +114,11 @@ below_exchange := base os event config exchange
 below_upstream := $(below_exchange) upstream
 below_stream := $(below_upstream) stream
 below_http := $(below_upstream) http
+no_modules := $(OBJS)/t/unit/lib/no_modules.o
 all_but_main = $(filter-out $(OBJS)/core/app/main.o,$(OBJ))
 folder_objs = $(filter $(OBJS)/core/$(1)/%,$(OBJ))
-may_know = $(if $(below_$(1)),$(foreach f,$(below_$(1)),$(call folder_objs,$(f))),$(all_but_main))
+may_know = $(foreach f,$(below_$(1)),$(call folder_objs,$(f))) \
+	$(if $(below_$(1)),$(no_modules),$(all_but_main))
 objs_for = $(call may_know,$(firstword $(subst _, ,$(1))))
 
 UNITS := $(UNIT_SRC:%.c=$(OBJS)/%)
