@@ -1,0 +1,42 @@
+/* stream_return: `return value;` answers a session with a text and closes it. Content at layer 4: the
+ * text is a memory endpoint, and the ordinary relay sends it. */
+#include "stream/stream.h"
+
+struct return_conf {
+    struct wr_template *text; /* NULL: not this server */
+};
+
+extern struct wr_module wr_module_return;
+
+static enum wr_verdict return_run(struct wr_exchange *x)
+{
+    static const struct wr_stream_relay how = {
+        .timeout_ms = 60000, .buffer_size = 16384, .half_close = true,
+    };
+    const struct return_conf *c = wr_conf_of(x, &wr_module_return);
+
+    if (c->text == NULL)
+        return WR_PASS;
+    wr_endpoint_memory(&x->peer, x->pool, wr_template_str(x, c->text));
+    return wr_stream_serve(x, &how);
+}
+
+static bool set_return(struct wr_cf *cf, void *conf)
+{
+    wr_stream_has_content(cf);
+    return wr_set_template(cf, conf);
+}
+
+static const struct wr_directive directives[] = {
+    WR_ROW("return", WR_L4 | WR_LV_SERVER, 1, 1, set_return, struct return_conf, text, NULL, NULL,
+           "answers a session with a text and closes it"),
+    { 0 }
+};
+
+struct wr_module wr_module_return = {
+    .name = "return",
+    .layers = WR_L4,
+    .conf_size = sizeof(struct return_conf),
+    .directives = directives,
+    .phases = (const struct wr_phase_hook[]){ { WR_PH_CONTENT, WR_L4, return_run, 0 }, { 0 } },
+};
