@@ -265,13 +265,16 @@ enum wr_dns_code {
     WR_DNS_REFUSED = 5, WR_DNS_TIMEDOUT = 110, WR_DNS_BAD = 111, WR_DNS_NO_SERVER = 112
 };
 const char *wr_dns_code_text(enum wr_dns_code c); /* nginx's: "Host not found", "Server failure" */
-struct wr_dns_answer {
-    enum wr_dns_code code;
+#define WR_DNS_RECORDS 64
+struct wr_dns_answer {         /* some 25 KB */
+    enum wr_dns_code code;     /* OK with n == 0: the name is there, records of this type are not */
     uint32_t n;
-    uint32_t ttl;              /* smallest of the chain, s; of the SOA minimum when negative */
-    struct wr_dns_record at[64];
+    uint32_t ttl;              /* smallest of the chain, s; of the SOA when negative, 0: no SOA */
+    struct wr_dns_record at[WR_DNS_RECORDS]; /* at most that many, the rest is dropped */
 };
-/* Follows the CNAME chain inside the message from `name`; keeps records of `type` only. */
+/* Follows the CNAME chain inside the message from `name` (empty: from the name of the question);
+ * keeps records of `type` only. Names come out with '?' for what does not belong into a log line
+ * or a label. */
 void wr_dns_parse(const void *p, size_t n, struct wr_str name, uint16_t type,
                   struct wr_dns_answer *out);
 
@@ -285,27 +288,40 @@ struct wr_resolver_opts {
     uint64_t timeout_ms;       /* resolver_timeout */
     bool hosts;                /* look into /etc/hosts first (rechecked on mtime) */
 };
-struct wr_names {              /* result of one question */
-    enum wr_dns_code code;     /* OK and n > 0, or why not */
-    uint32_t n;
-    struct { struct wr_addr addr; uint16_t priority, weight; } at[64]; /* port set for SRV */
-    uint64_t ttl_ms;           /* when to ask again */
+#define WR_NAMES 64
+struct wr_name_addr {
+    struct wr_addr addr;       /* port 0, or that of the SRV record */
+    uint16_t priority, weight; /* of the SRV record */
 };
-struct wr_query {              /* embedded in who asks */
+struct wr_names {              /* result of one question; some 8 KB */
+    enum wr_dns_code code;     /* OK and n > 0, or why not (NXDOMAIN also for "no such record") */
+    uint32_t n;
+    struct wr_name_addr at[WR_NAMES];
+    uint64_t ttl_ms;           /* when to ask again; failures too */
+};
+struct wr_query {              /* embedded in who asks; zeroed before its first use */
     struct wr_link link;
     void (*done)(struct wr_query *, const struct wr_names *); /* never from inside wr_resolve */
     struct wr_timer timer;
     void *state;               /* of the resolver */
 };
+/* The options are copied, servers too. Questions go to one server after the other, 1 s, 2 s, 4 s
+ * each, until timeout_ms (default 30 s) is over. Search domains and ndots of resolv.conf count only
+ * for the system's resolver (servers == NULL), as nginx's start-up and run-time names differ. */
 struct wr_resolver *wr_resolver_new(struct wr_loop *l, const struct wr_resolver_opts *o);
-void wr_resolver_free(struct wr_resolver *r); /* open queries are dropped without done() */
-/* Asks for the addresses of name (both families at once); service: SRV of
- * _service._tcp.name when service is not empty ("http" or a full "_x._y" form). Cached answers
- * are kept for their TTL. */
+/* Open queries are dropped without done(). Not from inside done(). NULL is fine. */
+void wr_resolver_free(struct wr_resolver *r);
+/* Asks for the addresses of name (both families at once); service: SRV of _service._tcp.name when
+ * service is not empty ("http"; with a dot in it, "_x._y", it is taken as it stands), then the
+ * addresses of each target. A literal address is its own answer. Answers are kept for their TTL,
+ * the same question asked twice goes out once. done() comes in a later turn or never (cancel). */
 void wr_resolve(struct wr_resolver *r, struct wr_query *q, struct wr_str name,
                 struct wr_str service);
 void wr_resolve_cancel(struct wr_query *q);   /* idempotent; done() will not be called */
-/* /etc/hosts only, at once; n == 0 when the name is not there. */
+/* /etc/hosts only, at once; n == 0 when the name is not there. "localhost" always is. The file is
+ * looked at again when it changed, at most once a second. */
 void wr_hosts_lookup(struct wr_str name, struct wr_names *out);
+/* Another file than /etc/hosts, for tests; path stays the caller's. */
+void wr_hosts_use(const char *path);
 
 #endif

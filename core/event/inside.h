@@ -66,4 +66,47 @@ enum wr_io wr_conn_write_file(struct wr_conn *c, struct wr_bufq *q, size_t max, 
 /* conn.c: chaos wants this call to look like EAGAIN; the task is woken again. */
 enum wr_io wr_conn_pretend_again(struct wr_conn *c);
 
+/* ---- channel.c: c-ares in our loop ---- */
+struct ares_channeldata;
+struct wr_channel {
+    struct wr_loop *loop;
+    const struct wr_resolver_opts *opts;
+    struct ares_channeldata *ares; /* NULL: it could not be made */
+    struct wr_link sockets;
+    struct wr_task io;        /* sockets have something, or c-ares wants to try again */
+    struct wr_timer timer;
+    struct timespec conf_mtime; /* of resolv.conf when it was read */
+    off_t conf_size;
+    uint64_t conf_checked;
+};
+struct wr_ask {               /* one name, one record type */
+    const char *name;         /* stays until answered */
+    uint16_t type;
+    /* Once for each ask, maybe before wr_channel_ask returns; only notes things. NULL: the channel
+     * went away, ask again. */
+    void (*answered)(struct wr_ask *, const struct wr_dns_answer *);
+};
+void wr_channel_open(struct wr_channel *ch, struct wr_loop *l, const struct wr_resolver_opts *o);
+void wr_channel_close(struct wr_channel *ch);
+void wr_channel_refresh(struct wr_channel *ch); /* resolv.conf may have changed */
+void wr_channel_ask(struct wr_channel *ch, struct wr_ask *a);
+
+/* ---- question.c: one name with all its record types ---- */
+struct wr_question {
+    const char *name;
+    bool srv;                 /* first the SRV records of name, then the addresses of each target */
+    struct wr_channel *channel;
+    /* Nothing is under way any more: call wr_question_settle, but not from in here. */
+    void (*quiet)(struct wr_question *);
+    struct wr_part *parts;
+    uint32_t nparts, pending;
+    uint32_t ttl;             /* of the SRV records, s */
+    bool targets;             /* the parts are those of the targets */
+};
+void wr_question_start(struct wr_question *q);
+/* True: out has the result. False: it had to ask again (a timeout while somebody is `patient`) or
+ * further; quiet() will come. */
+bool wr_question_settle(struct wr_question *q, bool patient, struct wr_names *out);
+void wr_question_clear(struct wr_question *q); /* nothing may be pending */
+
 #endif

@@ -1,0 +1,275 @@
+/* c-ares driven from our loop: its sockets are watched (level triggered, its reads need not drain
+ * them), its retries are one timer. Called by question. Owns the c-ares channel and the watches.
+ *
+ * c-ares may call back from inside any of its functions, so callbacks only note what came; and it
+ * is entered from tasks only, so it is never torn down under its own feet. */
+#include "event/inside.h"
+
+#include <ares.h>
+#include <errno.h>
+#include <sys/stat.h>
+
+#define RESOLV_CONF "/etc/resolv.conf"
+
+enum { TRY_MS = 1000, TRIES = 3, RECHECK_MS = 1000, CLASS_IN = 1, DNS_PORT = 53 };
+
+struct ares_fd {
+    struct wr_watch watch;    /* first */
+    struct wr_doomed doomed;
+    struct wr_link link;
+    struct wr_channel *channel;
+    int fd;
+    uint32_t events;          /* seen, not yet told c-ares */
+};
+
+/* ---- sockets ---- */
+static void on_event(struct wr_watch *w, uint32_t events)
+{
+    struct ares_fd *s = wr_container(w, struct ares_fd, watch);
+
+    s->events |= events;
+    wr_task_wake(s->channel->loop, &s->channel->io);
+}
+
+static void free_socket(struct wr_doomed *d)
+{
+    free(wr_container(d, struct ares_fd, doomed));
+}
+
+static struct ares_fd *find_socket(struct wr_channel *ch, int fd)
+{
+    struct wr_link *k;
+
+    for (k = ch->sockets.next; k != &ch->sockets; k = k->next) {
+        struct ares_fd *s = wr_container(k, struct ares_fd, link);
+
+        if (s->fd == fd)
+            return s;
+    }
+    return NULL;
+}
+
+static void watch_socket(struct wr_channel *ch, int fd, uint32_t events)
+{
+    struct ares_fd *s = wr_calloc(1, sizeof(*s));
+
+    s->watch.on_event = on_event;
+    s->channel = ch;
+    s->fd = fd;
+    wr_list_push(&ch->sockets, &s->link);
+    if (!wr_watch_add(ch->loop, fd, &s->watch, events))
+        wr_say(WR_LOG_CRIT, errno, "epoll_ctl() of a name server's socket failed");
+}
+
+static void forget_socket(struct ares_fd *s)
+{
+    wr_watch_del(s->channel->loop, s->fd);
+    wr_list_remove(&s->link);
+    s->doomed.free = free_socket;
+    wr_condemn(s->channel->loop, &s->doomed);
+}
+
+static void socket_state(void *data, ares_socket_t fd, int readable, int writable)
+{
+    struct wr_channel *ch = data;
+    struct ares_fd *s = find_socket(ch, fd);
+    uint32_t events = (readable ? (uint32_t)EPOLLIN : 0) | (writable ? (uint32_t)EPOLLOUT : 0);
+
+    if (s == NULL && events != 0)
+        watch_socket(ch, fd, events);
+    else if (s != NULL && events == 0)
+        forget_socket(s);
+    else if (s != NULL && !wr_watch_change(ch->loop, fd, &s->watch, events))
+        wr_say(WR_LOG_CRIT, errno, "epoll_ctl() of a name server's socket failed");
+}
+
+static struct ares_fd *socket_with_events(struct wr_channel *ch)
+{
+    struct wr_link *k;
+
+    for (k = ch->sockets.next; k != &ch->sockets; k = k->next) {
+        struct ares_fd *s = wr_container(k, struct ares_fd, link);
+
+        if (s->events != 0)
+            return s;
+    }
+    return NULL;
+}
+
+static void set_timer(struct wr_channel *ch)
+{
+    struct timeval tv;
+
+    if (ch->ares != NULL && ares_timeout(ch->ares, NULL, &tv) != NULL)
+        wr_timer_set(ch->loop, &ch->timer,
+                     (uint64_t)tv.tv_sec * 1000 + (uint64_t)tv.tv_usec / 1000 + 1);
+    else
+        wr_timer_idle(&ch->timer);
+}
+
+static void process(struct wr_task *t)
+{
+    struct wr_channel *ch = wr_container(t, struct wr_channel, io);
+    struct ares_fd *s;
+
+    if (ch->ares == NULL)
+        return;
+    /* sockets come and go meanwhile: begin at the front each time */
+    while ((s = socket_with_events(ch)) != NULL) {
+        uint32_t out = s->events & EPOLLOUT, in = s->events & ~(uint32_t)EPOLLOUT;
+
+        s->events = 0;
+        ares_process_fd(ch->ares, in ? s->fd : ARES_SOCKET_BAD, out ? s->fd : ARES_SOCKET_BAD);
+    }
+    ares_process_fd(ch->ares, ARES_SOCKET_BAD, ARES_SOCKET_BAD);
+    set_timer(ch);
+}
+
+/* ---- making the channel ---- */
+static bool set_servers(ares_channel ares, const struct wr_resolver_opts *o)
+{
+    struct ares_addr_port_node *node = wr_calloc(o->nservers, sizeof(*node));
+    int status;
+
+    for (uint32_t i = 0; i < o->nservers; i++) {
+        struct wr_str bytes = wr_addr_bytes(&o->servers[i]);
+        uint16_t port = wr_addr_port(&o->servers[i]);
+
+        node[i].family = o->servers[i].sa.sa_family;
+        WR_ASSERT(bytes.n == 4 || bytes.n == 16);
+        memcpy(&node[i].addr, bytes.p, bytes.n);
+        node[i].udp_port = node[i].tcp_port = port != 0 ? port : DNS_PORT;
+        node[i].next = i + 1 < o->nservers ? &node[i + 1] : NULL;
+    }
+    status = ares_set_servers_ports(ares, node);
+    free(node);
+    return status == ARES_SUCCESS;
+}
+
+static ares_channel make_channel(struct wr_channel *ch)
+{
+    static bool library;
+    char lookups[] = "b";
+    struct ares_options o = {
+        .flags = ARES_FLAG_NOALIASES,
+        .timeout = TRY_MS,
+        .tries = TRIES,
+        .lookups = lookups,
+        .sock_state_cb = socket_state,
+        .sock_state_cb_data = ch,
+    };
+    int mask = ARES_OPT_FLAGS | ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_LOOKUPS
+               | ARES_OPT_SOCK_STATE_CB | (ch->opts->nservers > 1 ? ARES_OPT_ROTATE : 0);
+    ares_channel ares;
+    int status;
+
+    if (!library && ares_library_init(ARES_LIB_INIT_ALL) != ARES_SUCCESS)
+        return NULL;
+    library = true;
+    status = ares_init_options(&ares, &o, mask);
+    if (status != ARES_SUCCESS) {
+        wr_say(WR_LOG_ERROR, 0, "c-ares could not be started: %s", ares_strerror(status));
+        return NULL;
+    }
+    if (ch->opts->nservers > 0 && !set_servers(ares, ch->opts)) {
+        ares_destroy(ares);
+        return NULL;
+    }
+    return ares;
+}
+
+static bool conf_changed(struct wr_channel *ch)
+{
+    struct stat st;
+
+    if (stat(RESOLV_CONF, &st) < 0)
+        memset(&st, 0, sizeof(st));
+    if (st.st_size == ch->conf_size && st.st_mtim.tv_sec == ch->conf_mtime.tv_sec
+        && st.st_mtim.tv_nsec == ch->conf_mtime.tv_nsec)
+        return false;
+    ch->conf_size = st.st_size;
+    ch->conf_mtime = st.st_mtim;
+    return true;
+}
+
+void wr_channel_open(struct wr_channel *ch, struct wr_loop *l, const struct wr_resolver_opts *o)
+{
+    *ch = (struct wr_channel){ .loop = l, .opts = o, .io.run = process, .timer.task = &ch->io };
+    wr_list_init(&ch->sockets);
+    (void)conf_changed(ch);
+    ch->conf_checked = wr_now();
+    ch->ares = make_channel(ch);
+}
+
+void wr_channel_close(struct wr_channel *ch)
+{
+    if (ch->ares != NULL)
+        ares_destroy(ch->ares);
+    ch->ares = NULL;
+    wr_task_cancel(ch->loop, &ch->io);
+    wr_timer_off(ch->loop, &ch->timer);
+}
+
+void wr_channel_refresh(struct wr_channel *ch)
+{
+    ares_channel old = ch->ares, fresh;
+
+    if (old != NULL && (ch->opts->nservers > 0 || wr_now() - ch->conf_checked < RECHECK_MS))
+        return;
+    ch->conf_checked = wr_now();
+    if (!conf_changed(ch) && old != NULL)
+        return;
+    fresh = make_channel(ch);
+    if (fresh == NULL)
+        return;
+    ch->ares = fresh;
+    if (old != NULL)
+        ares_destroy(old); /* whoever waits is told to ask again */
+}
+
+/* ---- asking ---- */
+static enum wr_dns_code code_of(int status)
+{
+    switch (status) {
+    case ARES_SUCCESS:
+    case ARES_ENODATA: return WR_DNS_OK;
+    case ARES_EFORMERR:
+    case ARES_EBADNAME: return WR_DNS_FORMERR;
+    case ARES_ESERVFAIL: return WR_DNS_SERVFAIL;
+    case ARES_ENOTFOUND: return WR_DNS_NXDOMAIN;
+    case ARES_ENOTIMP: return WR_DNS_NOTIMP;
+    case ARES_EREFUSED: return WR_DNS_REFUSED;
+    case ARES_ETIMEOUT: return WR_DNS_TIMEDOUT;
+    case ARES_ECONNREFUSED: return WR_DNS_NO_SERVER;
+    default: return WR_DNS_BAD;
+    }
+}
+
+static void on_answer(void *arg, int status, int timeouts, unsigned char *p, int n)
+{
+    struct wr_ask *a = arg;
+    struct wr_dns_answer answer;
+
+    (void)timeouts;
+    if (status == ARES_EDESTRUCTION || status == ARES_ECANCELLED) {
+        a->answered(a, NULL);
+        return;
+    }
+    answer.code = code_of(status);
+    answer.n = answer.ttl = 0;
+    /* c-ares has seen to it that the answer's question is ours; a search may have changed the name */
+    if (p != NULL && n > 0)
+        wr_dns_parse(p, (size_t)n, WR_STR(""), a->type, &answer);
+    a->answered(a, &answer);
+}
+
+void wr_channel_ask(struct wr_channel *ch, struct wr_ask *a)
+{
+    if (ch->ares == NULL)
+        on_answer(a, ARES_ECONNREFUSED, 0, NULL, 0);
+    else if (ch->opts->nservers > 0)
+        ares_query(ch->ares, a->name, CLASS_IN, a->type, on_answer, a);
+    else
+        ares_search(ch->ares, a->name, CLASS_IN, a->type, on_answer, a);
+    set_timer(ch);
+}
