@@ -156,7 +156,7 @@ clang-check: $(CLANG_SRC:%.c=objs-clang/%.ok)
 objs-clang/%.ok: %.c
 	$(Q)mkdir -p $(@D)
 	@echo '  CLANG $<'
-	$(Q)clang -std=gnu11 $(WARN) -Werror -Icore -Iobjs -DWR_DEBUG=1 -fsyntax-only \
+	$(Q)clang -std=gnu11 -O2 -D_FORTIFY_SOURCE=2 $(WARN) -Werror -Icore -Iobjs -fsyntax-only \
 	    -MMD -MP -MT $@ -MF $(@:.ok=.d) $<
 	$(Q)touch $@
 -include $(shell find objs-clang -name '*.d' 2>/dev/null)
