@@ -70,6 +70,7 @@ enum wr_verdict wr_reject(struct wr_exchange *x, unsigned status, const char *re
 /* The step of both layers that walks the phases up to CONTENT. */
 extern const struct wr_step wr_step_phases;
 const char *wr_phase_name(enum wr_phase p);
+void wr_phases_log(struct wr_exchange *x); /* the LOG phase; wr_finish calls it */
 
 /* ---- endpoints: one side of the exchange ---- */
 enum wr_end { WR_END_REUSE, WR_END_FIN, WR_END_RESET };
@@ -103,13 +104,13 @@ struct wr_relay {
     struct wr_bufq q;           /* read and not yet written */
     struct wr_pipe *pipe;       /* while bytes are in it */
     size_t high;                /* at most this much waits in q */
-    uint64_t moved;             /* bytes written to dst */
+    uint64_t taken, moved;      /* bytes read from src, written to dst */
+    size_t fill;                /* splice: next fill of the pipe, between high and its size */
     uint64_t rate, rate_from;   /* bytes a second, 0 none; ms when counting began */
     struct wr_timer *rate_timer;
-    uint32_t full;              /* full reads in a row: bulk begins at 64 KB */
+    uint32_t full, thin;        /* full reads (bulk begins at 4), small splices in a row */
     bool src_fin, dst_fin;      /* EOF was read; the end was written on */
     bool hold_fin;              /* the end is not written on (no half-close) */
-    bool dst_blocked;           /* the receiver could not take more, once */
     bool limited;               /* stopped by rate: the timer is set */
     bool no_splice;
 };
@@ -117,7 +118,7 @@ enum wr_pump {
     WR_PUMP_IDLE,  /* waits for an endpoint (or the rate timer) */
     WR_PUMP_MORE,  /* its share of this turn is used up: wake again */
     WR_PUMP_DONE,  /* everything incl. the end was written */
-    WR_PUMP_SRC_ERROR, WR_PUMP_DST_ERROR
+    WR_PUMP_SRC_ERROR, WR_PUMP_DST_ERROR /* the endpoint's conn has the errno */
 };
 /* Moves what can be moved; *moved_any tells whether anything did. */
 enum wr_pump wr_relay_pump(struct wr_relay *r, struct wr_loop *l, bool *moved_any);
@@ -184,6 +185,8 @@ uint32_t wr_sessions_live(void);
 void wr_sessions_shutdown(bool now);
 /* Called when the last session ended while shutting down. */
 void wr_sessions_on_empty(void (*fn)(void *), void *arg);
+/* Set by the app: does debug_connection name this client? NULL: none does. */
+extern bool (*wr_session_debug)(const struct wr_addr *client);
 /* Of this process: loop and configuration sessions are made with. */
 void wr_sessions_use(struct wr_loop *l, struct wr_conf *conf);
 
@@ -205,15 +208,17 @@ struct wr_exchange {
     struct wr_endpoint peer;    /* ops NULL: none yet */
     struct wr_relay up, down;   /* client -> peer, peer -> client */
     struct wr_attempts *attempts; /* upstream.h; NULL: no upstream was asked */
+    void (*attempts_end)(struct wr_exchange *x); /* set with attempts */
     struct wr_value *values;    /* by wr_var.slot; NULL until the first */
     void **ctx;                 /* by module index; NULL until the first */
     struct wr_timer idle;       /* of the step: preread, connect, proxy timeouts */
+    struct wr_timer up_timer, down_timer; /* of the relays' rates */
     uint64_t begun_ms;          /* monotonic */
     uint64_t bytes_received, bytes_sent; /* client side, when the conn is already gone */
     unsigned status;            /* 0: not decided */
     enum wr_phase phase;
     uint32_t hook;              /* next one in the phase */
-    void *http;                 /* core/http only */
+    void *of_layer;             /* the layer's own; nobody else looks at it */
     struct wr_bufq preread;     /* bytes taken from the client before a peer was there */
     struct wr_trace trace;
 };
@@ -237,6 +242,8 @@ void *wr_ctx_of(struct wr_exchange *x, const struct wr_module *m);
 #define wr_xlog(x, level, err, ...) wr_log((x)->log, (level), (err), &(x)->source, __VA_ARGS__)
 
 /* ---- variables ---- */
+#define WR_NGINX_VERSION "1.31.5" /* whose behaviour and grammar we follow; $nginx_version */
+extern struct wr_module wr_module_vars, wr_module_core_vars;
 enum wr_var_flags {
     WR_VAR_PREFIX = 1,   /* name ends with _: a family ("proxy_protocol_tlv_") */
     WR_VAR_CACHED = 2,   /* evaluated once an exchange (map, geo, set) */
@@ -277,6 +284,8 @@ void wr_var_store(struct wr_exchange *x, const struct wr_var *v, struct wr_str v
 /* Regex captures $1..$9 and named groups of the last match (map, geo, rewrite, server_name). */
 void wr_captures_set(struct wr_exchange *x, const struct wr_regex *re, const struct wr_str *groups,
                      uint32_t n);
+/* $1..$9 of the last match; false: no match yet, or the group was not in it. */
+bool wr_capture(const struct wr_exchange *x, uint32_t i, struct wr_str *out);
 /* Compiles a pattern of the configuration and defines its named groups as variables. NULL: an
  * error was reported at word i. */
 struct wr_regex *wr_cf_regex(struct wr_cf *cf, uint32_t i, struct wr_str pattern, bool fold_case);
@@ -314,12 +323,24 @@ struct wr_listen_line {
 bool wr_listen_conf(struct wr_cf *cf, const struct wr_layer *layer, uint16_t default_port,
                     bool (*attach)(struct wr_cf *cf, const struct wr_listen_line *line));
 struct wr_listens *wr_conf_listens(const struct wr_conf *c);
+extern struct wr_module wr_module_listen;
 
 /* ---- error_log and friends ---- */
+struct wr_log_target {
+    const char *name;        /* of the sink; NULL: syslog, opened by the setter */
+    enum wr_level level;
+    struct wr_sink *sink;
+    const struct wr_node *node; /* NULL: the default */
+};
 struct wr_log_conf {
     struct wr_log *log;      /* never NULL after finish */
+    struct wr_log_target *targets;
+    uint32_t n;
 };
 extern struct wr_module wr_module_log_conf;
+/* Where main logs to without an error_log: set by the app before loading ("-e", or "stderr"); NULL
+ * means WR_ERROR_LOG_PATH. */
+extern const char *wr_error_log_default;
 const struct wr_log *wr_scope_log(const struct wr_scope *s);
 
 #endif

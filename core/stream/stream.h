@@ -11,12 +11,12 @@ struct wr_stream_conf {           /* of wr_module_stream, by server */
     bool tcp_nodelay;
     size_t preread_size;
     uint64_t preread_timeout_ms;
-    uint64_t proxy_protocol_timeout_ms;
 };
 struct wr_stream_server {
     const struct wr_scope *scope;
     const struct wr_node *node;
-    bool has_listen, has_content; /* checked after loading, as nginx does */
+    const struct wr_node *content; /* proxy_pass, return: who answers */
+    bool has_listen;
 };
 extern struct wr_module wr_module_stream;
 extern const struct wr_layer wr_layer_stream;
@@ -31,8 +31,15 @@ struct wr_stream_relay {
 enum wr_verdict wr_stream_serve(struct wr_exchange *x, const struct wr_stream_relay *how);
 /* Remembers how to relay once the upstream has connected. */
 void wr_stream_relay_as(struct wr_exchange *x, const struct wr_stream_relay *how);
-/* PREREAD hooks: what came so far (never taken). HOLD in *wait when more is needed. */
-struct wr_str wr_stream_peek(struct wr_exchange *x);
-void wr_stream_has_content(struct wr_cf *cf); /* setters of content directives call it */
+struct wr_stream_ctx {            /* of an exchange */
+    char *preread;
+    size_t n;
+};
+/* PREREAD hooks: reads more of the client. PASS: *seen has grown, look at it; SKIP: nothing more
+ * will come; HOLD: wait, call again; REJECTED: too much or too late. The first three and the view
+ * are what the hook may return and use. */
+enum wr_verdict wr_stream_preread(struct wr_exchange *x, struct wr_str *seen) WR_CHECKED;
+/* Setters of content directives call it first; false: the server has one already (reported). */
+bool wr_stream_content(struct wr_cf *cf);
 
 #endif

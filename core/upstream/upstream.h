@@ -24,6 +24,7 @@ struct wr_server {
     uint64_t fail_timeout_ms, slow_start_ms;
     bool backup, down;
     bool named;                  /* the keeper resolves it */
+    const struct wr_names *known; /* what the start learned of a name; NULL: nothing */
     uint64_t key;                /* stable hash of upstream, text, occurrence */
     const struct wr_node *node;
 };
@@ -36,19 +37,21 @@ struct wr_upstream {
     void *balancer_state;        /* of the balancer, in this process */
     struct wr_peers *peers;      /* this process' view; NULL in the master until attached */
     struct wr_shm *zone;
+    struct wr_peers_shared *previous; /* until the commit: the zone this one replaces */
     size_t zone_size;            /* zone NAME SIZE; 0: by count */
     struct wr_str zone_name;
     const struct wr_scope *scope; /* of the upstream block; the layer's for an implicit one */
     const struct wr_node *node;   /* the block, or the proxy_pass */
     struct wr_resolver_conf *resolver; /* NULL: the system's */
     bool implicit;               /* made by proxy_pass host:port */
+    uint16_t default_port;       /* of an implicit one */
+    uint32_t word;               /* of the address in node, for messages */
     uint32_t index;              /* in wr_upstreams.all */
-    struct wr_upstream *next;
 };
 struct wr_upstreams {            /* state of wr_module_upstream */
     WR_VEC(struct wr_upstream *) all;
 };
-extern struct wr_module wr_module_upstream;
+extern struct wr_module wr_module_upstream, wr_module_upstream_vars;
 struct wr_upstreams *wr_conf_upstreams(const struct wr_conf *c);
 /* The group of this name in the layer of cf (it may be defined later in the file: then it is
  * resolved at check time), or an implicit one for "host:port" / "unix:path". NULL: error reported
@@ -58,18 +61,32 @@ struct wr_upstream *wr_upstream_named(struct wr_cf *cf, uint32_t i, struct wr_st
 /* Run time: the group of that name, or NULL. */
 struct wr_upstream *wr_upstream_find(const struct wr_conf *c, uint32_t layer, struct wr_str name);
 
+/* "host:port", "1.2.3.4:80", "[::1]:80", "unix:/path": addr.len is 0 for a name. Returns NULL or
+ * what is wrong ("no port", "invalid host", ...). */
+struct wr_hostport {
+    struct wr_str host;
+    uint16_t port;
+    struct wr_addr addr;
+};
+const char *wr_hostport_parse(struct wr_str s, uint16_t default_port,
+                              struct wr_hostport *out) WR_CHECKED;
+
 /* ---- resolver directive (both layers and upstream) ---- */
 struct wr_resolver_conf {
     struct wr_resolver_opts opts;
     struct wr_resolver *resolver; /* of this process; made on first use */
+    struct wr_resolver_conf *next; /* of all made in this process */
     bool set;
 };
 extern struct wr_module wr_module_resolver;
-struct wr_resolver *wr_scope_resolver(const struct wr_scope *s, struct wr_loop *l,
-                                      uint64_t *timeout_ms); /* NULL: none configured */
+struct wr_resolver *wr_scope_resolver(const struct wr_scope *s,
+                                      struct wr_loop *l); /* NULL: none configured */
+struct wr_resolver *wr_resolver_of(struct wr_resolver_conf *c, struct wr_loop *l);
+void wr_resolvers_forget(void); /* frees all that were made in this process */
 
 /* ---- shared: slots ---- */
 #define WR_PEER_LAYOUT 1
+enum wr_down { WR_DOWN_CONF = 1, WR_DOWN_CHECK = 2 };
 struct wr_peer_slot {
     _Atomic uint32_t generation; /* odd while the slot is being written; grows at each reuse */
     _Atomic uint32_t live;       /* in the published index */
@@ -78,7 +95,7 @@ struct wr_peer_slot {
     uint32_t weight, max_fails, max_conns;
     uint64_t fail_timeout_ms, slow_start_ms;
     uint32_t backup;
-    _Atomic uint32_t down;       /* bits: 1 configured or by command, 2 health check */
+    _Atomic uint32_t down;       /* wr_down bits */
     _Atomic uint32_t conns;      /* in use now, all workers */
     _Atomic uint32_t fails;      /* in the current fail_timeout window */
     _Atomic uint64_t failed_ms;  /* monotonic: when the window began / it was set aside */
@@ -114,8 +131,9 @@ void wr_upstreams_reclaim(struct wr_conf *c, uint32_t process);
 /* Resolves all names of the configuration with one deadline; unresolved ones are warned about.
  * Runs its own loop. Results wait in the configuration until wr_upstreams_commit. */
 void wr_names_start(struct wr_conf *c, uint64_t deadline_ms);
-/* Keeper: asks again at TTL and updates the zones. */
+/* Keeper: asks again at TTL and updates the zones; drop before the loop is freed. */
 void wr_names_keep(struct wr_conf *c, struct wr_loop *l);
+void wr_names_drop(void);
 
 /* ---- a worker's view ---- */
 struct wr_peer {
@@ -136,6 +154,7 @@ struct wr_peers {
 };
 /* Brings the view up to the published version (cheap when nothing changed). */
 struct wr_peers *wr_peers_view(struct wr_upstream *u);
+void wr_peers_drop(struct wr_upstream *u);
 /* Pure: the smooth weighted round robin order of `n` weights, nginx's sequence; at most max steps
  * (weights are divided by their gcd first). Returns the number of steps. */
 uint32_t wr_schedule(const uint32_t *weights, uint32_t n, uint32_t *out, uint32_t max);
@@ -150,6 +169,13 @@ struct wr_pick {
 bool wr_peer_tried(const struct wr_pick *p, const struct wr_peer *peer);
 /* Not down, not tried, below max_conns, not failed too often. Pure but for the slot's counters. */
 bool wr_peer_usable(const struct wr_pick *p, const struct wr_peer *peer);
+/* Counts a connection, in the ledger first; false: max_conns is reached. */
+bool wr_peer_hold(struct wr_upstream *u, const struct wr_peer *peer) WR_CHECKED;
+void wr_peer_release(struct wr_upstream *u, const struct wr_peer *peer);
+/* Failure counting: probe at pick, failed (true: now set aside) or fine at the end of a try. */
+void wr_peer_probe(const struct wr_peer *peer, uint64_t now_ms);
+bool wr_peer_failed(const struct wr_peer *peer, uint64_t now_ms);
+void wr_peer_fine(const struct wr_peer *peer);
 struct wr_balancer_ops {
     const char *name;            /* the directive in upstream {} */
     bool (*init)(struct wr_upstream *u, struct wr_loop *l);             /* in each process */
@@ -160,11 +186,14 @@ struct wr_balancer_ops {
 extern const struct wr_balancer_ops wr_round_robin;
 
 /* ---- one attempt, and all of an exchange ---- */
+/* What failed, for the log and the policy. */
+enum wr_failure { WR_FAIL_NONE, WR_FAIL_ERROR, WR_FAIL_TIMEOUT, WR_FAIL_NO_LIVE, WR_FAIL_NAME };
+#define WR_NOT_YET UINT64_MAX
 struct wr_try {
     struct wr_peer peer;         /* slot NULL: a run-time address */
     struct wr_addr addr;
-    struct wr_str name;          /* text of the address, as $upstream_addr shows it */
-    uint64_t begun_ms, connect_ms, first_byte_ms, ended_ms; /* spans since begun; UINT64_MAX: not */
+    uint64_t begun_ms;           /* monotonic */
+    uint64_t connect_ms, first_byte_ms, ended_ms; /* since begun; WR_NOT_YET */
     uint64_t sent, received;
     bool failed, held;           /* held: counted in the slot and the ledger */
 };
@@ -199,12 +228,14 @@ struct wr_attempts {
     WR_VEC(struct wr_try) tries; /* the last is the current */
     uint64_t *tried;
     uint64_t begun_ms;
-    struct wr_query query;       /* run-time names */
-    struct wr_names *names;
-    struct wr_str host;          /* of a run-time name */
-    uint16_t port;
-    uint32_t next_name;
-    bool resolving, waiting;
+    enum wr_failure failure;     /* of the last try */
+    /* An address known only at run time: no group, no slot. */
+    struct wr_hostport direct;
+    struct wr_query query;
+    struct wr_exchange *owner;
+    struct wr_addr *addrs;       /* NULL: the upstream's peers are used */
+    uint32_t naddrs, next_addr;
+    bool resolving;
 };
 static inline struct wr_try *wr_try_now(struct wr_attempts *a)
 {
@@ -219,8 +250,6 @@ void wr_upstream_start_text(struct wr_exchange *x, struct wr_str text, uint16_t 
 /* Ends the current try: counts it, closes or parks the connection. Idempotent. */
 void wr_try_end(struct wr_exchange *x, bool failed);
 void wr_attempts_end(struct wr_exchange *x);
-/* What failed, for the log and the policy. */
-enum wr_failure { WR_FAIL_NONE, WR_FAIL_ERROR, WR_FAIL_TIMEOUT, WR_FAIL_NO_LIVE, WR_FAIL_NAME };
 enum wr_retry_decision { WR_RETRY_NEXT, WR_RETRY_GIVE_UP };
 struct wr_retry_facts {
     enum wr_failure failure;

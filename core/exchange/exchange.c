@@ -1,0 +1,107 @@
+/* exchange: the step runner and the one exit. The session's task calls wr_exchange_run; a step
+ * function sets x->step and says whether to run on, wait or end. */
+#include "exchange/exchange.h"
+
+static void log_context(const struct wr_log_source *src, struct wr_text *t)
+{
+    const struct wr_exchange *x = wr_container(src, struct wr_exchange, source);
+    const char *doing = x->step->doing;
+
+    if (x->step == &wr_step_phases)
+        doing = x->phase == WR_PH_PREREAD ? "prereading client data"
+              : x->phase == WR_PH_SSL     ? "SSL handshaking"
+                                          : "initializing session";
+    if (doing != NULL)
+        wr_text_fmt(t, " while %s", doing);
+    wr_text_c(t, ", client: ");
+    wr_addr_text_ip(&x->s->client, t);
+    x->layer->log_context(x, t);
+}
+
+void wr_exchange_scope(struct wr_exchange *x, const struct wr_scope *scope)
+{
+    x->scope = scope;
+    x->log = wr_scope_log(scope);
+}
+
+struct wr_exchange *wr_exchange_new(struct wr_session *s, const struct wr_scope *scope,
+                                    const struct wr_step *first)
+{
+    /* The ring needs no zeroes but its count, and it is most of the struct. */
+    struct wr_exchange *x = wr_pool_alloc(s->pool, sizeof(*x));
+
+    memset(x, 0, offsetof(struct wr_exchange, trace));
+    x->trace.n = 0;
+    x->s = s;
+    x->pool = s->pool;
+    x->layer = s->layer;
+    x->loop = s->loop;
+    x->step = first;
+    x->begun_ms = wr_now();
+    x->idle.task = &s->task;
+    x->source.number = s->number;
+    x->source.context = log_context;
+    x->source.debug = wr_session_debug != NULL && wr_session_debug(&s->client);
+    wr_endpoint_raw(&x->client, &s->conn);
+    wr_exchange_scope(x, scope);
+    s->x = x;
+    return x;
+}
+
+void wr_exchange_wake(struct wr_exchange *x)
+{
+    wr_task_wake(x->loop, &x->s->task);
+}
+
+void wr_exchange_run(struct wr_exchange *x)
+{
+    enum wr_go go;
+
+    do {
+        wr_trace(x, x->step->name, 0);
+        go = x->step->run(x);
+    } while (go == WR_GO);
+    if (go == WR_WAIT)
+        wr_conn_arm(&x->s->conn);
+}
+
+enum wr_verdict wr_reject(struct wr_exchange *x, unsigned status, const char *reason)
+{
+    x->status = status;
+    if (reason != NULL)
+        wr_xlog(x, WR_LOG_INFO, 0, "%s", reason);
+    return WR_REJECTED;
+}
+
+void *wr_ctx_of(struct wr_exchange *x, const struct wr_module *m)
+{
+    if (x->ctx == NULL)
+        x->ctx = WR_NEW_ARRAY(x->pool, void *, wr_modules_count);
+    if (x->ctx[m->index] == NULL)
+        x->ctx[m->index] = wr_pool_zalloc(x->pool, m->ctx_size);
+    return x->ctx[m->index];
+}
+
+enum wr_go wr_finish(struct wr_exchange *x, unsigned status)
+{
+    struct wr_session *s = x->s;
+
+    if (status != 0)
+        x->status = status;
+    wr_trace(x, "finish", x->status);
+    wr_timer_off(x->loop, &x->idle);
+    wr_relay_end(&x->up, x->loop);
+    wr_relay_end(&x->down, x->loop);
+    wr_bufq_clear(&x->preread);
+    if (x->attempts_end != NULL)
+        x->attempts_end(x);
+    if (x->peer.ops != NULL)
+        x->peer.ops->end(&x->peer, WR_END_FIN);
+    x->bytes_received = s->conn.received;
+    x->bytes_sent = s->conn.sent;
+    wr_phases_log(x);
+    if (x->layer->ended != NULL)
+        x->layer->ended(x);
+    wr_session_end(s);
+    return WR_END;
+}

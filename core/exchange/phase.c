@@ -1,0 +1,84 @@
+/* phase: hooks of the modules in the order of enum wr_phase and of their ranks. The table is made
+ * from wr_modules once a process; link order means nothing. */
+#include "exchange/exchange.h"
+
+#define HOOKS_MAX 32
+
+struct hooks {
+    uint32_t n;
+    const struct wr_phase_hook *at[HOOKS_MAX + 1]; /* ends with NULL */
+};
+static struct hooks table[2][WR_PHASES];
+static bool built;
+
+static void insert(struct hooks *h, const struct wr_phase_hook *hook)
+{
+    uint32_t i;
+
+    WR_ASSERT(h->n < HOOKS_MAX);
+    for (i = h->n++; i > 0 && h->at[i - 1]->rank > hook->rank; i--)
+        h->at[i] = h->at[i - 1];
+    h->at[i] = hook;
+}
+
+static void build(void)
+{
+    for (struct wr_module *const *m = wr_modules; *m != NULL; m++)
+        for (const struct wr_phase_hook *p = (*m)->phases; p != NULL && p->run != NULL; p++)
+            for (uint32_t layer = 0; layer < 2; layer++)
+                if ((p->layers & (layer == 0 ? WR_L4 : WR_L7)) != 0)
+                    insert(&table[layer][p->phase], p);
+    built = true;
+}
+
+static const struct hooks *hooks_of(const struct wr_exchange *x, enum wr_phase phase)
+{
+    if (wr_unlikely(!built))
+        build();
+    return &table[x->layer->bit == WR_L4 ? 0 : 1][phase];
+}
+
+const char *wr_phase_name(enum wr_phase p)
+{
+    static const char *const names[] = {
+#define X(id, text) text,
+        WR_PHASE_LIST(X)
+#undef X
+    };
+    return names[p];
+}
+
+static enum wr_go phases_run(struct wr_exchange *x)
+{
+    for (; x->phase < WR_PH_LOG; x->phase++, x->hook = 0) {
+        const struct hooks *h = hooks_of(x, x->phase);
+
+        while (x->hook < h->n) {
+            switch (h->at[x->hook]->run(x)) {
+            case WR_PASS:
+                x->hook++;
+                break;
+            case WR_SKIP:
+                x->hook = h->n;
+                break;
+            case WR_HOLD:
+                return WR_WAIT;
+            case WR_TAKEN:
+                return WR_GO;
+            case WR_REJECTED:
+                return x->layer->reject(x, x->status);
+            }
+        }
+    }
+    return x->layer->no_content(x);
+}
+
+const struct wr_step wr_step_phases = { "phases", NULL, phases_run };
+
+void wr_phases_log(struct wr_exchange *x)
+{
+    const struct hooks *h = hooks_of(x, WR_PH_LOG);
+
+    for (uint32_t i = 0; i < h->n; i++)
+        (void)h->at[i]->run(x);
+}

@@ -1,0 +1,190 @@
+/* relay: one direction of an exchange, and the only byte pump in weir. The relay steps of both
+ * layers call wr_relay_pump when either side is ready.
+ *
+ * Small messages: one read into the worker's scratch, one write; only what the receiver does not
+ * take is kept, in blocks, at most `high` bytes. Bulk (four full reads in a row, both sides raw):
+ * splice through a pooled pipe that is borrowed only while bytes are in it. */
+#include "exchange/exchange.h"
+
+#define ROUNDS 16            /* reads in one turn, so that others get theirs */
+#define BULK_AFTER 4         /* full reads: 64 KB with the default buffer */
+#define THIN 8192            /* a splice below it is a small message */
+#define THIN_MAX 4           /* so many in a row end the bulk mode */
+
+enum state { MOVED, BLOCKED, STARVED, ENDED, SRC_FAILED, DST_FAILED };
+
+static enum state write_fin(struct wr_relay *r)
+{
+    size_t put;
+
+    if (r->hold_fin || r->dst_fin)
+        return ENDED;
+    switch (r->dst->ops->write(r->dst, NULL, true, &put)) {
+    case WR_IO_AGAIN:
+        return BLOCKED;
+    case WR_IO_ERROR:
+        return DST_FAILED;
+    default:
+        r->dst_fin = true;
+        return ENDED;
+    }
+}
+
+static enum state flush_queue(struct wr_relay *r)
+{
+    while (r->q.n > 0) {
+        size_t put = 0;
+        enum wr_io io = r->dst->ops->write(r->dst, r->q.head, false, &put);
+
+        r->moved += put;
+        wr_bufq_drop(&r->q, put);
+        if (io == WR_IO_ERROR)
+            return DST_FAILED;
+        if (io == WR_IO_AGAIN)
+            return BLOCKED;
+    }
+    return MOVED;
+}
+
+static enum state flush_pipe(struct wr_relay *r, struct wr_loop *l)
+{
+    while (r->pipe != NULL) {
+        size_t put = 0;
+        enum wr_io io = wr_conn_splice_out(r->dst->conn, r->pipe, &put);
+
+        r->moved += put;
+        if (r->pipe->fill == 0) {
+            wr_pipe_return(l, r->pipe);
+            r->pipe = NULL;
+        } else if (io == WR_IO_ERROR) {
+            return DST_FAILED;
+        } else if (io == WR_IO_AGAIN) {
+            r->fill = r->high; /* a slow receiver: no more than the buffer from now on */
+            return BLOCKED;
+        }
+    }
+    return MOVED;
+}
+
+/* Bytes the rate allows now; 0: the timer was set. As nginx: a second's worth at once. */
+static size_t allowance(struct wr_relay *r, struct wr_loop *l, size_t want)
+{
+    uint64_t allowed = r->rate * (wr_now() - r->rate_from + 1000) / 1000;
+
+    r->limited = false;
+    if (allowed > r->taken)
+        return (size_t)wr_min((uint64_t)want, allowed - r->taken);
+    r->limited = true;
+    wr_timer_set(l, r->rate_timer, (r->taken - allowed) * 1000 / r->rate + 1);
+    return 0;
+}
+
+static enum state src_state(struct wr_relay *r, enum wr_io io)
+{
+    if (io == WR_IO_EOF)
+        r->src_fin = true;
+    return io == WR_IO_OK || io == WR_IO_EOF ? MOVED : io == WR_IO_AGAIN ? STARVED : SRC_FAILED;
+}
+
+/* One read and one write. */
+static enum state copy_once(struct wr_relay *r, struct wr_loop *l, size_t max)
+{
+    char *scratch = wr_loop_scratch(l);
+    size_t n = 0, put = 0;
+    enum wr_io io = r->src->ops->read(r->src, scratch, max, &n);
+    struct wr_slice one = { .p = scratch, .n = n };
+
+    if (io != WR_IO_OK)
+        return src_state(r, io);
+    r->taken += n;
+    r->full = n == r->high ? r->full + 1 : 0;
+    io = r->dst->ops->write(r->dst, &one, false, &put);
+    r->moved += put;
+    if (io == WR_IO_ERROR)
+        return DST_FAILED;
+    if (put < n)
+        wr_bufq_copy(&r->q, scratch + put, n - put);
+    return MOVED;
+}
+
+static bool bulk(struct wr_relay *r)
+{
+    return r->full >= BULK_AFTER && r->rate == 0 && !r->no_splice && r->src->conn != NULL
+        && r->dst->conn != NULL && r->src->ops->want(r->src) > 0 && r->dst->ops->want(r->dst) > 0;
+}
+
+static enum state splice_once(struct wr_relay *r, struct wr_loop *l)
+{
+    size_t n = 0;
+    enum wr_io io;
+
+    r->pipe = wr_pipe_borrow(l);
+    if (r->pipe == NULL) {
+        r->full = 0;
+        return MOVED;
+    }
+    r->fill = wr_min(wr_max(r->fill, r->high), r->pipe->size);
+    io = wr_conn_splice_in(r->src->conn, r->pipe, r->fill, &n);
+    r->taken += n;
+    if (io != WR_IO_OK) {
+        wr_pipe_return(l, r->pipe);
+        r->pipe = NULL;
+        return src_state(r, io);
+    }
+    r->fill *= 2; /* the next one may be larger, unless the receiver blocks on this one */
+    r->thin = n < THIN ? r->thin + 1 : 0;
+    if (r->thin >= THIN_MAX)
+        r->full = r->thin = 0;
+    return flush_pipe(r, l);
+}
+
+static enum state round_of(struct wr_relay *r, struct wr_loop *l)
+{
+    enum state st = flush_pipe(r, l);
+    size_t max = r->high;
+
+    if (st == MOVED)
+        st = flush_queue(r);
+    if (st != MOVED)
+        return st;
+    if (r->src_fin)
+        return write_fin(r);
+    if (bulk(r))
+        return splice_once(r, l);
+    if (r->rate > 0 && (max = allowance(r, l, max)) == 0)
+        return STARVED;
+    return copy_once(r, l, max);
+}
+
+enum wr_pump wr_relay_pump(struct wr_relay *r, struct wr_loop *l, bool *moved_any)
+{
+    uint64_t before = r->taken + r->moved;
+    enum state st = MOVED;
+
+    for (int i = 0; i < ROUNDS && st == MOVED; i++)
+        st = round_of(r, l);
+    if (r->taken + r->moved != before)
+        *moved_any = true;
+    switch (st) {
+    case MOVED:
+        return WR_PUMP_MORE;
+    case ENDED:
+        return WR_PUMP_DONE;
+    case SRC_FAILED:
+        return WR_PUMP_SRC_ERROR;
+    case DST_FAILED:
+        return WR_PUMP_DST_ERROR;
+    default:
+        return WR_PUMP_IDLE;
+    }
+}
+
+void wr_relay_end(struct wr_relay *r, struct wr_loop *l)
+{
+    wr_bufq_clear(&r->q);
+    if (r->pipe != NULL)
+        wr_pipe_return(l, r->pipe);
+    r->pipe = NULL;
+    if (r->rate_timer != NULL)
+        wr_timer_off(l, r->rate_timer);
+}

@@ -1,0 +1,134 @@
+/* session: an accepted client. Listeners call wr_session_new; the layer makes exchanges on it;
+ * wr_finish ends it. Owns the client connection and the pool; all live sessions of the process
+ * are on one list, so that a shutdown can find them. */
+#include "exchange/exchange.h"
+
+#include <sys/socket.h>
+
+static struct {
+    struct wr_link sessions;
+    uint32_t count;
+    struct wr_loop *loop;
+    struct wr_conf *conf;
+    void (*on_empty)(void *);
+    void *on_empty_arg;
+} live = { .sessions = { &live.sessions, &live.sessions } };
+
+bool (*wr_session_debug)(const struct wr_addr *client);
+
+void wr_sessions_use(struct wr_loop *l, struct wr_conf *conf)
+{
+    live.loop = l;
+    live.conf = conf;
+}
+
+static void session_run(struct wr_task *t)
+{
+    struct wr_session *s = wr_container(t, struct wr_session, task);
+
+    if (!s->ending)
+        wr_exchange_run(s->x);
+}
+
+static void count_sessions(int delta)
+{
+    live.count = (uint32_t)((int)live.count + delta);
+    wr_connections_add(delta);
+    if (wr_self.slot != WR_SLOT_NONE)
+        atomic_store_explicit(&wr_self.run->slot[wr_self.slot].active, live.count,
+                              memory_order_relaxed);
+}
+
+void wr_session_new(struct wr_listener *l, int fd, const struct wr_addr *peer)
+{
+    struct wr_pool *pool = wr_pool_new(0);
+    struct wr_session *s = WR_NEW(pool, struct wr_session);
+
+    s->pool = pool;
+    s->loop = live.loop;
+    s->conf = live.conf;
+    s->listener = l;
+    s->layer = l->layer;
+    s->client = *peer;
+    s->begun_ms = wr_now();
+    s->number = atomic_fetch_add_explicit(&wr_self.run->connections, 1, memory_order_relaxed) + 1;
+    s->task.run = session_run;
+    wr_conn_init(&s->conn, s->loop, fd, &s->task);
+    wr_list_push(&live.sessions, &s->link);
+    count_sessions(1);
+    s->layer->begin(s);
+    /* The first step runs now: recv right after accept, epoll only if it must wait. */
+    if (!s->ending)
+        wr_exchange_run(s->x);
+}
+
+const struct wr_addr *wr_session_local(struct wr_session *s)
+{
+    if (s->local.len == 0) {
+        if (!wr_addr_wildcard(&s->listener->addr))
+            s->local = s->listener->addr;
+        else if (s->conn.fd < 0 || !wr_socket_local(s->conn.fd, &s->local))
+            s->local = s->listener->addr;
+    }
+    return &s->local;
+}
+
+static void session_free(struct wr_doomed *d)
+{
+    struct wr_session *s = wr_container(d, struct wr_session, doomed);
+
+    wr_pool_free(s->pool);
+    if (live.count == 0 && live.on_empty != NULL)
+        live.on_empty(live.on_empty_arg);
+}
+
+/* Closing a socket with unread bytes sends RST, which can destroy what was sent just before:
+ * take what has come, once. The ready bit says whether there may be any. */
+static void take_unread(struct wr_session *s)
+{
+    size_t got;
+
+    if ((s->conn.ready & WR_READABLE) != 0 && !s->conn.read_eof && !s->conn.reset_on_close
+        && s->conn.sent > 0)
+        (void)!wr_conn_read(&s->conn, wr_loop_scratch(s->loop), WR_SCRATCH, &got);
+}
+
+void wr_session_end(struct wr_session *s)
+{
+    if (s->ending)
+        return;
+    s->ending = true;
+    take_unread(s);
+    wr_conn_close(&s->conn);
+    wr_task_cancel(s->loop, &s->task);
+    wr_list_remove(&s->link);
+    count_sessions(-1);
+    s->doomed.free = session_free;
+    wr_condemn(s->loop, &s->doomed);
+}
+
+uint32_t wr_sessions_live(void)
+{
+    return live.count;
+}
+
+void wr_sessions_shutdown(bool now)
+{
+    struct wr_link *l = live.sessions.next, *next;
+
+    for (; l != &live.sessions; l = next) {
+        struct wr_session *s = wr_container(l, struct wr_session, link);
+
+        next = l->next;
+        if (now && s->x != NULL)
+            (void)wr_finish(s->x, 0);
+    }
+    if (live.count == 0 && live.on_empty != NULL)
+        live.on_empty(live.on_empty_arg);
+}
+
+void wr_sessions_on_empty(void (*fn)(void *), void *arg)
+{
+    live.on_empty = fn;
+    live.on_empty_arg = arg;
+}

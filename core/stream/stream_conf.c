@@ -1,0 +1,111 @@
+/* stream_conf: stream {} and its servers. Owns the list of stream servers of a configuration, to
+ * check after loading that each listens somewhere and does something. */
+#include "stream/stream.h"
+
+struct servers {
+    WR_VEC(struct wr_stream_server *) all;
+};
+
+static bool prepare(struct wr_cf *cf)
+{
+    wr_cf_state(cf, &wr_module_stream) = WR_NEW(cf->pool, struct servers);
+    return true;
+}
+
+static bool set_stream(struct wr_cf *cf, void *conf)
+{
+    (void)conf;
+    return wr_cf_block(cf, WR_L4, WR_LV_LAYER, NULL, NULL);
+}
+
+static bool set_server(struct wr_cf *cf, void *conf)
+{
+    struct servers *list = wr_cf_state(cf, &wr_module_stream);
+    struct wr_stream_server *sv = WR_NEW(cf->pool, struct wr_stream_server);
+    struct wr_scope *scope;
+    bool ok;
+
+    (void)conf;
+    sv->node = cf->node;
+    *wr_vec_push(cf->pool, &list->all) = sv;
+    ok = wr_cf_block(cf, 0, WR_LV_SERVER, sv, &scope);
+    sv->scope = scope;
+    return ok;
+}
+
+static bool attach(struct wr_cf *cf, const struct wr_listen_line *line)
+{
+    struct wr_stream_server *sv = cf->scope->object;
+
+    sv->has_listen = true;
+    line->listener->object = sv;
+    return true;
+}
+
+static bool set_listen(struct wr_cf *cf, void *conf)
+{
+    (void)conf;
+    return wr_listen_conf(cf, &wr_layer_stream, 0, attach);
+}
+
+bool wr_stream_content(struct wr_cf *cf)
+{
+    struct wr_stream_server *sv = cf->scope->object;
+
+    if (sv->content != NULL)
+        return wr_cf_error(cf, 0, "is duplicate: the server has \"" WR_FMT "\" already",
+                           WR_ARG(sv->content->words[0].text));
+    sv->content = cf->node;
+    return true;
+}
+
+static bool check(struct wr_cf *cf)
+{
+    const struct servers *list = wr_cf_state(cf, &wr_module_stream);
+    bool ok = true;
+
+    for (uint32_t i = 0; i < list->all.n; i++) {
+        const struct wr_stream_server *sv = list->all.at[i];
+
+        if (!sv->has_listen)
+            ok = wr_cf_error_at(cf, sv->node, 0, "no \"listen\" is defined for server");
+        if (sv->content == NULL)
+            ok = wr_cf_error_at(cf, sv->node, 0, "no handler for server");
+    }
+    return ok;
+}
+
+static const struct wr_bounds hash_size = { 1, UINT32_MAX };
+
+static const struct wr_directive directives[] = {
+    WR_CUSTOM("stream", WR_LV_MAIN | WR_BLOCK, 0, 0, set_stream, NULL,
+              "layer 4: TCP sessions passed on by address and port"),
+    WR_CUSTOM("server", WR_L4 | WR_LV_LAYER | WR_BLOCK | WR_MULTI, 0, 0, set_server, NULL,
+              "one service: where it listens and what it does"),
+    WR_CUSTOM("listen", WR_L4 | WR_LV_SERVER | WR_MULTI, 1, WR_ARGS_ANY, set_listen, NULL,
+              "address and port (or unix:path) on which the server accepts"),
+    WR_FLAG("tcp_nodelay", WR_L4 | WR_SCOPES, struct wr_stream_conf, tcp_nodelay, "on",
+            "TCP_NODELAY on both sides"),
+    WR_SIZE("preread_buffer_size", WR_L4 | WR_SCOPES, struct wr_stream_conf, preread_size, "16k",
+            "most bytes looked at before a session is routed"),
+    WR_MSEC("preread_timeout", WR_L4 | WR_SCOPES, struct wr_stream_conf, preread_timeout_ms, "30s",
+            "longest wait for those bytes"),
+    { .name = "variables_hash_max_size", .where = WR_L4 | WR_LV_LAYER, .min = 1, .max = 1,
+      .set = wr_set_needless_num, .data = &hash_size,
+      .help = "checked only: variables are numbered while loading, there is no hash to size" },
+    { .name = "variables_hash_bucket_size", .where = WR_L4 | WR_LV_LAYER, .min = 1, .max = 1,
+      .set = wr_set_needless_num, .data = &hash_size,
+      .help = "checked only: variables are numbered while loading, there is no hash to size" },
+    { 0 },
+};
+
+struct wr_module wr_module_stream = {
+    .name = "stream",
+    .words = "stream",
+    .layers = WR_L4,
+    .conf_size = sizeof(struct wr_stream_conf),
+    .ctx_size = sizeof(struct wr_stream_ctx),
+    .directives = directives,
+    .prepare = prepare,
+    .check = check,
+};

@@ -1,0 +1,207 @@
+/* stream_session: a TCP session from accept to the end: phases, then either an upstream or a text,
+ * then the relay step until both directions are done. */
+#include "stream/stream.h"
+
+#include <errno.h>
+
+static const struct wr_step step_relay;
+
+static void begin(struct wr_session *s)
+{
+    const struct wr_stream_server *sv = s->listener->object;
+    struct wr_exchange *x = wr_exchange_new(s, sv->scope, &wr_step_phases);
+
+    if (wr_log_on(x->log, WR_LOG_INFO, &x->source)) {
+        char buf[WR_ADDR_TEXT_MAX];
+        struct wr_text t = wr_text_on(buf, sizeof(buf));
+
+        wr_addr_text(&s->client, &t);
+        wr_log_put(x->log, WR_LOG_INFO, 0, &(struct wr_log_source){ .number = s->number },
+                   "client " WR_FMT " connected to " WR_FMT, WR_ARG(wr_text_view(&t)),
+                   WR_ARG(s->listener->text));
+    }
+}
+
+static enum wr_go no_content(struct wr_exchange *x)
+{
+    return wr_finish(x, 500); /* a server without a handler does not load */
+}
+
+static enum wr_go reject(struct wr_exchange *x, unsigned status)
+{
+    return wr_finish(x, status);
+}
+
+static void log_context(const struct wr_exchange *x, struct wr_text *t)
+{
+    const struct wr_conn *c = &x->s->conn;
+    const struct wr_attempts *a = x->attempts;
+
+    wr_text_c(t, ", server: ");
+    wr_text_str(t, x->s->listener->text);
+    if (a == NULL || a->tries.n == 0)
+        return;
+    wr_text_c(t, ", upstream: \"");
+    wr_addr_text(&a->tries.at[a->tries.n - 1].addr, t);
+    wr_text_fmt(t, "\", bytes from/to client:%llu/%llu, bytes from/to upstream:%llu/%llu",
+                (unsigned long long)c->received, (unsigned long long)c->sent,
+                (unsigned long long)a->conn.received, (unsigned long long)a->conn.sent);
+}
+
+/* ---- relay ---- */
+
+static struct wr_relay direction(struct wr_exchange *x, struct wr_endpoint *src,
+                                 struct wr_endpoint *dst, uint64_t rate, struct wr_timer *timer)
+{
+    const struct wr_stream_relay *how = x->of_layer;
+
+    timer->task = &x->s->task;
+    return (struct wr_relay){
+        .src = src,
+        .dst = dst,
+        .high = how->buffer_size,
+        .rate = rate,
+        .rate_from = wr_now(),
+        .rate_timer = rate > 0 ? timer : NULL,
+        .hold_fin = !how->half_close,
+    };
+}
+
+void wr_stream_relay_as(struct wr_exchange *x, const struct wr_stream_relay *how)
+{
+    x->of_layer = (void *)(uintptr_t)how;
+}
+
+static void relay_begin(struct wr_exchange *x, bool up)
+{
+    const struct wr_stream_relay *how = x->of_layer;
+
+    if (up) {
+        x->up = direction(x, &x->client, &x->peer, how->upload_rate, &x->up_timer);
+        wr_bufq_move(&x->up.q, &x->preread, x->preread.n);
+    }
+    x->down = direction(x, &x->peer, &x->client, how->download_rate, &x->down_timer);
+    wr_timer_set(x->loop, &x->idle, how->timeout_ms);
+    x->step = &step_relay;
+}
+
+enum wr_verdict wr_stream_serve(struct wr_exchange *x, const struct wr_stream_relay *how)
+{
+    x->status = 200;
+    wr_stream_relay_as(x, how);
+    relay_begin(x, false);
+    return WR_TAKEN;
+}
+
+static void say_connected(struct wr_exchange *x)
+{
+    char buf[2 * WR_ADDR_TEXT_MAX];
+    struct wr_text t = wr_text_on(buf, sizeof(buf));
+    struct wr_addr local;
+
+    wr_text_c(&t, "proxy ");
+    if (wr_socket_local(x->attempts->conn.fd, &local))
+        wr_addr_text(&local, &t);
+    wr_text_c(&t, " connected to ");
+    wr_addr_text(&wr_try_now(x->attempts)->addr, &t);
+    wr_xlog(x, WR_LOG_INFO, 0, WR_FMT, WR_ARG(wr_text_view(&t)));
+}
+
+static enum wr_go connected(struct wr_exchange *x)
+{
+    const struct wr_stream_conf *c = wr_conf_of(x, &wr_module_stream);
+
+    wr_endpoint_raw(&x->peer, &x->attempts->conn);
+    if (c->tcp_nodelay) {
+        wr_socket_nodelay(x->s->conn.fd);
+        wr_socket_nodelay(x->attempts->conn.fd);
+    }
+    if (wr_log_on(x->log, WR_LOG_INFO, &x->source))
+        say_connected(x);
+    x->status = 200;
+    relay_begin(x, true);
+    return WR_GO;
+}
+
+static enum wr_go relay_over(struct wr_exchange *x, const char *who)
+{
+    const struct wr_attempts *a = x->attempts;
+
+    if (a != NULL && wr_log_on(x->log, WR_LOG_INFO, &x->source))
+        wr_xlog(x, WR_LOG_INFO, 0,
+                "%s disconnected, bytes from/to client:%llu/%llu, bytes from/to upstream:%llu/%llu",
+                who, (unsigned long long)x->s->conn.received, (unsigned long long)x->s->conn.sent,
+                (unsigned long long)a->conn.received, (unsigned long long)a->conn.sent);
+    return wr_finish(x, 0);
+}
+
+/* recv() or send() failed: only now the peer shows it. Sessions end like that every day: info. */
+static enum wr_go relay_failed(struct wr_exchange *x, const struct wr_relay *r, enum wr_pump p)
+{
+    const struct wr_endpoint *e = p == WR_PUMP_SRC_ERROR ? r->src : r->dst;
+
+    if (e->conn != NULL)
+        wr_xlog(x, WR_LOG_INFO, e->conn->error, "%s failed",
+                p == WR_PUMP_SRC_ERROR ? "recv()" : "send()");
+    return relay_over(x, e == &x->client ? "client" : "upstream");
+}
+
+static void note_first_byte(struct wr_exchange *x)
+{
+    struct wr_try *t = x->attempts != NULL ? wr_try_now(x->attempts) : NULL;
+
+    if (t != NULL && t->first_byte_ms == WR_NOT_YET && x->down.taken > 0)
+        t->first_byte_ms = wr_now() - t->begun_ms;
+}
+
+static bool failed(enum wr_pump p)
+{
+    return p == WR_PUMP_SRC_ERROR || p == WR_PUMP_DST_ERROR;
+}
+
+static enum wr_go relay_run(struct wr_exchange *x)
+{
+    const struct wr_stream_relay *how = x->of_layer;
+    bool moved = false, two_way = x->up.src != NULL;
+    enum wr_pump up, down;
+
+    if (x->idle.fired) {
+        wr_xlog(x, WR_LOG_INFO, ETIMEDOUT, "connection timed out");
+        return wr_finish(x, 0);
+    }
+    down = wr_relay_pump(&x->down, x->loop, &moved);
+    up = two_way ? wr_relay_pump(&x->up, x->loop, &moved) : WR_PUMP_DONE;
+    note_first_byte(x);
+    if (failed(down))
+        return relay_failed(x, &x->down, down);
+    if (failed(up))
+        return relay_failed(x, &x->up, up);
+    if (down == WR_PUMP_DONE && (up == WR_PUMP_DONE || !how->half_close))
+        return relay_over(x, "upstream");
+    if (up == WR_PUMP_DONE && two_way && !how->half_close)
+        return relay_over(x, "client");
+    if (moved)
+        wr_timer_set(x->loop, &x->idle, how->timeout_ms);
+    if (up == WR_PUMP_MORE || down == WR_PUMP_MORE)
+        wr_exchange_wake(x);
+    return WR_WAIT;
+}
+
+static const struct wr_step step_relay = { "relay", "proxying connection", relay_run };
+
+static void ended(struct wr_exchange *x)
+{
+    wr_timer_off(x->loop, &x->up_timer);
+    wr_timer_off(x->loop, &x->down_timer);
+}
+
+const struct wr_layer wr_layer_stream = {
+    .name = "stream",
+    .bit = WR_L4,
+    .begin = begin,
+    .no_content = no_content,
+    .reject = reject,
+    .connected = connected,
+    .log_context = log_context,
+    .ended = ended,
+};

@@ -1,0 +1,117 @@
+/* dial: the step that connects to the picked peer. Entered again by events until the connection
+ * stands, fails or takes too long; then the layer, or retry, takes over. */
+#include "upstream/upstream.h"
+
+#include <errno.h>
+
+bool wr_set_bind(struct wr_cf *cf, void *conf)
+{
+    struct wr_upstream_rows *r = WR_FIELD(cf, conf, struct wr_upstream_rows);
+    struct wr_str addr = wr_cf_arg(cf, 1), literal;
+    struct wr_addr parsed;
+
+    r->bind = NULL;
+    r->bind_transparent = false;
+    if (cf->nargs == 1 && wr_str_is(addr, "off"))
+        return true;
+    if (cf->nargs == 2 && !wr_str_is(wr_cf_arg(cf, 2), "transparent"))
+        return wr_cf_error(cf, 2, "invalid parameter \"" WR_FMT "\"", WR_ARG(wr_cf_arg(cf, 2)));
+    r->bind_transparent = cf->nargs == 2;
+    r->bind = wr_template_new(cf, 1, addr);
+    if (r->bind == NULL)
+        return false;
+    if (wr_template_literal(r->bind, &literal) && !wr_addr_parse(literal, 0, &parsed)
+        && !wr_addr_parse_ip(literal, &parsed))
+        return wr_cf_error(cf, 1, "invalid address \"" WR_FMT "\"", WR_ARG(addr));
+    return true;
+}
+
+/* An empty value means no binding; an address of another family than the peer's cannot serve. */
+static const struct wr_addr *bind_address(struct wr_exchange *x, struct wr_addr *buf)
+{
+    struct wr_str text;
+
+    if (x->attempts->rows->bind == NULL)
+        return NULL;
+    text = wr_template_str(x, x->attempts->rows->bind);
+    if (text.n == 0)
+        return NULL;
+    if (!wr_addr_parse(text, 0, buf) && !wr_addr_parse_ip(text, buf)) {
+        wr_xlog(x, WR_LOG_ERROR, 0, "invalid local address \"" WR_FMT "\"", WR_ARG(text));
+        return NULL;
+    }
+    return buf;
+}
+
+static enum wr_go failed(struct wr_exchange *x, enum wr_failure why)
+{
+    x->attempts->failure = why;
+    x->step = &wr_step_retry;
+    return WR_GO;
+}
+
+static enum wr_go connect_failed(struct wr_exchange *x)
+{
+    int err = x->attempts->conn.error;
+    enum wr_level l = err == ECONNREFUSED || err == ENOENT || err == ECONNRESET
+                           || err == ETIMEDOUT || err == EHOSTUNREACH || err == ENETUNREACH
+                           || err == ENETDOWN || err == EHOSTDOWN
+                    ? WR_LOG_ERROR : WR_LOG_CRIT;
+
+    wr_xlog(x, l, err, "connect() failed");
+    return failed(x, WR_FAIL_ERROR);
+}
+
+static void tune(const struct wr_upstream_rows *r, int fd)
+{
+    int size;
+
+    if (r->socket_keepalive)
+        wr_socket_keepalive(fd);
+    size = (int)r->rcvbuf;
+    if (size > 0)
+        (void)setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size));
+    size = (int)r->sndbuf;
+    if (size > 0)
+        (void)setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
+}
+
+static enum wr_io begin(struct wr_exchange *x, struct wr_try *t)
+{
+    struct wr_attempts *a = x->attempts;
+    struct wr_addr local;
+    const char *step = "socket()";
+    int fd = wr_socket_client(t->addr.sa.sa_family, SOCK_STREAM, bind_address(x, &local),
+                              a->rows->bind_transparent, &step);
+
+    if (fd < 0) {
+        wr_xlog(x, WR_LOG_ALERT, errno, "%s failed", step);
+        return WR_IO_EOF;
+    }
+    tune(a->rows, fd);
+    wr_conn_init(&a->conn, x->loop, fd, &x->s->task);
+    wr_timer_set(x->loop, &x->idle, a->rows->connect_timeout_ms);
+    return wr_conn_connect(&a->conn, &t->addr);
+}
+
+static enum wr_go dial_run(struct wr_exchange *x)
+{
+    struct wr_attempts *a = x->attempts;
+    struct wr_try *t = wr_try_now(a);
+    enum wr_io io = a->conn.fd < 0 ? begin(x, t) : wr_conn_connected(&a->conn);
+
+    if (io == WR_IO_EOF)
+        return failed(x, WR_FAIL_ERROR);
+    if (io == WR_IO_ERROR)
+        return connect_failed(x);
+    if (io == WR_IO_AGAIN) {
+        if (!x->idle.fired)
+            return WR_WAIT;
+        wr_xlog(x, WR_LOG_ERROR, ETIMEDOUT, "upstream timed out");
+        return failed(x, WR_FAIL_TIMEOUT);
+    }
+    t->connect_ms = wr_now() - t->begun_ms;
+    return x->layer->connected(x);
+}
+
+const struct wr_step wr_step_dial = { "dial", "connecting to upstream", dial_run };

@@ -1,0 +1,43 @@
+/* hostport: "host:port" of server and proxy_pass lines, split and checked. Pure. */
+#include "upstream/upstream.h"
+
+static bool host_char(char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-'
+        || c == '.' || c == '_';
+}
+
+static bool valid_host(struct wr_str h)
+{
+    if (h.n == 0 || h.n > 253 || h.p[0] == '.')
+        return false;
+    for (size_t i = 0; i < h.n; i++)
+        if (!host_char(h.p[i]))
+            return false;
+    return true;
+}
+
+const char *wr_hostport_parse(struct wr_str s, uint16_t default_port, struct wr_hostport *out)
+{
+    size_t colon = wr_str_find(s, ':');
+    struct wr_str port = wr_str_skip(s, colon + 1);
+    uint64_t n = default_port;
+
+    *out = (struct wr_hostport){ .port = default_port };
+    if (s.n > 0 && (s.p[0] == '[' || wr_str_starts(s, WR_STR("unix:")))) {
+        if (!wr_addr_parse(s, default_port, &out->addr))
+            return s.p[0] == '[' ? "invalid IPv6 address" : "invalid path";
+        out->port = wr_addr_port(&out->addr);
+        out->host = s;
+        return out->port == 0 && out->addr.sa.sa_family != AF_UNIX ? "no port" : NULL;
+    }
+    out->host = wr_str_of(s.p, wr_min(colon, s.n));
+    if (colon < s.n && (!wr_str_u64(port, &n) || n == 0 || n > 65535))
+        return "invalid port";
+    out->port = (uint16_t)n;
+    if (!valid_host(out->host))
+        return out->host.n == 0 ? "no host" : "invalid host";
+    if (wr_addr_parse_ip(out->host, &out->addr))
+        wr_addr_set_port(&out->addr, out->port);
+    return out->port == 0 ? "no port" : NULL;
+}

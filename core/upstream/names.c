@@ -1,0 +1,282 @@
+/* names: server names and who learns their addresses. At start the master asks for all of them at
+ * once with one deadline; from then on the keeper asks again when a TTL ends, and every second
+ * while a name is unknown, and publishes what changed to the zones. */
+#include "upstream/upstream.h"
+
+#define RETRY_MS 1000        /* unknown names; /etc/hosts is looked at as often */
+#define RETRY_MAX_MS 30000   /* questions to name servers back off up to it */
+#define TTL_MIN_MS 1000
+#define TTL_MAX_MS 3600000
+
+struct keeping {             /* one server line with a name */
+    struct wr_task task;
+    struct wr_timer timer;
+    struct wr_query query;
+    struct wr_upstream *u;
+    struct wr_server *s;
+    struct wr_resolver *resolver;
+    struct wr_loop *loop;
+    struct wr_pool *pool;
+    struct batch *batch;     /* start only */
+    uint64_t ask_at, backoff;
+    enum wr_dns_code code;   /* last logged; OK: known */
+    bool asking;
+};
+
+/* Addresses with the server's port; SRV answers bring their own. */
+static uint32_t with_ports(const struct wr_names *n, const struct wr_server *s,
+                           struct wr_addr *out)
+{
+    uint32_t count = 0;
+
+    for (uint32_t i = 0; i < n->n; i++) {
+        bool twice = false;
+
+        out[count] = n->at[i].addr;
+        if (s->service.n == 0)
+            wr_addr_set_port(&out[count], s->port);
+        for (uint32_t k = 0; k < count && !twice; k++)
+            twice = wr_addr_eq(&out[k], &out[count]);
+        count += twice ? 0 : 1;
+    }
+    return count;
+}
+
+static bool hosts(const struct wr_server *s, struct wr_names *out)
+{
+    out->n = 0;
+    if (s->service.n == 0)
+        wr_hosts_lookup(s->host, out);
+    return out->n > 0;
+}
+
+static void each_name(struct wr_conf *c, void (*fn)(struct wr_upstream *, struct wr_server *,
+                                                    void *), void *arg)
+{
+    struct wr_upstreams *all = wr_conf_upstreams(c);
+
+    for (uint32_t i = 0; i < all->all.n; i++)
+        for (uint32_t k = 0; k < all->all.at[i]->servers.n; k++)
+            if (all->all.at[i]->servers.at[k].named)
+                fn(all->all.at[i], &all->all.at[i]->servers.at[k], arg);
+}
+
+static struct wr_resolver *system_resolver(struct wr_loop *l, uint64_t timeout_ms)
+{
+    struct wr_resolver_opts o = { .hosts = true, .timeout_ms = timeout_ms };
+
+    return wr_resolver_new(l, &o);
+}
+
+/* ---- at start: one deadline for the whole configuration ---- */
+
+struct batch {
+    struct wr_conf *conf;
+    struct wr_loop *loop;
+    struct wr_resolver *resolver;
+    uint64_t deadline_ms;
+    uint32_t open;
+    WR_VEC(struct keeping *) all;
+};
+
+static void learn(struct wr_conf *c, struct wr_server *s, const struct wr_names *n)
+{
+    struct wr_names *known = WR_NEW(c->pool, struct wr_names);
+    struct wr_addr addrs[WR_COUNT(known->at)];
+
+    *known = *n;
+    known->n = with_ports(n, s, addrs);
+    for (uint32_t i = 0; i < known->n; i++)
+        known->at[i].addr = addrs[i];
+    s->known = known;
+}
+
+static void unknown(const struct keeping *k, enum wr_dns_code code)
+{
+    wr_say(WR_LOG_WARN, 0, "host not found in upstream \"" WR_FMT "\" (%s) in %s:%u; it is asked "
+           "for again while running", WR_ARG(k->s->text), wr_dns_code_text(code),
+           k->s->node->file->path, k->s->node->words[0].line);
+}
+
+static void start_done(struct wr_query *q, const struct wr_names *n)
+{
+    struct keeping *k = wr_container(q, struct keeping, query);
+
+    k->asking = false;
+    k->batch->open--;
+    if (n->code == WR_DNS_OK && n->n > 0)
+        learn(k->batch->conf, k->s, n);
+    else
+        unknown(k, n->code);
+}
+
+static void start_ask(struct wr_upstream *u, struct wr_server *s, void *arg)
+{
+    struct batch *b = arg;
+    struct wr_names found;
+    struct keeping *k;
+
+    if (s->known != NULL)
+        return;
+    if (hosts(s, &found)) {
+        learn(b->conf, s, &found);
+        return;
+    }
+    if (b->loop == NULL)
+        b->loop = wr_loop_new(64);
+    if (u->resolver == NULL && b->resolver == NULL)
+        b->resolver = system_resolver(b->loop, b->deadline_ms);
+    k = WR_NEW(b->conf->pool, struct keeping);
+    k->u = u;
+    k->s = s;
+    k->batch = b;
+    k->query.done = start_done;
+    k->asking = true;
+    *wr_vec_push(b->conf->pool, &b->all) = k;
+    b->open++;
+    wr_resolve(u->resolver != NULL ? wr_resolver_of(u->resolver, b->loop) : b->resolver, &k->query,
+               s->host, s->service);
+}
+
+void wr_names_start(struct wr_conf *c, uint64_t deadline_ms)
+{
+    struct batch b = { .conf = c, .deadline_ms = deadline_ms };
+    uint64_t end;
+
+    wr_clock_update();
+    end = wr_now() + deadline_ms;
+    each_name(c, start_ask, &b);
+    while (b.open > 0 && wr_now() < end)
+        wr_loop_turn(b.loop, (int)(end - wr_now()));
+    for (uint32_t i = 0; i < b.all.n; i++)
+        if (b.all.at[i]->asking) {
+            wr_resolve_cancel(&b.all.at[i]->query);
+            unknown(b.all.at[i], WR_DNS_TIMEDOUT);
+        }
+    if (b.resolver != NULL)
+        wr_resolver_free(b.resolver);
+    wr_resolvers_forget();
+    if (b.loop != NULL)
+        wr_loop_free(b.loop);
+}
+
+/* ---- keeper ---- */
+
+static void apply(struct keeping *k, const struct wr_names *n)
+{
+    struct wr_addr addrs[WR_COUNT(n->at)];
+    uint32_t count = with_ports(n, k->s, addrs);
+
+    if (wr_shared_update(k->u, k->s, addrs, count)) {
+        char buf[512];
+        struct wr_text t = wr_text_on(buf, sizeof(buf));
+
+        for (uint32_t i = 0; i < count; i++) {
+            wr_text_c(&t, i > 0 ? ", " : "");
+            wr_addr_text(&addrs[i], &t);
+        }
+        wr_say(WR_LOG_NOTICE, 0, "upstream \"" WR_FMT "\": \"" WR_FMT "\" is %s" WR_FMT,
+               WR_ARG(k->u->name), WR_ARG(k->s->host), count > 0 ? "at " : "gone",
+               WR_ARG(wr_text_view(&t)));
+        wr_ring_kind(WR_PROC_WORKER, wr_self.generation, WR_BELL_PEERS);
+    }
+}
+
+static void known_now(struct keeping *k, const struct wr_names *n)
+{
+    uint64_t ttl = wr_max(wr_min(n->ttl_ms, (uint64_t)TTL_MAX_MS), (uint64_t)TTL_MIN_MS);
+
+    k->code = WR_DNS_OK;
+    k->backoff = RETRY_MS;
+    k->ask_at = wr_now() + ttl;
+    apply(k, n);
+    wr_timer_set(k->loop, &k->timer, ttl);
+}
+
+/* A name that does not exist has no addresses; a server that fails to answer proves nothing, the
+ * addresses known so far stay. */
+static void unknown_now(struct keeping *k, enum wr_dns_code code)
+{
+    static const struct wr_names none;
+
+    if (code == WR_DNS_NXDOMAIN || code == WR_DNS_OK)
+        apply(k, &none);
+    if (code == WR_DNS_OK)
+        code = WR_DNS_NXDOMAIN; /* it exists, without addresses */
+    if (code != k->code)
+        wr_say(WR_LOG_ERROR, 0, "upstream \"" WR_FMT "\": \"" WR_FMT "\" could not be resolved "
+               "(%u: %s), it is tried next in %u s", WR_ARG(k->u->name), WR_ARG(k->s->host),
+               (unsigned)code, wr_dns_code_text(code), (unsigned)(k->backoff / 1000));
+    k->code = code;
+    k->ask_at = wr_now() + k->backoff;
+    k->backoff = wr_min(k->backoff * 2, (uint64_t)RETRY_MAX_MS);
+    wr_timer_set(k->loop, &k->timer, RETRY_MS);
+}
+
+static void keep_done(struct wr_query *q, const struct wr_names *n)
+{
+    struct keeping *k = wr_container(q, struct keeping, query);
+
+    k->asking = false;
+    if (n->code == WR_DNS_OK && n->n > 0)
+        known_now(k, n);
+    else
+        unknown_now(k, n->code);
+}
+
+static void keep_run(struct wr_task *t)
+{
+    struct keeping *k = wr_container(t, struct keeping, task);
+    struct wr_names found;
+
+    if (hosts(k->s, &found)) {
+        if (k->asking)
+            wr_resolve_cancel(&k->query);
+        k->asking = false;
+        known_now(k, &found);
+    } else if (!k->asking && wr_now() >= k->ask_at) {
+        k->asking = true;
+        wr_resolve(k->resolver, &k->query, k->s->host, k->s->service);
+    }
+    /* Names that wait for an answer may still turn up in /etc/hosts. */
+    if (k->asking || k->code != WR_DNS_OK)
+        wr_timer_set(k->loop, &k->timer, RETRY_MS);
+}
+
+struct keepers {
+    struct wr_conf *conf;
+    struct wr_loop *loop;
+    struct wr_resolver *resolver;
+};
+
+static void keep_one(struct wr_upstream *u, struct wr_server *s, void *arg)
+{
+    struct keepers *all = arg;
+    struct keeping *k = WR_NEW(all->conf->pool, struct keeping);
+
+    if (u->resolver == NULL && all->resolver == NULL)
+        all->resolver = system_resolver(all->loop, 5000);
+    *k = (struct keeping){ .u = u, .s = s, .loop = all->loop, .backoff = RETRY_MS };
+    k->resolver = u->resolver != NULL ? wr_resolver_of(u->resolver, all->loop) : all->resolver;
+    k->task.run = keep_run;
+    k->timer.task = &k->task;
+    k->query.done = keep_done;
+    wr_task_wake(all->loop, &k->task);
+}
+
+static struct wr_resolver *keeper_resolver;
+
+void wr_names_keep(struct wr_conf *c, struct wr_loop *l)
+{
+    struct keepers all = { .conf = c, .loop = l };
+
+    each_name(c, keep_one, &all);
+    keeper_resolver = all.resolver;
+}
+
+void wr_names_drop(void)
+{
+    if (keeper_resolver != NULL)
+        wr_resolver_free(keeper_resolver);
+    keeper_resolver = NULL;
+}

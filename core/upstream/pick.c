@@ -1,0 +1,105 @@
+/* pick: the step that chooses a peer: from the group's main servers, then its backups; or the next
+ * address of a run-time name. */
+#include "upstream/upstream.h"
+
+static struct wr_try *push_try(struct wr_exchange *x, const struct wr_addr *addr)
+{
+    struct wr_try *t = wr_vec_push(x->pool, &x->attempts->tries);
+
+    t->addr = *addr;
+    t->begun_ms = wr_now();
+    t->connect_ms = t->first_byte_ms = t->ended_ms = WR_NOT_YET;
+    return t;
+}
+
+static void mark_tried(struct wr_exchange *x, struct wr_attempts *a, uint32_t slot)
+{
+    if (a->tried == NULL)
+        a->tried = WR_NEW_ARRAY(x->pool, uint64_t, a->u->peers->shared->slots / 64 + 1);
+    a->tried[slot / 64] |= (uint64_t)1 << (slot % 64);
+}
+
+/* Picks until one can be held: max_conns may be reached by another worker in between. */
+static struct wr_peer *pick_from(struct wr_exchange *x, struct wr_peer_group *g, bool alone)
+{
+    struct wr_attempts *a = x->attempts;
+    struct wr_pick p = { .x = x, .tried = a->tried, .now_ms = wr_now(), .alone = alone };
+
+    for (uint32_t i = 0; i < g->n; i++) {
+        struct wr_peer *peer = a->u->balancer->pick(a->u, g, &p);
+
+        if (peer == NULL)
+            return NULL;
+        if (wr_peer_hold(a->u, peer)) {
+            wr_peer_probe(peer, p.now_ms);
+            return peer;
+        }
+        mark_tried(x, a, peer->index);
+        p.tried = a->tried;
+    }
+    return NULL;
+}
+
+static struct wr_try *pick_peer(struct wr_exchange *x)
+{
+    struct wr_attempts *a = x->attempts;
+    struct wr_peers *v = wr_peers_view(a->u);
+    bool alone = v->main.n + v->backup.n == 1;
+    struct wr_peer *peer = pick_from(x, &v->main, alone);
+    struct wr_try *t;
+
+    if (peer == NULL)
+        peer = pick_from(x, &v->backup, alone);
+    if (peer == NULL)
+        return NULL;
+    t = push_try(x, &peer->slot->addr);
+    t->peer = *peer;
+    t->held = true;
+    return t;
+}
+
+static enum wr_go pick_run(struct wr_exchange *x)
+{
+    struct wr_attempts *a = x->attempts;
+    struct wr_try *t = NULL;
+
+    if (a->u != NULL)
+        t = pick_peer(x);
+    else if (a->next_addr < a->naddrs)
+        t = push_try(x, &a->addrs[a->next_addr++]);
+    if (t == NULL) {
+        if (a->tries.n == 0 || a->u != NULL)
+            wr_xlog(x, WR_LOG_ERROR, 0, "no live upstreams");
+        a->failure = WR_FAIL_NO_LIVE;
+        return x->layer->reject(x, 502);
+    }
+    x->step = &wr_step_dial;
+    return WR_GO;
+}
+
+const struct wr_step wr_step_pick = { "pick", "connecting to upstream", pick_run };
+
+void wr_try_end(struct wr_exchange *x, bool failed)
+{
+    struct wr_attempts *a = x->attempts;
+    struct wr_try *t = wr_try_now(a);
+
+    if (t == NULL || t->ended_ms != WR_NOT_YET)
+        return;
+    t->ended_ms = wr_now() - t->begun_ms;
+    t->failed = failed;
+    t->sent = a->conn.sent;
+    t->received = a->conn.received;
+    wr_conn_close(&a->conn);
+    if (!t->held)
+        return;
+    t->held = false;
+    wr_peer_release(a->u, &t->peer);
+    if (!failed) {
+        wr_peer_fine(&t->peer);
+        return;
+    }
+    mark_tried(x, a, t->peer.index);
+    if (wr_peer_failed(&t->peer, wr_now()))
+        wr_xlog(x, WR_LOG_WARN, 0, "upstream server temporarily disabled");
+}

@@ -1,0 +1,26 @@
+/* retry: a try failed: count it, then another peer or the end. What may be retried is decided in
+ * policy. */
+#include "upstream/upstream.h"
+
+static enum wr_go retry_run(struct wr_exchange *x)
+{
+    struct wr_attempts *a = x->attempts;
+    struct wr_retry_facts f = {
+        .failure = a->failure,
+        .enabled = a->rows->next_upstream,
+        .tries = a->tries.n,
+        .max_tries = a->rows->next_tries,
+        .elapsed_ms = wr_now() - a->begun_ms,
+        .max_ms = a->rows->next_timeout_ms,
+        .sent = a->conn.sent > 0,
+    };
+
+    wr_timer_off(x->loop, &x->idle);
+    wr_try_end(x, true);
+    if (wr_retry_policy(&f) == WR_RETRY_GIVE_UP)
+        return x->layer->reject(x, f.failure == WR_FAIL_TIMEOUT ? 504 : 502);
+    x->step = &wr_step_pick;
+    return WR_GO;
+}
+
+const struct wr_step wr_step_retry = { "retry", "connecting to upstream", retry_run };

@@ -1,0 +1,116 @@
+/* start: an exchange asks for an upstream. Content hooks call wr_upstream_start; the step resolves
+ * an address that is known only at run time; wr_finish ends what is left through attempts_end. */
+#include "upstream/upstream.h"
+
+static struct wr_attempts *attempts_new(struct wr_exchange *x, struct wr_upstream *u,
+                                        const struct wr_upstream_rows *rows)
+{
+    struct wr_attempts *a = x->attempts;
+
+    if (a == NULL) {
+        a = WR_NEW(x->pool, struct wr_attempts);
+        a->conn.fd = -1;
+        x->attempts = a;
+        x->attempts_end = wr_attempts_end;
+    }
+    a->u = u;
+    a->rows = rows;
+    a->begun_ms = wr_now();
+    x->step = &wr_step_start;
+    return a;
+}
+
+void wr_upstream_start(struct wr_exchange *x, struct wr_upstream *u,
+                       const struct wr_upstream_rows *rows)
+{
+    (void)attempts_new(x, u, rows);
+}
+
+static bool direct_address(struct wr_exchange *x, struct wr_attempts *a, struct wr_str text,
+                           uint16_t default_port)
+{
+    const char *why = wr_hostport_parse(text, default_port, &a->direct);
+
+    if (why != NULL) {
+        wr_xlog(x, WR_LOG_ERROR, 0, "%s in upstream \"" WR_FMT "\"", why, WR_ARG(text));
+        a->failure = WR_FAIL_NAME;
+    } else if (a->direct.addr.len > 0) {
+        a->addrs = &a->direct.addr;
+        a->naddrs = 1;
+    }
+    return why == NULL;
+}
+
+void wr_upstream_start_text(struct wr_exchange *x, struct wr_str text, uint16_t default_port,
+                            const struct wr_upstream_rows *rows)
+{
+    struct wr_upstream *u = wr_upstream_find(x->s->conf, x->layer->bit, text);
+    struct wr_attempts *a = attempts_new(x, u, rows);
+
+    if (u == NULL)
+        (void)direct_address(x, a, text, default_port);
+}
+
+static void resolved(struct wr_query *q, const struct wr_names *n)
+{
+    struct wr_attempts *a = wr_container(q, struct wr_attempts, query);
+    struct wr_exchange *x = a->owner;
+
+    a->resolving = false;
+    if (n->code != WR_DNS_OK || n->n == 0) {
+        wr_xlog(x, WR_LOG_ERROR, 0, WR_FMT " could not be resolved (%u: %s)",
+                WR_ARG(a->direct.host), (unsigned)n->code, wr_dns_code_text(n->code));
+        a->failure = WR_FAIL_NAME;
+    } else {
+        uint32_t from = (uint32_t)(wr_random() % n->n);
+
+        a->addrs = WR_NEW_ARRAY(x->pool, struct wr_addr, n->n);
+        for (a->naddrs = 0; a->naddrs < n->n; a->naddrs++) {
+            a->addrs[a->naddrs] = n->at[(a->naddrs + from) % n->n].addr;
+            wr_addr_set_port(&a->addrs[a->naddrs], a->direct.port);
+        }
+    }
+    wr_exchange_wake(x);
+}
+
+static enum wr_go ask(struct wr_exchange *x, struct wr_attempts *a)
+{
+    struct wr_resolver *r = wr_scope_resolver(x->scope, x->loop);
+
+    if (r == NULL) {
+        wr_xlog(x, WR_LOG_ERROR, 0, "no resolver defined to resolve " WR_FMT,
+                WR_ARG(a->direct.host));
+        return x->layer->reject(x, 502);
+    }
+    a->owner = x;
+    a->query.done = resolved;
+    a->resolving = true;
+    wr_resolve(r, &a->query, a->direct.host, (struct wr_str){ 0 });
+    return WR_WAIT;
+}
+
+static enum wr_go start_run(struct wr_exchange *x)
+{
+    struct wr_attempts *a = x->attempts;
+
+    if (a->resolving)
+        return WR_WAIT;
+    if (a->failure == WR_FAIL_NAME)
+        return x->layer->reject(x, 502);
+    if (a->u == NULL && a->addrs == NULL)
+        return ask(x, a);
+    x->step = &wr_step_pick;
+    return WR_GO;
+}
+
+const struct wr_step wr_step_start = { "start", "resolving the upstream's name", start_run };
+
+void wr_attempts_end(struct wr_exchange *x)
+{
+    struct wr_attempts *a = x->attempts;
+
+    if (a->resolving)
+        wr_resolve_cancel(&a->query);
+    a->resolving = false;
+    wr_try_end(x, false);
+}

@@ -1,0 +1,327 @@
+/* upstream_conf: upstream {} with its server and zone lines, for both layers, and the groups that
+ * proxy_pass makes by naming an address. Owns the list of all upstreams of a configuration. */
+#include "upstream/upstream.h"
+
+struct wr_upstreams *wr_conf_upstreams(const struct wr_conf *c)
+{
+    return wr_conf_state(c, &wr_module_upstream);
+}
+
+static bool prepare(struct wr_cf *cf)
+{
+    wr_cf_state(cf, &wr_module_upstream) = WR_NEW(cf->pool, struct wr_upstreams);
+    return true;
+}
+
+static struct wr_upstream *find(const struct wr_upstreams *all, uint32_t layer, struct wr_str name,
+                                uint16_t default_port)
+{
+    for (uint32_t i = 0; i < all->all.n; i++) {
+        struct wr_upstream *u = all->all.at[i];
+
+        if (u->layer == layer && wr_str_ieq(u->name, name)
+            && (!u->implicit || u->default_port == default_port))
+            return u;
+    }
+    return NULL;
+}
+
+struct wr_upstream *wr_upstream_find(const struct wr_conf *c, uint32_t layer, struct wr_str name)
+{
+    struct wr_upstream *u = find(wr_conf_upstreams(c), layer, name, 0);
+
+    return u != NULL && !u->implicit ? u : NULL;
+}
+
+static struct wr_upstream *add(struct wr_cf *cf, struct wr_str name)
+{
+    struct wr_upstreams *all = wr_cf_state(cf, &wr_module_upstream);
+    struct wr_upstream *u = WR_NEW(cf->pool, struct wr_upstream);
+
+    u->name = wr_pool_str(cf->pool, name);
+    u->layer = cf->scope->layer;
+    u->node = cf->node;
+    u->scope = cf->scope;
+    u->balancer = &wr_round_robin;
+    u->index = all->all.n;
+    *wr_vec_push(cf->pool, &all->all) = u;
+    return u;
+}
+
+struct wr_upstream *wr_upstream_named(struct wr_cf *cf, uint32_t i, struct wr_str text,
+                                      uint16_t default_port)
+{
+    const struct wr_upstreams *all = wr_cf_state(cf, &wr_module_upstream);
+    struct wr_upstream *u = find(all, cf->scope->layer, text, default_port);
+
+    if (u == NULL) {
+        u = add(cf, text);
+        u->implicit = true;
+        u->default_port = default_port;
+        u->word = i;
+    }
+    return u;
+}
+
+/* ---- upstream {} ---- */
+
+static bool set_upstream(struct wr_cf *cf, void *conf)
+{
+    struct wr_upstreams *all = wr_cf_state(cf, &wr_module_upstream);
+    struct wr_str name = wr_cf_arg(cf, 1);
+    struct wr_upstream *u = find(all, cf->scope->layer, name, 0);
+    struct wr_scope *scope;
+    bool ok;
+
+    (void)conf;
+    if (u != NULL && !u->implicit)
+        return wr_cf_error(cf, 1, "duplicate upstream \"" WR_FMT "\"", WR_ARG(name));
+    if (u == NULL)
+        u = add(cf, name);
+    u->implicit = false;
+    u->node = cf->node;
+    ok = wr_cf_block(cf, 0, WR_LV_UPSTREAM, u, &scope);
+    u->scope = scope;
+    if (ok && u->servers.n == 0)
+        return wr_cf_error(cf, 0, "no servers are inside upstream");
+    return ok;
+}
+
+/* ---- server parameters: a table ---- */
+
+static bool param_num(struct wr_str v, uint64_t min, uint32_t *out)
+{
+    uint64_t n;
+
+    if (!wr_str_u64(v, &n) || n < min || n > INT32_MAX)
+        return false;
+    *out = (uint32_t)n;
+    return true;
+}
+static bool p_weight(struct wr_server *s, struct wr_str v) { return param_num(v, 1, &s->weight); }
+static bool p_max_fails(struct wr_server *s, struct wr_str v)
+{
+    return param_num(v, 0, &s->max_fails);
+}
+static bool p_max_conns(struct wr_server *s, struct wr_str v)
+{
+    return param_num(v, 0, &s->max_conns);
+}
+static bool p_fail_timeout(struct wr_server *s, struct wr_str v)
+{
+    uint64_t sec;
+
+    if (!wr_parse_sec(v, &sec))
+        return false;
+    s->fail_timeout_ms = sec * 1000;
+    return true;
+}
+static bool p_service(struct wr_server *s, struct wr_str v)
+{
+    s->service = v;
+    return v.n > 0;
+}
+static bool p_backup(struct wr_server *s, struct wr_str v)
+{
+    (void)v;
+    return s->backup = true;
+}
+static bool p_down(struct wr_server *s, struct wr_str v)
+{
+    (void)v;
+    return s->down = true;
+}
+static bool p_resolve(struct wr_server *s, struct wr_str v) /* names are always resolved again */
+{
+    (void)s;
+    (void)v;
+    return true;
+}
+
+static const struct {
+    const char *name;
+    bool value;
+    bool (*set)(struct wr_server *s, struct wr_str v);
+} params[] = {
+    { "weight", true, p_weight },             { "max_fails", true, p_max_fails },
+    { "max_conns", true, p_max_conns },       { "fail_timeout", true, p_fail_timeout },
+    { "service", true, p_service },           { "backup", false, p_backup },
+    { "down", false, p_down },                { "resolve", false, p_resolve },
+};
+
+static bool server_param(struct wr_cf *cf, uint32_t i, struct wr_server *s)
+{
+    struct wr_str arg = wr_cf_arg(cf, i), v;
+
+    for (size_t k = 0; k < WR_COUNT(params); k++) {
+        if (params[k].value ? wr_param(arg, params[k].name, &v) : wr_str_is(arg, params[k].name)) {
+            if (params[k].set(s, params[k].value ? v : arg))
+                return true;
+            break;
+        }
+    }
+    return wr_cf_error(cf, i, "invalid parameter \"" WR_FMT "\"", WR_ARG(arg));
+}
+
+/* The same line again is another server; its place among equals keeps the keys apart. */
+static uint64_t server_key(const struct wr_upstream *u, struct wr_str text)
+{
+    uint64_t seen = 0;
+
+    for (uint32_t i = 0; i < u->servers.n; i++)
+        seen += wr_str_eq(u->servers.at[i].text, text) ? 1 : 0;
+    return wr_hash_stable(text, wr_hash_stable(u->name, seen));
+}
+
+static bool server_address(struct wr_server *s, struct wr_upstream *u, struct wr_str text,
+                           uint16_t default_port, const char **why)
+{
+    struct wr_hostport hp;
+
+    s->key = server_key(u, text);
+    s->text = text;
+    *why = wr_hostport_parse(text, s->service.n > 0 ? 1 : default_port, &hp);
+    s->host = hp.host;
+    s->port = hp.port;
+    s->addr = hp.addr;
+    s->named = hp.addr.len == 0;
+    if (*why == NULL && s->service.n > 0 && !s->named)
+        *why = "service requires a name";
+    return *why == NULL;
+}
+
+static bool set_server(struct wr_cf *cf, void *conf)
+{
+    struct wr_upstream *u = cf->scope->object;
+    struct wr_server s = { .weight = 1, .max_fails = 1, .fail_timeout_ms = 10000 };
+    struct wr_str text = wr_cf_arg(cf, 1);
+    bool ok = true;
+    const char *why;
+
+    (void)conf;
+    s.node = cf->node;
+    for (uint32_t i = 2; i <= cf->nargs; i++)
+        ok &= server_param(cf, i, &s);
+    if (!ok)
+        return false;
+    if (!server_address(&s, u, text, u->layer == WR_L7 ? 80 : 0, &why))
+        return wr_cf_error(cf, 1, "%s in upstream \"" WR_FMT "\"", why, WR_ARG(text));
+    *wr_vec_push(cf->pool, &u->servers) = s;
+    return true;
+}
+
+#define ZONE_MIN (8 * 4096)
+static bool set_zone(struct wr_cf *cf, void *conf)
+{
+    struct wr_upstream *u = cf->scope->object;
+    uint64_t size;
+
+    (void)conf;
+    u->zone_name = wr_cf_arg(cf, 1);
+    if (u->zone_name.n == 0)
+        return wr_cf_error(cf, 1, "invalid zone name \"\"");
+    if (cf->nargs < 2)
+        return true;
+    if (!wr_parse_size(wr_cf_arg(cf, 2), &size))
+        return wr_cf_error(cf, 2, "invalid zone size \"" WR_FMT "\"", WR_ARG(wr_cf_arg(cf, 2)));
+    if (size < ZONE_MIN)
+        return wr_cf_error(cf, 2, "zone \"" WR_FMT "\" is too small", WR_ARG(u->zone_name));
+    u->zone_size = (size_t)wr_min(size, (uint64_t)1 << 30);
+    return true;
+}
+
+/* ---- after loading ---- */
+
+static const char *resembling(struct wr_cf *cf, const struct wr_upstream *u)
+{
+    const struct wr_upstreams *all = wr_cf_state(cf, &wr_module_upstream);
+    struct wr_str host = u->name;
+
+    host.n = wr_str_find(host, ':');
+    for (uint32_t i = 0; i < all->all.n; i++) {
+        const struct wr_upstream *o = all->all.at[i];
+
+        if (!o->implicit && o->layer == u->layer && wr_str_find(host, '.') == host.n
+            && wr_str_distance(o->name, host, 2) <= 2)
+            return wr_pool_fmt(cf->pool, "did you mean the upstream \"" WR_FMT "\"?",
+                               WR_ARG(o->name)).p;
+    }
+    return NULL;
+}
+
+static bool complete(struct wr_cf *cf, struct wr_upstream *u)
+{
+    struct wr_server s = { .weight = 1, .max_fails = 1, .fail_timeout_ms = 10000 };
+    const char *why, *hint = resembling(cf, u);
+
+    s.node = u->node;
+    if (!server_address(&s, u, u->name, u->default_port, &why)) {
+        wr_diag_add(cf->conf->tree, WR_LOG_EMERG, u->node, u->word, hint,
+                    "%s in upstream \"" WR_FMT "\"", why, WR_ARG(u->name));
+        return false;
+    }
+    if (s.named && hint != NULL)
+        wr_diag_add(cf->conf->tree, WR_LOG_WARN, u->node, u->word, hint,
+                    "\"" WR_FMT "\" is not an upstream, it will be looked up as a host name",
+                    WR_ARG(u->name));
+    *wr_vec_push(cf->pool, &u->servers) = s;
+    return true;
+}
+
+static bool check(struct wr_cf *cf)
+{
+    struct wr_upstreams *all = wr_cf_state(cf, &wr_module_upstream);
+    bool ok = true;
+
+    for (uint32_t i = 0; i < all->all.n; i++) {
+        struct wr_upstream *u = all->all.at[i];
+        struct wr_resolver_conf *rc = wr_scope_conf(u->scope, &wr_module_resolver);
+
+        u->resolver = rc->set ? rc : NULL;
+        if (u->implicit)
+            ok &= complete(cf, u);
+    }
+    return ok;
+}
+
+static bool worker_init(struct wr_conf *conf, struct wr_loop *l)
+{
+    struct wr_upstreams *all = wr_conf_upstreams(conf);
+
+    for (uint32_t i = 0; i < all->all.n; i++) {
+        struct wr_upstream *u = all->all.at[i];
+
+        if (u->balancer->init != NULL && !u->balancer->init(u, l))
+            return false;
+    }
+    return true;
+}
+
+static void worker_exit(struct wr_conf *conf)
+{
+    struct wr_upstreams *all = wr_conf_upstreams(conf);
+
+    for (uint32_t i = 0; i < all->all.n; i++)
+        wr_peers_drop(all->all.at[i]);
+}
+
+static const struct wr_directive directives[] = {
+    WR_CUSTOM("upstream", WR_ANY | WR_LV_LAYER | WR_DEFINE | WR_MULTI, 1, 1, set_upstream, NULL,
+              "a group of servers that proxy_pass can name"),
+    WR_CUSTOM("server", WR_ANY | WR_LV_UPSTREAM | WR_MULTI, 1, WR_ARGS_ANY, set_server, NULL,
+              "a server of the group: address, weight=, max_fails=, fail_timeout=, backup, down"),
+    WR_CUSTOM("zone", WR_ANY | WR_LV_UPSTREAM, 1, 2, set_zone, NULL,
+              "room for the group's servers (state is always shared between workers)"),
+    { 0 },
+};
+
+struct wr_module wr_module_upstream = {
+    .name = "upstream",
+    .words = "upstream_zone",
+    .layers = WR_ANY,
+    .directives = directives,
+    .prepare = prepare,
+    .check = check,
+    .worker_init = worker_init,
+    .worker_exit = worker_exit,
+};

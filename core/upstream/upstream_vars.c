@@ -1,0 +1,75 @@
+/* upstream_vars: $upstream_addr and its like: one entry for each try, separated by ", ". */
+#include "upstream/upstream.h"
+
+enum what { ADDR, SENT, RECEIVED, CONNECT_TIME, FIRST_BYTE_TIME, SESSION_TIME };
+
+static void seconds(struct wr_text *t, uint64_t ms)
+{
+    if (ms == WR_NOT_YET) {
+        wr_text_char(t, '-');
+        return;
+    }
+    wr_text_u64(t, ms / 1000);
+    wr_text_char(t, '.');
+    wr_text_pad(t, ms % 1000, 3);
+}
+
+static void one(struct wr_text *t, const struct wr_attempts *a, const struct wr_try *try,
+                enum what what)
+{
+    bool now = try->ended_ms == WR_NOT_YET;
+
+    switch (what) {
+    case ADDR:
+        wr_addr_text(&try->addr, t);
+        break;
+    case SENT:
+        wr_text_u64(t, now ? a->conn.sent : try->sent);
+        break;
+    case RECEIVED:
+        wr_text_u64(t, now ? a->conn.received : try->received);
+        break;
+    case CONNECT_TIME:
+        seconds(t, try->connect_ms);
+        break;
+    case FIRST_BYTE_TIME:
+        seconds(t, try->first_byte_ms);
+        break;
+    case SESSION_TIME:
+        seconds(t, now ? wr_now() - try->begun_ms : try->ended_ms);
+        break;
+    }
+}
+
+static bool get(struct wr_exchange *x, const struct wr_var *v, struct wr_str *out)
+{
+    const struct wr_attempts *a = x->attempts;
+    struct wr_text t;
+
+    if (a == NULL || a->tries.n == 0)
+        return false;
+    t = wr_text_grow(x->pool, 64, 65536);
+    for (uint32_t i = 0; i < a->tries.n; i++) {
+        if (i > 0)
+            wr_text_c(&t, ", ");
+        one(&t, a, &a->tries.at[i], (enum what)v->data);
+    }
+    *out = wr_text_view(&t);
+    return true;
+}
+
+static const struct wr_variable variables[] = {
+    { .name = "upstream_addr", .layers = WR_ANY, .get = get, .data = ADDR },
+    { .name = "upstream_bytes_sent", .layers = WR_ANY, .get = get, .data = SENT },
+    { .name = "upstream_bytes_received", .layers = WR_ANY, .get = get, .data = RECEIVED },
+    { .name = "upstream_connect_time", .layers = WR_ANY, .get = get, .data = CONNECT_TIME },
+    { .name = "upstream_first_byte_time", .layers = WR_L4, .get = get, .data = FIRST_BYTE_TIME },
+    { .name = "upstream_session_time", .layers = WR_L4, .get = get, .data = SESSION_TIME },
+    { 0 },
+};
+
+struct wr_module wr_module_upstream_vars = {
+    .name = "upstream_vars",
+    .layers = WR_ANY,
+    .variables = variables,
+};

@@ -1,0 +1,79 @@
+/* stream_proxy: proxy_pass at layer 4 and the proxy_* directives around it. */
+#include "stream/stream.h"
+
+struct proxy_conf {
+    struct wr_upstream *upstream; /* proxy_pass to a group or an address */
+    struct wr_template *target;   /* proxy_pass with variables */
+    struct wr_upstream_rows rows;
+    struct wr_stream_relay relay;
+};
+
+extern struct wr_module wr_module_stream_proxy;
+
+static bool set_pass(struct wr_cf *cf, void *conf)
+{
+    struct proxy_conf *c = conf;
+    struct wr_str literal;
+    struct wr_template *t;
+
+    if (!wr_stream_content(cf))
+        return false;
+    t = wr_template_new(cf, 1, wr_cf_arg(cf, 1));
+    if (t == NULL)
+        return false;
+    if (!wr_template_literal(t, &literal)) {
+        c->target = t;
+        return true;
+    }
+    c->upstream = wr_upstream_named(cf, 1, literal, 0);
+    return c->upstream != NULL;
+}
+
+static enum wr_verdict content(struct wr_exchange *x)
+{
+    const struct proxy_conf *c = wr_conf_of(x, &wr_module_stream_proxy);
+
+    if (c->upstream == NULL && c->target == NULL)
+        return WR_PASS;
+    wr_stream_relay_as(x, &c->relay);
+    if (c->upstream != NULL)
+        wr_upstream_start(x, c->upstream, &c->rows);
+    else
+        wr_upstream_start_text(x, wr_template_str(x, c->target), 0, &c->rows);
+    return WR_TAKEN;
+}
+
+#define IN WR_L4 | WR_SCOPES
+static const struct wr_directive directives[] = {
+    WR_CUSTOM("proxy_pass", WR_L4 | WR_LV_SERVER | WR_LOCAL, 1, 1, set_pass, NULL,
+              "the group, address or name the sessions go to"),
+    WR_UPSTREAM_ROWS("proxy", WR_L4, struct proxy_conf, rows),
+    WR_FLAG("proxy_next_upstream", IN, struct proxy_conf, rows.next_upstream, "on",
+            "tries another server when one cannot be connected"),
+    WR_MSEC("proxy_timeout", IN, struct proxy_conf, relay.timeout_ms, "10m",
+            "a session ends when nothing moved for so long"),
+    WR_SIZE("proxy_buffer_size", IN, struct proxy_conf, relay.buffer_size, "16k",
+            "most bytes of each direction that wait in weir"),
+    WR_ROW("proxy_upload_rate", IN, 1, 1, wr_set_offset, struct proxy_conf, relay.upload_rate,
+           NULL, "0", "bytes a second read from a client; 0: no limit"),
+    WR_ROW("proxy_download_rate", IN, 1, 1, wr_set_offset, struct proxy_conf, relay.download_rate,
+           NULL, "0", "bytes a second read from a server; 0: no limit"),
+    WR_FLAG("proxy_half_close", IN, struct proxy_conf, relay.half_close, "off",
+            "keeps one direction open when the other has ended"),
+    WR_SIZE("proxy_socket_rcvbuf", IN, struct proxy_conf, rows.rcvbuf, NULL,
+            "SO_RCVBUF of connections to servers"),
+    WR_SIZE("proxy_socket_sndbuf", IN, struct proxy_conf, rows.sndbuf, NULL,
+            "SO_SNDBUF of connections to servers"),
+    { 0 },
+};
+
+struct wr_module wr_module_stream_proxy = {
+    .name = "proxy",
+    .layers = WR_L4,
+    .conf_size = sizeof(struct proxy_conf),
+    .directives = directives,
+    .phases = (const struct wr_phase_hook[]){
+        { .phase = WR_PH_CONTENT, .layers = WR_L4, .run = content },
+        { 0 },
+    },
+};
