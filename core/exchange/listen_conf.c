@@ -1,0 +1,572 @@
+/* listen_conf: the listen directive of both layers. The setters of `listen` in stream and http call
+ * wr_listen_conf; the app opens what wr_conf_listens gives it. All addresses of a configuration are
+ * kept in the order they were met first, in the configuration's pool.
+ *
+ * One line may mean several addresses (a port range, a name with several of them), several lines of
+ * different http servers the same one. Socket options belong to the address: they are taken from the
+ * line that has some.
+ *
+ * A name is resolved when the configuration is loaded, and must resolve: nobody could tell later where
+ * the server listens. A repeated address of one name is listened on once, where nginx complains. */
+#include "exchange/exchange.h"
+
+#include <netdb.h>
+
+struct entry {
+    struct wr_listener l;           /* first: wr_listens links these */
+    bool options;                   /* l.opts come from a line that has some */
+    bool default_server;
+    const struct wr_scope *server;  /* the last one that named the address */
+};
+struct listens {
+    struct wr_listens list;
+    struct wr_dict *by_text;        /* struct entry */
+};
+
+/* One directive, while it is read. */
+struct line {
+    struct wr_cf *cf;
+    const struct wr_layer *layer;
+    struct wr_listen_opts opts;
+    bool options;                   /* one of the socket's options was given */
+    const char *tcp_only;           /* name of the first parameter udp cannot have, or NULL */
+    struct wr_listen_line out;
+    uint16_t first_port, last_port;
+    WR_VEC(struct wr_addr) addrs;   /* without ports */
+};
+
+/* ---- the address ---- */
+
+static bool bad_address(struct line *l, const char *what)
+{
+    return wr_cf_error(l->cf, 1, "%s in \"" WR_FMT "\" of the \"listen\" directive", what,
+                       WR_ARG(wr_cf_arg(l->cf, 1)));
+}
+
+static bool is_number(struct wr_str s)
+{
+    for (size_t i = 0; i < s.n; i++)
+        if (s.p[i] < '0' || s.p[i] > '9')
+            return false;
+    return s.n > 0;
+}
+
+static bool parse_port(struct wr_str s, uint16_t *out)
+{
+    uint64_t v;
+
+    if (!wr_str_u64(s, &v) || v == 0 || v > UINT16_MAX)
+        return false;
+    *out = (uint16_t)v;
+    return true;
+}
+
+/* "80" or "8000-8010". */
+static bool take_ports(struct line *l, struct wr_str s)
+{
+    struct wr_str first = wr_str_cut(&s, '-');
+
+    if (!parse_port(first, &l->first_port) || (s.p != NULL && !parse_port(s, &l->last_port)))
+        return bad_address(l, "invalid port");
+    if (s.p == NULL)
+        l->last_port = l->first_port;
+    if (l->last_port < l->first_port)
+        return bad_address(l, "invalid port range");
+    return true;
+}
+
+static bool only_ports(struct wr_str s)
+{
+    struct wr_str first = wr_str_cut(&s, '-');
+
+    return is_number(first) && (s.p == NULL || is_number(s));
+}
+
+static void add_addr(struct line *l, const struct wr_addr *a)
+{
+    for (uint32_t i = 0; i < l->addrs.n; i++)
+        if (wr_addr_eq(&l->addrs.at[i], a))
+            return;
+    *wr_vec_push(l->cf->pool, &l->addrs) = *a;
+}
+
+static void add_wildcard(struct line *l)
+{
+    struct wr_addr a = { .in = { .sin_family = AF_INET }, .len = sizeof(a.in) };
+
+    add_addr(l, &a);
+}
+
+static bool take_unix(struct line *l, struct wr_str path)
+{
+    struct wr_addr a;
+
+    if (path.n == 0)
+        return bad_address(l, "no path in the unix domain socket");
+    if (path.n >= sizeof(a.un.sun_path))
+        return bad_address(l, "too long path in the unix domain socket");
+    if (!wr_addr_parse(wr_cf_arg(l->cf, 1), 0, &a))
+        return bad_address(l, "invalid path");
+    add_addr(l, &a);
+    return true;
+}
+
+static bool take_ipv6(struct line *l, struct wr_str word)
+{
+    size_t end = wr_str_find(word, ']');
+    struct wr_str rest = wr_str_skip(word, end + 1);
+    struct wr_addr a;
+
+    if (end == word.n || (rest.n > 0 && rest.p[0] != ':'))
+        return bad_address(l, "invalid host");
+    if (rest.n > 0 && !take_ports(l, wr_str_skip(rest, 1)))
+        return false;
+    if (!wr_addr_parse_ip(wr_str_of(word.p, end + 1), &a))
+        return bad_address(l, "invalid IPv6 address");
+    add_addr(l, &a);
+    return true;
+}
+
+static void add_family(struct line *l, const struct addrinfo *found, int family)
+{
+    for (const struct addrinfo *i = found; i != NULL; i = i->ai_next) {
+        struct wr_addr a = { .len = i->ai_addrlen };
+
+        if (i->ai_family != family || i->ai_addrlen > sizeof(a.in6))
+            continue;
+        memcpy(&a.sa, i->ai_addr, i->ai_addrlen);
+        add_addr(l, &a);
+    }
+}
+
+/* getaddrinfo, not the resolver of the loop: it must be known now, and the system knows which
+ * families this machine has ("::1 localhost" stands in many a hosts file without any IPv6). */
+static bool take_name(struct line *l, struct wr_str name)
+{
+    struct addrinfo hints = { .ai_socktype = SOCK_STREAM, .ai_flags = AI_ADDRCONFIG };
+    struct addrinfo *found = NULL;
+
+    if (getaddrinfo(wr_pool_cstr(l->cf->pool, name), NULL, &hints, &found) != 0)
+        return bad_address(l, "host not found");
+    add_family(l, found, AF_INET);
+    add_family(l, found, AF_INET6);
+    freeaddrinfo(found);
+    return l->addrs.n > 0 || bad_address(l, "host not found");
+}
+
+static bool take_host(struct line *l, struct wr_str word)
+{
+    struct wr_str host = word, ports;
+    size_t colon = wr_str_find(word, ':');
+    struct wr_addr a;
+
+    if (wr_str_find(word, '/') < word.n || wr_str_find(word, '?') < word.n)
+        return bad_address(l, "invalid host");
+    if (colon == word.n && only_ports(word)) {
+        add_wildcard(l);
+        return take_ports(l, word);
+    }
+    if (colon < word.n) {
+        host.n = colon;
+        ports = wr_str_skip(word, colon + 1);
+        if (!take_ports(l, ports))
+            return false;
+    }
+    if (host.n == 0)
+        return bad_address(l, "no host");
+    if (wr_str_is(host, "*"))
+        add_wildcard(l);
+    else if (wr_addr_parse_ip(host, &a))
+        add_addr(l, &a);
+    else
+        return take_name(l, host);
+    return true;
+}
+
+static bool take_address(struct line *l, uint16_t default_port)
+{
+    struct wr_str word = wr_cf_arg(l->cf, 1);
+    bool is_unix = wr_str_starts(word, WR_STR("unix:"));
+    bool ok;
+
+    if (is_unix)
+        return take_unix(l, wr_str_skip(word, 5));
+    ok = word.n > 0 && word.p[0] == '[' ? take_ipv6(l, word) : take_host(l, word);
+    if (!ok)
+        return false;
+    if (l->first_port == 0) {
+        if (default_port == 0)
+            return bad_address(l, "no port");
+        l->first_port = l->last_port = default_port;
+    }
+    return true;
+}
+
+/* ---- the parameters ---- */
+
+/* Each setter gets the word's index; value is what stands behind the '='. */
+typedef bool take_param(struct line *l, uint32_t i, struct wr_str value);
+
+static bool bad_param(struct line *l, uint32_t i)
+{
+    /* Each layer of nginx has its own wording. */
+    return wr_cf_error(l->cf, i,
+                       l->layer->bit == WR_L4 ? "the invalid \"" WR_FMT "\" parameter"
+                                              : "invalid parameter \"" WR_FMT "\"",
+                       WR_ARG(wr_cf_arg(l->cf, i)));
+}
+
+static bool bad_value(struct line *l, uint32_t i, const char *name)
+{
+    return wr_cf_error(l->cf, i, "invalid %s \"" WR_FMT "\"", name, WR_ARG(wr_cf_arg(l->cf, i)));
+}
+
+static bool parse_int(struct wr_str s, int *out)
+{
+    uint64_t v;
+
+    if (!wr_str_u64(s, &v) || v > INT32_MAX)
+        return false;
+    *out = (int)v;
+    return true;
+}
+
+static bool take_default_server(struct line *l, uint32_t i, struct wr_str value)
+{
+    (void)value;
+    if (wr_str_is(wr_cf_arg(l->cf, i), "default")) {
+        /* The word of nginx 0.7. nginx's http still takes it, its stream never did. */
+        if (l->layer->bit == WR_L4)
+            return bad_param(l, i);
+        wr_cf_warn(l->cf, i, "the \"default\" parameter is obsolete, use \"default_server\" instead");
+    }
+    l->out.default_server = true;
+    return true;
+}
+
+static bool take_backlog(struct line *l, uint32_t i, struct wr_str value)
+{
+    return (parse_int(value, &l->opts.backlog) && l->opts.backlog > 0) || bad_value(l, i, "backlog");
+}
+
+static bool take_fastopen(struct line *l, uint32_t i, struct wr_str value)
+{
+    return parse_int(value, &l->opts.fastopen) || bad_value(l, i, "fastopen");
+}
+
+static bool take_rcvbuf(struct line *l, uint32_t i, struct wr_str value)
+{
+    uint64_t v;
+
+    if (!wr_parse_size(value, &v) || v > INT32_MAX)
+        return bad_value(l, i, "rcvbuf");
+    l->opts.rcvbuf = (int)v;
+    return true;
+}
+
+static bool take_sndbuf(struct line *l, uint32_t i, struct wr_str value)
+{
+    uint64_t v;
+
+    if (!wr_parse_size(value, &v) || v > INT32_MAX)
+        return bad_value(l, i, "sndbuf");
+    l->opts.sndbuf = (int)v;
+    return true;
+}
+
+static bool take_accept_filter(struct line *l, uint32_t i, struct wr_str value)
+{
+    (void)value;
+    wr_cf_warn(l->cf, i, "accept filters \"" WR_FMT "\" are not supported on this platform, ignored",
+               WR_ARG(wr_cf_arg(l->cf, i)));
+    return true;
+}
+
+static bool take_deferred(struct line *l, uint32_t i, struct wr_str value)
+{
+    (void)i;
+    (void)value;
+    l->opts.deferred = true;
+    return true;
+}
+
+static bool take_bind(struct line *l, uint32_t i, struct wr_str value)
+{
+    (void)i;
+    (void)value;
+    l->opts.bind = true;
+    return true;
+}
+
+static bool take_ipv6only(struct line *l, uint32_t i, struct wr_str value)
+{
+    if (!wr_str_is(value, "on") && !wr_str_is(value, "off"))
+        return bad_param(l, i);
+    l->opts.ipv6only_off = wr_str_is(value, "off");
+    return true;
+}
+
+/* All listeners are opened with SO_REUSEPORT; the word is right and changes nothing. */
+static bool take_reuseport(struct line *l, uint32_t i, struct wr_str value)
+{
+    (void)l;
+    (void)i;
+    (void)value;
+    return true;
+}
+
+static bool take_multipath(struct line *l, uint32_t i, struct wr_str value)
+{
+    (void)i;
+    (void)value;
+    l->opts.multipath = true;
+    return true;
+}
+
+static bool parse_seconds(struct wr_str s, int *out)
+{
+    uint64_t v;
+
+    if (s.n == 0)
+        return true;
+    if (!wr_parse_sec(s, &v) || v > INT32_MAX)
+        return false;
+    *out = (int)v;
+    return true;
+}
+
+/* "[idle]:[interval]:[count]", not all of them empty. */
+static bool parse_keepalive(struct wr_str s, struct wr_listen_opts *o)
+{
+    struct wr_str idle = wr_str_cut(&s, ':'), intvl = wr_str_cut(&s, ':');
+
+    if (!parse_seconds(idle, &o->keepidle) || !parse_seconds(intvl, &o->keepintvl))
+        return false;
+    if (s.n > 0 && !parse_int(s, &o->keepcnt))
+        return false;
+    return o->keepidle != 0 || o->keepintvl != 0 || o->keepcnt != 0;
+}
+
+static bool take_so_keepalive(struct line *l, uint32_t i, struct wr_str value)
+{
+    bool on = wr_str_is(value, "on"), off = wr_str_is(value, "off");
+
+    l->opts.keepidle = l->opts.keepintvl = l->opts.keepcnt = 0;
+    if (!on && !off && !parse_keepalive(value, &l->opts))
+        return wr_cf_error(l->cf, i, "invalid so_keepalive value: \"" WR_FMT "\"", WR_ARG(value));
+    l->opts.keepalive = !off;
+    l->opts.keepalive_off = off;
+    return true;
+}
+
+static bool take_udp(struct line *l, uint32_t i, struct wr_str value)
+{
+    (void)i;
+    (void)value;
+    l->out.udp = true;
+    return true;
+}
+
+/* What nginx has in a module that this build has not. */
+static bool needs_module(struct line *l, uint32_t i, struct wr_str value)
+{
+    struct wr_str word = wr_cf_arg(l->cf, i);
+    const char *module = wr_str_is(word, "http2") ? "v2" : wr_str_is(word, "quic") ? "v3" : "ssl";
+
+    (void)value;
+    return wr_cf_error(l->cf, i, "the \"" WR_FMT "\" parameter requires ngx_%s_%s_module",
+                       WR_ARG(word), l->layer->name, module);
+}
+
+static bool not_built(struct line *l, uint32_t i, struct wr_str value)
+{
+    (void)value;
+    return wr_cf_error(l->cf, i, "the \"" WR_FMT "\" parameter is known in nginx, not in this build",
+                       WR_ARG(wr_cf_arg(l->cf, i)));
+}
+
+enum param_flags {
+    OPTION = 1,   /* of the socket: may be said once for an address */
+    TCP_ONLY = 2,
+};
+struct param {
+    const char *name;
+    bool has_value;
+    uint32_t layers, flags;
+    take_param *take;
+};
+static const struct param params[] = {
+    { "default_server", false, WR_ANY, 0, take_default_server },
+    { "default", false, WR_ANY, 0, take_default_server },
+    { "backlog", true, WR_ANY, OPTION | TCP_ONLY, take_backlog },
+    { "fastopen", true, WR_ANY, OPTION | TCP_ONLY, take_fastopen },
+    { "rcvbuf", true, WR_ANY, OPTION, take_rcvbuf },
+    { "sndbuf", true, WR_ANY, OPTION, take_sndbuf },
+    { "accept_filter", true, WR_ANY, OPTION | TCP_ONLY, take_accept_filter },
+    { "deferred", false, WR_ANY, OPTION | TCP_ONLY, take_deferred },
+    { "bind", false, WR_ANY, OPTION, take_bind },
+    { "ipv6only", true, WR_ANY, OPTION, take_ipv6only },
+    { "reuseport", false, WR_ANY, OPTION, take_reuseport },
+    { "multipath", false, WR_ANY, OPTION | TCP_ONLY, take_multipath },
+    { "so_keepalive", true, WR_ANY, OPTION | TCP_ONLY, take_so_keepalive },
+    { "udp", false, WR_L4, 0, take_udp },
+    { "ssl", false, WR_ANY, TCP_ONLY, needs_module },
+    { "http2", false, WR_L7, TCP_ONLY, needs_module },
+    { "quic", false, WR_L7, 0, needs_module },
+    { "proxy_protocol", false, WR_ANY, TCP_ONLY, not_built },
+    /* setfib is not here: Linux has no routing tables by that name, and nginx refuses it too. */
+};
+
+static const struct param *find_param(struct wr_str word, uint32_t layer, struct wr_str *value)
+{
+    for (size_t i = 0; i < WR_COUNT(params); i++) {
+        const struct param *p = &params[i];
+
+        *value = wr_str_of("", 0);
+        if ((p->layers & layer) != 0
+            && (p->has_value ? wr_param(word, p->name, value) : wr_str_is(word, p->name)))
+            return p;
+    }
+    return NULL;
+}
+
+static bool has_word(const struct wr_cf *cf, const char *word)
+{
+    for (uint32_t i = 2; i <= cf->nargs; i++)
+        if (wr_str_is(wr_cf_arg(cf, i), word))
+            return true;
+    return false;
+}
+
+static bool take_params(struct line *l)
+{
+    bool udp = l->layer->bit == WR_L4 && has_word(l->cf, "udp");
+
+    for (uint32_t i = 2; i <= l->cf->nargs; i++) {
+        struct wr_str value;
+        const struct param *p = find_param(wr_cf_arg(l->cf, i), l->layer->bit, &value);
+
+        if (p == NULL)
+            return bad_param(l, i);
+        if (udp && (p->flags & TCP_ONLY) != 0)
+            return wr_cf_error(l->cf, i,
+                               "\"listen\" directive \"%s\" parameter is incompatible with \"udp\"",
+                               p->name);
+        if (!p->take(l, i, value))
+            return false;
+        l->options = l->options || (p->flags & OPTION) != 0;
+    }
+    return true;
+}
+
+/* ---- the addresses of the configuration ---- */
+
+static struct listens *listens_of(const struct wr_conf *c)
+{
+    return wr_conf_state(c, &wr_module_listen);
+}
+
+static struct entry *entry_new(struct line *l, const struct wr_addr *a, struct wr_str text)
+{
+    struct listens *all = listens_of(l->cf->conf);
+    struct entry *e = WR_NEW(l->cf->pool, struct entry);
+
+    e->l.addr = *a;
+    e->l.text = wr_pool_str(l->cf->pool, text);
+    e->l.layer = l->layer;
+    e->l.node = l->cf->node;
+    e->l.accepted = wr_session_new;
+    e->l.opts = l->opts;
+    *all->list.last = &e->l;
+    all->list.last = &e->l.next;
+    all->list.n++;
+    (void)wr_dict_add(all->by_text, e->l.text, e);
+    return e;
+}
+
+/* The address is in the configuration already. */
+static bool share(struct line *l, struct entry *e)
+{
+    struct wr_cf *cf = l->cf;
+
+    if (e->l.layer != l->layer)
+        return wr_cf_error_hint(cf, 1,
+                                wr_pool_fmt(cf->pool, "it is used in %s {} already",
+                                            e->l.layer->name).p,
+                                "duplicate \"" WR_FMT "\" address and port pair", WR_ARG(e->l.text));
+    if (l->layer->bit == WR_L4)
+        return wr_cf_error(cf, 1, "duplicate \"" WR_FMT "\" address and port pair",
+                           WR_ARG(e->l.text));
+    if (e->server == cf->scope)
+        return wr_cf_error(cf, 1, "a duplicate listen " WR_FMT, WR_ARG(e->l.text));
+    if (l->options && e->options)
+        return wr_cf_error(cf, 1, "duplicate listen options for " WR_FMT, WR_ARG(e->l.text));
+    if (l->out.default_server && e->default_server)
+        return wr_cf_error(cf, 1, "a duplicate default server for " WR_FMT, WR_ARG(e->l.text));
+    if (l->options)
+        e->l.opts = l->opts;
+    return true;
+}
+
+typedef bool attach_line(struct wr_cf *cf, const struct wr_listen_line *line);
+
+static bool add_listener(struct line *l, const struct wr_addr *a, attach_line *attach)
+{
+    char buf[WR_ADDR_TEXT_MAX];
+    struct wr_text text = wr_text_on(buf, sizeof(buf));
+    struct entry *e;
+
+    wr_addr_text(a, &text);
+    e = wr_dict_get(listens_of(l->cf->conf)->by_text, wr_text_view(&text));
+    if (e == NULL)
+        e = entry_new(l, a, wr_text_view(&text));
+    else if (!share(l, e))
+        return false;
+    e->options = e->options || l->options;
+    e->default_server = e->default_server || l->out.default_server;
+    e->server = l->cf->scope;
+    l->out.listener = &e->l;
+    return attach(l->cf, &l->out);
+}
+
+bool wr_listen_conf(struct wr_cf *cf, const struct wr_layer *layer, uint16_t default_port,
+                    attach_line *attach)
+{
+    struct line l = { .cf = cf, .layer = layer, .opts = { .type = SOCK_STREAM, .setfib = -1 } };
+
+    if (!take_address(&l, default_port) || !take_params(&l))
+        return false;
+    if (l.out.udp)
+        return wr_cf_error(cf, 1, "the \"udp\" parameter is known in nginx, not in this build");
+    for (uint32_t i = 0; i < l.addrs.n; i++) {
+        struct wr_addr a = l.addrs.at[i];
+
+        for (uint32_t port = l.first_port; port <= l.last_port; port++) {
+            wr_addr_set_port(&a, (uint16_t)port);
+            if (!add_listener(&l, &a, attach))
+                return false;
+        }
+    }
+    return true;
+}
+
+struct wr_listens *wr_conf_listens(const struct wr_conf *c)
+{
+    return &listens_of(c)->list;
+}
+
+static bool listen_prepare(struct wr_cf *cf)
+{
+    struct listens *all = WR_NEW(cf->pool, struct listens);
+
+    all->list.last = &all->list.first;
+    all->by_text = wr_dict_new(cf->pool, false);
+    wr_cf_state(cf, &wr_module_listen) = all;
+    return true;
+}
+
+struct wr_module wr_module_listen = {
+    .name = "listen",
+    .layers = WR_ANY,
+    .prepare = listen_prepare,
+};

@@ -1,0 +1,421 @@
+/* vars: the variables of a configuration and their values. Setters mention and define variables while
+ * the configuration is loaded; templates, maps and logs ask for values while traffic flows. One
+ * registry for each layer, made by `prepare` from the tables of all modules, lives with the
+ * configuration; values and captures live with the exchange.
+ *
+ * A name is looked up among the modules' rows, exact names before families, when it is mentioned first;
+ * what the configuration defines (map, geo, set) is found later, so order does not matter. As in nginx
+ * upper and lower case are the same, and a mention that stays undefined is an error of the
+ * configuration.
+ *
+ * Definitions come in two kinds: those that compute (map, geo, split_clients) take a variable over, the
+ * last one wins; those that assign (set, named captures: WR_VAR_SETTABLE) leave the computation of
+ * another definition in place until they have assigned. */
+#include "exchange/exchange.h"
+
+#define NO_SLOT UINT32_MAX
+#define CAPTURES 10 /* $1 to $9; 0 is the whole match and has no variable */
+
+struct registry {
+    struct wr_dict *rows;                       /* const struct wr_variable, without families */
+    WR_VEC(const struct wr_variable *) families;
+    struct wr_dict *vars;                       /* struct wr_var */
+    WR_VEC(struct wr_var *) all;                /* the same, in order of mention */
+    uint32_t slots;
+};
+struct vars {
+    struct registry layer[2];
+};
+
+struct captures {
+    uint32_t n;
+    struct wr_str at[CAPTURES];
+};
+
+static struct registry *registry_of(const struct wr_conf *c, uint32_t layer)
+{
+    struct vars *v = wr_conf_state(c, &wr_module_vars);
+
+    WR_ASSERT(layer == WR_L4 || layer == WR_L7);
+    return &v->layer[layer == WR_L7];
+}
+
+/* ---- while the configuration is loaded ---- */
+
+static void registry_add(struct wr_pool *pool, struct registry *r, const struct wr_variable *row)
+{
+    if ((row->flags & WR_VAR_PREFIX) != 0) {
+        *wr_vec_push(pool, &r->families) = row;
+        return;
+    }
+    WR_ASSERT(wr_dict_add(r->rows, wr_str_c(row->name), (void *)(uintptr_t)row) == NULL);
+}
+
+static void registry_init(struct wr_pool *pool, struct registry *r, uint32_t layer)
+{
+    r->rows = wr_dict_new(pool, true);
+    r->vars = wr_dict_new(pool, true);
+    for (struct wr_module *const *m = wr_modules; *m != NULL; m++)
+        for (const struct wr_variable *v = (*m)->variables; v != NULL && v->name != NULL; v++)
+            if ((v->layers & layer) != 0)
+                registry_add(pool, r, v);
+}
+
+static bool vars_prepare(struct wr_cf *cf)
+{
+    struct vars *v = WR_NEW(cf->pool, struct vars);
+
+    registry_init(cf->pool, &v->layer[0], WR_L4);
+    registry_init(cf->pool, &v->layer[1], WR_L7);
+    wr_cf_state(cf, &wr_module_vars) = v;
+    return true;
+}
+
+static bool name_char(char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
+}
+
+static bool valid_name(struct wr_str name)
+{
+    for (size_t i = 0; i < name.n; i++)
+        if (!name_char(name.p[i]))
+            return false;
+    return name.n > 0;
+}
+
+/* The registry of the layer a directive stands in; NULL, with the error reported, outside of both. */
+static struct registry *registry_here(struct wr_cf *cf, uint32_t i)
+{
+    if (cf->scope->layer == WR_L4 || cf->scope->layer == WR_L7)
+        return registry_of(cf->conf, cf->scope->layer);
+    (void)wr_cf_error(cf, i, "variables are known in stream and http only");
+    return NULL;
+}
+
+static const struct wr_variable *find_family(const struct registry *r, struct wr_str name)
+{
+    const struct wr_variable *best = NULL;
+
+    for (uint32_t i = 0; i < r->families.n; i++) {
+        struct wr_str prefix = wr_str_c(r->families.at[i]->name);
+
+        if (name.n >= prefix.n && wr_str_ieq(wr_str_of(name.p, prefix.n), prefix)
+            && (best == NULL || prefix.n > strlen(best->name)))
+            best = r->families.at[i];
+    }
+    return best;
+}
+
+static void want_slot(struct registry *r, struct wr_var *v)
+{
+    if (v->slot == NO_SLOT && (v->flags & (WR_VAR_CACHED | WR_VAR_SETTABLE | WR_VAR_USER)) != 0)
+        v->slot = r->slots++;
+}
+
+/* A variable that was not mentioned before: what the modules know about it. */
+static void look_up(struct registry *r, struct wr_var *v)
+{
+    const struct wr_variable *row = wr_dict_get(r->rows, v->name);
+
+    if (row == NULL) {
+        row = find_family(r, v->name);
+        if (row == NULL)
+            return;
+        v->tail = wr_str_skip(v->name, strlen(row->name));
+    }
+    v->get = row->get;
+    v->set = row->set;
+    v->data = row->data;
+    v->flags = row->flags;
+    want_slot(r, v);
+}
+
+static struct wr_str lower_copy(struct wr_pool *pool, struct wr_str s)
+{
+    char *p = wr_pool_cstr(pool, s);
+
+    for (size_t i = 0; i < s.n; i++)
+        p[i] = (char)wr_lower((unsigned char)p[i]);
+    return wr_str_of(p, s.n);
+}
+
+static struct wr_var *find_or_make(struct wr_cf *cf, struct registry *r, struct wr_str name, uint32_t i)
+{
+    struct wr_var *v = wr_dict_get(r->vars, name);
+
+    if (v != NULL)
+        return v;
+    v = WR_NEW(cf->pool, struct wr_var);
+    v->name = lower_copy(cf->pool, name);
+    v->slot = NO_SLOT;
+    v->node = cf->node;
+    v->word = i;
+    look_up(r, v);
+    (void)wr_dict_add(r->vars, v->name, v);
+    *wr_vec_push(cf->pool, &r->all) = v;
+    return v;
+}
+
+struct wr_var *wr_var_mention(struct wr_cf *cf, struct wr_str name, uint32_t i)
+{
+    struct registry *r = registry_here(cf, i);
+
+    if (r == NULL)
+        return NULL;
+    if (!valid_name(name)) {
+        (void)wr_cf_error(cf, i, "invalid variable name \"" WR_FMT "\"", WR_ARG(name));
+        return NULL;
+    }
+    return find_or_make(cf, r, name, i);
+}
+
+static bool get_nothing(struct wr_exchange *x, const struct wr_var *v, struct wr_str *out)
+{
+    (void)x;
+    (void)v;
+    (void)out;
+    return false;
+}
+
+static struct wr_var *define(struct wr_cf *cf, struct registry *r, struct wr_str name, uint32_t i,
+                             wr_var_get *get, uint32_t flags)
+{
+    const struct wr_variable *row = wr_dict_get(r->rows, name);
+    struct wr_var *v;
+
+    if (row != NULL && (row->flags & WR_VAR_SETTABLE) == 0) {
+        (void)wr_cf_error(cf, i, "the duplicate \"" WR_FMT "\" variable", WR_ARG(name));
+        return NULL;
+    }
+    v = find_or_make(cf, r, name, i);
+    /* A family's variable is not the configuration's: a definition of that name is another one. */
+    if (row == NULL && (v->flags & WR_VAR_PREFIX) != 0) {
+        v->get = NULL;
+        v->set = NULL;
+        v->flags = 0;
+        v->tail = wr_str_of("", 0);
+    }
+    if (v->get == NULL || (flags & WR_VAR_SETTABLE) == 0) {
+        v->get = get != NULL ? get : get_nothing;
+        v->object = NULL;
+        v->data = 0;
+        v->flags = flags | (v->flags & WR_VAR_SETTABLE);
+    }
+    v->flags |= WR_VAR_USER | (flags & WR_VAR_SETTABLE);
+    want_slot(r, v);
+    return v;
+}
+
+struct wr_var *wr_var_define(struct wr_cf *cf, uint32_t i, wr_var_get *get, uint32_t flags)
+{
+    struct registry *r = registry_here(cf, i);
+    struct wr_str word = wr_cf_arg(cf, i);
+
+    if (r == NULL)
+        return NULL;
+    /* nginx takes any characters behind the $ and then cannot read the variable: no use in that. */
+    if (word.n < 2 || word.p[0] != '$' || !valid_name(wr_str_skip(word, 1))) {
+        (void)wr_cf_error(cf, i, "invalid variable name \"" WR_FMT "\"", WR_ARG(word));
+        return NULL;
+    }
+    return define(cf, r, wr_str_skip(word, 1), i, get, flags);
+}
+
+struct wr_regex *wr_cf_regex(struct wr_cf *cf, uint32_t i, struct wr_str pattern, bool fold_case)
+{
+    struct registry *r = registry_here(cf, i);
+    struct wr_regex_error err;
+    struct wr_regex *re;
+
+    if (r == NULL)
+        return NULL;
+    re = wr_regex_compile(cf->pool, pattern, fold_case, &err);
+    if (re == NULL) {
+        struct wr_str rest = wr_str_skip(pattern, err.offset);
+
+        if (rest.n > 0)
+            (void)wr_cf_error(cf, i, "pcre2_compile() failed: %s in \"" WR_FMT "\" at \"" WR_FMT "\"",
+                              err.text, WR_ARG(pattern), WR_ARG(rest));
+        else
+            (void)wr_cf_error(cf, i, "pcre2_compile() failed: %s in \"" WR_FMT "\"", err.text,
+                              WR_ARG(pattern));
+        return NULL;
+    }
+    for (uint32_t group = 1; group <= wr_regex_captures(re); group++) {
+        struct wr_str name = wr_regex_name(re, group);
+
+        if (name.n > 0
+            && define(cf, r, name, i, get_nothing, WR_VAR_CACHED | WR_VAR_SETTABLE) == NULL)
+            return NULL;
+    }
+    return re;
+}
+
+/* ---- what was mentioned and is not there ---- */
+
+/* The name nearest to the wrong one; NULL when nothing is near. */
+static const char *suggest(struct wr_pool *pool, const struct registry *r, struct wr_str wrong)
+{
+    unsigned max = wrong.n < 4 ? 1 : wrong.n < 8 ? 2 : 3, best = max + 1;
+    struct wr_str found = wr_str_of(NULL, 0);
+
+    for (struct wr_module *const *m = wr_modules; *m != NULL; m++) {
+        for (const struct wr_variable *v = (*m)->variables; v != NULL && v->name != NULL; v++) {
+            struct wr_str name = wr_str_c(v->name);
+            unsigned d = wr_str_distance(wrong, name, max);
+
+            if (d < best && wr_dict_get(r->rows, name) == v) {
+                best = d;
+                found = name;
+            }
+        }
+    }
+    for (uint32_t i = 0; i < r->all.n; i++) {
+        unsigned d = wr_str_distance(wrong, r->all.at[i]->name, max);
+
+        if (r->all.at[i]->get != NULL && d < best) {
+            best = d;
+            found = r->all.at[i]->name;
+        }
+    }
+    return found.n == 0 ? NULL : wr_pool_fmt(pool, "did you mean \"$" WR_FMT "\"?", WR_ARG(found)).p;
+}
+
+static bool registry_check(struct wr_cf *cf, const struct registry *r)
+{
+    bool ok = true;
+
+    for (uint32_t i = 0; i < r->all.n; i++) {
+        const struct wr_var *v = r->all.at[i];
+
+        if (v->get != NULL)
+            continue;
+        wr_diag_add(cf->conf->tree, WR_LOG_EMERG, v->node, v->word, suggest(cf->pool, r, v->name),
+                    "unknown \"" WR_FMT "\" variable", WR_ARG(v->name));
+        ok = false;
+    }
+    return ok;
+}
+
+static bool vars_check(struct wr_cf *cf)
+{
+    const struct vars *v = wr_cf_state(cf, &wr_module_vars);
+    bool l4 = registry_check(cf, &v->layer[0]), l7 = registry_check(cf, &v->layer[1]);
+
+    return l4 && l7;
+}
+
+/* ---- while traffic flows ---- */
+
+static struct wr_value *slot_of(struct wr_exchange *x, const struct wr_var *v)
+{
+    WR_ASSERT(v->slot != NO_SLOT);
+    if (x->values == NULL)
+        x->values = WR_NEW_ARRAY(x->pool, struct wr_value,
+                                 registry_of(x->s->conf, x->layer->bit)->slots);
+    return &x->values[v->slot];
+}
+
+static void remember(struct wr_exchange *x, const struct wr_var *v, struct wr_str value, bool found)
+{
+    *slot_of(x, v) = (struct wr_value){ .v = value, .known = true, .found = found };
+}
+
+/* What the configuration defines can refer to itself. Those under evaluation are a chain on the
+ * stack; a variable that is asked for while it is in there is a cycle, whatever the depth. */
+struct frame {
+    const struct wr_exchange *x;
+    const struct wr_var *v;
+    const struct frame *outer;
+};
+static const struct frame *evaluating;
+
+static bool is_cycle(const struct wr_exchange *x, const struct wr_var *v)
+{
+    for (const struct frame *f = evaluating; f != NULL; f = f->outer)
+        if (f->v == v && f->x == x)
+            return true;
+    return false;
+}
+
+static bool get_guarded(struct wr_exchange *x, const struct wr_var *v, struct wr_str *out)
+{
+    struct frame here = { x, v, evaluating };
+    bool found;
+
+    if (is_cycle(x, v)) {
+        wr_xlog(x, WR_LOG_ERROR, 0, "cycle while evaluating variable \"" WR_FMT "\"",
+                WR_ARG(v->name));
+        return false;
+    }
+    evaluating = &here;
+    found = v->get(x, v, out);
+    evaluating = here.outer;
+    return found;
+}
+
+bool wr_var_value(struct wr_exchange *x, const struct wr_var *v, struct wr_str *out)
+{
+    bool found;
+
+    if (v->slot != NO_SLOT && x->values != NULL && x->values[v->slot].known) {
+        *out = x->values[v->slot].v;
+        return x->values[v->slot].found;
+    }
+    *out = wr_str_of("", 0);
+    found = (v->flags & WR_VAR_USER) != 0 ? get_guarded(x, v, out) : v->get(x, v, out);
+    if (!found)
+        *out = wr_str_of("", 0);
+    if ((v->flags & WR_VAR_CACHED) != 0)
+        remember(x, v, *out, found);
+    return found;
+}
+
+void wr_var_store(struct wr_exchange *x, const struct wr_var *v, struct wr_str value)
+{
+    if (v->set != NULL)
+        (void)v->set(x, v, value);
+    else
+        remember(x, v, value, true);
+}
+
+/* The subject may be gone before the captures are asked for, so they are copied. */
+void wr_captures_set(struct wr_exchange *x, const struct wr_regex *re, const struct wr_str *groups,
+                     uint32_t n)
+{
+    const struct registry *r = registry_of(x->s->conf, x->layer->bit);
+    struct captures *c = wr_ctx_of(x, &wr_module_vars);
+
+    c->n = wr_min(n, (uint32_t)CAPTURES);
+    for (uint32_t i = 1; i < n; i++) {
+        struct wr_str name = wr_regex_name(re, i), text = groups[i];
+        const struct wr_var *v = name.n > 0 ? wr_dict_get(r->vars, name) : NULL;
+
+        if (text.p != NULL && (i < CAPTURES || v != NULL))
+            text = wr_pool_str(x->pool, text);
+        if (i < CAPTURES)
+            c->at[i] = text;
+        if (v != NULL)
+            wr_var_store(x, v, text.p != NULL ? text : WR_STR(""));
+    }
+}
+
+bool wr_capture(const struct wr_exchange *x, uint32_t i, struct wr_str *out)
+{
+    const struct captures *c = x->ctx != NULL ? x->ctx[wr_module_vars.index] : NULL;
+
+    *out = wr_str_of("", 0);
+    if (c == NULL || i >= c->n || c->at[i].p == NULL)
+        return false;
+    *out = c->at[i];
+    return true;
+}
+
+struct wr_module wr_module_vars = {
+    .name = "vars",
+    .layers = WR_ANY,
+    .ctx_size = sizeof(struct captures),
+    .prepare = vars_prepare,
+    .check = vars_check,
+};
