@@ -43,7 +43,7 @@ void wr_block_unref(struct wr_block *b)
     if (--b->refs > 0)
         return;
     live--;
-    if (b->size != WR_BLOCK_SIZE || nidle_blocks >= BLOCKS_IDLE) {
+    if (b->size != WR_BLOCK_SIZE || nidle_blocks + 1 > BLOCKS_IDLE) {
         free(b);
         return;
     }
@@ -72,7 +72,7 @@ void wr_slice_free(struct wr_slice *s)
 {
     if (s->block != NULL)
         wr_block_unref(s->block);
-    if (nidle_slices >= SLICES_IDLE) {
+    if (nidle_slices + 1 > SLICES_IDLE) {
         free(s);
         return;
     }
