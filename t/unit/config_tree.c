@@ -1,0 +1,108 @@
+/* tree: nesting, the errors of the grammar, and how it goes on after each. */
+#include "lib/config_fake.h"
+
+struct row {
+    const char *text, *shape, *errors;
+    bool broken;
+};
+
+static const struct row rows[] = {
+    { "a;b{c;d{}}e;", "a;b {c;d {}}e;", "", false },
+    { "a{};b;", "a {}b;",
+      "1:4 unexpected \";\" (remove it: a block ends with its \"}\", a directive with one \";\")\n",
+      false },
+    { "s {\n listen 80 }\nb;", "s {listen 80;}b;",
+      "2:12 unexpected \"}\" (missing \";\" after \"80\" on line 2)\n", false },
+    { "a;}\nb;", "a;b;",
+      "1:3 unexpected \"}\" (there is no open block: one \"}\" too many)\n", true },
+    { "a }\nb;", "a;b;", "1:3 unexpected \"}\" (missing \";\" after \"a\" on line 1)\n", true },
+    { "{ a; } b { { c; } d; }", "b {d;}",
+      "1:1 unexpected \"{\" (the name of the block is missing before it)\n"
+      "1:12 unexpected \"{\" (the name of the block is missing before it)\n", true },
+    { "a {\n b {\n c;\n }\n", "a {b {c;}}",
+      "5:1 unexpected end of file, expecting \"}\" "
+      "(the block \"a\" opened on line 1 is not closed)\n", true },
+    { "a {\n", "a {}",
+      "2:1 unexpected end of file, expecting \"}\" "
+      "(the block \"a\" opened on line 1 is not closed)\n", true },
+    { "\n{\n", "", "2:1 unexpected \"{\" (the name of the block is missing before it)\n"
+                   "3:1 unexpected end of file, expecting \"}\" "
+                   "(the block \"\" opened on line 2 is not closed)\n", true },
+    { "a b", "", "1:4 unexpected end of file, expecting \";\" or \"}\" "
+                 "(missing \";\" after \"b\" on line 1)\n", true },
+    { ";", "", "1:1 unexpected \";\" (remove it: a block ends with its \"}\", a directive with "
+               "one \";\")\n", false },
+    { "include a.conf; include b {}", "include a.conf;include b {}", "", false },
+};
+
+START_TEST(shapes)
+{
+    const struct row *r = &rows[_i];
+    struct wr_pool *pool = wr_pool_new(0);
+    struct wr_tree *t = wr_tree_parse_only(pool, "t", wr_str_c(r->text));
+
+    ck_assert_str_eq(findings(t), r->errors);
+    ck_assert_str_eq(show(t), r->shape);
+    ck_assert_int_eq(t->broken, r->broken);
+    wr_pool_free(pool);
+}
+END_TEST
+
+START_TEST(parents)
+{
+    struct wr_pool *pool = wr_pool_new(0);
+    struct wr_tree *t = wr_tree_parse_only(pool, "a/b/t.conf", WR_STR("a { b; }"));
+    const struct wr_node *a = t->root->children;
+
+    ck_assert_ptr_eq(a->parent, t->root);
+    ck_assert_ptr_eq(a->children->parent, a);
+    ck_assert(a->block && !a->children->block);
+    ck_assert_str_eq(a->file->path, "a/b/t.conf");
+    ck_assert_str_eq(t->prefix, "a/b/");
+    wr_pool_free(pool);
+}
+END_TEST
+
+START_TEST(too_deep)
+{
+    struct wr_pool *pool = wr_pool_new(0);
+    struct wr_text text = wr_text_grow(pool, 1024, 1 << 16);
+    struct wr_tree *t;
+    int i;
+
+    for (i = 0; i < 64; i++)
+        wr_text_c(&text, "a{");
+    for (i = 0; i < 64; i++)
+        wr_text_c(&text, "}");
+    t = wr_tree_parse_only(pool, "t", wr_text_view(&text));
+    ck_assert_str_eq(findings(t), "");
+    for (i = 0; i < 70; i++)
+        wr_text_c(&text, "a{");
+    t = wr_tree_parse_only(pool, "t", wr_text_view(&text));
+    ck_assert_str_eq(findings(t), "1:322 more than 64 blocks in each other\n");
+    wr_pool_free(pool);
+}
+END_TEST
+
+START_TEST(too_many)
+{
+    struct wr_pool *pool = wr_pool_new(0);
+    struct wr_text text = wr_text_grow(pool, 1024, 1 << 16);
+    const struct wr_diag *d;
+    struct wr_tree *t;
+    int i, n = 0;
+
+    for (i = 0; i < 100; i++)
+        wr_text_char(&text, ';');
+    t = wr_tree_parse_only(pool, "t", wr_text_view(&text));
+    for (d = t->diags; d->next != NULL; d = d->next)
+        n++;
+    ck_assert_int_eq(n, 20);
+    ck_assert_str_eq(d->text, "too many errors");
+    ck_assert_ptr_null(d->file);
+    wr_pool_free(pool);
+}
+END_TEST
+
+FAKE_MAIN("config_tree", { shapes, WR_COUNT(rows) }, { parents, 0 }, { too_deep, 0 },
+          { too_many, 0 })
