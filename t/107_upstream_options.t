@@ -1,0 +1,196 @@
+#!/usr/bin/perl
+
+# How weir reaches a server: whether and how long it goes on to the next one
+# (proxy_next_upstream, its tries and timeout), from which address (proxy_bind), with which socket
+# options, and by which name: names asked for at run time because they come from a variable, and
+# names in an upstream, which are asked for again when their TTL ends, with A, AAAA and CNAME
+# answers, several addresses, changes, and names that vanish and return.
+
+use strict;
+use warnings;
+use FindBin;
+use lib "$FindBin::Bin/lib";
+use Test::More;
+use Weir;
+
+my $w = Weir->new;
+my $V6 = Weir::Ports::has_ipv6();
+
+$w->echo('echo');
+$w->backend('peer', serve => sub { my ($fh) = @_; print $fh $fh->peerhost, ' ', $fh->peerport, "\n" });
+$w->backend("named$_", serve => 'greet', greet => "$_\n", at => "127.0.0.$_:%{named.port}")
+    for 11 .. 14;
+$w->backend('named6', serve => 'greet', greet => "6\n", at => '[::1]:%{named.port}') if $V6;
+$w->hole('hole');
+
+my @fixed = (
+    'fixed.test 60 A 127.0.0.11',
+    'alias.test 60 CNAME fixed.test',
+    'six.test 60 AAAA ::1',
+    'short.test 1 A 127.0.0.11',
+    'none.test 60 CNAME nowhere.test',
+);
+my $dns = $w->dns('dns', @fixed, 'moves.test 1 A 127.0.0.11', 'goes.test 1 A 127.0.0.11',
+    'both.test 60 A 127.0.0.11', 'both.test 60 A 127.0.0.12');
+
+$w->start(<<'CONF');
+worker_processes 1;
+stream {
+    log_format tried '$upstream_addr $status';
+    access_log %{dir}/tried.log tried;
+
+    upstream one  { server %{dead1} max_fails=0; server %{echo}; }
+    upstream two  { server %{dead1} max_fails=0; server %{echo}; }
+    upstream four { server %{dead1} max_fails=0; server %{dead2} max_fails=0;
+                    server %{dead3} max_fails=0; server %{echo}; }
+    upstream slow { server %{hole} max_fails=0; server %{echo} backup; }
+
+    server { listen %{next};  proxy_pass two; }
+    server { listen %{off};   proxy_pass one; proxy_next_upstream off; }
+    server { listen %{tries2}; proxy_pass four; proxy_next_upstream_tries 2; }
+    server { listen %{tries4}; proxy_pass four; proxy_next_upstream_tries 4; }
+    server { listen %{intime}; proxy_pass slow; proxy_connect_timeout 1s;
+             proxy_next_upstream_timeout 1m; }
+    server { listen %{late};   proxy_pass slow; proxy_connect_timeout 2s;
+             proxy_next_upstream_timeout 1s; }
+
+    server { listen %{nobind};  proxy_pass %{peer}; }
+    server { listen %{bind};    proxy_pass %{peer}; proxy_bind 127.0.0.7; }
+    server { listen %{bindport}; proxy_pass %{peer}; proxy_bind %{source}; }
+    server { listen %{bindvar}; proxy_pass %{peer}; proxy_bind $remote_addr; }
+    server { listen %{alive};   proxy_pass %{echo}; proxy_socket_keepalive on; }
+
+    resolver %{dns};
+    resolver_timeout 10s;
+
+    map $server_port $name {
+        %{runtime.port} fixed.test;
+        %{alias.port}   alias.test;
+        %{six.port}     six.test;
+        %{short.port}   short.test;
+        %{missing.port} missing.test;
+        %{none.port}    none.test;
+        default         fixed.test;
+    }
+    server {
+        listen %{runtime}; listen %{alias}; listen %{six}; listen %{short};
+        listen %{missing}; listen %{none};
+        proxy_pass $name:%{named.port};
+    }
+    server { listen %{deaf}; proxy_pass $name:%{named.port};
+             resolver %{nodns}; resolver_timeout 1s; }
+
+    upstream both  { zone both 64k;  server both.test:%{named.port} resolve; }
+    upstream moves { zone moves 64k; server moves.test:%{named.port} resolve; }
+    upstream goes  { zone goes 64k;  server goes.test:%{named.port}; }
+    upstream comes { zone comes 64k; server comes.test:%{named.port}; }
+    server { listen %{both};  proxy_pass both; }
+    server { listen %{moves}; proxy_pass moves; }
+    server { listen %{goes};  proxy_pass goes; }
+    server { listen %{comes}; proxy_pass comes; }
+}
+CONF
+
+sub echoes {
+    my ($where) = @_;
+    my $c = $w->connect($where);
+    my $good = $c->echoes('hello');
+    $c->close;
+    return $good;
+}
+
+# The last line of the log, once it has so many.
+my $sessions = 0;
+
+sub tried {
+    $sessions++;
+    my @lines;
+    wait_for { @lines = split /\n/, slurp($w->path('tried.log')); @lines >= $sessions };
+    return $lines[-1];
+}
+
+my ($dead1, $dead2, $dead3, $echo, $hole) =
+    map { $w->address($_) } qw(dead1 dead2 dead3 echo hole);
+
+# Going on to the next server.
+
+ok echoes('next'), 'proxy_next_upstream is on unless said otherwise';
+is tried(), "$dead1, $echo 200", 'the dead server, then the living one';
+is $w->ask('off'), '', 'proxy_next_upstream off: the session ends';
+is tried(), "$dead1 502", 'after one server';
+is $w->ask('tries2'), '', 'proxy_next_upstream_tries 2';
+like tried(), qr/^\S+, \S+ 502$/, 'after two servers';
+ok echoes('tries4'), 'proxy_next_upstream_tries 4';
+like tried(), qr/\b\Q$echo\E 200$/, 'reaches the living one';
+ok echoes('intime'), 'proxy_next_upstream_timeout not yet over';
+is tried(), "$hole, $echo 200", 'the next server is tried';
+is $w->ask('late'), '', 'proxy_next_upstream_timeout over';
+is tried(), "$hole 502", 'no other server is tried';
+
+# From where, and with what options.
+
+like $w->ask('nobind'), qr/^127\.0\.0\.1 /, 'no proxy_bind';
+like $w->ask('bind'), qr/^127\.0\.0\.7 /, 'proxy_bind ADDRESS';
+is $w->ask('bindport'), '127.0.0.1 ' . $w->port('source'), 'proxy_bind ADDRESS:PORT';
+my $c = $w->connect('bindvar', from => '127.0.0.8');
+like $c->line, qr/^127\.0\.0\.8 /, 'proxy_bind $variable';
+$c->close;
+
+SKIP: {
+    skip 'no ss', 1 if qx(ss -V 2>&1) !~ /iproute/;
+    $c = $w->connect('alive');
+    $c->echoes('x');
+    my $port = $w->port('echo');
+    like qx(ss -H -n -t -o dport = :$port), qr/timer:\(keepalive,/, 'proxy_socket_keepalive on';
+    $c->close;
+}
+
+# Names from variables.
+
+my $asked = sub { my ($what) = @_; return scalar grep { $_ eq $what } $dns->asked };
+
+is $w->ask('runtime'), 11, 'a name from a variable';
+is $w->ask('runtime'), 11, 'again';
+is $asked->('fixed.test A'), 1, 'within its TTL it is asked for once';
+is $w->ask('alias'), 11, 'a CNAME';
+SKIP: {
+    skip 'no IPv6', 1 if !$V6;
+    is $w->ask('six'), 6, 'an IPv6 address';
+}
+is $w->ask('short'), 11, 'a name with a TTL of 1 s';
+is $w->ask('missing'), '', 'a name that does not exist: the session ends';
+becomes { $w->error_log =~ /missing\.test could not be resolved \(3: Host not found\)/ }
+    'the log says why';
+is $w->ask('none'), '', 'a CNAME to nowhere: the session ends';
+is $w->ask('deaf'), '', 'a name server that does not answer: the session ends';
+becomes { $w->error_log =~ /fixed\.test could not be resolved \(110: Operation timed out\)/ }
+    'the log says why';
+
+# Names in an upstream.
+
+is join(' ', sort map { $w->ask('both') } 1 .. 4), '11 11 12 12', 'both addresses in turn';
+becomes { $w->ask('moves') eq 11 } 'a name with one address';
+becomes { $w->ask('goes') eq 11 } 'and another';
+is $w->ask('comes'), '', 'a name that does not exist: the session ends';
+becomes { $w->error_log =~ /comes\.test/ } 'the log names it';
+
+# The world changes.
+
+$dns->records(grep({ !/short/ } @fixed), 'short.test 1 A 127.0.0.12',
+    'moves.test 1 A 127.0.0.12', 'moves.test 1 A 127.0.0.13', 'comes.test 60 A 127.0.0.14');
+becomes { $w->ask('short') eq 12 } 'a name from a variable has moved';
+becomes { $w->ask('moves') eq 12 } 'a name in an upstream has moved';
+is join(' ', sort map { $w->ask('moves') } 1 .. 4), '12 12 13 13', 'to two addresses';
+becomes { $w->ask('goes') eq '' } 'a name vanishes: sessions end';
+becomes { $w->ask('comes') eq 14 } 'a name appears: sessions arrive', 60;
+
+my $before = () = $w->error_log =~ /goes\.test/g;
+$w->ask('goes') for 1 .. 10;
+my $after = () = $w->error_log =~ /\[(?:warn|error)\].*goes\.test.*(?:not found|NXDOMAIN)/gi;
+cmp_ok $after, '<=', $before + 1, 'the log says once that the name failed, not for each session';
+
+$dns->records(@fixed, 'goes.test 1 A 127.0.0.13');
+becomes { $w->ask('goes') eq 13 } 'the name returns elsewhere', 60;
+
+$w->finish;
+done_testing;
