@@ -1,6 +1,6 @@
 /* core_vars: the variables every layer has: the client, the listener, the session, the clock, the
- * process. The registry (vars) finds them through the module's table. Values that a later turn would
- * change under the reader (addresses, times) are copied into the exchange's pool. */
+ * process. The registry (vars) finds them through the module's table. Values that a later turn
+ * would change under the reader (addresses, times) are copied into the exchange's pool. */
 #include "exchange/exchange.h"
 
 #include <unistd.h>
@@ -65,7 +65,8 @@ static bool get_remote_port(struct wr_exchange *x, const struct wr_var *v, struc
 }
 
 /* For a unix client "unix:", as nginx has it: all of them share one key. */
-static bool get_binary_remote_addr(struct wr_exchange *x, const struct wr_var *v, struct wr_str *out)
+static bool get_binary_remote_addr(struct wr_exchange *x, const struct wr_var *v,
+                                   struct wr_str *out)
 {
     (void)v;
     *out = is_unix(&x->s->client) ? WR_STR("unix:")
@@ -126,7 +127,8 @@ static bool get_bytes_received(struct wr_exchange *x, const struct wr_var *v, st
 
 static struct wr_str seconds_text(struct wr_exchange *x, uint64_t ms)
 {
-    return wr_pool_fmt(x->pool, "%llu.%03u", (unsigned long long)(ms / 1000), (unsigned)(ms % 1000));
+    return wr_pool_fmt(x->pool, "%llu.%03u", (unsigned long long)(ms / 1000),
+                       (unsigned)(ms % 1000));
 }
 
 static bool get_session_time(struct wr_exchange *x, const struct wr_var *v, struct wr_str *out)
@@ -141,6 +143,15 @@ static bool get_protocol(struct wr_exchange *x, const struct wr_var *v, struct w
     (void)v;
     *out = x->s->listener->opts.type == SOCK_DGRAM ? WR_STR("UDP") : WR_STR("TCP");
     return true;
+}
+
+/* Until `listen ... proxy_protocol` is there no client can have sent a PROXY header. */
+static bool get_proxy_protocol(struct wr_exchange *x, const struct wr_var *v, struct wr_str *out)
+{
+    (void)x;
+    (void)v;
+    (void)out;
+    return false;
 }
 
 /* ---- the clock ---- */
@@ -192,8 +203,8 @@ static bool get_nginx_version(struct wr_exchange *x, const struct wr_var *v, str
     return true;
 }
 
-/* nginx keeps most of these once they were asked for, so that `return "$bytes_sent"` makes the access
- * log say 0. Here only what cannot change is kept. */
+/* nginx keeps most of these once they were asked for, so that `return "$bytes_sent"` makes the
+ * access log say 0. Here only what cannot change is kept. */
 static const struct wr_variable variables[] = {
     { .name = "binary_remote_addr", .layers = WR_ANY, .get = get_binary_remote_addr },
     { .name = "bytes_received", .layers = WR_L4, .get = get_bytes_received },
@@ -204,6 +215,12 @@ static const struct wr_variable variables[] = {
     { .name = "nginx_version", .layers = WR_ANY, .get = get_nginx_version },
     { .name = "pid", .layers = WR_ANY, .flags = WR_VAR_CACHED, .get = get_pid },
     { .name = "protocol", .layers = WR_L4, .get = get_protocol },
+    { .name = "proxy_protocol_addr", .layers = WR_ANY, .get = get_proxy_protocol },
+    { .name = "proxy_protocol_port", .layers = WR_ANY, .get = get_proxy_protocol },
+    { .name = "proxy_protocol_server_addr", .layers = WR_ANY, .get = get_proxy_protocol },
+    { .name = "proxy_protocol_server_port", .layers = WR_ANY, .get = get_proxy_protocol },
+    { .name = "proxy_protocol_tlv_", .layers = WR_ANY, .flags = WR_VAR_PREFIX,
+      .get = get_proxy_protocol },
     { .name = "remote_addr", .layers = WR_ANY, .get = get_remote_addr },
     { .name = "remote_port", .layers = WR_ANY, .get = get_remote_port },
     { .name = "server_addr", .layers = WR_ANY, .flags = WR_VAR_CACHED, .get = get_server_addr },

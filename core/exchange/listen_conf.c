@@ -3,14 +3,9 @@
  * kept in the order they were met first, in the configuration's pool.
  *
  * One line may mean several addresses (a port range, a name with several of them), several lines of
- * different http servers the same one. Socket options belong to the address: they are taken from the
- * line that has some.
- *
- * A name is resolved when the configuration is loaded, and must resolve: nobody could tell later where
- * the server listens. A repeated address of one name is listened on once, where nginx complains. */
-#include "exchange/exchange.h"
-
-#include <netdb.h>
+ * different http servers the same one. Socket options belong to the address: they are taken from
+ * the line that has some. */
+#include "exchange/listen_impl.h"
 
 struct entry {
     struct wr_listener l;           /* first: wr_listens links these */
@@ -29,178 +24,8 @@ struct line {
     const struct wr_layer *layer;
     struct wr_listen_opts opts;
     bool options;                   /* one of the socket's options was given */
-    const char *tcp_only;           /* name of the first parameter udp cannot have, or NULL */
     struct wr_listen_line out;
-    uint16_t first_port, last_port;
-    WR_VEC(struct wr_addr) addrs;   /* without ports */
 };
-
-/* ---- the address ---- */
-
-static bool bad_address(struct line *l, const char *what)
-{
-    return wr_cf_error(l->cf, 1, "%s in \"" WR_FMT "\" of the \"listen\" directive", what,
-                       WR_ARG(wr_cf_arg(l->cf, 1)));
-}
-
-static bool is_number(struct wr_str s)
-{
-    for (size_t i = 0; i < s.n; i++)
-        if (s.p[i] < '0' || s.p[i] > '9')
-            return false;
-    return s.n > 0;
-}
-
-static bool parse_port(struct wr_str s, uint16_t *out)
-{
-    uint64_t v;
-
-    if (!wr_str_u64(s, &v) || v == 0 || v > UINT16_MAX)
-        return false;
-    *out = (uint16_t)v;
-    return true;
-}
-
-/* "80" or "8000-8010". */
-static bool take_ports(struct line *l, struct wr_str s)
-{
-    struct wr_str first = wr_str_cut(&s, '-');
-
-    if (!parse_port(first, &l->first_port) || (s.p != NULL && !parse_port(s, &l->last_port)))
-        return bad_address(l, "invalid port");
-    if (s.p == NULL)
-        l->last_port = l->first_port;
-    if (l->last_port < l->first_port)
-        return bad_address(l, "invalid port range");
-    return true;
-}
-
-static bool only_ports(struct wr_str s)
-{
-    struct wr_str first = wr_str_cut(&s, '-');
-
-    return is_number(first) && (s.p == NULL || is_number(s));
-}
-
-static void add_addr(struct line *l, const struct wr_addr *a)
-{
-    for (uint32_t i = 0; i < l->addrs.n; i++)
-        if (wr_addr_eq(&l->addrs.at[i], a))
-            return;
-    *wr_vec_push(l->cf->pool, &l->addrs) = *a;
-}
-
-static void add_wildcard(struct line *l)
-{
-    struct wr_addr a = { .in = { .sin_family = AF_INET }, .len = sizeof(a.in) };
-
-    add_addr(l, &a);
-}
-
-static bool take_unix(struct line *l, struct wr_str path)
-{
-    struct wr_addr a;
-
-    if (path.n == 0)
-        return bad_address(l, "no path in the unix domain socket");
-    if (path.n >= sizeof(a.un.sun_path))
-        return bad_address(l, "too long path in the unix domain socket");
-    if (!wr_addr_parse(wr_cf_arg(l->cf, 1), 0, &a))
-        return bad_address(l, "invalid path");
-    add_addr(l, &a);
-    return true;
-}
-
-static bool take_ipv6(struct line *l, struct wr_str word)
-{
-    size_t end = wr_str_find(word, ']');
-    struct wr_str rest = wr_str_skip(word, end + 1);
-    struct wr_addr a;
-
-    if (end == word.n || (rest.n > 0 && rest.p[0] != ':'))
-        return bad_address(l, "invalid host");
-    if (rest.n > 0 && !take_ports(l, wr_str_skip(rest, 1)))
-        return false;
-    if (!wr_addr_parse_ip(wr_str_of(word.p, end + 1), &a))
-        return bad_address(l, "invalid IPv6 address");
-    add_addr(l, &a);
-    return true;
-}
-
-static void add_family(struct line *l, const struct addrinfo *found, int family)
-{
-    for (const struct addrinfo *i = found; i != NULL; i = i->ai_next) {
-        struct wr_addr a = { .len = i->ai_addrlen };
-
-        if (i->ai_family != family || i->ai_addrlen > sizeof(a.in6))
-            continue;
-        memcpy(&a.sa, i->ai_addr, i->ai_addrlen);
-        add_addr(l, &a);
-    }
-}
-
-/* getaddrinfo, not the resolver of the loop: it must be known now, and the system knows which
- * families this machine has ("::1 localhost" stands in many a hosts file without any IPv6). */
-static bool take_name(struct line *l, struct wr_str name)
-{
-    struct addrinfo hints = { .ai_socktype = SOCK_STREAM, .ai_flags = AI_ADDRCONFIG };
-    struct addrinfo *found = NULL;
-
-    if (getaddrinfo(wr_pool_cstr(l->cf->pool, name), NULL, &hints, &found) != 0)
-        return bad_address(l, "host not found");
-    add_family(l, found, AF_INET);
-    add_family(l, found, AF_INET6);
-    freeaddrinfo(found);
-    return l->addrs.n > 0 || bad_address(l, "host not found");
-}
-
-static bool take_host(struct line *l, struct wr_str word)
-{
-    struct wr_str host = word, ports;
-    size_t colon = wr_str_find(word, ':');
-    struct wr_addr a;
-
-    if (wr_str_find(word, '/') < word.n || wr_str_find(word, '?') < word.n)
-        return bad_address(l, "invalid host");
-    if (colon == word.n && only_ports(word)) {
-        add_wildcard(l);
-        return take_ports(l, word);
-    }
-    if (colon < word.n) {
-        host.n = colon;
-        ports = wr_str_skip(word, colon + 1);
-        if (!take_ports(l, ports))
-            return false;
-    }
-    if (host.n == 0)
-        return bad_address(l, "no host");
-    if (wr_str_is(host, "*"))
-        add_wildcard(l);
-    else if (wr_addr_parse_ip(host, &a))
-        add_addr(l, &a);
-    else
-        return take_name(l, host);
-    return true;
-}
-
-static bool take_address(struct line *l, uint16_t default_port)
-{
-    struct wr_str word = wr_cf_arg(l->cf, 1);
-    bool is_unix = wr_str_starts(word, WR_STR("unix:"));
-    bool ok;
-
-    if (is_unix)
-        return take_unix(l, wr_str_skip(word, 5));
-    ok = word.n > 0 && word.p[0] == '[' ? take_ipv6(l, word) : take_host(l, word);
-    if (!ok)
-        return false;
-    if (l->first_port == 0) {
-        if (default_port == 0)
-            return bad_address(l, "no port");
-        l->first_port = l->last_port = default_port;
-    }
-    return true;
-}
 
 /* ---- the parameters ---- */
 
@@ -238,7 +63,8 @@ static bool take_default_server(struct line *l, uint32_t i, struct wr_str value)
         /* The word of nginx 0.7. nginx's http still takes it, its stream never did. */
         if (l->layer->bit == WR_L4)
             return bad_param(l, i);
-        wr_cf_warn(l->cf, i, "the \"default\" parameter is obsolete, use \"default_server\" instead");
+        wr_cf_warn(l->cf, i,
+                   "the \"default\" parameter is obsolete, use \"default_server\" instead");
     }
     l->out.default_server = true;
     return true;
@@ -246,7 +72,8 @@ static bool take_default_server(struct line *l, uint32_t i, struct wr_str value)
 
 static bool take_backlog(struct line *l, uint32_t i, struct wr_str value)
 {
-    return (parse_int(value, &l->opts.backlog) && l->opts.backlog > 0) || bad_value(l, i, "backlog");
+    return (parse_int(value, &l->opts.backlog) && l->opts.backlog > 0)
+           || bad_value(l, i, "backlog");
 }
 
 static bool take_fastopen(struct line *l, uint32_t i, struct wr_str value)
@@ -277,7 +104,8 @@ static bool take_sndbuf(struct line *l, uint32_t i, struct wr_str value)
 static bool take_accept_filter(struct line *l, uint32_t i, struct wr_str value)
 {
     (void)value;
-    wr_cf_warn(l->cf, i, "accept filters \"" WR_FMT "\" are not supported on this platform, ignored",
+    wr_cf_warn(l->cf, i,
+               "accept filters \"" WR_FMT "\" are not supported on this platform, ignored",
                WR_ARG(wr_cf_arg(l->cf, i)));
     return true;
 }
@@ -381,7 +209,8 @@ static bool needs_module(struct line *l, uint32_t i, struct wr_str value)
 static bool not_built(struct line *l, uint32_t i, struct wr_str value)
 {
     (void)value;
-    return wr_cf_error(l->cf, i, "the \"" WR_FMT "\" parameter is known in nginx, not in this build",
+    return wr_cf_error(l->cf, i,
+                       "the \"" WR_FMT "\" parameter is known in nginx, not in this build",
                        WR_ARG(wr_cf_arg(l->cf, i)));
 }
 
@@ -430,17 +259,18 @@ static const struct param *find_param(struct wr_str word, uint32_t layer, struct
     return NULL;
 }
 
-static bool has_word(const struct wr_cf *cf, const char *word)
+/* The index of the word; 0: it is not there. */
+static uint32_t find_word(const struct wr_cf *cf, const char *word)
 {
     for (uint32_t i = 2; i <= cf->nargs; i++)
         if (wr_str_is(wr_cf_arg(cf, i), word))
-            return true;
-    return false;
+            return i;
+    return 0;
 }
 
 static bool take_params(struct line *l)
 {
-    bool udp = l->layer->bit == WR_L4 && has_word(l->cf, "udp");
+    uint32_t udp = l->layer->bit == WR_L4 ? find_word(l->cf, "udp") : 0;
 
     for (uint32_t i = 2; i <= l->cf->nargs; i++) {
         struct wr_str value;
@@ -448,7 +278,7 @@ static bool take_params(struct line *l)
 
         if (p == NULL)
             return bad_param(l, i);
-        if (udp && (p->flags & TCP_ONLY) != 0)
+        if (udp != 0 && (p->flags & TCP_ONLY) != 0)
             return wr_cf_error(l->cf, i,
                                "\"listen\" directive \"%s\" parameter is incompatible with \"udp\"",
                                p->name);
@@ -456,7 +286,7 @@ static bool take_params(struct line *l)
             return false;
         l->options = l->options || (p->flags & OPTION) != 0;
     }
-    return true;
+    return udp == 0 || not_built(l, udp, wr_str_of("", 0));
 }
 
 /* ---- the addresses of the configuration ---- */
@@ -490,10 +320,9 @@ static bool share(struct line *l, struct entry *e)
     struct wr_cf *cf = l->cf;
 
     if (e->l.layer != l->layer)
-        return wr_cf_error_hint(cf, 1,
-                                wr_pool_fmt(cf->pool, "it is used in %s {} already",
-                                            e->l.layer->name).p,
-                                "duplicate \"" WR_FMT "\" address and port pair", WR_ARG(e->l.text));
+        return wr_cf_error_hint(
+            cf, 1, wr_pool_fmt(cf->pool, "it is used in %s {} already", e->l.layer->name).p,
+            "duplicate \"" WR_FMT "\" address and port pair", WR_ARG(e->l.text));
     if (l->layer->bit == WR_L4)
         return wr_cf_error(cf, 1, "duplicate \"" WR_FMT "\" address and port pair",
                            WR_ARG(e->l.text));
@@ -533,15 +362,14 @@ bool wr_listen_conf(struct wr_cf *cf, const struct wr_layer *layer, uint16_t def
                     attach_line *attach)
 {
     struct line l = { .cf = cf, .layer = layer, .opts = { .type = SOCK_STREAM, .setfib = -1 } };
+    struct wr_listen_where where = { .cf = cf };
 
-    if (!take_address(&l, default_port) || !take_params(&l))
+    if (!wr_listen_where(&where, default_port) || !take_params(&l))
         return false;
-    if (l.out.udp)
-        return wr_cf_error(cf, 1, "the \"udp\" parameter is known in nginx, not in this build");
-    for (uint32_t i = 0; i < l.addrs.n; i++) {
-        struct wr_addr a = l.addrs.at[i];
+    for (uint32_t i = 0; i < where.addrs.n; i++) {
+        struct wr_addr a = where.addrs.at[i];
 
-        for (uint32_t port = l.first_port; port <= l.last_port; port++) {
+        for (uint32_t port = where.first_port; port <= where.last_port; port++) {
             wr_addr_set_port(&a, (uint16_t)port);
             if (!add_listener(&l, &a, attach))
                 return false;

@@ -1,9 +1,9 @@
-/* log_conf: the error_log directive. Any scope may name its targets; the first one in a block replaces
- * the inherited list. `finish` opens them and makes the wr_log of each distinct scope struct, which
- * lives, with its share of the sinks, as long as the configuration.
+/* log_conf: the error_log directive. Any scope may name its targets; the first one in a block
+ * replaces the inherited list. `finish` opens them and makes the wr_log of each distinct scope
+ * struct, which lives, with its share of the sinks, as long as the configuration.
  *
- * nginx's debug_core, debug_event, ... narrow the debug messages to a subject. They are accepted; here
- * each of them means all debug messages. */
+ * nginx's debug_core, debug_event, ... narrow the debug messages to a subject. They are accepted;
+ * here each of them means all debug messages. */
 #include "exchange/exchange.h"
 
 #include <errno.h>
@@ -154,8 +154,8 @@ const struct wr_log *wr_scope_log(const struct wr_scope *s)
 }
 
 static const struct wr_directive directives[] = {
-    WR_CUSTOM("error_log", WR_LV_MAIN | WR_ANY | WR_SCOPES | WR_MULTI, 1, WR_ARGS_ANY, set_error_log,
-              NULL, "where errors are logged, and from which level on"),
+    WR_CUSTOM("error_log", WR_LV_MAIN | WR_ANY | WR_SCOPES | WR_MULTI, 1, WR_ARGS_ANY,
+              set_error_log, NULL, "where errors are logged, and from which level on"),
     { .name = NULL },
 };
 

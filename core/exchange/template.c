@@ -1,6 +1,6 @@
-/* template: text with variables, "$remote_addr - ${host}:$1". Setters compile; access logs, map values,
- * keys and everything else that is put together at run time execute. A template is an array of parts in
- * the configuration's pool and never changes.
+/* template: text with variables, "$remote_addr - ${host}:$1". Setters compile; access logs, map
+ * values, keys and everything else that is put together at run time execute. A template is an array
+ * of parts in the configuration's pool and never changes.
  *
  * There is one pass: each part is appended to the one bounded text as it is evaluated. Nothing is
  * measured first, so a variable that changes its length between two looks cannot do harm. */

@@ -1,16 +1,16 @@
-/* vars: the variables of a configuration and their values. Setters mention and define variables while
- * the configuration is loaded; templates, maps and logs ask for values while traffic flows. One
- * registry for each layer, made by `prepare` from the tables of all modules, lives with the
+/* vars: the variables of a configuration and their values. Setters mention and define variables
+ * while the configuration is loaded; templates, maps and logs ask for values while traffic flows.
+ * One registry for each layer, made by `prepare` from the tables of all modules, lives with the
  * configuration; values and captures live with the exchange.
  *
- * A name is looked up among the modules' rows, exact names before families, when it is mentioned first;
- * what the configuration defines (map, geo, set) is found later, so order does not matter. As in nginx
- * upper and lower case are the same, and a mention that stays undefined is an error of the
- * configuration.
+ * A name is looked up among the modules' rows, exact names before families, when it is mentioned
+ * first; what the configuration defines (map, geo, set) is found later, so order does not matter.
+ * As in nginx upper and lower case are the same, and a mention that stays undefined is an error of
+ * the configuration.
  *
- * Definitions come in two kinds: those that compute (map, geo, split_clients) take a variable over, the
- * last one wins; those that assign (set, named captures: WR_VAR_SETTABLE) leave the computation of
- * another definition in place until they have assigned. */
+ * Definitions come in two kinds: those that compute (map, geo, split_clients) take a variable over,
+ * the last one wins; those that assign (set, named captures: WR_VAR_SETTABLE) leave the computation
+ * of another definition in place until they have assigned. */
 #include "exchange/exchange.h"
 
 #define NO_SLOT UINT32_MAX
@@ -84,7 +84,8 @@ static bool valid_name(struct wr_str name)
     return name.n > 0;
 }
 
-/* The registry of the layer a directive stands in; NULL, with the error reported, outside of both. */
+/* The registry of the layer a directive stands in; NULL, with the error reported, outside of both.
+ * */
 static struct registry *registry_here(struct wr_cf *cf, uint32_t i)
 {
     if (cf->scope->layer == WR_L4 || cf->scope->layer == WR_L7)
@@ -140,7 +141,8 @@ static struct wr_str lower_copy(struct wr_pool *pool, struct wr_str s)
     return wr_str_of(p, s.n);
 }
 
-static struct wr_var *find_or_make(struct wr_cf *cf, struct registry *r, struct wr_str name, uint32_t i)
+static struct wr_var *find_or_make(struct wr_cf *cf, struct registry *r, struct wr_str name,
+                                   uint32_t i)
 {
     struct wr_var *v = wr_dict_get(r->vars, name);
 
@@ -235,7 +237,8 @@ struct wr_regex *wr_cf_regex(struct wr_cf *cf, uint32_t i, struct wr_str pattern
         struct wr_str rest = wr_str_skip(pattern, err.offset);
 
         if (rest.n > 0)
-            (void)wr_cf_error(cf, i, "pcre2_compile() failed: %s in \"" WR_FMT "\" at \"" WR_FMT "\"",
+            (void)wr_cf_error(cf, i,
+                              "pcre2_compile() failed: %s in \"" WR_FMT "\" at \"" WR_FMT "\"",
                               err.text, WR_ARG(pattern), WR_ARG(rest));
         else
             (void)wr_cf_error(cf, i, "pcre2_compile() failed: %s in \"" WR_FMT "\"", err.text,
@@ -279,7 +282,9 @@ static const char *suggest(struct wr_pool *pool, const struct registry *r, struc
             found = r->all.at[i]->name;
         }
     }
-    return found.n == 0 ? NULL : wr_pool_fmt(pool, "did you mean \"$" WR_FMT "\"?", WR_ARG(found)).p;
+    if (found.n == 0)
+        return NULL;
+    return wr_pool_fmt(pool, "did you mean \"$" WR_FMT "\"?", WR_ARG(found)).p;
 }
 
 static bool registry_check(struct wr_cf *cf, const struct registry *r)
