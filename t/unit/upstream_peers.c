@@ -1,0 +1,217 @@
+/* Peers in shared memory: publishing, the view, who is usable, counting, the ledger. */
+#include "lib/unit.h"
+
+#include "upstream/upstream.h"
+
+static struct wr_pool *pool;
+static struct wr_conf conf;
+static struct wr_upstreams all;
+static void *states[64];
+
+static struct wr_addr address(const char *text)
+{
+    struct wr_addr a;
+
+    ck_assert(wr_addr_parse(wr_str_c(text), 0, &a));
+    return a;
+}
+
+static struct wr_upstream *upstream(void)
+{
+    struct wr_upstream *u = WR_NEW(pool, struct wr_upstream);
+
+    u->name = WR_STR("group");
+    u->layer = WR_L4;
+    u->balancer = &wr_round_robin;
+    return u;
+}
+
+static void server(struct wr_upstream *u, const char *addr, uint32_t weight, bool backup)
+{
+    struct wr_server *s = wr_vec_push(pool, &u->servers);
+
+    *s = (struct wr_server){
+        .text = wr_str_c(addr), .host = wr_str_c(addr), .weight = weight, .max_fails = 1,
+        .fail_timeout_ms = 10000, .backup = backup, .key = wr_hash_stable(wr_str_c(addr), 1),
+    };
+    if (addr[0] >= '0' && addr[0] <= '9')
+        s->addr = address(addr);
+    else
+        s->named = true;
+}
+
+static void open_conf(struct wr_upstream *u, struct wr_shm_set *old)
+{
+    wr_self_init();
+    wr_clock_update();
+    all = (struct wr_upstreams){ 0 };
+    *wr_vec_push(pool, &all.all) = u;
+    conf = (struct wr_conf){ .pool = pool, .state = states, .shm = wr_shm_set_new(),
+                             .old_shm = old };
+    states[wr_module_upstream.index] = &all;
+    ck_assert(wr_upstreams_open(&conf));
+    wr_upstreams_commit(&conf);
+    wr_self.slot = 3; /* a worker */
+}
+
+static struct wr_peer *pick(struct wr_upstream *u, uint64_t now)
+{
+    struct wr_pick p = { .now_ms = now };
+
+    return wr_round_robin.pick(u, &wr_peers_view(u)->main, &p);
+}
+
+static uint16_t port_of(const struct wr_peer *p)
+{
+    return p == NULL ? 0 : wr_addr_port(&p->slot->addr);
+}
+
+static void setup(void)
+{
+    pool = wr_pool_new(0);
+}
+
+static void teardown(struct wr_upstream *u)
+{
+    wr_peers_drop(u);
+    wr_shm_set_free(conf.shm);
+    wr_pool_free(pool);
+}
+
+START_TEST(round_robin_by_weight_main_before_backup)
+{
+    struct wr_upstream *u;
+    static const uint16_t want[] = { 1, 1, 2, 1, 3, 1, 1 };
+
+    setup();
+    u = upstream();
+    server(u, "127.0.0.1:1", 5, false);
+    server(u, "127.0.0.1:2", 1, false);
+    server(u, "127.0.0.1:3", 1, false);
+    server(u, "127.0.0.1:4", 1, true);
+    open_conf(u, NULL);
+    ck_assert_uint_eq(wr_peers_view(u)->main.n, 3);
+    ck_assert_uint_eq(wr_peers_view(u)->backup.n, 1);
+    for (size_t i = 0; i < WR_COUNT(want); i++)
+        ck_assert_uint_eq(port_of(pick(u, 1000)), want[i]);
+    teardown(u);
+}
+END_TEST
+
+START_TEST(failed_peers_rest_and_are_probed)
+{
+    struct wr_upstream *u;
+    struct wr_peer one;
+
+    setup();
+    u = upstream();
+    server(u, "127.0.0.1:1", 1, false);
+    server(u, "127.0.0.1:2", 1, false);
+    open_conf(u, NULL);
+    one = *pick(u, 50000);
+    ck_assert_uint_eq(port_of(&one), 1);
+    ck_assert(wr_peer_failed(&one, 50000));
+    for (int i = 0; i < 4; i++)
+        ck_assert_uint_eq(port_of(pick(u, 59000)), 2);
+    /* After fail_timeout one session is let through, the next ones go elsewhere. */
+    while (port_of(pick(u, 60001)) != 1)
+        ;
+    wr_peer_probe(&one, 60001);
+    ck_assert_uint_eq(port_of(pick(u, 60002)), 2);
+    ck_assert_uint_eq(port_of(pick(u, 60002)), 2);
+    wr_peer_fine(&one);
+    ck_assert_uint_eq(port_of(pick(u, 60003)) + port_of(pick(u, 60003)), 3);
+    teardown(u);
+}
+END_TEST
+
+START_TEST(max_conns_and_the_ledger)
+{
+    struct wr_upstream *u;
+    struct wr_peer *p;
+
+    setup();
+    u = upstream();
+    server(u, "127.0.0.1:1", 1, false);
+    u->servers.at[0].max_conns = 2;
+    open_conf(u, NULL);
+    p = pick(u, 1);
+    ck_assert(wr_peer_hold(u, p));
+    ck_assert(wr_peer_hold(u, p));
+    ck_assert(!wr_peer_hold(u, p));
+    ck_assert_ptr_null(pick(u, 1));
+    wr_peer_release(u, p);
+    ck_assert_uint_eq(atomic_load(&p->slot->conns), 1);
+    /* The worker dies: the master takes back what it held. */
+    wr_upstreams_reclaim(&conf, wr_self.slot);
+    ck_assert_uint_eq(atomic_load(&p->slot->conns), 0);
+    ck_assert_ptr_nonnull(pick(u, 1));
+    teardown(u);
+}
+END_TEST
+
+START_TEST(names_come_change_and_go)
+{
+    struct wr_upstream *u;
+    struct wr_addr two[2];
+    struct wr_peer old;
+
+    setup();
+    u = upstream();
+    server(u, "name:80", 1, false);
+    server(u, "127.0.0.1:9", 1, false);
+    open_conf(u, NULL);
+    two[0] = address("127.0.0.1:1");
+    two[1] = address("127.0.0.1:2");
+    ck_assert_uint_eq(wr_peers_view(u)->main.n, 1);
+    ck_assert(wr_shared_update(u, &u->servers.at[0], two, 2));
+    ck_assert(!wr_shared_update(u, &u->servers.at[0], two, 2));
+    ck_assert_uint_eq(wr_peers_view(u)->main.n, 3);
+    ck_assert_uint_eq(port_of(&u->peers->main.at[0]), 1);
+    ck_assert_uint_eq(port_of(&u->peers->main.at[2]), 9);
+    old = u->peers->main.at[0];
+    ck_assert(wr_peer_hold(u, &old));
+    ck_assert(wr_shared_update(u, &u->servers.at[0], &two[1], 1));
+    ck_assert_uint_eq(wr_peers_view(u)->main.n, 2);
+    /* Its slot is not given away while somebody is connected. */
+    two[0] = address("127.0.0.1:3");
+    ck_assert(wr_shared_update(u, &u->servers.at[0], two, 1));
+    ck_assert_uint_eq(atomic_load(&old.slot->generation), old.generation);
+    wr_peer_release(u, &old);
+    ck_assert(wr_shared_update(u, &u->servers.at[0], NULL, 0));
+    ck_assert_uint_eq(wr_peers_view(u)->main.n, 1);
+    teardown(u);
+}
+END_TEST
+
+START_TEST(a_reload_keeps_counters)
+{
+    struct wr_upstream *u, *v;
+    struct wr_shm_set *first;
+    struct wr_peer p;
+
+    setup();
+    u = upstream();
+    server(u, "127.0.0.1:1", 1, false);
+    open_conf(u, NULL);
+    p = *pick(u, 1);
+    (void)wr_peer_failed(&p, 77);
+    first = conf.shm;
+    v = upstream();
+    for (int i = 0; i < 40; i++) /* another capacity: copied by key */
+        server(v, i == 39 ? "127.0.0.1:1" : "127.0.0.1:8", 1, false);
+    for (uint32_t i = 0; i < 39; i++)
+        v->servers.at[i].key += i + 1;
+    open_conf(v, first);
+    ck_assert_uint_eq(wr_peers_view(v)->main.n, 40);
+    ck_assert_uint_eq(atomic_load(&v->peers->main.at[39].slot->failed_ms), 77);
+    ck_assert_uint_eq(atomic_load(&v->peers->main.at[39].slot->fails), 1);
+    wr_peers_drop(u);
+    wr_shm_set_free(first);
+    teardown(v);
+}
+END_TEST
+
+UNIT_MAIN("upstream/peers", round_robin_by_weight_main_before_backup,
+          failed_peers_rest_and_are_probed, max_conns_and_the_ledger, names_come_change_and_go,
+          a_reload_keeps_counters)

@@ -1,0 +1,77 @@
+/* When another server is tried, and how addresses are split. */
+#include "lib/unit.h"
+
+#include "upstream/upstream.h"
+
+START_TEST(decides_by_the_facts)
+{
+    static const struct {
+        struct wr_retry_facts f;
+        enum wr_retry_decision want;
+    } table[] = {
+        { { .failure = WR_FAIL_ERROR, .enabled = true, .tries = 1 }, WR_RETRY_NEXT },
+        { { .failure = WR_FAIL_TIMEOUT, .enabled = true, .tries = 1 }, WR_RETRY_NEXT },
+        { { .failure = WR_FAIL_ERROR, .enabled = false, .tries = 1 }, WR_RETRY_GIVE_UP },
+        { { .failure = WR_FAIL_NO_LIVE, .enabled = true, .tries = 1 }, WR_RETRY_GIVE_UP },
+        { { .failure = WR_FAIL_NAME, .enabled = true }, WR_RETRY_GIVE_UP },
+        { { .failure = WR_FAIL_ERROR, .enabled = true, .tries = 1, .sent = true },
+          WR_RETRY_GIVE_UP },
+        { { .failure = WR_FAIL_ERROR, .enabled = true, .tries = 1, .max_tries = 2 },
+          WR_RETRY_NEXT },
+        { { .failure = WR_FAIL_ERROR, .enabled = true, .tries = 2, .max_tries = 2 },
+          WR_RETRY_GIVE_UP },
+        { { .failure = WR_FAIL_ERROR, .enabled = true, .tries = 1, .elapsed_ms = 99,
+            .max_ms = 100 }, WR_RETRY_NEXT },
+        { { .failure = WR_FAIL_ERROR, .enabled = true, .tries = 1, .elapsed_ms = 100,
+            .max_ms = 100 }, WR_RETRY_GIVE_UP },
+    };
+
+    for (size_t i = 0; i < WR_COUNT(table); i++)
+        ck_assert_msg(wr_retry_policy(&table[i].f) == table[i].want, "row %zu", i);
+}
+END_TEST
+
+START_TEST(splits_host_and_port)
+{
+    static const struct {
+        const char *text, *why, *host;
+        uint16_t standard, port;
+        bool literal;
+    } table[] = {
+        { "backend1.example.com:80", NULL, "backend1.example.com", 0, 80, false },
+        { "backend1", NULL, "backend1", 80, 80, false },
+        { "backend1", "no port", "backend1", 0, 0, false },
+        { "127.0.0.1:8080", NULL, "127.0.0.1", 0, 8080, true },
+        { "127.0.0.1", NULL, "127.0.0.1", 80, 80, true },
+        { "[::1]:5432", NULL, "[::1]:5432", 0, 5432, true },
+        { "[::1]", NULL, "[::1]", 80, 80, true },
+        { "[::1", "invalid IPv6 address", NULL, 80, 0, false },
+        { "unix:/tmp/s", NULL, "unix:/tmp/s", 0, 0, true },
+        { "a:0", "invalid port", NULL, 0, 0, false },
+        { "a:65536", "invalid port", NULL, 0, 0, false },
+        { "a:80x", "invalid port", NULL, 0, 0, false },
+        { "a:", "invalid port", NULL, 0, 0, false },
+        { ":80", "no host", NULL, 0, 0, false },
+        { "", "no host", NULL, 80, 0, false },
+        { "a b:80", "invalid host", NULL, 0, 0, false },
+        { "a/b:80", "invalid host", NULL, 0, 0, false },
+    };
+
+    for (size_t i = 0; i < WR_COUNT(table); i++) {
+        struct wr_hostport hp;
+        const char *why = wr_hostport_parse(wr_str_c(table[i].text), table[i].standard, &hp);
+
+        if (table[i].why != NULL) {
+            ck_assert_msg(why != NULL, "%s", table[i].text);
+            ck_assert_str_eq(why, table[i].why);
+            continue;
+        }
+        ck_assert_msg(why == NULL, "%s: %s", table[i].text, why);
+        ck_view(hp.host, table[i].host);
+        ck_assert_uint_eq(hp.port, table[i].port);
+        ck_assert_msg((hp.addr.len > 0) == table[i].literal, "%s", table[i].text);
+    }
+}
+END_TEST
+
+UNIT_MAIN("upstream/policy", decides_by_the_facts, splits_host_and_port)
