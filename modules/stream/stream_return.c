@@ -23,7 +23,8 @@ static enum wr_verdict return_run(struct wr_exchange *x)
 
 static bool set_return(struct wr_cf *cf, void *conf)
 {
-    wr_stream_has_content(cf);
+    if (!wr_stream_content(cf))
+        return false;
     return wr_set_template(cf, conf);
 }
 
