@@ -219,6 +219,7 @@ static uint32_t negative_ttl(struct message *m)
 {
     char name[NAME_MAX_WIRE + 1];
     struct record r;
+    uint32_t minimum;
 
     for (unsigned i = 0; i < m->authority && i < RECORDS_LOOKED_AT; i++) {
         if (!take_record(m, &r))
@@ -228,7 +229,8 @@ static uint32_t negative_ttl(struct message *m)
         if (!take_name(m, &r.data, name, sizeof(name))
             || !take_name(m, &r.data, name, sizeof(name)) || !wr_scan_skip(&r.data, 16))
             return 0;
-        return wr_min(r.ttl, wr_scan_u32(&r.data));
+        minimum = wr_scan_u32(&r.data);
+        return wr_min(r.ttl, minimum);
     }
     return 0;
 }
