@@ -7,36 +7,28 @@
 
 #define UNIX_PREFIX WR_STR("unix:")
 
-static bool parse_v4(struct wr_str s, struct wr_addr *out)
+static bool parse_inet(int family, struct wr_str s, struct wr_addr *out)
 {
-    char buf[INET_ADDRSTRLEN];
+    char buf[INET6_ADDRSTRLEN];
+    bool v6 = family == AF_INET6;
 
-    if (s.n == 0 || s.n >= sizeof(buf))
+    /* A zero inside would end the text for inet_pton, and "1.2.3.4\0anything" be an address. */
+    if (s.n == 0 || s.n >= sizeof(buf) || wr_str_find(s, '\0') != s.n)
         return false;
     memcpy(buf, s.p, s.n);
     buf[s.n] = '\0';
     memset(out, 0, sizeof(*out));
-    if (inet_pton(AF_INET, buf, &out->in.sin_addr) != 1)
+    if (inet_pton(family, buf, v6 ? (void *)&out->in6.sin6_addr : &out->in.sin_addr) != 1)
         return false;
-    out->in.sin_family = AF_INET;
-    out->len = sizeof(out->in);
+    out->sa.sa_family = (sa_family_t)family;
+    out->len = v6 ? sizeof(out->in6) : sizeof(out->in);
     return true;
 }
 
-static bool parse_v6(struct wr_str s, struct wr_addr *out)
+static bool parse_brackets(struct wr_str s, struct wr_addr *out)
 {
-    char buf[INET6_ADDRSTRLEN];
-
-    if (s.n == 0 || s.n >= sizeof(buf))
-        return false;
-    memcpy(buf, s.p, s.n);
-    buf[s.n] = '\0';
-    memset(out, 0, sizeof(*out));
-    if (inet_pton(AF_INET6, buf, &out->in6.sin6_addr) != 1)
-        return false;
-    out->in6.sin6_family = AF_INET6;
-    out->len = sizeof(out->in6);
-    return true;
+    return s.n > 2 && s.p[0] == '[' && s.p[s.n - 1] == ']' &&
+           parse_inet(AF_INET6, wr_str_of(s.p + 1, s.n - 2), out);
 }
 
 static bool parse_unix(struct wr_str path, struct wr_addr *out)
@@ -52,9 +44,7 @@ static bool parse_unix(struct wr_str path, struct wr_addr *out)
 
 bool wr_addr_parse_ip(struct wr_str s, struct wr_addr *out)
 {
-    if (s.n >= 2 && s.p[0] == '[' && s.p[s.n - 1] == ']')
-        return parse_v6(wr_str_of(s.p + 1, s.n - 2), out);
-    return parse_v4(s, out) || parse_v6(s, out);
+    return parse_inet(AF_INET, s, out) || parse_inet(AF_INET6, s, out) || parse_brackets(s, out);
 }
 
 static bool parse_port(struct wr_str s, uint16_t *out)
@@ -83,11 +73,8 @@ bool wr_addr_parse(struct wr_str s, uint16_t default_port, struct wr_addr *out)
         return false;
     s.n = colon;
     if (wr_str_is(s, "*"))
-        ok = parse_v4(WR_STR("0.0.0.0"), out);
-    else if (s.n > 2 && s.p[0] == '[' && s.p[s.n - 1] == ']')
-        ok = parse_v6(wr_str_of(s.p + 1, s.n - 2), out);
-    else
-        ok = parse_v4(s, out);
+        s = WR_STR("0.0.0.0");
+    ok = parse_inet(AF_INET, s, out) || parse_brackets(s, out);
     if (ok)
         wr_addr_set_port(out, port);
     return ok;

@@ -374,6 +374,7 @@ static inline bool wr_log_on(const struct wr_log *log, enum wr_level l,
 #define wr_say(level, err, ...) wr_log(wr_log_default, (level), (err), NULL, __VA_ARGS__)
 
 /* ---- regex: PCRE2, with JIT where it is built in ---- */
+extern bool wr_regex_jit; /* patterns compiled from now on use it; true at start */
 struct wr_regex;
 struct wr_regex_error {
     char text[160];

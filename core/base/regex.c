@@ -10,6 +10,8 @@
 #define HEAP_LIMIT (16 * 1024)       /* KiB */
 #define JIT_STACK_MAX (512 * 1024)
 
+bool wr_regex_jit = true;
+
 struct wr_regex {
     pcre2_code *code;
     struct wr_str pattern;
@@ -101,7 +103,8 @@ struct wr_regex *wr_regex_compile(struct wr_pool *pool, struct wr_str pattern, b
         return NULL;
     }
     /* Without JIT the interpreter matches the same. */
-    (void)pcre2_jit_compile(code, PCRE2_JIT_COMPLETE);
+    if (wr_regex_jit)
+        (void)pcre2_jit_compile(code, PCRE2_JIT_COMPLETE);
     re = WR_NEW(pool, struct wr_regex);
     re->code = code;
     re->pattern = wr_pool_str(pool, pattern);
