@@ -3,9 +3,9 @@
  * Map: lex + tree (nginx's grammar to nodes, no module needed; a fuzz target), source (files,
  * include, -T), rows (which row a name means here), scope (module structs, copied when written),
  * apply (the order of application), conf (a whole configuration), setter (what setters call),
- * types (setters for flags, sizes, times, ...), explain (errors with place and caret), suggest (what was probably meant),
- * help (--help), words (every directive nginx knows, for better errors). The files of this
- * folder share config_impl.h, which nobody else includes.
+ * types (setters for flags, sizes, times, ...), explain (errors with place and caret), suggest
+ * (what was probably meant), help (--help), words (every directive nginx knows, for better
+ * errors). The files of this folder share config_impl.h, which nobody else includes.
  *
  * The order: files are read into a tree; for each block first its simple directives, then its
  * definition blocks (map, geo, upstream, types), then its nested scopes; then `finish` runs
@@ -156,7 +156,7 @@ struct wr_module {
 };
 extern struct wr_module *const wr_modules[]; /* objs/modules.c, ends with NULL */
 extern uint32_t wr_modules_count;
-void wr_modules_init(void); /* numbers them; call once, first */
+void wr_modules_init(void); /* numbers them, indexes their rows; first of all, again is harmless */
 
 /* ---- scopes ---- */
 struct wr_scope {

@@ -144,6 +144,8 @@ static void print_line(FILE *out, const struct wr_diag *d)
     if (line.n > LINE_MAX_SHOWN) {
         if (from > LINE_MAX_SHOWN * 2 / 3) {
             cut = wr_min(from - LINE_MAX_SHOWN / 3, line.n - LINE_MAX_SHOWN);
+            while (cut < from && (line.p[cut] & 0xc0) == 0x80)
+                cut++;
             before = "...";
         }
         line = wr_str_skip(line, cut);

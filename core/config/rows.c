@@ -9,8 +9,8 @@
 uint32_t wr_modules_count;
 struct wr_row *wr_rows;
 uint32_t wr_rows_count;
-static struct wr_dict *chains; /* name -> struct wr_row */
-static struct wr_pool *pool;
+static struct wr_row **chains; /* the first row of each name, sorted */
+static uint32_t chains_count;
 
 static uint32_t shared_index(const struct wr_row *r)
 {
@@ -27,7 +27,7 @@ static uint32_t shared_index(const struct wr_row *r)
 
 static void add(struct wr_module *m, const struct wr_directive *row)
 {
-    struct wr_row *r = &wr_rows[wr_rows_count], *chain;
+    struct wr_row *r = &wr_rows[wr_rows_count];
 
     WR_ASSERT(row->set != NULL && row->help != NULL && (row->where & LEVELS) != 0);
     WR_ASSERT((row->where & WR_LOCAL) == 0 || m->enter != NULL || m->conf_size == 0);
@@ -37,11 +37,30 @@ static void add(struct wr_module *m, const struct wr_directive *row)
     r->module = m;
     r->index = wr_rows_count++;
     r->shared_index = shared_index(r);
-    chain = wr_dict_add(chains, wr_str_c(row->name), r);
-    if (chain != NULL) {
-        while (chain->next != NULL)
-            chain = chain->next;
-        chain->next = r;
+}
+
+static int by_name(const void *a, const void *b)
+{
+    const struct wr_row *const *x = a, *const *y = b;
+    int order = strcmp((*x)->row->name, (*y)->row->name);
+
+    return order != 0 ? order : *x < *y ? -1 : 1;
+}
+
+static void link_chains(void)
+{
+    uint32_t i, last = 0;
+
+    chains = wr_calloc(wr_rows_count + 1, sizeof(*chains));
+    for (i = 0; i < wr_rows_count; i++)
+        chains[i] = &wr_rows[i];
+    qsort(chains, wr_rows_count, sizeof(*chains), by_name);
+    for (i = 0; i < wr_rows_count; i++) {
+        if (i > 0 && strcmp(chains[i]->row->name, wr_rows[last].row->name) == 0)
+            wr_rows[last].next = chains[i];
+        else
+            chains[chains_count++] = chains[i];
+        last = chains[i]->index;
     }
 }
 
@@ -50,25 +69,36 @@ void wr_modules_init(void)
     const struct wr_directive *row;
     uint32_t i, rows = 0;
 
-    if (pool != NULL)
+    if (wr_rows != NULL)
         return;
-    pool = wr_pool_new(0);
-    chains = wr_dict_new(pool, false);
     for (i = 0; wr_modules[i] != NULL; i++) {
         wr_modules[i]->index = i;
         for (row = wr_modules[i]->directives; row != NULL && row->name != NULL; row++)
             rows++;
     }
     wr_modules_count = i;
-    wr_rows = WR_NEW_ARRAY(pool, struct wr_row, rows + 1);
+    wr_rows = wr_calloc(rows + 1, sizeof(*wr_rows));
     for (i = 0; i < wr_modules_count; i++)
         for (row = wr_modules[i]->directives; row != NULL && row->name != NULL; row++)
             add(wr_modules[i], row);
+    link_chains();
+}
+
+static int compare(const void *key, const void *element)
+{
+    const struct wr_str *name = key;
+    struct wr_row *const *r = element;
+
+    return wr_str_cmp(*name, wr_str_c((*r)->row->name));
 }
 
 const struct wr_row *wr_row_chain(struct wr_str name)
 {
-    return chains != NULL ? wr_dict_get(chains, name) : NULL;
+    struct wr_row **found = NULL;
+
+    if (chains_count > 0)
+        found = bsearch(&name, chains, chains_count, sizeof(*chains), compare);
+    return found != NULL ? *found : NULL;
 }
 
 static bool matches(const struct wr_directive *row, uint32_t layer, uint32_t level)
