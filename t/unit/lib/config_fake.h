@@ -70,14 +70,15 @@ static WR_UNUSED const char *findings(const struct wr_tree *t)
 
 #ifdef WR_FAKE_MODULES
 
-/* What setters and hooks were called, in order: "name=arg " and "<name " for a block's start. */
+/* What setters and hooks were called, in order: "name:argument " or "name ". */
 static char fake_trace[4096];
 
 static void fake_note(const char *what, struct wr_str arg)
 {
     size_t n = strlen(fake_trace);
 
-    snprintf(fake_trace + n, sizeof(fake_trace) - n, "%s" WR_FMT " ", what, WR_ARG(arg));
+    snprintf(fake_trace + n, sizeof(fake_trace) - n, "%s%s" WR_FMT " ", what,
+             arg.n > 0 ? ":" : "", WR_ARG(arg));
 }
 
 static const struct wr_enum fake_cases[] = {
@@ -239,7 +240,7 @@ static const struct wr_directive fake_http_rows[] = {
 static const struct wr_directive fake_proxy_rows[] = {
     WR_ROW("proxy_pass", WR_ANY | WR_LV_SERVER | WR_LV_LOCATION | WR_LV_IF | WR_LOCAL, 1, 1,
            fake_local, FAKE, local, NULL, NULL, "where to"),
-    WR_MSEC("proxy_timeout", WR_ANY | WR_SCOPES, FAKE, msec, "10m", "between two reads"),
+    WR_MSEC("proxy_timeout", WR_ANY | WR_SCOPES | WR_LV_IF, FAKE, msec, "10m", "between two reads"),
     WR_SIZE("proxy_buffer_size", WR_ANY | WR_SCOPES, FAKE, size, "16k", "of the buffer"),
     WR_FLAG("proxy_half_close", WR_L4 | WR_SCOPES, FAKE, flag, "off", "keeps half open"),
     WR_ROW("proxy_next_upstream", WR_ANY | WR_SCOPES, 1, WR_ARGS_ANY, wr_set_mask, FAKE, choice,

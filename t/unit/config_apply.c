@@ -1,0 +1,161 @@
+/* apply: which row a directive means, the order of application, what is refused and why. */
+#define WR_FAKE_MODULES
+#include "lib/config_fake.h"
+
+START_TEST(order)
+{
+    struct wr_conf *c = fake_load("stream {\n"
+                                  " server { listen 2; proxy_pass a; }\n"
+                                  " late;\n"
+                                  " upstream a { server b; }\n"
+                                  " map $x $y { a b; c d; }\n"
+                                  " soon;\n"
+                                  "}\n"
+                                  "worker_processes 2;");
+
+    ck_assert_str_eq(findings(c->tree), "");
+    ck_assert_str_eq(fake_trace, "prepare stream soon upstream:a server:b map:$x late server "
+                                 "listen:2 proxy_pass:a check ");
+    wr_conf_free(c);
+}
+END_TEST
+
+/* The body of an early block is applied with the nested scopes, its setter in source order. */
+START_TEST(early)
+{
+    struct wr_conf *c = fake_load("http { server { location / {\n"
+                                  " set $a 1;\n"
+                                  " if ($a) { set $b 2; proxy_timeout 1s; }\n"
+                                  " set $c 3;\n"
+                                  " location /x { set $d 4; }\n"
+                                  " proxy_pass p;\n"
+                                  "} } }");
+    struct wr_scope *l;
+
+    ck_assert_str_eq(findings(c->tree), "");
+    ck_assert_str_eq(strstr(fake_trace, "location:/ "),
+                     "location:/ set:$a if:($a) set:$c proxy_pass:p set:$b "
+                     "location:/x set:$d check ");
+    l = wr_conf_layer(c, WR_L7)->children->children;
+    ck_assert_uint_eq(l->children->level, WR_LV_IF);
+    ck_assert_str_eq(fake_of(l->children, &fake_proxy)->local.p, "p");
+    ck_assert_uint_eq(fake_of(l->children, &fake_proxy)->msec, 1000);
+    ck_assert_uint_eq(fake_of(l, &fake_proxy)->msec, 600000);
+    wr_conf_free(c);
+}
+END_TEST
+
+struct row {
+    const char *text, *errors;
+};
+
+static const struct row rows[] = {
+    { "stream { proxy_pas a; }", "1:10 unknown directive \"proxy_pas\" (did you mean "
+                                 "\"proxy_pass\"?)\n" },
+    { "zzzzzzzzzzzz 1;", "1:1 unknown directive \"zzzzzzzzzzzz\"\n" },
+    { "fastcgi_pass a;", "1:1 unknown directive \"fastcgi_pass\": known in nginx, not in this "
+                         "build (nginx has it in module ngx_http_fastcgi_module, for: location, "
+                         "if in location)\n" },
+    { "zone_sync;", "1:1 unknown directive \"zone_sync\": known in nginx, not in this build (part "
+                    "of nginx's commercial subscription (module ngx_stream_zone_sync_module))\n" },
+    { "proxy_timeout 1s;", "1:1 \"proxy_timeout\" directive is not allowed here (allowed in: "
+                           "stream, http, server, location, if in location)\n" },
+    { "stream { daemon off; }", "1:10 \"daemon\" directive is not allowed here (allowed in: "
+                                "main)\n" },
+    { "stream { server { server_name a; } }",
+      "1:19 \"server_name\" directive is not allowed here (it belongs to http {}; allowed in: "
+      "server)\n" },
+    { "http { proxy_half_close on; }",
+      "1:8 \"proxy_half_close\" directive is not allowed here (it belongs to stream {}; allowed "
+      "in: stream, server, location)\n" },
+    { "http { listen 80; }",
+      "1:8 \"listen\" directive is not allowed here (allowed in: server)\n" },
+    { "daemon;", "1:1 invalid number of arguments in \"daemon\" directive (it takes 1, 0 given)\n" },
+    { "http { server { location a b c {} } }",
+      "1:17 invalid number of arguments in \"location\" directive (it takes 1 to 2, 3 given)\n" },
+    { "stream { server { listen; } }",
+      "1:19 invalid number of arguments in \"listen\" directive (it takes 1 or more, 0 given)\n" },
+    { "daemon on { }", "1:1 directive \"daemon\" is not terminated by \";\"\n" },
+    { "stream;", "1:1 directive \"stream\" has no opening \"{\"\n" },
+    { "daemon on; daemon off;", "1:12 \"daemon\" directive is duplicate\n" },
+    { "stream {} stream {}", "1:11 \"stream\" directive is duplicate\n" },
+    { "stream { server {} server {} }", "" },
+    { "events { worker_connections 1; } events {}", "1:34 \"events\" directive is duplicate\n" },
+    { "stream { map a b { c; d e; f; } }", "1:20 invalid number of the map parameters\n" },
+    { "stream { refuse a; server { refuse b; } }", "1:17 invalid parameter \"a\"\n"
+                                                   "1:36 invalid parameter \"b\"\n" },
+};
+
+START_TEST(errors)
+{
+    struct wr_conf *c = fake_load(rows[_i].text);
+
+    ck_assert_str_eq(findings(c->tree), rows[_i].errors);
+    wr_conf_free(c);
+}
+END_TEST
+
+static const struct row semicolons[] = {
+    { "stream { server {\n listen 80\n proxy_pass a;\n}\n proxy_timeout 1s\n allow all;\n}",
+      "5:2 invalid number of arguments in \"proxy_timeout\" directive "
+      "(missing \";\" after \"1s\" on line 5)\n"
+      "warn 2:2 \"listen\" has the directive of a later line among its arguments "
+      "(missing \";\" after \"80\" on line 2)\n" },
+    { "http { server {\n listen 80\n location / { }\n} }",
+      "2:2 directive \"listen\" is not terminated by \";\" (missing \";\" after \"80\" on line "
+      "2)\n" },
+    { "stream { refuse a\n proxy_timeout 1s; }",
+      "2:16 invalid parameter \"1s\" (missing \";\" after \"a\" on line 1)\n" },
+    { "http { server { server_name a\n b\n 'listen' 80\n late; } }", "" },
+};
+
+START_TEST(semicolon)
+{
+    struct wr_conf *c = fake_load(semicolons[_i].text);
+
+    ck_assert_str_eq(findings(c->tree), semicolons[_i].errors);
+    wr_conf_free(c);
+}
+END_TEST
+
+/* Blocks in doubtful places are not applied: only the error of the brace is shown. */
+START_TEST(broken)
+{
+    struct wr_conf *c = fake_load("stream { server { listen 1; } } }\nproxy_pass x;\nfoo;");
+
+    ck_assert_str_eq(findings(c->tree),
+                     "1:33 unexpected \"}\" (there is no open block: one \"}\" too many)\n");
+    ck_assert_ptr_nonnull(wr_conf_events(c));
+    wr_conf_free(c);
+}
+END_TEST
+
+START_TEST(many)
+{
+    struct wr_conf *c = fake_load("a;b;c;d;e;f;g;h;i;j;k;l;m;n;o;p;q;r;s;t;u;v;w;x;stream {y;}");
+
+    ck_assert_uint_eq(c->tree->errors, 21);
+    ck_assert_ptr_null(wr_conf_layer(c, WR_L4));
+    wr_conf_free(c);
+}
+END_TEST
+
+START_TEST(first)
+{
+    struct wr_conf *c = fake_load("http { allow a; deny b;\n"
+                                  " server { deny c; allow d; location / { } }\n"
+                                  " server { location / { allow e; } } }");
+    struct wr_scope *http = wr_conf_layer(c, WR_L7), *one = http->children;
+
+    ck_assert_str_eq(findings(c->tree), "");
+    ck_assert_str_eq(fake_words(fake_of(http, &fake_proxy)), "a b ");
+    ck_assert_str_eq(fake_words(fake_of(one, &fake_proxy)), "c d ");
+    ck_assert_str_eq(fake_words(fake_of(one->children, &fake_proxy)), "c d ");
+    ck_assert_str_eq(fake_words(fake_of(one->next, &fake_proxy)), "a b ");
+    ck_assert_str_eq(fake_words(fake_of(one->next->children, &fake_proxy)), "e ");
+    wr_conf_free(c);
+}
+END_TEST
+
+FAKE_MAIN("config_apply", { order, 0 }, { early, 0 }, { errors, WR_COUNT(rows) },
+          { semicolon, WR_COUNT(semicolons) }, { broken, 0 }, { many, 0 }, { first, 0 })

@@ -1,0 +1,149 @@
+/* explain: how findings look. */
+#define WR_FAKE_MODULES
+#include "lib/config_fake.h"
+
+static const char *printed(const struct wr_tree *t)
+{
+    static char buf[8192];
+    FILE *f = fmemopen(buf, sizeof(buf), "w");
+
+    wr_diag_print(t, f, NULL);
+    fclose(f);
+    return buf;
+}
+
+struct row {
+    const char *text, *out;
+};
+
+static const struct row rows[] = {
+    { "daemon on;\n    proxy_pas x;\n",
+      "weir: [emerg] unknown directive \"proxy_pas\" in test.conf:2\n"
+      "    2 |     proxy_pas x;\n"
+      "      |     ^^^^^^^^^\n"
+      "      = did you mean \"proxy_pass\"?\n" },
+    /* in the order of the file, not of application */
+    { "stream { foo_bar_baz; }\nworker_processes x;\n",
+      "weir: [emerg] unknown directive \"foo_bar_baz\" in test.conf:1\n"
+      "    1 | stream { foo_bar_baz; }\n"
+      "      |          ^^^^^^^^^^^\n"
+      "weir: [emerg] \"worker_processes\" directive invalid number in test.conf:2\n"
+      "    2 | worker_processes x;\n"
+      "      |                  ^\n" },
+    { "\tdaemon\t'may be';\r\n",
+      "weir: [emerg] invalid value \"may be\" in \"daemon\" directive, it must be \"on\" or "
+      "\"off\" in test.conf:1\n"
+      "    1 | \tdaemon\t'may be';\n"
+      "      | \t      \t^^^^^^^^\n" },
+    { "\"\xc3\xa4\" daemon x;\n\xc3\xa4\xc3\xa4\xc3\xa4 y;",
+      "weir: [emerg] unknown directive \"\xc3\xa4\" in test.conf:1\n"
+      "    1 | \"\xc3\xa4\" daemon x;\n"
+      "      | ^^^\n"
+      "weir: [emerg] unknown directive \"\xc3\xa4\xc3\xa4\xc3\xa4\" in test.conf:2\n"
+      "    2 | \xc3\xa4\xc3\xa4\xc3\xa4 y;\n"
+      "      | ^^^\n" },
+    { "daemon \"a\nb\x1b\";",
+      "weir: [emerg] invalid value \"a?b?\" in \"daemon\" directive, it must be \"on\" or \"off\" "
+      "in test.conf:1\n"
+      "    1 | daemon \"a\n"
+      "      |        ^^\n" },
+    { "stream {\n",
+      "weir: [emerg] unexpected end of file, expecting \"}\" in test.conf:2\n"
+      "    2 | \n"
+      "      | ^\n"
+      "      = the block \"stream\" opened on line 1 is not closed\n" },
+};
+
+START_TEST(looks)
+{
+    struct wr_conf *c = fake_load(rows[_i].text);
+
+    ck_assert_str_eq(printed(c->tree), rows[_i].out);
+    wr_conf_free(c);
+}
+END_TEST
+
+/* Of a long line the part around the caret is shown, and the caret stands right. */
+START_TEST(long_line)
+{
+    struct wr_pool *pool = wr_pool_new(0);
+    struct wr_text text = wr_text_grow(pool, 1024, 1 << 16);
+    const char *lines[3], *found;
+    struct wr_conf *c;
+    int i;
+
+    for (i = 0; i < _i * 7; i++)
+        wr_text_c(&text, i % 5 == 0 ? "\xc3\xa4" : " ");
+    wr_text_c(&text, " foo_bar_baz \"  ");
+    for (i = 0; i < 300 - _i * 7; i++)
+        wr_text_char(&text, 'x');
+    wr_text_c(&text, "\";");
+    wr_text_char(&text, '\0');
+    c = fake_load(text.p + _i % 2);
+    c->tree->diags->column = (uint32_t)(strstr(text.p, "foo_bar_baz") - text.p) + 1 -
+                             (uint32_t)_i % 2;
+    c->tree->diags->width = 11;
+    lines[0] = printed(c->tree);
+    lines[1] = strchr(lines[0], '\n') + 1;
+    lines[2] = strchr(lines[1], '\n') + 1;
+    found = strstr(lines[1], "foo_bar_baz");
+    ck_assert_ptr_nonnull(found);
+    for (i = 0; lines[1] + i < found; i++)
+        if (((unsigned char)lines[1][i] & 0xc0) == 0x80)
+            lines[2]--; /* a byte that has no column */
+    lines[2] += found - lines[1];
+    ck_assert_int_eq(strncmp(lines[2] - 1, " ^^^^^^^^^^^\n", 13), 0);
+    ck_assert_int_lt(lines[2] - lines[1], 2 * 120);
+    wr_conf_free(c);
+    wr_pool_free(pool);
+}
+END_TEST
+
+START_TEST(command_line)
+{
+    struct wr_conf *c;
+
+    wr_modules_init();
+    c = wr_conf_load_text("t", WR_STR(""), WR_STR("foo_bar_baz;"), "/");
+    ck_assert_str_eq(printed(c->tree),
+                     "weir: [emerg] unknown directive \"foo_bar_baz\" in command line\n"
+                     "    1 | foo_bar_baz;\n"
+                     "      | ^^^^^^^^^^^\n");
+    wr_conf_free(c);
+}
+END_TEST
+
+START_TEST(too_many)
+{
+    struct wr_conf *c = fake_load(";;;;;;;;;;;;;;;;;;;;;;;;;;;");
+    const char *last = "weir: [emerg] too many errors\n", *out = printed(c->tree);
+
+    ck_assert_str_eq(out + strlen(out) - strlen(last), last);
+    wr_conf_free(c);
+}
+END_TEST
+
+START_TEST(warnings)
+{
+    struct wr_pool *pool = wr_pool_new(0);
+    struct wr_tree *t = wr_tree_parse_only(pool, "t", WR_STR("a b;"));
+    int i;
+
+    wr_diag_add(t, WR_LOG_WARN, NULL, 0, "so what", "about nothing");
+    wr_diag_add(t, WR_LOG_WARN, t->root->children, 9, NULL, "last word %d", 1);
+    ck_assert_uint_eq(t->errors, 0);
+    ck_assert_str_eq(printed(t), "weir: [warn] last word 1 in t:1\n"
+                                 "    1 | a b;\n"
+                                 "      |   ^\n"
+                                 "weir: [warn] about nothing\n"
+                                 "      = so what\n");
+    for (i = 0; i < 1000; i++)
+        wr_diag_add(t, WR_LOG_WARN, NULL, 0, NULL, "w");
+    ck_assert_uint_eq(t->errors, 0);
+    ck_assert_uint_lt(strlen(printed(t)), 2000);
+    wr_pool_free(pool);
+}
+END_TEST
+
+FAKE_MAIN("config_explain", { looks, WR_COUNT(rows) }, { long_line, 40 }, { command_line, 0 }, { too_many, 0 },
+          { warnings, 0 })

@@ -1,0 +1,94 @@
+/* help: weir --help DIRECTIVE. */
+#define WR_FAKE_MODULES
+#include "lib/config_fake.h"
+
+static char out[16384];
+
+static bool help(const char *name)
+{
+    FILE *f = fmemopen(out, sizeof(out), "w");
+    bool ok;
+
+    wr_modules_init();
+    ok = wr_directive_help(name, f);
+    fclose(f);
+    return ok;
+}
+
+START_TEST(one)
+{
+    ck_assert(help("proxy_timeout"));
+    ck_assert_str_eq(out, "proxy_timeout: between two reads\n"
+                          "    syntax:   proxy_timeout time;\n"
+                          "    default:  10m\n"
+                          "    context:  stream, http, server, location, if in location\n"
+                          "    module:   proxy\n");
+}
+END_TEST
+
+struct row {
+    const char *name, *syntax;
+};
+
+static const struct row rows[] = {
+    { "daemon", "daemon on | off;" },
+    { "worker_processes", "worker_processes number;" },
+    { "pid", "pid path;" },
+    { "log_name", "log_name string;" },
+    { "file_size", "file_size size;" },
+    { "choice", "choice off | error | timeout | http_500;" },
+    { "proxy_next_upstream", "proxy_next_upstream off | error | timeout | http_500 ...;" },
+    { "location", "location value [value] { ... }" },
+    { "late", "late;" },
+    { "server_name", "server_name value ...;" },
+    { "map", "map value value { ... }" },
+};
+
+START_TEST(syntax)
+{
+    char line[128];
+
+    ck_assert(help(rows[_i].name));
+    snprintf(line, sizeof(line), "    syntax:   %s\n", rows[_i].syntax);
+    ck_assert_ptr_nonnull(strstr(out, line));
+}
+END_TEST
+
+START_TEST(several)
+{
+    ck_assert(help("server"));
+    ck_assert_ptr_nonnull(strstr(out, "context:  stream\n"));
+    ck_assert_ptr_nonnull(strstr(out, "context:  http\n"));
+    ck_assert_ptr_nonnull(strstr(out, "context:  upstream\n"));
+}
+END_TEST
+
+START_TEST(unknown)
+{
+    ck_assert(!help("proxy_pas"));
+    ck_assert_str_eq(out, "weir: unknown directive \"proxy_pas\"\n"
+                          "      = did you mean \"proxy_pass\"?\n");
+    ck_assert(!help("zone_sync"));
+    ck_assert_str_eq(out, "weir: unknown directive \"zone_sync\": known in nginx (commercial, "
+                          "ngx_stream_zone_sync_module), not in this build\n");
+    ck_assert(!help("completely_different"));
+    ck_assert_str_eq(out, "weir: unknown directive \"completely_different\"\n");
+}
+END_TEST
+
+START_TEST(all)
+{
+    const char *p, *last = "";
+
+    ck_assert(help("all"));
+    ck_assert_int_eq(strncmp(out, "allow\tstream, http, server, location\t-\tin\n", 42), 0);
+    for (p = out; *p != '\0'; p = strchr(p, '\n') + 1) {
+        ck_assert_int_ge(strcmp(p, last) >= 0 || strcspn(p, "\t") == strcspn(last, "\t"), 1);
+        last = p;
+    }
+    ck_assert_ptr_nonnull(strstr(out, "\nworker_processes\tmain\t1\thow many workers\n"));
+}
+END_TEST
+
+FAKE_MAIN("config_help", { one, 0 }, { syntax, WR_COUNT(rows) }, { several, 0 }, { unknown, 0 },
+          { all, 0 })

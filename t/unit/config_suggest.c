@@ -1,0 +1,106 @@
+/* suggest, rows and words: which row a name means, what was probably meant, what nginx has. */
+#define WR_FAKE_MODULES
+#include "lib/config_fake.h"
+#include "config/config_impl.h"
+
+START_TEST(rows_by_place)
+{
+    const struct wr_row *r;
+
+    wr_modules_init();
+    r = wr_row_find(WR_STR("server"), WR_L4, WR_LV_LAYER);
+    ck_assert_ptr_eq(r->module, &fake_stream);
+    ck_assert_ptr_eq(wr_row_find(WR_STR("server"), WR_L7, WR_LV_LAYER)->module, &fake_http);
+    r = wr_row_find(WR_STR("server"), WR_L7, WR_LV_UPSTREAM);
+    ck_assert_uint_eq(r->row->max, WR_ARGS_ANY);
+    ck_assert_ptr_null(wr_row_find(WR_STR("server"), WR_L4, WR_LV_SERVER));
+    ck_assert_ptr_null(wr_row_find(WR_STR("serve"), WR_L4, WR_LV_LAYER));
+    ck_assert_ptr_null(wr_row_find(WR_STR(""), WR_L4, WR_LV_LAYER));
+    ck_assert_ptr_nonnull(wr_row_find(WR_STR("daemon"), 0, WR_LV_MAIN));
+    ck_assert_ptr_null(wr_row_find(WR_STR("worker_connections"), 0, WR_LV_MAIN));
+    r = wr_row_find(WR_STR("deny"), WR_L4, WR_LV_SERVER);
+    ck_assert_uint_eq(r->shared_index,
+                      wr_row_find(WR_STR("allow"), WR_L4, WR_LV_SERVER)->index);
+}
+END_TEST
+
+struct where {
+    uint32_t where;
+    const char *text;
+};
+
+static const struct where wheres[] = {
+    { WR_LV_MAIN, "main" },
+    { WR_LV_EVENTS, "events" },
+    { WR_ANY | WR_SCOPES, "stream, http, server, location" },
+    { WR_L7 | WR_SCOPES | WR_LV_IF | WR_LV_LMT, "http, server, location, if in location, "
+                                                "limit_except" },
+    { WR_L7 | WR_LV_SERVER | WR_LV_LOCATION | WR_LV_IF | WR_LV_SIF, "server, location, if" },
+    { WR_L4 | WR_LV_LAYER | WR_LV_SERVER | WR_MULTI, "stream, server" },
+    { WR_ANY | WR_LV_UPSTREAM, "upstream" },
+    { WR_LV_MAIN | WR_L7 | WR_LV_LAYER, "main, http" },
+};
+
+START_TEST(where_text)
+{
+    char buf[128];
+    struct wr_text t = wr_text_on(buf, sizeof(buf));
+    const char *s;
+
+    wr_where_text(wheres[_i].where, &t);
+    ck_assert(wr_text_cstr(&t, &s));
+    ck_assert_str_eq(s, wheres[_i].text);
+}
+END_TEST
+
+struct near {
+    const char *name;
+    uint32_t layer, level;
+    const char *found;
+};
+
+static const struct near nears[] = {
+    { "proxy_pas", WR_L4, WR_LV_SERVER, "proxy_pass" },
+    { "porxy_timeout", WR_L4, WR_LV_LAYER, "proxy_timeout" },
+    { "Listen", WR_L7, WR_LV_SERVER, "listen" },
+    { "servers", WR_L7, WR_LV_LAYER, "server" },
+    { "deamon", WR_L4, WR_LV_SERVER, "daemon" },  /* elsewhere, but nothing here is near */
+    { "alow", 0, WR_LV_MAIN, "allow" },
+    { "xyz", WR_L4, WR_LV_SERVER, NULL },
+    { "", WR_L4, WR_LV_SERVER, NULL },
+    { "completely_different", 0, WR_LV_MAIN, NULL },
+};
+
+START_TEST(near_names)
+{
+    const char *found;
+
+    wr_modules_init();
+    found = wr_suggest_name(wr_str_c(nears[_i].name), nears[_i].layer, nears[_i].level);
+    ck_assert_pstr_eq(found, nears[_i].found);
+}
+END_TEST
+
+START_TEST(nginx_words)
+{
+    const struct wr_nginx_word *w = wr_nginx_find(WR_STR("fastcgi_pass"));
+
+    ck_assert_str_eq(w->module, "ngx_http_fastcgi_module");
+    ck_assert_str_eq(w->contexts, "location, if in location");
+    ck_assert(!w->commercial);
+    ck_assert(wr_nginx_find(WR_STR("zone_sync"))->commercial);
+    w = wr_nginx_find(WR_STR("preread_timeout"));
+    ck_assert_str_eq(w->contexts, "stream, server");
+    w = wr_nginx_find(WR_STR("ssl_protocols")); /* commercial in one module only */
+    ck_assert(!w->commercial);
+    ck_assert_ptr_nonnull(strstr(w->module, "ngx_stream_ssl_module"));
+    ck_assert_ptr_nonnull(wr_nginx_find(WR_STR("absolute_redirect"))); /* the first */
+    ck_assert_ptr_nonnull(wr_nginx_find(WR_STR("zone_sync_timeout"))); /* the last */
+    ck_assert_ptr_null(wr_nginx_find(WR_STR("proxy_pas")));
+    ck_assert_ptr_null(wr_nginx_find(WR_STR("")));
+    ck_assert_ptr_null(wr_nginx_find(wr_str_of("zone\0", 5)));
+}
+END_TEST
+
+FAKE_MAIN("config_suggest", { rows_by_place, 0 }, { where_text, WR_COUNT(wheres) },
+          { near_names, WR_COUNT(nears) }, { nginx_words, 0 })
