@@ -59,12 +59,6 @@ void wr_conn_arm(struct wr_conn *c)
         wr_task_wake(c->loop, c->task);
 }
 
-static enum wr_io failed(struct wr_conn *c, int err)
-{
-    c->error = err;
-    return WR_IO_ERROR;
-}
-
 enum wr_io wr_conn_connect(struct wr_conn *c, const struct wr_addr *to)
 {
     c->ready = 0;
@@ -72,8 +66,10 @@ enum wr_io wr_conn_connect(struct wr_conn *c, const struct wr_addr *to)
         c->ready = WR_READABLE | WR_WRITABLE;
         return WR_IO_OK;
     }
-    if (errno != EINPROGRESS && errno != EINTR)
-        return failed(c, errno);
+    if (errno != EINPROGRESS && errno != EINTR) {
+        c->error = errno;
+        return WR_IO_ERROR;
+    }
     /* not before connect(): an unconnected socket reports EPOLLHUP */
     wr_conn_arm(c);
     return WR_IO_AGAIN;
@@ -81,14 +77,14 @@ enum wr_io wr_conn_connect(struct wr_conn *c, const struct wr_addr *to)
 
 enum wr_io wr_conn_connected(struct wr_conn *c)
 {
-    int err;
-
     if (!(c->ready & WR_WRITABLE))
         return WR_IO_AGAIN;
     if (!(c->ready & (WR_HUP | WR_ERR)))
         return WR_IO_OK;
-    err = wr_socket_error(c->fd);
-    return err == 0 ? WR_IO_OK : failed(c, err);
+    /* the kernel tells an error once, we may be asked twice */
+    if (c->error == 0)
+        c->error = wr_socket_error(c->fd);
+    return c->error == 0 ? WR_IO_OK : WR_IO_ERROR;
 }
 
 enum wr_io wr_conn_pretend_again(struct wr_conn *c)
