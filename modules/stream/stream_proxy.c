@@ -45,7 +45,7 @@ static enum wr_verdict content(struct wr_exchange *x)
 
 #define IN WR_L4 | WR_SCOPES
 static const struct wr_directive directives[] = {
-    WR_CUSTOM("proxy_pass", WR_L4 | WR_LV_SERVER | WR_LOCAL, 1, 1, set_pass, NULL,
+    WR_CUSTOM("proxy_pass", WR_L4 | WR_LV_SERVER, 1, 1, set_pass, NULL,
               "the group, address or name the sessions go to"),
     WR_UPSTREAM_ROWS("proxy", WR_L4, struct proxy_conf, rows),
     WR_FLAG("proxy_next_upstream", IN, struct proxy_conf, rows.next_upstream, "on",
