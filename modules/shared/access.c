@@ -1,5 +1,6 @@
-/* access: `allow` and `deny` by the address of the client, first match wins. Both layers; at layer 4
- * the session is closed with status 403. The rules are immutable and owned by the configuration. */
+/* access: `allow` and `deny` by the address of the client, first match wins. Both layers; at layer
+ * 4 the session is closed with status 403. The rules are immutable and belong to the
+ * configuration. */
 #include "exchange/exchange.h"
 
 struct rule {

@@ -1,8 +1,8 @@
-/* access_log: a line about each exchange when it is over. Both layers. This file has the module with its
- * rows and the LOG hook; access_log.h names the others. */
+/* access_log: a line about each exchange when it is over. Both layers. This file has the module
+ * with its rows and the LOG hook; access_log.h names the others. */
 #include "access_log.h"
 
-#define LINE_MAX (64 * 1024)
+#define LONGEST_LINE (64 * 1024)
 
 /* ---- at the end of an exchange ---- */
 
@@ -38,7 +38,7 @@ static void write_line(struct wr_exchange *x, const struct wr_access_log *c,
 static void log_line(struct wr_exchange *x, const struct wr_access_log *c,
                      const struct wr_access_log_line *e)
 {
-    static char buf[LINE_MAX];
+    static char buf[LONGEST_LINE];
     struct wr_text t = wr_text_on(buf, sizeof(buf) - 1);
 
     if (e->condition != NULL && !wr_template_true(x, e->condition))

@@ -1,8 +1,8 @@
 /* access_log: what the files of this module know of each other. Nobody else includes it.
  *
- * access_log.c (the module, the LOG hook), access_log_conf.c (the directive), access_log_target.c (what
- * it names, once each), access_log_format.c (log_format), access_log_file.c (a buffered file as log
- * sink), access_log_cache.c (files whose names have variables). */
+ * access_log.c (the module, the LOG hook), access_log_conf.c (the directive), access_log_target.c
+ * (what it names, once each), access_log_format.c (log_format), access_log_file.c (a buffered file
+ * as log sink), access_log_cache.c (files whose names have variables). */
 #ifndef WR_ACCESS_LOG_H
 #define WR_ACCESS_LOG_H
 
@@ -24,7 +24,7 @@ void wr_log_format_line(struct wr_exchange *x, const struct wr_log_format *f, st
 
 /* ---- files ---- */
 struct wr_log_file_opts {
-    size_t buffer;       /* 0: lines are written when the loop would sleep, at the latest after 1 s */
+    size_t buffer;       /* 0: written when the loop would sleep, at the latest after 1 s */
     uint64_t flush_ms;   /* with buffer: how long a line may wait; 0: until the buffer is full */
     int gzip;            /* 0 off, or the level */
 };

@@ -1,9 +1,10 @@
-/* access_log_cache: access logs whose names have variables, and open_log_file_cache, which keeps their
- * descriptors. access_log.c writes through it. A cache belongs to a configuration; what is open in it
- * belongs to the process and is closed with the configuration.
+/* access_log_cache: access logs whose names have variables, and open_log_file_cache, which keeps
+ * their descriptors. access_log.c writes through it. A cache belongs to a configuration; what is
+ * open in it belongs to the process and is closed with the configuration.
  *
- * As in nginx a file stays open from its min_uses-th use on, for as long as it is used again within
- * `inactive`; after `valid` it is looked up again by name, so that a rotated file is let go. */
+ * As in nginx a file stays open from its min_uses-th use on, for as long as it is used again
+ * within `inactive`; after `valid` it is looked up again by name, so that a rotated file is let
+ * go. */
 #include "access_log.h"
 
 #include <errno.h>

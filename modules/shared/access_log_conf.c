@@ -39,7 +39,8 @@ static bool set_gzip(struct wr_cf *cf, uint32_t i, struct wr_str v, struct wr_lo
     return true;
 }
 
-static bool set_param(struct wr_cf *cf, uint32_t i, struct wr_access_log_line *e, struct wr_log_file_opts *o)
+static bool set_param(struct wr_cf *cf, uint32_t i, struct wr_access_log_line *e,
+                      struct wr_log_file_opts *o)
 {
     struct wr_str arg = wr_cf_arg(cf, i), v;
 

@@ -1,9 +1,10 @@
-/* access_log_file: a file with a buffer in front of it, as a kind of log sink: so USR1 opens it again,
- * and a reload that keeps the options keeps the file. access_log.c opens and writes to it. Each worker
- * has a buffer of its own; files are opened for append and get whole lines, so lines never mix.
+/* access_log_file: a file with a buffer in front of it, as a kind of log sink: so USR1 opens it
+ * again, and a reload that keeps the options keeps the file. access_log.c opens and writes to it.
+ * Each worker has a buffer of its own; files are opened for append and get whole lines, so lines
+ * never mix.
  *
- * Without buffer= the lines of one turn are collected in a block of the loop's and written before the
- * loop sleeps. */
+ * Without buffer= the lines of one turn are collected in a block of the loop's and written before
+ * the loop sleeps. */
 #include "access_log.h"
 
 #include <errno.h>
@@ -76,7 +77,8 @@ static void put_gzip(struct log_file *f, struct wr_str text)
     char *out;
 
     if (err != Z_OK) {
-        wr_say(WR_LOG_CRIT, 0, "deflateInit2() failed: %d, lines for \"%s\" are lost", err, f->path);
+        wr_say(WR_LOG_CRIT, 0, "deflateInit2() failed: %d, lines for \"%s\" are lost", err,
+               f->path);
         return;
     }
     size = deflateBound(&z, text.n);

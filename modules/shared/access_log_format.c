@@ -1,5 +1,6 @@
-/* access_log_format: `log_format name [escape=...] text ...;`. A format is a list of templates, one for
- * each word, so that the end of one word never joins the variable name that begins the next. */
+/* access_log_format: `log_format name [escape=...] text ...;`. A format is a list of templates,
+ * one for each word, so that the end of one word never joins the variable name that begins the
+ * next. */
 #include "access_log.h"
 
 struct wr_log_format {
@@ -7,7 +8,8 @@ struct wr_log_format {
     WR_VEC(const struct wr_template *) parts;
 };
 
-#define COMBINED "$remote_addr - $remote_user [$time_local] \"$request\" $status $body_bytes_sent " \
+#define COMBINED                                                                   \
+    "$remote_addr - $remote_user [$time_local] \"$request\" $status $body_bytes_sent " \
     "\"$http_referer\" \"$http_user_agent\""
 
 void wr_log_formats_init(struct wr_pool *pool, struct wr_log_formats *f)

@@ -1,6 +1,6 @@
-/* access_log_target: the files and syslog servers of a configuration, each once however many lines name
- * it. They are opened when everything was read, so that a configuration with an error leaves no file
- * behind; the sinks are released with the configuration. */
+/* access_log_target: the files and syslog servers of a configuration, each once however many lines
+ * name it. They are opened when everything was read, so that a configuration with an error leaves
+ * no file behind; the sinks are released with the configuration. */
 #include "access_log.h"
 
 #include <errno.h>

@@ -1,6 +1,6 @@
-/* geo: a variable whose value depends on the client's address, or on an address in another variable:
- * `geo [$address] $variable { ... }`. Both layers. The block becomes a table of sorted spans
- * (geo_table.c), immutable and owned by the configuration. */
+/* geo: a variable whose value depends on the client's address, or on an address in another
+ * variable: `geo [$address] $variable { ... }`. Both layers. The block becomes a table of sorted
+ * spans (geo_table.c), immutable and owned by the configuration. */
 #include "exchange/exchange.h"
 #include "geo_table.h"
 

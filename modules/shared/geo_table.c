@@ -1,5 +1,5 @@
-/* geo_table: spans of addresses, built while the configuration is read and bisected at run time. geo.c
- * calls it; memory is in the pools it is given. */
+/* geo_table: spans of addresses, built while the configuration is read and bisected at run time.
+ * geo.c calls it; memory is in the pools it is given. */
 #include "geo_table.h"
 
 wr_u128 wr_geo_number(const void *bytes, size_t n)

@@ -1,6 +1,7 @@
-/* geo_table: address ranges to small numbers. Pure but for the pool. geo.c builds one for each block:
- * networks are nested into disjoint spans, or ranges are painted one over the other; then both become
- * two sorted arrays that a lookup bisects. Addresses are numbers here, IPv4 in the low 32 bits. */
+/* geo_table: address ranges to small numbers. Pure but for the pool. geo.c builds one for each
+ * block: networks are nested into disjoint spans, or ranges are painted one over the other; then
+ * both become two sorted arrays that a lookup bisects. Addresses are numbers here, IPv4 in the low
+ * 32 bits. */
 #ifndef WR_GEO_TABLE_H
 #define WR_GEO_TABLE_H
 
@@ -24,14 +25,14 @@ struct wr_geo_table {        /* start[i] .. start[i + 1] - 1 has value[i], which
     wr_u128 *start6;
 };
 
-/* The later one covers the earlier ones. Returns the value of a span with exactly these ends that was
- * there, else WR_GEO_NONE. */
+/* The later one covers the earlier ones. Returns the value of a span with exactly these ends that
+ * was there, else WR_GEO_NONE. */
 uint32_t wr_geo_paint(struct wr_pool *pool, struct wr_geo_spans *s,
                       const struct wr_geo_span *span);
 /* Removes the span with exactly these ends; false: there is none. */
 bool wr_geo_erase(struct wr_geo_spans *s, wr_u128 first, wr_u128 last) WR_CHECKED;
-/* Networks (each inside of or apart from each other, none twice): the smallest wins. Sorts `nets` and
- * fills `out`. */
+/* Networks (each inside of or apart from each other, none twice): the smallest wins. Sorts `nets`
+ * and fills `out`. */
 void wr_geo_nest(struct wr_pool *pool, struct wr_geo_span *nets, uint32_t n,
                  struct wr_geo_spans *out);
 void wr_geo_build(struct wr_pool *pool, const struct wr_geo_spans *v4,
@@ -41,8 +42,8 @@ uint32_t wr_geo_find(const struct wr_geo_table *t, const struct wr_addr *a);
 /* 4 or 16 bytes, network order. */
 wr_u128 wr_geo_number(const void *bytes, size_t n);
 
-/* Follows "X-Forwarded-For" from its end while the address is one of the proxies; without `recursive`
- * one step at most. */
+/* Follows "X-Forwarded-For" from its end while the address is one of the proxies; without
+ * `recursive` one step at most. */
 void wr_geo_forwarded(struct wr_addr *a, struct wr_str list, const struct wr_cidr *proxies,
                       uint32_t n, bool recursive);
 

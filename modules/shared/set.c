@@ -1,5 +1,5 @@
-/* set: `set $variable value;` of layer 4, in the order of the file before anything else looks at the
- * session. (Layer 7 has its own, in the rewrite program.) */
+/* set: `set $variable value;` of layer 4, in the order of the file before anything else looks at
+ * the session. (Layer 7 has its own, in the rewrite program.) */
 #include "exchange/exchange.h"
 
 struct assignment {

@@ -1,5 +1,5 @@
-/* stream_return: `return value;` answers a session with a text and closes it. Content at layer 4: the
- * text is a memory endpoint, and the ordinary relay sends it. */
+/* stream_return: `return value;` answers a session with a text and closes it. Content at layer 4:
+ * the text is a memory endpoint, and the ordinary relay sends it. */
 #include "stream/stream.h"
 
 struct return_conf {

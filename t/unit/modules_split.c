@@ -24,8 +24,8 @@ START_TEST(percents)
 }
 END_TEST
 
-/* "hash values from 0 to 21474835 (0.5%) correspond to ".one", hash values from 21474836 to 107374180
- * (2%) to ".two"" */
+/* "hash values from 0 to 21474835 (0.5%) correspond to ".one", hash values from 21474836 to
+ * 107374180 (2%) to ".two"" */
 START_TEST(scale)
 {
     ck_assert_uint_eq(wr_split_scale(50), 21474836);
