@@ -155,9 +155,9 @@ SKIP: {
     skip 'port 81 is free for all', 3 if ($least // 1024) <= 81;
     my $plain = Weir->new;
     $plain->conf('stream { server { listen 127.0.0.1:81; return x; } }');
-    $plain->give_away if is_root;
+    $plain->give_away('nobody') if is_root;
     ($code, $err) = $plain->start(undef, fails => 1,
-        before => is_root ? \&Weir::become_nobody : sub { });
+        before => sub { Weir::become('nobody') if is_root });
     isnt $code, 0, 'an ordinary user may not have port 81';
     like $err, qr/bind\(\) to 127\.0\.0\.1:81 failed \(13: Permission denied\)/, 'the reason';
     like $err, qr/$_/i, "a remedy: $_" for qr/setcap|CAP_NET_BIND_SERVICE/,

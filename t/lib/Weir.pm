@@ -42,6 +42,7 @@ use Weir::Backend;
 use Weir::Client;
 use Weir::Dns;
 use Weir::Load;
+use Weir::Network;
 use Weir::Ports;
 use Weir::Process qw(wait_for patience alive status_of title children rss end_process spawn);
 
@@ -79,7 +80,7 @@ sub new {
     my $bin = binary();
     my $dir = tempdir('weir-test-XXXXXX', TMPDIR => 1);
     my $w = bless { dir => $dir, bin => $bin, port => {}, backend => {}, expected => [],
-        clients => [], g => '' }, $class;
+        clients => [], helpers => [], g => '' }, $class;
 
     chmod 0755, $dir;
     mkdir "$dir/logs";
@@ -182,9 +183,17 @@ sub hole {
 # A name server at that place; see Weir::Dns.
 sub dns {
     my ($w, $name, @records) = @_;
-    $w->{dns} = Weir::Dns->new(where => $w->address($name), file => $w->path('names'));
-    $w->{dns}->records(@records);
-    return $w->{dns};
+    my $dns = Weir::Dns->new(where => $w->address($name), file => $w->path("$name.names"));
+    $dns->records(@records);
+    push @{ $w->{helpers} }, $dns;
+    return $dns;
+}
+
+# A second machine; see Weir::Network.
+sub machine {
+    my ($w, %how) = @_;
+    push @{ $w->{helpers} }, Weir::Network->new(%how);
+    return $w->{helpers}[-1];
 }
 
 # ---- clients
@@ -357,7 +366,7 @@ sub finish {
     $_->close for @{ $w->{clients} };
     push @wrong, $w->stop;
     push @wrong, $w->leftovers;
-    $_->kill for values %{ $w->{backend} }, $w->{dns} // ();
+    $_->kill for values %{ $w->{backend} }, @{ $w->{helpers} };
     push @wrong, $w->bad_log_lines;
     ok(!@wrong, 'weir ended cleanly and left nothing behind') or diag join "\n", @wrong;
     $w->remove;
@@ -406,7 +415,7 @@ sub leftovers {
 # The processes this test knows to be running.
 sub running {
     my ($w) = @_;
-    my @helpers = (values %{ $w->{backend} }, $w->{load} // (), $w->{dns} // ());
+    my @helpers = (values %{ $w->{backend} }, @{ $w->{helpers} }, $w->{load} // ());
     return grep { defined } $w->{master}, map { $_->{pid} } @helpers;
 }
 
@@ -436,7 +445,7 @@ END {
         local $?;
         for my $w (grep { $_ && $_->{dir} } @all) {
             end_process($_) for grep { defined } $w->{load} ? $w->{load}{pid} : ();
-            $_->kill for values %{ $w->{backend} }, $w->{dns} // ();
+            $_->kill for values %{ $w->{backend} }, @{ $w->{helpers} };
             $_->close for @{ $w->{clients} };
             $w->stop;
             $w->leftovers;
@@ -459,26 +468,34 @@ sub in_private_network {
     exec @unshare, $^X, $0, @ARGV;
 }
 
-# For start's and bare's {before}, in a test that runs as root: on as an ordinary user, to whom
-# give_away has given the folder.
-sub become_nobody {
-    my (undef, undef, $uid, $gid) = getpwnam 'nobody';
+# In a process of a test that runs as root: goes on as that user.
+sub become {
+    my ($user) = @_;
+    my (undef, undef, $uid, $gid) = getpwnam $user;
     $) = "$gid $gid";
     $( = $gid;
     POSIX::setuid($uid);
 }
 
+# Makes the test's folder that user's.
 sub give_away {
-    my ($w) = @_;
-    my (undef, undef, $uid, $gid) = getpwnam 'nobody';
+    my ($w, $user) = @_;
+    my (undef, undef, $uid, $gid) = getpwnam $user;
     chown $uid, $gid, $w->{dir}, glob "$w->{dir}/*";
 }
 
 # The test stops here unless these programs are there.
 sub needs_programs {
     my ($class, @programs) = @_;
-    my @missing = grep { my $p = $_; !grep { -x "$_/$p" } split /:/, $ENV{PATH} } @programs;
+    my @missing = grep { !defined program($_) } @programs;
     plan skip_all => "not installed: @missing" if @missing;
+}
+
+# Where a program is: on the PATH, or where Debian puts PostgreSQL's.
+sub program {
+    my ($name) = @_;
+    my @folders = (split(/:/, $ENV{PATH}), '/usr/sbin', '/sbin', glob '/usr/lib/postgresql/*/bin');
+    return first { -x } map { "$_/$name" } @folders;
 }
 
 1;

@@ -19,19 +19,27 @@ my $QUEUE_MOST = 1 << 20;
 
 # where: 'HOST:PORT' or 'unix:PATH'; tally: a file that gets one byte per session;
 # serve: 'echo', 'greet' (send the greeting, end), or code (socket, number of the session);
-# greet: what each session gets first.
+# greet: what each session gets first; before: code to run in the process before it listens.
 sub new {
     my ($class, %how) = @_;
     my $b = bless { serve => 'echo', greet => '', %how }, $class;
     return $b->start;
 }
 
-# The listener is opened here, not in the child: when this returns, connecting works.
+# When this returns, connecting works.
 sub start {
     my ($b) = @_;
-    my $listener = $b->listener;
 
-    $b->{pid} = spawn(sub { $b->{listener} = $listener; $b->run });
+    pipe my $ready, my $tell or die "pipe: $!\n";
+    $b->{pid} = spawn(sub {
+        $b->{before}->() if $b->{before};
+        $b->{listener} = $b->listener;
+        syswrite $tell, "ready\n";
+        close $_ for $ready, $tell;
+        $b->run;
+    });
+    close $tell;
+    defined readline $ready or die "no server at $b->{where}\n";
     return $b;
 }
 
