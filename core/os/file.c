@@ -29,9 +29,13 @@ static bool read_all(int fd, struct wr_text *t, size_t max)
             continue;
         if (n < 0)
             return false;
+        if ((size_t)n > max - t->n) {
+            errno = EFBIG;
+            return false;
+        }
         wr_text_str(t, wr_str_of(buf, (size_t)n));
         if (t->overflow) {
-            errno = t->n == max ? EFBIG : ENOMEM;
+            errno = ENOMEM;
             return false;
         }
     }

@@ -115,12 +115,17 @@ static bool start_listening(int fd, const struct wr_listen_opts *o)
     return o->type != SOCK_STREAM || listen(fd, o->backlog > 0 ? o->backlog : BACKLOG) == 0;
 }
 
-/* Does nobody accept on this path? A killed run leaves its file behind. */
+/* Is this the socket file of a killed run, on which nobody accepts? connect() is refused by any
+ * other file as well, and those are not ours to remove. */
 static bool stale(const struct wr_addr *a, int type)
 {
-    int fd = open_socket(AF_UNIX, type);
+    struct stat st;
     bool refused;
+    int fd;
 
+    if (lstat(a->un.sun_path, &st) != 0 || !S_ISSOCK(st.st_mode))
+        return false;
+    fd = open_socket(AF_UNIX, type);
     if (fd < 0)
         return false;
     refused = connect(fd, &a->sa, a->len) != 0 && errno == ECONNREFUSED;

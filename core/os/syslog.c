@@ -237,6 +237,8 @@ struct wr_sink *wr_syslog_open(struct wr_pool *pool, struct wr_str params, const
         s->users++;
         return s;
     }
+    if (rest.n == 0)
+        rest.p = NULL;
     while (rest.p != NULL)
         read_param(&p, wr_str_cut(&rest, ','));
     if (to.addr.len == 0 && p.err == NULL)

@@ -1,26 +1,22 @@
 /* title: what ps shows of this process. main() prepares it, each process sets its own. It owns the
- * memory in which the kernel once put the arguments and the environment. */
+ * memory in which the kernel once put the arguments and the environment, and their copies. */
 #include "os/os.h"
 
 #include <unistd.h>
 
 static char *area;
 static size_t area_size;
+static struct wr_pool *copies; /* for the life of the process */
 
-static char *copy(const char *s)
-{
-    size_t n = strlen(s) + 1;
-
-    return memcpy(wr_malloc(n), s, n);
-}
-
-/* The area reaches on while one string begins where the one before it ended. */
+/* Moves strings out of the area, which reaches on while one begins where the one before it ended. */
 static void claim(char **strings, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
+        struct wr_str s = wr_str_c(strings[i]);
+
         if (strings[i] == area + area_size)
-            area_size += strlen(strings[i]) + 1;
-        strings[i] = copy(strings[i]);
+            area_size += s.n + 1;
+        strings[i] = wr_pool_cstr(copies, s);
     }
 }
 
@@ -31,12 +27,12 @@ void wr_title_init(int argc, char **argv)
 
     if (area != NULL || argc < 1)
         return;
+    copies = wr_pool_new(0);
     area = argv[0];
     claim(argv, (size_t)argc);
     while (environ != NULL && environ[count] != NULL)
         count++;
-    /* The array stands in the same memory as its strings' neighbours, and putenv() may replace it. */
-    moved = wr_calloc(count + 1, sizeof(char *));
+    moved = WR_NEW_ARRAY(copies, char *, count + 1);
     if (count > 0)
         memcpy(moved, environ, count * sizeof(char *));
     claim(moved, count);

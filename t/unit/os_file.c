@@ -1,0 +1,116 @@
+/* Whole files and folders. */
+#include "os/os.h"
+
+#include "lib/unit.h"
+
+#include <errno.h>
+#include <sys/stat.h>
+
+static char dir[] = "/tmp/weir-unit-XXXXXX";
+
+static const char *path(const char *name)
+{
+    static char buf[4][256];
+    static unsigned turn;
+    char *p = buf[turn++ % 4];
+
+    (void)snprintf(p, sizeof(buf[0]), "%s/%s", dir, name);
+    return p;
+}
+
+START_TEST(writes_and_reads)
+{
+    struct wr_pool *p = wr_pool_new(0);
+    struct wr_str big, got;
+    struct timespec mtime;
+    struct stat st;
+
+    ck_assert_ptr_nonnull(mkdtemp(dir));
+    ck_assert(wr_file_write(path("a"), WR_STR("hello"), 0640));
+    got = wr_file_read(p, path("a"), 100);
+    ck_view(got, "hello");
+    ck_assert_int_eq(got.p[5], '\0');
+    ck_assert_int_eq(stat(path("a"), &st), 0);
+    ck_assert_uint_eq(st.st_mode & 0777, 0640);
+    ck_assert(wr_file_mtime(path("a"), &mtime));
+    ck_assert_int_eq(mtime.tv_sec, st.st_mtim.tv_sec);
+    ck_assert_int_eq(mtime.tv_nsec, st.st_mtim.tv_nsec);
+
+    big = wr_str_of(wr_pool_zalloc(p, 100000), 100000);
+    ck_assert(wr_file_write(path("a"), big, 0600));
+    ck_assert(wr_str_eq(wr_file_read(p, path("a"), 100000), big));
+    ck_assert_ptr_null(wr_file_read(p, path("a"), 99999).p);
+    ck_assert_int_eq(errno, EFBIG);
+
+    ck_assert(wr_file_write(path("a"), WR_STR(""), 0600));
+    got = wr_file_read(p, path("a"), 100);
+    ck_assert_ptr_nonnull(got.p);
+    ck_assert_uint_eq(got.n, 0);
+    (void)unlink(path("a"));
+    ck_assert_int_eq(rmdir(dir), 0); /* no temporary file stays */
+    wr_pool_free(p);
+}
+END_TEST
+
+START_TEST(sizes_may_lie)
+{
+    struct wr_pool *p = wr_pool_new(0);
+
+    /* These say 0 bytes. */
+    ck_assert_uint_gt(wr_file_read(p, "/proc/self/status", 65536).n, 100);
+    ck_assert_ptr_null(wr_file_read(p, "/proc/self/status", 10).p);
+    ck_assert_int_eq(errno, EFBIG);
+    ck_assert_ptr_null(wr_file_read(p, "/dev/zero", 100000).p);
+    ck_assert_int_eq(errno, EFBIG);
+    ck_assert_ptr_nonnull(wr_file_read(p, "/dev/null", 10).p);
+    wr_pool_free(p);
+}
+END_TEST
+
+START_TEST(fails_with_errno)
+{
+    struct wr_pool *p = wr_pool_new(0);
+    char longer[5000];
+    struct timespec mtime;
+
+    ck_assert_ptr_null(wr_file_read(p, "/nonexistent", 10).p);
+    ck_assert_int_eq(errno, ENOENT);
+    ck_assert_ptr_null(wr_file_read(p, "/", 100000).p);
+    ck_assert_int_eq(errno, EISDIR);
+    ck_assert(!wr_file_mtime("/nonexistent", &mtime));
+    ck_assert(!wr_file_write("/nonexistent/a", WR_STR("x"), 0600));
+    ck_assert_int_eq(errno, ENOENT);
+    memset(longer, 'x', sizeof(longer) - 1);
+    longer[sizeof(longer) - 1] = '\0';
+    ck_assert(!wr_file_write(longer, WR_STR("x"), 0600));
+    ck_assert_int_eq(errno, ENAMETOOLONG);
+    ck_assert(!wr_mkdirs(longer, 0700));
+    ck_assert(!wr_mkdirs("", 0700));
+    wr_pool_free(p);
+}
+END_TEST
+
+START_TEST(makes_folders)
+{
+    struct stat st;
+
+    ck_assert_ptr_nonnull(mkdtemp(dir));
+    ck_assert(wr_mkdirs(path("a/b/c"), 0750));
+    ck_assert(wr_mkdirs(path("a/b/c/"), 0750));
+    ck_assert(wr_mkdirs(path("a//b"), 0750));
+    ck_assert(wr_mkdirs("/", 0750));
+    ck_assert_int_eq(stat(path("a/b/c"), &st), 0);
+    ck_assert_uint_eq(st.st_mode & 0777, 0750);
+    ck_assert(wr_file_write(path("file"), WR_STR("x"), 0600));
+    ck_assert(!wr_mkdirs(path("file"), 0700));
+    ck_assert_int_eq(errno, EEXIST);
+    ck_assert(!wr_mkdirs(path("file/x"), 0700));
+    (void)unlink(path("file"));
+    (void)rmdir(path("a/b/c"));
+    (void)rmdir(path("a/b"));
+    (void)rmdir(path("a"));
+    ck_assert_int_eq(rmdir(dir), 0);
+}
+END_TEST
+
+UNIT_MAIN("os/file", writes_and_reads, sizes_may_lie, fails_with_errno, makes_folders)
