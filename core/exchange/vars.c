@@ -260,7 +260,7 @@ struct wr_regex *wr_cf_regex(struct wr_cf *cf, uint32_t i, struct wr_str pattern
 /* The name nearest to the wrong one; NULL when nothing is near. */
 static const char *suggest(struct wr_pool *pool, const struct registry *r, struct wr_str wrong)
 {
-    unsigned max = wrong.n < 4 ? 1 : wrong.n < 8 ? 2 : 3, best = max + 1;
+    unsigned max = wrong.n < 3 ? 0 : wrong.n < 6 ? 1 : 2, best = max + 1;
     struct wr_str found = wr_str_of(NULL, 0);
 
     for (struct wr_module *const *m = wr_modules; *m != NULL; m++) {
