@@ -26,7 +26,7 @@ bool wr_access_log_target_find(struct wr_cf *cf, struct wr_str path,
         t->o = *o;
     } else if (o->buffer > 0 && !same_opts(o, &t->o)) {
         return wr_cf_error(cf, 1, "access_log \"" WR_FMT "\" already defined with conflicting "
-                           "parameters", WR_ARG(path));
+                           "parameters", WR_ARG(wr_cf_arg(cf, 1)));
     }
     *out = t;
     return true;
