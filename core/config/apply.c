@@ -36,26 +36,24 @@ static bool fits(struct wr_conf *c, const struct wr_scope *s, const struct wr_no
                  const struct wr_directive *row)
 {
     bool wants_block = (row->where & (WR_BLOCK | WR_DEFINE)) != 0;
-    const char *hint = wr_suggest_semicolon(c->pool, n, s);
     uint32_t nargs = n->nwords - 1;
+    const char *hint;
 
-    if (n->block && !wants_block) {
+    if (n->block == wants_block && nargs >= row->min &&
+        (row->max == WR_ARGS_ANY || nargs <= row->max))
+        return true;
+    hint = wr_suggest_semicolon(c->pool, n, s);
+    if (n->block && !wants_block)
         wr_diag_add(c->tree, WR_LOG_EMERG, n, 0, hint,
                     "directive \"%s\" is not terminated by \";\"", row->name);
-        return false;
-    }
-    if (!n->block && wants_block) {
+    else if (!n->block && wants_block)
         wr_diag_add(c->tree, WR_LOG_EMERG, n, 0, hint, "directive \"%s\" has no opening \"{\"",
                     row->name);
-        return false;
-    }
-    if (nargs < row->min || (row->max != WR_ARGS_ANY && nargs > row->max)) {
+    else
         wr_diag_add(c->tree, WR_LOG_EMERG, n, 0,
                     hint != NULL ? hint : count_hint(c->pool, row, nargs),
                     "invalid number of arguments in \"%s\" directive", row->name);
-        return false;
-    }
-    return true;
+    return false;
 }
 
 static const struct wr_row *look_up(struct wr_conf *c, const struct wr_scope *s,

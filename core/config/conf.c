@@ -134,7 +134,7 @@ static struct wr_scope *child_of(const struct wr_conf *c, uint32_t layer, uint32
 
 struct wr_scope *wr_conf_layer(const struct wr_conf *c, uint32_t layer)
 {
-    return layer == WR_LV_EVENTS ? child_of(c, 0, WR_LV_EVENTS) : child_of(c, layer, WR_LV_LAYER);
+    return child_of(c, layer, WR_LV_LAYER);
 }
 
 struct wr_scope *wr_conf_events(const struct wr_conf *c)

@@ -114,7 +114,7 @@ struct wr_directive {
     uint32_t where;
     uint8_t min, max;            /* arguments; max WR_ARGS_ANY: no limit */
     /* conf is the module's struct in this scope, already a private copy; NULL where the module
-     * has none (conf_size 0, or `stream` at main). False: an error was reported with wr_cf_error. */
+     * has none (conf_size 0, or `stream` at main). False: it called wr_cf_error. */
     bool (*set)(struct wr_cf *cf, void *conf);
     size_t offset;               /* of the field, for the setters of types.c */
     const void *data;            /* for the setter: an enum table, a bound */
@@ -247,7 +247,7 @@ struct wr_conf *wr_conf_load_text(const char *name, struct wr_str text, struct w
 void wr_conf_free(struct wr_conf *c);
 /* Calls fn for every scope below (and including) s, parents first, until fn returns false. */
 void wr_scope_each(struct wr_scope *s, bool (*fn)(struct wr_scope *, void *), void *arg);
-/* Finds the child block scope of main: layer WR_L4 or WR_L7, or level WR_LV_EVENTS; NULL if none. */
+/* stream {} or http {}: layer WR_L4 or WR_L7; NULL when there is none. */
 struct wr_scope *wr_conf_layer(const struct wr_conf *c, uint32_t layer);
 struct wr_scope *wr_conf_events(const struct wr_conf *c); /* never NULL: defaults when absent */
 
@@ -282,7 +282,7 @@ bool wr_set_offset(struct wr_cf *cf, void *conf);   /* uint64_t; k, m, g */
 bool wr_set_msec(struct wr_cf *cf, void *conf);     /* uint64_t ms; "1h 30m 5s 10ms", plain = s */
 bool wr_set_sec(struct wr_cf *cf, void *conf);      /* uint64_t s; no ms, but y and M */
 bool wr_set_enum(struct wr_cf *cf, void *conf);     /* uint32_t; data: struct wr_enum[] */
-bool wr_set_mask(struct wr_cf *cf, void *conf);     /* uint32_t bits, all arguments; data: as above */
+bool wr_set_mask(struct wr_cf *cf, void *conf);     /* uint32_t bits of all arguments; data: too */
 /* Accepted because nginx has it, and needless here (hash sizes, accept_mutex): the value is
  * checked as nginx does, and the help text says why it changes nothing. data: struct wr_bounds. */
 bool wr_set_needless_num(struct wr_cf *cf, void *conf);

@@ -88,7 +88,10 @@ static inline bool wr_bit_get(const uint64_t *bits, uint32_t i)
 {
     return bits != NULL && (bits[i / 64] >> (i % 64) & 1) != 0;
 }
-static inline void wr_bit_set(uint64_t *bits, uint32_t i) { bits[i / 64] |= UINT64_C(1) << (i % 64); }
+static inline void wr_bit_set(uint64_t *bits, uint32_t i)
+{
+    bits[i / 64] |= UINT64_C(1) << (i % 64);
+}
 struct wr_scope *wr_scope_new(struct wr_pool *pool, struct wr_scope *parent, uint32_t layer,
                               uint32_t level);
 /* Takes over the structs of the parent as they are now. For main, events and the layers: also makes

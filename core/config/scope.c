@@ -79,12 +79,12 @@ static void set_default(struct wr_conf *c, struct wr_scope *s, struct wr_module 
     struct wr_tree *t = wr_tree_parse_only(c->pool, "default", text);
     struct wr_cf cf = { .conf = c, .pool = c->pool, .scope = s, .node = t->root->children,
                         .row = row, .module = m, .first = true, .defaulting = true };
-    bool ok;
 
     WR_ASSERT(t->errors == 0 && cf.node != NULL && cf.node->next == NULL);
     cf.nargs = cf.node->nwords - 1;
-    ok = row->set(&cf, wr_scope_own(c->pool, s, m));
-    WR_ASSERT(ok);
+    /* Refused: a mistake in the table. It stops every start, with "in default:1". */
+    if (!row->set(&cf, wr_scope_own(c->pool, s, m)))
+        WR_ASSERT(c->tree->errors > 0);
 }
 
 static void begin(struct wr_conf *c, struct wr_scope *s, struct wr_module *m)

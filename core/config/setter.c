@@ -5,8 +5,6 @@
 static void report(const struct wr_cf *cf, const struct wr_node *n, uint32_t i,
                    enum wr_level level, const char *hint, const char *fmt, va_list ap)
 {
-    /* A default that its own setter refuses is a mistake in the table, not in a file. */
-    WR_ASSERT(!cf->defaulting || level > WR_LOG_ERROR);
     wr_diag_vput(cf->conf->tree, level, wr_place_of(n, i), hint, fmt, ap);
 }
 

@@ -31,11 +31,21 @@ const char *wr_suggest_name(struct wr_str name, uint32_t layer, uint32_t level)
     return found;
 }
 
+/* A block that could stand further out may be here because of a brace forgotten before it. */
+static bool belongs_outside(const struct wr_scope *s, struct wr_str name)
+{
+    const struct wr_row *r = NULL;
+
+    for (s = s->parent; s != NULL && r == NULL; s = s->parent)
+        r = wr_row_find(name, s->layer, s->level);
+    return r != NULL && (r->row->where & (WR_BLOCK | WR_DEFINE)) != 0;
+}
+
 /* The name is ours, but not here. */
 static void misplaced(struct wr_tree *t, const struct wr_scope *s, const struct wr_node *n,
                       const struct wr_row *chain)
 {
-    char buf[HINT_MAX], hint[HINT_MAX + 64];
+    char buf[HINT_MAX], hint[HINT_MAX + 128];
     struct wr_text text = wr_text_on(buf, sizeof(buf));
     uint32_t where = wr_row_where(chain, s->layer);
     const char *other = "";
@@ -43,7 +53,8 @@ static void misplaced(struct wr_tree *t, const struct wr_scope *s, const struct 
     wr_where_text(where, &text);
     if (s->layer != 0 && (where & s->layer) == 0 && (where & WR_ANY) != 0)
         other = s->layer == WR_L4 ? "it belongs to http {}; " : "it belongs to stream {}; ";
-    snprintf(hint, sizeof(hint), "%sallowed in: " WR_FMT, other, WR_ARG(wr_text_view(&text)));
+    snprintf(hint, sizeof(hint), "%sallowed in: " WR_FMT "%s", other, WR_ARG(wr_text_view(&text)),
+             belongs_outside(s, n->words[0].text) ? "; is a \"}\" missing before it?" : "");
     wr_diag_add(t, WR_LOG_EMERG, n, 0, hint, "\"%s\" directive is not allowed here",
                 chain->row->name);
 }
@@ -67,20 +78,22 @@ void wr_suggest_unknown(struct wr_tree *t, const struct wr_scope *s, const struc
     struct wr_str name = n->words[0].text;
     const struct wr_row *chain = wr_row_chain(name);
     const struct wr_nginx_word *w = chain == NULL ? wr_nginx_find(name) : NULL;
-    const char *near;
-    char hint[HINT_MAX];
+    const char *near, *hint = NULL;
 
     if (chain != NULL) {
         misplaced(t, s, n, chain);
-    } else if (w != NULL) {
-        foreign(t, n, w);
-    } else {
-        near = wr_suggest_name(name, s->layer, s->level);
-        if (near != NULL)
-            snprintf(hint, sizeof(hint), "did you mean \"%s\"?", near);
-        wr_diag_add(t, WR_LOG_EMERG, n, 0, near != NULL ? hint : NULL,
-                    "unknown directive \"" WR_FMT "\"", WR_ARG(name));
+        return;
     }
+    if (w != NULL) {
+        foreign(t, n, w);
+        return;
+    }
+    near = wr_suggest_name(name, s->layer, s->level);
+    if (wr_str_starts(name, WR_STR("\xef\xbb\xbf")))
+        hint = "the file begins with a byte order mark: save it without one";
+    else if (near != NULL)
+        hint = wr_pool_fmt(t->pool, "did you mean \"%s\"?", near).p;
+    wr_diag_add(t, WR_LOG_EMERG, n, 0, hint, "unknown directive \"" WR_FMT "\"", WR_ARG(name));
 }
 
 const char *wr_suggest_semicolon(struct wr_pool *pool, const struct wr_node *n,

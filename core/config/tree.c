@@ -94,7 +94,8 @@ static bool on_open(struct reader *r, const struct wr_word *w)
         t->broken = true;
         keep = false;
     } else if (is_include(r, n)) {
-        wr_diag_add(t, WR_LOG_EMERG, n, 0, NULL, "directive \"include\" is not terminated by \";\"");
+        wr_diag_add(t, WR_LOG_EMERG, n, 0, NULL,
+                    "directive \"include\" is not terminated by \";\"");
         keep = false;
     }
     if (keep)

@@ -70,7 +70,14 @@ static const struct row rows[] = {
       "in: stream, server, location)\n" },
     { "http { listen 80; }",
       "1:8 \"listen\" directive is not allowed here (allowed in: server)\n" },
-    { "daemon;", "1:1 invalid number of arguments in \"daemon\" directive (it takes 1, 0 given)\n" },
+    { "daemon;",
+      "1:1 invalid number of arguments in \"daemon\" directive (it takes 1, 0 given)\n" },
+    { "\xef\xbb\xbf""daemon on;",
+      "1:1 unknown directive \"\xef\xbb\xbf""daemon\" (the file begins with a byte order mark: "
+      "save it without one)\n" },
+    { "stream { server { server { } } }",
+      "1:19 \"server\" directive is not allowed here (allowed in: stream, upstream; is a \"}\" "
+      "missing before it?)\n" },
     { "http { server { location a b c {} } }",
       "1:17 invalid number of arguments in \"location\" directive (it takes 1 to 2, 3 given)\n" },
     { "stream { server { listen; } }",

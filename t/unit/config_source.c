@@ -70,7 +70,8 @@ START_TEST(missing)
     char expected[512];
 
     begin();
-    t = load(pool, "include a.conf;\n include;include a b;include c { d; } e;\ninclude conf.d;", "");
+    t = load(pool, "include a.conf;\n include;include a b;include c { d; } e;\ninclude conf.d;",
+             "");
     snprintf(expected, sizeof(expected),
              "1:9 open() \"%s/a.conf\" failed (2: No such file or directory)\n"
              "2:2 invalid number of arguments in \"include\" directive (write one path or "
