@@ -119,8 +119,10 @@ static void process(struct wr_task *t)
         uint32_t out = s->events & EPOLLOUT, in = s->events & ~(uint32_t)EPOLLOUT;
 
         s->events = 0;
+        ch->heard = in != 0 && !(in & EPOLLERR);
         ares_process_fd(ch->ares, in ? s->fd : ARES_SOCKET_BAD, out ? s->fd : ARES_SOCKET_BAD);
     }
+    ch->heard = false;
     ares_process_fd(ch->ares, ARES_SOCKET_BAD, ARES_SOCKET_BAD);
     set_timer(ch);
 }
@@ -228,7 +230,10 @@ void wr_channel_refresh(struct wr_channel *ch)
 }
 
 /* ---- asking ---- */
-static enum wr_dns_code code_of(int status)
+/* A server that says "failure", "refused" or "not implemented" is passed over, and after the last
+ * one c-ares 1.18 reports ECONNREFUSED for those as well. If it was an answer that ended it, the
+ * servers are there. */
+static enum wr_dns_code code_of(const struct wr_channel *ch, int status)
 {
     switch (status) {
     case ARES_SUCCESS:
@@ -240,7 +245,7 @@ static enum wr_dns_code code_of(int status)
     case ARES_ENOTIMP: return WR_DNS_NOTIMP;
     case ARES_EREFUSED: return WR_DNS_REFUSED;
     case ARES_ETIMEOUT: return WR_DNS_TIMEDOUT;
-    case ARES_ECONNREFUSED: return WR_DNS_NO_SERVER;
+    case ARES_ECONNREFUSED: return ch->heard ? WR_DNS_SERVFAIL : WR_DNS_NO_SERVER;
     default: return WR_DNS_BAD;
     }
 }
@@ -255,7 +260,7 @@ static void on_answer(void *arg, int status, int timeouts, unsigned char *p, int
         a->answered(a, NULL);
         return;
     }
-    answer.code = code_of(status);
+    answer.code = code_of(a->channel, status);
     answer.n = answer.ttl = 0;
     /* c-ares has seen to it that the answer's question is ours; a search may have changed the name */
     if (p != NULL && n > 0)
@@ -265,6 +270,7 @@ static void on_answer(void *arg, int status, int timeouts, unsigned char *p, int
 
 void wr_channel_ask(struct wr_channel *ch, struct wr_ask *a)
 {
+    a->channel = ch;
     if (ch->ares == NULL)
         on_answer(a, ARES_ECONNREFUSED, 0, NULL, 0);
     else if (ch->opts->nservers > 0)

@@ -75,6 +75,7 @@ struct wr_channel {
     struct wr_link sockets;
     struct wr_task io;        /* sockets have something, or c-ares wants to try again */
     struct wr_timer timer;
+    bool heard;               /* a server's answer is being looked at */
     struct timespec conf_mtime; /* of resolv.conf when it was read */
     off_t conf_size;
     uint64_t conf_checked;
@@ -82,6 +83,7 @@ struct wr_channel {
 struct wr_ask {               /* one name, one record type */
     const char *name;         /* stays until answered */
     uint16_t type;
+    struct wr_channel *channel; /* set by wr_channel_ask */
     /* Once for each ask, maybe before wr_channel_ask returns; only notes things. NULL: the channel
      * went away, ask again. */
     void (*answered)(struct wr_ask *, const struct wr_dns_answer *);
@@ -107,6 +109,8 @@ void wr_question_start(struct wr_question *q);
 /* True: out has the result. False: it had to ask again (a timeout while somebody is `patient`) or
  * further; quiet() will come. */
 bool wr_question_settle(struct wr_question *q, bool patient, struct wr_names *out);
+/* What there is so far: one family may have answered. TIMEDOUT when there is nothing. */
+void wr_question_out_of_time(const struct wr_question *q, struct wr_names *out);
 void wr_question_clear(struct wr_question *q); /* nothing may be pending */
 
 #endif

@@ -198,6 +198,17 @@ static uint64_t good_for_ms(const struct wr_question *q, const struct wr_names *
            * (negative == UINT32_MAX ? NEGATIVE_TTL : clamp(negative, TTL_MIN, NEGATIVE_MAX));
 }
 
+static void combine(const struct wr_question *q, struct wr_names *out)
+{
+    out->n = 0;
+    for (uint32_t i = 0; i < q->nparts && (q->targets || !q->srv); i++)
+        put(&q->parts[i], out);
+    out->code = out->n > 0 ? WR_DNS_OK : failure(q);
+    out->ttl_ms = good_for_ms(q, out);
+    if (out->code == WR_DNS_OK && q->channel->opts->valid_ms > 0)
+        out->ttl_ms = q->channel->opts->valid_ms;
+}
+
 bool wr_question_settle(struct wr_question *q, bool patient, struct wr_names *out)
 {
     WR_ASSERT(q->pending == 0);
@@ -207,12 +218,14 @@ bool wr_question_settle(struct wr_question *q, bool patient, struct wr_names *ou
         ask_targets(q);
         return false;
     }
-    out->n = 0;
-    for (uint32_t i = 0; i < q->nparts && (q->targets || !q->srv); i++)
-        put(&q->parts[i], out);
-    out->code = out->n > 0 ? WR_DNS_OK : failure(q);
-    out->ttl_ms = good_for_ms(q, out);
-    if (out->code == WR_DNS_OK && q->channel->opts->valid_ms > 0)
-        out->ttl_ms = q->channel->opts->valid_ms;
+    combine(q, out);
     return true;
+}
+
+void wr_question_out_of_time(const struct wr_question *q, struct wr_names *out)
+{
+    combine(q, out);
+    out->ttl_ms = UINT64_C(1000) * FAILURE_TTL;
+    if (out->n == 0)
+        out->code = WR_DNS_TIMEDOUT;
 }

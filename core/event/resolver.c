@@ -185,17 +185,13 @@ static void work(struct wr_task *t)
     }
 }
 
-static void take_timed_out(struct wr_link *entries, struct wr_link *queries)
+static void take_timed_out(struct entry *e, struct wr_link *queries)
 {
-    struct wr_link *k, *q, *next;
+    struct wr_link *q, *next;
 
-    for (k = entries->next; k != entries; k = k->next) {
-        struct entry *e = wr_container(k, struct entry, list);
-
-        for (q = e->waiters.next; q != &e->waiters; q = next) {
-            next = q->next;
-            if (!wr_container(q, struct wr_query, link)->timer.fired)
-                continue;
+    for (q = e->waiters.next; q != &e->waiters; q = next) {
+        next = q->next;
+        if (wr_container(q, struct wr_query, link)->timer.fired) {
             wr_list_remove(q);
             wr_list_push(queries, q);
         }
@@ -205,12 +201,21 @@ static void take_timed_out(struct wr_link *entries, struct wr_link *queries)
 static void time_out(struct wr_task *t)
 {
     struct wr_resolver *r = wr_container(t, struct wr_resolver, timeouts);
-    const struct wr_names names = { .code = WR_DNS_TIMEDOUT, .ttl_ms = 1000 };
-    struct wr_link queries;
+    struct wr_link queries, *k = r->asking.next;
+    struct wr_names names;
 
     wr_list_init(&queries);
-    take_timed_out(&r->asking, &queries);
-    tell_all(r, &queries, &names);
+    while (k != &r->asking) {
+        struct entry *e = wr_container(k, struct entry, list);
+
+        k = k->next;
+        take_timed_out(e, &queries);
+        if (wr_list_empty(&queries))
+            continue;
+        wr_question_out_of_time(&e->question, &names);
+        tell_all(r, &queries, &names);
+        k = r->asking.next; /* done() may have changed the list */
+    }
 }
 
 /* ---- asking ---- */
