@@ -1,5 +1,6 @@
-/* sink: the places log bytes go to: files, stderr, memory; other kinds register here. Logs and access
- * logs open them by name. It owns the list of all sinks: one per name, shared by all who name it. */
+/* sink: the places log bytes go to: files, stderr, memory; other kinds register here. Logs and
+ * access logs open them by name. It owns the list of all sinks: one per name, shared by all who
+ * name it. */
 #include "base/base.h"
 
 #include <errno.h>
@@ -212,7 +213,7 @@ void wr_sink_reopen_all(uid_t owner)
             continue;
         if (!s->ops->open(s))
             wr_say(WR_LOG_EMERG, s->err, "open() \"%s\" failed", s->name);
-        else if (s->ops == &file_ops && owner != (uid_t)-1)
+        else if (s->fd >= 0 && owner != (uid_t)-1)
             give_to(s, owner);
     }
 }
