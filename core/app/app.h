@@ -1,46 +1,271 @@
 /* app: the program. Rank 6: knows everything below, and modules only through objs/modules.c.
  *
- * Map: main (command line), options, cycle (load a configuration, open what it needs, hand over
- * from the one before), master (fork, supervise, signals, upgrade), worker, keeper, core_conf
- * (main and events directives), demo. */
+ * Map, in reading order: main (who does what), options (the command line), places (where files
+ * are), console (the log before there is one), core_conf and core_set (main and events
+ * directives), cycle (load a configuration, open what it needs), sockets (every listening socket,
+ * the owner map), master (the main loop, reload, the end), supervise (fork, reap, back-off),
+ * signals, verdict (weir -s reload and its answer), upgrade (USR2), process (slots, rights, limits
+ * of a new process), worker, keeper, daemon (background, pid file), demo.
+ *
+ * The master is one thread that sleeps in ppoll; handlers only set flags. Children are told by
+ * signals as in nginx, and by the doorbell when the owner map changed. */
 #ifndef WR_APP_H
 #define WR_APP_H
 
 #include "stream/stream.h"
 
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+
 #define WR_VERSION "0.1.0"
 #define WR_NGINX_VERSION "1.31.5" /* whose behaviour and grammar we follow; $nginx_version */
 
+/* ---- options ---- */
 struct wr_options {
     const char *conf, *prefix, *error_log, *globals, *signal, *help_word;
     bool test, dump, quiet, version, version_full, help, demo;
 };
-bool wr_options_parse(int argc, char **argv, struct wr_options *o);
+/* False: the reason was printed. */
+bool wr_options_parse(int argc, char **argv, struct wr_options *o) WR_CHECKED;
+void wr_options_usage(FILE *out);
+void wr_options_version(FILE *out, bool full);
+/* Is this one of nginx's module words of this build ("stream", "stream_map", ...)? */
+bool wr_module_word(struct wr_str word);
 
-struct wr_core_conf {             /* of wr_module_core: main and events */
-    uint32_t worker_processes;    /* 0 while defaulting; auto = cores */
-    bool daemon, master_process;
-    struct wr_str pid, lock_file, user, group, working_directory;
-    uid_t uid;
-    gid_t gid;
-    uint64_t worker_rlimit_nofile, worker_rlimit_core, shutdown_timeout_ms;
-    int32_t worker_priority;
-    uint32_t worker_connections;
-    /* affinity masks, env list, thread pools, debug_connection list: see core_conf.c */
+/* ---- places: absolute paths, from the command line and the defaults of configure ---- */
+struct wr_places {
+    const char *prefix;    /* ends with / */
+    const char *conf;
+    const char *error_log; /* or "stderr" */
+    const char *pid, *lock, *temp; /* defaults; temp ends with / */
+    const char *home;      /* the private folder when the prefix cannot be written, else NULL */
+    char cwd[4096];        /* at start, ends with / */
 };
+extern struct wr_places wr_places;
+/* False: the reason was printed. */
+bool wr_places_init(const struct wr_options *o) WR_CHECKED;
+
+/* ---- console: messages for the person who started weir (or asked for a reload) ---- */
+/* Makes the log of the start: -e FILE or the built-in path, and what is a warning or worse also on
+ * stderr as "weir: [emerg] ...". */
+void wr_console_init(const char *error_log);
+/* Warnings and worse also go to `to` until it is taken away with NULL. */
+void wr_console_to(FILE *to);
+FILE *wr_console_file(void); /* NULL: nobody looks */
+/* The log of the configuration takes over (its sinks are borrowed: call before the one in use is
+ * freed); NULL: back to that of the start. */
+void wr_console_use(const struct wr_log *log);
+/* What wr_diag_print should log to: the log without the console; NULL when that is the console. */
+const struct wr_log *wr_console_log(void);
+/* Standard error follows the error log: for the background, and after the logs were reopened. */
+void wr_console_redirect(void);
+
+/* ---- directives ---- */
+struct wr_limit {
+    uint64_t value;
+    bool set;
+};
+struct wr_thread_pool {
+    struct wr_str name;
+    uint32_t threads, max_queue;
+};
+struct wr_core_conf {             /* of wr_module_core: main and events */
+    uint32_t worker_processes;    /* auto = cores */
+    bool daemon, master_process, pcre_jit;
+    struct wr_str pid, lock_file, user, working_directory;
+    uid_t uid;                    /* when user is not empty */
+    gid_t gid;
+    struct wr_limit rlimit_nofile, rlimit_core, shutdown_timeout; /* ms */
+    int32_t worker_priority;
+    uint32_t debug_points;        /* enum wr_debug_points */
+    bool affinity_auto;
+    WR_VEC(cpu_set_t) affinity;   /* of worker i mod n; the last serves the rest */
+    WR_VEC(struct wr_str) env;    /* NAME or NAME=value */
+    WR_VEC(struct wr_thread_pool) pools;
+    /* events */
+    uint32_t worker_connections;
+    WR_VEC(struct wr_cidr) debug_connection;
+};
+enum wr_debug_points { WR_DEBUG_NONE, WR_DEBUG_STOP, WR_DEBUG_ABORT };
 extern struct wr_module wr_module_core;
+const struct wr_core_conf *wr_core_of(const struct wr_conf *c);   /* main */
+const struct wr_core_conf *wr_events_of(const struct wr_conf *c); /* events */
+#define WR_WORKERS_MAX 120 /* two generations and their keepers fit into the slots */
+
+bool wr_set_events(struct wr_cf *cf, void *conf);
+bool wr_set_user(struct wr_cf *cf, void *conf);
+bool wr_set_workers(struct wr_cf *cf, void *conf);
+bool wr_set_affinity(struct wr_cf *cf, void *conf);
+bool wr_set_priority(struct wr_cf *cf, void *conf);
+bool wr_set_rlimit(struct wr_cf *cf, void *conf);
+bool wr_set_shutdown_timeout(struct wr_cf *cf, void *conf);
+bool wr_set_env(struct wr_cf *cf, void *conf);
+bool wr_set_thread_pool(struct wr_cf *cf, void *conf);
+bool wr_set_load_module(struct wr_cf *cf, void *conf);
+bool wr_set_use(struct wr_cf *cf, void *conf);
+bool wr_set_connections(struct wr_cf *cf, void *conf);
+bool wr_set_debug_connection(struct wr_cf *cf, void *conf);
+/* Fills user, uid, gid. False: no such user (c->user stays empty) or no such group. */
+bool wr_user_find(struct wr_str user, struct wr_str group, struct wr_core_conf *c) WR_CHECKED;
+/* Pure: "0101" -> CPUs 0 and 2. False at *bad. */
+bool wr_affinity_parse(struct wr_str mask, cpu_set_t *out, char *bad) WR_CHECKED;
+/* Pure: the CPU of worker i when each has one of its own, round and round through `allowed`. */
+int wr_affinity_auto(const cpu_set_t *allowed, uint32_t worker);
+/* Pure: "modules/ngx_stream_geo_module.so" -> "stream_geo"; empty when it is no such name. */
+struct wr_str wr_module_file_word(struct wr_str path);
+uint32_t wr_cores(void); /* CPUs this process may use */
 
 /* ---- cycle: one generation of the configuration, as the master sees it ---- */
+struct wr_child {
+    pid_t pid;                    /* 0: not running */
+    enum wr_kind kind;
+    uint32_t slot, index;
+    uint64_t born_ms;
+    uint64_t again_ms;            /* when it is started again; 0: not planned */
+    uint32_t deaths;              /* quick ones in a row */
+    bool retired;                 /* told to go: not replaced */
+};
 struct wr_cycle {
     struct wr_conf *conf;
     uint32_t generation;
     uint32_t workers;
-    struct wr_shm *owners;        /* _Atomic uint32_t per accepting descriptor: the worker index */
-    struct wr_cycle *old;
+    _Atomic uint32_t *owners;     /* by wr_accepting.share, in shared memory */
+    uint32_t nshares;
+    struct wr_child *child;       /* workers, then the keeper */
+    uint32_t nchildren;
+    struct wr_cycle *old;         /* the one before, while its processes live */
 };
+/* Loads from the places (or from text, for the demo). NULL: everything was told and undone. */
+struct wr_cycle *wr_cycle_load(const struct wr_cycle *running, struct wr_str globals);
+struct wr_cycle *wr_cycle_load_text(const char *name, struct wr_str text);
+void wr_cycle_free(struct wr_cycle *c); /* no process may use it any more */
+int wr_cycle_test(const struct wr_options *o); /* -t, -T: exit code */
 
-int wr_master_run(struct wr_cycle *c, const struct wr_options *o);
+/* ---- sockets ---- */
+#define WR_OWNER_GONE 0x80000000u /* bit: the address is removed, accept what waits, then close */
+#define WR_OWNER_ALL 0x7fffffffu  /* one descriptor for all: a unix socket */
+/* Every address of the configuration gets its first socket, probed before. 5 tries, 500 ms apart.
+ * False: told; what was opened by this call is closed. */
+bool wr_sockets_open(const struct wr_cycle *c) WR_CHECKED;
+bool wr_sockets_probe(const struct wr_conf *c) WR_CHECKED; /* -t: opens nothing */
+/* As many sockets for each address as workers, the owner map, listener->fds. */
+void wr_sockets_share(struct wr_cycle *c);
+/* Closes the master's sockets of addresses that `now` (NULL: nothing) does not have, and marks
+ * them in the owner maps of the cycles before. */
+void wr_sockets_drop(const struct wr_cycle *now, struct wr_cycle *before);
+void wr_sockets_unlink(bool keep); /* at the end: unix socket files; keep: somebody else serves */
+/* For an upgrade: "listen TYPE FDS ADDR" lines; descriptors survive exec when on. */
+void wr_sockets_export(struct wr_text *out);
+void wr_sockets_inherit(bool on);
+bool wr_sockets_import(struct wr_str line); /* one such line */
+/* Pure: who owns share i among n workers of which some are away (bit set). */
+uint32_t wr_share_owner(uint32_t share, uint32_t workers, const bool *away);
+void wr_owners_write(struct wr_cycle *c); /* from the living children; rings the workers */
+
+/* ---- signals ---- */
+struct wr_signals { /* set by handlers, taken by the loops */
+    volatile sig_atomic_t hup, usr1, usr2, winch, quit, term, chld;
+    volatile pid_t hup_from, usr1_from, usr2_from, winch_from, quit_from, term_from;
+    volatile sig_atomic_t term_signal; /* SIGTERM or SIGINT */
+};
+extern struct wr_signals wr_signals;
+/* Of wr_self.kind: the master blocks them but for its sleep, others take them at any time. */
+void wr_signals_init(enum wr_kind kind);
+void wr_signals_wait(uint64_t ms); /* master: sleeps until a signal; UINT64_MAX: no limit */
+struct wr_ask {          /* a reload asked for by `weir -s reload` */
+    pid_t pid;
+    int fd;              /* its pipe, in its descriptor table */
+};
+bool wr_signals_ask(struct wr_ask *out); /* takes the next one */
+#define WR_ASK_MAGIC 0x57520000 /* value of the signal: "WR" and a descriptor below 65536 */
+
+/* ---- verdict: sigqueue carries a descriptor number, the answer comes through that pipe ---- */
+int wr_signaller(const struct wr_options *o);   /* weir -s WORD: exit code */
+struct wr_reply {
+    FILE *text;          /* write here; what the user shall see */
+    char *buf;
+    size_t n;
+    int fd[8];
+    uint32_t nfds;
+};
+void wr_reply_begin(struct wr_reply *r);        /* tells all who asked that it is being done */
+void wr_reply_end(struct wr_reply *r, bool ok);
+
+/* ---- master ---- */
+/* The run segment begins with struct wr_run (os.h). */
+#define WR_COMMON_LAYOUT 1
+struct wr_common {
+    struct wr_run run;
+    _Atomic uint32_t generation;  /* last one given out, by any master of this instance */
+    pthread_mutex_t keeper;       /* robust, shared: one keeper at a time */
+};
+struct wr_master {
+    const struct wr_options *options;
+    pid_t pid;                    /* our own */
+    struct wr_cycle *cycle;       /* the newest; ->old are those before */
+    struct wr_shm_set *shm;       /* holds the run segment */
+    struct wr_common *common;
+    char *pid_path;               /* as written; NULL: not yet */
+    pid_t new_binary;             /* child of an upgrade, 0 none */
+    pid_t parent;                 /* who started us */
+    bool inherited;               /* we are the new binary */
+    bool stopped;                 /* WINCH: no workers */
+    bool restart_workers;         /* after a failed upgrade */
+    uint64_t retire_ms;           /* old generations are told to go at the latest then; 0: none */
+    uint64_t kill_ms;             /* stubborn children get SIGKILL then; 0: never */
+    enum { WR_RUNNING, WR_QUITTING, WR_TERMINATING } going;
+};
+extern struct wr_master wr_master;
+int wr_master_run(struct wr_cycle *c, const struct wr_options *o); /* the whole life; exit code */
+void wr_refuse_reload(const char *why);
+
+/* ---- supervise ---- */
+bool wr_children_new(struct wr_cycle *c) WR_CHECKED; /* slots and bells for a generation */
+void wr_children_start(struct wr_cycle *c);
+void wr_children_signal(int signo);      /* all of all cycles */
+void wr_children_retire(struct wr_cycle *c, int signo);
+bool wr_children_ready(const struct wr_cycle *c); /* every worker has done a turn */
+void wr_children_reap(void);
+void wr_children_respawn(void);          /* those whose time has come */
+uint64_t wr_children_next_ms(void);      /* when respawn has something to do; UINT64_MAX never */
+uint32_t wr_children_alive(void);
+/* Pure: ms to wait before the next start, after this many quick deaths in a row. */
+uint64_t wr_backoff_ms(uint32_t deaths);
+
+/* ---- process ---- */
+uint32_t wr_slot_take(enum wr_kind kind, uint32_t generation, uint32_t index); /* or SLOT_NONE */
+void wr_slot_ready(uint32_t slot);       /* before a process starts (again) in it */
+void wr_slot_release(uint32_t slot);
+void wr_process_begin(enum wr_kind kind, const struct wr_cycle *c, uint32_t slot, uint32_t index);
+/* Limits, priority, rights, working directory, environment; exits on failure. */
+void wr_process_settle(const struct wr_cycle *c);
+
+/* ---- children ---- */
 void wr_worker_run(struct wr_cycle *c, uint32_t slot, uint32_t index) WR_NORETURN;
+int wr_single_run(struct wr_cycle *c);   /* master_process off */
 void wr_keeper_run(struct wr_cycle *c, uint32_t slot) WR_NORETURN;
+void wr_keeper_lock_init(pthread_mutex_t *m);
+
+/* ---- upgrade ---- */
+void wr_upgrade_remember(char **argv);   /* before titles overwrite it */
+const char *wr_command_line(void);       /* for the title */
+bool wr_upgrade_inherit(void);           /* at start: true when an old binary started us */
+/* Segments the old binary's configuration used; NULL when not inherited. */
+struct wr_shm_set *wr_upgrade_shm(void);
+struct wr_shm_set *wr_upgrade_run(void); /* the run segment likewise */
+void wr_upgrade_start(void);             /* USR2 */
+void wr_upgrade_ended(int status);       /* the new binary is gone */
+void wr_upgrade_settled(void);           /* the first generation holds what it uses */
+bool wr_upgrade_old_lives(void);         /* we are new and the old master still runs */
+
+/* ---- daemon ---- */
+bool wr_daemonize(void) WR_CHECKED;      /* the starter waits for wr_daemon_ready */
+void wr_daemon_ready(void);
+bool wr_pid_write(const char *path) WR_CHECKED;
+
+/* ---- demo ---- */
+int wr_demo(const struct wr_options *o);
+void wr_demo_tell(void);                 /* once it runs */
 
 #endif

@@ -1,0 +1,133 @@
+/* console: what the person who started weir gets to see. Called by main, cycle and master; owns
+ * the process log (wr_log_default).
+ *
+ * From the start there is a log: -e FILE or the built-in path. Until weir runs, warnings and worse
+ * also go to stderr, without time and pid: "weir: [emerg] ...". During a reload they go to the one
+ * who asked for it, in the same way. A sink of its own does both. */
+#include "app/app.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+static struct wr_log early;        /* -e FILE or the built-in path */
+static struct wr_log plain;        /* the log without the console */
+static struct wr_log with_console;
+static struct wr_sink *console_sink;
+static FILE *console;
+
+static bool console_open(struct wr_sink *s)
+{
+    (void)s;
+    return true;
+}
+
+static void console_close(struct wr_sink *s)
+{
+    (void)s;
+}
+
+/* "2026/11/22 23:37:44 [warn] 12#12: text" -> "weir: [warn] text" */
+static void console_write(struct wr_sink *s, enum wr_level level, struct wr_str line)
+{
+    struct wr_str colon = WR_STR(": ");
+    size_t at = wr_str_search(line, colon);
+
+    (void)s;
+    if (console == NULL)
+        return;
+    if (at < line.n)
+        line = wr_str_skip(line, at + colon.n);
+    while (line.n > 0 && line.p[line.n - 1] == '\n')
+        line.n--;
+    fprintf(console, "weir: [%s] " WR_FMT "\n", wr_level_name(level), WR_ARG(line));
+    fflush(console);
+}
+
+static const struct wr_sink_ops console_ops = {
+    .open = console_open, .write = console_write, .close = console_close,
+};
+
+static bool logs_to_stderr(const struct wr_log *log)
+{
+    for (uint32_t i = 0; i < log->n; i++) {
+        if (log->target[i].sink->name != NULL && strcmp(log->target[i].sink->name, "stderr") == 0)
+            return true;
+    }
+    return false;
+}
+
+/* Makes wr_log_default from the plain log and the console. */
+static void compose(void)
+{
+    with_console = plain;
+    wr_log_default = &plain;
+    if (console == NULL || (console == stderr && logs_to_stderr(&plain)))
+        return;
+    if (with_console.n == WR_COUNT(with_console.target))
+        with_console.n--;
+    with_console.target[with_console.n].sink = console_sink;
+    with_console.target[with_console.n++].level = WR_LOG_WARN;
+    if (with_console.max < WR_LOG_WARN)
+        with_console.max = WR_LOG_WARN;
+    wr_log_default = &with_console;
+}
+
+void wr_console_to(FILE *to)
+{
+    console = to;
+    compose();
+}
+
+void wr_console_use(const struct wr_log *log)
+{
+    plain = log != NULL ? *log : early;
+    compose();
+}
+
+FILE *wr_console_file(void)
+{
+    return console;
+}
+
+const struct wr_log *wr_console_log(void)
+{
+    return console == stderr && logs_to_stderr(&plain) ? NULL : &plain;
+}
+
+void wr_console_init(const char *error_log)
+{
+    struct wr_sink *sink = wr_sink_open(error_log);
+    int err = errno;
+
+    console_sink = wr_sink_add("console", &console_ops, NULL);
+    console = stderr;
+    early = (struct wr_log){ .max = WR_LOG_NOTICE };
+    if (sink != NULL) {
+        early.target[0].sink = sink;
+        early.target[0].level = WR_LOG_NOTICE;
+        early.n = 1;
+    }
+    wr_console_use(NULL);
+    if (sink == NULL) {
+        fprintf(stderr, "weir: [alert] could not open error log file: open() \"%s\" failed "
+                "(%d: %s)\n", error_log, err, strerror(err));
+    }
+}
+
+void wr_console_redirect(void)
+{
+    int fd = plain.n > 0 ? plain.target[0].sink->fd : -1;
+
+    if (logs_to_stderr(&plain))
+        return;
+    if (fd >= 0) {
+        (void)!dup2(fd, STDERR_FILENO);
+        return;
+    }
+    fd = open("/dev/null", O_WRONLY | O_CLOEXEC);
+    if (fd >= 0) {
+        (void)!dup2(fd, STDERR_FILENO);
+        close(fd);
+    }
+}

@@ -1,0 +1,144 @@
+/* core_conf: the directives of main and events {}. Applied by config at load; the structs live as
+ * long as their configuration. The setters of more than a line are in core_set. */
+#include "app/app.h"
+
+#include <unistd.h>
+
+/* nginx's words for which weir has no use: the value is checked, the help says why. */
+static bool needless_flag(struct wr_cf *cf, void *conf)
+{
+    bool unused; /* the row has offset 0 */
+
+    (void)conf;
+    return wr_set_flag(cf, &unused);
+}
+
+static bool needless_msec(struct wr_cf *cf, void *conf)
+{
+    uint64_t unused;
+
+    (void)conf;
+    return wr_set_msec(cf, &unused);
+}
+
+/* "off" is taken at once, since patterns are compiled as they are met. */
+static bool set_pcre_jit(struct wr_cf *cf, void *conf)
+{
+    bool ok = wr_set_flag(cf, conf);
+
+    wr_regex_jit = ((struct wr_core_conf *)conf)->pcre_jit;
+    return ok;
+}
+
+static const struct wr_enum debug_points[] = {
+    { "stop", WR_DEBUG_STOP }, { "abort", WR_DEBUG_ABORT }, { NULL, 0 }
+};
+
+#define CORE struct wr_core_conf
+#define ONCE(field) offsetof(struct wr_core_conf, field)
+
+static const struct wr_directive directives[] = {
+    WR_CUSTOM("events", WR_LV_MAIN | WR_BLOCK, 0, 0, wr_set_events, NULL,
+              "how connections are handled; may be left out"),
+    WR_CUSTOM("user", WR_LV_MAIN, 1, 2, wr_set_user, NULL,
+              "user and group of the workers and the keeper, when started by root"),
+    WR_FLAG("daemon", WR_LV_MAIN, CORE, daemon, "on", "runs in the background"),
+    WR_FLAG("master_process", WR_LV_MAIN, CORE, master_process, "on",
+            "off: one process does everything, without reload, upgrade or replacement"),
+    WR_CUSTOM("worker_processes", WR_LV_MAIN, 1, 1, wr_set_workers, "1",
+              "how many workers; auto: as many as CPUs this process may use"),
+    WR_CUSTOM("worker_cpu_affinity", WR_LV_MAIN, 1, WR_ARGS_ANY, wr_set_affinity, NULL,
+              "CPUs of each worker as bit masks, or auto [mask]: one for each"),
+    WR_CUSTOM("worker_priority", WR_LV_MAIN, 1, 1, wr_set_priority, "0",
+              "scheduling priority of the workers, as of nice: -20 to 20"),
+    { .name = "worker_rlimit_nofile", .where = WR_LV_MAIN, .min = 1, .max = 1,
+      .set = wr_set_rlimit, .offset = ONCE(rlimit_nofile),
+      .help = "limit of open files (RLIMIT_NOFILE) of the workers" },
+    { .name = "worker_rlimit_core", .where = WR_LV_MAIN, .min = 1, .max = 1,
+      .set = wr_set_rlimit, .offset = ONCE(rlimit_core),
+      .help = "limit of the size of a core file (RLIMIT_CORE) of the workers" },
+    WR_CUSTOM("worker_shutdown_timeout", WR_LV_MAIN, 1, 1, wr_set_shutdown_timeout, NULL,
+              "a graceful shutdown closes what is still open after this time"),
+    WR_STRING("working_directory", WR_LV_MAIN, CORE, working_directory, NULL,
+              "current directory of the workers; core files are written there"),
+    WR_CUSTOM("env", WR_LV_MAIN | WR_MULTI, 1, 1, wr_set_env, NULL,
+              "NAME or NAME=value: a variable workers keep; all others but TZ are removed"),
+    WR_ROW("lock_file", WR_LV_MAIN, 1, 1, wr_set_path, CORE, lock_file, NULL, NULL,
+           "needless: weir has no accept mutex, and its locks are in shared memory"),
+    WR_ROW("pid", WR_LV_MAIN, 1, 1, wr_set_path, CORE, pid, NULL, NULL,
+           "file with the process ID of the master"),
+    WR_CUSTOM("thread_pool", WR_LV_MAIN | WR_MULTI, 2, 3, wr_set_thread_pool, NULL,
+              "checked only: NAME threads=N [max_queue=N]; nothing reads disks yet"),
+    { .name = "pcre_jit", .where = WR_LV_MAIN, .min = 1, .max = 1, .set = set_pcre_jit,
+      .offset = ONCE(pcre_jit), .def = "on",
+      .help = "compiles regular expressions to machine code" },
+    WR_CUSTOM("timer_resolution", WR_LV_MAIN, 1, 1, needless_msec, NULL,
+              "needless: the clock is read once in a turn of the loop"),
+    WR_ENUM("debug_points", WR_LV_MAIN, CORE, debug_points, debug_points, NULL,
+            "when weir finds its own state wrong: stop the process for a debugger, or abort"),
+    WR_CUSTOM("load_module", WR_LV_MAIN | WR_MULTI, 1, 1, wr_set_load_module, NULL,
+              "accepted for what is built in; weir loads no files"),
+
+    WR_CUSTOM("worker_connections", WR_LV_EVENTS, 1, 1, wr_set_connections, "512",
+              "connections a worker may have open, those to servers included"),
+    WR_CUSTOM("use", WR_LV_EVENTS, 1, 1, wr_set_use, NULL,
+              "the event method: epoll is the one weir has"),
+    WR_CUSTOM("multi_accept", WR_LV_EVENTS, 1, 1, needless_flag, NULL,
+              "needless: a worker always accepts all that waits, 64 in a turn"),
+    WR_CUSTOM("accept_mutex", WR_LV_EVENTS, 1, 1, needless_flag, NULL,
+              "needless: each worker accepts on sockets of its own (SO_REUSEPORT)"),
+    WR_CUSTOM("accept_mutex_delay", WR_LV_EVENTS, 1, 1, needless_msec, NULL,
+              "needless: there is no accept mutex"),
+    WR_CUSTOM("worker_aio_requests", WR_LV_EVENTS, 1, 1, wr_set_needless_num, NULL,
+              "needless: weir does not use kernel AIO"),
+    WR_CUSTOM("debug_connection", WR_LV_EVENTS | WR_MULTI, 1, 1, wr_set_debug_connection, NULL,
+              "address, CIDR or unix: of clients whose sessions are logged at level debug"),
+    { .name = NULL },
+};
+
+/* ---- after the file ---- */
+
+/* Only the main scope's struct: that of events is its copy. */
+static bool finish_user(struct wr_cf *cf, CORE *c)
+{
+    if (c->user.n > 0 || geteuid() != 0)
+        return true;
+    if (wr_user_find(WR_STR(WR_USER), WR_STR(WR_GROUP), c))
+        return true;
+    return wr_cf_error(cf, 0, "there is no user \"%s\" or group \"%s\"; name one with the \"user\""
+                       " directive", WR_USER, WR_GROUP);
+}
+
+static bool core_finish(struct wr_cf *cf, struct wr_scope *scope, void *conf)
+{
+    CORE *c = conf;
+
+    if (scope->level != WR_LV_MAIN)
+        return true;
+    if (c->pid.n == 0)
+        c->pid = wr_str_c(wr_places.pid);
+    if (c->lock_file.n == 0)
+        c->lock_file = wr_str_c(wr_places.lock);
+    if (!c->affinity_auto && c->affinity.n > 1 && c->affinity.n != c->worker_processes)
+        wr_cf_warn(cf, 0, "the number of \"worker_processes\" is not equal to the number of "
+                   "\"worker_cpu_affinity\" masks, using last mask for remaining worker "
+                   "processes");
+    return finish_user(cf, c);
+}
+
+const struct wr_core_conf *wr_core_of(const struct wr_conf *c)
+{
+    return wr_scope_conf(c->main, &wr_module_core);
+}
+
+const struct wr_core_conf *wr_events_of(const struct wr_conf *c)
+{
+    return wr_scope_conf(wr_conf_events(c), &wr_module_core);
+}
+
+struct wr_module wr_module_core = {
+    .name = "core",
+    .conf_size = sizeof(struct wr_core_conf),
+    .directives = directives,
+    .finish = core_finish,
+};

@@ -1,0 +1,100 @@
+/* cycle: one generation of the configuration. Loads it and what belongs to it; the master starts
+ * its processes and ends them. Owns the configuration, the owner map and the table of children. */
+#include "app/app.h"
+
+#include <errno.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#define NAMES_TEST_MS 3000
+
+/* What was found goes to the person who asks and to the log; the person sees the carets. */
+static bool report(const struct wr_conf *c)
+{
+    FILE *to = wr_console_file();
+
+    if (to != NULL || wr_console_log() != NULL)
+        wr_diag_print(c->tree, to != NULL ? to : stderr, wr_console_log());
+    return c->tree->errors == 0;
+}
+
+static struct wr_cycle *cycle_new(struct wr_conf *conf)
+{
+    const struct wr_core_conf *core;
+    struct wr_cycle *c;
+
+    if (!report(conf) || !wr_upstreams_open(conf)) {
+        wr_conf_free(conf);
+        return NULL;
+    }
+    core = wr_core_of(conf);
+    c = wr_calloc(1, sizeof(*c));
+    c->conf = conf;
+    c->workers = core->master_process ? core->worker_processes : 1;
+    return c;
+}
+
+struct wr_cycle *wr_cycle_load(const struct wr_cycle *running, struct wr_str globals)
+{
+    struct wr_conf inherited = { .shm = wr_upgrade_shm() };
+    const struct wr_conf *old = running != NULL ? running->conf : &inherited;
+
+    return cycle_new(wr_conf_load(wr_places.conf, globals, wr_places.prefix,
+                                  old->shm != NULL ? old : NULL, false));
+}
+
+struct wr_cycle *wr_cycle_load_text(const char *name, struct wr_str text)
+{
+    return cycle_new(wr_conf_load_text(name, text, WR_STR(""), wr_places.prefix));
+}
+
+void wr_cycle_free(struct wr_cycle *c)
+{
+    for (uint32_t i = 0; i < c->nchildren; i++)
+        wr_slot_release(c->child[i].slot);
+    if (c->owners != NULL)
+        (void)munmap(c->owners, wr_max(c->nshares, 1U) * sizeof(*c->owners));
+    wr_conf_free(c->conf);
+    free(c->child);
+    free(c);
+}
+
+/* ---- -t ---- */
+
+/* The folder of the pid file must be writable; the file is not touched. */
+static bool check_pid(const struct wr_conf *c)
+{
+    struct wr_str pid = wr_core_of(c)->pid;
+    char folder[4096];
+
+    snprintf(folder, sizeof(folder), "%.*s", (int)wr_str_rfind(pid, '/'), pid.p);
+    if (access(folder[0] != '\0' ? folder : "/", W_OK) == 0)
+        return true;
+    wr_say(WR_LOG_EMERG, errno, "open() \"" WR_FMT "\" failed", WR_ARG(pid));
+    return false;
+}
+
+static bool test(struct wr_conf *c, const struct wr_options *o)
+{
+    if (!report(c))
+        return false;
+    if (!o->quiet)
+        fprintf(stderr, "weir: the configuration file %s syntax is ok\n", c->path);
+    wr_names_start(c, NAMES_TEST_MS);
+    return wr_sockets_probe(c) && check_pid(c);
+}
+
+int wr_cycle_test(const struct wr_options *o)
+{
+    struct wr_conf *c = wr_conf_load(wr_places.conf, wr_str_c(o->globals), wr_places.prefix, NULL,
+                                     true);
+    bool ok = test(c, o);
+
+    if (!ok || !o->quiet)
+        fprintf(stderr, "weir: configuration file %s test %s\n", c->path,
+                ok ? "is successful" : "failed");
+    if (ok && o->dump)
+        wr_tree_dump(c->tree, stdout);
+    wr_conf_free(c);
+    return ok ? 0 : 1;
+}

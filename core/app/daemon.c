@@ -1,0 +1,97 @@
+/* daemon: into the background, and the pid file. Called once by the master at start. The process
+ * that was started waits until weir stands, so that its exit code tells whether it does. */
+#include "app/app.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+static int ready_fd = -1; /* the starter reads one byte from it */
+
+static void wait_for_child(int fd) WR_NORETURN;
+
+static void wait_for_child(int fd)
+{
+    char byte;
+    ssize_t n;
+
+    do
+        n = read(fd, &byte, 1);
+    while (n < 0 && errno == EINTR);
+    _exit(n == 1 ? 0 : 1);
+}
+
+static void detach(void)
+{
+    int fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+    (void)setsid();
+    if (fd < 0)
+        return;
+    (void)!dup2(fd, STDIN_FILENO);
+    (void)!dup2(fd, STDOUT_FILENO);
+    if (fd > STDERR_FILENO)
+        close(fd);
+}
+
+bool wr_daemonize(void)
+{
+    int fd[2];
+    pid_t pid;
+
+    if (pipe2(fd, O_CLOEXEC) != 0) {
+        wr_say(WR_LOG_EMERG, errno, "pipe() failed");
+        return false;
+    }
+    fflush(NULL);
+    pid = fork();
+    if (pid < 0) {
+        wr_say(WR_LOG_EMERG, errno, "fork() failed");
+        return false;
+    }
+    if (pid > 0) {
+        close(fd[1]);
+        wait_for_child(fd[0]);
+    }
+    close(fd[0]);
+    ready_fd = fd[1];
+    detach();
+    return true;
+}
+
+void wr_daemon_ready(void)
+{
+    if (ready_fd < 0)
+        return;
+    (void)!write(ready_fd, "", 1);
+    close(ready_fd);
+    ready_fd = -1;
+}
+
+/* A file in a folder we may not write to can still be ours. */
+static bool write_in_place(const char *path, struct wr_str text)
+{
+    int fd = open(path, O_WRONLY | O_TRUNC | O_CLOEXEC);
+    bool ok;
+
+    if (fd < 0)
+        return false;
+    ok = write(fd, text.p, text.n) == (ssize_t)text.n;
+    close(fd);
+    return ok;
+}
+
+bool wr_pid_write(const char *path)
+{
+    char buf[24];
+    int err;
+
+    snprintf(buf, sizeof(buf), "%d\n", (int)getpid());
+    if (wr_file_write(path, wr_str_c(buf), 0644))
+        return true;
+    err = errno;
+    if (err == EACCES && write_in_place(path, wr_str_c(buf)))
+        return true;
+    wr_say(WR_LOG_EMERG, err, "open() \"%s\" failed", path);
+    return false;
+}

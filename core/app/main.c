@@ -1,0 +1,79 @@
+/* main: reads the command line and does the one thing it asks for. Everything of substance is in
+ * the other files of this folder. */
+#include "app/app.h"
+
+#include <errno.h>
+#include <unistd.h>
+
+/* With nothing on the command line and no file at the built-in place, somebody is new here. */
+static void help_newcomer(const struct wr_options *o)
+{
+    if (o->conf != NULL || access(wr_places.conf, F_OK) == 0)
+        return;
+    fprintf(stderr, "weir: there is no %s yet; try\n"
+            "    weir --demo       an example on free ports, nothing to prepare\n"
+            "    weir -c FILE      with a configuration of yours\n", wr_places.conf);
+}
+
+static int run(const struct wr_options *o)
+{
+    struct wr_cycle *c;
+
+    (void)wr_upgrade_inherit();
+    if (wr_places.home != NULL && !wr_master.inherited)
+        wr_say(WR_LOG_NOTICE, 0, "%s cannot be written: the log goes to %s, pid and temporary "
+               "files to %s", WR_PREFIX, wr_places.error_log, wr_places.home);
+    c = wr_cycle_load(NULL, wr_str_c(o->globals));
+    if (c != NULL)
+        return wr_master_run(c, o);
+    help_newcomer(o);
+    return 1;
+}
+
+static int explain(const char *word)
+{
+    if (wr_directive_help(word, stdout))
+        return 0;
+    fprintf(stderr, "weir: there is no directive \"%s\"; \"weir --help all\" lists them\n", word);
+    return 1;
+}
+
+/* What is only told needs neither places nor a log. */
+static bool only_told(const struct wr_options *o, int *code)
+{
+    *code = 0;
+    if (o->help_word != NULL) {
+        *code = explain(o->help_word);
+        return true;
+    }
+    if (o->version || o->help)
+        wr_options_version(stderr, o->version_full);
+    if (o->help)
+        wr_options_usage(stderr);
+    return o->version || o->help;
+}
+
+int main(int argc, char **argv)
+{
+    struct wr_options o;
+    int code;
+
+    wr_self_init();
+    wr_upgrade_remember(argv);
+    wr_title_init(argc, argv);
+    wr_clock_update();
+    wr_modules_init();
+    if (!wr_options_parse(argc, argv, &o))
+        return 1;
+    if (only_told(&o, &code))
+        return code;
+    if (!wr_places_init(&o))
+        return 1;
+    wr_error_log_default = wr_places.error_log;
+    wr_console_init(wr_places.error_log);
+    if (o.signal != NULL)
+        return wr_signaller(&o);
+    if (o.test)
+        return wr_cycle_test(&o);
+    return o.demo ? wr_demo(&o) : run(&o);
+}

@@ -1,0 +1,114 @@
+/* places: where files are. Called once by main, before the log is opened; the paths live as long
+ * as the process.
+ *
+ * A person who has just built weir owns no /usr/local/weir/logs: when no -p was given and the
+ * default folder cannot be written, the log goes to stderr, and the pid file and temporary files
+ * go to a private folder. */
+#include "app/app.h"
+
+#include <errno.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+struct wr_places wr_places;
+
+static const char *join(const char *folder, const char *path, const char *tail)
+{
+    size_t n = strlen(folder) + strlen(path) + strlen(tail) + 2;
+    char *out = wr_malloc(n);
+
+    snprintf(out, n, "%s%s%s", path[0] == '/' ? "" : folder, path, tail);
+    return out;
+}
+
+/* The folder a file is in must be there and writable. */
+static bool can_write_beside(const char *path)
+{
+    char folder[4096];
+    size_t n = wr_str_rfind(wr_str_c(path), '/');
+
+    if (n == 0 || n >= sizeof(folder))
+        return false;
+    snprintf(folder, sizeof(folder), "%.*s", (int)n, path);
+    return access(folder, W_OK | X_OK) == 0;
+}
+
+/* Nobody else may have made it, or may look into it. */
+static bool is_private(const char *folder)
+{
+    struct stat st;
+
+    if (lstat(folder, &st) != 0)
+        return false;
+    return S_ISDIR(st.st_mode) && st.st_uid == geteuid() && (st.st_mode & 077) == 0;
+}
+
+static const char *private_folder(void)
+{
+    const char *run = getenv("XDG_RUNTIME_DIR");
+    char path[4096];
+
+    if (run != NULL && run[0] == '/' && strlen(run) < sizeof(path) - 8) {
+        snprintf(path, sizeof(path), "%s/weir", run);
+        if ((mkdir(path, 0700) == 0 || errno == EEXIST) && is_private(path))
+            return join("", path, "/");
+    }
+    snprintf(path, sizeof(path), "/tmp/weir-%u", (unsigned)geteuid());
+    if (mkdir(path, 0700) != 0 && errno != EEXIST) {
+        fprintf(stderr, "weir: [emerg] mkdir() \"%s\" failed (%d: %s)\n", path, errno,
+                strerror(errno));
+        return NULL;
+    }
+    if (!is_private(path)) {
+        fprintf(stderr, "weir: [emerg] \"%s\" must be a folder of yours that nobody else may "
+                "enter; use -p to name another place\n", path);
+        return NULL;
+    }
+    return join("", path, "/");
+}
+
+static bool use_private_folder(void)
+{
+    wr_places.home = private_folder();
+    if (wr_places.home == NULL)
+        return false;
+    wr_places.error_log = "stderr";
+    wr_places.pid = join(wr_places.home, "weir.pid", "");
+    wr_places.lock = join(wr_places.home, "weir.lock", "");
+    wr_places.temp = wr_places.home;
+    return true;
+}
+
+/* -c is relative to the prefix; when no -p was given a file here is meant just as well. */
+static const char *conf_path(const struct wr_options *o)
+{
+    const char *path = join(wr_places.prefix, o->conf != NULL ? o->conf : WR_CONF_PATH, "");
+
+    if (o->conf != NULL && o->prefix == NULL && access(path, F_OK) != 0) {
+        const char *here = join(wr_places.cwd, o->conf, "");
+        if (access(here, F_OK) == 0)
+            return here;
+    }
+    return path;
+}
+
+bool wr_places_init(const struct wr_options *o)
+{
+    const char *prefix = o->prefix != NULL ? o->prefix : WR_PREFIX;
+
+    if (getcwd(wr_places.cwd, sizeof(wr_places.cwd) - 1) == NULL)
+        wr_places.cwd[0] = '\0';
+    wr_places.cwd[strlen(wr_places.cwd)] = '/';
+    wr_places.prefix = join(wr_places.cwd, prefix, prefix[strlen(prefix) - 1] == '/' ? "" : "/");
+    wr_places.conf = conf_path(o);
+    wr_places.pid = join(wr_places.prefix, WR_PID_PATH, "");
+    wr_places.lock = join(wr_places.prefix, WR_LOCK_PATH, "");
+    wr_places.temp = wr_places.prefix;
+    wr_places.error_log = join(wr_places.prefix, WR_ERROR_LOG_PATH, "");
+    if (o->prefix == NULL && !can_write_beside(wr_places.pid) && !use_private_folder())
+        return false;
+    if (o->error_log != NULL)
+        wr_places.error_log = strcmp(o->error_log, "stderr") == 0 ? "stderr"
+            : join(wr_places.prefix, o->error_log, "");
+    return true;
+}

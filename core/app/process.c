@@ -1,0 +1,212 @@
+/* process: the slots of the run segment, and what every new process does before it works: its
+ * place in wr_self, its limits, rights and environment. Called by supervise in the master, by
+ * worker and keeper in the child.
+ *
+ * A slot keeps its doorbell (an eventfd) for good: whoever is forked later inherits it. */
+#include "app/app.h"
+
+#include <errno.h>
+#include <sys/eventfd.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+/* ---- slots ---- */
+
+/* Of a master that was killed, or of its children. */
+static bool is_stale(int32_t pid)
+{
+    return kill(pid, 0) != 0 && errno == ESRCH;
+}
+
+/* Two masters may look for slots at once, during an upgrade. */
+static bool claim(struct wr_slot *s, uint32_t i)
+{
+    int32_t pid = atomic_load(&s->pid), free_pid = 0;
+
+    if (pid != 0 && !is_stale(pid))
+        return false;
+    if (pid != 0 && wr_master.cycle != NULL)
+        wr_upstreams_reclaim(wr_master.cycle->conf, i);
+    if (pid != 0)
+        free_pid = pid;
+    return atomic_compare_exchange_strong(&s->pid, &free_pid, (int32_t)getpid());
+}
+
+static bool make_bell(uint32_t i)
+{
+    if (wr_self.bell_of[i] < 0)
+        wr_self.bell_of[i] = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    if (wr_self.bell_of[i] < 0)
+        wr_say(WR_LOG_EMERG, errno, "eventfd() failed");
+    return wr_self.bell_of[i] >= 0;
+}
+
+uint32_t wr_slot_take(enum wr_kind kind, uint32_t generation, uint32_t index)
+{
+    for (uint32_t i = 0; i < WR_SLOTS; i++) {
+        struct wr_slot *s = &wr_self.run->slot[i];
+
+        if (!claim(s, i))
+            continue;
+        atomic_store(&s->kind, (uint32_t)kind);
+        atomic_store(&s->generation, generation);
+        atomic_store(&s->index, index);
+        wr_slot_ready(i);
+        if (make_bell(i))
+            return i;
+        wr_slot_release(i);
+        return WR_SLOT_NONE;
+    }
+    wr_say(WR_LOG_EMERG, 0, "all %d places for processes are taken: workers of earlier "
+           "configurations still finish their sessions (see \"worker_shutdown_timeout\")", WR_SLOTS);
+    return WR_SLOT_NONE;
+}
+
+void wr_slot_ready(uint32_t slot)
+{
+    struct wr_slot *s = &wr_self.run->slot[slot];
+
+    atomic_store(&s->bell, 0);
+    atomic_store(&s->asleep, 0);
+    atomic_store(&s->beat_ms, 0);
+    atomic_store(&s->active, 0);
+}
+
+void wr_slot_release(uint32_t slot)
+{
+    if (slot != WR_SLOT_NONE)
+        atomic_store(&wr_self.run->slot[slot].pid, 0);
+}
+
+/* ---- a new process ---- */
+
+void wr_process_begin(enum wr_kind kind, const struct wr_cycle *c, uint32_t slot, uint32_t index)
+{
+    wr_self.slot = slot;
+    wr_self.kind = kind;
+    wr_self.index = index;
+    wr_self.workers = c->workers;
+    wr_self.generation = c->generation;
+    if (slot != WR_SLOT_NONE) {
+        wr_self.bell_fd = wr_self.bell_of[slot];
+        atomic_store(&wr_self.run->slot[slot].pid, (int32_t)getpid());
+    }
+    wr_signals_init(kind);
+}
+
+static void limit(int what, const char *name, const struct wr_limit *l)
+{
+    struct rlimit r = { .rlim_cur = l->value, .rlim_max = l->value };
+
+    if (l->set && setrlimit((__rlimit_resource_t)what, &r) != 0)
+        wr_say(WR_LOG_ALERT, errno, "setrlimit(%s, %llu) failed", name,
+               (unsigned long long)l->value);
+}
+
+static void set_affinity(const struct wr_core_conf *core)
+{
+    cpu_set_t mask;
+
+    if (core->affinity.n > 0)
+        mask = core->affinity.at[wr_min(wr_self.index, core->affinity.n - 1)];
+    else if (!core->affinity_auto || sched_getaffinity(0, sizeof(mask), &mask) != 0)
+        return;
+    if (core->affinity_auto) {
+        int cpu = wr_affinity_auto(&mask, wr_self.index);
+
+        if (cpu < 0)
+            return;
+        CPU_ZERO(&mask);
+        CPU_SET((size_t)cpu, &mask);
+    }
+    if (sched_setaffinity(0, sizeof(mask), &mask) != 0)
+        wr_say(WR_LOG_ALERT, errno, "sched_setaffinity() failed");
+}
+
+static void drop_rights(const struct wr_core_conf *core)
+{
+    const char *step;
+
+    if (geteuid() != 0 || core->user.n == 0)
+        return;
+    if (wr_drop_rights(core->user.p, core->uid, core->gid, 0, &step))
+        return;
+    wr_say(WR_LOG_EMERG, errno, "%s to user \"" WR_FMT "\" failed", step, WR_ARG(core->user));
+    exit(2);
+}
+
+/* A master that is killed takes no leave: the kernel tells its children, who then finish as if it
+ * had asked them to. The kernel forgets this when the user changes, so it comes after that. */
+static void follow_master(void)
+{
+    (void)prctl(PR_SET_PDEATHSIG, SIGQUIT);
+    if (getppid() != wr_master.pid)
+        (void)raise(SIGQUIT);
+}
+
+static void change_directory(const struct wr_core_conf *core)
+{
+    if (core->working_directory.n == 0 || chdir(core->working_directory.p) == 0)
+        return;
+    wr_say(WR_LOG_ALERT, errno, "chdir(\"" WR_FMT "\") failed", WR_ARG(core->working_directory));
+    exit(2);
+}
+
+/* ---- environment ---- */
+
+static const char *kept(const char *name)
+{
+    size_t n = strlen(name);
+
+    for (char **e = environ; *e != NULL; e++) {
+        if (strncmp(*e, name, n) == 0 && (*e)[n] == '=')
+            return *e;
+    }
+    return NULL;
+}
+
+static void clean_environment(struct wr_pool *pool, const struct wr_core_conf *core)
+{
+    /* the last ones are for our own test builds, in processes that start others */
+    static const char *const always[] = { "TZ", "WR_CHAOS", "ASAN_OPTIONS", "UBSAN_OPTIONS" };
+    size_t n = 0, more = WR_DEBUG ? WR_COUNT(always) : 1;
+    const char **list = WR_NEW_ARRAY(pool, const char *, core->env.n + more + 1);
+
+    for (uint32_t i = 0; i < core->env.n; i++) {
+        struct wr_str s = core->env.at[i];
+        const char *value = wr_str_find(s, '=') < s.n ? s.p : kept(s.p);
+
+        if (value != NULL)
+            list[n++] = value;
+    }
+    for (size_t i = 0; i < more; i++) {
+        size_t len = strlen(always[i]);
+        bool named = false;
+
+        for (size_t k = 0; k < n && !named; k++)
+            named = strncmp(list[k], always[i], len) == 0 && list[k][len] == '=';
+        if (!named && kept(always[i]) != NULL)
+            list[n++] = kept(always[i]);
+    }
+    environ = (char **)(uintptr_t)list;
+    tzset();
+}
+
+void wr_process_settle(const struct wr_cycle *c)
+{
+    const struct wr_core_conf *core = wr_core_of(c->conf);
+
+    clean_environment(c->conf->pool, core);
+    if (wr_self.kind == WR_PROC_WORKER) {
+        if (core->worker_priority != 0 && setpriority(PRIO_PROCESS, 0, core->worker_priority) != 0)
+            wr_say(WR_LOG_ALERT, errno, "setpriority(%d) failed", core->worker_priority);
+        set_affinity(core);
+    }
+    limit(RLIMIT_NOFILE, "RLIMIT_NOFILE", &core->rlimit_nofile);
+    limit(RLIMIT_CORE, "RLIMIT_CORE", &core->rlimit_core);
+    drop_rights(core);
+    follow_master();
+    wr_no_new_privs();
+    change_directory(core);
+}

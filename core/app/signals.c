@@ -1,0 +1,107 @@
+/* signals: the handlers, which only set flags, and the master's sleep. The master keeps its signals
+ * blocked except while it sleeps, so nothing interrupts what it does; children take them in their
+ * loops, which the handler wakes through the doorbell. */
+#include "app/app.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <unistd.h>
+
+struct wr_signals wr_signals;
+
+#define ASKS 8
+
+static struct wr_ask asks[ASKS];
+static volatile sig_atomic_t nasks;
+
+static void note_ask(const siginfo_t *info)
+{
+    int v = info->si_value.sival_int;
+
+    if (info->si_code != SI_QUEUE || (v & ~0xffff) != WR_ASK_MAGIC || nasks == ASKS)
+        return;
+    asks[nasks].pid = info->si_pid;
+    asks[nasks].fd = v & 0xffff;
+    nasks++;
+}
+
+static void wake_loop(void)
+{
+    const uint64_t one = 1;
+
+    if (wr_self.bell_fd >= 0)
+        (void)!write(wr_self.bell_fd, &one, sizeof(one));
+}
+
+static void handler(int signo, siginfo_t *info, void *context)
+{
+    struct wr_signals *s = &wr_signals;
+    int err = errno;
+
+    (void)context;
+    switch (signo) {
+    case SIGHUP:
+        s->hup = 1;
+        s->hup_from = info->si_pid;
+        note_ask(info);
+        break;
+    case SIGUSR1: s->usr1 = 1; s->usr1_from = info->si_pid; break;
+    case SIGUSR2: s->usr2 = 1; s->usr2_from = info->si_pid; break;
+    case SIGWINCH: /* from the terminal, whose size changed, it has no sender */
+        s->winch = info->si_pid != 0;
+        s->winch_from = info->si_pid;
+        break;
+    case SIGQUIT: s->quit = 1; s->quit_from = info->si_pid; break;
+    case SIGTERM: case SIGINT:
+        s->term = 1;
+        s->term_from = info->si_pid;
+        s->term_signal = signo;
+        break;
+    case SIGCHLD: s->chld = 1; break;
+    default: break;
+    }
+    wake_loop();
+    errno = err;
+}
+
+bool wr_signals_ask(struct wr_ask *out)
+{
+    if (nasks == 0)
+        return false;
+    *out = asks[--nasks];
+    return true;
+}
+
+static const int handled[] = { SIGHUP, SIGUSR1, SIGUSR2, SIGWINCH, SIGQUIT, SIGTERM, SIGINT,
+                               SIGCHLD };
+
+void wr_signals_init(enum wr_kind kind)
+{
+    struct sigaction a = { .sa_sigaction = handler, .sa_flags = SA_SIGINFO };
+    struct sigaction ignore = { .sa_handler = SIG_IGN }, plain = { .sa_handler = SIG_DFL };
+    sigset_t set;
+
+    memset(&wr_signals, 0, sizeof(wr_signals));
+    nasks = 0;
+    sigemptyset(&set);
+    sigfillset(&a.sa_mask);
+    for (size_t i = 0; i < WR_COUNT(handled); i++) {
+        int signo = handled[i];
+        bool ours = kind == WR_PROC_MASTER || (signo != SIGUSR2 && signo != SIGCHLD &&
+                                               (signo != SIGHUP || kind == WR_PROC_SINGLE));
+
+        sigaction(signo, ours ? &a : signo == SIGCHLD ? &plain : &ignore, NULL);
+        sigaddset(&set, signo);
+    }
+    sigaction(SIGPIPE, &ignore, NULL);
+    sigprocmask(kind == WR_PROC_MASTER ? SIG_BLOCK : SIG_UNBLOCK, &set, NULL);
+}
+
+void wr_signals_wait(uint64_t ms)
+{
+    struct timespec t = { .tv_sec = (time_t)(ms / 1000), .tv_nsec = (long)(ms % 1000) * 1000000 };
+    sigset_t none;
+
+    sigemptyset(&none);
+    (void)ppoll(NULL, 0, ms == UINT64_MAX ? NULL : &t, &none);
+}

@@ -1,0 +1,403 @@
+/* sockets: every listening socket of the instance, and who accepts on it. Called by the master
+ * (cycle, reload, upgrade). Owns the descriptors; configurations and workers borrow them.
+ *
+ * An address has as many sockets as there were ever workers (SO_REUSEPORT), and keeps them while
+ * it is configured: closing one would reset what waits in its queue. Socket i belongs to worker
+ * i mod n; the owner map in shared memory says so, and gives the sockets of a worker that is away
+ * to the next one. A unix socket has one descriptor for all. */
+#include "app/app.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#define TRIES 5
+#define TRY_MS 500
+
+struct place {               /* one address with its sockets */
+    struct wr_link link;
+    struct wr_addr addr;
+    int type;
+    WR_VEC(int) fds;
+    bool inherited;          /* from the old binary: its sockets are shared with it */
+    bool fresh;              /* made by the load that is going on */
+};
+static struct wr_link places = { &places, &places };
+
+#define EACH_PLACE(p) \
+    (struct wr_link *each = places.next, *after; \
+     each != &places && (after = each->next, p = wr_container(each, struct place, link), true); \
+     each = after)
+
+static struct place *find(const struct wr_addr *a, int type)
+{
+    struct place *p;
+
+    for EACH_PLACE(p) {
+        if (p->type == type && wr_addr_eq(&p->addr, a))
+            return p;
+    }
+    return NULL;
+}
+
+static struct place *find_for(const struct wr_listener *l)
+{
+    return find(&l->addr, l->opts.type);
+}
+
+/* Places live outside the pools: configurations come and go around them. */
+static void add_fd(struct place *p, int fd)
+{
+    if (p->fds.n == p->fds.cap) {
+        p->fds.cap = p->fds.cap > 0 ? 2 * p->fds.cap : 8;
+        p->fds.at = wr_realloc(p->fds.at, p->fds.cap * sizeof(int));
+    }
+    p->fds.at[p->fds.n++] = fd;
+}
+
+static struct place *place_new(const struct wr_addr *a, int type)
+{
+    struct place *p = wr_calloc(1, sizeof(*p));
+
+    p->addr = *a;
+    p->type = type;
+    wr_list_push(&places, &p->link);
+    return p;
+}
+
+static bool is_unix(const struct place *p)
+{
+    return p->addr.sa.sa_family == AF_UNIX;
+}
+
+static void place_unlink(const struct place *p)
+{
+    if (is_unix(p) && p->addr.un.sun_path[0] != '\0' && unlink(p->addr.un.sun_path) != 0 &&
+        errno != ENOENT)
+        wr_say(WR_LOG_WARN, errno, "unlink() \"%s\" failed", p->addr.un.sun_path);
+}
+
+static void place_close(struct place *p)
+{
+    for (uint32_t i = 0; i < p->fds.n; i++)
+        close(p->fds.at[i]);
+    wr_list_remove(&p->link);
+    free(p->fds.at);
+    free(p);
+}
+
+/* ---- opening ---- */
+
+static const char *const remedies = "ports below 1024 are for root: start weir as root, allow the "
+    "program (setcap cap_net_bind_service=+ep weir), allow everybody "
+    "(sysctl net.ipv4.ip_unprivileged_port_start=%u), or listen on a higher port";
+
+static void tell_failure(const struct wr_listener *l, const char *step, int err)
+{
+    uint16_t port = wr_addr_port(&l->addr);
+
+    wr_say(WR_LOG_EMERG, err, "%s to " WR_FMT " failed", step, WR_ARG(l->text));
+    if (err == EACCES && port > 0 && port < 1024)
+        wr_say(WR_LOG_EMERG, 0, remedies, (unsigned)port);
+    if (err == EADDRINUSE && port > 0)
+        wr_say(WR_LOG_NOTICE, 0, "who has it is told by: ss -lptn 'sport = :%u'", (unsigned)port);
+}
+
+/* Our own sockets stand in the way of the probe when one of two addresses is a wildcard. */
+static bool ours_overlap(const struct wr_listener *l)
+{
+    struct place *p;
+
+    for EACH_PLACE(p) {
+        if (p->type == l->opts.type && !p->fresh && !is_unix(p) &&
+            wr_addr_port(&p->addr) == wr_addr_port(&l->addr) &&
+            (wr_addr_wildcard(&p->addr) || wr_addr_wildcard(&l->addr)))
+            return true;
+    }
+    return false;
+}
+
+enum opening { OPENED, IN_USE, FAILED };
+
+/* All probes come before the first socket, because the sockets would stand in their way. */
+static enum opening probe_all(const struct wr_conf *c, bool in_use_is_fine)
+{
+    enum opening worst = OPENED;
+
+    for (struct wr_listener *l = wr_conf_listens(c)->first; l != NULL; l = l->next) {
+        if (find_for(l) != NULL || ours_overlap(l) || wr_socket_probe(&l->addr, l->opts.type))
+            continue;
+        if (errno == EADDRINUSE && in_use_is_fine)
+            continue;
+        /* What can be bound in spite of it (IP_TRANSPARENT) shows when it is opened. */
+        if (errno == EADDRNOTAVAIL && l->opts.transparent)
+            continue;
+        worst = wr_max(worst, errno == EADDRINUSE ? IN_USE : FAILED);
+        tell_failure(l, "bind()", errno);
+    }
+    return worst;
+}
+
+static enum opening open_all(const struct wr_conf *c)
+{
+    const char *step = "";
+
+    for (struct wr_listener *l = wr_conf_listens(c)->first; l != NULL; l = l->next) {
+        struct place *p;
+        int fd;
+
+        if (find_for(l) != NULL)
+            continue;
+        fd = wr_socket_listen(&l->addr, &l->opts, &step);
+        if (fd < 0) {
+            tell_failure(l, step, errno);
+            return errno == EADDRINUSE ? IN_USE : FAILED;
+        }
+        p = place_new(&l->addr, l->opts.type);
+        p->fresh = true;
+        add_fd(p, fd);
+    }
+    return OPENED;
+}
+
+static void settle_fresh(bool keep)
+{
+    struct place *p;
+
+    for EACH_PLACE(p) {
+        if (p->fresh && !keep) {
+            place_unlink(p);
+            place_close(p);
+        } else {
+            p->fresh = false;
+        }
+    }
+}
+
+bool wr_sockets_open(const struct wr_cycle *c)
+{
+    for (int i = 0; i < TRIES; i++) {
+        enum opening how = probe_all(c->conf, false);
+
+        if (how == OPENED)
+            how = open_all(c->conf);
+        settle_fresh(how == OPENED);
+        if (how != IN_USE)
+            return how == OPENED;
+        if (i + 1 == TRIES)
+            break;
+        wr_say(WR_LOG_NOTICE, 0, "try again to bind() after %dms", TRY_MS);
+        usleep(TRY_MS * 1000);
+        wr_clock_update();
+    }
+    wr_say(WR_LOG_EMERG, 0, "still could not bind()");
+    return false;
+}
+
+bool wr_sockets_probe(const struct wr_conf *c)
+{
+    return probe_all(c, true) == OPENED;
+}
+
+/* ---- sharing ---- */
+
+/* A share more or less is no reason to fail: the workers take turns on those there are. */
+static void open_shares(struct place *p, const struct wr_listener *l, uint32_t workers)
+{
+    const char *step = "";
+
+    while (p->fds.n < workers && !is_unix(p)) {
+        int fd = wr_socket_listen(&l->addr, &l->opts, &step);
+
+        if (fd < 0) {
+            wr_say(WR_LOG_ERROR, errno, "%s of socket %u on " WR_FMT " failed, workers share the "
+                   "others", step, p->fds.n + 1, WR_ARG(l->text));
+            return;
+        }
+        add_fd(p, fd);
+    }
+}
+
+static void *shared_array(size_t n, size_t size)
+{
+    void *m = mmap(NULL, wr_max(n, 1U) * size, PROT_READ | PROT_WRITE,
+                   MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+    if (m == MAP_FAILED)
+        wr_out_of_memory(n * size);
+    return m;
+}
+
+static void give(struct wr_cycle *c, struct wr_listener *l, const struct place *p)
+{
+    l->fds = WR_NEW_ARRAY(c->conf->pool, struct wr_accepting, p->fds.n);
+    l->nfds = p->fds.n;
+    l->inherited = p->inherited;
+    for (uint32_t i = 0; i < p->fds.n; i++) {
+        l->fds[i].fd = p->fds.at[i];
+        l->fds[i].share = c->nshares++;
+        l->fds[i].listener = l;
+    }
+}
+
+void wr_sockets_share(struct wr_cycle *c)
+{
+    for (struct wr_listener *l = wr_conf_listens(c->conf)->first; l != NULL; l = l->next) {
+        struct place *p = find_for(l);
+
+        WR_ASSERT(p != NULL);
+        for (uint32_t i = 0; i < p->fds.n; i++)
+            wr_socket_tune(p->fds.at[i], &l->opts);
+        open_shares(p, l, c->workers);
+        give(c, l, p);
+    }
+    c->owners = shared_array(c->nshares, sizeof(*c->owners));
+    wr_owners_write(c);
+}
+
+/* ---- owners ---- */
+
+uint32_t wr_share_owner(uint32_t share, uint32_t workers, const bool *away)
+{
+    for (uint32_t i = 0; i < workers; i++) {
+        uint32_t w = (share + i) % workers;
+
+        if (!away[w])
+            return w;
+    }
+    return share % workers;
+}
+
+void wr_owners_write(struct wr_cycle *c)
+{
+    bool away[WR_WORKERS_MAX] = { false };
+
+    for (uint32_t i = 0; i < c->nchildren; i++) {
+        const struct wr_child *ch = &c->child[i];
+
+        if (ch->kind == WR_PROC_WORKER && ch->again_ms > 0)
+            away[ch->index] = true;
+    }
+    for (struct wr_listener *l = wr_conf_listens(c->conf)->first; l != NULL; l = l->next) {
+        for (uint32_t i = 0; i < l->nfds; i++) {
+            _Atomic uint32_t *o = &c->owners[l->fds[i].share];
+            bool one_for_all = l->addr.sa.sa_family == AF_UNIX && c->workers > 1;
+            uint32_t gone = atomic_load(o) & WR_OWNER_GONE;
+
+            atomic_store(o, gone | (one_for_all ? WR_OWNER_ALL
+                                                : wr_share_owner(i, c->workers, away)));
+        }
+    }
+    if (c->nchildren > 0)
+        wr_ring_kind(WR_PROC_WORKER, c->generation, WR_BELL_LISTEN);
+}
+
+/* ---- leaving ---- */
+
+static bool has(const struct wr_cycle *c, const struct place *p)
+{
+    if (c == NULL)
+        return false;
+    for (struct wr_listener *l = wr_conf_listens(c->conf)->first; l != NULL; l = l->next) {
+        if (l->opts.type == p->type && wr_addr_eq(&l->addr, &p->addr))
+            return true;
+    }
+    return false;
+}
+
+static void mark_gone(const struct wr_cycle *c, const struct place *p)
+{
+    for (struct wr_listener *l = wr_conf_listens(c->conf)->first; l != NULL; l = l->next) {
+        if (l->opts.type != p->type || !wr_addr_eq(&l->addr, &p->addr))
+            continue;
+        for (uint32_t i = 0; i < l->nfds; i++)
+            atomic_fetch_or(&c->owners[l->fds[i].share], WR_OWNER_GONE);
+    }
+}
+
+void wr_sockets_drop(const struct wr_cycle *now, struct wr_cycle *before)
+{
+    struct place *p;
+
+    for EACH_PLACE(p) {
+        if (has(now, p))
+            continue;
+        for (struct wr_cycle *c = before; c != NULL; c = c->old)
+            mark_gone(c, p);
+        if (now == NULL)
+            continue; /* the end: wr_sockets_unlink closes, files last */
+        if (!p->inherited || !wr_upgrade_old_lives())
+            place_unlink(p);
+        place_close(p);
+    }
+}
+
+void wr_sockets_unlink(bool keep)
+{
+    struct place *p;
+
+    for EACH_PLACE(p) {
+        if (!keep)
+            place_unlink(p);
+        place_close(p);
+    }
+}
+
+/* ---- upgrade ---- */
+
+void wr_sockets_export(struct wr_text *out)
+{
+    struct place *p;
+
+    for EACH_PLACE(p) {
+        wr_text_fmt(out, "listen %d ", p->type);
+        for (uint32_t i = 0; i < p->fds.n; i++)
+            wr_text_fmt(out, "%s%d", i > 0 ? "," : "", p->fds.at[i]);
+        wr_text_char(out, ' ');
+        wr_addr_text(&p->addr, out);
+        wr_text_char(out, '\n');
+    }
+}
+
+void wr_sockets_inherit(bool on)
+{
+    struct place *p;
+
+    for EACH_PLACE(p) {
+        for (uint32_t i = 0; i < p->fds.n; i++)
+            (void)fcntl(p->fds.at[i], F_SETFD, on ? 0 : FD_CLOEXEC);
+    }
+}
+
+/* The text comes through the environment: only what the kernel confirms is believed. */
+static bool is_socket_at(int fd, const struct wr_addr *a)
+{
+    struct wr_addr local;
+
+    return wr_socket_local(fd, &local) && wr_addr_eq(&local, a);
+}
+
+bool wr_sockets_import(struct wr_str line)
+{
+    struct wr_str word = wr_str_cut(&line, ' '), type = wr_str_cut(&line, ' ');
+    struct wr_str fds = wr_str_cut(&line, ' ');
+    uint64_t kind, fd;
+    struct wr_addr a;
+    struct place *p;
+
+    if (!wr_str_is(word, "listen") || !wr_str_u64(type, &kind) || kind > INT32_MAX ||
+        !wr_addr_parse(line, 0, &a) || find(&a, (int)kind) != NULL)
+        return false;
+    p = place_new(&a, (int)kind);
+    p->inherited = true;
+    while (fds.n > 0) {
+        if (wr_str_u64(wr_str_cut(&fds, ','), &fd) && fd <= INT32_MAX &&
+            is_socket_at((int)fd, &a))
+            add_fd(p, (int)fd);
+    }
+    if (p->fds.n > 0)
+        return true;
+    place_close(p);
+    return false;
+}

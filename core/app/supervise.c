@@ -1,0 +1,261 @@
+/* supervise: the children of the master. Starts workers and keeper of a generation, notices their
+ * end, takes back what they held, starts them again - at once, or after a pause when one keeps
+ * dying; meanwhile its neighbour accepts for it. Called by the master's loop. */
+#include "app/app.h"
+
+#include <errno.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define QUICK_MS 1000    /* who lived shorter died quickly */
+#define BACKOFF_MAX_MS 5000
+
+#define EACH_CYCLE(c) (struct wr_cycle *c = wr_master.cycle; c != NULL; c = c->old)
+
+uint64_t wr_backoff_ms(uint32_t deaths)
+{
+    uint64_t ms = 100;
+
+    if (deaths <= 1)
+        return 0;
+    for (uint32_t i = 2; i < deaths && ms < BACKOFF_MAX_MS; i++)
+        ms *= 2;
+    return wr_min(ms, (uint64_t)BACKOFF_MAX_MS);
+}
+
+static const char *what(const struct wr_child *ch)
+{
+    return ch->kind == WR_PROC_KEEPER ? "keeper process" : "worker process";
+}
+
+bool wr_children_new(struct wr_cycle *c)
+{
+    c->generation = atomic_fetch_add(&wr_master.common->generation, 1) + 1;
+    c->nchildren = c->workers + 1;
+    c->child = wr_calloc(c->nchildren, sizeof(*c->child));
+    for (uint32_t i = 0; i < c->nchildren; i++)
+        c->child[i].slot = WR_SLOT_NONE;
+    for (uint32_t i = 0; i < c->nchildren; i++) {
+        struct wr_child *ch = &c->child[i];
+
+        ch->kind = i < c->workers ? WR_PROC_WORKER : WR_PROC_KEEPER;
+        ch->index = i < c->workers ? i : 0;
+        ch->slot = wr_slot_take(ch->kind, c->generation, ch->index);
+        if (ch->slot == WR_SLOT_NONE)
+            return false;
+    }
+    return true;
+}
+
+/* In the child nothing returns. */
+static void start(struct wr_cycle *c, struct wr_child *ch)
+{
+    pid_t pid;
+
+    wr_slot_ready(ch->slot);
+    ch->again_ms = 0;
+    ch->born_ms = wr_now();
+    fflush(NULL);
+    pid = fork();
+    if (pid == 0) {
+        if (ch->kind == WR_PROC_KEEPER)
+            wr_keeper_run(c, ch->slot);
+        wr_worker_run(c, ch->slot, ch->index);
+    }
+    if (pid < 0) {
+        wr_say(WR_LOG_ALERT, errno, "fork() failed while spawning \"%s\"", what(ch));
+        ch->again_ms = wr_now() + wr_backoff_ms(++ch->deaths + 1);
+        return;
+    }
+    ch->pid = pid;
+    atomic_store(&wr_self.run->slot[ch->slot].pid, (int32_t)pid);
+    wr_say(WR_LOG_NOTICE, 0, "start %s %d", what(ch), (int)pid);
+}
+
+void wr_children_start(struct wr_cycle *c)
+{
+    wr_say(WR_LOG_NOTICE, 0, "start worker processes");
+    for (uint32_t i = 0; i < c->nchildren; i++) {
+        c->child[i].retired = false;
+        c->child[i].deaths = 0;
+        if (c->child[i].pid == 0)
+            start(c, &c->child[i]);
+    }
+}
+
+void wr_children_signal(int signo)
+{
+    for EACH_CYCLE(c) {
+        for (uint32_t i = 0; i < c->nchildren; i++) {
+            if (c->child[i].pid > 0)
+                (void)kill(c->child[i].pid, signo);
+        }
+    }
+}
+
+void wr_children_retire(struct wr_cycle *c, int signo)
+{
+    for (uint32_t i = 0; i < c->nchildren; i++) {
+        struct wr_child *ch = &c->child[i];
+
+        ch->again_ms = 0;
+        ch->retired = true;
+        if (ch->pid > 0)
+            (void)kill(ch->pid, signo);
+    }
+}
+
+bool wr_children_ready(const struct wr_cycle *c)
+{
+    for (uint32_t i = 0; i < c->nchildren; i++) {
+        const struct wr_child *ch = &c->child[i];
+
+        if (ch->kind == WR_PROC_WORKER &&
+            atomic_load(&wr_self.run->slot[ch->slot].beat_ms) == 0)
+            return false;
+    }
+    return true;
+}
+
+/* ---- the end of a child ---- */
+
+static struct wr_child *find(pid_t pid, struct wr_cycle **of)
+{
+    for EACH_CYCLE(c) {
+        for (uint32_t i = 0; i < c->nchildren; i++) {
+            if (c->child[i].pid == pid) {
+                *of = c;
+                return &c->child[i];
+            }
+        }
+    }
+    return NULL;
+}
+
+static void tell_end(const struct wr_child *ch, pid_t pid, int status)
+{
+    if (WIFSIGNALED(status))
+        wr_say(WR_LOG_ALERT, 0, "%s %d exited on signal %d%s", what(ch), (int)pid,
+               WTERMSIG(status), WCOREDUMP(status) ? " (core dumped)" : "");
+    else if (WEXITSTATUS(status) != 0)
+        wr_say(WR_LOG_ALERT, 0, "%s %d exited with code %d", what(ch), (int)pid,
+               WEXITSTATUS(status));
+    else
+        wr_say(WR_LOG_NOTICE, 0, "%s %d exited with code 0", what(ch), (int)pid);
+}
+
+static void plan_again(struct wr_cycle *c, struct wr_child *ch)
+{
+    bool quick = wr_now() - ch->born_ms < QUICK_MS;
+
+    ch->deaths = quick ? ch->deaths + 1 : 1;
+    ch->again_ms = wr_now() + wr_backoff_ms(ch->deaths);
+    if (ch->again_ms == wr_now()) {
+        start(c, ch);
+        return;
+    }
+    if (ch->kind == WR_PROC_WORKER)
+        wr_owners_write(c);
+    wr_say(WR_LOG_WARN, 0, "%s %u keeps dying, it is started again in %llu ms", what(ch),
+           ch->index, (unsigned long long)wr_backoff_ms(ch->deaths));
+}
+
+static void ended(pid_t pid, int status)
+{
+    struct wr_cycle *of = NULL;
+    struct wr_child *ch;
+
+    if (pid == wr_master.new_binary) {
+        wr_upgrade_ended(status);
+        return;
+    }
+    ch = find(pid, &of);
+    if (ch == NULL) {
+        wr_say(WR_LOG_NOTICE, 0, "unknown process %d exited", (int)pid);
+        return;
+    }
+    tell_end(ch, pid, status);
+    ch->pid = 0;
+    for EACH_CYCLE(c)
+        wr_upstreams_reclaim(c->conf, ch->slot);
+    if (ch->retired || wr_master.going != WR_RUNNING)
+        atomic_store(&wr_self.run->slot[ch->slot].pid, (int32_t)getpid()); /* kept, see start */
+    else
+        plan_again(of, ch);
+}
+
+/* Generations without processes go. */
+static void bury(void)
+{
+    struct wr_cycle **at = &wr_master.cycle;
+
+    while (*at != NULL) {
+        struct wr_cycle *c = *at;
+        bool alive = c == wr_master.cycle;
+
+        for (uint32_t i = 0; i < c->nchildren && !alive; i++)
+            alive = c->child[i].pid > 0 || !c->child[i].retired;
+        if (alive) {
+            at = &c->old;
+        } else {
+            *at = c->old;
+            wr_cycle_free(c);
+        }
+    }
+}
+
+void wr_children_reap(void)
+{
+    for (;;) {
+        int status;
+        pid_t pid = waitpid(-1, &status, WNOHANG);
+
+        if (pid > 0)
+            ended(pid, status);
+        else if (pid == 0 || errno != EINTR)
+            break;
+    }
+    bury();
+}
+
+void wr_children_respawn(void)
+{
+    for EACH_CYCLE(c) {
+        bool changed = false;
+
+        for (uint32_t i = 0; i < c->nchildren; i++) {
+            struct wr_child *ch = &c->child[i];
+
+            if (ch->again_ms == 0 || ch->again_ms > wr_now())
+                continue;
+            changed |= ch->kind == WR_PROC_WORKER;
+            start(c, ch);
+        }
+        if (changed)
+            wr_owners_write(c);
+    }
+}
+
+uint64_t wr_children_next_ms(void)
+{
+    uint64_t next = UINT64_MAX;
+
+    for EACH_CYCLE(c) {
+        for (uint32_t i = 0; i < c->nchildren; i++) {
+            if (c->child[i].again_ms > 0)
+                next = wr_min(next, c->child[i].again_ms);
+        }
+    }
+    return next;
+}
+
+uint32_t wr_children_alive(void)
+{
+    uint32_t n = 0;
+
+    for EACH_CYCLE(c) {
+        for (uint32_t i = 0; i < c->nchildren; i++)
+            n += c->child[i].pid > 0;
+    }
+    return n;
+}

@@ -1,0 +1,240 @@
+/* upgrade: the next binary (USR2). The old master starts the program it was started as, and passes
+ * on, in the environment variable WEIR, the descriptors of its listening sockets and of its shared
+ * memory; the new one takes them up. Both run until one of them is told to quit. Called by main (who
+ * are we?) and by the master; owns the copy of the command line.
+ *
+ * WEIR holds lines: "listen TYPE FD,FD,... ADDRESS", "run SEGMENTS", "conf SEGMENTS". */
+#include "app/app.h"
+
+#include <errno.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define VARIABLE "WEIR"
+#define TEXT_MAX (96 * 1024) /* the kernel takes 128 KB in one string */
+
+static char **command;       /* as we were started */
+static char *line;           /* the same as one text */
+static const char *program;  /* absolute */
+static struct wr_shm_set *old_run, *old_conf;
+
+static char *copy(const char *s)
+{
+    size_t n = strlen(s) + 1;
+
+    return memcpy(wr_malloc(n), s, n);
+}
+
+/* "weir" found in PATH, or relative to where we stand now: it may be a link that will point to the
+ * next version, so it is not followed. */
+static const char *locate(const char *name)
+{
+    char path[8192], cwd[4096];
+    struct wr_str dirs = wr_str_c(getenv("PATH"));
+
+    if (name[0] == '/')
+        return copy(name);
+    if (strchr(name, '/') != NULL) {
+        if (getcwd(cwd, sizeof(cwd)) == NULL)
+            return copy(name);
+        snprintf(path, sizeof(path), "%s/%s", cwd, name);
+        return copy(path);
+    }
+    while (dirs.p != NULL) {
+        struct wr_str dir = wr_str_cut(&dirs, ':');
+
+        snprintf(path, sizeof(path), WR_FMT "/%s", WR_ARG(dir), name);
+        if (dir.n > 0 && access(path, X_OK) == 0)
+            return copy(path);
+    }
+    return copy("/proc/self/exe");
+}
+
+void wr_upgrade_remember(char **argv)
+{
+    size_t n = 0, length = 1, at = 0;
+
+    while (argv[n] != NULL)
+        length += strlen(argv[n++]) + 1;
+    command = wr_calloc(n + 1, sizeof(char *));
+    line = wr_calloc(1, length);
+    for (size_t i = 0; i < n; i++) {
+        command[i] = copy(argv[i]);
+        at += (size_t)snprintf(line + at, length - at, "%s%s", i > 0 ? " " : "", argv[i]);
+    }
+    program = locate(argv[0]);
+}
+
+const char *wr_command_line(void)
+{
+    return line;
+}
+
+/* ---- the new binary ---- */
+
+static void take_up(struct wr_str text)
+{
+    struct wr_str run = WR_STR("run "), conf = WR_STR("conf ");
+
+    while (text.n > 0) {
+        struct wr_str l = wr_str_cut(&text, '\n');
+
+        if (wr_str_starts(l, run) && old_run == NULL)
+            old_run = wr_shm_import(wr_str_skip(l, run.n));
+        else if (wr_str_starts(l, conf) && old_conf == NULL)
+            old_conf = wr_shm_import(wr_str_skip(l, conf.n));
+        else if (!wr_sockets_import(l))
+            wr_say(WR_LOG_WARN, 0, "invalid line \"" WR_FMT "\" in " VARIABLE
+                   " environment variable, ignored", WR_ARG(l));
+    }
+}
+
+bool wr_upgrade_inherit(void)
+{
+    const char *text = getenv(VARIABLE);
+    char *mine;
+
+    wr_master.parent = getppid();
+    if (text == NULL)
+        return false;
+    mine = copy(text);
+    unsetenv(VARIABLE);
+    wr_say(WR_LOG_NOTICE, 0, "using inherited sockets and shared memory");
+    take_up(wr_str_c(mine));
+    free(mine);
+    wr_sockets_inherit(false);
+    wr_master.inherited = true;
+    return true;
+}
+
+struct wr_shm_set *wr_upgrade_shm(void)
+{
+    return old_conf;
+}
+
+struct wr_shm_set *wr_upgrade_run(void)
+{
+    return old_run;
+}
+
+bool wr_upgrade_old_lives(void)
+{
+    return wr_master.inherited && getppid() == wr_master.parent;
+}
+
+/* Once the first generation holds what it uses on, the rest is let go. */
+void wr_upgrade_settled(void)
+{
+    wr_shm_set_free(old_run);
+    wr_shm_set_free(old_conf);
+    old_run = old_conf = NULL;
+}
+
+/* ---- the old binary ---- */
+
+static bool describe(struct wr_text *t)
+{
+    wr_text_c(t, VARIABLE "=");
+    wr_sockets_export(t);
+    wr_text_c(t, "run ");
+    wr_shm_export(wr_master.shm, t);
+    wr_text_c(t, "\nconf ");
+    wr_shm_export(wr_master.cycle->conf->shm, t);
+    wr_text_char(t, '\n');
+    if (t->overflow)
+        wr_say(WR_LOG_ALERT, 0, "too many sockets and zones for an upgrade");
+    return !t->overflow;
+}
+
+static void execute(char *variable)
+{
+    size_t n = 0;
+    char **env;
+    sigset_t none;
+
+    while (environ[n] != NULL)
+        n++;
+    env = wr_calloc(n + 2, sizeof(char *));
+    memcpy(env, environ, n * sizeof(char *));
+    env[n] = variable;
+    wr_sockets_inherit(true);
+    wr_shm_inherit(wr_master.shm, true);
+    wr_shm_inherit(wr_master.cycle->conf->shm, true);
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+    execve(program, command, env);
+    wr_say(WR_LOG_ALERT, errno, "execve() failed while executing new binary process \"%s\"",
+           program);
+    _exit(2);
+}
+
+static void old_path(char *out, size_t n)
+{
+    snprintf(out, n, "%s.oldbin", wr_master.pid_path);
+}
+
+/* Before the new master writes the file of its own. */
+static bool move_pid_file(bool back)
+{
+    char old[4096];
+    const char *from = wr_master.pid_path, *to = old;
+
+    old_path(old, sizeof(old));
+    if (rename(back ? to : from, back ? from : to) == 0)
+        return true;
+    wr_say(WR_LOG_ALERT, errno, "rename() \"%s\" to \"%s\" failed", back ? to : from,
+           back ? from : to);
+    return false;
+}
+
+static void start_binary(struct wr_text *t)
+{
+    const char *text;
+    pid_t pid;
+
+    if (!describe(t) || !wr_text_cstr(t, &text) || !move_pid_file(false))
+        return;
+    fflush(NULL);
+    pid = fork();
+    if (pid == 0)
+        execute((char *)(uintptr_t)text);
+    if (pid < 0) {
+        wr_say(WR_LOG_ALERT, errno, "fork() failed while spawning \"new binary process\"");
+        (void)move_pid_file(true);
+        return;
+    }
+    wr_master.new_binary = pid;
+    wr_say(WR_LOG_NOTICE, 0, "start new binary process %d", (int)pid);
+}
+
+void wr_upgrade_start(void)
+{
+    struct wr_pool *pool;
+    struct wr_text t;
+
+    if (wr_master.going != WR_RUNNING || wr_master.new_binary > 0 || wr_upgrade_old_lives()) {
+        wr_say(WR_LOG_CRIT, 0, "the changing binary signal is ignored: you should shutdown or "
+               "terminate before either old or new binary's process");
+        return;
+    }
+    wr_say(WR_LOG_NOTICE, 0, "changing binary");
+    pool = wr_pool_new(0);
+    t = wr_text_grow(pool, 4096, TEXT_MAX);
+    start_binary(&t);
+    wr_pool_free(pool);
+}
+
+void wr_upgrade_ended(int status)
+{
+    if (WIFSIGNALED(status))
+        wr_say(WR_LOG_ALERT, 0, "new binary process %d exited on signal %d",
+               (int)wr_master.new_binary, WTERMSIG(status));
+    else
+        wr_say(WEXITSTATUS(status) != 0 ? WR_LOG_ALERT : WR_LOG_NOTICE, 0,
+               "new binary process %d exited with code %d", (int)wr_master.new_binary,
+               WEXITSTATUS(status));
+    wr_master.new_binary = 0;
+    (void)move_pid_file(true);
+    if (wr_master.stopped)
+        wr_master.restart_workers = true;
+}

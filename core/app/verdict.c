@@ -1,0 +1,197 @@
+/* verdict: `weir -s WORD`, and how a reload is answered.
+ *
+ * The one who asks makes a pipe and puts the number of its writing end into the signal (sigqueue);
+ * the master opens that descriptor through /proc, acknowledges, and writes what it found. Nothing
+ * is left behind, it needs no more rights than the signal itself, and kill -HUP works as ever.
+ *
+ * On the pipe: 'A' (it is being done), then text for the user, then a zero byte and 'Y' or 'N'. */
+#include "app/app.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define ASK_AGAIN_MS 1000
+#define ACK_WAIT_MS 5000
+#define TEXT_MAX 60000 /* fits into the pipe */
+
+/* ---- the master's side ---- */
+
+static void open_reply(struct wr_reply *r, const struct wr_ask *ask)
+{
+    char path[64];
+    struct stat st;
+    int fd;
+
+    if (r->nfds == WR_COUNT(r->fd))
+        return;
+    snprintf(path, sizeof(path), "/proc/%d/fd/%d", (int)ask->pid, ask->fd);
+    fd = open(path, O_WRONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
+    if (fd < 0)
+        return;
+    if (fstat(fd, &st) != 0 || !S_ISFIFO(st.st_mode) || write(fd, "A", 1) != 1) {
+        close(fd);
+        return;
+    }
+    r->fd[r->nfds++] = fd;
+}
+
+void wr_reply_begin(struct wr_reply *r)
+{
+    struct wr_ask ask;
+
+    *r = (struct wr_reply){ .nfds = 0 };
+    while (wr_signals_ask(&ask))
+        open_reply(r, &ask);
+    r->text = open_memstream(&r->buf, &r->n);
+    if (r->text == NULL)
+        wr_out_of_memory(0);
+}
+
+void wr_reply_end(struct wr_reply *r, bool ok)
+{
+    fclose(r->text);
+    for (uint32_t i = 0; i < r->nfds; i++) {
+        (void)!write(r->fd[i], r->buf, wr_min(r->n, (size_t)TEXT_MAX));
+        (void)!write(r->fd[i], ok ? "\0Y" : "\0N", 2);
+        close(r->fd[i]);
+    }
+    free(r->buf);
+    *r = (struct wr_reply){ .nfds = 0 };
+}
+
+/* ---- who asks ---- */
+
+static bool ask(pid_t pid, int fd)
+{
+    if (sigqueue(pid, SIGHUP, (union sigval){ .sival_int = WR_ASK_MAGIC | fd }) == 0)
+        return true;
+    wr_say(WR_LOG_ERROR, errno, "kill(%d, %d) failed", (int)pid, SIGHUP);
+    return false;
+}
+
+struct answer {
+    bool heard, done, ok;
+    bool zero;        /* the next byte is the verdict */
+};
+
+static void take(struct answer *a, const char *p, size_t n)
+{
+    for (size_t i = 0; i < n && !a->done; i++) {
+        if (!a->heard)
+            a->heard = true;
+        else if (a->zero) {
+            a->done = true;
+            a->ok = p[i] == 'Y';
+        } else if (p[i] == '\0')
+            a->zero = true;
+        else
+            fputc(p[i], stderr);
+    }
+}
+
+/* A signal that came while another was pending is lost with its pipe: ask again until heard. */
+static bool wait_for_answer(pid_t pid, int from, int to)
+{
+    struct pollfd p = { .fd = from, .events = POLLIN };
+    struct answer a = { .heard = false };
+    unsigned waited = 0;
+    char buf[4096];
+
+    while (!a.done) {
+        ssize_t n;
+
+        if (poll(&p, 1, ASK_AGAIN_MS) <= 0) {
+            waited += ASK_AGAIN_MS;
+            if (kill(pid, 0) != 0 && errno == ESRCH) {
+                wr_say(WR_LOG_ERROR, 0, "process %d ended without an answer", (int)pid);
+                return false;
+            }
+            if (!a.heard && waited >= ACK_WAIT_MS) {
+                wr_say(WR_LOG_ERROR, 0, "process %d got the signal but does not answer; its error "
+                       "log tells what became of it", (int)pid);
+                return false;
+            }
+            if (!a.heard && !ask(pid, to))
+                return false;
+            continue;
+        }
+        n = read(from, buf, sizeof(buf));
+        if (n > 0)
+            take(&a, buf, (size_t)n);
+    }
+    return a.ok;
+}
+
+static int ask_and_wait(pid_t pid)
+{
+    int fd[2];
+    bool ok;
+
+    if (pipe2(fd, O_CLOEXEC) != 0) {
+        wr_say(WR_LOG_EMERG, errno, "pipe() failed");
+        return 1;
+    }
+    /* A program with capabilities of its file is closed to /proc otherwise. */
+    (void)prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
+    ok = ask(pid, fd[1]) && wait_for_answer(pid, fd[0], fd[1]);
+    close(fd[0]);
+    close(fd[1]);
+    return ok ? 0 : 1;
+}
+
+/* The pid directive is looked up in the bare tree, so that a configuration which is wrong
+ * elsewhere does not keep anybody from stopping weir, or from being told by a reload. */
+static const char *pid_path(struct wr_pool *pool, const struct wr_options *o)
+{
+    struct wr_tree *t = wr_tree_load(pool, wr_places.conf, wr_str_c(o->globals));
+
+    for (const struct wr_node *n = t->root->children; n != NULL; n = n->next) {
+        if (n->nwords == 2 && wr_str_is(n->words[0].text, "pid"))
+            return wr_pool_fmt(pool, "%s" WR_FMT,
+                               n->words[1].text.n > 0 && n->words[1].text.p[0] == '/'
+                                   ? "" : wr_places.prefix, WR_ARG(n->words[1].text)).p;
+    }
+    return wr_places.pid;
+}
+
+static pid_t read_pid(struct wr_pool *pool, const char *path)
+{
+    struct wr_str text = wr_file_read(pool, path, 64), digits;
+    uint64_t pid;
+
+    if (text.p == NULL) {
+        wr_say(WR_LOG_ERROR, errno, "open() \"%s\" failed", path);
+        return 0;
+    }
+    digits = wr_str_trim(wr_str_cut(&text, '\n'));
+    if (wr_str_u64(digits, &pid) && pid > 0 && pid <= INT32_MAX)
+        return (pid_t)pid;
+    wr_say(WR_LOG_ERROR, 0, "invalid PID number \"" WR_FMT "\" in \"%s\"", WR_ARG(digits), path);
+    return 0;
+}
+
+static int signo_of(const char *word)
+{
+    return strcmp(word, "stop") == 0 ? SIGTERM : strcmp(word, "quit") == 0 ? SIGQUIT
+        : strcmp(word, "reopen") == 0 ? SIGUSR1 : SIGHUP;
+}
+
+int wr_signaller(const struct wr_options *o)
+{
+    int signo = signo_of(o->signal), code = 1;
+    struct wr_pool *pool = wr_pool_new(0);
+    pid_t pid = read_pid(pool, pid_path(pool, o));
+
+    if (pid != 0 && signo == SIGHUP)
+        code = ask_and_wait(pid);
+    else if (pid != 0 && kill(pid, signo) == 0)
+        code = 0;
+    else if (pid != 0)
+        wr_say(WR_LOG_ERROR, errno, "kill(%d, %d) failed", (int)pid, signo);
+    wr_pool_free(pool);
+    return code;
+}

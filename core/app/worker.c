@@ -1,0 +1,271 @@
+/* worker: one process that accepts and serves. Started by supervise; master_process off runs the
+ * same as the only process. Everything on the path of a session happens in its loop; here are its
+ * beginning, what it does when told something, and its end. */
+#include "app/app.h"
+
+#include <errno.h>
+#include <unistd.h>
+
+#define DRAIN_LOOK_MS 5
+
+static struct {
+    struct wr_cycle *cycle;
+    struct wr_loop *loop;
+    bool quitting, graceful;
+    uint32_t draining;           /* sockets of addresses that go away */
+    struct wr_task look, late;
+    struct wr_timer look_timer, late_timer;
+} me;
+
+#define EACH_ACCEPTING(a) \
+    (struct wr_listener *l = wr_conf_listens(me.cycle->conf)->first; l != NULL; l = l->next) \
+        for (struct wr_accepting *a = l->fds; a < l->fds + l->nfds; a++)
+
+/* ---- whose sockets ---- */
+
+static uint32_t owner_of(const struct wr_accepting *a)
+{
+    return atomic_load(&me.cycle->owners[a->share]);
+}
+
+static bool is_mine(const struct wr_accepting *a)
+{
+    uint32_t owner = owner_of(a) & ~WR_OWNER_GONE;
+
+    return owner == wr_self.index || owner == WR_OWNER_ALL;
+}
+
+static void follow_owner_map(void)
+{
+    for EACH_ACCEPTING(a) {
+        if (!is_mine(a))
+            wr_accepting_stop(a);
+        else if (!a->watching && !wr_accepting_start(me.loop, a))
+            wr_say(WR_LOG_ALERT, errno, "accepting on " WR_FMT " failed", WR_ARG(l->text));
+    }
+}
+
+/* ---- the end ---- */
+
+static void stop_if_done(void)
+{
+    if (me.draining == 0 && wr_sessions_live() == 0)
+        wr_loop_stop(me.loop);
+}
+
+static void sessions_ended(void *arg)
+{
+    (void)arg;
+    stop_if_done();
+}
+
+static void let_go(struct wr_accepting *a)
+{
+    wr_accepting_stop(a);
+    if (a->fd >= 0)
+        close(a->fd);
+    a->fd = -1;
+}
+
+static void look(struct wr_task *t)
+{
+    (void)t;
+    for EACH_ACCEPTING(a) {
+        if (a->draining && a->drained && a->watching) {
+            let_go(a);
+            me.draining--;
+        }
+    }
+    if (me.draining > 0)
+        wr_timer_set(me.loop, &me.look_timer, DRAIN_LOOK_MS);
+    stop_if_done();
+}
+
+/* An address that others go on serving is left to them; one that goes away is emptied first. When
+ * the master was killed nobody serves on. */
+static void leave_listeners(void)
+{
+    bool orphan = wr_self.kind == WR_PROC_SINGLE || getppid() != wr_master.pid;
+
+    for EACH_ACCEPTING(a) {
+        bool gone = orphan || (owner_of(a) & WR_OWNER_GONE) != 0;
+
+        if (a->watching && gone) {
+            wr_accepting_drain(a);
+            me.draining++;
+        } else if (gone)
+            let_go(a);
+        else
+            wr_accepting_stop(a);
+    }
+}
+
+static void too_late(struct wr_task *t)
+{
+    (void)t;
+    wr_say(WR_LOG_NOTICE, 0, "%u sessions are closed by worker_shutdown_timeout",
+           wr_sessions_live());
+    wr_sessions_shutdown(true);
+}
+
+static void begin_quit(void)
+{
+    const struct wr_core_conf *core = wr_core_of(me.cycle->conf);
+
+    if (me.quitting)
+        return;
+    me.quitting = me.graceful = true;
+    wr_say(WR_LOG_NOTICE, 0, "gracefully shutting down");
+    if (wr_self.kind == WR_PROC_WORKER)
+        wr_title_set("worker process is shutting down");
+    leave_listeners();
+    wr_sessions_on_empty(sessions_ended, NULL);
+    wr_sessions_shutdown(false);
+    if (core->shutdown_timeout.set)
+        wr_timer_set(me.loop, &me.late_timer, core->shutdown_timeout.value);
+    wr_task_wake(me.loop, &me.look);
+}
+
+static void terminate(void)
+{
+    me.quitting = true;
+    me.graceful = false;
+    wr_sessions_shutdown(true);
+    wr_loop_stop(me.loop);
+}
+
+/* Tests see what would stay behind; what is reachable from the configuration may stay. */
+static void end(void)
+{
+    wr_loop_turn(me.loop, 0); /* frees what the last turn condemned */
+    for EACH_ACCEPTING(a)
+        wr_accepting_stop(a);
+    for (uint32_t i = 0; i < wr_modules_count; i++) {
+        if (wr_modules[i]->worker_exit != NULL)
+            wr_modules[i]->worker_exit(me.cycle->conf);
+    }
+    if (wr_self.kind == WR_PROC_SINGLE)
+        wr_names_drop();
+    wr_timer_off(me.loop, &me.late_timer);
+    wr_timer_off(me.loop, &me.look_timer);
+#if WR_DEBUG
+    if (me.graceful) {
+        WR_ASSERT(wr_sessions_live() == 0);
+        WR_ASSERT(wr_connections() == 0);
+        WR_ASSERT(wr_blocks_live() == 0);
+    }
+#endif
+    wr_loop_free(me.loop);
+    wr_blocks_drop_cache();
+    wr_pool_drop_cache();
+}
+
+/* ---- what it is told ---- */
+
+static void on_bell(uint32_t bits, void *arg)
+{
+    struct wr_signals *s = &wr_signals;
+
+    (void)arg;
+    if (s->usr1) {
+        s->usr1 = 0;
+        wr_say(WR_LOG_NOTICE, 0, "reopening logs");
+        wr_sink_reopen_all((uid_t)-1);
+    }
+    if (s->hup) {
+        s->hup = 0;
+        wr_refuse_reload("there is no master process (master_process off): start weir again");
+    }
+    if (s->term) {
+        s->term = 0;
+        wr_say(WR_LOG_NOTICE, 0, "exiting");
+        terminate();
+    } else if (s->quit || s->winch) {
+        s->quit = s->winch = 0;
+        begin_quit();
+    } else if ((bits & WR_BELL_LISTEN) != 0 && !me.quitting)
+        follow_owner_map();
+}
+
+static bool debug_connection(const struct wr_addr *client)
+{
+    const struct wr_core_conf *e = wr_events_of(me.cycle->conf);
+
+    for (uint32_t i = 0; i < e->debug_connection.n; i++) {
+        if (wr_cidr_match(&e->debug_connection.at[i], client))
+            return true;
+    }
+    return false;
+}
+
+/* ---- the beginning ---- */
+
+static bool init_modules(void)
+{
+    for (uint32_t i = 0; i < wr_modules_count; i++) {
+        const struct wr_module *m = wr_modules[i];
+
+        if (m->worker_init != NULL && !m->worker_init(me.cycle->conf, me.loop)) {
+            wr_say(WR_LOG_EMERG, 0, "module \"%s\" could not start in this worker", m->name);
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool begin(struct wr_cycle *c)
+{
+    const struct wr_core_conf *events = wr_events_of(c->conf);
+
+    me.cycle = c;
+    me.look.run = look;
+    me.late.run = too_late;
+    me.look_timer.task = &me.look;
+    me.late_timer.task = &me.late;
+    me.loop = wr_loop_new(events->worker_connections);
+    if (me.loop == NULL)
+        return false;
+    wr_sessions_use(me.loop, c->conf);
+    wr_accepting_limit(events->worker_connections);
+    if (events->debug_connection.n > 0)
+        wr_session_debug = debug_connection;
+    if (!init_modules())
+        return false;
+    wr_loop_on_bell(me.loop, on_bell, NULL);
+    follow_owner_map();
+    on_bell(0, NULL); /* a signal may have come before the loop could hear it */
+    return true;
+}
+
+void wr_worker_run(struct wr_cycle *c, uint32_t slot, uint32_t index)
+{
+    wr_title_set("worker process");
+    wr_process_begin(WR_PROC_WORKER, c, slot, index);
+    wr_process_settle(c);
+    if (!begin(c))
+        exit(2);
+    wr_loop_run(me.loop);
+    if (me.graceful)
+        wr_say(WR_LOG_NOTICE, 0, "exiting");
+    end();
+    wr_say(WR_LOG_NOTICE, 0, "exit");
+    exit(0);
+}
+
+int wr_single_run(struct wr_cycle *c)
+{
+    uint32_t slot = wr_slot_take(WR_PROC_SINGLE, 1, 0);
+
+    if (slot == WR_SLOT_NONE)
+        return 1;
+    wr_sockets_share(c);
+    wr_upstreams_commit(c->conf);
+    wr_process_begin(WR_PROC_SINGLE, c, slot, 0);
+    if (!begin(c))
+        return 1;
+    wr_names_keep(c->conf, me.loop);
+    wr_loop_run(me.loop);
+    end();
+    wr_slot_release(slot);
+    return 0;
+}
