@@ -4,9 +4,8 @@
  * Map: session (an accepted client), exchange (the step runner, the one exit), phase (hooks in
  * rank order), raw (a descriptor as endpoint), memory (a text as endpoint), relay (the only byte
  * pump), vars (variables and their values), core_vars ($remote_addr ...), template (text with
- * variables, one pass), listen_conf and listen_addr (the listen directive of both
- * layers), log_conf (error_log),
- * trace (the event ring).
+ * variables, one pass), listen_conf and listen_addr (the listen directive of both layers),
+ * log_conf (error_log), trace (the event ring).
  *
  * Two endpoints, one exchange, one relay: what differs between the layers is in const tables
  * (wr_layer, wr_endpoint_ops). No HTTP word here but one opaque pointer. */
@@ -276,9 +275,9 @@ struct wr_var {             /* one variable of one layer of one configuration */
  * undefined one is reported at the end of loading). Layer from cf->scope. NULL: an error was
  * reported (bad name). */
 struct wr_var *wr_var_mention(struct wr_cf *cf, struct wr_str name, uint32_t i);
-/* Defines $name (word i, with its $): map, geo, set. With WR_VAR_SETTABLE (set) a `get` that another
- * definition gave is kept until something is stored; without it (map, geo) the last one wins. NULL:
- * an error was reported ("the duplicate "x" variable", "invalid variable name"). */
+/* Defines $name (word i, with its $): map, geo, set. With WR_VAR_SETTABLE (set) a `get` that
+ * another definition gave is kept until something is stored; without it (map, geo) the last one
+ * wins. NULL: an error was reported ("the duplicate "x" variable", "invalid variable name"). */
 struct wr_var *wr_var_define(struct wr_cf *cf, uint32_t i, wr_var_get *get, uint32_t flags);
 bool wr_var_value(struct wr_exchange *x, const struct wr_var *v, struct wr_str *out);
 /* Stores into the slot (set, captures). */
