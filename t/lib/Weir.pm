@@ -32,11 +32,10 @@ use File::Basename qw(dirname);
 use File::Temp qw(tempdir);
 use File::Path qw(remove_tree);
 use List::Util qw(first);
-use POSIX qw(WNOHANG);
+use POSIX ();
 use Scalar::Util qw(weaken);
 use Socket qw(:DEFAULT INADDR_LOOPBACK SOL_SOCKET SO_REUSEADDR);
 use Test::More;
-use Time::HiRes qw(time sleep);
 
 use Weir::Backend;
 use Weir::Client;
@@ -86,7 +85,6 @@ sub new {
     mkdir "$dir/logs";
     chmod 0777, "$dir/logs";    # a worker of another user may open a log there
     push @all, $w;
-    weaken $all[-1];
     return $w;
 }
 
@@ -203,6 +201,7 @@ sub connect {
     my ($w, $where, %how) = @_;
     my $c = Weir::Client->new($w->address($where), %how) or return;
     push @{ $w->{clients} }, $c;
+    weaken $w->{clients}[-1];
     return $c;
 }
 
@@ -257,7 +256,7 @@ sub words {
         length $w->{g} ? ('-g', $w->{g}) : ());
 }
 
-# Starts weir; returns when it has written its pid file. With {fails => 1}: returns its exit
+# Starts weir; returns when it has written its pid file and has a worker. With {fails => 1}: returns its exit
 # code and standard error when it gives up instead.
 sub start {
     my ($w, $conf, %how) = @_;
@@ -272,7 +271,10 @@ sub start {
     my $ended = sub { my $s = status_of($pid); defined $s && ($s || !$daemon) };
     wait_for { $ended->() || $w->pid } patience() * 2;
     $w->{master} = $ended->() ? undef : $w->pid;
-    return $w if $w->{master} && !$how{fails};
+    if ($w->{master} && !$how{fails}) {
+        wait_for { $w->workers } if slurp($w->path('weir.conf')) !~ /^master_process\s+off/m;
+        return $w;
+    }
     my @wrong = $w->stop;
     end_process($pid, 'KILL');
     my $status = status_of($pid);
@@ -363,7 +365,7 @@ sub finish {
     local $Test::Builder::Level = $Test::Builder::Level + 1;
     my @wrong = $w->{load} && $w->{load}{pid} ? 'the load still runs' : ();
 
-    $_->close for @{ $w->{clients} };
+    $_->close for grep { $_ } @{ $w->{clients} };
     push @wrong, $w->stop;
     push @wrong, $w->leftovers;
     $_->kill for values %{ $w->{backend} }, @{ $w->{helpers} };
@@ -396,7 +398,7 @@ sub has_ended {
 
 sub leftovers {
     my ($w) = @_;
-    my %ours = map { $_ => 1 } map { $_->running } grep { $_ } @all;
+    my %ours = map { $_ => 1 } map { $_->running } @all;
     my @wrong;
 
     wait_for { !grep { !$ours{$_} } children($$) } 5;
@@ -443,10 +445,10 @@ sub remove {
 END {
     if ($$ == $owner) {
         local $?;
-        for my $w (grep { $_ && $_->{dir} } @all) {
+        for my $w (grep { $_->{dir} } @all) {
             end_process($_) for grep { defined } $w->{load} ? $w->{load}{pid} : ();
             $_->kill for values %{ $w->{backend} }, @{ $w->{helpers} };
-            $_->close for @{ $w->{clients} };
+            $_->close for grep { $_ } @{ $w->{clients} };
             $w->stop;
             $w->leftovers;
             $w->remove;

@@ -1,0 +1,109 @@
+#!/usr/bin/perl
+# chaos: yes
+
+# Reload: `weir -s reload` waits for the verdict; a wrong configuration leaves the old one
+# running and says why; a good one takes over without a refused, reset or interrupted session
+# while load runs and the number of workers goes 1 -> 4 -> 2 -> 1; listeners come and go; old
+# workers serve their sessions to the end and then leave.
+
+use strict;
+use warnings;
+use FindBin;
+use lib "$FindBin::Bin/lib";
+use Test::More;
+use Weir;
+
+my $w = Weir->new;
+$w->echo('echo');
+$w->greeter('one', 'two');
+
+sub conf {
+    my ($workers, $extra) = @_;
+    return "worker_processes $workers;\n" . <<'CONF' . ($extra // '') . "}\n";
+stream {
+    server { listen %{web}; listen %{unix:web}; proxy_pass %{echo}; }
+    server { listen %{all.port}; proxy_pass %{echo}; }
+CONF
+}
+
+$w->start(conf(1));
+my $master = $w->master;
+
+# The verdict.
+
+my ($code, $out, $err) = $w->reload(conf(1, '    server { listen %{new}; proxy_pass %{one}; }'));
+is $code, 0, 'a good configuration: exit code' or diag $err;
+is $w->ask('new'), 'one', 'a new listener is there when the command returns';
+is $w->master, $master, 'the master stays';
+
+my @workers = $w->workers;
+for my $wrong (
+    ['a wrong directive', '    serber { }', qr/unknown directive "serber" in \S+weir\.conf:\d+/],
+    ['a missing brace', '    map $pid $x {', qr/unexpected end of file/],
+    ['an address that is taken', '    server { listen %{echo}; return x; }',
+        qr/bind\(\) to \Q@{[ $w->address('echo') ]}\E failed \(98: Address already in use\)/],
+    ['a log that cannot be opened', '    log_format x y; access_log %{dir}/no/such/log x;',
+        qr/no\/such\/log.* \(2: No such file or directory\)/],
+) {
+    my ($name, $extra, $reason) = @$wrong;
+    ($code, $out, $err) = $w->reload(conf(1, "$extra\n"));
+    isnt $code, 0, "$name: exit code";
+    like $err, $reason, "$name: the reason is printed";
+    is $w->ask('new'), 'one', "$name: the old configuration runs on";
+    is "@{[ $w->workers ]}", "@workers", "$name: with the same workers";
+}
+
+($code, $out, $err) = $w->reload(conf(1));
+is $code, 0, 'and a good one works again' or diag $err;
+becomes { !$w->connect('new') } 'a listener that is gone is closed';
+
+# Sessions live on in the old worker.
+
+my $old = $w->connect('web');
+ok $old->echoes("before\n"), 'a session';
+@workers = $w->workers;
+$w->reload;
+is_deeply [$w->processes('worker process is shutting down')], \@workers,
+    'its worker is shutting down';
+ok $old->echoes("after\n"), 'the session goes on in it';
+$old->close;
+becomes { !$w->processes('worker process is shutting down') } 'and when it ends the worker does';
+
+# Under load.
+
+my $load = $w->load(['web', 'unix:web', '127.0.0.1:%{all.port}']);
+for my $count (4, 2, 1, 3, 1) {
+    ($code, $out, $err) = $w->reload(conf($count));
+    is $code, 0, "reload to $count workers" or diag $err;
+    becomes { $count == $w->workers } "$count workers";
+    ok $load->rounds(25), 'the load goes on';
+}
+($code, $out, $err) = $w->reload("wrong;\n");
+isnt $code, 0, 'a wrong configuration under load';
+ok $load->rounds(10), 'the load goes on';
+$w->conf(conf(2));
+
+# HUP as it comes from other tools, several at once.
+$w->signal('HUP') for 1 .. 5;
+becomes { 2 == $w->workers } 'several HUP at once';
+ok $load->rounds(25), 'the load goes on';
+
+my ($good, @wrong) = $load->end;
+cmp_ok $good, '>', 1000, "$good exchanges went well";
+is_deeply \@wrong, [], 'no session was refused, reset or cut off';
+becomes { !$w->processes('worker process is shutting down') } 'the old workers end';
+
+# A new configuration for the same listener.
+
+($code, $out, $err) = $w->reload(<<'CONF');
+stream {
+    server { listen %{web}; proxy_pass %{two}; }
+}
+CONF
+is $code, 0, 'another server behind the same address' or diag $err;
+is join(' ', map { $w->ask('web') } 1 .. 10), join(' ', ('two') x 10), 'new sessions go there';
+becomes { !-S $w->path('web.sock') } 'a unix socket that is no longer listened on is gone';
+
+$w->expect(qr/serber|unexpected end|bind\(\)|still could not|no\/such\/log|"wrong"/);
+$w->finish;
+done_testing;
