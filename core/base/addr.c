@@ -1,5 +1,5 @@
-/* addr: socket addresses as text and back. Configuration, logs and the peers call it; an address is a
- * value and owns nothing. Only literal addresses are known here: names are the resolver's, a bare
+/* addr: socket addresses as text and back. Configuration, logs and the peers call it; an address is
+ * a value and owns nothing. Only literal addresses are known here: names are the resolver's, a bare
  * port is the listen parser's. */
 #include "base/base.h"
 
@@ -25,6 +25,7 @@ static bool parse_inet(int family, struct wr_str s, struct wr_addr *out)
     return true;
 }
 
+/* In brackets there is only IPv6, as everywhere in nginx. */
 static bool parse_brackets(struct wr_str s, struct wr_addr *out)
 {
     return s.n > 2 && s.p[0] == '[' && s.p[s.n - 1] == ']' &&
@@ -172,6 +173,7 @@ bool wr_addr_wildcard(const struct wr_addr *a)
     return a->sa.sa_family == AF_INET6 && IN6_IS_ADDR_UNSPECIFIED(&a->in6.sin6_addr);
 }
 
+/* From bytes and port only, never from the struct: padding and flow labels are no identity. */
 uint64_t wr_addr_hash(const struct wr_addr *a)
 {
     if (a->len == 0)

@@ -6,7 +6,8 @@
  * sinks, context), regex (PCRE2).
  *
  * Ownership: wr_str never owns; what a pool gave lives until the pool is freed. Small allocations
- * that fail abort the process (the master starts another); wr_pool_try is for sizes a peer chose. */
+ * that fail abort the process (the master starts another); wr_pool_try is for sizes a peer chose.
+ */
 #ifndef WR_BASE_H
 #define WR_BASE_H
 
@@ -129,7 +130,7 @@ struct wr_scan {
 
 static inline struct wr_scan wr_scan_of(const void *p, size_t n)
 {
-    return (struct wr_scan){ p, (const unsigned char *)p + n, false };
+    return (struct wr_scan){ p, n > 0 ? (const unsigned char *)p + n : p, false };
 }
 static inline size_t wr_scan_left(const struct wr_scan *s) { return (size_t)(s->end - s->p); }
 uint8_t wr_scan_u8(struct wr_scan *s);
@@ -200,7 +201,7 @@ static inline struct wr_text wr_text_on(char *buf, size_t cap)
 {
     return (struct wr_text){ .p = buf, .cap = cap };
 }
-/* Grows by doubling in the pool; the limit is bytes of text, at least 1. No memory overflows too. */
+/* Grows by doubling in the pool; the limit is bytes of text, at least 1. A full pool latches. */
 struct wr_text wr_text_grow(struct wr_pool *pool, size_t first, size_t limit);
 void wr_text_str(struct wr_text *t, struct wr_str s);
 void wr_text_c(struct wr_text *t, const char *zero_terminated);
@@ -270,7 +271,8 @@ struct wr_cidr {
 };
 /* "10.0.0.0/8", "2001:db8::/32", "1.2.3.4", "unix:". */
 bool wr_cidr_parse(struct wr_str s, struct wr_cidr *out) WR_CHECKED;
-bool wr_cidr_match(const struct wr_cidr *c, const struct wr_addr *a); /* v4-mapped v6 counts as v4 */
+/* A v4-mapped v6 address counts as v4, and only as that. */
+bool wr_cidr_match(const struct wr_cidr *c, const struct wr_addr *a);
 
 /* ---- clock: read once per loop turn, never per call ---- */
 struct wr_clock {

@@ -1,5 +1,5 @@
-/* cidr: address ranges, parsed and matched. allow, deny, geo, real_ip and debug_connection call it; a
- * range is a value. */
+/* cidr: address ranges, parsed and matched. allow, deny, geo, real_ip and debug_connection call it;
+ * a range is a value. */
 #include "base/base.h"
 
 static void mask_fill(uint8_t mask[static 16], unsigned bits)
@@ -27,6 +27,7 @@ bool wr_cidr_parse(struct wr_str s, struct wr_cidr *out)
         return false;
     bytes = wr_addr_bytes(&a);
     bits = bytes.n * 8;
+    /* "10.0.0.0/" has a rest, an empty one, and that is no number. */
     if (rest.p != NULL && (rest.n > 3 || !wr_str_u64(rest, &bits) || bits > bytes.n * 8))
         return false;
     out->family = a.sa.sa_family;

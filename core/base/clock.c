@@ -1,5 +1,5 @@
-/* clock: the time, read once per turn of the loop. The loop calls update, everybody reads. It owns the
- * texts, which are written over in place when the second changes. */
+/* clock: the time, read once per turn of the loop. The loop calls update, everybody reads. It owns
+ * the texts, which are written over in place when the second changes. */
 #include "base/base.h"
 
 struct wr_clock wr_clock;
@@ -113,22 +113,28 @@ static void texts(time_t now)
     wr_clock.syslog = wr_text_view(&t);
 }
 
-static uint64_t to_ms(struct timespec ts)
+static uint64_t read_ms(clockid_t id)
 {
+    struct timespec ts;
+
+    (void)clock_gettime(id, &ts);
     return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
 }
 
 void wr_clock_update(void)
 {
-    static time_t second = -1;
-    struct timespec mono, wall;
+    static uint64_t ahead, second = UINT64_MAX;
 
-    (void)clock_gettime(CLOCK_MONOTONIC, &mono);
-    (void)clock_gettime(CLOCK_REALTIME, &wall);
-    wr_clock.mono_ms = to_ms(mono);
-    wr_clock.wall_ms = to_ms(wall);
-    if (wall.tv_sec != second) {
-        second = wall.tv_sec;
-        texts(second);
+    wr_clock.mono_ms = read_ms(CLOCK_MONOTONIC);
+    wr_clock.wall_ms = wr_clock.mono_ms + ahead;
+    if (wr_clock.wall_ms / 1000 == second)
+        return;
+    /* Both clocks run at one speed and only steps part them: the wall is looked at once a second,
+     * and every other turn of the loop costs one reading. */
+    wr_clock.wall_ms = read_ms(CLOCK_REALTIME);
+    ahead = wr_clock.wall_ms - wr_clock.mono_ms;
+    if (wr_clock.wall_ms / 1000 != second) {
+        second = wr_clock.wall_ms / 1000;
+        texts((time_t)second);
     }
 }

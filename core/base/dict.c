@@ -1,7 +1,7 @@
-/* dict: names to pointers, an open table in a pool. The configuration fills it, requests look things
- * up. Keys are borrowed. What is in it comes from the administrator, so the hash is quick and not
- * keyed; it folds case always, and the comparison decides. */
-#include "base/base.h"
+/* dict: names to pointers, an open table in a pool. The configuration fills it, requests look
+ * things up. Keys are borrowed. What is in it comes from the administrator, so the hash is quick
+ * and not keyed; it folds case always, and the comparison decides. */
+#include "base/word.h"
 
 struct entry {
     struct wr_str key;
@@ -16,7 +16,7 @@ struct wr_dict {
     bool fold_case;
 };
 
-#define FIRST 16
+#define FIRST 16              /* entries, a power of two; at most half of them are used */
 
 static inline uint64_t mix(uint64_t a, uint64_t b)
 {
@@ -26,20 +26,15 @@ static inline uint64_t mix(uint64_t a, uint64_t b)
     return (uint64_t)r ^ (uint64_t)(r >> 64);
 }
 
+/* Setting 0x20 folds letters, and some other bytes onto each other: that costs a comparison. */
 static uint64_t key_hash(struct wr_str s)
 {
     const uint64_t lower = 0x2020202020202020U;
-    uint64_t h = s.n + 0x9e3779b97f4a7c15U, word;
-    size_t at = 0;
+    uint64_t h = s.n + 0x9e3779b97f4a7c15U;
 
-    for (; s.n - at >= 8; at += 8) {
-        memcpy(&word, s.p + at, 8);
-        h = mix(h ^ (word | lower), 0xd6e8feb86659fd93U);
-    }
-    word = 0;
-    if (s.n > at)
-        memcpy(&word, s.p + at, s.n - at);
-    return mix(h ^ (word | lower), 0xa0761d6478bd642fU);
+    for (; s.n >= 8; s = wr_str_of(s.p + 8, s.n - 8))
+        h = mix(h ^ (wr_word_load(s.p) | lower), 0xd6e8feb86659fd93U);
+    return mix(h ^ (wr_word_tail(s.p, s.n) | lower), 0xa0761d6478bd642fU);
 }
 
 struct wr_dict *wr_dict_new(struct wr_pool *p, bool fold_case)

@@ -28,6 +28,7 @@ const char *wr_level_name(enum wr_level l)
     return l < WR_LOG_LEVELS ? names[l] : "none";
 }
 
+/* nginx filters debug lines by subsystem; here each of its words means all of them. */
 bool wr_level_parse(struct wr_str s, enum wr_level *out)
 {
     static const char *const debug[] = { "debug_core", "debug_alloc", "debug_mutex",
@@ -54,6 +55,12 @@ void wr_log_startup(bool on)
     startup = on;
 }
 
+/* As nginx says it at start, for the eyes of who typed the command. */
+static void head_short(struct wr_text *t, enum wr_level l)
+{
+    wr_text_fmt(t, "weir: [%s] ", wr_level_name(l));
+}
+
 /* A message may quote what a peer sent: nobody outside may begin a new line. */
 static void escaped(struct wr_text *t, struct wr_str s)
 {
@@ -67,6 +74,8 @@ static void escaped(struct wr_text *t, struct wr_str s)
     }
 }
 
+/* Ids are asked for on each line: a fork or a thread makes any memory of them wrong, and lines that
+ * are worth writing are few. */
 static void head_long(struct wr_text *t, enum wr_level l, const struct wr_log_source *src)
 {
     wr_text_str(t, wr_clock.error_log);
@@ -76,11 +85,6 @@ static void head_long(struct wr_text *t, enum wr_level l, const struct wr_log_so
         wr_text_u64(t, src->number);
         wr_text_char(t, ' ');
     }
-}
-
-static void head_short(struct wr_text *t, enum wr_level l)
-{
-    wr_text_fmt(t, "weir: [%s] ", wr_level_name(l));
 }
 
 static void body(struct wr_text *t, int err, const struct wr_log_source *src, const char *fmt,
@@ -97,6 +101,7 @@ static void body(struct wr_text *t, int err, const struct wr_log_source *src, co
         src->context(src, t);
 }
 
+/* The line is made again for each sink: few logs have two, and stderr may want it in short. */
 static void deliver(const struct wr_log *log, uint32_t target, enum wr_level l,
                     const struct wr_log_source *src, struct wr_str message)
 {

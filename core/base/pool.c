@@ -101,6 +101,7 @@ void wr_pool_free(struct wr_pool *p)
 {
     if (p == NULL)
         return;
+    /* A cleanup may still allocate here, and even add another cleanup. */
     while (p->cleanups != NULL) {
         struct cleanup *c = p->cleanups;
 
@@ -137,6 +138,7 @@ static void *big_take(struct wr_pool *p, size_t n)
     return (char *)b + sizeof(*b);
 }
 
+/* What is left of the region before is given up: less than BIG, and pools are short-lived. */
 static void *region_take(struct wr_pool *p, size_t size)
 {
     struct region *r = region_get();
@@ -150,6 +152,8 @@ static void *region_take(struct wr_pool *p, size_t size)
     return (char *)r + sizeof(*r);
 }
 
+/* The limit and `used` count whole units, so that a million tiny pieces do not pass it. A size so
+ * near SIZE_MAX that rounding wraps comes out smaller than n. */
 void *wr_pool_try(struct wr_pool *p, size_t n)
 {
     size_t size = (n + (n == 0) + ALIGNMENT - 1) & ~(size_t)(ALIGNMENT - 1);
@@ -234,7 +238,8 @@ size_t wr_pool_used(const struct wr_pool *p)
     return p->used;
 }
 
-/* The array's own type is unknown here: its pointer is moved as bytes, so that no optimiser may
+/* Doubling leaves the old arrays in the pool, together no more than the one in use.
+ * The array's own type is unknown here: its pointer is moved as bytes, so that no optimiser may
  * believe that a store through void ** leaves a T * alone. */
 void wr_vec_reserve(struct wr_pool *p, void **at, const uint32_t *n, uint32_t *cap, size_t size)
 {

@@ -1,6 +1,6 @@
-/* regex: PCRE2 patterns, compiled and matched. Locations, maps and rewrites call it. It owns one match
- * block, one JIT stack and one set of limits for the process: a hostile subject may cost milliseconds,
- * not minutes. */
+/* regex: PCRE2 patterns, compiled and matched. Locations, maps and rewrites call it. It owns one
+ * match block, one JIT stack and one set of limits for the process: a hostile subject may cost
+ * milliseconds, not minutes. */
 #include "base/base.h"
 
 #define PCRE2_CODE_UNIT_WIDTH 8
@@ -37,6 +37,7 @@ static void limits_init(void)
         pcre2_jit_stack_assign(limits, NULL, stack);
 }
 
+/* One block for all patterns, as wide as the widest: no match begins inside another. */
 static void match_room_for(uint32_t groups)
 {
     if (limits == NULL)
@@ -135,6 +136,7 @@ struct wr_str wr_regex_pattern(const struct wr_regex *re)
     return re->pattern;
 }
 
+/* Groups behind the last one that took part are not in the count and not in the vector. */
 static void fill(struct wr_str subject, int found, struct wr_str *groups, uint32_t n)
 {
     const PCRE2_SIZE *at = pcre2_get_ovector_pointer(match_data);
@@ -157,6 +159,7 @@ int wr_regex_match(const struct wr_regex *re, struct wr_str subject, struct wr_s
 {
     int found;
 
+    /* NULL is not the empty text for older engines. */
     if (subject.p == NULL)
         subject = WR_STR("");
     found = pcre2_match(re->code, (PCRE2_SPTR)subject.p, subject.n, 0, 0, match_data, limits);

@@ -26,8 +26,8 @@ static bool strange_group(struct wr_str rest)
     return *rest.p == '#' || *rest.p == 'C' || sets_extended(rest);
 }
 
-/* \Q and \E quote what is between them (and \E alone is nothing: "a\E?" has a quantified a); \c takes
- * any next byte. */
+/* \Q and \E quote what is between them (and \E alone is nothing: "a\E?" has a quantified a); \c
+ * takes any next byte. */
 static bool strange_escape(struct wr_str s)
 {
     return s.n >= 2 && s.p[0] == '\\' && (s.p[1] == 'Q' || s.p[1] == 'E' || s.p[1] == 'c');

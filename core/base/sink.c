@@ -12,6 +12,7 @@ static struct wr_link sinks = { &wr_sink_stderr.link, &wr_sink_stderr.link };
 
 /* ---- files and stderr ---- */
 
+/* The old descriptor stays until the new one is there: better in the old file than nowhere. */
 static bool file_open(struct wr_sink *s)
 {
     int fd = open(s->name, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0644);
@@ -51,6 +52,7 @@ static void fd_write(struct wr_sink *s, enum wr_level level, struct wr_str line)
         s->err = 0;
         return;
     }
+    /* A file takes part of a line only when the disk ends in it. */
     s->err = n < 0 ? errno : ENOSPC;
     write_failed(s, s->err);
 }
@@ -180,10 +182,10 @@ struct wr_sink *wr_sink_open(const char *path)
 void wr_sink_release(struct wr_sink *s)
 {
     WR_ASSERT(s->users > 0);
-    if (--s->users > 0 || s == &wr_sink_stderr) {
-        s->users += s == &wr_sink_stderr && s->users == 0;
+    if (s == &wr_sink_stderr && s->users == 1)
         return;
-    }
+    if (--s->users > 0)
+        return;
     if (s->ops->close != NULL)
         s->ops->close(s);
     wr_list_remove(&s->link);

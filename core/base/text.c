@@ -1,6 +1,6 @@
 /* text: the one bounded builder. Whatever concatenates calls it. A text owns nothing: its bytes are
- * the caller's buffer or, growing, the pool's. The part that fits is kept, then overflow latches and
- * later appends do nothing, so that a cut text never has a hole. */
+ * the caller's buffer or, growing, the pool's. The part that fits is kept, then overflow latches
+ * and later appends do nothing, so that a cut text never has a hole. */
 #include "base/base.h"
 
 /* A growing text has one byte more than cap: the zero of wr_text_cstr and of vsnprintf. */
@@ -86,6 +86,7 @@ void wr_text_u64(struct wr_text *t, uint64_t v)
 
 void wr_text_i64(struct wr_text *t, int64_t v)
 {
+    /* Negated as unsigned: INT64_MIN has no positive twin. */
     if (v < 0)
         wr_text_char(t, '-');
     wr_text_u64(t, v < 0 ? 0 - (uint64_t)v : (uint64_t)v);
@@ -141,6 +142,7 @@ void wr_text_vfmt(struct wr_text *t, const char *fmt, va_list ap)
     size_t need;
     bool done;
 
+    /* Printed where it belongs at once; only what did not fit is printed a second time. */
     if (t->overflow)
         return;
     va_copy(again, ap);

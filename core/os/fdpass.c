@@ -1,5 +1,5 @@
-/* fdpass: descriptors sent over a unix socketpair. Master, workers and the generations of an upgrade
- * call it; what is received belongs to the caller. */
+/* fdpass: descriptors sent over a unix socketpair. Master, workers and the generations of an
+ * upgrade call it; what is received belongs to the caller. */
 #include "os/os.h"
 
 #include <errno.h>
@@ -37,6 +37,7 @@ bool wr_fds_send(int sock, const void *p, size_t n, const int *fds, unsigned nfd
     return sent == (ssize_t)n;
 }
 
+/* The kernel sends one control message; more than FDS_MAX it cannot, for want of room. */
 static unsigned received(struct msghdr *msg, int fds[static FDS_MAX])
 {
     unsigned count = 0;

@@ -1,8 +1,8 @@
 /* os: the system calls, each wrapped once. Rank 1: knows base.
  *
  * Map: socket (listen, connect, options), fdpass (descriptors over a socketpair), file (read whole,
- * replace, make folders), shm (named shared memory that survives reload and upgrade), process (slots
- * and doorbells), title (ps), rights (dropping them), syslog (a log sink), chaos (debug builds).
+ * replace, make folders), shm (named shared memory that survives reload and upgrade), doorbell
+ * (process slots and their bells), title (ps), rights (dropping them), syslog (a log sink), chaos (debug).
  *
  * All descriptors are close-on-exec and non-blocking unless a comment says otherwise. */
 #ifndef WR_OS_H
@@ -50,14 +50,15 @@ void wr_socket_keepalive(int fd);
 void wr_socket_reset_on_close(int fd);             /* SO_LINGER 0: close sends RST */
 uint32_t wr_socket_mss(int fd);                    /* of a TCP socket, 0 when unknown */
 
-/* Sends at most 16 descriptors and n > 0 bytes over a unix socketpair; receives likewise: *nfds is the
- * room in fds, then how many came. -1 with errno; EMSGSIZE when a message did not fit (it is lost). */
+/* Sends at most 16 descriptors and n > 0 bytes over a unix socketpair; receives likewise: *nfds is
+ * the room in fds, then how many came. -1 with errno; EMSGSIZE when a message did not fit (it is
+ * lost, and its descriptors are closed). */
 bool wr_fds_send(int sock, const void *p, size_t n, const int *fds, unsigned nfds) WR_CHECKED;
 ssize_t wr_fds_recv(int sock, void *p, size_t n, int *fds, unsigned *nfds);
 
 /* ---- file ---- */
-/* Whole file into the pool, at most max bytes; p == NULL with errno on failure (EFBIG over max). A zero
- * byte stands behind it. */
+/* Whole file into the pool, at most max bytes; p == NULL with errno on failure (EFBIG over max). A
+ * zero byte stands behind it. */
 struct wr_str wr_file_read(struct wr_pool *pool, const char *path, size_t max) WR_CHECKED;
 bool wr_file_write(const char *path, struct wr_str text, mode_t mode) WR_CHECKED; /* replaces */
 bool wr_mkdirs(const char *path, mode_t mode) WR_CHECKED;       /* like mkdir -p */
@@ -82,8 +83,9 @@ struct wr_shm_set {
 };
 struct wr_shm_set *wr_shm_set_new(void);
 void wr_shm_set_free(struct wr_shm_set *s); /* releases its references; last one unmaps */
-/* NULL with errno when there is no memory, or this set has the name with another size. *previous (may be NULL) gets the segment of the same
- * name that did not fit, so that the caller can copy state by key. Sparse: untouched pages cost
+/* NULL with errno: no memory, a name with ';' (EINVAL), or this set has the name with another shape
+ * (EEXIST). *previous (may be NULL) gets the segment of the same name in `old` that did not fit, so
+ * that the caller can copy state by key; it lives as long as `old`. Sparse: untouched pages cost
  * nothing. */
 struct wr_shm *wr_shm_get(struct wr_shm_set *set, struct wr_shm_set *old, const char *name,
                           uint32_t layout, uint64_t shape, size_t size,

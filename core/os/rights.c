@@ -1,5 +1,5 @@
-/* rights: from root to the user of the configuration, for good. Workers and the keeper call it once,
- * after fork and before they look at anything a peer sent. It owns nothing. */
+/* rights: from root to the user of the configuration, for good. Workers and the keeper call it
+ * once, after fork and before they look at anything a peer sent. It owns nothing. */
 #include "os/os.h"
 
 #include <errno.h>

@@ -1,6 +1,6 @@
-/* shm: memory shared by the processes of an instance, kept over reloads and upgrades. The master makes
- * a set per configuration before it forks. It owns the process's list of segments; sets hold them, the
- * last set that lets go unmaps. */
+/* shm: memory shared by the processes of an instance, kept over reloads and upgrades. The master
+ * makes a set per configuration before it forks. It owns the process's list of segments; sets hold
+ * them, the last set that lets go unmaps. */
 #include "os/os.h"
 
 #include <errno.h>
@@ -70,6 +70,7 @@ static struct wr_shm *map(struct wr_str name, const struct wr_shm *like)
     return shm;
 }
 
+/* A memfd, because a file in a folder would need a name, rights and somebody to remove it. */
 static struct wr_shm *create(const char *name, const struct wr_shm *wanted)
 {
     struct wr_shm like = *wanted, *shm = NULL;

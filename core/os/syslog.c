@@ -1,5 +1,5 @@
-/* syslog: a log sink that sends RFC 3164 datagrams. error_log and access_log open it; it owns a socket
- * per sink. Nothing waits for the log host: a datagram that cannot leave at once is lost. */
+/* syslog: a log sink that sends RFC 3164 datagrams. error_log and access_log open it; it owns a
+ * socket per sink. Nothing waits for the log host: a datagram that cannot leave at once is lost. */
 #include "os/os.h"
 
 #include <errno.h>
@@ -59,6 +59,7 @@ static void target_close(struct wr_sink *s)
     s->state = NULL;
 }
 
+/* Asked once: a log host must not see one machine under two names. */
 static struct wr_str hostname(void)
 {
     static char name[256];
@@ -212,6 +213,7 @@ static void read_param(struct parse *p, struct wr_str param)
         wrong(p, "unknown syslog parameter", param);
 }
 
+/* The sink outlives the pool of the configuration that named it. */
 static struct target *keep(const struct target *read)
 {
     struct target *to = wr_malloc(sizeof(*to) + read->tag.n);

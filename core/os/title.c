@@ -8,7 +8,7 @@ static char *area;
 static size_t area_size;
 static struct wr_pool *copies; /* for the life of the process */
 
-/* Moves strings out of the area, which reaches on while one begins where the one before it ended. */
+/* Moves strings out of the area, which reaches on while each begins where the last one ended. */
 static void claim(char **strings, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
@@ -48,5 +48,6 @@ void wr_title_set(const char *title)
     t = wr_text_on(area, area_size - 1);
     wr_text_c(&t, "weir: ");
     wr_text_c(&t, title);
+    /* The kernel shows the whole area as long as its last byte is zero. */
     memset(area + t.n, 0, area_size - t.n);
 }

@@ -14,7 +14,8 @@ START_TEST(murmur2_is_murmur2)
     static const struct {
         const char *text;
         uint32_t hash;
-    } rows[] = { { "", 0 }, { "a", 2456313694 }, { "abc", 324500635 }, { "hello world", 1151865881 } };
+    } rows[] = { { "", 0 }, { "a", 2456313694 }, { "abc", 324500635 },
+                 { "hello world", 1151865881 } };
 
     for (unsigned i = 0; i < WR_COUNT(rows); i++)
         ck_assert_uint_eq(wr_murmur2(wr_str_c(rows[i].text)), rows[i].hash);

@@ -1,4 +1,5 @@
-/* The literal text at the beginning of a pattern: by table, and against PCRE2 with random patterns. */
+/* The literal text at the beginning of a pattern: by table, and against PCRE2 with random patterns.
+ * */
 #include "lib/unit.h"
 
 START_TEST(table)

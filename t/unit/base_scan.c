@@ -35,7 +35,7 @@ START_TEST(latches)
     ck_assert(!wr_scan_skip(&s, 0));
     s = wr_scan_of(bytes, 3);
     ck_assert(!wr_scan_skip(&s, SIZE_MAX));
-    s = wr_scan_of(NULL, 0);
+    s = wr_scan_of(NULL, 0); /* no arithmetic on a null pointer */
     ck_assert_uint_eq(wr_scan_u8(&s), 0);
     ck_assert(s.bad);
     free(bytes);

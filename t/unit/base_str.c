@@ -31,6 +31,27 @@ START_TEST(folds_ascii_only)
 }
 END_TEST
 
+START_TEST(folds_at_every_place)
+{
+    /* Eight bytes are compared at once: a difference has to show wherever it is. */
+    for (size_t n = 1; n <= 20; n++) {
+        for (size_t i = 0; i < n; i++) {
+            for (unsigned c = 0; c < 256; c++) {
+                char a[20], b[20];
+
+                memset(a, 'x', n);
+                memset(b, 'X', n);
+                a[i] = 'k';
+                b[i] = (char)c;
+                ck_assert(wr_str_ieq(wr_str_of(a, n), wr_str_of(b, n)) == (c == 'k' || c == 'K'));
+                a[i] = b[i];
+                ck_assert(wr_str_ieq(wr_str_of(a, n), wr_str_of(b, n)));
+            }
+        }
+    }
+}
+END_TEST
+
 START_TEST(looks_at_the_ends)
 {
     ck_assert(wr_str_starts(WR_STR("/api/v1"), WR_STR("/api")));
@@ -139,5 +160,5 @@ START_TEST(wraps_c_strings)
 }
 END_TEST
 
-UNIT_MAIN("base/str", compares, folds_ascii_only, looks_at_the_ends, finds, cuts, reads_numbers,
-          measures_distance, wraps_c_strings)
+UNIT_MAIN("base/str", compares, folds_ascii_only, folds_at_every_place, looks_at_the_ends, finds,
+          cuts, reads_numbers, measures_distance, wraps_c_strings)
