@@ -2,7 +2,8 @@
  *
  * Map: socket (listen, connect, options), fdpass (descriptors over a socketpair), file (read whole,
  * replace, make folders), shm (named shared memory that survives reload and upgrade), doorbell
- * (process slots and their bells), title (ps), rights (dropping them), syslog (a log sink), chaos (debug).
+ * (process slots and their bells), title (ps), rights (dropping them), syslog (a log sink), chaos
+ * (debug builds).
  *
  * All descriptors are close-on-exec and non-blocking unless a comment says otherwise. */
 #ifndef WR_OS_H
