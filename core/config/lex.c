@@ -100,7 +100,7 @@ static bool scan_word(struct wr_lex *l, char quote)
         } else if (quote != 0 ? c == quote : ends_plain(c, after_dollar)) {
             return true;
         } else {
-            after_dollar = c == '$';
+            after_dollar = c == '$' || (c == '{' && after_dollar);
         }
         advance(l);
     }
