@@ -1,7 +1,7 @@
 /* base: what everything else is made of. Rank 0: knows nobody.
  *
- * Map: check (asserts), list (intrusive), str (borrowed views), scan (the wire cursor), text (the one
- * bounded builder), pool (region memory with cleanups, and vec, arrays in it), dict (name ->
+ * Map: check (asserts), list (intrusive), str (borrowed views), scan (the wire cursor), text (the
+ * one bounded builder), pool (region memory with cleanups, and vec, arrays in it), dict (name ->
  * pointer), addr (socket addresses), cidr (ranges of them), hash (functions), clock (cached time),
  * log (lines, levels, context), sink (where they go), regex (PCRE2), regex_prefix (for routing).
  *

@@ -7,14 +7,15 @@
 #include <unistd.h>
 
 static struct wr_run private_run;
-struct wr_self wr_self = { .slot = WR_SLOT_NONE, .bell_fd = -1, .run = &private_run };
+
+#define NOBODY                                                                       \
+    { .slot = WR_SLOT_NONE, .kind = WR_PROC_SINGLE, .workers = 1, .bell_fd = -1,     \
+      .bell_of = { [0 ... WR_SLOTS - 1] = -1 }, .run = &private_run }
+struct wr_self wr_self = NOBODY;
 
 void wr_self_init(void)
 {
-    wr_self = (struct wr_self){ .slot = WR_SLOT_NONE, .kind = WR_PROC_SINGLE, .workers = 1,
-                                .bell_fd = -1, .run = &private_run };
-    for (unsigned i = 0; i < WR_SLOTS; i++)
-        wr_self.bell_of[i] = -1;
+    wr_self = (struct wr_self)NOBODY;
 }
 
 void wr_ring(uint32_t slot, uint32_t bits)
