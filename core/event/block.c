@@ -1,6 +1,6 @@
-/* Blocks and slices: the memory behind queues. Called by bufq, and by whoever fills a block himself.
- * Owns the process' idle blocks and slices, a bounded number of each. Under ASan nothing is kept
- * idle: every block is a malloc of its own, so that a use after free is seen. */
+/* Blocks and slices: the memory behind queues. Called by bufq, and by whoever fills a block
+ * himself. Owns the process' idle blocks and slices, a bounded number of each. Under ASan nothing
+ * is kept idle: every block is a malloc of its own, so that a use after free is seen. */
 #include "event/inside.h"
 
 enum { BLOCKS_IDLE = WR_ASAN ? 0 : 64, SLICES_IDLE = WR_ASAN ? 0 : 1024 };

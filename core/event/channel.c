@@ -262,7 +262,7 @@ static void on_answer(void *arg, int status, int timeouts, unsigned char *p, int
     }
     answer.code = code_of(a->channel, status);
     answer.n = answer.ttl = 0;
-    /* c-ares has seen to it that the answer's question is ours; a search may have changed the name */
+    /* c-ares has seen to it that the question in it is ours; a search may have changed the name */
     if (p != NULL && n > 0)
         wr_dns_parse(p, (size_t)n, WR_STR(""), a->type, &answer);
     a->answered(a, &answer);

@@ -1,6 +1,6 @@
 /* A connection's descriptor: registration, ready bits, deadline, and the door to its transport.
- * Called by endpoints and steps. Owns the fd and the transport's state; the task it wakes belongs to
- * whoever waits. */
+ * Called by endpoints and steps. Owns the fd and the transport's state; the task it wakes belongs
+ * to whoever waits. */
 #include "event/inside.h"
 
 #include <errno.h>
@@ -25,8 +25,8 @@ static void on_event(struct wr_watch *w, uint32_t events)
     if (events & EPOLLERR)
         bits |= WR_ERR;
 
-    /* a fresh registration reports EPOLLOUT, which is no news; EPOLLIN always is: who peeks waits
-     * for more with the bit set */
+    /* EPOLLOUT comes along with everything and mostly is no news; EPOLLIN always is: who peeks
+     * waits for more with the bit set */
     if (((bits & ~(unsigned)c->ready) != 0 || (bits & WR_READABLE)) && c->task != NULL)
         wr_task_wake(c->loop, c->task);
     c->ready = (uint8_t)(c->ready | bits);
@@ -45,18 +45,38 @@ void wr_conn_init(struct wr_conn *c, struct wr_loop *l, int fd, struct wr_task *
     };
 }
 
-void wr_conn_arm(struct wr_conn *c)
+static uint32_t wanted(const struct wr_conn *c)
 {
-    if (wr_likely(c->registered))
-        return;
-    c->registered = true;
-    if (wr_watch_add(c->loop, c->fd, &c->watch, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET))
-        return;
+    return EPOLLIN | EPOLLRDHUP | EPOLLET | (c->watches_out ? (uint32_t)EPOLLOUT : 0);
+}
+
+static void not_watched(struct wr_conn *c)
+{
     wr_say(WR_LOG_CRIT, errno, "epoll_ctl() failed, the connection is closed");
     shutdown(c->fd, SHUT_RDWR);
     c->ready = WR_READABLE | WR_WRITABLE | WR_HUP;
     if (c->task != NULL)
         wr_task_wake(c->loop, c->task);
+}
+
+void wr_conn_arm(struct wr_conn *c)
+{
+    if (wr_likely(c->registered))
+        return;
+    c->registered = true;
+    c->watches_out = !(c->ready & WR_WRITABLE);
+    if (!wr_watch_add(c->loop, c->fd, &c->watch, wanted(c)))
+        not_watched(c);
+}
+
+void wr_conn_full(struct wr_conn *c)
+{
+    c->ready = (uint8_t)(c->ready & ~(unsigned)WR_WRITABLE);
+    if (!c->registered || c->watches_out)
+        return;
+    c->watches_out = true;
+    if (!wr_watch_change(c->loop, c->fd, &c->watch, wanted(c)))
+        not_watched(c);
 }
 
 enum wr_io wr_conn_connect(struct wr_conn *c, const struct wr_addr *to)

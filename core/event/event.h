@@ -118,7 +118,8 @@ char *wr_bufq_room(struct wr_bufq *q, size_t *n);
 void wr_bufq_commit(struct wr_bufq *q, size_t n);
 void wr_bufq_move(struct wr_bufq *dst, struct wr_bufq *src, size_t n); /* no bytes are copied */
 void wr_bufq_tee(struct wr_bufq *dst, const struct wr_bufq *src);      /* another reference */
-size_t wr_bufq_iovec(const struct wr_bufq *q, struct iovec *v, size_t max); /* memory at the front */
+/* The memory at the front, up to the first file slice; says how many were filled in. */
+size_t wr_bufq_iovec(const struct wr_bufq *q, struct iovec *v, size_t max);
 void wr_bufq_drop(struct wr_bufq *q, size_t n);                        /* consumed from the front */
 /* Copies out without consuming, up to the first file slice; says how much. */
 size_t wr_bufq_peek(const struct wr_bufq *q, void *p, size_t n);
@@ -148,7 +149,7 @@ struct wr_conn {
     struct wr_watch watch;    /* first */
     int fd;                   /* -1: none */
     uint8_t ready;            /* wr_ready bits */
-    bool registered;
+    bool registered, watches_out;
     bool read_eof, write_shut;
     bool reset_on_close;
     int error;                /* errno of the last WR_IO_ERROR */
@@ -163,10 +164,13 @@ struct wr_conn {
 /* A connected or accepted socket: both ready bits set (optimistic), not registered yet. */
 void wr_conn_init(struct wr_conn *c, struct wr_loop *l, int fd, struct wr_task *task);
 /* Registers with epoll (edge triggered, once for life). Call before waiting; cheap when done. If
- * the kernel refuses (max_user_watches) the socket is shut down and the task woken: it reads EOF. */
+ * the kernel refuses (max_user_watches) the socket is shut down, the task woken: it reads EOF. */
 void wr_conn_arm(struct wr_conn *c);
-/* Starts connecting: WR_IO_OK connected at once (both ready bits set), AGAIN in progress (armed, both
- * bits cleared; later: wr_conn_connected), ERROR. */
+/* For transports: nothing more can be written now. Clears WRITABLE, and from the first time on
+ * epoll reports EPOLLOUT: a registration with it would end the next epoll_wait at once. */
+void wr_conn_full(struct wr_conn *c);
+/* Starts connecting: WR_IO_OK connected at once (both ready bits set), AGAIN in progress (armed,
+ * both bits cleared; later: wr_conn_connected), ERROR. */
 enum wr_io wr_conn_connect(struct wr_conn *c, const struct wr_addr *to);
 enum wr_io wr_conn_connected(struct wr_conn *c); /* OK, AGAIN (no event yet), ERROR */
 /* All I/O below says AGAIN without a system call while its ready bit is clear. A short read clears
@@ -174,15 +178,15 @@ enum wr_io wr_conn_connected(struct wr_conn *c); /* OK, AGAIN (no event yet), ER
 enum wr_io wr_conn_read(struct wr_conn *c, void *p, size_t n, size_t *got);
 enum wr_io wr_conn_write(struct wr_conn *c, const void *p, size_t n, size_t *put);
 enum wr_io wr_conn_writev(struct wr_conn *c, const struct iovec *v, size_t nv, size_t *put);
-/* At most max bytes from the front of q: memory by writev, file ranges by sendfile (read and written
- * where the transport is not raw); what went out is dropped. A file shorter than its slice is ERROR
- * with EIO. */
+/* At most max bytes from the front of q: memory by writev, file ranges by sendfile (read and
+ * written where the transport is not raw); what went out is dropped. A file shorter than its slice
+ * is ERROR with EIO. */
 enum wr_io wr_conn_write_q(struct wr_conn *c, struct wr_bufq *q, size_t max, size_t *put);
 enum wr_io wr_conn_shutdown(struct wr_conn *c); /* idempotent */
 /* Looks at what has come without taking it (MSG_PEEK). READABLE stays set when there was something:
  * to wait for more, just wait, the next event wakes the task. Raw transports only. */
 enum wr_io wr_conn_peek(struct wr_conn *c, void *p, size_t n, size_t *got);
-/* Idempotent; timer off, fd closed. Also due for a conn whose fd is -1 if a timeout was ever set. */
+/* Idempotent; timer off, fd closed. Due even with fd -1 if a timeout was ever set. */
 void wr_conn_close(struct wr_conn *c);
 void wr_conn_timeout(struct wr_conn *c, uint64_t ms); /* 0: off; cheap, ended by wr_conn_close */
 /* Hands the conn to another task (parking, taking over). */
@@ -202,9 +206,9 @@ struct wr_pipe {
 struct wr_pipe *wr_pipe_borrow(struct wr_loop *l);
 /* An empty pipe goes back to the pool, one with bytes in it is closed. */
 void wr_pipe_return(struct wr_loop *l, struct wr_pipe *p);
-/* src -> pipe, at most max bytes. AGAIN: either the pipe is full or src has nothing. EAGAIN names no
- * side and a pipe counts pages, not bytes, so src's ready bit is cleared only when the pipe was empty;
- * with bytes in it: write them out, then try again. EOF, ERROR as read. */
+/* src -> pipe, at most max bytes. AGAIN: either the pipe is full or src has nothing. EAGAIN names
+ * no side and a pipe counts pages, not bytes, so src's ready bit is cleared only when the pipe was
+ * empty; with bytes in it: write them out, then try again. EOF, ERROR as read. */
 enum wr_io wr_conn_splice_in(struct wr_conn *src, struct wr_pipe *p, size_t max, size_t *got);
 /* pipe -> dst, all there is. The pipe is not empty. */
 enum wr_io wr_conn_splice_out(struct wr_conn *dst, struct wr_pipe *p, size_t *put);
@@ -216,9 +220,11 @@ struct wr_accepting {
     struct wr_watch watch;     /* first */
     int fd;                    /* -1: closed */
     uint32_t share;            /* index in the owner map */
-    bool watching, draining;
+    bool watching, paused, draining;
     bool drained;              /* two accepts in a row found nothing */
     uint8_t empty;             /* accepts in a row that found nothing, while draining */
+    uint8_t batch, full_turns; /* how many to take in a turn; turns in a row that had them */
+    uint64_t last_turn;
     struct wr_listener *listener;
     struct wr_task task;
     struct wr_loop *loop;
@@ -238,8 +244,9 @@ struct wr_listener {           /* one configured address */
     const struct wr_node *node; /* the listen directive */
     bool inherited;
 };
-/* Accepts until EAGAIN, at most 64 in a turn, then queues itself again. On EMFILE/ENFILE accepting
- * rests for 500 ms (logged once) on all of them. fd and listener are set; false with errno. */
+/* Accepts one connection a turn, up to 64 while the queue stays full (level triggered: why, says
+ * listen.c). On EMFILE/ENFILE accepting rests for 500 ms (logged once) on all of them. fd and
+ * listener are set; false with errno. */
 bool wr_accepting_start(struct wr_loop *l, struct wr_accepting *a) WR_CHECKED;
 /* For an address that goes away: accepts on until two turns in a row found nothing, then `drained`
  * is set and the task rests. Needs wr_accepting_start. */

@@ -1,4 +1,4 @@
-/* /etc/hosts, read by ourselves: name -> addresses, read again when the file changed. Called by the
+/* The hosts file, read by ourselves: name -> addresses, read again when it changed. Called by the
  * resolver and, at start, by whoever needs addresses at once. Owns the one table of the process. */
 #include "event/event.h"
 

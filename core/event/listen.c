@@ -1,28 +1,44 @@
 /* Accepting: takes connections off the listening sockets this process owns and hands them to their
  * listener. Started by the worker for each socket the owner map gives it. Owns no descriptor; keeps
- * the count of open connections, and rests when there are too many or no descriptors are left. */
+ * the count of open connections, and rests when there are too many or no descriptors are left.
+ *
+ * Listeners are the one thing watched level triggered: an accept4 that finds nothing makes and
+ * frees a socket, a file and a descriptor (1.2 us), being told again by epoll costs a tenth of
+ * that. So a turn takes one connection, and more only while there are more turn after turn. */
 #include "event/inside.h"
 
 #include <errno.h>
 
-enum { BATCH = 64, REST_MS = 500 };
+enum { BATCH_MAX = 64, GROW_AFTER = 8, REST_MS = 500, WARN_MS = 1000 };
 
 static struct wr_link watched = { &watched, &watched };
 static uint32_t connections, connections_max;
 static bool full;
+static uint64_t warned;
 
 static void rest_over(struct wr_task *t);
 static struct wr_task rest_task = { .run = rest_over };
 static struct wr_timer rest_timer = { .task = &rest_task };
 
-static void wake_all(void)
+static void watch(struct wr_accepting *a, bool on)
+{
+    if (a->paused == !on)
+        return;
+    if (!wr_watch_change(a->loop, a->fd, &a->watch, on ? (uint32_t)EPOLLIN : 0))
+        wr_say(WR_LOG_ALERT, errno, "epoll_ctl() of " WR_FMT " failed", WR_ARG(a->listener->text));
+    a->paused = !on;
+}
+
+static void go_on(void)
 {
     struct wr_link *k;
 
     for (k = watched.next; k != &watched; k = k->next) {
         struct wr_accepting *a = wr_container(k, struct wr_accepting, link);
 
-        wr_task_wake(a->loop, &a->task);
+        watch(a, true);
+        if (a->draining)
+            wr_task_wake(a->loop, &a->task);
     }
 }
 
@@ -35,7 +51,7 @@ static void rest_over(struct wr_task *t)
 {
     (void)t;
     if (!resting())
-        wake_all();
+        go_on();
 }
 
 static void rest(struct wr_loop *l, int err)
@@ -48,9 +64,11 @@ static bool at_limit(void)
 {
     if (connections_max == 0 || connections < connections_max)
         return false;
-    if (!full)
-        wr_say(WR_LOG_WARN, 0, "%u worker_connections are not enough", connections_max);
     full = true;
+    if (warned == 0 || wr_now() - warned >= WARN_MS) {
+        warned = wr_now();
+        wr_say(WR_LOG_WARN, 0, "%u worker_connections are not enough", connections_max);
+    }
     return true;
 }
 
@@ -65,7 +83,7 @@ void wr_connections_add(int delta)
     connections += (uint32_t)delta;
     if (full && (connections_max == 0 || connections < connections_max)) {
         full = false;
-        wake_all();
+        go_on();
     }
 }
 
@@ -102,6 +120,7 @@ static bool accept_failed(struct wr_accepting *a, int err)
     case ENOTSOCK:
     case EFAULT:
         wr_say(WR_LOG_ALERT, err, "accept4() on " WR_FMT " failed", WR_ARG(a->listener->text));
+        wr_accepting_stop(a);
         return false;
     default:
         /* the client is gone already, or the kernel reports an error of its network */
@@ -121,15 +140,37 @@ static bool accept_one(struct wr_accepting *a)
     return true;
 }
 
+/* full_turns counts turns in a row whose whole batch was there. */
+static void grow(struct wr_accepting *a)
+{
+    uint64_t turn = wr_loop_turns(a->loop);
+
+    a->full_turns = (uint8_t)(turn == a->last_turn + 1 ? a->full_turns + 1 : 0);
+    a->last_turn = turn;
+    if (a->full_turns < GROW_AFTER)
+        return;
+    a->full_turns = 0;
+    a->batch = (uint8_t)wr_min(2 * a->batch, BATCH_MAX);
+}
+
 static void accept_some(struct wr_task *t)
 {
     struct wr_accepting *a = wr_container(t, struct wr_accepting, task);
 
-    for (int i = 0; i < BATCH; i++)
+    for (unsigned i = 0; i < a->batch; i++) {
         /* the listener's callback may have stopped it */
-        if (!a->watching || resting() || at_limit() || !accept_one(a))
+        if (!a->watching)
             return;
-    wr_task_wake(a->loop, t);
+        if (resting() || at_limit()) {
+            watch(a, false);
+            return;
+        }
+        if (!accept_one(a)) {
+            a->batch = (uint8_t)wr_max(i, 1u);
+            return;
+        }
+    }
+    grow(a);
 }
 
 static void on_event(struct wr_watch *w, uint32_t events)
@@ -147,12 +188,14 @@ bool wr_accepting_start(struct wr_loop *l, struct wr_accepting *a)
     a->task.run = accept_some;
     a->draining = a->drained = false;
     a->empty = 0;
-    if (!a->watching) {
-        if (!wr_watch_add(l, a->fd, &a->watch, EPOLLIN | EPOLLET))
-            return false;
-        wr_list_push(&watched, &a->link);
-    }
+    if (a->watching)
+        return true;
+    if (!wr_watch_add(l, a->fd, &a->watch, EPOLLIN))
+        return false;
+    wr_list_push(&watched, &a->link);
     a->watching = true;
+    a->paused = false;
+    a->batch = 1;
     return true;
 }
 
@@ -162,6 +205,7 @@ void wr_accepting_drain(struct wr_accepting *a)
     a->draining = true;
     a->drained = false;
     a->empty = 0;
+    a->batch = BATCH_MAX;
     wr_task_wake(a->loop, &a->task);
 }
 

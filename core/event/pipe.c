@@ -144,6 +144,6 @@ enum wr_io wr_conn_splice_out(struct wr_conn *dst, struct wr_pipe *p, size_t *pu
     }
     if (r < 0 && errno != EAGAIN)
         return failed(dst);
-    dst->ready = (uint8_t)(dst->ready & ~(unsigned)WR_WRITABLE);
+    wr_conn_full(dst);
     return WR_IO_AGAIN;
 }

@@ -6,10 +6,20 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-static enum wr_io failed(struct wr_conn *c, unsigned bit)
+static enum wr_io read_failed(struct wr_conn *c)
 {
     if (errno == EAGAIN) {
-        c->ready = (uint8_t)(c->ready & ~bit);
+        c->ready = (uint8_t)(c->ready & ~(unsigned)WR_READABLE);
+        return WR_IO_AGAIN;
+    }
+    c->error = errno;
+    return WR_IO_ERROR;
+}
+
+static enum wr_io write_failed(struct wr_conn *c)
+{
+    if (errno == EAGAIN) {
+        wr_conn_full(c);
         return WR_IO_AGAIN;
     }
     c->error = errno;
@@ -27,7 +37,7 @@ static enum wr_io plain_read(struct wr_conn *c, void *p, size_t n, size_t *got)
         r = recv(c->fd, p, n, 0);
     } while (r < 0 && errno == EINTR);
     if (r < 0)
-        return failed(c, WR_READABLE);
+        return read_failed(c);
     if (r == 0) {
         c->read_eof = true;
         return WR_IO_EOF;
@@ -43,11 +53,11 @@ static enum wr_io plain_read(struct wr_conn *c, void *p, size_t n, size_t *got)
 static enum wr_io sent(struct wr_conn *c, ssize_t r, size_t n, size_t *put)
 {
     if (r < 0)
-        return failed(c, WR_WRITABLE);
+        return write_failed(c);
     *put = (size_t)r;
     c->sent += *put;
     if (*put < n)
-        c->ready = (uint8_t)(c->ready & ~(unsigned)WR_WRITABLE);
+        wr_conn_full(c);
     return WR_IO_OK;
 }
 
@@ -111,7 +121,7 @@ enum wr_io wr_conn_peek(struct wr_conn *c, void *p, size_t n, size_t *got)
         r = recv(c->fd, p, n, MSG_PEEK);
     } while (r < 0 && errno == EINTR);
     if (r < 0)
-        return failed(c, WR_READABLE);
+        return read_failed(c);
     if (r == 0) {
         c->read_eof = true;
         return WR_IO_EOF;
@@ -142,7 +152,7 @@ static enum wr_io send_file(struct wr_conn *c, const struct wr_slice *s, size_t 
     if (r == 0)
         return truncated(c);
     if (r < 0)
-        return failed(c, WR_WRITABLE);
+        return write_failed(c);
     /* less than n may also be what the page cache had at hand: the bit stays */
     *put = (size_t)r;
     c->sent += *put;

@@ -9,7 +9,7 @@ enum { CLIENTS = 150 };
 static struct wr_loop *l;
 static struct wr_listener listener;
 static struct wr_accepting a;
-static int taken[CLIENTS], clients[CLIENTS];
+static int taken[CLIENTS + 1], clients[CLIENTS + 1];
 static unsigned ntaken, nclients;
 
 static void accepted(struct wr_listener *who, int fd, const struct wr_addr *peer)
@@ -61,15 +61,21 @@ static void come(unsigned n)
     }
 }
 
-START_TEST(all_are_accepted_64_a_turn)
+START_TEST(one_a_turn_and_more_in_a_flood)
 {
     setup();
     come(CLIENTS);
-    wr_loop_turn(l, 1000);
-    ck_assert_uint_eq(ntaken, 64);
-    wr_loop_turn(l, 1000);
-    wr_loop_turn(l, 1000);
-    ck_assert_uint_eq(ntaken, CLIENTS);
+    for (unsigned i = 1; i <= 5; i++) {
+        wr_loop_turn(l, 1000);
+        ck_assert_uint_eq(ntaken, i);
+    }
+    turn_until(l, ntaken == CLIENTS);
+    ck_assert_uint_lt(wr_loop_turns(l), 60);
+    ck_assert_uint_gt(a.batch, 1);
+    wr_loop_turn(l, 0);
+    come(1);
+    turn_until(l, ntaken == CLIENTS + 1);
+    ck_assert_uint_eq(a.batch, 1);
     teardown();
 }
 END_TEST
@@ -79,7 +85,7 @@ START_TEST(the_limit_pauses_and_a_close_goes_on)
     setup();
     wr_accepting_limit(3);
     come(5);
-    wr_loop_turn(l, 1000);
+    turn_until(l, a.paused);
     ck_assert_uint_eq(ntaken, 3);
     wr_loop_turn(l, 10);
     ck_assert_uint_eq(ntaken, 3);
@@ -142,9 +148,9 @@ END_TEST
 
 int main(void)
 {
-    const TTest *const tests[] = { all_are_accepted_64_a_turn, the_limit_pauses_and_a_close_goes_on,
-                                   no_descriptors_left, draining,
-                                   stopped_is_stopped_and_starts_again, NULL };
+    const TTest *const tests[] = { one_a_turn_and_more_in_a_flood,
+                                   the_limit_pauses_and_a_close_goes_on, no_descriptors_left,
+                                   draining, stopped_is_stopped_and_starts_again, NULL };
 
     return run_suite("event_listen", tests);
 }

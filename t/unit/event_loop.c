@@ -212,7 +212,7 @@ START_TEST(a_ring_wakes_the_sleeper)
     struct wr_loop *l = loop_with_bell();
     struct itimerval soon = { .it_value.tv_usec = 50000 };
 
-    /* SA_RESTART would not help epoll_wait: what wakes it is the eventfd or EINTR, either is fine */
+    /* what wakes epoll_wait is the eventfd or EINTR, either is fine */
     signal(SIGALRM, ring_the_sleeper);
     setitimer(ITIMER_REAL, &soon, NULL);
     wr_loop_run(l);
