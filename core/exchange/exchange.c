@@ -61,8 +61,12 @@ void wr_exchange_run(struct wr_exchange *x)
         wr_trace(x, x->step->name, 0);
         go = x->step->run(x);
     } while (go == WR_GO);
-    if (go == WR_WAIT)
-        wr_conn_arm(&x->s->conn);
+    if (go != WR_WAIT)
+        return;
+    wr_conn_arm(&x->s->conn);
+    /* A unix socket connects at once and was not armed while connecting. */
+    if (x->peer.conn != NULL && x->peer.conn->fd >= 0)
+        wr_conn_arm(x->peer.conn);
 }
 
 enum wr_verdict wr_reject(struct wr_exchange *x, unsigned status, const char *reason)
