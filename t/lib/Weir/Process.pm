@@ -86,10 +86,12 @@ sub children {
     my ($parent) = @_;
     reap();
     opendir my $dir, '/proc' or die "/proc: $!\n";
-    return sort { $a <=> $b } grep {
+    my @pids = grep {
         my @stat = /^\d+$/ ? stat_fields($_) : ();
         @stat && $stat[1] == $parent && $stat[0] !~ /^[ZX]/;
     } readdir $dir;
+    return sort { $a <=> $b } @pids if wantarray;
+    return scalar @pids;
 }
 
 # What ps shows.

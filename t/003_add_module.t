@@ -1,0 +1,72 @@
+#!/usr/bin/perl
+
+# A module from outside the tree: ./configure --add-module=DIR takes it in, weir -V names it, its
+# directives, variable and phase hook work, and what is wrong in its place is said by the tables
+# of weir. Built from a copy of the sources, so that the tree under test stays as it is.
+
+use strict;
+use warnings;
+use FindBin;
+use lib "$FindBin::Bin/lib";
+use Test::More;
+use Weir;
+
+Weir->needs_programs('make', 'cc');
+
+my $top = Weir::top();
+my $w = Weir->new;
+my $copy = $w->path('source');
+
+mkdir $copy;
+system('cp', '-R', (map { "$top/$_" } qw(configure Makefile auto conf core modules)), $copy) == 0
+    && mkdir("$copy/t") && system('cp', '-R', "$top/t/modules", "$copy/t") == 0
+    or die "cannot copy the sources\n";
+
+# Runs a command there. Returns its exit code and all it said.
+sub there {
+    my ($command) = @_;
+    local %ENV = map { $_ => $ENV{$_} // '' } qw(PATH HOME TMPDIR);
+    my $said = qx(cd '$copy' && ($command) 2>&1 < /dev/null);
+    return ($? >> 8, $said);
+}
+
+my ($code, $said) = there('./configure --add-module=t/modules/none');
+isnt $code, 0, 'a folder without a module is refused';
+like $said, qr{t/modules/none/config}, 'by name';
+
+my $options = q(--add-module=t/modules/stamp --with-cc-opt='-O0');
+($code, $said) = there("./configure $options");
+is $code, 0, 'configure' or diag $said;
+like $said, qr/^\s*stamp\b.*\bin\b/m, 'its table has the module';
+($code, $said) = there('make objs/weir');
+is $code, 0, 'make' or BAIL_OUT($said);
+
+$w->{bin} = "$copy/objs/weir";
+like join('', $w->bare('-V')), qr/configure arguments: .*--add-module=t\/modules\/stamp/,
+    '-V shows how it was built';
+
+$w->start(<<'CONF');
+stream {
+    stamp outer;
+    server { listen %{outer}; return $stamp; }
+    server { listen %{inner}; stamp "$remote_addr $server_port"; return $stamp; }
+    server { listen %{empty}; stamp ""; return "[$stamp]"; }
+    server { listen %{required}; stamp_required on; return ok; }
+    server { listen %{refused}; stamp_required on; stamp ""; return ok; }
+}
+CONF
+is $w->ask('outer'), 'outer', 'its directive and its variable';
+is $w->ask('inner'), '127.0.0.1 ' . $w->port('inner'), 'a value with variables';
+is $w->ask('empty'), '[]', 'an empty value';
+is $w->ask('required'), 'ok', 'its phase hook lets pass';
+is $w->ask('refused'), '', 'and refuses';
+
+$w->conf("stream {\n    stamp_required maybe;\n}\n");
+($code, undef, $said) = $w->command('-t');
+isnt $code, 0, 'a wrong value is an error';
+like $said, qr/invalid value "maybe" in "stamp_required" directive.* in \S+weir\.conf:2/,
+    'with its place';
+
+$w->expect(qr/"maybe"/);
+$w->finish;
+done_testing;
