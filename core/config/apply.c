@@ -42,7 +42,7 @@ static bool fits(struct wr_conf *c, const struct wr_scope *s, const struct wr_no
     if (n->block == wants_block && nargs >= row->min &&
         (row->max == WR_ARGS_ANY || nargs <= row->max))
         return true;
-    hint = wr_suggest_semicolon(c->pool, n, s);
+    hint = wr_suggest_semicolon(c->pool, n, s, true);
     if (n->block && !wants_block)
         wr_diag_add(c->tree, WR_LOG_EMERG, n, 0, hint,
                     "directive \"%s\" is not terminated by \";\"", row->name);
@@ -84,7 +84,7 @@ static bool take(struct wr_conf *c, struct wr_scope *s, const struct wr_row *r, 
  * "listen 80;": legal, and hardly ever meant. */
 static void warn_swallowed(const struct wr_cf *cf)
 {
-    const char *hint = wr_suggest_semicolon(cf->pool, cf->node, cf->scope);
+    const char *hint = wr_suggest_semicolon(cf->pool, cf->node, cf->scope, false);
 
     if (hint != NULL)
         wr_diag_add(cf->conf->tree, WR_LOG_WARN, cf->node, 0, hint,

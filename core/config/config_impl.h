@@ -79,9 +79,10 @@ uint32_t wr_row_where(const struct wr_row *chain, uint32_t layer);
 const char *wr_suggest_name(struct wr_str name, uint32_t layer, uint32_t level);
 /* Says why words[0] of n is no directive in this scope. */
 void wr_suggest_unknown(struct wr_tree *t, const struct wr_scope *s, const struct wr_node *n);
-/* Hint about a missing ; when a later line of the directive starts like one; else NULL. */
+/* Hint about a missing ; when a later line of the directive starts like one; else NULL. guess: a
+ * misspelled name will do; only when there is an error anyway. */
 const char *wr_suggest_semicolon(struct wr_pool *pool, const struct wr_node *n,
-                                 const struct wr_scope *s);
+                                 const struct wr_scope *s, bool guess);
 
 /* ---- scope.c ---- */
 static inline bool wr_bit_get(const uint64_t *bits, uint32_t i)

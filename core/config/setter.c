@@ -12,7 +12,7 @@ static const char *swallowed(const struct wr_cf *cf)
 {
     if (cf->node == NULL || cf->row == NULL)
         return NULL;
-    return wr_suggest_semicolon(cf->pool, cf->node, cf->scope);
+    return wr_suggest_semicolon(cf->pool, cf->node, cf->scope, true);
 }
 
 bool wr_cf_error(struct wr_cf *cf, uint32_t i, const char *fmt, ...)

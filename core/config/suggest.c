@@ -15,18 +15,31 @@ static void consider(const struct wr_row *r, struct wr_str name, unsigned *near,
     }
 }
 
-const char *wr_suggest_name(struct wr_str name, uint32_t layer, uint32_t level)
+/* A short name allows fewer edits, else everything is near. */
+static unsigned first_too_far(struct wr_str name)
 {
-    unsigned limit = name.n <= 3 ? 2 : name.n <= 6 ? 3 : 4, near = limit;
+    return name.n <= 3 ? 2 : name.n <= 6 ? 3 : 4;
+}
+
+static const char *nearest_here(struct wr_str name, uint32_t layer, uint32_t level)
+{
+    unsigned near = first_too_far(name);
     const char *found = NULL;
     uint32_t i;
 
     for (i = 0; i < wr_rows_count && near > 1; i++)
         if (wr_row_find(wr_str_c(wr_rows[i].row->name), layer, level) != NULL)
             consider(&wr_rows[i], name, &near, &found);
-    if (found != NULL)
-        return found;
-    for (i = 0; i < wr_rows_count; i++)
+    return found;
+}
+
+const char *wr_suggest_name(struct wr_str name, uint32_t layer, uint32_t level)
+{
+    const char *found = nearest_here(name, layer, level);
+    unsigned near = first_too_far(name);
+    uint32_t i;
+
+    for (i = 0; i < wr_rows_count && near > 1 && found == NULL; i++)
         consider(&wr_rows[i], name, &near, &found);
     return found;
 }
@@ -96,19 +109,31 @@ void wr_suggest_unknown(struct wr_tree *t, const struct wr_scope *s, const struc
     wr_diag_add(t, WR_LOG_EMERG, n, 0, hint, "unknown directive \"" WR_FMT "\"", WR_ARG(name));
 }
 
+/* Does word i of n look like the start of a directive that would be allowed here? */
+static bool starts_directive(const struct wr_node *n, uint32_t i, const struct wr_scope *s,
+                             bool guess)
+{
+    const struct wr_word *w = &n->words[i];
+    const char *name = NULL;
+    const struct wr_row *r;
+
+    if (w->line == n->words[i - 1].line || w->quote != 0)
+        return false;
+    if (guess)
+        name = nearest_here(w->text, s->layer, s->level);
+    r = wr_row_find(name != NULL ? wr_str_c(name) : w->text, s->layer, s->level);
+    return r != NULL && n->nwords - 1 - i >= r->row->min;
+}
+
 const char *wr_suggest_semicolon(struct wr_pool *pool, const struct wr_node *n,
-                                 const struct wr_scope *s)
+                                 const struct wr_scope *s, bool guess)
 {
     uint32_t i;
 
     for (i = 1; i < n->nwords; i++) {
-        const struct wr_word *w = &n->words[i], *last = &n->words[i - 1];
-        const struct wr_row *r;
+        const struct wr_word *last = &n->words[i - 1];
 
-        if (w->line == last->line || w->quote != 0)
-            continue;
-        r = wr_row_find(w->text, s->layer, s->level);
-        if (r != NULL && n->nwords - 1 - i >= r->row->min)
+        if (starts_directive(n, i, s, guess))
             return wr_pool_fmt(pool, "missing \";\" after \"%.80s\" on line %u", last->text.p,
                                last->line).p;
     }

@@ -113,6 +113,9 @@ static const struct row semicolons[] = {
       "2)\n" },
     { "stream { refuse a\n proxy_timeout 1s; }",
       "2:16 invalid parameter \"1s\" (missing \";\" after \"a\" on line 1)\n" },
+    { "stream { refuse a\n porxy_timeout 1s; }",
+      "2:16 invalid parameter \"1s\" (missing \";\" after \"a\" on line 1)\n" },
+    { "stream { refuse a\n very_different 1s; }", "2:17 invalid parameter \"1s\"\n" },
     { "http { server { server_name a\n b\n 'listen' 80\n late; } }", "" },
 };
 

@@ -1,5 +1,6 @@
 /* lex: words, quotes, escapes, comments, places. */
 #include "lib/config_fake.h"
+#include "config/config_impl.h"
 
 struct row {
     const char *text, *words; /* as show() writes them */
@@ -88,6 +89,36 @@ START_TEST(places)
 }
 END_TEST
 
+/* Each token with its place, for those who do not want a tree. */
+START_TEST(tokens)
+{
+    static const struct wr_token expected[] = {
+        { WR_TOKEN_WORD, { .line = 1, .column = 1 } },
+        { WR_TOKEN_OPEN, { .line = 1, .column = 2 } },
+        { WR_TOKEN_WORD, { .line = 2, .column = 2, .quote = '\'' } },
+        { WR_TOKEN_SEMI, { .line = 2, .column = 5 } },
+        { WR_TOKEN_CLOSE, { .line = 3, .column = 3 } },
+        { WR_TOKEN_END, { .line = 4, .column = 1 } },
+        { WR_TOKEN_END, { .line = 4, .column = 1 } },
+    };
+    struct wr_pool *pool = wr_pool_new(0);
+    struct wr_tree *t = wr_tree_new(pool, "t");
+    struct wr_file *f = wr_source_add(t, "t", WR_STR("a{ #x\n 'b';\n\t\t}\n"));
+    struct wr_lex lex = wr_lex_on(t, f);
+    size_t i;
+
+    for (i = 0; i < WR_COUNT(expected); i++) {
+        struct wr_token token = wr_lex_next(&lex);
+
+        ck_assert_int_eq(token.kind, expected[i].kind);
+        ck_assert_uint_eq(token.word.line, expected[i].word.line);
+        ck_assert_uint_eq(token.word.column, expected[i].word.column);
+        ck_assert_int_eq(token.word.quote, expected[i].word.quote);
+    }
+    wr_pool_free(pool);
+}
+END_TEST
+
 START_TEST(too_long)
 {
     struct wr_pool *pool = wr_pool_new(0);
@@ -125,4 +156,4 @@ START_TEST(zero_bytes)
 END_TEST
 
 FAKE_MAIN("config_lex", { words, WR_COUNT(rows) }, { refused, WR_COUNT(wrong) }, { places, 0 },
-          { too_long, 0 }, { zero_bytes, 0 })
+          { tokens, 0 }, { too_long, 0 }, { zero_bytes, 0 })
