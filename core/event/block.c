@@ -5,6 +5,7 @@
 
 enum { BLOCKS_IDLE = WR_ASAN ? 0 : 64, SLICES_IDLE = WR_ASAN ? 0 : 1024 };
 
+/* Of the process, not of a loop: queues know no loop, and there is one thread. */
 static struct wr_block *idle_blocks;
 static struct wr_slice *idle_slices;
 static unsigned nidle_blocks, nidle_slices;
@@ -43,6 +44,7 @@ void wr_block_unref(struct wr_block *b)
     if (--b->refs > 0)
         return;
     live--;
+    /* + 1: the bound is 0 under ASan, and comparing with that warns */
     if (b->size != WR_BLOCK_SIZE || nidle_blocks + 1 > BLOCKS_IDLE) {
         free(b);
         return;

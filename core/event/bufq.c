@@ -87,6 +87,7 @@ void wr_bufq_commit(struct wr_bufq *q, size_t n)
 {
     struct wr_slice *s = q->tail;
 
+    /* nothing was done to the queue since wr_bufq_room */
     WR_ASSERT(s != NULL && s->block != NULL && s->block->refs == 1);
     WR_ASSERT(n <= (size_t)(s->block->data + s->block->size - (s->p + s->n)));
     s->n += n;
@@ -137,6 +138,7 @@ void wr_bufq_move(struct wr_bufq *dst, struct wr_bufq *src, size_t n)
     while (n > 0) {
         struct wr_slice *s = src->head;
 
+        /* the last one is cut in two views of one block */
         if (s->n > n) {
             append_or_join(dst, view(s, n));
             shorten(s, n);
@@ -151,6 +153,7 @@ void wr_bufq_move(struct wr_bufq *dst, struct wr_bufq *src, size_t n)
 
 void wr_bufq_tee(struct wr_bufq *dst, const struct wr_bufq *src)
 {
+    /* an unused room in src stays src's own */
     for (const struct wr_slice *s = src->head; s != NULL; s = s->next)
         if (s->n > 0)
             append_or_join(dst, view(s, s->n));

@@ -11,6 +11,7 @@
 
 #define RESOLV_CONF "/etc/resolv.conf"
 
+/* A try waits 1 s, 2 s, 4 s for each server in turn. Beyond that question.c asks again. */
 enum { TRY_MS = 1000, TRIES = 3, RECHECK_MS = 1000, CLASS_IN = 1, DNS_PORT = 53 };
 
 struct ares_fd {
@@ -63,6 +64,7 @@ static void watch_socket(struct wr_channel *ch, int fd, uint32_t events)
 
 static void forget_socket(struct ares_fd *s)
 {
+    /* c-ares closes it next; process() may still be looking at it: freed at the end of the turn */
     wr_watch_del(s->channel->loop, s->fd);
     wr_list_remove(&s->link);
     s->doomed.free = free_socket;
@@ -151,7 +153,7 @@ static bool set_servers(ares_channel ares, const struct wr_resolver_opts *o)
 static ares_channel make_channel(struct wr_channel *ch)
 {
     static bool library;
-    char lookups[] = "b";
+    char lookups[] = "b"; /* the hosts file is read by ourselves */
     struct ares_options o = {
         .flags = ARES_FLAG_NOALIASES,
         .timeout = TRY_MS,
@@ -221,6 +223,7 @@ void wr_channel_refresh(struct wr_channel *ch)
     ch->conf_checked = wr_now();
     if (!conf_changed(ch) && old != NULL)
         return;
+    /* an unreadable new file leaves the old servers */
     fresh = make_channel(ch);
     if (fresh == NULL)
         return;

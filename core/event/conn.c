@@ -7,7 +7,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-enum { IOVECS = 64 };
+enum { IOVECS = 64 }; /* 1 MB in full blocks: more than a socket takes at once */
 
 static void on_event(struct wr_watch *w, uint32_t events)
 {
@@ -20,6 +20,7 @@ static void on_event(struct wr_watch *w, uint32_t events)
         bits |= WR_WRITABLE;
     if (events & (EPOLLRDHUP | EPOLLHUP))
         bits |= WR_HUP | WR_READABLE;
+    /* reading or writing is how an error is learned */
     if (events & (EPOLLERR | EPOLLHUP))
         bits |= WR_READABLE | WR_WRITABLE;
     if (events & EPOLLERR)
@@ -82,6 +83,7 @@ void wr_conn_full(struct wr_conn *c)
 enum wr_io wr_conn_connect(struct wr_conn *c, const struct wr_addr *to)
 {
     c->ready = 0;
+    /* a unix socket whose queue is full says EAGAIN, and no event would ever come: an error */
     if (connect(c->fd, &to->sa, to->len) == 0) {
         c->ready = WR_READABLE | WR_WRITABLE;
         return WR_IO_OK;
@@ -99,6 +101,7 @@ enum wr_io wr_conn_connected(struct wr_conn *c)
 {
     if (!(c->ready & WR_WRITABLE))
         return WR_IO_AGAIN;
+    /* the good case costs no system call */
     if (!(c->ready & (WR_HUP | WR_ERR)))
         return WR_IO_OK;
     /* the kernel tells an error once, we may be asked twice */
@@ -146,6 +149,7 @@ enum wr_io wr_conn_shutdown(struct wr_conn *c)
 
     if (c->write_shut)
         return WR_IO_OK;
+    /* AGAIN: a transport has a last message to write, and is asked again when it can */
     r = c->io->shutdown(c);
     c->write_shut = r != WR_IO_AGAIN;
     return r;
@@ -181,11 +185,13 @@ enum wr_io wr_conn_write_q(struct wr_conn *c, struct wr_bufq *q, size_t max, siz
         if (r != WR_IO_OK)
             break;
     }
+    /* an error is told even if bytes went out before it: nothing follows them */
     return *put > 0 && r == WR_IO_AGAIN ? WR_IO_OK : r;
 }
 
 void wr_conn_close(struct wr_conn *c)
 {
+    /* first and always: an idle deadline may still stand in the heap */
     wr_timer_off(c->loop, &c->deadline);
     if (c->fd < 0)
         return;
@@ -194,6 +200,7 @@ void wr_conn_close(struct wr_conn *c)
     c->free_state = NULL;
     if (c->reset_on_close)
         wr_socket_reset_on_close(c->fd);
+    /* no other process has this socket, so closing takes it out of epoll */
     close(c->fd);
     c->fd = -1;
     c->ready = 0;

@@ -42,6 +42,7 @@ const char *wr_dns_code_text(enum wr_dns_code c)
 }
 
 /* ---- names ---- */
+/* What comes out is logged and compared; a dot inside of a label would make it two. */
 static char printable(uint8_t c)
 {
     return c > ' ' && c < 0x7f && c != '.' && c != '"' && c != '\\' ? (char)c : '?';
@@ -103,7 +104,7 @@ static bool take_record(struct message *m, struct record *r)
     data = wr_scan_take(&m->s, r->length);
     if (m->s.bad)
         return false;
-    if (r->ttl > INT32_MAX) /* RFC 2181 8 */
+    if (r->ttl > INT32_MAX) /* RFC 2181 8: a TTL with its top bit set is zero */
         r->ttl = 0;
     r->data = wr_scan_of(data.p, data.n);
     return true;
@@ -203,6 +204,7 @@ static bool take_answers(struct message *m, struct chain *c, struct wr_dns_answe
 {
     const struct wr_scan begin = m->s;
 
+    /* at most CHAIN_MAX passes, for each but the last adds a hop */
     out->ttl = UINT32_MAX;
     do {
         m->s = begin;
@@ -259,10 +261,12 @@ static bool parse(struct message *m, struct chain *c, struct wr_dns_answer *out)
     if (m->s.bad || !(flags & FLAG_ANSWER) || (flags & RCODE) > WR_DNS_REFUSED)
         return false;
     out->code = (enum wr_dns_code)(flags & RCODE);
+    /* servers that fail need not repeat the question */
     if (out->code != WR_DNS_OK && out->code != WR_DNS_NXDOMAIN)
         return true;
     if (!take_question(m, questions, c) || !take_answers(m, c, out))
         return false;
+    /* an alias may lead to a name that is not there */
     if (out->code != WR_DNS_OK)
         out->n = 0;
     if (out->n == 0)

@@ -48,6 +48,7 @@ static void add(struct wr_str name, const struct wr_addr *addr)
         h = WR_NEW(pool, struct host);
         (void)wr_dict_add(hosts, name, h);
     }
+    /* in the order of the file; a line that stands there twice is no second server */
     for (at = &h->first; *at != NULL; at = &(*at)->next)
         if (wr_addr_eq(&(*at)->addr, addr))
             return;
@@ -84,6 +85,7 @@ static bool changed(void)
 {
     struct stat st;
 
+    /* a file that is gone is an empty one */
     if (stat(path, &st) < 0)
         memset(&st, 0, sizeof(st));
     if (pool != NULL && st.st_ino == seen.st_ino && st.st_size == seen.st_size

@@ -22,6 +22,7 @@ static struct wr_timer rest_timer = { .task = &rest_task };
 
 static void watch(struct wr_accepting *a, bool on)
 {
+    /* level triggered: what we do not want to hear has to be switched off */
     if (a->paused == !on)
         return;
     if (!wr_watch_change(a->loop, a->fd, &a->watch, on ? (uint32_t)EPOLLIN : 0))
@@ -65,6 +66,7 @@ static bool at_limit(void)
     if (connections_max == 0 || connections < connections_max)
         return false;
     full = true;
+    /* under load one is closed and the next comes in all the time */
     if (warned == 0 || wr_now() - warned >= WARN_MS) {
         warned = wr_now();
         wr_say(WR_LOG_WARN, 0, "%u worker_connections are not enough", connections_max);
@@ -92,6 +94,7 @@ uint32_t wr_connections(void)
     return connections;
 }
 
+/* Twice, with a turn between: the handshake of a connection may just have been ending. */
 static void found_nothing(struct wr_accepting *a)
 {
     if (!a->draining)
@@ -119,8 +122,10 @@ static bool accept_failed(struct wr_accepting *a, int err)
     case EINVAL:
     case ENOTSOCK:
     case EFAULT:
+        /* somebody shut it down under us; it would be reported again and again */
         wr_say(WR_LOG_ALERT, err, "accept4() on " WR_FMT " failed", WR_ARG(a->listener->text));
-        wr_accepting_stop(a);
+        wr_watch_del(a->loop, a->fd);
+        a->drained = a->draining;
         return false;
     default:
         /* the client is gone already, or the kernel reports an error of its network */
@@ -165,6 +170,7 @@ static void accept_some(struct wr_task *t)
             watch(a, false);
             return;
         }
+        /* as many as there were is the best guess for the next turn */
         if (!accept_one(a)) {
             a->batch = (uint8_t)wr_max(i, 1u);
             return;

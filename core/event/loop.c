@@ -8,6 +8,7 @@
 #include <stdatomic.h>
 #include <unistd.h>
 
+/* More than 512 events at once only make the tasks of the first ones wait for the others. */
 enum { EVENTS_MIN = 64, EVENTS_MAX = 512 };
 
 static void bell_rung(struct wr_watch *w, uint32_t events)
@@ -109,6 +110,8 @@ static void run_tasks(struct wr_loop *l)
 
     if (l->queue.next == &l->queue)
         return;
+    /* One queue and a mark in it, rather than two queues: a task is cancelled without knowing in
+     * which of them it stands, and the one that wakes itself cannot starve the sockets. */
     enqueue(l, &l->fence);
     while ((t = l->queue.next) != &l->fence) {
         dequeue(t);
@@ -167,12 +170,14 @@ static int how_long(const struct wr_loop *l, int max_wait_ms)
 {
     int ms;
 
+    /* what was condemned outside of a turn still wants its reaping */
     if (l->queue.next != &l->queue || l->doomed != NULL || l->stop)
         return 0;
     ms = wr_timers_wait(l);
     return ms < 0 || (max_wait_ms >= 0 && max_wait_ms < ms) ? max_wait_ms : ms;
 }
 
+/* The callbacks may wake tasks or set timers, so the time is found again. */
 static int about_to_sleep(struct wr_loop *l, int max_wait_ms)
 {
     for (uint32_t i = 0; i < l->nbefore_sleep; i++)
@@ -207,6 +212,7 @@ static void ring(struct wr_loop *l, struct wr_slot *slot)
 {
     uint32_t bits = 0;
 
+    /* nobody writes the eventfd while we are awake: the word is looked at in every turn */
     if (slot != NULL && atomic_load_explicit(&slot->bell, memory_order_relaxed) != 0)
         bits = wr_bell_take();
     if ((bits != 0 || l->rung) && l->on_bell != NULL)
@@ -222,6 +228,7 @@ void wr_loop_turn(struct wr_loop *l, int max_wait_ms)
     if (ms != 0)
         ms = about_to_sleep(l, max_wait_ms);
     n = sleep_in_epoll(l, slot, ms);
+    /* the only time in a turn that the clock is read */
     wr_clock_update();
     if (slot != NULL)
         atomic_store_explicit(&slot->beat_ms, wr_now(), memory_order_relaxed);
@@ -257,6 +264,7 @@ uint64_t wr_loop_turns(const struct wr_loop *l)
 
 char *wr_loop_scratch(struct wr_loop *l)
 {
+    /* a process without connections never needs it */
     if (l->scratch == NULL)
         l->scratch = wr_malloc(WR_SCRATCH);
     return l->scratch;

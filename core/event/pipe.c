@@ -11,6 +11,7 @@ enum { PIPE_SIZE = 1 << 20, GROUP_PIPES = 32, SHARE_MIN = 2, IDLE_MAX = 4 };
 
 static uint32_t share(void)
 {
+    /* each process keeps to its part without asking the others; with many workers, to two */
     return wr_max(GROUP_PIPES / wr_max(wr_self.workers, 1u), (uint32_t)SHARE_MIN);
 }
 
@@ -58,6 +59,7 @@ struct wr_pipe *wr_pipe_borrow(struct wr_loop *l)
 
 void wr_pipe_return(struct wr_loop *l, struct wr_pipe *p)
 {
+    /* emptying it into nothing would cost more than a new one */
     if (p->fill > 0 || l->pipes_idle >= IDLE_MAX) {
         close_pipe(l, p);
         return;
@@ -119,6 +121,7 @@ enum wr_io wr_conn_splice_in(struct wr_conn *src, struct wr_pipe *p, size_t max,
     }
     if (errno != EAGAIN)
         return failed(src);
+    /* with bytes in it the pipe may be out of pages; an empty one leaves only the source */
     if (p->fill == 0)
         src->ready = (uint8_t)(src->ready & ~(unsigned)WR_READABLE);
     return WR_IO_AGAIN;
@@ -144,6 +147,7 @@ enum wr_io wr_conn_splice_out(struct wr_conn *dst, struct wr_pipe *p, size_t *pu
     }
     if (r < 0 && errno != EAGAIN)
         return failed(dst);
+    /* there are bytes in the pipe, so it is the receiver that has no room */
     wr_conn_full(dst);
     return WR_IO_AGAIN;
 }

@@ -56,6 +56,7 @@ static enum wr_io sent(struct wr_conn *c, ssize_t r, size_t n, size_t *put)
         return write_failed(c);
     *put = (size_t)r;
     c->sent += *put;
+    /* the kernel has noted that we ran out of room, and will say when there is some again */
     if (*put < n)
         wr_conn_full(c);
     return WR_IO_OK;
@@ -80,6 +81,7 @@ static enum wr_io plain_write(struct wr_conn *c, const struct iovec *v, size_t n
     size_t n = 0;
     ssize_t r;
 
+    /* send() of one piece is cheaper; chaos shortens pieces, not lists of them */
     if (nv == 1 || wr_chaos())
         return plain_send(c, v, put);
     for (size_t i = 0; i < nv; i++)
@@ -126,6 +128,7 @@ enum wr_io wr_conn_peek(struct wr_conn *c, void *p, size_t n, size_t *got)
         c->read_eof = true;
         return WR_IO_EOF;
     }
+    /* the bit stays even when less came than was asked for: it is all still there to be read */
     *got = (size_t)r;
     return WR_IO_OK;
 }
@@ -159,6 +162,7 @@ static enum wr_io send_file(struct wr_conn *c, const struct wr_slice *s, size_t 
     return WR_IO_OK;
 }
 
+/* What the transport does not take is read again next time: files are in the page cache. */
 static enum wr_io copy_file(struct wr_conn *c, const struct wr_slice *s, size_t n, size_t *put)
 {
     struct wr_block *b = wr_block_new();

@@ -13,7 +13,7 @@ struct wr_part {
     struct wr_ask ask;
     struct wr_question *question;
     enum wr_dns_code code;
-    bool again;               /* the channel went away */
+    bool again;               /* to be asked again: the channel went away, or nobody answered */
     uint32_t n, ttl;
     struct wr_dns_record *records;
     struct wr_dns_record service; /* of a target: priority, weight, port and its name */
@@ -29,6 +29,7 @@ static void answered(struct wr_ask *a, const struct wr_dns_answer *answer)
         p->code = answer->code;
         p->ttl = answer->ttl;
         p->n = answer->n;
+        /* the answer is on the stack of the channel's callback */
         p->records = answer->n > 0 ? wr_calloc(answer->n, sizeof(*p->records)) : NULL;
         for (uint32_t i = 0; i < answer->n; i++)
             p->records[i] = answer->at[i];
@@ -134,6 +135,7 @@ static bool any_records(const struct wr_question *q)
 /* One family that never answers does not hold up the other. */
 static bool ask_again(struct wr_question *q, bool patient)
 {
+    /* c-ares has gone through all servers by now: the time that is left is ours */
     bool retry = patient && !any_records(q);
     uint32_t n = 0;
 

@@ -156,6 +156,7 @@ static void tell(struct entry *e)
     if (e->n > 0)
         memcpy(names.at, e->at, e->n * sizeof(*e->at));
     names.ttl_ms = e->expires > wr_now() ? e->expires - wr_now() : 1;
+    /* done() may ask for the same name: whoever comes now is told in the next turn */
     take_list(&e->waiters, &queries);
     if (wr_linked(&e->bucket))
         move(e, &r->idle);
@@ -170,10 +171,12 @@ static void work(struct wr_task *t)
     struct wr_link list;
     struct wr_names names;
 
+    /* what is told may bring new work: that is for the next turn */
     take_list(&r->todo, &list);
     while (!wr_list_empty(&list)) {
         struct entry *e = wr_container(list.next, struct entry, list);
 
+        /* settling may ask, be answered at once and put the entry back into todo */
         move(e, &r->asking);
         if (!e->known) {
             if (!wr_question_settle(&e->question, !wr_list_empty(&e->waiters), &names))
@@ -279,6 +282,7 @@ static void ask_dns(struct wr_resolver *r, struct wr_query *q, struct wr_str nam
         return;
     }
     make_room(r);
+    /* names may come from clients: a flood of them gets an answer, but no memory */
     if (r->entries >= ENTRIES_MAX) {
         answer_now(r, q, &(struct wr_names){ .code = WR_DNS_SERVFAIL, .ttl_ms = 1000 });
         return;
@@ -287,6 +291,7 @@ static void ask_dns(struct wr_resolver *r, struct wr_query *q, struct wr_str nam
     wr_list_push(bucket_of(r, name), &e->bucket);
     move(e, &r->asking);
     wait_in(e, q);
+    /* last: it may be answered before it returns */
     wr_question_start(&e->question);
 }
 
@@ -301,6 +306,7 @@ static bool full_name(struct wr_str name, struct wr_str service, struct wr_text 
         wr_text_fmt(out, WR_FMT ".", WR_ARG(service));
     for (size_t i = 0; i < name.n; i++)
         wr_text_char(out, (char)wr_lower((unsigned char)name.p[i]));
+    /* c-ares takes zero-terminated names: a zero inside would ask for another one */
     return name.n > 0 && !out->overflow && wr_str_find(wr_text_view(out), '\0') == out->n;
 }
 

@@ -28,6 +28,7 @@ static void sift_up(struct wr_loop *l, uint32_t i, struct wr_heap_entry e)
     put(l, i, e);
 }
 
+/* Four children share a cache line, and the heap is half as deep as a binary one. */
 static void sift_down(struct wr_loop *l, uint32_t i, struct wr_heap_entry e)
 {
     for (;;) {
@@ -59,6 +60,7 @@ static void insert(struct wr_loop *l, struct wr_timer *t)
 static void take_out(struct wr_loop *l, struct wr_timer *t)
 {
     uint32_t i = t->place;
+    /* the last one fills the gap: it may have to go up from there, when it comes from elsewhere */
     struct wr_heap_entry last = l->heap[l->timers--];
 
     t->place = 0;
@@ -120,12 +122,14 @@ void wr_timers_expire(struct wr_loop *l)
     while (l->timers > 0 && l->heap[1].at <= now) {
         struct wr_timer *t = l->heap[1].timer;
 
+        /* it was moved later meanwhile, maybe a thousand times: this once it is put back */
         if (t->at > now) {
             t->queued_at = t->at;
             sift_down(l, 1, (struct wr_heap_entry){ t->at, t });
             continue;
         }
         take_out(l, t);
+        /* 0: it was left idle in the heap */
         if (t->at != 0) {
             t->at = 0;
             t->fired = true;
