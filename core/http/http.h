@@ -1,0 +1,331 @@
+/* http: layer 7. Rank 5: knows upstream and below; stream is a sibling it never includes.
+ *
+ * Map: fields (header fields with known names), h1_parse (request and response heads: pure),
+ * chunked (chunk framing: pure), uri (decoding, normalizing, escaping: pure), names (server names:
+ * hash, wildcards, regexes), location (one radix trie, regexes by literal prefix), http_conf
+ * (http {}, server {}, location {} and the core directives), h1_server and h1_client (the two
+ * endpoints), http_session (keep-alive, pipelining, lingering), http_steps (the steps of a
+ * request), body (request bodies: limits, buffering, temp files, discarding), respond (head
+ * filters, the reply's head), error_page (built-in pages, error_page), http_vars.
+ *
+ * A request: http_session reads bytes -> h1_parse -> server by Host -> phases (SET, FIND, REWRITE,
+ * PREACCESS, ACCESS, PRECONTENT, CONTENT) -> a content hook either fills h->res and calls
+ * wr_http_respond*, or starts an upstream (start, pick, dial, send, head) -> respond -> relay ->
+ * finish -> the next request of the connection. */
+#ifndef WR_HTTP_H
+#define WR_HTTP_H
+
+#include "upstream/upstream.h"
+
+/* ---- fields ---- */
+#define WR_FIELD_LIST(X) \
+    X(HOST, "host") X(CONNECTION, "connection") X(CONTENT_LENGTH, "content-length") \
+    X(TRANSFER_ENCODING, "transfer-encoding") X(CONTENT_TYPE, "content-type") \
+    X(EXPECT, "expect") X(UPGRADE, "upgrade") X(KEEP_ALIVE, "keep-alive") X(TE, "te") \
+    X(TRAILER, "trailer") X(PROXY_CONNECTION, "proxy-connection") X(DATE, "date") \
+    X(SERVER, "server") X(LOCATION, "location") X(REFRESH, "refresh") X(ETAG, "etag") \
+    X(LAST_MODIFIED, "last-modified") X(EXPIRES, "expires") X(CACHE_CONTROL, "cache-control") \
+    X(PRAGMA, "pragma") X(VARY, "vary") X(AGE, "age") X(RANGE, "range") X(IF_RANGE, "if-range") \
+    X(CONTENT_RANGE, "content-range") X(ACCEPT_RANGES, "accept-ranges") \
+    X(IF_MODIFIED_SINCE, "if-modified-since") X(IF_UNMODIFIED_SINCE, "if-unmodified-since") \
+    X(IF_MATCH, "if-match") X(IF_NONE_MATCH, "if-none-match") X(USER_AGENT, "user-agent") \
+    X(REFERER, "referer") X(COOKIE, "cookie") X(SET_COOKIE, "set-cookie") \
+    X(AUTHORIZATION, "authorization") X(WWW_AUTHENTICATE, "www-authenticate") \
+    X(PROXY_AUTHENTICATE, "proxy-authenticate") \
+    X(ACCEPT_ENCODING, "accept-encoding") X(CONTENT_ENCODING, "content-encoding") \
+    X(X_FORWARDED_FOR, "x-forwarded-for") X(VIA, "via") X(RETRY_AFTER, "retry-after") \
+    X(LINK, "link") X(ALLOW, "allow") X(ACCEPT, "accept") X(ACCEPT_LANGUAGE, "accept-language") \
+    X(DEPTH, "depth") X(DESTINATION, "destination") X(OVERWRITE, "overwrite") \
+    X(X_ACCEL_REDIRECT, "x-accel-redirect") X(X_ACCEL_EXPIRES, "x-accel-expires") \
+    X(X_ACCEL_BUFFERING, "x-accel-buffering") X(X_ACCEL_CHARSET, "x-accel-charset") \
+    X(X_ACCEL_LIMIT_RATE, "x-accel-limit-rate") X(CONTENT_DISPOSITION, "content-disposition") \
+    X(CONTENT_LOCATION, "content-location") X(STATUS, "status")
+enum wr_field_id {
+    WR_F_OTHER,
+#define X(id, text) WR_F_##id,
+    WR_FIELD_LIST(X)
+#undef X
+    WR_F_COUNT
+};
+struct wr_field {
+    struct wr_str name, value; /* borrowed from the exchange's pool */
+    uint16_t id;
+    bool gone;                 /* removed: skipped by everyone */
+};
+struct wr_fields {
+    struct wr_field *at;
+    uint32_t n, cap;
+    uint32_t first[WR_F_COUNT]; /* 1-based index of the first living field of that id; 0 none */
+};
+enum wr_field_id wr_field_id(struct wr_str name); /* case-insensitive; O(length) */
+struct wr_str wr_field_name(enum wr_field_id id); /* as it is usually written: "Content-Type" */
+struct wr_field *wr_fields_add(struct wr_pool *p, struct wr_fields *f, struct wr_str name,
+                               struct wr_str value); /* views are not copied */
+struct wr_field *wr_fields_add_id(struct wr_pool *p, struct wr_fields *f, enum wr_field_id id,
+                                  struct wr_str value);
+struct wr_field *wr_fields_first(const struct wr_fields *f, enum wr_field_id id); /* NULL: none */
+/* Any name; the next one behind `after` (NULL: from the start). Removed ones are skipped. */
+struct wr_field *wr_fields_find(const struct wr_fields *f, struct wr_str name,
+                                const struct wr_field *after);
+struct wr_str wr_fields_value(const struct wr_fields *f, enum wr_field_id id); /* p NULL: none */
+void wr_fields_remove(struct wr_fields *f, enum wr_field_id id); /* all of them */
+void wr_fields_drop(struct wr_fields *f, struct wr_field *field);
+/* Replaces all of that id by one. */
+void wr_fields_set(struct wr_pool *p, struct wr_fields *f, enum wr_field_id id, struct wr_str v);
+/* Is token in the comma-separated list of all fields of that id (case-insensitive)? */
+bool wr_fields_has_token(const struct wr_fields *f, enum wr_field_id id, struct wr_str token);
+
+/* ---- heads: what the parsers give ---- */
+#define WR_METHOD_LIST(X) \
+    X(GET) X(HEAD) X(POST) X(PUT) X(DELETE) X(OPTIONS) X(CONNECT) X(TRACE) X(PATCH) X(MKCOL) \
+    X(COPY) X(MOVE) X(PROPFIND) X(PROPPATCH) X(LOCK) X(UNLOCK)
+enum wr_method {
+    WR_M_OTHER,
+#define X(id) WR_M_##id,
+    WR_METHOD_LIST(X)
+#undef X
+    WR_M_COUNT
+};
+bool wr_method_idempotent(enum wr_method m); /* for next_upstream: not POST, LOCK, PATCH */
+
+enum wr_framing { WR_BODY_NONE, WR_BODY_LENGTH, WR_BODY_CHUNKED, WR_BODY_CLOSE };
+
+struct wr_head_limits {
+    size_t line;               /* request line, and each field line */
+    size_t total;
+    uint32_t fields;           /* max_headers; 0: 1000 */
+    bool ignore_invalid, underscores, no_merge;
+};
+struct wr_request {
+    enum wr_method method;
+    struct wr_str method_text;
+    struct wr_str line;        /* whole request line, for $request */
+    struct wr_str target;      /* as sent, for $request_uri: origin-form part of absolute-form */
+    struct wr_str uri;         /* decoded, normalized path: $uri */
+    struct wr_str args;        /* behind ?; p NULL: no '?' */
+    struct wr_str scheme_host; /* authority of absolute-form; p NULL otherwise */
+    struct wr_str host;        /* lower case, no port, from absolute-form or Host; may be empty */
+    uint16_t host_port;        /* 0: none given */
+    uint8_t version;           /* 9, 10, 11 */
+    enum wr_framing framing;
+    uint64_t length;           /* of WR_BODY_LENGTH */
+    bool keepalive;            /* the client wants it */
+    bool expect;               /* 100-continue */
+    bool quoted, complex;      /* target had %XX; anything else that normalizing changed */
+    bool exotic_te;            /* Transfer-Encoding with HTTP/1.0, or TE and CL: close after */
+    struct wr_fields fields;
+    size_t head_size;          /* bytes of the head, for $request_length */
+};
+struct wr_response {
+    unsigned status;
+    struct wr_str reason;      /* empty: the standard one */
+    uint8_t version;           /* of the backend's reply */
+    enum wr_framing framing;   /* as received, or what the content will be */
+    uint64_t length;           /* of WR_BODY_LENGTH */
+    struct wr_str type;        /* Content-Type value without charset handling; p NULL: none */
+    time_t last_modified;      /* -1: none */
+    bool keepalive;            /* backend: the connection may be used again */
+    bool no_date, no_server;   /* the fields come from the backend (proxy_pass_header) */
+    bool ranges;               /* Range may be honoured (Accept-Ranges: bytes) */
+    bool etag_weak;
+    struct wr_fields fields;   /* all others; hop-by-hop ones are not here */
+    struct wr_fields trailers;
+    size_t head_size;
+};
+void wr_response_init(struct wr_response *r);
+
+/* ---- h1_parse: pure; view in, struct out ---- */
+enum wr_parse { WR_PARSE_MORE, WR_PARSE_OK, WR_PARSE_BAD };
+struct wr_h1_progress {        /* zeroed at the start; remembers how far it looked */
+    size_t scanned;            /* up to here no end of the head was found */
+    size_t line;               /* begin of the line being scanned */
+    bool first_line_done;
+    uint16_t status;           /* of WR_PARSE_BAD: 400, 414, 431 (nginx: 494), 501, 505 */
+    const char *why;           /* for the log, in nginx's words where it has them */
+    size_t size;               /* of WR_PARSE_OK: bytes of the head, leading empty lines too */
+};
+/* text is all that came so far. OK: *out is filled with views into text (so text must be where it
+ * will stay: copy the head into the pool first and parse there when views are kept). Strict by RFC
+ * 9112; LF alone may end a line; everything two parsers could read differently is BAD. */
+enum wr_parse wr_h1_request(struct wr_str text, const struct wr_head_limits *limits,
+                            struct wr_pool *pool, struct wr_h1_progress *p,
+                            struct wr_request *out);
+/* Finds the end only (cheap): OK with p->size, MORE, or BAD when a limit is passed. */
+enum wr_parse wr_h1_head_end(struct wr_str text, const struct wr_head_limits *limits, bool request,
+                             struct wr_h1_progress *p);
+/* method: of the request (HEAD and CONNECT change the framing). 1xx heads are returned as such. */
+enum wr_parse wr_h1_response(struct wr_str text, size_t limit, enum wr_method method,
+                             struct wr_pool *pool, struct wr_h1_progress *p,
+                             struct wr_response *out);
+
+/* ---- chunked: pure ---- */
+struct wr_chunked {            /* zeroed at the start */
+    uint8_t state;
+    uint64_t left;             /* of the current chunk */
+    uint32_t ext;              /* bytes of extensions and trailers seen */
+    bool done;                 /* last chunk and trailers were read */
+    const char *why;           /* when BAD */
+    struct wr_text trailers;   /* raw trailer lines; needs a buffer set by the caller, or dropped */
+};
+/* Consumes from `in`: *used bytes of it; data found is the view *data (maybe empty) inside those.
+ * OK: call again with the rest (or done); MORE: all consumed; BAD. */
+enum wr_parse wr_chunked_step(struct wr_chunked *c, struct wr_str in, size_t *used,
+                              struct wr_str *data);
+
+/* ---- uri: pure ---- */
+/* target ("/a/../b%20c?x#f") -> decoded path, args. False: bad escape, NUL, "..", above the root. */
+bool wr_uri_normalize(struct wr_pool *pool, struct wr_str target, bool merge_slashes,
+                      struct wr_request *out) WR_CHECKED;
+enum wr_escape_kind { WR_ESC_URI, WR_ESC_ARGS, WR_ESC_COMPONENT, WR_ESC_REFRESH, WR_ESC_MEMCACHED };
+void wr_uri_escape(struct wr_text *t, struct wr_str s, enum wr_escape_kind kind);
+struct wr_str wr_uri_unescape(struct wr_pool *pool, struct wr_str s); /* bad escapes stay */
+/* Host: "example.com:80" -> lower-case name without final dot, port. False: invalid. */
+bool wr_host_parse(struct wr_pool *pool, struct wr_str host, struct wr_str *name,
+                   uint16_t *port) WR_CHECKED;
+bool wr_http_time(struct wr_str s, time_t *out) WR_CHECKED; /* RFC 9110 5.6.7, three forms */
+
+/* ---- servers and locations ---- */
+struct wr_http_server {
+    const struct wr_scope *scope;
+    const struct wr_node *node;
+    struct wr_str name;        /* the first, for $server_name */
+    struct wr_locations *locations;
+    WR_VEC(struct wr_server_name) names;
+    bool has_listen;
+};
+struct wr_server_name {
+    struct wr_str text;        /* lower case; "" too */
+    struct wr_regex *regex;    /* ~... */
+};
+struct wr_names;               /* upstream's, not this */
+struct wr_hosts_map;           /* names.c: of one listening address */
+/* Exact, longest *.wildcard, longest wildcard.*, first regex in order, default. Sets captures. */
+struct wr_http_server *wr_host_find(const struct wr_hosts_map *m, struct wr_exchange *x,
+                                    struct wr_str host);
+struct wr_http_address {       /* listener->object at layer 7 */
+    struct wr_http_server *standard; /* default_server */
+    struct wr_hosts_map *map;
+    WR_VEC(struct wr_http_server *) servers;
+    bool standard_set;
+};
+
+enum wr_location_kind { WR_LOC_EXACT, WR_LOC_PREFIX, WR_LOC_PREFIX_FINAL /* ^~ */, WR_LOC_REGEX,
+                        WR_LOC_NAMED, WR_LOC_IF, WR_LOC_LIMIT };
+struct wr_location {
+    enum wr_location_kind kind;
+    struct wr_str name;        /* "/api/", "@fallback", the regex text */
+    struct wr_regex *regex;
+    const struct wr_scope *scope;
+    const struct wr_node *node;
+    struct wr_locations *inner; /* nested; NULL none */
+    uint32_t order;            /* in the file, for regexes */
+    bool auto_redirect;        /* "/x/" with proxy_pass and the like: "/x" gets 301 to "/x/" */
+};
+struct wr_locations;           /* location.c: built once after loading */
+struct wr_locations *wr_locations_new(struct wr_pool *p);
+bool wr_locations_add(struct wr_locations *l, struct wr_location *loc); /* false: duplicate */
+void wr_locations_build(struct wr_locations *l); /* trie and regex index */
+/* nginx's precedence: exact; longest prefix (nested searched in turn); then regexes in order
+ * unless ^~; *redirect: the uri is a location's name without its final slash and that location
+ * wants it. NULL: none matches. x: for captures (may be NULL in tests). */
+const struct wr_location *wr_location_find(const struct wr_locations *l, struct wr_exchange *x,
+                                           struct wr_str uri, bool *redirect);
+const struct wr_location *wr_location_named(const struct wr_locations *l, struct wr_str name);
+
+struct wr_http_conf {          /* of wr_module_http, by location */
+    /* server */
+    size_t client_header_buffer, large_buffer;
+    uint32_t large_buffers, max_headers;
+    uint64_t client_header_timeout_ms;
+    bool ignore_invalid, underscores, merge_slashes;
+    uint32_t server_tokens;    /* 0 off, 1 on, 2 build; templates later */
+    /* location */
+    struct wr_str root, alias;             /* see static; a template when it has variables */
+    struct wr_template *root_tpl;
+    bool is_alias, internal, etag, log_subrequest, log_not_found, absolute_redirect,
+         server_name_in_redirect, port_in_redirect, chunked, tcp_nodelay, tcp_nopush, sendfile,
+         reset_timedout, client_body_in_file_only, client_body_in_single_buffer, satisfy_any,
+         recursive_error_pages, msie_padding, keepalive_disable_msie6, auth_delay_set;
+    uint64_t client_max_body, limit_rate_after;
+    struct wr_template *limit_rate;
+    size_t client_body_buffer, sendfile_max_chunk, output_size, postpone_output;
+    uint64_t client_body_timeout_ms, send_timeout_ms, keepalive_timeout_ms, keepalive_header_s,
+        keepalive_time_ms, keepalive_min_timeout_ms, lingering_time_ms, lingering_timeout_ms;
+    uint32_t keepalive_requests, lingering_close; /* 0 off, 1 on, 2 always */
+    uint32_t if_modified_since;            /* 0 off, 1 exact, 2 before */
+    uint32_t max_ranges;
+    struct wr_str client_body_temp_path, default_type;
+    struct wr_dict *types;                 /* extension -> struct wr_str * */
+    const struct wr_location *location;    /* of this scope; NULL: a server */
+};
+extern struct wr_module wr_module_http;
+extern const struct wr_layer wr_layer_http;
+
+/* ---- a request ---- */
+struct wr_body {               /* of a request */
+    struct wr_bufq q;          /* in memory, as far as it is there */
+    int fd;                    /* temp file; -1: none */
+    uint64_t size;             /* read so far, memory and file */
+    bool complete, discarded;
+};
+enum wr_filter_rank {          /* head filters, in this order */
+    WR_FR_NOT_MODIFIED, WR_FR_HEADERS, WR_FR_USERID, WR_FR_CHARSET, WR_FR_SSI, WR_FR_SUB,
+    WR_FR_ADDITION, WR_FR_GUNZIP, WR_FR_GZIP, WR_FR_RANGE, WR_FR_CHUNKED
+};
+struct wr_body_filter {
+    void (*run)(struct wr_body_filter *f, struct wr_exchange *x, struct wr_bufq *in, bool fin,
+                struct wr_bufq *out);      /* moves everything from in to out, changed */
+    void *state;
+    struct wr_body_filter *next;
+};
+enum wr_filter_result { WR_FILTER_OK, WR_FILTER_ERROR };
+struct wr_filter {             /* rows of a module */
+    enum wr_filter_rank rank;
+    enum wr_filter_result (*head)(struct wr_exchange *x); /* may call wr_http_add_body_filter */
+};
+struct wr_http {               /* x->of_layer */
+    struct wr_request req;
+    struct wr_response res;
+    struct wr_http_server *server;
+    const struct wr_location *location; /* NULL: the server */
+    struct wr_http_session *session;
+    struct wr_body body;
+    struct wr_body_filter *filters;
+    struct wr_pool *pool;      /* x->pool */
+    uint32_t redirects;        /* internal ones left: 10 at the start */
+    bool internal;             /* after an internal redirect */
+    bool uri_changed;          /* rewrite: FIND again */
+    bool head_sent, header_only, keepalive, error_page, post_action, uri_quoted_ok;
+    bool expect_tested, discard;
+    unsigned error_status;     /* the status error_page was entered with */
+    uint64_t header_bytes_sent;
+    struct wr_str limit_rate;  /* $limit_rate set at run time */
+    uint64_t request_length;
+};
+static inline struct wr_http *wr_http_of(const struct wr_exchange *x) { return x->of_layer; }
+
+/* ---- for content hooks ---- */
+/* The reply is in h->res (status, type, length, fields); its body is q (taken over; may be empty)
+ * and then what x->peer gives until EOF when x->peer is set. Sets the step; returns WR_TAKEN. */
+enum wr_verdict wr_http_respond(struct wr_exchange *x, struct wr_bufq *q);
+/* A short text with this status and type. */
+enum wr_verdict wr_http_respond_text(struct wr_exchange *x, unsigned status, struct wr_str type,
+                                     struct wr_str text);
+/* 301, 302, 303, 307, 308 with Location (absolute as absolute_redirect says). */
+enum wr_verdict wr_http_redirect(struct wr_exchange *x, unsigned status, struct wr_str location);
+/* Internal: back to FIND with this uri (args p NULL: none); "@name": named location. TAKEN, or
+ * REJECTED with 500 after 10. */
+enum wr_verdict wr_http_internal(struct wr_exchange *x, struct wr_str uri, struct wr_str args);
+/* Reads the body into h->body (memory, then file). HOLD: wait, call again; PASS: complete. */
+enum wr_verdict wr_http_read_body(struct wr_exchange *x);
+/* The body is not wanted: read and dropped, up to lingering, while the reply goes out. */
+void wr_http_discard_body(struct wr_exchange *x);
+void wr_http_add_body_filter(struct wr_exchange *x, struct wr_body_filter *f);
+const char *wr_status_reason(unsigned status); /* "Not Found"; NULL: unknown */
+/* "<html>... built-in page" of this status. */
+struct wr_str wr_error_text(struct wr_exchange *x, unsigned status);
+/* File system path of the uri under root or alias; false: error logged. */
+bool wr_http_path(struct wr_exchange *x, struct wr_str uri, struct wr_text *out) WR_CHECKED;
+struct wr_str wr_http_type_of(struct wr_exchange *x, struct wr_str path); /* by extension */
+
+#endif
