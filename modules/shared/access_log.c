@@ -143,7 +143,7 @@ static bool worker_init(struct wr_conf *conf, struct wr_loop *l)
 static void worker_exit(struct wr_conf *conf)
 {
     (void)conf;
-    wr_log_files_flush();
+    wr_log_files_end();
 }
 
 static const struct wr_directive directives[] = {

@@ -34,7 +34,8 @@ struct wr_sink *wr_log_file_open(const char *path, const struct wr_log_file_opts
 /* In each worker: from now on lines wait in buffers and the loop has them written. Before that each
  * line is written at once. */
 void wr_log_files_use(struct wr_loop *l);
-void wr_log_files_flush(void); /* all of this process */
+/* Before the loop goes: writes what waits; from now on nothing waits any more. */
+void wr_log_files_end(void);
 /* Writes everything or reports why not, at most once a second: *quiet_until is wall ms. Right after
  * a full disk nothing is tried until then. */
 void wr_log_write(int fd, const char *name, struct wr_str text, uint64_t *quiet_until, bool *full);

@@ -253,8 +253,16 @@ void wr_log_files_use(struct wr_loop *l)
     loop = l;
 }
 
-void wr_log_files_flush(void)
+void wr_log_files_end(void)
 {
-    for (struct wr_link *l = all.next; l != &all; l = l->next)
-        flush(wr_container(l, struct log_file, link));
+    for (struct wr_link *l = all.next; l != &all; l = l->next) {
+        struct log_file *f = wr_container(l, struct log_file, link);
+
+        flush(f);
+        if (loop != NULL) {
+            wr_timer_off(loop, &f->timer);
+            wr_task_cancel(loop, &f->task);
+        }
+    }
+    loop = NULL;
 }
