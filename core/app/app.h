@@ -128,6 +128,7 @@ struct wr_child {
 };
 struct wr_cycle {
     struct wr_conf *conf;
+    uint32_t *conf_users;         /* cycles that have it: after a rollback there are two */
     uint32_t generation;
     uint32_t workers;
     _Atomic uint32_t *owners;     /* by wr_accepting.share, in shared memory */
@@ -139,6 +140,8 @@ struct wr_cycle {
 /* Loads from the places (or from text, for the demo). NULL: everything was told and undone. */
 struct wr_cycle *wr_cycle_load(const struct wr_cycle *running, struct wr_str globals);
 struct wr_cycle *wr_cycle_load_text(const char *name, struct wr_str text);
+/* A new generation with the same configuration: the processes of c still finish. */
+struct wr_cycle *wr_cycle_again(struct wr_cycle *c);
 void wr_cycle_free(struct wr_cycle *c); /* no process may use it any more */
 int wr_cycle_test(const struct wr_options *o); /* -t, -T: exit code */
 
@@ -219,12 +222,13 @@ struct wr_master {
 extern struct wr_master wr_master;
 int wr_master_run(struct wr_cycle *c, const struct wr_options *o); /* the whole life; exit code */
 void wr_refuse_reload(const char *why);
+void wr_master_free(void);        /* at the end of any process: configurations, caches */
 
 /* ---- supervise ---- */
 bool wr_children_new(struct wr_cycle *c) WR_CHECKED; /* slots and bells for a generation */
 void wr_children_start(struct wr_cycle *c);
 void wr_children_signal(int signo);      /* all of all cycles */
-void wr_children_retire(struct wr_cycle *c, int signo);
+void wr_children_retire(struct wr_cycle *c, int signo); /* not replaced; 0: told later */
 bool wr_children_ready(const struct wr_cycle *c); /* every worker has done a turn */
 void wr_children_reap(void);
 void wr_children_respawn(void);          /* those whose time has come */

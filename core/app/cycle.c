@@ -30,6 +30,8 @@ static struct wr_cycle *cycle_new(struct wr_conf *conf)
     core = wr_core_of(conf);
     c = wr_calloc(1, sizeof(*c));
     c->conf = conf;
+    c->conf_users = wr_calloc(1, sizeof(*c->conf_users));
+    *c->conf_users = 1;
     c->workers = core->master_process ? core->worker_processes : 1;
     return c;
 }
@@ -48,13 +50,27 @@ struct wr_cycle *wr_cycle_load_text(const char *name, struct wr_str text)
     return cycle_new(wr_conf_load_text(name, text, WR_STR(""), wr_places.prefix));
 }
 
+struct wr_cycle *wr_cycle_again(struct wr_cycle *c)
+{
+    struct wr_cycle *again = wr_calloc(1, sizeof(*again));
+
+    again->conf = c->conf;
+    again->conf_users = c->conf_users;
+    again->workers = c->workers;
+    ++*c->conf_users;
+    return again;
+}
+
 void wr_cycle_free(struct wr_cycle *c)
 {
     for (uint32_t i = 0; i < c->nchildren; i++)
         wr_slot_release(c->child[i].slot);
     if (c->owners != NULL)
         (void)munmap(c->owners, wr_max(c->nshares, 1U) * sizeof(*c->owners));
-    wr_conf_free(c->conf);
+    if (--*c->conf_users == 0) {
+        wr_conf_free(c->conf);
+        free(c->conf_users);
+    }
     free(c->child);
     free(c);
 }

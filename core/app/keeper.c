@@ -94,6 +94,6 @@ void wr_keeper_run(struct wr_cycle *c, uint32_t slot)
         pthread_mutex_unlock(&wr_master.common->keeper);
     }
     wr_loop_free(me.loop);
-    wr_pool_drop_cache();
+    wr_master_free();
     exit(0);
 }

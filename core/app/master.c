@@ -167,6 +167,7 @@ static void adopt(struct wr_cycle *c)
     use_log(c);
     move_pid_file(pid_of(c));
     wr_sockets_drop(c, c->old);
+    wr_children_retire(c->old, 0);
     launch(c);
     wr_master.retire_ms = wr_now() + RETIRE_MS;
 }
@@ -200,10 +201,18 @@ void wr_refuse_reload(const char *why)
 /* HUP to the old master of an upgrade: it takes up its work again, with the configuration it has. */
 static void resume(void)
 {
+    struct wr_cycle *c = wr_cycle_again(wr_master.cycle);
+
     wr_say(WR_LOG_NOTICE, 0, "starting workers again, with the configuration there was");
+    if (!wr_children_new(c)) {
+        wr_cycle_free(c);
+        return;
+    }
     wr_master.stopped = false;
-    wr_children_start(wr_master.cycle);
-    wr_owners_write(wr_master.cycle);
+    c->old = wr_master.cycle;
+    wr_master.cycle = c;
+    wr_sockets_share(c);
+    wr_children_start(c);
 }
 
 static void on_hup(void)
@@ -382,13 +391,15 @@ static void remove_pid_file(void)
         wr_say(WR_LOG_ALERT, errno, "unlink() \"%s\" failed", path);
 }
 
-static void free_all(void)
+void wr_master_free(void)
 {
     struct wr_cycle *c, *old;
 
     wr_console_use(NULL);
     for (c = wr_master.cycle; c != NULL; c = old) {
         old = c->old;
+        if (getpid() != wr_master.pid)
+            c->nchildren = 0; /* the slots are the master's to give back */
         wr_cycle_free(c);
     }
     wr_master.cycle = NULL;
@@ -416,7 +427,7 @@ int wr_master_run(struct wr_cycle *c, const struct wr_options *o)
         if (wr_master.pid_path != NULL)
             (void)unlink(wr_master.pid_path);
         wr_sockets_unlink(wr_upgrade_old_lives());
-        free_all();
+        wr_master_free();
         return 1;
     }
     if (!wr_core_of(c->conf)->master_process) {
@@ -430,6 +441,6 @@ int wr_master_run(struct wr_cycle *c, const struct wr_options *o)
     }
     remove_pid_file();
     wr_say(WR_LOG_NOTICE, 0, "exit");
-    free_all();
+    wr_master_free();
     return code;
 }

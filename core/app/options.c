@@ -146,18 +146,30 @@ bool wr_module_word(struct wr_str word)
     return false;
 }
 
+static int by_text(const void *a, const void *b)
+{
+    return wr_str_cmp(*(const struct wr_str *)a, *(const struct wr_str *)b);
+}
+
 /* configure knows the option words of what it built; a module may have more words of its own. */
 static void print_modules(FILE *out)
 {
-    fprintf(out, "modules: %s", WR_MODULE_WORDS);
-    for (uint32_t i = 0; wr_modules[i] != NULL; i++) {
-        struct wr_str rest = wr_str_c(wr_modules[i]->words);
+    struct wr_str words[256], rest = wr_str_c(WR_MODULE_WORDS), last = { NULL, 0 };
+    size_t n = 0;
 
-        while (rest.p != NULL && rest.n > 0) {
-            struct wr_str w = wr_str_cut(&rest, ' ');
-            if (w.n > 0 && !word_in(WR_MODULE_WORDS, w))
-                fprintf(out, " " WR_FMT, WR_ARG(w));
-        }
+    for (uint32_t i = 0; rest.p != NULL || wr_modules[i] != NULL;) {
+        struct wr_str w = wr_str_cut(&rest, ' ');
+
+        if (w.n > 0 && n < WR_COUNT(words))
+            words[n++] = w;
+        if (rest.p == NULL && wr_modules[i] != NULL)
+            rest = wr_str_c(wr_modules[i++]->words);
+    }
+    qsort(words, n, sizeof(words[0]), by_text);
+    fprintf(out, "modules:");
+    for (size_t i = 0; i < n; last = words[i++]) {
+        if (!wr_str_eq(words[i], last))
+            fprintf(out, " " WR_FMT, WR_ARG(words[i]));
     }
     fputc('\n', out);
 }

@@ -12,6 +12,13 @@
 
 struct wr_places wr_places;
 
+/* Replaces what *out held. */
+static void put(const char **out, const char *value)
+{
+    free((char *)(uintptr_t)*out);
+    *out = value;
+}
+
 static const char *join(const char *folder, const char *path, const char *tail)
 {
     size_t n = strlen(folder) + strlen(path) + strlen(tail) + 2;
@@ -72,9 +79,9 @@ static bool use_private_folder(void)
     wr_places.home = private_folder();
     if (wr_places.home == NULL)
         return false;
-    wr_places.error_log = "stderr";
-    wr_places.pid = join(wr_places.home, "weir.pid", "");
-    wr_places.lock = join(wr_places.home, "weir.lock", "");
+    put(&wr_places.error_log, join("", "stderr", ""));
+    put(&wr_places.pid, join(wr_places.home, "weir.pid", ""));
+    put(&wr_places.lock, join(wr_places.home, "weir.lock", ""));
     wr_places.temp = wr_places.home;
     return true;
 }
@@ -86,8 +93,7 @@ static const char *conf_path(const struct wr_options *o)
 
     if (o->conf != NULL && o->prefix == NULL && access(path, F_OK) != 0) {
         const char *here = join(wr_places.cwd, o->conf, "");
-        if (access(here, F_OK) == 0)
-            return here;
+        put(access(here, F_OK) == 0 ? &path : &here, access(here, F_OK) == 0 ? here : NULL);
     }
     return path;
 }
@@ -108,7 +114,7 @@ bool wr_places_init(const struct wr_options *o)
     if (o->prefix == NULL && !can_write_beside(wr_places.pid) && !use_private_folder())
         return false;
     if (o->error_log != NULL)
-        wr_places.error_log = strcmp(o->error_log, "stderr") == 0 ? "stderr"
-            : join(wr_places.prefix, o->error_log, "");
+        put(&wr_places.error_log, join(strcmp(o->error_log, "stderr") == 0 ? "" : wr_places.prefix,
+                                       o->error_log, ""));
     return true;
 }

@@ -166,19 +166,21 @@ static const char *kept(const char *name)
     return NULL;
 }
 
-static void clean_environment(struct wr_pool *pool, const struct wr_core_conf *core)
+static char **volatile all_of_it; /* keeps what was removed in sight of leak checks */
+
+static void clean_environment(const struct wr_core_conf *core)
 {
     /* the last ones are for our own test builds, in processes that start others */
     static const char *const always[] = { "TZ", "WR_CHAOS", "ASAN_OPTIONS", "UBSAN_OPTIONS" };
     size_t n = 0, more = WR_DEBUG ? WR_COUNT(always) : 1;
-    const char **list = WR_NEW_ARRAY(pool, const char *, core->env.n + more + 1);
+    char **list = wr_calloc(core->env.n + more + 1, sizeof(char *));
 
     for (uint32_t i = 0; i < core->env.n; i++) {
         struct wr_str s = core->env.at[i];
         const char *value = wr_str_find(s, '=') < s.n ? s.p : kept(s.p);
 
         if (value != NULL)
-            list[n++] = value;
+            list[n++] = strdup(value);
     }
     for (size_t i = 0; i < more; i++) {
         size_t len = strlen(always[i]);
@@ -187,9 +189,10 @@ static void clean_environment(struct wr_pool *pool, const struct wr_core_conf *c
         for (size_t k = 0; k < n && !named; k++)
             named = strncmp(list[k], always[i], len) == 0 && list[k][len] == '=';
         if (!named && kept(always[i]) != NULL)
-            list[n++] = kept(always[i]);
+            list[n++] = strdup(kept(always[i]));
     }
-    environ = (char **)(uintptr_t)list;
+    all_of_it = environ;
+    environ = list;
     tzset();
 }
 
@@ -197,7 +200,7 @@ void wr_process_settle(const struct wr_cycle *c)
 {
     const struct wr_core_conf *core = wr_core_of(c->conf);
 
-    clean_environment(c->conf->pool, core);
+    clean_environment(core);
     if (wr_self.kind == WR_PROC_WORKER) {
         if (core->worker_priority != 0 && setpriority(PRIO_PROCESS, 0, core->worker_priority) != 0)
             wr_say(WR_LOG_ALERT, errno, "setpriority(%d) failed", core->worker_priority);

@@ -311,7 +311,7 @@ static void mark_gone(const struct wr_cycle *c, const struct place *p)
     for (struct wr_listener *l = wr_conf_listens(c->conf)->first; l != NULL; l = l->next) {
         if (l->opts.type != p->type || !wr_addr_eq(&l->addr, &p->addr))
             continue;
-        for (uint32_t i = 0; i < l->nfds; i++)
+        for (uint32_t i = 0; i < l->nfds && l->fds[i].share < c->nshares; i++)
             atomic_fetch_or(&c->owners[l->fds[i].share], WR_OWNER_GONE);
     }
 }

@@ -100,7 +100,7 @@ void wr_children_retire(struct wr_cycle *c, int signo)
 
         ch->again_ms = 0;
         ch->retired = true;
-        if (ch->pid > 0)
+        if (ch->pid > 0 && signo != 0)
             (void)kill(ch->pid, signo);
     }
 }

@@ -134,7 +134,7 @@ static void terminate(void)
     wr_loop_stop(me.loop);
 }
 
-/* Tests see what would stay behind; what is reachable from the configuration may stay. */
+/* Everything is freed, so that tests see what would stay behind. */
 static void end(void)
 {
     wr_loop_turn(me.loop, 0); /* frees what the last turn condemned */
@@ -157,7 +157,6 @@ static void end(void)
 #endif
     wr_loop_free(me.loop);
     wr_blocks_drop_cache();
-    wr_pool_drop_cache();
 }
 
 /* ---- what it is told ---- */
@@ -233,6 +232,7 @@ static bool begin(struct wr_cycle *c)
         return false;
     wr_loop_on_bell(me.loop, on_bell, NULL);
     follow_owner_map();
+    wr_loop_turn(me.loop, 0); /* the master sees that we stand */
     on_bell(0, NULL); /* a signal may have come before the loop could hear it */
     return true;
 }
@@ -249,6 +249,7 @@ void wr_worker_run(struct wr_cycle *c, uint32_t slot, uint32_t index)
         wr_say(WR_LOG_NOTICE, 0, "exiting");
     end();
     wr_say(WR_LOG_NOTICE, 0, "exit");
+    wr_master_free();
     exit(0);
 }
 
