@@ -46,8 +46,11 @@ my $geo = join '', map {
     "map 0 \$a$_ { default '$geo[$_][1]'; } geo \$a$_ \$g$_ { $geo[$_][0] }\n" } 0 .. $#geo;
 my $all = join '|', map { "\$g$_" } 0 .. $#geo;
 
-$w->start(<<"CONF" . <<'CONF');
+my $long = 'x' x 5000;
+(my $conf = <<"CONF" . <<'CONF') =~ s/%\{long_text\}/$long/;
 stream {
+    map_hash_max_size 4096;
+    map_hash_bucket_size 128;
     $geo
     server { listen %{geo}; return "$all"; }
 CONF
@@ -78,9 +81,17 @@ CONF
     server { listen %{climbs}; set $up ../..; return x; access_log logs/$up/climb.log status; }
     server { listen %{nowhere}; return x; access_log %{dir}/no/such/$remote_addr.log status; }
     server { listen %{rotated}; return x; access_log %{dir}/logs/rotated.log status; }
+    map 0 $long { default %{long_text}; }
+    log_format long '<$long$long$long$long$long$long$long$long$long$long$long$long$long$long>';
+    server { listen %{long}; return x; access_log %{dir}/logs/long.log long; }
+    log_format numbered '$connection $remote_addr $remote_addr $remote_addr $remote_addr';
+    server { listen %{small}; return x; access_log %{dir}/logs/small.log numbered buffer=150; }
+    server { listen %{tiny}; return x; access_log %{dir}/logs/tiny.log numbered buffer=5; }
+    server { listen %{full}; return x; access_log /dev/full numbered; }
     server { listen %{silent}; return x; access_log off; access_log %{dir}/silent.log status; }
 }
 CONF
+$w->start($conf);
 
 sub ask_from {
     my ($from, $where) = @_;
@@ -145,6 +156,25 @@ $w->ask('rotated');
 is scalar(lines('logs/rotated.1', 2)), 2, 'moved: the file stays in use';
 $w->signal('USR1');
 becomes { $w->ask('rotated'); -s $w->path('logs/rotated.log') } 'USR1: a new file';
+$w->ask('rotated');
+rename $w->path('logs/rotated.log'), $w->path('logs/rotated.2');
+$w->reload;
+becomes { $w->ask('rotated'); -s $w->path('logs/rotated.log') } 'a reload: a new file too';
+
+# Lines longer than a line may be, longer than the buffer, and with nowhere to go.
+
+$w->ask('long');
+is length((lines('logs/long.log', 1))[0]), 65535, 'a line of 64 KB is cut';
+for my $log ('small', 'tiny') {
+    $w->ask($log) for 1 .. 9;
+    my @numbers = map { /^(\d+) 127.0.0.1 127.0.0.1 127.0.0.1 127.0.0.1$/ ? $1 : 'bad' }
+        lines("logs/$log.log", $log eq 'small' ? 6 : 9);
+    my @sorted = sort { $a <=> $b } @numbers;
+    is "@numbers", "@sorted", "$log: whole lines in their order";
+}
+is $w->ask('full'), 'x', 'a full disk: the session is served' for 1 .. 3;
+is scalar(() = $w->error_log =~ m{write\(\) to "/dev/full" failed \(28: }g), 1,
+    'the log says so, once a second';
 $w->ask('silent');
 ok !-e $w->path('silent.log'), 'one "off" silences the block';
 

@@ -1,7 +1,6 @@
 /* access_log_file: a file with a buffer in front of it, as a kind of log sink: so USR1 opens it
- * again, and a reload that keeps the options keeps the file. access_log.c opens and writes to it.
- * Each worker has a buffer of its own; files are opened for append and get whole lines, so lines
- * never mix.
+ * again. access_log_target.c opens it, and again at each reload; access_log.c writes. Each worker
+ * has a buffer of its own; files are opened for append and get whole lines, so lines never mix.
  *
  * Without buffer= the lines of one turn are collected in a block of the loop's and written before
  * the loop sleeps. */
@@ -240,6 +239,11 @@ struct wr_sink *wr_log_file_open(const char *path, const struct wr_log_file_opts
     s = wr_sink_find(text);
     if (s == NULL)
         return open_new(text, path, o);
+    /* A reload: the file may have been moved away meanwhile. */
+    if (!s->ops->open(s)) {
+        errno = s->err;
+        return NULL;
+    }
     s->users++;
     return s;
 }
