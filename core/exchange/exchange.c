@@ -28,12 +28,13 @@ struct wr_exchange *wr_exchange_new(struct wr_session *s, const struct wr_scope 
                                     const struct wr_step *first)
 {
     /* The ring needs no zeroes but its count, and it is most of the struct. */
-    struct wr_exchange *x = wr_pool_alloc(s->pool, sizeof(*x));
+    struct wr_pool *pool = wr_pool_new(0);
+    struct wr_exchange *x = wr_pool_alloc(pool, sizeof(*x));
 
     memset(x, 0, offsetof(struct wr_exchange, trace));
     x->trace.n = 0;
     x->s = s;
-    x->pool = s->pool;
+    x->pool = pool;
     x->layer = s->layer;
     x->loop = s->loop;
     x->step = first;
@@ -86,6 +87,11 @@ void *wr_ctx_of(struct wr_exchange *x, const struct wr_module *m)
     return x->ctx[m->index];
 }
 
+static void exchange_free(struct wr_doomed *d)
+{
+    wr_pool_free(wr_container(d, struct wr_exchange, doomed)->pool);
+}
+
 enum wr_go wr_finish(struct wr_exchange *x, unsigned status)
 {
     struct wr_session *s = x->s;
@@ -104,8 +110,9 @@ enum wr_go wr_finish(struct wr_exchange *x, unsigned status)
     x->bytes_received = s->conn.received;
     x->bytes_sent = s->conn.sent;
     wr_phases_log(x);
-    if (x->layer->ended != NULL)
-        x->layer->ended(x);
-    wr_session_end(s);
+    s->x = NULL;
+    x->doomed.free = exchange_free;
+    wr_condemn(x->loop, &x->doomed);
+    x->layer->finished(x);
     return WR_END;
 }

@@ -37,6 +37,7 @@ struct wr_step {
 #define WR_PHASE_LIST(X) \
     X(ACCEPTED, "accepted")     /* real address */           \
     X(SET, "set")               /* set, server rewrite */    \
+    X(FIND, "find location")    /* http: scope by uri */     \
     X(REWRITE, "rewrite")       /* http */                   \
     X(PREACCESS, "preaccess")   /* limits */                 \
     X(ACCESS, "access")         /* allow, deny, auth */      \
@@ -55,7 +56,8 @@ enum wr_verdict {
     WR_PASS,     /* not mine, or fine: the next hook */
     WR_SKIP,     /* the rest of this phase is settled */
     WR_HOLD,     /* wait; the same hook runs again when the exchange is woken */
-    WR_TAKEN,    /* content: x->step was set */
+    WR_TAKEN,    /* x->step was set */
+    WR_ROUTE,    /* x->phase was set: go on from its first hook */
     WR_REJECTED  /* wr_reject was called */
 };
 struct wr_phase_hook {
@@ -88,6 +90,7 @@ struct wr_endpoint_ops {
     uint64_t (*want)(struct wr_endpoint *e);
     void (*to_raw)(struct wr_endpoint *e); /* upgrade, CONNECT */
     void (*end)(struct wr_endpoint *e, enum wr_end how);
+    void (*spliced)(struct wr_endpoint *e, uint64_t n); /* n of the bytes it wanted went past it */
 };
 struct wr_endpoint {
     const struct wr_endpoint_ops *ops;
@@ -100,7 +103,8 @@ void wr_endpoint_memory(struct wr_endpoint *e, struct wr_pool *pool, struct wr_s
 
 /* ---- relay: one direction ---- */
 struct wr_relay {
-    struct wr_endpoint *src, *dst;
+    struct wr_endpoint *src;    /* NULL: only what is in q */
+    struct wr_endpoint *dst;
     struct wr_bufq q;           /* read and not yet written */
     struct wr_pipe *pipe;       /* while bytes are in it */
     size_t high;                /* at most this much waits in q */
@@ -113,6 +117,10 @@ struct wr_relay {
     bool hold_fin;              /* the end is not written on (no half-close) */
     bool limited;               /* stopped by rate: the timer is set */
     bool no_splice;
+    /* Set: what was read goes through it. Moves all of in to out, changed. */
+    void (*filter)(void *arg, struct wr_bufq *in, bool fin, struct wr_bufq *out);
+    void *filter_arg;
+    bool filtered_fin;
 };
 enum wr_pump {
     WR_PUMP_IDLE,  /* waits for an endpoint (or the rate timer) */
@@ -143,8 +151,11 @@ void wr_trace_dump(const struct wr_exchange *x, const struct wr_log *log, enum w
 struct wr_layer {
     const char *name;          /* "stream", "http" */
     uint32_t bit;              /* WR_L4, WR_L7 */
+    size_t session_size;       /* of s->of_layer, zeroed */
     /* A client was accepted (listener->accepted calls wr_session_new, which calls this). */
     void (*begin)(struct wr_session *s);
+    /* The session was woken while no exchange runs. */
+    void (*wake)(struct wr_session *s);
     /* Behind the phases when no hook took the exchange. */
     enum wr_go (*no_content)(struct wr_exchange *x);
     /* A hook (or the upstream, with 502, 504, ...) rejected: sets the next step. */
@@ -153,17 +164,17 @@ struct wr_layer {
     enum wr_go (*connected)(struct wr_exchange *x);
     /* Adds ", server: ..., request: ..." to an error log line. */
     void (*log_context)(const struct wr_exchange *x, struct wr_text *t);
-    /* Before the pool goes: the layer's own things. */
-    void (*ended)(struct wr_exchange *x);
+    /* wr_finish has run: layer 4 ends the session, layer 7 may begin the next request. */
+    void (*finished)(struct wr_exchange *x);
+    void (*session_ended)(struct wr_session *s); /* NULL: nothing to free */
 };
 
-/* ---- session: an accepted client; owns conn, pool, exchanges ---- */
+/* ---- session: an accepted client; owns conn and exchanges ---- */
 struct wr_session {
     struct wr_conn conn;
     struct wr_task task;       /* runs what `run` says */
     struct wr_doomed doomed;
     struct wr_link link;       /* of all live sessions of this process */
-    struct wr_pool *pool;
     struct wr_conf *conf;
     struct wr_loop *loop;
     const struct wr_listener *listener;
@@ -172,10 +183,12 @@ struct wr_session {
     struct wr_addr local;      /* len 0 until wr_session_local asked */
     uint64_t number;           /* $connection */
     uint64_t begun_ms;         /* monotonic */
-    struct wr_exchange *x;     /* the running one */
+    struct wr_exchange *x;     /* the running one; NULL: between two requests */
+    void *of_layer;            /* session_size bytes */
+    bool idle;                 /* kept alive: may be closed at a shutdown */
     bool ending;
 };
-/* Takes fd. Makes session and pool, calls layer->begin. */
+/* Takes fd. Makes the session, calls layer->begin. */
 void wr_session_new(struct wr_listener *l, int fd, const struct wr_addr *peer);
 const struct wr_addr *wr_session_local(struct wr_session *s);
 /* Closes the client and condemns the session. Idempotent; called by wr_finish. */
@@ -220,9 +233,10 @@ struct wr_exchange {
     uint32_t hook;              /* next one in the phase */
     void *of_layer;             /* the layer's own; nobody else looks at it */
     struct wr_bufq preread;     /* bytes taken from the client before a peer was there */
+    struct wr_doomed doomed;
     struct wr_trace trace;
 };
-/* Makes the exchange of a session; pool is s->pool at layer 4. */
+/* Makes the running exchange of a session, with a pool of its own. */
 struct wr_exchange *wr_exchange_new(struct wr_session *s, const struct wr_scope *scope,
                                     const struct wr_step *first);
 /* Runs steps while they return GO. The session's task calls it; nobody else. */

@@ -65,6 +65,10 @@ static enum wr_go phases_run(struct wr_exchange *x)
                 return WR_WAIT;
             case WR_TAKEN:
                 return WR_GO;
+            case WR_ROUTE:
+                x->hook = 0;
+                h = hooks_of(x, x->phase);
+                break;
             case WR_REJECTED:
                 return x->layer->reject(x, x->status);
             }

@@ -1,5 +1,5 @@
 /* session: an accepted client. Listeners call wr_session_new; the layer makes exchanges on it;
- * wr_finish ends it. Owns the client connection and the pool; all live sessions of the process
+ * wr_finish ends it. Owns the client connection; all live sessions of the process
  * are on one list, so that a shutdown can find them. */
 #include "exchange/exchange.h"
 
@@ -26,8 +26,12 @@ static void session_run(struct wr_task *t)
 {
     struct wr_session *s = wr_container(t, struct wr_session, task);
 
-    if (!s->ending)
+    if (s->ending)
+        return;
+    if (s->x != NULL)
         wr_exchange_run(s->x);
+    else
+        s->layer->wake(s);
 }
 
 static void count_sessions(int delta)
@@ -41,10 +45,9 @@ static void count_sessions(int delta)
 
 void wr_session_new(struct wr_listener *l, int fd, const struct wr_addr *peer)
 {
-    struct wr_pool *pool = wr_pool_new(0);
-    struct wr_session *s = WR_NEW(pool, struct wr_session);
+    struct wr_session *s = wr_calloc(1, sizeof(*s) + l->layer->session_size);
 
-    s->pool = pool;
+    s->of_layer = s + 1;
     s->loop = live.loop;
     s->conf = live.conf;
     s->listener = l;
@@ -58,8 +61,7 @@ void wr_session_new(struct wr_listener *l, int fd, const struct wr_addr *peer)
     count_sessions(1);
     s->layer->begin(s);
     /* The first step runs now: recv right after accept, epoll only if it must wait. */
-    if (!s->ending)
-        wr_exchange_run(s->x);
+    session_run(&s->task);
 }
 
 const struct wr_addr *wr_session_local(struct wr_session *s)
@@ -77,7 +79,7 @@ static void session_free(struct wr_doomed *d)
 {
     struct wr_session *s = wr_container(d, struct wr_session, doomed);
 
-    wr_pool_free(s->pool);
+    free(s);
     if (live.count == 0 && live.on_empty != NULL)
         live.on_empty(live.on_empty_arg);
 }
@@ -98,6 +100,8 @@ void wr_session_end(struct wr_session *s)
     if (s->ending)
         return;
     s->ending = true;
+    if (s->layer->session_ended != NULL)
+        s->layer->session_ended(s);
     take_unread(s);
     wr_conn_close(&s->conn);
     wr_task_cancel(s->loop, &s->task);
@@ -122,6 +126,8 @@ void wr_sessions_shutdown(bool now)
         next = l->next;
         if (now && s->x != NULL)
             (void)wr_finish(s->x, 0);
+        else if (s->x == NULL && (now || s->idle))
+            wr_session_end(s);
     }
     if (live.count == 0 && live.on_empty != NULL)
         live.on_empty(live.on_empty_arg);

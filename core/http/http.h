@@ -283,6 +283,35 @@ struct wr_filter {             /* rows of a module */
     enum wr_filter_rank rank;
     enum wr_filter_result (*head)(struct wr_exchange *x); /* may call wr_http_add_body_filter */
 };
+struct wr_http_session;        /* http_session.c */
+/* What a proxy module brings to the steps send and head; the engine does connecting, sending,
+ * reading, retrying and relaying. One const struct per module (proxy, later grpc, fastcgi). */
+struct wr_http_proxy_conf {    /* embedded in the module's conf; rows by WR_HTTP_PROXY_ROWS */
+    struct wr_upstream_rows rows;          /* first */
+    uint64_t send_timeout_ms, read_timeout_ms;
+    size_t buffer_size;        /* proxy_buffer_size: most of a reply's head, and of one read */
+    size_t buffers_total;      /* proxy_buffers: most that waits for a slow client in memory */
+    uint64_t max_temp_file;    /* more than that in memory goes to a file; 0: backpressure */
+    size_t temp_write;
+    struct wr_str temp_path;
+    bool buffering, request_buffering, intercept_errors, pass_request_body, pass_request_headers,
+        ignore_client_abort, force_ranges;
+    uint64_t limit_rate;
+    uint32_t ignore;           /* wr_ignore bits of proxy_ignore_headers */
+};
+struct wr_http_proxy_ops {
+    const char *name;
+    /* Appends the request head (everything up to the empty line) to out; body_length UINT64_MAX:
+     * of unknown length (chunked). Called for each try. False: 500. */
+    bool (*request)(struct wr_exchange *x, struct wr_text *out, uint64_t body_length);
+    /* The final reply head is in h->res as received: hides, renames, rewrites. */
+    bool (*reply)(struct wr_exchange *x);
+};
+/* Content hooks: reads the request body if request_buffering, then start, pick, dial, ...
+ * u NULL: target names the upstream at run time. PASS is never returned. */
+enum wr_verdict wr_http_proxy(struct wr_exchange *x, const struct wr_http_proxy_ops *ops,
+                              const struct wr_http_proxy_conf *conf, struct wr_upstream *u,
+                              struct wr_str target, uint16_t default_port);
 struct wr_http {               /* x->of_layer */
     struct wr_request req;
     struct wr_response res;
@@ -290,6 +319,9 @@ struct wr_http {               /* x->of_layer */
     const struct wr_location *location; /* NULL: the server */
     struct wr_http_session *session;
     struct wr_body body;
+    const struct wr_http_proxy_ops *proxy;       /* NULL: no upstream answers this */
+    const struct wr_http_proxy_conf *proxy_conf;
+    unsigned upstream_status;  /* of the last reply head; 0: none */
     struct wr_body_filter *filters;
     struct wr_pool *pool;      /* x->pool */
     uint32_t redirects;        /* internal ones left: 10 at the start */

@@ -29,7 +29,17 @@ static enum wr_go no_content(struct wr_exchange *x)
 
 static enum wr_go reject(struct wr_exchange *x, unsigned status)
 {
-    return wr_finish(x, status);
+    return wr_finish(x, status == 504 ? 502 : status); /* layer 4 knows no 504 */
+}
+
+static uint64_t conn_in(const struct wr_attempts *a)
+{
+    return a->conn != NULL ? a->conn->received : 0;
+}
+
+static uint64_t conn_out(const struct wr_attempts *a)
+{
+    return a->conn != NULL ? a->conn->sent : 0;
 }
 
 static void log_context(const struct wr_exchange *x, struct wr_text *t)
@@ -45,7 +55,7 @@ static void log_context(const struct wr_exchange *x, struct wr_text *t)
     wr_addr_text(&a->tries.at[a->tries.n - 1].addr, t);
     wr_text_fmt(t, "\", bytes from/to client:%llu/%llu, bytes from/to upstream:%llu/%llu",
                 (unsigned long long)c->received, (unsigned long long)c->sent,
-                (unsigned long long)a->conn.received, (unsigned long long)a->conn.sent);
+                (unsigned long long)conn_in(a), (unsigned long long)conn_out(a));
 }
 
 /* ---- relay ---- */
@@ -100,7 +110,7 @@ static void say_connected(struct wr_exchange *x)
     struct wr_addr local;
 
     wr_text_c(&t, "proxy ");
-    if (wr_socket_local(x->attempts->conn.fd, &local))
+    if (wr_socket_local(x->attempts->conn->fd, &local))
         wr_addr_text(&local, &t);
     wr_text_c(&t, " connected to ");
     wr_addr_text(&wr_try_now(x->attempts)->addr, &t);
@@ -111,10 +121,10 @@ static enum wr_go connected(struct wr_exchange *x)
 {
     const struct wr_stream_conf *c = wr_conf_of(x, &wr_module_stream);
 
-    wr_endpoint_raw(&x->peer, &x->attempts->conn);
+    wr_endpoint_raw(&x->peer, x->attempts->conn);
     if (c->tcp_nodelay) {
         wr_socket_nodelay(x->s->conn.fd);
-        wr_socket_nodelay(x->attempts->conn.fd);
+        wr_socket_nodelay(x->attempts->conn->fd);
     }
     if (wr_log_on(x->log, WR_LOG_INFO, &x->source))
         say_connected(x);
@@ -131,7 +141,7 @@ static enum wr_go relay_over(struct wr_exchange *x, const char *who)
         wr_xlog(x, WR_LOG_INFO, 0,
                 "%s disconnected, bytes from/to client:%llu/%llu, bytes from/to upstream:%llu/%llu",
                 who, (unsigned long long)x->s->conn.received, (unsigned long long)x->s->conn.sent,
-                (unsigned long long)a->conn.received, (unsigned long long)a->conn.sent);
+                (unsigned long long)conn_in(a), (unsigned long long)conn_out(a));
     return wr_finish(x, 0);
 }
 
@@ -189,10 +199,9 @@ static enum wr_go relay_run(struct wr_exchange *x)
 
 static const struct wr_step step_relay = { "relay", "proxying connection", relay_run };
 
-static void ended(struct wr_exchange *x)
+static void finished(struct wr_exchange *x)
 {
-    wr_timer_off(x->loop, &x->up_timer);
-    wr_timer_off(x->loop, &x->down_timer);
+    wr_session_end(x->s);
 }
 
 const struct wr_layer wr_layer_stream = {
@@ -203,5 +212,5 @@ const struct wr_layer wr_layer_stream = {
     .reject = reject,
     .connected = connected,
     .log_context = log_context,
-    .ended = ended,
+    .finished = finished,
 };

@@ -52,7 +52,7 @@ static enum wr_go failed(struct wr_exchange *x, enum wr_failure why)
 
 static enum wr_go connect_failed(struct wr_exchange *x)
 {
-    int err = x->attempts->conn.error;
+    int err = x->attempts->conn->error;
     enum wr_level l = err == ECONNREFUSED || err == ENOENT || err == ECONNRESET
                            || err == ETIMEDOUT || err == EHOSTUNREACH || err == ENETUNREACH
                            || err == ENETDOWN || err == EHOSTDOWN
@@ -89,17 +89,38 @@ static enum wr_io begin(struct wr_exchange *x, struct wr_try *t)
         return WR_IO_EOF;
     }
     tune(a->rows, fd);
-    wr_conn_init(&a->conn, x->loop, fd, &x->s->task);
+    a->conn = &wr_link_open(a->u, &t->peer)->conn;
+    wr_conn_init(a->conn, x->loop, fd, &x->s->task);
     wr_timer_set(x->loop, &x->idle, a->rows->connect_timeout_ms);
-    return wr_conn_connect(&a->conn, &t->addr);
+    return wr_conn_connect(a->conn, &t->addr);
+}
+
+/* A parked connection to this peer spares the dialling. */
+static bool reuse(struct wr_exchange *x, struct wr_try *t)
+{
+    struct wr_attempts *a = x->attempts;
+    struct wr_link_to *l = a->u->idle_count > 0 ? wr_idle_take(a->u, &t->peer) : NULL;
+
+    a->reused = l != NULL;
+    if (l == NULL)
+        return false;
+    a->conn = &l->conn;
+    wr_conn_retask(&l->conn, &x->s->task);
+    t->connect_ms = 0;
+    t->sent = l->conn.sent; /* of the requests before; wr_try_end takes the difference */
+    t->received = l->conn.received;
+    return true;
 }
 
 static enum wr_go dial_run(struct wr_exchange *x)
 {
     struct wr_attempts *a = x->attempts;
     struct wr_try *t = wr_try_now(a);
-    enum wr_io io = a->conn.fd < 0 ? begin(x, t) : wr_conn_connected(&a->conn);
+    enum wr_io io;
 
+    if (a->conn == NULL && a->u != NULL && reuse(x, t))
+        return x->layer->connected(x);
+    io = a->conn == NULL ? begin(x, t) : wr_conn_connected(a->conn);
     if (io == WR_IO_EOF)
         return failed(x, WR_FAIL_ERROR);
     if (io == WR_IO_ERROR)

@@ -79,6 +79,18 @@ static enum wr_go pick_run(struct wr_exchange *x)
 
 const struct wr_step wr_step_pick = { "pick", "connecting to upstream", pick_run };
 
+static void leave(struct wr_attempts *a, bool failed)
+{
+    struct wr_link_to *l = wr_link_of(a->conn);
+
+    if (a->may_park && !failed)
+        wr_idle_park(l);
+    else
+        wr_link_close(l);
+    a->conn = NULL;
+    a->may_park = false;
+}
+
 void wr_try_end(struct wr_exchange *x, bool failed)
 {
     struct wr_attempts *a = x->attempts;
@@ -88,9 +100,11 @@ void wr_try_end(struct wr_exchange *x, bool failed)
         return;
     t->ended_ms = wr_now() - t->begun_ms;
     t->failed = failed;
-    t->sent = a->conn.sent;
-    t->received = a->conn.received;
-    wr_conn_close(&a->conn);
+    if (a->conn != NULL) {
+        t->sent = a->conn->sent - t->sent;
+        t->received = a->conn->received - t->received;
+        leave(a, failed);
+    }
     if (!t->held)
         return;
     t->held = false;

@@ -1,11 +1,29 @@
 /* policy: the decisions of the upstream steps as pure functions; the steps act on them. */
 #include "upstream/upstream.h"
 
+static uint32_t mask_of(enum wr_failure f)
+{
+    switch (f) {
+    case WR_FAIL_ERROR:
+        return WR_NEXT_ERROR;
+    case WR_FAIL_TIMEOUT:
+        return WR_NEXT_TIMEOUT;
+    case WR_FAIL_INVALID:
+        return WR_NEXT_INVALID;
+    default:
+        return f == WR_FAIL_STATUS ? UINT32_MAX : 0;
+    }
+}
+
 enum wr_retry_decision wr_retry_policy(const struct wr_retry_facts *f)
 {
     if (f->failure == WR_FAIL_NO_LIVE || f->failure == WR_FAIL_NAME)
         return WR_RETRY_GIVE_UP;
-    if (!f->enabled || f->sent)
+    if (f->failure == WR_FAIL_STALE)
+        return WR_RETRY_NEXT;
+    if ((f->next & mask_of(f->failure)) == 0)
+        return WR_RETRY_GIVE_UP;
+    if (f->sent && (f->next & WR_NEXT_NON_IDEMPOTENT) == 0)
         return WR_RETRY_GIVE_UP;
     if (f->max_tries > 0 && f->tries >= f->max_tries)
         return WR_RETRY_GIVE_UP;

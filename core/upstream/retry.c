@@ -7,16 +7,16 @@ static enum wr_go retry_run(struct wr_exchange *x)
     struct wr_attempts *a = x->attempts;
     struct wr_retry_facts f = {
         .failure = a->failure,
-        .enabled = a->rows->next_upstream,
+        .next = a->rows->next,
         .tries = a->tries.n,
         .max_tries = a->rows->next_tries,
         .elapsed_ms = wr_now() - a->begun_ms,
         .max_ms = a->rows->next_timeout_ms,
-        .sent = a->conn.sent > 0,
+        .sent = a->sealed,
     };
 
     wr_timer_off(x->loop, &x->idle);
-    wr_try_end(x, true);
+    wr_try_end(x, f.failure != WR_FAIL_STALE);
     if (wr_retry_policy(&f) == WR_RETRY_GIVE_UP)
         return x->layer->reject(x, f.failure == WR_FAIL_TIMEOUT ? 504 : 502);
     x->step = &wr_step_pick;

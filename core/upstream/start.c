@@ -9,7 +9,6 @@ static struct wr_attempts *attempts_new(struct wr_exchange *x, struct wr_upstrea
 
     if (a == NULL) {
         a = WR_NEW(x->pool, struct wr_attempts);
-        a->conn.fd = -1;
         x->attempts = a;
         x->attempts_end = wr_attempts_end;
     }

@@ -35,6 +35,12 @@ struct wr_upstream {
     const struct wr_balancer_ops *balancer;
     void *balancer_conf;         /* of the balancer, from the configuration */
     void *balancer_state;        /* of the balancer, in this process */
+    struct wr_keepalive {        /* layer 7 */
+        uint32_t connections, requests;
+        uint64_t time_ms, timeout_ms;
+    } keepalive;
+    struct wr_link idle;         /* wr_link_to, parked; newest first */
+    uint32_t idle_count;
     struct wr_peers *peers;      /* this process' view; NULL in the master until attached */
     struct wr_shm *zone;
     struct wr_peers_shared *previous; /* until the commit: the zone this one replaces */
@@ -187,7 +193,16 @@ extern const struct wr_balancer_ops wr_round_robin;
 
 /* ---- one attempt, and all of an exchange ---- */
 /* What failed, for the log and the policy. */
-enum wr_failure { WR_FAIL_NONE, WR_FAIL_ERROR, WR_FAIL_TIMEOUT, WR_FAIL_NO_LIVE, WR_FAIL_NAME };
+enum wr_failure {
+    WR_FAIL_NONE,
+    WR_FAIL_ERROR,   /* connect, send or receive */
+    WR_FAIL_TIMEOUT,
+    WR_FAIL_INVALID, /* what came is not the protocol */
+    WR_FAIL_STATUS,  /* a status proxy_next_upstream names */
+    WR_FAIL_STALE,   /* a parked connection was closed meanwhile: nobody's fault */
+    WR_FAIL_NO_LIVE,
+    WR_FAIL_NAME
+};
 #define WR_NOT_YET UINT64_MAX
 struct wr_try {
     struct wr_peer peer;         /* slot NULL: a run-time address */
@@ -197,9 +212,14 @@ struct wr_try {
     uint64_t sent, received;
     bool failed, held;           /* held: counted in the slot and the ledger */
 };
+enum wr_next {
+    WR_NEXT_OFF = 1, WR_NEXT_ERROR = 2, WR_NEXT_TIMEOUT = 4, WR_NEXT_INVALID = 8,
+    WR_NEXT_500 = 16, WR_NEXT_502 = 32, WR_NEXT_503 = 64, WR_NEXT_504 = 128, WR_NEXT_403 = 256,
+    WR_NEXT_404 = 512, WR_NEXT_429 = 1024, WR_NEXT_NON_IDEMPOTENT = 2048
+};
 struct wr_upstream_rows {        /* what `proxy_*` says in both layers (conf of the proxy module) */
     uint64_t connect_timeout_ms;
-    bool next_upstream;          /* layer 4: on | off; layer 7 has its own mask */
+    uint32_t next;               /* wr_next bits; layer 4: on is error and timeout */
     uint32_t next_tries;
     uint64_t next_timeout_ms;
     struct wr_template *bind;    /* NULL: off */
@@ -224,7 +244,7 @@ bool wr_set_bind(struct wr_cf *cf, void *conf);
 struct wr_attempts {
     struct wr_upstream *u;
     const struct wr_upstream_rows *rows;
-    struct wr_conn conn;         /* to the current peer; fd -1: none */
+    struct wr_conn *conn;        /* to the current peer, in a wr_link_to; NULL: none */
     WR_VEC(struct wr_try) tries; /* the last is the current */
     uint64_t *tried;
     uint64_t begun_ms;
@@ -236,6 +256,9 @@ struct wr_attempts {
     struct wr_addr *addrs;       /* NULL: the upstream's peers are used */
     uint32_t naddrs, next_addr;
     bool resolving;
+    bool reused;                 /* the connection was parked before */
+    bool sealed;                 /* something was sent that must not be sent twice */
+    bool may_park;               /* the connection may serve another exchange */
 };
 static inline struct wr_try *wr_try_now(struct wr_attempts *a)
 {
@@ -247,13 +270,31 @@ void wr_upstream_start(struct wr_exchange *x, struct wr_upstream *u,
 /* A name found at run time: a group of the configuration, "host:port", "unix:path". */
 void wr_upstream_start_text(struct wr_exchange *x, struct wr_str text, uint16_t default_port,
                             const struct wr_upstream_rows *rows);
+/* ---- idle: parked connections, by peer, in this process ---- */
+struct wr_link_to {              /* a connection to a peer; lives longer than one exchange */
+    struct wr_conn conn;
+    struct wr_task task;         /* while parked: closes it when something happens */
+    struct wr_link link;         /* of the upstream's parked ones, newest first */
+    struct wr_doomed doomed;
+    struct wr_upstream *u;
+    struct wr_peer peer;
+    uint64_t opened_ms;
+    uint32_t requests;
+};
+struct wr_link_to *wr_link_open(struct wr_upstream *u, const struct wr_peer *peer);
+struct wr_link_to *wr_link_of(struct wr_conn *c);
+void wr_link_close(struct wr_link_to *l); /* idempotent; freed at the end of the turn */
+/* A parked connection to that peer, taken out; NULL: none. */
+struct wr_link_to *wr_idle_take(struct wr_upstream *u, const struct wr_peer *peer);
+void wr_idle_park(struct wr_link_to *l); /* or closes it when it may not or there are too many */
+void wr_idle_drop(struct wr_upstream *u); /* all of them: shutdown */
 /* Ends the current try: counts it, closes or parks the connection. Idempotent. */
 void wr_try_end(struct wr_exchange *x, bool failed);
 void wr_attempts_end(struct wr_exchange *x);
 enum wr_retry_decision { WR_RETRY_NEXT, WR_RETRY_GIVE_UP };
 struct wr_retry_facts {
     enum wr_failure failure;
-    bool enabled;                /* next_upstream */
+    uint32_t next;               /* wr_next bits; for WR_FAIL_STATUS the caller has checked */
     uint32_t tries, max_tries;   /* 0: no limit */
     uint64_t elapsed_ms, max_ms; /* 0: no limit */
     bool sent;                   /* bytes went to the peer that cannot be sent again */

@@ -43,6 +43,7 @@ static struct wr_upstream *add(struct wr_cf *cf, struct wr_str name)
     u->node = cf->node;
     u->scope = cf->scope;
     u->balancer = &wr_round_robin;
+    u->keepalive = (struct wr_keepalive){ 32, 1000, 3600000, 60000 };
     u->index = all->all.n;
     *wr_vec_push(cf->pool, &all->all) = u;
     return u;
@@ -284,6 +285,37 @@ static bool check(struct wr_cf *cf)
     return ok;
 }
 
+static bool set_keepalive(struct wr_cf *cf, void *conf)
+{
+    struct wr_upstream *u = cf->scope->object;
+    uint64_t n;
+
+    (void)conf;
+    if (cf->nargs == 2 && !wr_str_is(wr_cf_arg(cf, 2), "local"))
+        return wr_cf_error(cf, 2, "invalid parameter \"" WR_FMT "\"", WR_ARG(wr_cf_arg(cf, 2)));
+    if (!wr_str_u64(wr_cf_arg(cf, 1), &n) || n > UINT16_MAX)
+        return wr_cf_error(cf, 1, "invalid value \"" WR_FMT "\" in \"keepalive\" directive",
+                           WR_ARG(wr_cf_arg(cf, 1)));
+    u->keepalive.connections = (uint32_t)n;
+    return true;
+}
+
+static bool set_keepalive_requests(struct wr_cf *cf, void *conf)
+{
+    struct wr_upstream *u = cf->scope->object;
+
+    (void)conf;
+    return wr_set_num(cf, u);
+}
+
+static bool set_keepalive_ms(struct wr_cf *cf, void *conf)
+{
+    struct wr_upstream *u = cf->scope->object;
+
+    (void)conf;
+    return wr_set_msec(cf, u);
+}
+
 static bool worker_init(struct wr_conf *conf, struct wr_loop *l)
 {
     struct wr_upstreams *all = wr_conf_upstreams(conf);
@@ -291,6 +323,7 @@ static bool worker_init(struct wr_conf *conf, struct wr_loop *l)
     for (uint32_t i = 0; i < all->all.n; i++) {
         struct wr_upstream *u = all->all.at[i];
 
+        wr_list_init(&u->idle);
         if (u->balancer->init != NULL && !u->balancer->init(u, l))
             return false;
     }
@@ -301,8 +334,10 @@ static void worker_exit(struct wr_conf *conf)
 {
     struct wr_upstreams *all = wr_conf_upstreams(conf);
 
-    for (uint32_t i = 0; i < all->all.n; i++)
+    for (uint32_t i = 0; i < all->all.n; i++) {
+        wr_idle_drop(all->all.at[i]);
         wr_peers_drop(all->all.at[i]);
+    }
 }
 
 static const struct wr_directive directives[] = {
@@ -312,6 +347,16 @@ static const struct wr_directive directives[] = {
               "a server of the group: address, weight=, max_fails=, fail_timeout=, backup, down"),
     WR_CUSTOM("zone", WR_ANY | WR_LV_UPSTREAM, 1, 2, set_zone, NULL,
               "room for the group's servers (state is always shared between workers)"),
+    WR_CUSTOM("keepalive", WR_L7 | WR_LV_UPSTREAM, 1, 2, set_keepalive, NULL,
+              "most idle connections to the group's servers a worker keeps; 0: none"),
+    WR_ROW("keepalive_requests", WR_L7 | WR_LV_UPSTREAM, 1, 1, set_keepalive_requests,
+           struct wr_upstream, keepalive.requests, NULL, NULL,
+           "a connection to a server is closed after so many requests"),
+    WR_ROW("keepalive_time", WR_L7 | WR_LV_UPSTREAM, 1, 1, set_keepalive_ms, struct wr_upstream,
+           keepalive.time_ms, NULL, NULL, "a connection is not used again when it is so old"),
+    WR_ROW("keepalive_timeout", WR_L7 | WR_LV_UPSTREAM, 1, 1, set_keepalive_ms,
+           struct wr_upstream, keepalive.timeout_ms, NULL, NULL,
+           "an idle connection is closed after so long"),
     { 0 },
 };
 

@@ -24,10 +24,10 @@ static void one(struct wr_text *t, const struct wr_attempts *a, const struct wr_
         wr_addr_text(&try->addr, t);
         break;
     case SENT:
-        wr_text_u64(t, now ? a->conn.sent : try->sent);
+        wr_text_u64(t, now ? (a->conn ? a->conn->sent : 0) : try->sent);
         break;
     case RECEIVED:
-        wr_text_u64(t, now ? a->conn.received : try->received);
+        wr_text_u64(t, now ? (a->conn ? a->conn->received : 0) : try->received);
         break;
     case CONNECT_TIME:
         seconds(t, try->connect_ms);

@@ -43,12 +43,18 @@ static enum wr_verdict content(struct wr_exchange *x)
     return WR_TAKEN;
 }
 
+static const struct wr_enum on_off[] = {
+    { "on", WR_NEXT_ERROR | WR_NEXT_TIMEOUT },
+    { "off", WR_NEXT_OFF },
+    { 0 },
+};
+
 #define IN WR_L4 | WR_SCOPES
 static const struct wr_directive directives[] = {
     WR_CUSTOM("proxy_pass", WR_L4 | WR_LV_SERVER, 1, 1, set_pass, NULL,
               "the group, address or name the sessions go to"),
     WR_UPSTREAM_ROWS("proxy", WR_L4, struct proxy_conf, rows),
-    WR_FLAG("proxy_next_upstream", IN, struct proxy_conf, rows.next_upstream, "on",
+    WR_ENUM("proxy_next_upstream", IN, struct proxy_conf, rows.next, on_off, "on",
             "tries another server when one cannot be connected"),
     WR_MSEC("proxy_timeout", IN, struct proxy_conf, relay.timeout_ms, "10m",
             "a session ends when nothing moved for so long"),

@@ -9,20 +9,22 @@ START_TEST(decides_by_the_facts)
         struct wr_retry_facts f;
         enum wr_retry_decision want;
     } table[] = {
-        { { .failure = WR_FAIL_ERROR, .enabled = true, .tries = 1 }, WR_RETRY_NEXT },
-        { { .failure = WR_FAIL_TIMEOUT, .enabled = true, .tries = 1 }, WR_RETRY_NEXT },
-        { { .failure = WR_FAIL_ERROR, .enabled = false, .tries = 1 }, WR_RETRY_GIVE_UP },
-        { { .failure = WR_FAIL_NO_LIVE, .enabled = true, .tries = 1 }, WR_RETRY_GIVE_UP },
-        { { .failure = WR_FAIL_NAME, .enabled = true }, WR_RETRY_GIVE_UP },
-        { { .failure = WR_FAIL_ERROR, .enabled = true, .tries = 1, .sent = true },
+        { { .failure = WR_FAIL_ERROR, .next = WR_NEXT_ERROR | WR_NEXT_TIMEOUT, .tries = 1 }, WR_RETRY_NEXT },
+        { { .failure = WR_FAIL_TIMEOUT, .next = WR_NEXT_ERROR | WR_NEXT_TIMEOUT, .tries = 1 }, WR_RETRY_NEXT },
+        { { .failure = WR_FAIL_ERROR, .next = WR_NEXT_OFF, .tries = 1 }, WR_RETRY_GIVE_UP },
+        { { .failure = WR_FAIL_STALE, .next = WR_NEXT_OFF, .tries = 9 }, WR_RETRY_NEXT },
+        { { .failure = WR_FAIL_INVALID, .next = WR_NEXT_ERROR, .tries = 1 }, WR_RETRY_GIVE_UP },
+        { { .failure = WR_FAIL_NO_LIVE, .next = WR_NEXT_ERROR | WR_NEXT_TIMEOUT, .tries = 1 }, WR_RETRY_GIVE_UP },
+        { { .failure = WR_FAIL_NAME, .next = WR_NEXT_ERROR | WR_NEXT_TIMEOUT }, WR_RETRY_GIVE_UP },
+        { { .failure = WR_FAIL_ERROR, .next = WR_NEXT_ERROR | WR_NEXT_TIMEOUT, .tries = 1, .sent = true },
           WR_RETRY_GIVE_UP },
-        { { .failure = WR_FAIL_ERROR, .enabled = true, .tries = 1, .max_tries = 2 },
+        { { .failure = WR_FAIL_ERROR, .next = WR_NEXT_ERROR | WR_NEXT_TIMEOUT, .tries = 1, .max_tries = 2 },
           WR_RETRY_NEXT },
-        { { .failure = WR_FAIL_ERROR, .enabled = true, .tries = 2, .max_tries = 2 },
+        { { .failure = WR_FAIL_ERROR, .next = WR_NEXT_ERROR | WR_NEXT_TIMEOUT, .tries = 2, .max_tries = 2 },
           WR_RETRY_GIVE_UP },
-        { { .failure = WR_FAIL_ERROR, .enabled = true, .tries = 1, .elapsed_ms = 99,
+        { { .failure = WR_FAIL_ERROR, .next = WR_NEXT_ERROR | WR_NEXT_TIMEOUT, .tries = 1, .elapsed_ms = 99,
             .max_ms = 100 }, WR_RETRY_NEXT },
-        { { .failure = WR_FAIL_ERROR, .enabled = true, .tries = 1, .elapsed_ms = 100,
+        { { .failure = WR_FAIL_ERROR, .next = WR_NEXT_ERROR | WR_NEXT_TIMEOUT, .tries = 1, .elapsed_ms = 100,
             .max_ms = 100 }, WR_RETRY_GIVE_UP },
     };
 
