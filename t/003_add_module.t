@@ -18,7 +18,7 @@ my $w = Weir->new;
 my $copy = $w->path('source');
 
 mkdir $copy;
-system('cp', '-R', (map { "$top/$_" } qw(configure Makefile auto conf core modules)), $copy) == 0
+system('cp', '-R', (grep { -e } map { "$top/$_" } qw(configure Makefile auto conf core modules)), $copy) == 0
     && mkdir("$copy/t") && system('cp', '-R', "$top/t/modules", "$copy/t") == 0
     or die "cannot copy the sources\n";
 

@@ -162,7 +162,7 @@ SKIP: {
     like $err, qr/bind\(\) to 127\.0\.0\.1:81 failed \(13: Permission denied\)/, 'the reason';
     like $err, qr/$_/i, "a remedy: $_" for qr/setcap|CAP_NET_BIND_SERVICE/,
         qr/ip_unprivileged_port_start/;
-    $plain->expect(qr/\[emerg\].*bind\(\)/);
+    $plain->expect(qr/\[emerg\].*(?:bind\(\)|ports below 1024)/);
     $plain->finish;
 }
 
