@@ -362,14 +362,13 @@ stream {
     include part.conf;
     server {
         listen 127.0.0.1:1 fast;
-        return $no_such;
     }
 }
 daemom off;
 CONF
 isnt $code, 0, 'several errors: exit code';
 my %place = map { $_ => 1 } $err =~ /\[emerg\].* in \Q@{[ $w->dir ]}\E\/(\S+:\d+)$/mg;
-is join(' ', sort keys %place), 'part.conf:3 weir.conf:1 weir.conf:5 weir.conf:6 weir.conf:9',
+is join(' ', sort keys %place), 'part.conf:3 weir.conf:1 weir.conf:5 weir.conf:8',
     'each in its file and line';
 like $err, qr/configuration file \Q$CONF\E test failed/, 'the verdict';
 
