@@ -2,8 +2,10 @@
  *
  * Map: fields (header fields with known names), h1_parse (request and response heads: pure),
  * chunked (chunk framing: pure), uri (decoding, normalizing, escaping: pure), names (server names:
- * hash, wildcards, regexes), location (one radix trie, regexes by literal prefix), http_conf
- * (http {}, server {}, location {} and the core directives), h1_server and h1_client (the two
+ * hash, wildcards, regexes), location (which location a uri means), radix (the trie under it),
+ * regex_index (regexes by literal prefix), http_conf (http {}, server {}, where they listen),
+ * server_name and location_conf (these directives), http_rows (the table of the core directives),
+ * mime (types), path (root and alias), h1_server and h1_client (the two
  * endpoints), http_session (keep-alive, pipelining, lingering), http_steps (the steps of a
  * request), body (request bodies: limits, buffering, temp files, discarding), respond (head
  * filters, the reply's head), error_page (built-in pages, error_page), http_vars.
@@ -194,12 +196,18 @@ struct wr_http_server {
     bool has_listen;
 };
 struct wr_server_name {
-    struct wr_str text;        /* lower case; "" too */
+    struct wr_str text;        /* lower case; "" too; the pattern with its ~ */
     struct wr_regex *regex;    /* ~... */
+    const struct wr_node *node; /* server_name, or the server without one */
+    uint32_t word;
 };
-struct wr_names;               /* upstream's, not this */
 struct wr_hosts_map;           /* names.c: of one listening address */
-/* Exact, longest *.wildcard, longest wildcard.*, first regex in order, default. Sets captures. */
+enum wr_host_put { WR_HOST_PUT, WR_HOST_CONFLICT /* ignored */, WR_HOST_INVALID };
+struct wr_hosts_map *wr_hosts_new(struct wr_pool *p, struct wr_http_server *standard);
+enum wr_host_put wr_hosts_add(struct wr_hosts_map *m, const struct wr_server_name *name,
+                              struct wr_http_server *sv) WR_CHECKED;
+/* Exact, longest *.wildcard, longest wildcard.*, first regex in order, default. Sets captures (x
+ * NULL, for tests: does not). Never NULL. */
 struct wr_http_server *wr_host_find(const struct wr_hosts_map *m, struct wr_exchange *x,
                                     struct wr_str host);
 struct wr_http_address {       /* listener->object at layer 7 */
@@ -219,11 +227,25 @@ struct wr_location {
     const struct wr_node *node;
     struct wr_locations *inner; /* nested; NULL none */
     uint32_t order;            /* in the file, for regexes */
+    bool fold_case;            /* ~* */
     bool auto_redirect;        /* "/x/" with proxy_pass and the like: "/x" gets 301 to "/x/" */
+    const struct wr_scope *limited; /* of limit_except; NULL: the location has none */
+    uint32_t unlimited;        /* bits 1 << WR_M_GET: methods limit_except leaves alone */
 };
+/* The scope of limit_except when this method is subject to it; NULL: the location's own. Of the
+ * scope only what access modules have there counts. */
+static inline const struct wr_scope *wr_http_limit_scope(const struct wr_location *l,
+                                                         enum wr_method m)
+{
+    return (l->unlimited & 1U << m) == 0 ? l->limited : NULL;
+}
+/* What wr_location_find gives when a regex failed (its match limit, say): answer 500. Without a
+ * scope; compare the address. */
+extern const struct wr_location wr_location_failed;
 struct wr_locations;           /* location.c: built once after loading */
 struct wr_locations *wr_locations_new(struct wr_pool *p);
-bool wr_locations_add(struct wr_locations *l, struct wr_location *loc); /* false: duplicate */
+/* False: there is one of that name and kind already. Of named ones of one name the first counts. */
+bool wr_locations_add(struct wr_locations *l, struct wr_location *loc);
 void wr_locations_build(struct wr_locations *l); /* trie and regex index */
 /* nginx's precedence: exact; longest prefix (nested searched in turn); then regexes in order
  * unless ^~; *redirect: the uri is a location's name without its final slash and that location
@@ -231,6 +253,10 @@ void wr_locations_build(struct wr_locations *l); /* trie and regex index */
 const struct wr_location *wr_location_find(const struct wr_locations *l, struct wr_exchange *x,
                                            struct wr_str uri, bool *redirect);
 const struct wr_location *wr_location_named(const struct wr_locations *l, struct wr_str name);
+/* Matches and sets the captures (x NULL: does not). 1, 0 for no match, -1: the engine failed, which
+ * is logged. */
+int wr_http_match(struct wr_exchange *x, const struct wr_regex *re, struct wr_str subject)
+    WR_CHECKED;
 
 struct wr_http_conf {          /* of wr_module_http, by location */
     /* server */
@@ -240,24 +266,34 @@ struct wr_http_conf {          /* of wr_module_http, by location */
     bool ignore_invalid, underscores, merge_slashes;
     uint32_t server_tokens;    /* 0 off, 1 on, 2 build; templates later */
     /* location */
-    struct wr_str root, alias;             /* see static; a template when it has variables */
-    struct wr_template *root_tpl;
+    struct wr_str root;                    /* of root and alias; absolute; root without last / */
+    struct wr_template *root_tpl;          /* instead of it when it has variables, else NULL */
+    struct wr_str alias_of;                /* of alias: beginning of the uri that it stands for;
+                                            * p NULL (regex location): all of it */
+    const struct wr_scope *root_scope;     /* where it was set; NULL: the default */
     bool is_alias, internal, etag, log_subrequest, log_not_found, absolute_redirect,
          server_name_in_redirect, port_in_redirect, chunked, tcp_nodelay, tcp_nopush, sendfile,
-         reset_timedout, client_body_in_file_only, client_body_in_single_buffer, satisfy_any,
-         recursive_error_pages, msie_padding, keepalive_disable_msie6, auth_delay_set;
-    uint64_t client_max_body, limit_rate_after;
-    struct wr_template *limit_rate;
+         reset_timedout, client_body_in_single_buffer, recursive_error_pages, msie_padding,
+         auth_delay_set;
+    uint32_t client_body_in_file_only;     /* 0 off, 1 on, 2 clean */
+    uint32_t satisfy_any;                  /* 0 all, 1 any */
+    uint32_t keepalive_disable;            /* enum wr_keepalive_disable */
+    uint64_t client_max_body;              /* 0: no limit */
+    uint64_t limit_rate_fixed, limit_rate_after; /* bytes a second, bytes; 0: none */
+    struct wr_template *limit_rate, *limit_rate_after_tpl; /* with variables: instead of these */
     size_t client_body_buffer, sendfile_max_chunk, output_size, postpone_output;
+    uint32_t output_buffers;
     uint64_t client_body_timeout_ms, send_timeout_ms, keepalive_timeout_ms, keepalive_header_s,
         keepalive_time_ms, keepalive_min_timeout_ms, lingering_time_ms, lingering_timeout_ms;
     uint32_t keepalive_requests, lingering_close; /* 0 off, 1 on, 2 always */
     uint32_t if_modified_since;            /* 0 off, 1 exact, 2 before */
-    uint32_t max_ranges;
+    uint32_t max_ranges;                   /* UINT32_MAX: as many as asked for */
     struct wr_str client_body_temp_path, default_type;
+    uint32_t client_body_temp_levels[3];   /* digits of the folders' names; 0: no such level */
     struct wr_dict *types;                 /* extension -> struct wr_str * */
     const struct wr_location *location;    /* of this scope; NULL: a server */
 };
+enum wr_keepalive_disable { WR_KA_NONE = 1, WR_KA_MSIE6 = 2, WR_KA_SAFARI = 4 };
 extern struct wr_module wr_module_http;
 extern const struct wr_layer wr_layer_http;
 
@@ -356,8 +392,10 @@ void wr_http_add_body_filter(struct wr_exchange *x, struct wr_body_filter *f);
 const char *wr_status_reason(unsigned status); /* "Not Found"; NULL: unknown */
 /* "<html>... built-in page" of this status. */
 struct wr_str wr_error_text(struct wr_exchange *x, unsigned status);
-/* File system path of the uri under root or alias; false: error logged. */
+/* File system path of the uri under root or alias; false: error logged. A path that would leave
+ * them ("/i../x" in `location /i { alias /img/; }`) is refused. */
 bool wr_http_path(struct wr_exchange *x, struct wr_str uri, struct wr_text *out) WR_CHECKED;
+bool wr_http_root(struct wr_exchange *x, struct wr_text *out) WR_CHECKED; /* $document_root */
 struct wr_str wr_http_type_of(struct wr_exchange *x, struct wr_str path); /* by extension */
 
 #endif
