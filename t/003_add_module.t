@@ -39,7 +39,7 @@ my $options = q(--add-module=t/modules/stamp --with-cc-opt='-O0');
 is $code, 0, 'configure' or diag $said;
 like $said, qr/^\s*stamp\b.*\bin\b/m, 'its table has the module';
 ($code, $said) = there('make objs/weir');
-is $code, 0, 'make' or BAIL_OUT($said);
+is $code, 0, 'make' or die $said;
 
 $w->{bin} = "$copy/objs/weir";
 like join('', $w->bare('-V')), qr/configure arguments: .*--add-module=t\/modules\/stamp/,
