@@ -1,0 +1,180 @@
+/* http_conf: http {}, its servers, and where they listen. Owns the lists of servers and of levels
+ * of locations while a configuration is loaded; `check` makes from them what requests are routed
+ * by: the tries of locations and, for each listening address, the map of host names. The rows of
+ * the core directives are in http_rows.c. */
+#include "http/routing.h"
+
+#include <unistd.h>
+
+static bool prepare(struct wr_cf *cf)
+{
+    struct wr_http_state *state = WR_NEW(cf->pool, struct wr_http_state);
+
+    state->types = wr_http_default_types(cf->pool);
+    wr_cf_state(cf, &wr_module_http) = state;
+    return true;
+}
+
+bool wr_http_set_http(struct wr_cf *cf, void *conf)
+{
+    (void)conf;
+    return wr_cf_block(cf, WR_L7, WR_LV_LAYER, NULL, NULL);
+}
+
+struct wr_locations *wr_http_level(struct wr_cf *cf)
+{
+    struct wr_http_state *state = wr_cf_state(cf, &wr_module_http);
+    struct wr_locations *l = wr_locations_new(cf->pool);
+
+    *wr_vec_push(cf->pool, &state->levels) = l;
+    return l;
+}
+
+/* ---- listen ---- */
+
+static bool attach(struct wr_cf *cf, const struct wr_listen_line *line)
+{
+    struct wr_http_server *sv = cf->scope->object;
+    struct wr_http_address *a = line->listener->object;
+
+    sv->has_listen = true;
+    if (a == NULL) {
+        a = WR_NEW(cf->pool, struct wr_http_address);
+        a->standard = sv;
+        line->listener->object = a;
+    }
+    if (line->default_server) {
+        a->standard = sv;
+        a->standard_set = true;
+    }
+    *wr_vec_push(cf->pool, &a->servers) = sv;
+    return true;
+}
+
+bool wr_http_set_listen(struct wr_cf *cf, void *conf)
+{
+    (void)conf;
+    return wr_listen_conf(cf, &wr_layer_http, 80, attach);
+}
+
+/* What a server without `listen` means, said at the place of the server. */
+static bool listen_default(struct wr_cf *cf, struct wr_scope *scope)
+{
+    struct wr_cf sub = *cf;
+    struct wr_node *n = WR_NEW(cf->pool, struct wr_node);
+
+    n->words = WR_NEW_ARRAY(cf->pool, struct wr_word, 2);
+    n->words[0] = n->words[1] = cf->node->words[0];
+    n->words[0].text = WR_STR("listen");
+    n->words[1].text = geteuid() == 0 ? WR_STR("*:80") : WR_STR("*:8000");
+    n->nwords = 2;
+    n->file = cf->node->file;
+    n->parent = cf->node->parent;
+    sub.node = n;
+    sub.nargs = 1;
+    sub.scope = scope;
+    return wr_listen_conf(&sub, &wr_layer_http, 80, attach);
+}
+
+/* ---- server ---- */
+
+bool wr_http_set_server(struct wr_cf *cf, void *conf)
+{
+    struct wr_http_state *state = wr_cf_state(cf, &wr_module_http);
+    struct wr_http_server *sv = WR_NEW(cf->pool, struct wr_http_server);
+    struct wr_scope *scope;
+    bool ok;
+
+    (void)conf;
+    sv->node = cf->node;
+    sv->locations = wr_http_level(cf);
+    *wr_vec_push(cf->pool, &state->servers) = sv;
+    ok = wr_cf_block(cf, 0, WR_LV_SERVER, sv, &scope);
+    sv->scope = scope;
+    if (sv->names.n == 0)
+        wr_http_no_name(cf, sv);
+    if (ok && !sv->has_listen)
+        ok = listen_default(cf, scope);
+    return ok;
+}
+
+/* ---- inheritance ---- */
+
+static void enter(struct wr_scope *scope, void *conf)
+{
+    struct wr_http_conf *c = conf;
+
+    c->location = scope->level == WR_LV_LOCATION ? scope->object : NULL;
+}
+
+static bool finish(struct wr_cf *cf, struct wr_scope *scope, void *conf)
+{
+    const struct wr_http_state *state = wr_cf_state(cf, &wr_module_http);
+    struct wr_http_conf *c = conf;
+
+    (void)scope;
+    if (c->types == NULL)
+        c->types = state->types;
+    return true;
+}
+
+/* ---- after loading ---- */
+
+static bool add_name(struct wr_cf *cf, const struct wr_listener *l, struct wr_hosts_map *map,
+                     const struct wr_server_name *name, struct wr_http_server *sv)
+{
+    enum wr_host_put put = wr_hosts_add(map, name, sv);
+
+    if (put == WR_HOST_INVALID)
+        return wr_cf_error_at(cf, name->node, name->word,
+                              "invalid server name or wildcard \"" WR_FMT "\" on " WR_FMT,
+                              WR_ARG(name->text), WR_ARG(l->text));
+    if (put == WR_HOST_CONFLICT)
+        wr_diag_add(cf->conf->tree, WR_LOG_WARN, name->node, name->word, NULL,
+                    "conflicting server name \"" WR_FMT "\" on " WR_FMT ", ignored",
+                    WR_ARG(name->text), WR_ARG(l->text));
+    return true;
+}
+
+/* A single server answers whatever the host says: of its names only regexes matter, as they have
+ * captures. */
+static bool build_map(struct wr_cf *cf, const struct wr_listener *l)
+{
+    struct wr_http_address *a = l->object;
+    bool ok = true;
+
+    a->map = wr_hosts_new(cf->pool, a->standard);
+    for (uint32_t i = 0; i < a->servers.n; i++) {
+        struct wr_http_server *sv = a->servers.at[i];
+
+        for (uint32_t j = 0; j < sv->names.n; j++)
+            if (a->servers.n > 1 || sv->names.at[j].regex != NULL)
+                ok = add_name(cf, l, a->map, &sv->names.at[j], sv) && ok;
+    }
+    return ok;
+}
+
+static bool check(struct wr_cf *cf)
+{
+    struct wr_http_state *state = wr_cf_state(cf, &wr_module_http);
+    bool ok = true;
+
+    for (uint32_t i = 0; i < state->levels.n; i++)
+        wr_locations_build(state->levels.at[i]);
+    for (struct wr_listener *l = wr_conf_listens(cf->conf)->first; l != NULL; l = l->next)
+        if (l->layer == &wr_layer_http)
+            ok = build_map(cf, l) && ok;
+    return ok;
+}
+
+struct wr_module wr_module_http = {
+    .name = "http",
+    .words = "http",
+    .layers = WR_L7,
+    .conf_size = sizeof(struct wr_http_conf),
+    .directives = wr_http_rows,
+    .enter = enter,
+    .prepare = prepare,
+    .finish = finish,
+    .check = check,
+};

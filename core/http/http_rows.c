@@ -1,0 +1,275 @@
+/* http_rows: the table of the core directives of layer 7, with the setters only it needs. http_conf
+ * hands it to the configuration; the values end in struct wr_http_conf. */
+#include "http/routing.h"
+
+#define CONF struct wr_http_conf
+#define SERVERS (WR_L7 | WR_LV_LAYER | WR_LV_SERVER)
+#define SCOPES (WR_L7 | WR_SCOPES)
+#define SCOPES_IF (SCOPES | WR_LV_IF)
+
+static bool invalid_value(struct wr_cf *cf, uint32_t i)
+{
+    return wr_cf_error(cf, i, "\"%s\" directive invalid value", cf->row->name);
+}
+
+/* k and m only, as wr_set_size. */
+static bool parse_size(struct wr_str s, uint64_t *out)
+{
+    return wr_parse_size(s, out) && s.n > 0 && wr_lower((unsigned char)s.p[s.n - 1]) != 'g';
+}
+
+static bool parse_count(struct wr_str s, uint32_t min, uint32_t *out)
+{
+    uint64_t v;
+
+    if (!wr_str_u64(s, &v) || v < min || v > UINT32_MAX)
+        return false;
+    *out = (uint32_t)v;
+    return true;
+}
+
+/* ---- a number and a size ---- */
+
+static bool take_buffers(struct wr_cf *cf, uint32_t *number, size_t *size)
+{
+    uint64_t bytes;
+
+    if (!parse_count(wr_cf_arg(cf, 1), 1, number))
+        return invalid_value(cf, 1);
+    if (!parse_size(wr_cf_arg(cf, 2), &bytes) || bytes == 0)
+        return invalid_value(cf, 2);
+    *size = bytes;
+    return true;
+}
+
+static bool set_large_buffers(struct wr_cf *cf, void *conf)
+{
+    CONF *c = conf;
+
+    return take_buffers(cf, &c->large_buffers, &c->large_buffer);
+}
+
+static bool set_output_buffers(struct wr_cf *cf, void *conf)
+{
+    CONF *c = conf;
+
+    return take_buffers(cf, &c->output_buffers, &c->output_size);
+}
+
+/* ---- times, rates, paths ---- */
+
+static bool set_keepalive_timeout(struct wr_cf *cf, void *conf)
+{
+    CONF *c = conf;
+
+    c->keepalive_header_s = 0;
+    if (!wr_parse_msec(wr_cf_arg(cf, 1), &c->keepalive_timeout_ms))
+        return invalid_value(cf, 1);
+    if (cf->nargs == 2 && !wr_parse_sec(wr_cf_arg(cf, 2), &c->keepalive_header_s))
+        return invalid_value(cf, 2);
+    return true;
+}
+
+/* A size, or a template of which it comes at run time. */
+static bool take_rate(struct wr_cf *cf, uint64_t *fixed, struct wr_template **tpl)
+{
+    struct wr_str s = wr_cf_arg(cf, 1);
+
+    *fixed = 0;
+    *tpl = NULL;
+    if (wr_str_find(s, '$') == s.n)
+        return parse_size(s, fixed) || invalid_value(cf, 1);
+    *tpl = wr_template_new(cf, 1, s);
+    return *tpl != NULL;
+}
+
+static bool set_limit_rate(struct wr_cf *cf, void *conf)
+{
+    CONF *c = conf;
+
+    return take_rate(cf, &c->limit_rate_fixed, &c->limit_rate);
+}
+
+static bool set_limit_rate_after(struct wr_cf *cf, void *conf)
+{
+    CONF *c = conf;
+
+    return take_rate(cf, &c->limit_rate_after, &c->limit_rate_after_tpl);
+}
+
+static bool set_body_temp_path(struct wr_cf *cf, void *conf)
+{
+    CONF *c = conf;
+
+    memset(c->client_body_temp_levels, 0, sizeof(c->client_body_temp_levels));
+    for (uint32_t i = 2; i <= cf->nargs; i++)
+        if (!parse_count(wr_cf_arg(cf, i), 1, &c->client_body_temp_levels[i - 2])
+            || c->client_body_temp_levels[i - 2] > 9)
+            return invalid_value(cf, i);
+    c->client_body_temp_path = wr_str_c(wr_cf_path(cf, wr_cf_arg(cf, 1), false));
+    return true;
+}
+
+/* ---- the rest ---- */
+
+static bool set_internal(struct wr_cf *cf, void *conf)
+{
+    CONF *c = conf;
+
+    (void)cf;
+    c->internal = true;
+    return true;
+}
+
+static bool set_needless_size(struct wr_cf *cf, void *conf)
+{
+    uint64_t unused;
+
+    (void)conf;
+    return parse_size(wr_cf_arg(cf, 1), &unused) || invalid_value(cf, 1);
+}
+
+static const struct wr_enum off_on_always[] = { { "off", 0 }, { "on", 1 }, { "always", 2 }, { 0 } };
+static const struct wr_enum off_on_clean[] = { { "off", 0 }, { "on", 1 }, { "clean", 2 }, { 0 } };
+static const struct wr_enum off_on_build[] = { { "off", 0 }, { "on", 1 }, { "build", 2 }, { 0 } };
+static const struct wr_enum off_exact_before[] = {
+    { "off", 0 }, { "exact", 1 }, { "before", 2 }, { 0 },
+};
+static const struct wr_enum all_any[] = { { "all", 0 }, { "any", 1 }, { 0 } };
+static const struct wr_enum disables[] = {
+    { "none", WR_KA_NONE }, { "msie6", WR_KA_MSIE6 }, { "safari", WR_KA_SAFARI }, { 0 },
+};
+
+#define NEEDLESS_NUM(nm, wh, hl) \
+    { .name = nm, .where = (wh), .min = 1, .max = 1, .set = wr_set_needless_num, .help = (hl) }
+
+const struct wr_directive wr_http_rows[] = {
+    /* blocks, and what names them */
+    WR_CUSTOM("http", WR_LV_MAIN | WR_BLOCK, 0, 0, wr_http_set_http, NULL,
+              "layer 7: requests routed by host name and path"),
+    WR_CUSTOM("server", WR_L7 | WR_LV_LAYER | WR_BLOCK | WR_MULTI, 0, 0, wr_http_set_server, NULL,
+              "one virtual server: its addresses, names and locations"),
+    WR_CUSTOM("listen", WR_L7 | WR_LV_SERVER | WR_MULTI, 1, WR_ARGS_ANY, wr_http_set_listen, NULL,
+              "address and port (or unix:path) on which the server accepts"),
+    WR_CUSTOM("server_name", WR_L7 | WR_LV_SERVER | WR_MULTI, 1, WR_ARGS_ANY,
+              wr_http_set_server_name, NULL,
+              "hosts the server answers for: exact, *.wildcard, wildcard.*, ~regex"),
+    WR_CUSTOM("location", WR_L7 | WR_LV_SERVER | WR_LV_LOCATION | WR_BLOCK | WR_MULTI, 1, 2,
+              wr_http_set_location, NULL,
+              "what holds for a part of the paths: [= | ^~ | ~ | ~*] path, or @name"),
+    WR_CUSTOM("limit_except", WR_L7 | WR_LV_LOCATION | WR_BLOCK, 1, WR_ARGS_ANY,
+              wr_http_set_limit_except, NULL, "access rules for all methods but the listed"),
+    NEEDLESS_NUM("server_names_hash_max_size", WR_L7 | WR_LV_LAYER,
+                 "checked only: the hash of names grows by itself"),
+    NEEDLESS_NUM("server_names_hash_bucket_size", WR_L7 | WR_LV_LAYER,
+                 "checked only: the hash of names has no buckets"),
+    NEEDLESS_NUM("variables_hash_max_size", WR_L7 | WR_LV_LAYER,
+                 "checked only: variables are numbered while loading, there is no hash to size"),
+    NEEDLESS_NUM("variables_hash_bucket_size", WR_L7 | WR_LV_LAYER,
+                 "checked only: variables are numbered while loading, there is no hash to size"),
+    /* the head of a request */
+    WR_SIZE("client_header_buffer_size", SERVERS, CONF, client_header_buffer, "1k",
+            "first buffer of a request's head"),
+    WR_CUSTOM("large_client_header_buffers", SERVERS, 2, 2, set_large_buffers, "4 8k",
+              "number and size of the buffers of a large head; a line must fit into one"),
+    WR_MSEC("client_header_timeout", SERVERS, CONF, client_header_timeout_ms, "60s",
+            "longest wait for a whole head"),
+    WR_NUM("max_headers", SERVERS, CONF, max_headers, "1000", "most header fields in a request"),
+    WR_FLAG("ignore_invalid_headers", SERVERS, CONF, ignore_invalid, "on",
+            "fields with invalid names are left out instead of refused"),
+    WR_FLAG("underscores_in_headers", SERVERS, CONF, underscores, "off",
+            "underscores in field names are valid"),
+    WR_FLAG("merge_slashes", SERVERS, CONF, merge_slashes, "on",
+            "several slashes in a row count as one"),
+    WR_CUSTOM("connection_pool_size", SERVERS, 1, 1, set_needless_size, NULL,
+              "checked only: a connection's memory grows as it is used"),
+    WR_CUSTOM("request_pool_size", SERVERS, 1, 1, set_needless_size, NULL,
+              "checked only: a request's memory grows as it is used"),
+    /* the body of a request */
+    WR_ROW("client_max_body_size", SCOPES, 1, 1, wr_set_offset, CONF, client_max_body, NULL, "1m",
+           "largest body accepted, else 413; 0 for any"),
+    WR_SIZE("client_body_buffer_size", SCOPES, CONF, client_body_buffer, "16k",
+            "most of a body that is held in memory, the rest goes to a file"),
+    WR_MSEC("client_body_timeout", SCOPES, CONF, client_body_timeout_ms, "60s",
+            "longest wait between two reads of a body"),
+    WR_CUSTOM("client_body_temp_path", SCOPES, 1, 4, set_body_temp_path,
+              "\"" WR_CLIENT_BODY_TEMP_PATH "\"", "folder of files that bodies are written to"),
+    WR_ENUM("client_body_in_file_only", SCOPES, CONF, client_body_in_file_only, off_on_clean, "off",
+            "always writes bodies to files, which stay (on) or go with the request (clean)"),
+    WR_FLAG("client_body_in_single_buffer", SCOPES, CONF, client_body_in_single_buffer, "off",
+            "keeps the body in memory in one piece"),
+    /* connections of clients */
+    WR_CUSTOM("keepalive_timeout", SCOPES, 1, 2, set_keepalive_timeout, "75s",
+              "how long an idle connection is kept; second, what its Keep-Alive field says"),
+    WR_NUM("keepalive_requests", SCOPES, CONF, keepalive_requests, "1000",
+           "most requests of one connection"),
+    WR_MSEC("keepalive_time", SCOPES, CONF, keepalive_time_ms, "1h",
+            "age at which a connection is closed behind a request"),
+    WR_MSEC("keepalive_min_timeout", SCOPES, CONF, keepalive_min_timeout_ms, "0",
+            "how long idle connections are kept at least while a worker goes"),
+    WR_ROW("keepalive_disable", SCOPES, 1, WR_ARGS_ANY, wr_set_mask, CONF, keepalive_disable,
+           disables, "msie6", "browsers whose connections are not kept"),
+    WR_ENUM("lingering_close", SCOPES, CONF, lingering_close, off_on_always, "on",
+            "reads on what the client still sends before its connection is closed"),
+    WR_MSEC("lingering_time", SCOPES, CONF, lingering_time_ms, "30s", "how long at most"),
+    WR_MSEC("lingering_timeout", SCOPES, CONF, lingering_timeout_ms, "5s",
+            "how long for each piece"),
+    WR_FLAG("reset_timedout_connection", SCOPES, CONF, reset_timedout, "off",
+            "timed out connections are reset, which frees their memory at once"),
+    WR_FLAG("tcp_nodelay", SCOPES, CONF, tcp_nodelay, "on", "TCP_NODELAY on both sides"),
+    WR_FLAG("tcp_nopush", SCOPES, CONF, tcp_nopush, "off",
+            "sends the head and the beginning of a file in one packet"),
+    /* replies */
+    WR_MSEC("send_timeout", SCOPES, CONF, send_timeout_ms, "60s",
+            "longest wait between two writes of a reply"),
+    WR_FLAG("sendfile", SCOPES_IF, CONF, sendfile, "off", "files go out by sendfile"),
+    WR_SIZE("sendfile_max_chunk", SCOPES, CONF, sendfile_max_chunk, "2m",
+            "most bytes one sendfile call may move; 0 for any"),
+    WR_CUSTOM("output_buffers", SCOPES, 2, 2, set_output_buffers, "2 32k",
+              "number and size of the buffers a file is read into"),
+    WR_SIZE("postpone_output", SCOPES, CONF, postpone_output, "1460",
+            "a reply is held back until it has so many bytes, or ends"),
+    WR_CUSTOM("limit_rate", SCOPES_IF, 1, 1, set_limit_rate, "0",
+              "bytes a second to the client, per request; 0 for any"),
+    WR_CUSTOM("limit_rate_after", SCOPES_IF, 1, 1, set_limit_rate_after, "0",
+              "bytes that go out before limit_rate holds"),
+    WR_ENUM("server_tokens", SCOPES, CONF, server_tokens, off_on_build, "on",
+            "shows the version in error pages and the Server field"),
+    WR_FLAG("etag", SCOPES, CONF, etag, "on", "static files get an ETag field"),
+    WR_ENUM("if_modified_since", SCOPES, CONF, if_modified_since, off_exact_before, "exact",
+            "how the time in If-Modified-Since is compared"),
+    WR_NUM("max_ranges", SCOPES, CONF, max_ranges, "4294967295",
+           "most ranges of one request; 0 for none"),
+    WR_FLAG("absolute_redirect", SCOPES, CONF, absolute_redirect, "on",
+            "redirects of the server's own name scheme and host"),
+    WR_FLAG("port_in_redirect", SCOPES, CONF, port_in_redirect, "on", "and its port"),
+    WR_FLAG("server_name_in_redirect", SCOPES, CONF, server_name_in_redirect, "off",
+            "and take the host from server_name instead of the request"),
+    WR_FLAG("chunked_transfer_encoding", SCOPES, CONF, chunked, "on",
+            "replies of unknown length go out chunked"),
+    WR_FLAG("msie_padding", SCOPES, CONF, msie_padding, "on",
+            "error pages for old browsers are made longer than 512 bytes"),
+    WR_FLAG("recursive_error_pages", SCOPES, CONF, recursive_error_pages, "off",
+            "error_page holds for errors behind an error_page too"),
+    WR_ENUM("satisfy", SCOPES, CONF, satisfy_any, all_any, "all",
+            "whether all access rules must allow a request, or any"),
+    WR_FLAG("log_not_found", SCOPES, CONF, log_not_found, "on",
+            "files that are not there go to the error log"),
+    WR_FLAG("log_subrequest", SCOPES, CONF, log_subrequest, "off",
+            "subrequests go to the access log"),
+    /* files */
+    WR_CUSTOM("root", SCOPES_IF, 1, 1, wr_http_set_root, "html",
+              "folder the path of a request is looked up in"),
+    WR_CUSTOM("alias", WR_L7 | WR_LV_LOCATION, 1, 1, wr_http_set_root, NULL,
+              "folder (or file) the location stands for"),
+    WR_CUSTOM("internal", WR_L7 | WR_LV_LOCATION, 0, 0, set_internal, NULL,
+              "only for internal redirects and subrequests; others get 404"),
+    WR_CUSTOM("types", SCOPES | WR_DEFINE | WR_MULTI, 0, 0, wr_http_set_types, NULL,
+              "content types by extension"),
+    WR_STRING("default_type", SCOPES, CONF, default_type, "text/plain",
+              "content type of files whose extension is not in types"),
+    NEEDLESS_NUM("types_hash_max_size", SCOPES, "checked only: the table of types grows by itself"),
+    NEEDLESS_NUM("types_hash_bucket_size", SCOPES,
+                 "checked only: the table of types has no buckets"),
+    { 0 },
+};

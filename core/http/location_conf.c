@@ -1,0 +1,226 @@
+/* location_conf: the directives location, limit_except, root and alias. Each location becomes a
+ * scope and a struct wr_location, added to the level it stands in: of its server, or inside of
+ * another location. */
+#include "http/routing.h"
+
+/* ---- location ---- */
+
+static bool take_regex(struct wr_cf *cf, struct wr_location *loc, uint32_t i, struct wr_str pattern,
+                       bool fold_case)
+{
+    loc->kind = WR_LOC_REGEX;
+    loc->name = pattern;
+    loc->fold_case = fold_case;
+    loc->regex = wr_cf_regex(cf, i, pattern, fold_case);
+    return loc->regex != NULL;
+}
+
+static bool take_text(struct wr_location *loc, enum wr_location_kind kind, struct wr_str name)
+{
+    loc->kind = kind;
+    loc->name = name;
+    return true;
+}
+
+/* "location = /a", also written "location =/a". i: the word the name is in. */
+static bool take_modified(struct wr_cf *cf, struct wr_location *loc, struct wr_str modifier,
+                          uint32_t i, struct wr_str name)
+{
+    if (wr_str_is(modifier, "="))
+        return take_text(loc, WR_LOC_EXACT, name);
+    if (wr_str_is(modifier, "^~"))
+        return take_text(loc, WR_LOC_PREFIX_FINAL, name);
+    if (wr_str_is(modifier, "~*") || wr_str_is(modifier, "~"))
+        return take_regex(cf, loc, i, name, modifier.n == 2);
+    return wr_cf_error_hint(cf, 1, "one of =, ^~, ~ and ~* may stand there",
+                            "invalid location modifier \"" WR_FMT "\"", WR_ARG(modifier));
+}
+
+static bool take_words(struct wr_cf *cf, struct wr_location *loc)
+{
+    static const char *const modifiers[] = { "=", "^~", "~*", "~" };
+    struct wr_str s = wr_cf_arg(cf, 1);
+
+    if (cf->nargs == 2)
+        return take_modified(cf, loc, s, 2, wr_cf_arg(cf, 2));
+    for (size_t i = 0; i < WR_COUNT(modifiers); i++) {
+        struct wr_str m = wr_str_c(modifiers[i]);
+
+        if (wr_str_starts(s, m))
+            return take_modified(cf, loc, m, 1, wr_str_skip(s, m.n));
+    }
+    return take_text(loc, s.n > 0 && s.p[0] == '@' ? WR_LOC_NAMED : WR_LOC_PREFIX, s);
+}
+
+static bool fits_inside(struct wr_cf *cf, const struct wr_location *loc,
+                        const struct wr_location *outer)
+{
+    uint32_t word = cf->nargs;
+
+    if (outer->kind == WR_LOC_EXACT)
+        return wr_cf_error(cf, word,
+                           "location \"" WR_FMT "\" cannot be inside the exact location \"" WR_FMT
+                           "\"",
+                           WR_ARG(loc->name), WR_ARG(outer->name));
+    if (outer->kind == WR_LOC_NAMED)
+        return wr_cf_error(cf, word,
+                           "location \"" WR_FMT "\" cannot be inside the named location \"" WR_FMT
+                           "\"",
+                           WR_ARG(loc->name), WR_ARG(outer->name));
+    if (loc->kind == WR_LOC_NAMED)
+        return wr_cf_error(cf, word,
+                           "named location \"" WR_FMT "\" can be on the server level only",
+                           WR_ARG(loc->name));
+    if (loc->kind != WR_LOC_REGEX && !wr_str_starts(loc->name, outer->name))
+        return wr_cf_error(cf, word, "location \"" WR_FMT "\" is outside location \"" WR_FMT "\"",
+                           WR_ARG(loc->name), WR_ARG(outer->name));
+    return true;
+}
+
+/* The level it stands in; NULL: it may not stand there, which is reported. */
+static struct wr_locations *level_of(struct wr_cf *cf, const struct wr_location *loc)
+{
+    struct wr_location *outer;
+
+    if (cf->scope->level == WR_LV_SERVER)
+        return ((struct wr_http_server *)cf->scope->object)->locations;
+    outer = cf->scope->object;
+    if (!fits_inside(cf, loc, outer))
+        return NULL;
+    if (outer->inner == NULL)
+        outer->inner = wr_http_level(cf);
+    return outer->inner;
+}
+
+bool wr_http_set_location(struct wr_cf *cf, void *conf)
+{
+    struct wr_http_state *state = wr_cf_state(cf, &wr_module_http);
+    struct wr_location *loc = WR_NEW(cf->pool, struct wr_location);
+    struct wr_locations *level;
+    struct wr_scope *scope;
+    bool ok;
+
+    (void)conf;
+    loc->node = cf->node;
+    loc->order = state->locations++;
+    if (!take_words(cf, loc))
+        return false;
+    level = level_of(cf, loc);
+    if (level == NULL)
+        return false;
+    if (!wr_locations_add(level, loc))
+        return wr_cf_error(cf, cf->nargs, "duplicate location \"" WR_FMT "\"", WR_ARG(loc->name));
+    ok = wr_cf_block(cf, 0, WR_LV_LOCATION, loc, &scope);
+    loc->scope = scope;
+    return ok;
+}
+
+/* ---- limit_except ---- */
+
+static const struct wr_enum methods[] = {
+    { "GET", 1U << WR_M_GET | 1U << WR_M_HEAD },
+    { "HEAD", 1U << WR_M_HEAD },
+    { "POST", 1U << WR_M_POST },
+    { "PUT", 1U << WR_M_PUT },
+    { "DELETE", 1U << WR_M_DELETE },
+    { "MKCOL", 1U << WR_M_MKCOL },
+    { "COPY", 1U << WR_M_COPY },
+    { "MOVE", 1U << WR_M_MOVE },
+    { "OPTIONS", 1U << WR_M_OPTIONS },
+    { "PROPFIND", 1U << WR_M_PROPFIND },
+    { "PROPPATCH", 1U << WR_M_PROPPATCH },
+    { "LOCK", 1U << WR_M_LOCK },
+    { "UNLOCK", 1U << WR_M_UNLOCK },
+    { "PATCH", 1U << WR_M_PATCH },
+    { NULL, 0 },
+};
+
+static bool take_methods(struct wr_cf *cf, uint32_t *mask)
+{
+    for (uint32_t i = 1; i <= cf->nargs; i++) {
+        const struct wr_enum *m = methods;
+
+        while (m->name != NULL && !wr_str_ieq(wr_cf_arg(cf, i), wr_str_c(m->name)))
+            m++;
+        if (m->name == NULL)
+            return wr_cf_error(cf, i, "invalid method \"" WR_FMT "\"", WR_ARG(wr_cf_arg(cf, i)));
+        *mask |= m->value;
+    }
+    return true;
+}
+
+bool wr_http_set_limit_except(struct wr_cf *cf, void *conf)
+{
+    struct wr_location *outer = cf->scope->object;
+    struct wr_location *limit = WR_NEW(cf->pool, struct wr_location);
+    struct wr_scope *scope;
+    bool ok;
+
+    (void)conf;
+    limit->kind = WR_LOC_LIMIT;
+    limit->name = outer->name;
+    limit->node = cf->node;
+    if (!take_methods(cf, &outer->unlimited))
+        return false;
+    ok = wr_cf_block(cf, 0, WR_LV_LMT, limit, &scope);
+    limit->scope = scope;
+    outer->limited = scope;
+    return ok;
+}
+
+/* ---- root, alias ---- */
+
+static bool no_own_value(struct wr_cf *cf, struct wr_str s)
+{
+    static const char *const own[] = { "document_root", "realpath_root" };
+
+    for (size_t i = 0; i < WR_COUNT(own); i++) {
+        struct wr_str plain = wr_pool_fmt(cf->pool, "$%s", own[i]);
+        struct wr_str braces = wr_pool_fmt(cf->pool, "${%s}", own[i]);
+
+        if (wr_str_search(s, plain) < s.n || wr_str_search(s, braces) < s.n)
+            return wr_cf_error(cf, 1, "the $%s variable cannot be used in the \"%s\" directive",
+                               own[i], cf->row->name);
+    }
+    return true;
+}
+
+static bool may_stand_here(struct wr_cf *cf, const struct wr_http_conf *c, bool alias)
+{
+    const struct wr_location *loc = cf->scope->object;
+
+    if (c->root_scope == cf->scope && c->is_alias == alias)
+        return wr_cf_error(cf, 0, "\"%s\" directive is duplicate", cf->row->name);
+    if (c->root_scope == cf->scope)
+        return wr_cf_error(cf, 0,
+                           "\"%s\" directive is duplicate, \"%s\" directive was specified earlier",
+                           cf->row->name, alias ? "root" : "alias");
+    if (alias && loc->kind == WR_LOC_NAMED)
+        return wr_cf_error(cf, 0,
+                           "the \"alias\" directive cannot be used inside the named location");
+    return no_own_value(cf, wr_cf_arg(cf, 1));
+}
+
+/* They are one value: what the nearest block says, be it root or alias, holds. */
+bool wr_http_set_root(struct wr_cf *cf, void *conf)
+{
+    struct wr_http_conf *c = conf;
+    const struct wr_location *loc = cf->scope->object;
+    bool alias = strcmp(cf->row->name, "alias") == 0;
+    struct wr_str path = wr_cf_arg(cf, 1);
+
+    if (!cf->defaulting && !may_stand_here(cf, c, alias))
+        return false;
+    c->root_tpl = NULL;
+    if (wr_str_find(path, '$') == path.n)
+        path = wr_str_c(wr_cf_path(cf, path, false));
+    if (!alias && path.n > 0 && path.p[path.n - 1] == '/')
+        path.n--;
+    c->root = path;
+    if (wr_str_find(path, '$') < path.n && (c->root_tpl = wr_template_new(cf, 1, path)) == NULL)
+        return false;
+    c->is_alias = alias;
+    c->alias_of = alias && loc->kind != WR_LOC_REGEX ? loc->name : wr_str_of(NULL, 0);
+    c->root_scope = cf->defaulting ? NULL : cf->scope;
+    return true;
+}

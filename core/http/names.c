@@ -1,0 +1,133 @@
+/* names: which server of a listening address a host name means. http_conf fills one map for each
+ * address after loading; the router asks once a request. Exact names and wildcards are hashed,
+ * regexes tried in the order of the file.
+ *
+ * A wildcard is found by dropping labels, longest first. Only what is no longer than the longest
+ * wildcard of the map is looked up, so a host of a thousand dots costs no more than an ordinary. */
+#include "http/routing.h"
+
+struct host_regex {
+    const struct wr_regex *re;
+    struct wr_http_server *server;
+};
+struct wr_hosts_map {
+    struct wr_pool *pool;
+    struct wr_http_server *standard;
+    struct wr_dict *exact, *head, *tail; /* "*.a.b" is "a.b" in head, "a.b.*" in tail; NULL: none */
+    size_t head_max, tail_max;           /* length of the longest key */
+    WR_VEC(struct host_regex) regexes;
+};
+
+struct wr_hosts_map *wr_hosts_new(struct wr_pool *p, struct wr_http_server *standard)
+{
+    struct wr_hosts_map *m = WR_NEW(p, struct wr_hosts_map);
+
+    m->pool = p;
+    m->standard = standard;
+    return m;
+}
+
+static bool taken(const struct wr_dict *d, struct wr_str key)
+{
+    return d != NULL && wr_dict_get(d, key) != NULL;
+}
+
+static void put(struct wr_hosts_map *m, struct wr_dict **d, struct wr_str key,
+                struct wr_http_server *sv)
+{
+    if (*d == NULL)
+        *d = wr_dict_new(m->pool, false);
+    (void)wr_dict_add(*d, key, sv);
+}
+
+static enum wr_host_put put_head(struct wr_hosts_map *m, struct wr_str key, bool exact_too,
+                                 struct wr_http_server *sv)
+{
+    if (taken(m->head, key) || (exact_too && taken(m->exact, key)))
+        return WR_HOST_CONFLICT;
+    put(m, &m->head, key, sv);
+    m->head_max = wr_max(m->head_max, key.n);
+    if (exact_too)
+        put(m, &m->exact, key, sv);
+    return WR_HOST_PUT;
+}
+
+enum wr_host_put wr_hosts_add(struct wr_hosts_map *m, const struct wr_server_name *name,
+                              struct wr_http_server *sv)
+{
+    struct wr_str s = name->text;
+
+    if (name->regex != NULL) {
+        *wr_vec_push(m->pool, &m->regexes) = (struct host_regex){ name->regex, sv };
+        return WR_HOST_PUT;
+    }
+    if (wr_str_search(s, WR_STR("..")) < s.n)
+        return WR_HOST_INVALID;
+    if (wr_str_ends(s, WR_STR(".*")) && wr_str_find(s, '*') == s.n - 1) {
+        s.n -= 2;
+        if (taken(m->tail, s))
+            return WR_HOST_CONFLICT;
+        put(m, &m->tail, s, sv);
+        m->tail_max = wr_max(m->tail_max, s.n);
+        return WR_HOST_PUT;
+    }
+    if (wr_str_rfind(s, '*') < s.n && !(wr_str_starts(s, WR_STR("*.")) && wr_str_rfind(s, '*') == 0))
+        return WR_HOST_INVALID;
+    if (s.n > 0 && (s.p[0] == '*' || s.p[0] == '.'))
+        return put_head(m, wr_str_skip(s, s.p[0] == '*' ? 2 : 1), s.p[0] == '.', sv);
+    if (taken(m->exact, s))
+        return WR_HOST_CONFLICT;
+    put(m, &m->exact, s, sv);
+    return WR_HOST_PUT;
+}
+
+/* ---- on each request ---- */
+
+static void *find_head(const struct wr_hosts_map *m, struct wr_str host)
+{
+    for (;;) {
+        size_t at = wr_str_find(host, '.');
+        void *found;
+
+        if (at == host.n)
+            return NULL;
+        host = wr_str_skip(host, at + 1);
+        found = host.n <= m->head_max ? wr_dict_get(m->head, host) : NULL;
+        if (found != NULL)
+            return found;
+    }
+}
+
+static void *find_tail(const struct wr_hosts_map *m, struct wr_str host)
+{
+    /* A key is followed by a dot at least. */
+    host.n = wr_min(host.n, m->tail_max + 1);
+    for (;;) {
+        size_t at = wr_str_rfind(host, '.');
+        void *found;
+
+        if (at == host.n)
+            return NULL;
+        host.n = at;
+        found = wr_dict_get(m->tail, host);
+        if (found != NULL)
+            return found;
+    }
+}
+
+struct wr_http_server *wr_host_find(const struct wr_hosts_map *m, struct wr_exchange *x,
+                                    struct wr_str host)
+{
+    struct wr_http_server *found = m->exact != NULL ? wr_dict_get(m->exact, host) : NULL;
+
+    if (found == NULL && m->head != NULL)
+        found = find_head(m, host);
+    if (found == NULL && m->tail != NULL)
+        found = find_tail(m, host);
+    if (found != NULL)
+        return found;
+    for (uint32_t i = 0; i < m->regexes.n; i++)
+        if (wr_http_match(x, m->regexes.at[i].re, host) > 0)
+            return m->regexes.at[i].server;
+    return m->standard;
+}
