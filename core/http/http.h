@@ -20,28 +20,30 @@
 #include "upstream/upstream.h"
 
 /* ---- fields ---- */
+/* Names weir knows, as they are usually written: compared without regard to case. Who adds one adds
+ * it to the switch of fields.c too. */
 #define WR_FIELD_LIST(X) \
-    X(HOST, "host") X(CONNECTION, "connection") X(CONTENT_LENGTH, "content-length") \
-    X(TRANSFER_ENCODING, "transfer-encoding") X(CONTENT_TYPE, "content-type") \
-    X(EXPECT, "expect") X(UPGRADE, "upgrade") X(KEEP_ALIVE, "keep-alive") X(TE, "te") \
-    X(TRAILER, "trailer") X(PROXY_CONNECTION, "proxy-connection") X(DATE, "date") \
-    X(SERVER, "server") X(LOCATION, "location") X(REFRESH, "refresh") X(ETAG, "etag") \
-    X(LAST_MODIFIED, "last-modified") X(EXPIRES, "expires") X(CACHE_CONTROL, "cache-control") \
-    X(PRAGMA, "pragma") X(VARY, "vary") X(AGE, "age") X(RANGE, "range") X(IF_RANGE, "if-range") \
-    X(CONTENT_RANGE, "content-range") X(ACCEPT_RANGES, "accept-ranges") \
-    X(IF_MODIFIED_SINCE, "if-modified-since") X(IF_UNMODIFIED_SINCE, "if-unmodified-since") \
-    X(IF_MATCH, "if-match") X(IF_NONE_MATCH, "if-none-match") X(USER_AGENT, "user-agent") \
-    X(REFERER, "referer") X(COOKIE, "cookie") X(SET_COOKIE, "set-cookie") \
-    X(AUTHORIZATION, "authorization") X(WWW_AUTHENTICATE, "www-authenticate") \
-    X(PROXY_AUTHENTICATE, "proxy-authenticate") \
-    X(ACCEPT_ENCODING, "accept-encoding") X(CONTENT_ENCODING, "content-encoding") \
-    X(X_FORWARDED_FOR, "x-forwarded-for") X(VIA, "via") X(RETRY_AFTER, "retry-after") \
-    X(LINK, "link") X(ALLOW, "allow") X(ACCEPT, "accept") X(ACCEPT_LANGUAGE, "accept-language") \
-    X(DEPTH, "depth") X(DESTINATION, "destination") X(OVERWRITE, "overwrite") \
-    X(X_ACCEL_REDIRECT, "x-accel-redirect") X(X_ACCEL_EXPIRES, "x-accel-expires") \
-    X(X_ACCEL_BUFFERING, "x-accel-buffering") X(X_ACCEL_CHARSET, "x-accel-charset") \
-    X(X_ACCEL_LIMIT_RATE, "x-accel-limit-rate") X(CONTENT_DISPOSITION, "content-disposition") \
-    X(CONTENT_LOCATION, "content-location") X(STATUS, "status")
+    X(HOST, "Host") X(CONNECTION, "Connection") X(CONTENT_LENGTH, "Content-Length") \
+    X(TRANSFER_ENCODING, "Transfer-Encoding") X(CONTENT_TYPE, "Content-Type") \
+    X(EXPECT, "Expect") X(UPGRADE, "Upgrade") X(KEEP_ALIVE, "Keep-Alive") X(TE, "TE") \
+    X(TRAILER, "Trailer") X(PROXY_CONNECTION, "Proxy-Connection") X(DATE, "Date") \
+    X(SERVER, "Server") X(LOCATION, "Location") X(REFRESH, "Refresh") X(ETAG, "ETag") \
+    X(LAST_MODIFIED, "Last-Modified") X(EXPIRES, "Expires") X(CACHE_CONTROL, "Cache-Control") \
+    X(PRAGMA, "Pragma") X(VARY, "Vary") X(AGE, "Age") X(RANGE, "Range") X(IF_RANGE, "If-Range") \
+    X(CONTENT_RANGE, "Content-Range") X(ACCEPT_RANGES, "Accept-Ranges") \
+    X(IF_MODIFIED_SINCE, "If-Modified-Since") X(IF_UNMODIFIED_SINCE, "If-Unmodified-Since") \
+    X(IF_MATCH, "If-Match") X(IF_NONE_MATCH, "If-None-Match") X(USER_AGENT, "User-Agent") \
+    X(REFERER, "Referer") X(COOKIE, "Cookie") X(SET_COOKIE, "Set-Cookie") \
+    X(AUTHORIZATION, "Authorization") X(WWW_AUTHENTICATE, "WWW-Authenticate") \
+    X(PROXY_AUTHENTICATE, "Proxy-Authenticate") \
+    X(ACCEPT_ENCODING, "Accept-Encoding") X(CONTENT_ENCODING, "Content-Encoding") \
+    X(X_FORWARDED_FOR, "X-Forwarded-For") X(VIA, "Via") X(RETRY_AFTER, "Retry-After") \
+    X(LINK, "Link") X(ALLOW, "Allow") X(ACCEPT, "Accept") X(ACCEPT_LANGUAGE, "Accept-Language") \
+    X(DEPTH, "Depth") X(DESTINATION, "Destination") X(OVERWRITE, "Overwrite") \
+    X(X_ACCEL_REDIRECT, "X-Accel-Redirect") X(X_ACCEL_EXPIRES, "X-Accel-Expires") \
+    X(X_ACCEL_BUFFERING, "X-Accel-Buffering") X(X_ACCEL_CHARSET, "X-Accel-Charset") \
+    X(X_ACCEL_LIMIT_RATE, "X-Accel-Limit-Rate") X(CONTENT_DISPOSITION, "Content-Disposition") \
+    X(CONTENT_LOCATION, "Content-Location") X(STATUS, "Status")
 enum wr_field_id {
     WR_F_OTHER,
 #define X(id, text) WR_F_##id,
@@ -65,6 +67,9 @@ struct wr_field *wr_fields_add(struct wr_pool *p, struct wr_fields *f, struct wr
                                struct wr_str value); /* views are not copied */
 struct wr_field *wr_fields_add_id(struct wr_pool *p, struct wr_fields *f, enum wr_field_id id,
                                   struct wr_str value);
+/* As wr_fields_add for a caller who knows what wr_field_id(name) says. */
+struct wr_field *wr_fields_put(struct wr_pool *p, struct wr_fields *f, enum wr_field_id id,
+                               struct wr_str name, struct wr_str value);
 struct wr_field *wr_fields_first(const struct wr_fields *f, enum wr_field_id id); /* NULL: none */
 /* Any name; the next one behind `after` (NULL: from the start). Removed ones are skipped. */
 struct wr_field *wr_fields_find(const struct wr_fields *f, struct wr_str name,
@@ -89,12 +94,13 @@ enum wr_method {
     WR_M_COUNT
 };
 bool wr_method_idempotent(enum wr_method m); /* for next_upstream: not POST, LOCK, PATCH */
+enum wr_method wr_method_of(struct wr_str text); /* case matters, as RFC 9110 9.1 has it */
 
 enum wr_framing { WR_BODY_NONE, WR_BODY_LENGTH, WR_BODY_CHUNKED, WR_BODY_CLOSE };
 
 struct wr_head_limits {
-    size_t line;               /* request line, and each field line */
-    size_t total;
+    size_t line;               /* request line, and each field line; with its line end */
+    size_t total;              /* of the whole head */
     uint32_t fields;           /* max_headers; 0: 1000 */
     bool ignore_invalid, underscores, no_merge;
 };
@@ -116,6 +122,7 @@ struct wr_request {
     bool quoted, complex;      /* target had %XX; anything else that normalizing changed */
     bool exotic_te;            /* Transfer-Encoding with HTTP/1.0, or TE and CL: close after */
     struct wr_fields fields;
+    struct wr_str ignored;     /* first line dropped by ignore_invalid, for the log; p NULL: none */
     size_t head_size;          /* bytes of the head, for $request_length */
 };
 struct wr_response {
@@ -123,7 +130,8 @@ struct wr_response {
     struct wr_str reason;      /* empty: the standard one */
     uint8_t version;           /* of the backend's reply */
     enum wr_framing framing;   /* as received, or what the content will be */
-    uint64_t length;           /* of WR_BODY_LENGTH */
+    uint64_t length;           /* of WR_BODY_LENGTH; of HEAD and 304: see has_length */
+    bool has_length;           /* backend: Content-Length was there (it is not among the fields) */
     struct wr_str type;        /* Content-Type value without charset handling; p NULL: none */
     time_t last_modified;      /* -1: none */
     bool keepalive;            /* backend: the connection may be used again */
@@ -141,47 +149,62 @@ enum wr_parse { WR_PARSE_MORE, WR_PARSE_OK, WR_PARSE_BAD };
 struct wr_h1_progress {        /* zeroed at the start; remembers how far it looked */
     size_t scanned;            /* up to here no end of the head was found */
     size_t line;               /* begin of the line being scanned */
-    bool first_line_done;
+    bool method_done;          /* of an unfinished request line */
+    bool first_line_done;      /* of BAD, false: "while reading client request line" */
     uint16_t status;           /* of WR_PARSE_BAD: 400, 414, 431 (nginx: 494), 501, 505 */
-    const char *why;           /* for the log, in nginx's words where it has them */
+    const char *why;           /* for the log, in nginx's words where it has them, without its
+                                * "while ..."; static or in the pool */
     size_t size;               /* of WR_PARSE_OK: bytes of the head, leading empty lines too */
 };
 /* text is all that came so far. OK: *out is filled with views into text (so text must be where it
  * will stay: copy the head into the pool first and parse there when views are kept). Strict by RFC
- * 9112; LF alone may end a line; everything two parsers could read differently is BAD. */
+ * 9112; LF alone may end a line; everything two parsers could read differently is BAD.
+ * A progress wr_h1_head_end said OK with may be handed on: the end is not sought again.
+ * uri, args, quoted and complex are left to wr_uri_normalize, which the caller calls with the
+ * server's merge_slashes. An authority in the request line replaces the value of Host in fields. */
 enum wr_parse wr_h1_request(struct wr_str text, const struct wr_head_limits *limits,
                             struct wr_pool *pool, struct wr_h1_progress *p,
                             struct wr_request *out);
-/* Finds the end only (cheap): OK with p->size, MORE, or BAD when a limit is passed. */
+/* Finds the end only (cheap): OK with p->size, MORE, or BAD when a limit is passed or what came so
+ * far begins no head. A request line without a version ends the head: HTTP/0.9, or BAD later. */
 enum wr_parse wr_h1_head_end(struct wr_str text, const struct wr_head_limits *limits, bool request,
                              struct wr_h1_progress *p);
-/* method: of the request (HEAD and CONNECT change the framing). 1xx heads are returned as such. */
+/* method: of the request (HEAD and CONNECT change the framing). 1xx heads are returned as such.
+ * Fields without Content-Length, Content-Type and the hop-by-hop ones (Connection and what it names,
+ * Keep-Alive, Proxy-Connection, TE, Trailer, Transfer-Encoding, Upgrade but for 101). */
 enum wr_parse wr_h1_response(struct wr_str text, size_t limit, enum wr_method method,
                              struct wr_pool *pool, struct wr_h1_progress *p,
                              struct wr_response *out);
+/* Raw trailer lines, each with its line end, to fields; those RFC 9110 6.5.1 forbids are left out.
+ * False: not well-formed. */
+bool wr_h1_trailers(struct wr_str lines, struct wr_pool *pool, struct wr_fields *out) WR_CHECKED;
 
 /* ---- chunked: pure ---- */
 struct wr_chunked {            /* zeroed at the start */
     uint8_t state;
+    uint8_t digits;            /* of the size so far */
     uint64_t left;             /* of the current chunk */
-    uint32_t ext;              /* bytes of extensions and trailers seen */
+    uint32_t ext;              /* bytes of this chunk's extensions, or of the trailers */
     bool done;                 /* last chunk and trailers were read */
     const char *why;           /* when BAD */
     struct wr_text trailers;   /* raw trailer lines; needs a buffer set by the caller, or dropped */
 };
 /* Consumes from `in`: *used bytes of it; data found is the view *data (maybe empty) inside those.
- * OK: call again with the rest (or done); MORE: all consumed; BAD. */
+ * OK: done, or call again with the rest; MORE: all consumed, *data may still hold some; BAD: no
+ * data. Behind the data of one chunk the framing is consumed too, up to the next data. */
 enum wr_parse wr_chunked_step(struct wr_chunked *c, struct wr_str in, size_t *used,
                               struct wr_str *data);
 
 /* ---- uri: pure ---- */
-/* target ("/a/../b%20c?x#f") -> decoded path, args. False: bad escape, NUL, "..", above the root. */
+/* target ("/a/../b%20c?x#f") -> decoded path, args, quoted, complex; "*" stays. Views into target
+ * when there is nothing to change. False: no leading '/', bad escape, NUL, ".." above the root. */
 bool wr_uri_normalize(struct wr_pool *pool, struct wr_str target, bool merge_slashes,
                       struct wr_request *out) WR_CHECKED;
 enum wr_escape_kind { WR_ESC_URI, WR_ESC_ARGS, WR_ESC_COMPONENT, WR_ESC_REFRESH, WR_ESC_MEMCACHED };
 void wr_uri_escape(struct wr_text *t, struct wr_str s, enum wr_escape_kind kind);
 struct wr_str wr_uri_unescape(struct wr_pool *pool, struct wr_str s); /* bad escapes stay */
-/* Host: "example.com:80" -> lower-case name without final dot, port. False: invalid. */
+/* Host: "example.com:80" -> lower-case name without final dot ("[::1]" keeps its brackets), port (0:
+ * none given). A view into host when nothing had to be changed. False: invalid, or empty. */
 bool wr_host_parse(struct wr_pool *pool, struct wr_str host, struct wr_str *name,
                    uint16_t *port) WR_CHECKED;
 bool wr_http_time(struct wr_str s, time_t *out) WR_CHECKED; /* RFC 9110 5.6.7, three forms */
@@ -309,11 +332,16 @@ enum wr_filter_rank {          /* head filters, in this order */
     WR_FR_ADDITION, WR_FR_GUNZIP, WR_FR_GZIP, WR_FR_RANGE, WR_FR_CHUNKED
 };
 struct wr_body_filter {
+    /* Moves everything from in to out, changed. With fin once, and then not again; what it adds to
+     * h->res.trailers by then is sent behind the body where the framing can carry it. */
     void (*run)(struct wr_body_filter *f, struct wr_exchange *x, struct wr_bufq *in, bool fin,
-                struct wr_bufq *out);      /* moves everything from in to out, changed */
+                struct wr_bufq *out);
     void *state;
     struct wr_body_filter *next;
 };
+/* ERROR: this reply is not sent; h->res.status says with which page the request is answered instead
+ * (412, 416, 500). What the filter left in h->res.fields goes out with that page (Content-Range of a
+ * 416), so a filter removes what does not apply. */
 enum wr_filter_result { WR_FILTER_OK, WR_FILTER_ERROR };
 struct wr_filter {             /* rows of a module */
     enum wr_filter_rank rank;
@@ -342,6 +370,8 @@ struct wr_http_proxy_ops {
     bool (*request)(struct wr_exchange *x, struct wr_text *out, uint64_t body_length);
     /* The final reply head is in h->res as received: hides, renames, rewrites. */
     bool (*reply)(struct wr_exchange *x);
+    /* NULL: "http://ADDRESS"; else appends what the error log shows behind upstream: */
+    void (*log_url)(const struct wr_exchange *x, struct wr_text *t);
 };
 /* Content hooks: reads the request body if request_buffering, then start, pick, dial, ...
  * u NULL: target names the upstream at run time. PASS is never returned. */
@@ -369,6 +399,13 @@ struct wr_http {               /* x->of_layer */
     uint64_t header_bytes_sent;
     struct wr_str limit_rate;  /* $limit_rate set at run time */
     uint64_t request_length;
+    uint64_t sent_before, received_before; /* of the connection when the request began */
+    uint16_t bad_status;       /* the head was bad: 400, 414, 431, ...; 0 it was fine */
+    const char *bad_why;
+    enum wr_method upstream_method; /* what the backend was asked; frames its reply */
+    struct wr_str trailer_text; /* of a chunked reply, whole lines */
+    bool tunnel;               /* upgraded: raw from here on */
+    bool aborted;              /* the reply was cut short: the connection cannot go on */
 };
 static inline struct wr_http *wr_http_of(const struct wr_exchange *x) { return x->of_layer; }
 
@@ -389,6 +426,10 @@ enum wr_verdict wr_http_read_body(struct wr_exchange *x);
 /* The body is not wanted: read and dropped, up to lingering, while the reply goes out. */
 void wr_http_discard_body(struct wr_exchange *x);
 void wr_http_add_body_filter(struct wr_exchange *x, struct wr_body_filter *f);
+/* An error answers: error_page, else the built-in page. TAKEN: x->step was set. */
+enum wr_verdict wr_http_error(struct wr_exchange *x, unsigned status);
+enum wr_go wr_http_connected(struct wr_exchange *x); /* layer: a peer is there */
+uint32_t wr_next_of_status(unsigned status);         /* wr_next bit; 0 none */
 const char *wr_status_reason(unsigned status); /* "Not Found"; NULL: unknown */
 /* "<html>... built-in page" of this status. */
 struct wr_str wr_error_text(struct wr_exchange *x, unsigned status);

@@ -1,0 +1,172 @@
+/* chunked: takes the framing off a chunked body, RFC 9112 7.1. Both endpoints call it with bytes off
+ * the wire; it finds views of data in them and copies nothing but trailers. Strict: a line ends in
+ * CRLF and nothing else, since a parser in front or behind may see it otherwise. */
+#include "http/http.h"
+
+#define DIGITS_MAX 16
+#define EXT_MAX 4096
+#define TRAILERS_MAX 8192
+
+enum state { SIZE, SPACE, EXT, SIZE_LF, DATA, DATA_CR, DATA_LF, LINE, NAME, VALUE, LINE_LF, END_LF };
+
+static int hex(char c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    c |= 0x20;
+    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+/* What may stand in extensions and trailer values: no control character but TAB. */
+static bool visible(char c)
+{
+    return (unsigned char)c >= ' ' ? c != 0x7f : c == '\t';
+}
+
+static bool token(char c)
+{
+    return (c >= '0' && c <= '9') || ((c | 0x20) >= 'a' && (c | 0x20) <= 'z') ||
+           (c != '\0' && strchr("!#$%&'*+-.^_`|~", c) != NULL);
+}
+
+static bool bad(struct wr_chunked *c, const char *why)
+{
+    c->why = why;
+    return false;
+}
+
+static bool size(struct wr_chunked *c, char ch)
+{
+    int v = hex(ch);
+
+    if (v >= 0) {
+        if (c->digits == DIGITS_MAX || c->left > INT64_MAX >> 4)
+            return bad(c, "chunk size is too large");
+        c->digits++;
+        c->left = c->left << 4 | (unsigned)v;
+        return true;
+    }
+    if (c->digits == 0)
+        return bad(c, "chunk without a size");
+    c->ext = 0;
+    c->state = ch == '\r' ? SIZE_LF : ch == ';' ? EXT : SPACE;
+    return ch == '\r' || ch == ';' || ch == ' ' || ch == '\t' || bad(c, "invalid chunk size");
+}
+
+/* Extensions mean nothing to anybody and are skipped. SPACE: before the first ';'. */
+static bool extension(struct wr_chunked *c, char ch)
+{
+    if (++c->ext > EXT_MAX)
+        return bad(c, "chunk extensions are too long");
+    if (c->state == SPACE) {
+        if (ch == ';')
+            c->state = EXT;
+        return ch == ';' || ch == ' ' || ch == '\t' || bad(c, "invalid chunk size");
+    }
+    if (ch == '\r') {
+        c->state = SIZE_LF;
+        return true;
+    }
+    return visible(ch) || bad(c, "invalid chunk extension");
+}
+
+/* The line of the size is complete. */
+static void chunk_begins(struct wr_chunked *c)
+{
+    c->ext = 0;
+    c->state = c->digits > 0 && c->left > 0 ? DATA : LINE;
+    c->digits = 0;
+}
+
+static bool trailer(struct wr_chunked *c, char ch)
+{
+    if (++c->ext > TRAILERS_MAX)
+        return bad(c, "trailers are too long");
+    switch (c->state) {
+    case LINE:
+        c->state = ch == '\r' ? END_LF : NAME;
+        if (ch == '\r')
+            return true;
+        break;
+    case NAME:
+        if (ch == ':') {
+            c->state = VALUE;
+            ch = 'x';
+        }
+        break;
+    case VALUE:
+        if (ch == '\r')
+            c->state = LINE_LF;
+        return ch == '\r' || visible(ch) || bad(c, "invalid trailer");
+    default:
+        c->state = LINE;
+        return ch == '\n' || bad(c, "invalid trailer");
+    }
+    return token(ch) || bad(c, "invalid trailer");
+}
+
+static void keep(struct wr_chunked *c, struct wr_str s)
+{
+    if (c->trailers.p != NULL)
+        wr_text_str(&c->trailers, s);
+}
+
+static bool line_end(struct wr_chunked *c, char ch, char want, uint8_t next)
+{
+    c->state = next;
+    return ch == want || bad(c, "chunk without its line end");
+}
+
+/* One byte of framing. */
+static bool step(struct wr_chunked *c, const char *p)
+{
+    switch (c->state) {
+    case SIZE:
+        return size(c, *p);
+    case SPACE:
+    case EXT:
+        return extension(c, *p);
+    case SIZE_LF:
+        chunk_begins(c);
+        return *p == '\n' || bad(c, "chunk without its line end");
+    case DATA_CR:
+        return line_end(c, *p, '\r', DATA_LF);
+    case DATA_LF:
+        return line_end(c, *p, '\n', SIZE);
+    case END_LF:
+        c->done = *p == '\n';
+        return c->done || bad(c, "trailers without their line end");
+    default:
+        if (!trailer(c, *p))
+            return false;
+        if (c->state != END_LF)
+            keep(c, wr_str_of(p, 1));
+        return true;
+    }
+}
+
+enum wr_parse wr_chunked_step(struct wr_chunked *c, struct wr_str in, size_t *used,
+                              struct wr_str *data)
+{
+    size_t i = 0, n;
+
+    *data = wr_str_of(in.p, 0);
+    for (; i < in.n && !c->done; i += n) {
+        n = 1;
+        if (c->state == DATA) {
+            if (data->n > 0)
+                break;
+            n = c->left < in.n - i ? (size_t)c->left : in.n - i;
+            *data = wr_str_of(in.p + i, n);
+            c->left -= n;
+            if (c->left == 0)
+                c->state = DATA_CR;
+        } else if (!step(c, in.p + i)) {
+            *data = wr_str_of(in.p, 0);
+            *used = i;
+            return WR_PARSE_BAD;
+        }
+    }
+    *used = i;
+    return c->done || i < in.n ? WR_PARSE_OK : WR_PARSE_MORE;
+}

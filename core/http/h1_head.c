@@ -1,0 +1,248 @@
+/* h1_head: where a head of HTTP/1 ends, its field lines, and trailer lines. The endpoints call
+ * wr_h1_head_end as bytes come, the two parsers of heads call wr_h1_field. It owns nothing. */
+#include "http/h1_impl.h"
+
+#define BLANK_MAX 8           /* bytes of empty lines before a request line */
+
+static bool method_char(char c)
+{
+    return (c >= 'A' && c <= 'Z') || c == '_' || c == '-';
+}
+
+/* Can this unfinished request line still become one? Each byte is looked at once, and the first
+ * that cannot be right ends the connection: a TLS handshake has no line end to wait for. */
+static const char *doubt_request(struct wr_str text, struct wr_h1_progress *p)
+{
+    size_t i = wr_max(p->scanned, p->line);
+
+    if (!p->method_done) {
+        while (i < text.n && method_char(text.p[i]))
+            i++;
+        if (i == text.n || (i == p->line && text.p[i] == '\r' && i + 1 == text.n))
+            return NULL;
+        if (i == p->line || text.p[i] != ' ')
+            return "client sent invalid method";
+        p->method_done = true;
+    }
+    i += wr_h1_span(text.p + i, text.n - i, ' ');
+    if (i == text.n || (text.p[i] == '\r' && i + 1 == text.n))
+        return NULL;
+    return "client sent invalid request";
+}
+
+static bool doubt_response(struct wr_str text)
+{
+    return memcmp(text.p, "HTTP/", wr_min(text.n, 5U)) != 0;
+}
+
+static enum wr_parse too_long(struct wr_h1_progress *p, bool request, bool line)
+{
+    if (!request)
+        return wr_h1_bad(p, 431, "upstream sent too big header");
+    if (!p->first_line_done)
+        return wr_h1_bad(p, 414, "client sent too long URI");
+    return wr_h1_bad(p, 431, line ? "client sent too long header line"
+                                  : "client sent too large request");
+}
+
+/* No line end behind p->line: at least one more byte has to come. */
+static enum wr_parse unfinished(struct wr_str text, const struct wr_head_limits *limits,
+                                bool request, struct wr_h1_progress *p)
+{
+    bool line = text.n - p->line >= limits->line;
+    const char *doubt;
+
+    if (line || text.n >= limits->total)
+        return too_long(p, request, line);
+    if (!p->first_line_done && text.n > p->line) {
+        doubt = request ? doubt_request(text, p) : NULL;
+        if (doubt != NULL)
+            return wr_h1_bad(p, 400, doubt);
+        if (!request && doubt_response(text))
+            return wr_h1_bad(p, 400, "upstream sent no valid HTTP/1.0 header");
+    }
+    p->scanned = text.n;
+    return WR_PARSE_MORE;
+}
+
+/* " HTTP/x.y" at the end. A request line without it is one of HTTP/0.9, or none. */
+static bool has_version(struct wr_str line)
+{
+    return line.n > 9 && memcmp(line.p + line.n - 9, " HTTP/", 6) == 0;
+}
+
+static struct wr_str line_at(struct wr_str text, size_t from, size_t end)
+{
+    struct wr_str line = wr_str_of(text.p + from, end - from);
+
+    return wr_h1_cut_line(&line);
+}
+
+/* A request line that was completed while the head is not: an error in it does not wait. */
+static enum wr_parse check_line(struct wr_str line, struct wr_h1_progress *p)
+{
+    struct wr_h1_line l;
+
+    if (wr_h1_request_line(line, &l))
+        return WR_PARSE_MORE;
+    p->first_line_done = false;
+    return wr_h1_bad(p, l.status, l.why);
+}
+
+enum wr_parse wr_h1_head_end(struct wr_str text, const struct wr_head_limits *limits, bool request,
+                             struct wr_h1_progress *p)
+{
+    struct wr_str first = { NULL, 0 };
+    enum wr_parse r;
+
+    while (p->scanned < text.n) {
+        const char *lf = memchr(text.p + p->scanned, '\n', text.n - p->scanned);
+        size_t end, n;
+        bool blank;
+
+        if (lf == NULL)
+            break;
+        end = (size_t)(lf - text.p) + 1;
+        n = end - p->line;
+        if (n > limits->line || end > limits->total)
+            return too_long(p, request, n > limits->line);
+        blank = n == 1 || (n == 2 && lf[-1] == '\r');
+        if (blank && p->first_line_done) {
+            p->size = end;
+            return WR_PARSE_OK;
+        }
+        if (blank && (!request || end > BLANK_MAX))
+            return wr_h1_bad(p, 400, request ? "client sent invalid request"
+                                             : "upstream sent no valid HTTP/1.0 header");
+        if (!blank && !p->first_line_done) {
+            first = line_at(text, p->line, end);
+            p->first_line_done = true;
+            if (request && !has_version(first)) {
+                p->size = end;
+                return WR_PARSE_OK;
+            }
+        }
+        p->line = p->scanned = end;
+    }
+    r = unfinished(text, limits, request, p);
+    return r == WR_PARSE_MORE && request && first.n > 0 ? check_line(first, p) : r;
+}
+
+#define STOP 8
+#define T WR_H1_TOKEN
+#define U WR_H1_UNDERSCORE
+#define F WR_H1_FOREIGN
+#define S STOP
+/* Of a field name: 0 for letters, digits and '-'; what ends it is a colon or an error. */
+static const unsigned char classes[256] = {
+    S, S, S, S, S, S, S, S, S, S, S, S, S, S, S, S, S, S, S, S, S, S, S, S, S, S, S, S, S, S, S, S,
+    /* space ! " # $ % & ' ( ) * + , - . / 0 to 9 : ; < = > ? */
+    S, T, F, T, T, T, T, T, F, F, T, T, F, 0, T, F, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, S, F, F, F, F, F,
+    /* @ A to Z [ \ ] ^ _ */
+    F, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, F, F, F, T, U,
+    /* ` a to z { | } ~ DEL */
+    T, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, F, T, F, T, S,
+    F, F, F, F, F, F, F, F, F, F, F, F, F, F, F, F, F, F, F, F, F, F, F, F, F, F, F, F, F, F, F, F,
+    F, F, F, F, F, F, F, F, F, F, F, F, F, F, F, F, F, F, F, F, F, F, F, F, F, F, F, F, F, F, F, F,
+    F, F, F, F, F, F, F, F, F, F, F, F, F, F, F, F, F, F, F, F, F, F, F, F, F, F, F, F, F, F, F, F,
+    F, F, F, F, F, F, F, F, F, F, F, F, F, F, F, F, F, F, F, F, F, F, F, F, F, F, F, F, F, F, F, F,
+};
+#undef T
+#undef U
+#undef F
+#undef S
+
+static bool blank(char c)
+{
+    return c == ' ' || c == '\t';
+}
+
+/* The line as it came, for the log. */
+static bool bad_line(const struct wr_str *rest, struct wr_h1_field *f)
+{
+    struct wr_str left = *rest;
+
+    f->line = wr_h1_cut_line(&left);
+    return false;
+}
+
+bool wr_h1_field(struct wr_str *rest, struct wr_h1_field *f)
+{
+    const char *start = rest->p, *end = start + rest->n, *p = start, *value;
+    unsigned char class;
+
+    /* The LF at the end is a STOP of both loops. */
+    WR_ASSERT(rest->n > 0 && end[-1] == '\n');
+    f->seen = 0;
+    while ((class = classes[(unsigned char)*p]) != STOP) {
+        f->seen |= class;
+        p++;
+    }
+    if (p == start || *p != ':')
+        return bad_line(rest, f);
+    f->name = wr_str_of(start, (size_t)(p - start));
+    do
+        p++;
+    while (blank(*p));
+    value = p;
+    while (p += wr_h1_span(p, (size_t)(end - p), ' '), *p == '\t')
+        p++;
+    f->line = wr_str_of(start, (size_t)(p - start));
+    f->value = wr_str_of(value, (size_t)(p - value));
+    while (f->value.n > 0 && blank(f->value.p[f->value.n - 1]))
+        f->value.n--;
+    p += *p == '\r';
+    if (*p != '\n')
+        return bad_line(rest, f);
+    *rest = wr_str_of(p + 1, (size_t)(end - p) - 1);
+    return true;
+}
+
+/* Fields that say how a message is framed, routed, handled or read must not come behind it. */
+static bool forbidden_trailer(enum wr_field_id id)
+{
+    switch (id) {
+    case WR_F_HOST:
+    case WR_F_CONNECTION:
+    case WR_F_CONTENT_LENGTH:
+    case WR_F_TRANSFER_ENCODING:
+    case WR_F_CONTENT_TYPE:
+    case WR_F_CONTENT_ENCODING:
+    case WR_F_CONTENT_RANGE:
+    case WR_F_EXPECT:
+    case WR_F_UPGRADE:
+    case WR_F_KEEP_ALIVE:
+    case WR_F_PROXY_CONNECTION:
+    case WR_F_TE:
+    case WR_F_TRAILER:
+    case WR_F_CACHE_CONTROL:
+    case WR_F_AUTHORIZATION:
+    case WR_F_WWW_AUTHENTICATE:
+    case WR_F_PROXY_AUTHENTICATE:
+    case WR_F_SET_COOKIE:
+    case WR_F_COOKIE:
+    case WR_F_LOCATION:
+    case WR_F_RANGE:
+    case WR_F_X_ACCEL_REDIRECT:
+        return true;
+    default:
+        return false;
+    }
+}
+
+bool wr_h1_trailers(struct wr_str lines, struct wr_pool *pool, struct wr_fields *out)
+{
+    struct wr_h1_field f;
+    enum wr_field_id id;
+
+    if (lines.n > 0 && lines.p[lines.n - 1] != '\n')
+        return false;
+    while (lines.n > 0) {
+        if (!wr_h1_field(&lines, &f) || f.seen & WR_H1_FOREIGN || out->n >= WR_H1_FIELDS_MAX)
+            return false;
+        id = wr_field_id(f.name);
+        if (!forbidden_trailer(id))
+            wr_fields_put(pool, out, id, f.name, f.value);
+    }
+    return true;
+}

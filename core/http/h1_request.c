@@ -1,0 +1,317 @@
+/* h1_request: the head of an HTTP/1 request, strictly by RFC 9112. The server endpoint calls it with
+ * bytes off the wire; views in, struct out, no I/O. What it fills borrows from the text; the array
+ * of fields and the texts of errors are the pool's. */
+#include "http/h1_impl.h"
+
+static bool bad_line(struct wr_h1_line *l, uint16_t status, const char *why)
+{
+    l->status = status;
+    l->why = why;
+    return false;
+}
+
+static bool bad_request(struct wr_h1_line *l)
+{
+    return bad_line(l, 400, "client sent invalid request");
+}
+
+static size_t method_span(struct wr_str s)
+{
+    size_t i = 0;
+
+    while (i < s.n && ((s.p[i] >= 'A' && s.p[i] <= 'Z') || s.p[i] == '_' || s.p[i] == '-'))
+        i++;
+    return i;
+}
+
+static bool alpha(char c)
+{
+    return (unsigned char)((c | 0x20) - 'a') < 26;
+}
+
+static bool digit(char c)
+{
+    return (unsigned char)(c - '0') < 10;
+}
+
+/* Bytes of "scheme://"; 0 when s begins otherwise. */
+static size_t scheme_span(struct wr_str s)
+{
+    size_t i = 1;
+
+    if (s.n == 0 || !alpha(s.p[0]))
+        return 0;
+    while (i < s.n && (alpha(s.p[i]) || digit(s.p[i]) || s.p[i] == '+' || s.p[i] == '-' ||
+                       s.p[i] == '.'))
+        i++;
+    return s.n - i >= 3 && memcmp(s.p + i, "://", 3) == 0 ? i + 3 : 0;
+}
+
+/* The four forms of RFC 9112 3.2. Of absolute-form only what is behind the authority stays. */
+static bool target_form(struct wr_h1_line *l)
+{
+    size_t n, end = 0;
+
+    if (l->id == WR_M_CONNECT) {
+        l->authority = l->target;
+        return true;
+    }
+    if (l->target.p[0] == '/')
+        return true;
+    if (l->target.n == 1 && l->target.p[0] == '*')
+        return l->id == WR_M_OPTIONS;
+    n = scheme_span(l->target);
+    if (n == 0)
+        return false;
+    l->target = wr_str_skip(l->target, n);
+    while (end < l->target.n && l->target.p[end] != '/' && l->target.p[end] != '?' &&
+           l->target.p[end] != '#')
+        end++;
+    l->authority = wr_str_of(l->target.p, end);
+    l->target = wr_str_skip(l->target, end);
+    return end > 0;
+}
+
+/* text: " HTTP/1.1". */
+static bool version(struct wr_str text, struct wr_h1_line *l)
+{
+    const char *v = text.p + 6;
+
+    if (text.n != 9 || memcmp(text.p, " HTTP/", 6) != 0 || !digit(v[0]) || v[1] != '.' ||
+        !digit(v[2]) || v[0] == '0')
+        return bad_request(l);
+    if (v[0] != '1')
+        return bad_line(l, 505, "client sent invalid version");
+    l->version = v[2] == '0' ? 10 : 11;
+    return true;
+}
+
+bool wr_h1_request_line(struct wr_str line, struct wr_h1_line *l)
+{
+    struct wr_str rest;
+    size_t n = method_span(line);
+
+    *l = (struct wr_h1_line){ .method = wr_str_of(line.p, n) };
+    if (n == 0 || n == line.n || line.p[n] != ' ')
+        return bad_line(l, 400, "client sent invalid method");
+    l->id = wr_method_of(l->method);
+    rest = wr_str_skip(line, n + 1);
+    n = wr_h1_span(rest.p, rest.n, '!');
+    l->target = wr_str_of(rest.p, n);
+    if (n == 0)
+        return bad_request(l);
+    if (n == rest.n) {
+        l->version = 9;
+        if (l->id != WR_M_GET)
+            return bad_line(l, 400, "client sent invalid method in HTTP/0.9 request");
+        return l->target.p[0] == '/' || bad_request(l);
+    }
+    if (!version(wr_str_skip(rest, n), l))
+        return false;
+    return target_form(l) || bad_request(l);
+}
+
+struct reader {
+    const struct wr_head_limits *limits;
+    struct wr_pool *pool;
+    struct wr_h1_progress *p;
+    struct wr_request *out;
+};
+
+static bool bad(struct reader *r, uint16_t status, const char *why)
+{
+    (void)wr_h1_bad(r->p, status, why);
+    return false;
+}
+
+static bool invalid_line(struct reader *r, const struct wr_h1_field *f)
+{
+    return bad(r, 400, wr_pool_fmt(r->pool, "client sent invalid header line: \"" WR_FMT "\"",
+                                   WR_H1_LOGGED(f->line)).p);
+}
+
+/* Those of which two would leave open which one counts. */
+static bool single(enum wr_field_id id)
+{
+    switch (id) {
+    case WR_F_HOST:
+    case WR_F_CONTENT_LENGTH:
+    case WR_F_TRANSFER_ENCODING:
+        return true;
+    default:
+        return false;
+    }
+}
+
+static bool duplicate(struct reader *r, enum wr_field_id id, const struct wr_h1_field *f)
+{
+    const struct wr_field *old = wr_fields_first(&r->out->fields, id);
+
+    return bad(r, 400, wr_pool_fmt(r->pool, "client sent duplicate header line: \"" WR_FMT
+                                   "\", previous value: \"" WR_FMT ": " WR_FMT "\"",
+                                   WR_H1_LOGGED(f->line), WR_ARG(old->name),
+                                   WR_H1_LOGGED(old->value)).p);
+}
+
+/* A name that is none, or one nginx does not take: dropped, or refused. */
+static bool odd_name(struct reader *r, const struct wr_h1_field *f, bool *drop)
+{
+    unsigned odd = f->seen & (r->limits->underscores ? ~(unsigned)WR_H1_UNDERSCORE : ~0U);
+
+    *drop = odd != 0 && r->limits->ignore_invalid;
+    if (*drop && r->out->ignored.p == NULL)
+        r->out->ignored = f->line;
+    return *drop || !(odd & WR_H1_FOREIGN) || invalid_line(r, f);
+}
+
+static bool read_fields(struct reader *r, struct wr_str rest)
+{
+    uint32_t max = r->limits->fields > 0 ? r->limits->fields : WR_H1_FIELDS_MAX, n = 0;
+    struct wr_fields *fields = &r->out->fields;
+    enum wr_field_id id;
+    struct wr_h1_field f;
+    bool drop;
+
+    while (rest.n > 0 && wr_h1_blank(rest) == 0) {
+        if (!wr_h1_field(&rest, &f))
+            return invalid_line(r, &f);
+        if (n++ == max)
+            return bad(r, 400, "client sent too many header lines");
+        if (f.seen != 0) {
+            if (!odd_name(r, &f, &drop))
+                return false;
+            if (drop)
+                continue;
+        }
+        id = wr_field_id(f.name);
+        if (fields->first[id] != 0 && single(id))
+            return duplicate(r, id, &f);
+        wr_fields_put(r->pool, fields, id, f.name, f.value);
+    }
+    return true;
+}
+
+/* In "chunked, chunked" and "chunked, gzip" the end of the message is anybody's guess; other
+ * codings are only unknown. */
+static bool transfer_encoding(struct reader *r, struct wr_str value)
+{
+    struct wr_str list = value;
+
+    if (r->out->version < 11)
+        return bad(r, 400, "client sent HTTP/1.0 request with \"Transfer-Encoding\" header");
+    if (r->out->fields.first[WR_F_CONTENT_LENGTH] != 0)
+        return bad(r, 400, "client sent \"Content-Length\" and \"Transfer-Encoding\" headers at the "
+                           "same time");
+    r->out->framing = WR_BODY_CHUNKED;
+    if (wr_str_ieq(value, WR_STR("chunked")))
+        return true;
+    return bad(r, wr_str_ieq(wr_str_trim(wr_str_cut(&list, ',')), WR_STR("chunked")) ? 400 : 501,
+               wr_pool_fmt(r->pool, "client sent unknown \"Transfer-Encoding\": \"" WR_FMT "\"",
+                           WR_H1_LOGGED(value)).p);
+}
+
+static bool framing(struct reader *r)
+{
+    const struct wr_fields *fields = &r->out->fields;
+
+    if (fields->first[WR_F_TRANSFER_ENCODING] != 0)
+        return transfer_encoding(r, wr_fields_value(fields, WR_F_TRANSFER_ENCODING));
+    if (fields->first[WR_F_CONTENT_LENGTH] == 0)
+        return true;
+    r->out->framing = WR_BODY_LENGTH;
+    if (!wr_str_u64(wr_fields_value(fields, WR_F_CONTENT_LENGTH), &r->out->length) ||
+        r->out->length > INT64_MAX)
+        return bad(r, 400, "client sent invalid \"Content-Length\" header");
+    return true;
+}
+
+/* RFC 9112 3.2.2: the authority in the request line wins, and Host is made to say the same. */
+static bool host(struct reader *r)
+{
+    struct wr_request *out = r->out;
+    struct wr_field *field = wr_fields_first(&out->fields, WR_F_HOST);
+
+    if (field == NULL && out->version == 11)
+        return bad(r, 400, "client sent HTTP/1.1 request without \"Host\" header");
+    if (field != NULL && !wr_host_parse(r->pool, field->value, &out->host, &out->host_port))
+        return bad(r, 400, "client sent invalid host header");
+    if (out->scheme_host.p == NULL)
+        return true;
+    if (!wr_host_parse(r->pool, out->scheme_host, &out->host, &out->host_port) ||
+        (out->method == WR_M_CONNECT && out->host_port == 0))
+        return bad(r, 400, "client sent invalid host in request line");
+    if (field != NULL)
+        field->value = out->scheme_host;
+    return true;
+}
+
+static void wishes(struct wr_request *out)
+{
+    const struct wr_fields *f = &out->fields;
+
+    out->keepalive = out->version == 11;
+    if (f->first[WR_F_CONNECTION] != 0) {
+        if (out->version == 10)
+            out->keepalive = wr_fields_has_token(f, WR_F_CONNECTION, WR_STR("keep-alive"));
+        if (wr_fields_has_token(f, WR_F_CONNECTION, WR_STR("close")))
+            out->keepalive = false;
+    }
+    if (f->first[WR_F_EXPECT] != 0 && out->version == 11)
+        out->expect = wr_str_ieq(wr_fields_value(f, WR_F_EXPECT), WR_STR("100-continue"));
+}
+
+/* "http://host" has the path "/" all the same. */
+static struct wr_str path_of(struct wr_pool *pool, struct wr_str target)
+{
+    if (target.n == 0)
+        return WR_STR("/");
+    if (target.p[0] == '?' || target.p[0] == '#')
+        return wr_pool_fmt(pool, "/" WR_FMT, WR_ARG(target));
+    return target;
+}
+
+static bool read_line(struct reader *r, struct wr_str line)
+{
+    struct wr_request *out = r->out;
+    struct wr_h1_line l;
+
+    if (!wr_h1_request_line(line, &l)) {
+        r->p->first_line_done = false;
+        return bad(r, l.status, l.why);
+    }
+    out->line = line;
+    out->method = l.id;
+    out->method_text = l.method;
+    out->target = path_of(r->pool, l.target);
+    out->scheme_host = l.authority;
+    out->version = l.version;
+    return true;
+}
+
+enum wr_parse wr_h1_request(struct wr_str text, const struct wr_head_limits *limits,
+                            struct wr_pool *pool, struct wr_h1_progress *p,
+                            struct wr_request *out)
+{
+    struct reader r = { .limits = limits, .pool = pool, .p = p, .out = out };
+    enum wr_parse found = p->size > 0 ? WR_PARSE_OK : wr_h1_head_end(text, limits, true, p);
+    struct wr_str rest, line;
+    size_t n;
+
+    if (found != WR_PARSE_OK)
+        return found;
+    WR_ASSERT(p->size <= text.n);
+    memset(out, 0, sizeof(*out));
+    out->head_size = p->size;
+    rest = wr_str_of(text.p, p->size);
+    while ((n = wr_h1_blank(rest)) > 0)
+        rest = wr_str_skip(rest, n);
+    line = wr_h1_cut_line(&rest);
+    if (!read_line(&r, line))
+        return WR_PARSE_BAD;
+    if (out->version == 9)
+        return WR_PARSE_OK;
+    if (!read_fields(&r, rest) || !host(&r) || !framing(&r))
+        return WR_PARSE_BAD;
+    wishes(out);
+    return WR_PARSE_OK;
+}
