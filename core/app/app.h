@@ -18,7 +18,6 @@
 #include <sched.h>
 #include <signal.h>
 
-#define WR_VERSION "0.1.0"
 #define WR_NGINX_VERSION "1.31.5" /* whose behaviour and grammar we follow; $nginx_version */
 
 /* ---- options ---- */
@@ -209,6 +208,7 @@ struct wr_master {
     struct wr_cycle *cycle;       /* the newest; ->old are those before */
     struct wr_shm_set *shm;       /* holds the run segment */
     struct wr_common *common;
+    bool common_fresh;            /* not taken up from an old binary */
     char *pid_path;               /* as written; NULL: not yet */
     pid_t new_binary;             /* child of an upgrade, 0 none */
     pid_t parent;                 /* who started us */
@@ -221,6 +221,7 @@ struct wr_master {
 };
 extern struct wr_master wr_master;
 int wr_master_run(struct wr_cycle *c, const struct wr_options *o); /* the whole life; exit code */
+bool wr_master_common(void) WR_CHECKED; /* makes the run segment, or takes up the old binary's */
 void wr_refuse_reload(const char *why);
 void wr_master_free(void);        /* at the end of any process: configurations, caches */
 
@@ -255,7 +256,8 @@ void wr_keeper_lock_init(pthread_mutex_t *m);
 void wr_upgrade_remember(char **argv);   /* before titles overwrite it */
 const char *wr_command_line(void);       /* for the title */
 bool wr_upgrade_inherit(void);           /* at start: true when an old binary started us */
-/* Segments the old binary's configuration used; NULL when not inherited. */
+/* Segments the old binary's configuration used; NULL when there is none, or its run segment did
+ * not fit: ledger rows and slots would not go together. */
 struct wr_shm_set *wr_upgrade_shm(void);
 struct wr_shm_set *wr_upgrade_run(void); /* the run segment likewise */
 void wr_upgrade_start(void);             /* USR2 */

@@ -30,6 +30,8 @@
 #include <sys/un.h>
 #include <time.h>
 
+#define WR_VERSION "0.1.0"
+
 #define WR_CHECKED __attribute__((warn_unused_result))
 #define WR_PRINTF(fmt, args) __attribute__((format(printf, fmt, args)))
 #define WR_NORETURN __attribute__((noreturn))

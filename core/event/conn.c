@@ -177,9 +177,14 @@ enum wr_io wr_conn_write_q(struct wr_conn *c, struct wr_bufq *q, size_t max, siz
 
     *put = 0;
     while (left > 0) {
-        size_t n;
+        size_t n = 0;
 
-        r = q->head->p != NULL ? write_memory(c, q, left, &n) : wr_conn_write_file(c, q, left, &n);
+        if (q->head->p != NULL) {
+            r = write_memory(c, q, left, &n);
+        } else {
+            r = wr_conn_write_file(c, q->head, left, &n);
+            wr_bufq_drop(q, n);
+        }
         *put += n;
         left -= n;
         if (r != WR_IO_OK)

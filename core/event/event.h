@@ -182,6 +182,8 @@ enum wr_io wr_conn_writev(struct wr_conn *c, const struct iovec *v, size_t nv, s
  * written where the transport is not raw); what went out is dropped. A file shorter than its slice
  * is ERROR with EIO. */
 enum wr_io wr_conn_write_q(struct wr_conn *c, struct wr_bufq *q, size_t max, size_t *put);
+/* At most max bytes of one file slice, which stays as it is. */
+enum wr_io wr_conn_write_file(struct wr_conn *c, const struct wr_slice *s, size_t max, size_t *put);
 enum wr_io wr_conn_shutdown(struct wr_conn *c); /* idempotent */
 /* Looks at what has come without taking it (MSG_PEEK). READABLE stays set when there was something:
  * to wait for more, just wait, the next event wakes the task. Raw transports only. */

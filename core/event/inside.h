@@ -61,7 +61,6 @@ struct wr_slice *wr_slice_new(void); /* not initialised */
 void wr_slice_free(struct wr_slice *s); /* drops its reference to the block too */
 
 /* plain.c: the file slice at the front of q. */
-enum wr_io wr_conn_write_file(struct wr_conn *c, struct wr_bufq *q, size_t max, size_t *put);
 
 /* conn.c: chaos wants this call to look like EAGAIN; the task is woken again. */
 enum wr_io wr_conn_pretend_again(struct wr_conn *c);

@@ -177,13 +177,10 @@ static enum wr_io copy_file(struct wr_conn *c, const struct wr_slice *s, size_t 
     return io;
 }
 
-enum wr_io wr_conn_write_file(struct wr_conn *c, struct wr_bufq *q, size_t max, size_t *put)
+enum wr_io wr_conn_write_file(struct wr_conn *c, const struct wr_slice *s, size_t max, size_t *put)
 {
-    size_t n = wr_min(q->head->n, max);
-    enum wr_io r;
+    size_t n = wr_min(s->n, max);
 
     *put = 0;
-    r = c->io->raw ? send_file(c, q->head, n, put) : copy_file(c, q->head, n, put);
-    wr_bufq_drop(q, *put);
-    return r;
+    return c->io->raw ? send_file(c, s, n, put) : copy_file(c, s, n, put);
 }

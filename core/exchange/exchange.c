@@ -103,10 +103,10 @@ enum wr_go wr_finish(struct wr_exchange *x, unsigned status)
     wr_relay_end(&x->up, x->loop);
     wr_relay_end(&x->down, x->loop);
     wr_bufq_clear(&x->preread);
+    if (x->peer.ops != NULL)
+        x->peer.ops->end(&x->peer, WR_END_REUSE);
     if (x->attempts_end != NULL)
         x->attempts_end(x);
-    if (x->peer.ops != NULL)
-        x->peer.ops->end(&x->peer, WR_END_FIN);
     x->bytes_received = s->conn.received;
     x->bytes_sent = s->conn.sent;
     wr_phases_log(x);

@@ -116,7 +116,7 @@ struct wr_relay {
     bool src_fin, dst_fin;      /* EOF was read; the end was written on */
     bool hold_fin;              /* the end is not written on (no half-close) */
     bool limited;               /* stopped by rate: the timer is set */
-    bool no_splice;
+    uint64_t rate_after;        /* bytes before the rate counts */
     /* Set: what was read goes through it. Moves all of in to out, changed. */
     void (*filter)(void *arg, struct wr_bufq *in, bool fin, struct wr_bufq *out);
     void *filter_arg;
@@ -186,6 +186,7 @@ struct wr_session {
     struct wr_exchange *x;     /* the running one; NULL: between two requests */
     void *of_layer;            /* session_size bytes */
     bool idle;                 /* kept alive: may be closed at a shutdown */
+    bool quitting;             /* the process shuts down: no further request */
     bool ending;
 };
 /* Takes fd. Makes the session, calls layer->begin. */

@@ -17,6 +17,13 @@ static enum state write_fin(struct wr_relay *r)
 {
     size_t put;
 
+    if (r->filter != NULL && !r->filtered_fin) { /* filters may have kept something back */
+        struct wr_bufq none = { 0 };
+
+        r->filtered_fin = true;
+        r->filter(r->filter_arg, &none, true, &r->q);
+        return MOVED;
+    }
     if (r->hold_fin || r->dst_fin)
         return ENDED;
     switch (r->dst->ops->write(r->dst, NULL, true, &put)) {
@@ -46,6 +53,12 @@ static enum state flush_queue(struct wr_relay *r)
     return MOVED;
 }
 
+static void spliced(struct wr_endpoint *e, uint64_t n)
+{
+    if (e->ops->spliced != NULL && n > 0)
+        e->ops->spliced(e, n);
+}
+
 static enum state flush_pipe(struct wr_relay *r, struct wr_loop *l)
 {
     while (r->pipe != NULL) {
@@ -53,6 +66,7 @@ static enum state flush_pipe(struct wr_relay *r, struct wr_loop *l)
         enum wr_io io = wr_conn_splice_out(r->dst->conn, r->pipe, &put);
 
         r->moved += put;
+        spliced(r->dst, put);
         if (r->pipe->fill == 0) {
             wr_pipe_return(l, r->pipe);
             r->pipe = NULL;
@@ -69,7 +83,7 @@ static enum state flush_pipe(struct wr_relay *r, struct wr_loop *l)
 /* Bytes the rate allows now; 0: the timer was set. As nginx: a second's worth at once. */
 static size_t allowance(struct wr_relay *r, struct wr_loop *l, size_t want)
 {
-    uint64_t allowed = r->rate * (wr_now() - r->rate_from + 1000) / 1000;
+    uint64_t allowed = r->rate * (wr_now() - r->rate_from + 1000) / 1000 + r->rate_after;
 
     r->limited = false;
     if (allowed > r->taken)
@@ -98,6 +112,13 @@ static enum state copy_once(struct wr_relay *r, struct wr_loop *l, size_t max)
         return src_state(r, io);
     r->taken += n;
     r->full = n == r->high ? r->full + 1 : 0;
+    if (r->filter != NULL) {
+        struct wr_bufq in = { 0 };
+
+        wr_bufq_copy(&in, scratch, n);
+        r->filter(r->filter_arg, &in, false, &r->q);
+        return MOVED;
+    }
     io = r->dst->ops->write(r->dst, &one, false, &put);
     r->moved += put;
     if (io == WR_IO_ERROR)
@@ -109,7 +130,7 @@ static enum state copy_once(struct wr_relay *r, struct wr_loop *l, size_t max)
 
 static bool bulk(struct wr_relay *r)
 {
-    return r->full >= BULK_AFTER && r->rate == 0 && !r->no_splice && r->src->conn != NULL
+    return r->full >= BULK_AFTER && r->rate == 0 && r->filter == NULL && r->src->conn != NULL
         && r->dst->conn != NULL && r->src->ops->want(r->src) > 0 && r->dst->ops->want(r->dst) > 0;
 }
 
@@ -124,8 +145,11 @@ static enum state splice_once(struct wr_relay *r, struct wr_loop *l)
         return MOVED;
     }
     r->fill = wr_min(wr_max(r->fill, r->high), r->pipe->size);
-    io = wr_conn_splice_in(r->src->conn, r->pipe, r->fill, &n);
+    n = (size_t)wr_min((uint64_t)r->fill, wr_min(r->src->ops->want(r->src),
+                                                 r->dst->ops->want(r->dst)));
+    io = wr_conn_splice_in(r->src->conn, r->pipe, n, &n);
     r->taken += n;
+    spliced(r->src, n);
     if (io != WR_IO_OK) {
         wr_pipe_return(l, r->pipe);
         r->pipe = NULL;
@@ -147,8 +171,10 @@ static enum state round_of(struct wr_relay *r, struct wr_loop *l)
         st = flush_queue(r);
     if (st != MOVED)
         return st;
-    if (r->src_fin)
+    if (r->src_fin || r->src == NULL) {
+        r->src_fin = true;
         return write_fin(r);
+    }
     if (bulk(r))
         return splice_once(r, l);
     if (r->rate > 0 && (max = allowance(r, l, max)) == 0)

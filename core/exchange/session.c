@@ -124,6 +124,7 @@ void wr_sessions_shutdown(bool now)
         struct wr_session *s = wr_container(l, struct wr_session, link);
 
         next = l->next;
+        s->quitting = true;
         if (now && s->x != NULL)
             (void)wr_finish(s->x, 0);
         else if (s->x == NULL && (now || s->idle))

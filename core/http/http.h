@@ -325,6 +325,7 @@ struct wr_body {               /* of a request */
     struct wr_bufq q;          /* in memory, as far as it is there */
     int fd;                    /* temp file; -1: none */
     uint64_t size;             /* read so far, memory and file */
+    uint64_t in_file;          /* of size: at the start of the file */
     bool complete, discarded;
 };
 enum wr_filter_rank {          /* head filters, in this order */
@@ -368,8 +369,9 @@ struct wr_http_proxy_ops {
     /* Appends the request head (everything up to the empty line) to out; body_length UINT64_MAX:
      * of unknown length (chunked). Called for each try. False: 500. */
     bool (*request)(struct wr_exchange *x, struct wr_text *out, uint64_t body_length);
-    /* The final reply head is in h->res as received: hides, renames, rewrites. */
-    bool (*reply)(struct wr_exchange *x);
+    /* The final reply head is in h->res as received: hides, renames, rewrites. PASS: respond;
+     * TAKEN: the step was set (X-Accel-Redirect); REJECTED: wr_reject was called. */
+    enum wr_verdict (*reply)(struct wr_exchange *x);
     /* NULL: "http://ADDRESS"; else appends what the error log shows behind upstream: */
     void (*log_url)(const struct wr_exchange *x, struct wr_text *t);
 };
@@ -393,8 +395,12 @@ struct wr_http {               /* x->of_layer */
     uint32_t redirects;        /* internal ones left: 10 at the start */
     bool internal;             /* after an internal redirect */
     bool uri_changed;          /* rewrite: FIND again */
+    bool uri_internal;         /* the uri is no longer what the client sent */
+    const struct wr_location *named_next; /* wr_http_internal to @name: FIND takes it */
+    bool tunnel_open;
     bool head_sent, header_only, keepalive, error_page, post_action, uri_quoted_ok;
-    bool expect_tested, discard;
+    bool expect;               /* the client waits for 100 Continue */
+    bool discard;
     unsigned error_status;     /* the status error_page was entered with */
     uint64_t header_bytes_sent;
     struct wr_str limit_rate;  /* $limit_rate set at run time */

@@ -8,7 +8,7 @@ static struct wr_try *push_try(struct wr_exchange *x, const struct wr_addr *addr
 
     t->addr = *addr;
     t->begun_ms = wr_now();
-    t->connect_ms = t->first_byte_ms = t->ended_ms = WR_NOT_YET;
+    t->connect_ms = t->first_byte_ms = t->header_ms = t->ended_ms = WR_NOT_YET;
     return t;
 }
 

@@ -209,6 +209,8 @@ struct wr_try {
     struct wr_addr addr;
     uint64_t begun_ms;           /* monotonic */
     uint64_t connect_ms, first_byte_ms, ended_ms; /* since begun; WR_NOT_YET */
+    uint64_t header_ms;          /* layer 7 */
+    unsigned status;             /* layer 7: of the reply; 0 none */
     uint64_t sent, received;
     bool failed, held;           /* held: counted in the slot and the ledger */
 };

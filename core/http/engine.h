@@ -1,0 +1,81 @@
+/* engine: what the files that carry a request share and nobody else sees: the state of a client
+ * connection, the two HTTP/1 endpoints, the steps. */
+#ifndef WR_HTTP_ENGINE_H
+#define WR_HTTP_ENGINE_H
+
+#include "http/http.h"
+
+/* What a client sent of a message body, and how much of it was read. */
+struct wr_h1_in {
+    enum wr_framing framing;
+    uint64_t left;             /* LENGTH */
+    struct wr_chunked chunked;
+    bool done;
+};
+/* s->of_layer: one client connection. Bytes read and not yet used wait in buf. */
+struct wr_http_session {
+    char *buf;                 /* malloc'ed while it is needed, else NULL */
+    size_t at, n, cap;         /* buf[at..n) is unread */
+    struct wr_h1_progress progress;
+    struct wr_h1_in in;        /* body of the running request, or what is left to drop of it */
+    uint32_t requests;
+    uint64_t linger_until;     /* while dropping: monotonic ms */
+    uint64_t received_before;  /* of the connection when the request began */
+    uint64_t keep_ms;          /* how long the next request may take to come */
+    bool closing;              /* after the reply: drop and close, no next request */
+};
+static inline struct wr_http_session *wr_http_session_of(const struct wr_session *s)
+{
+    return s->of_layer;
+}
+/* Up to n bytes of the client: what waits in buf first. */
+enum wr_io wr_http_take(struct wr_session *s, void *p, size_t n, size_t *got);
+void wr_http_untake(struct wr_session *s, const void *p, size_t n); /* gives back, in front */
+/* Decoded body bytes; EOF when the body is complete. p must hold n bytes; used as scratch too. */
+enum wr_io wr_http_read_in(struct wr_session *s, void *p, size_t n, size_t *got);
+void wr_http_next(struct wr_session *s, bool keep); /* the exchange is over */
+uint64_t wr_http_keepalive_ms(const struct wr_exchange *x); /* 0: not kept */
+
+/* ---- h1_server ---- */
+struct wr_h1_server {          /* client.state of an exchange */
+    struct wr_exchange *x;
+    struct wr_text out;        /* control bytes (head, chunk sizes) not yet sent from out_at on */
+    size_t out_at;
+    enum wr_framing framing;   /* of the reply */
+    uint64_t left;             /* LENGTH: of the body; CHUNKED: of the open chunk */
+    bool chunk_open, last;     /* the last chunk was put */
+    uint64_t body_sent;
+};
+void wr_h1_server_open(struct wr_exchange *x);
+struct wr_h1_server *wr_h1_server_of(const struct wr_exchange *x);
+/* Sends what waits in out (100 Continue). */
+enum wr_io wr_h1_server_flush(struct wr_endpoint *e);
+
+/* ---- h1_client ---- */
+struct wr_h1_client {          /* peer.state */
+    struct wr_exchange *x;
+    struct wr_text out;        /* request head */
+    size_t out_at;
+    bool out_chunked, out_last, chunk_open;
+    uint64_t out_left;
+    char *buf;                 /* read and not yet used: buf[at..n) */
+    size_t at, n, cap;
+    struct wr_h1_progress progress;
+    struct wr_h1_in in;
+    const char *why;           /* of an ERROR that is no errno */
+};
+void wr_h1_client_open(struct wr_exchange *x, bool chunked);
+struct wr_h1_client *wr_h1_client_of(const struct wr_exchange *x);
+
+/* ---- steps ---- */
+extern const struct wr_step wr_step_route, wr_step_body, wr_step_head, wr_step_respond,
+    wr_step_http_relay;
+void wr_http_reply_head(struct wr_exchange *x, struct wr_text *out); /* respond.c */
+/* Prefix and chunk framing shared by both endpoints: appends "1f\r\n" (after the CRLF of the one
+ * before). n 0: the last chunk. */
+void wr_chunk_open(struct wr_text *out, uint64_t n, bool after_another, struct wr_str trailers);
+/* Sends out[*at..] and then as much of the chain as `left` allows; *put counts chain bytes. */
+enum wr_io wr_h1_send(struct wr_conn *c, struct wr_text *out, size_t *at,
+                      const struct wr_slice *chain, uint64_t left, size_t *put);
+
+#endif

@@ -1,0 +1,264 @@
+/* h1_client: the upstream side of an exchange in HTTP/1: the request out, the reply's head and body
+ * in. Made for each try. */
+#include "http/engine.h"
+
+struct wr_h1_client *wr_h1_client_of(const struct wr_exchange *x)
+{
+    return x->peer.state;
+}
+
+/* ---- out ---- */
+
+static enum wr_io client_write(struct wr_endpoint *e, const struct wr_slice *chain, bool fin,
+                               size_t *put)
+{
+    struct wr_h1_client *c = e->state;
+    enum wr_io io;
+
+    if (c->out_chunked && c->out_left == 0 && !c->out_last) {
+        for (const struct wr_slice *s = chain; s != NULL; s = s->next)
+            c->out_left += s->n;
+        if (c->out_left > 0 || fin) {
+            wr_chunk_open(&c->out, c->out_left, c->chunk_open, (struct wr_str){ 0 });
+            c->chunk_open = true;
+            c->out_last = c->out_left == 0;
+        }
+    }
+    io = wr_h1_send(e->conn, &c->out, &c->out_at, chain, c->out_chunked ? c->out_left : UINT64_MAX,
+                    put);
+    if (c->out_chunked)
+        c->out_left -= *put;
+    return io;
+}
+
+/* ---- in ---- */
+
+static void keep(struct wr_h1_client *c, const char *p, size_t n)
+{
+    if (n == 0)
+        return;
+    c->buf = wr_pool_alloc(c->x->pool, n);
+    memcpy(c->buf, p, n);
+    c->at = 0;
+    c->n = c->cap = n;
+}
+
+/* Views of the head must stay: it is copied once, to its exact size, and parsed there. */
+static enum wr_parse parse(struct wr_h1_client *c, struct wr_str text, size_t limit)
+{
+    struct wr_http *h = wr_http_of(c->x);
+    enum wr_parse r;
+    struct wr_str head;
+
+    r = wr_h1_head_end(text, &(struct wr_head_limits){ .line = limit, .total = limit }, false,
+                       &c->progress);
+    if (r != WR_PARSE_OK)
+        return r;
+    head = wr_pool_str(c->x->pool, wr_str_of(text.p, c->progress.size));
+    wr_response_init(&h->res);
+    return wr_h1_response(head, limit, h->upstream_method, c->x->pool, &c->progress, &h->res);
+}
+
+static void body_begins(struct wr_h1_client *c)
+{
+    const struct wr_response *r = &wr_http_of(c->x)->res;
+
+    c->in = (struct wr_h1_in){
+        .framing = r->framing,
+        .left = r->framing == WR_BODY_LENGTH ? r->length : 0,
+        .done = r->framing == WR_BODY_NONE || (r->framing == WR_BODY_LENGTH && r->length == 0),
+    };
+}
+
+static enum wr_io grow(struct wr_h1_client *c, struct wr_str text, size_t limit)
+{
+    if (c->cap < limit) {
+        char *buf = wr_pool_alloc(c->x->pool, limit);
+
+        memcpy(buf, text.p, text.n);
+        c->buf = buf;
+        c->cap = limit;
+        c->at = 0;
+        c->n = text.n;
+    }
+    return WR_IO_OK;
+}
+
+/* OK: h->res is filled. AGAIN: more must come. ERROR: with c->why when it is not an errno. EOF:
+ * closed before the head was complete. */
+static enum wr_io client_read_head(struct wr_endpoint *e, struct wr_head *head)
+{
+    struct wr_h1_client *c = e->state;
+    size_t limit = wr_http_of(c->x)->proxy_conf->buffer_size, got;
+    struct wr_str text = wr_str_of(c->buf == NULL ? "" : c->buf + c->at, c->n - c->at);
+
+    (void)head;
+    for (;;) {
+        enum wr_parse r = text.n > 0 ? parse(c, text, limit) : WR_PARSE_MORE;
+        char *room;
+        enum wr_io io;
+
+        if (r == WR_PARSE_OK) {
+            struct wr_str rest = wr_str_skip(text, c->progress.size);
+
+            c->progress = (struct wr_h1_progress){ 0 };
+            if (c->cap >= limit && text.p == c->buf + c->at)
+                c->at += text.n - rest.n;
+            else
+                c->at = c->n = 0, keep(c, rest.p, rest.n);
+            body_begins(c);
+            return WR_IO_OK;
+        }
+        if (r == WR_PARSE_BAD || text.n >= limit) {
+            c->why = r == WR_PARSE_BAD ? c->progress.why : "upstream sent too big header";
+            return WR_IO_ERROR;
+        }
+        if (text.n > 0 && grow(c, text, limit) != WR_IO_OK)
+            return WR_IO_ERROR;
+        room = text.n > 0 ? c->buf + c->n : wr_loop_scratch(c->x->loop);
+        io = wr_conn_read(e->conn, room, text.n > 0 ? c->cap - c->n : limit, &got);
+        if (io != WR_IO_OK)
+            return io;
+        if (text.n > 0)
+            c->n += got;
+        text = text.n > 0 ? wr_str_of(c->buf + c->at, c->n - c->at) : wr_str_of(room, got);
+    }
+}
+
+static enum wr_io take(struct wr_endpoint *e, void *p, size_t n, size_t *got)
+{
+    struct wr_h1_client *c = e->state;
+
+    if (c->at == c->n)
+        return wr_conn_read(e->conn, p, n, got);
+    *got = wr_min(n, c->n - c->at);
+    memcpy(p, c->buf + c->at, *got);
+    c->at += *got;
+    return WR_IO_OK;
+}
+
+static enum wr_io early(struct wr_h1_client *c, enum wr_io io)
+{
+    if (io != WR_IO_EOF)
+        return io;
+    c->why = "upstream prematurely closed connection";
+    return WR_IO_ERROR;
+}
+
+/* Decodes in place: data only moves towards the front. */
+static enum wr_io read_chunked(struct wr_endpoint *e, char *p, size_t n, size_t *got)
+{
+    struct wr_h1_client *c = e->state;
+    size_t raw, at = 0;
+    enum wr_io io = take(e, p, n, &raw);
+
+    *got = 0;
+    if (io != WR_IO_OK)
+        return early(c, io);
+    while (at < raw && !c->in.chunked.done) {
+        size_t used;
+        struct wr_str data;
+
+        if (wr_chunked_step(&c->in.chunked, wr_str_of(p + at, raw - at), &used, &data)
+            == WR_PARSE_BAD) {
+            c->why = "upstream sent invalid chunked response";
+            return WR_IO_ERROR;
+        }
+        memmove(p + *got, data.p, data.n);
+        *got += data.n;
+        at += used;
+    }
+    c->in.done = c->in.chunked.done;
+    if (at < raw) /* behind the last chunk: nothing may be there */
+        wr_http_of(c->x)->res.keepalive = false;
+    return WR_IO_OK;
+}
+
+static enum wr_io read_some(struct wr_endpoint *e, void *p, size_t n, size_t *got)
+{
+    struct wr_h1_client *c = e->state;
+    enum wr_io io;
+
+    if (c->in.framing == WR_BODY_CLOSE)
+        return take(e, p, n, got);
+    io = take(e, p, (size_t)wr_min((uint64_t)n, c->in.left), got);
+    if (io == WR_IO_OK) {
+        c->in.left -= *got;
+        c->in.done = c->in.left == 0;
+    }
+    return early(c, io);
+}
+
+static enum wr_io client_read(struct wr_endpoint *e, void *p, size_t n, size_t *got)
+{
+    struct wr_h1_client *c = e->state;
+    enum wr_io io;
+
+    *got = 0;
+    if (c->in.done)
+        return WR_IO_EOF;
+    if (c->in.framing != WR_BODY_CHUNKED)
+        return read_some(e, p, n, got);
+    do {
+        io = read_chunked(e, p, n, got);
+    } while (io == WR_IO_OK && *got == 0 && !c->in.done);
+    return io == WR_IO_OK && *got == 0 ? WR_IO_EOF : io;
+}
+
+static uint64_t client_want(struct wr_endpoint *e)
+{
+    const struct wr_h1_client *c = e->state;
+
+    if (!e->conn->io->raw || c->at < c->n)
+        return 0;
+    return c->in.framing == WR_BODY_LENGTH ? c->in.left
+         : c->in.framing == WR_BODY_CLOSE ? UINT64_MAX : 0;
+}
+
+static void client_spliced(struct wr_endpoint *e, uint64_t n)
+{
+    struct wr_h1_client *c = e->state;
+
+    if (c->in.framing == WR_BODY_LENGTH) {
+        c->in.left -= n;
+        c->in.done = c->in.left == 0;
+    }
+}
+
+static void client_to_raw(struct wr_endpoint *e)
+{
+    wr_endpoint_raw(e, e->conn);
+}
+
+/* The connection may serve again when both sides were said completely and nothing is left over. */
+static void client_end(struct wr_endpoint *e, enum wr_end how)
+{
+    const struct wr_h1_client *c = e->state;
+
+    if (c->x->attempts->conn == e->conn)
+        c->x->attempts->may_park = how == WR_END_REUSE && c->in.done && c->at == c->n
+                                && c->out.n == c->out_at && wr_http_of(c->x)->res.keepalive
+                                && c->x->up.src_fin && c->x->up.q.n == 0;
+    e->ops = NULL;
+}
+
+static const struct wr_endpoint_ops client_ops = {
+    .name = "h1 client",
+    .read_head = client_read_head,
+    .read = client_read,
+    .write = client_write,
+    .want = client_want,
+    .to_raw = client_to_raw,
+    .end = client_end,
+    .spliced = client_spliced,
+};
+
+void wr_h1_client_open(struct wr_exchange *x, bool chunked)
+{
+    struct wr_h1_client *c = WR_NEW(x->pool, struct wr_h1_client);
+
+    c->x = x;
+    c->out = wr_text_grow(x->pool, 1024, 1 << 20);
+    c->out_chunked = chunked;
+    x->peer = (struct wr_endpoint){ .ops = &client_ops, .conn = x->attempts->conn, .state = c };
+}

@@ -1,0 +1,87 @@
+/* h1_out: what both HTTP/1 endpoints do to write: control bytes (heads, chunk sizes) gather in a
+ * text, body bytes are borrowed from the relay, and one call sends both. */
+#include "http/engine.h"
+
+#include <sys/uio.h>
+
+#define IOV 16
+#define JOIN 4096 /* body bytes so few are copied behind the control bytes: one piece to send */
+
+void wr_chunk_open(struct wr_text *out, uint64_t n, bool after_another, struct wr_str trailers)
+{
+    wr_text_c(out, after_another ? "\r\n" : "");
+    wr_text_fmt(out, "%llx\r\n", (unsigned long long)n);
+    if (n == 0) {
+        wr_text_str(out, trailers);
+        wr_text_c(out, "\r\n");
+    }
+}
+
+static enum wr_io send_control(struct wr_conn *c, struct wr_text *out, size_t *at)
+{
+    while (*at < out->n) {
+        size_t put;
+        enum wr_io io = wr_conn_write(c, out->p + *at, out->n - *at, &put);
+
+        if (io != WR_IO_OK)
+            return io;
+        *at += put;
+    }
+    out->n = *at = 0;
+    return WR_IO_OK;
+}
+
+static size_t gather(struct iovec *v, const struct wr_text *out, size_t at,
+                     const struct wr_slice *chain, uint64_t left)
+{
+    size_t n = 0;
+
+    if (out->n > at)
+        v[n++] = (struct iovec){ out->p + at, out->n - at };
+    for (; chain != NULL && chain->p != NULL && n < IOV && left > 0; chain = chain->next) {
+        size_t take = (size_t)wr_min((uint64_t)chain->n, left);
+
+        v[n++] = (struct iovec){ (void *)(uintptr_t)chain->p, take };
+        left -= take;
+    }
+    return n;
+}
+
+/* A short body joins its head: one send instead of a list. */
+static size_t join(struct wr_text *out, size_t at, const struct wr_slice *chain, uint64_t left)
+{
+    if (out->n == at || chain == NULL || chain->p == NULL || chain->next != NULL
+        || chain->n > JOIN || chain->n > left)
+        return 0;
+    wr_text_str(out, wr_str_of(chain->p, chain->n));
+    return chain->n;
+}
+
+enum wr_io wr_h1_send(struct wr_conn *c, struct wr_text *out, size_t *at,
+                      const struct wr_slice *chain, uint64_t left, size_t *put)
+{
+    struct iovec v[IOV];
+    size_t n, sent, control;
+    enum wr_io io;
+
+    *put = join(out, *at, chain, left);
+    if (*put > 0 || chain == NULL || chain->p == NULL) {
+        io = send_control(c, out, at);
+        /* What was joined is ours now: the caller goes on, and the rest waits in out. */
+        if (*put > 0)
+            return io == WR_IO_ERROR ? io : WR_IO_OK;
+        return io != WR_IO_OK || chain == NULL
+                 ? io : wr_conn_write_file(c, chain, (size_t)wr_min(left, (uint64_t)SIZE_MAX), put);
+    }
+    n = gather(v, out, *at, chain, left);
+    io = n == 1 ? wr_conn_write(c, v[0].iov_base, v[0].iov_len, &sent)
+                : wr_conn_writev(c, v, n, &sent);
+    if (io != WR_IO_OK)
+        return io;
+    control = wr_min(sent, out->n - *at);
+    *at += control;
+    if (*at == out->n)
+        out->n = *at = 0;
+    *put = sent - control;
+    return WR_IO_OK;
+}

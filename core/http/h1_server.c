@@ -1,0 +1,148 @@
+/* h1_server: the client side of an exchange in HTTP/1: request bodies in, replies out. Made for
+ * each request; what outlives it (unread bytes, the rest of a body) is the session's. */
+#include "http/engine.h"
+
+struct wr_h1_server *wr_h1_server_of(const struct wr_exchange *x)
+{
+    return x->client.state;
+}
+
+static enum wr_io server_read(struct wr_endpoint *e, void *p, size_t n, size_t *got)
+{
+    struct wr_h1_server *sv = e->state;
+
+    if (wr_http_of(sv->x)->expect) {
+        wr_http_of(sv->x)->expect = false;
+        wr_text_c(&sv->out, "HTTP/1.1 100 Continue\r\n\r\n");
+        if (wr_h1_server_flush(e) == WR_IO_ERROR)
+            return WR_IO_ERROR;
+    }
+    return wr_http_read_in(sv->x->s, p, n, got);
+}
+
+static uint64_t chain_bytes(const struct wr_slice *chain)
+{
+    uint64_t n = 0;
+
+    for (; chain != NULL; chain = chain->next)
+        n += chain->n;
+    return n;
+}
+
+static void frame(struct wr_h1_server *sv, const struct wr_slice *chain, bool fin)
+{
+    const struct wr_http *h = wr_http_of(sv->x);
+
+    if (sv->framing != WR_BODY_CHUNKED || sv->left > 0 || sv->last)
+        return;
+    if (chain != NULL) {
+        sv->left = chain_bytes(chain);
+        wr_chunk_open(&sv->out, sv->left, sv->chunk_open, (struct wr_str){ 0 });
+        sv->chunk_open = true;
+    } else if (fin) {
+        wr_chunk_open(&sv->out, 0, sv->chunk_open, h->trailer_text);
+        sv->last = true;
+    }
+}
+
+/* A body of known length that ends early must not look complete. */
+static bool cut_short(const struct wr_h1_server *sv)
+{
+    return sv->framing == WR_BODY_LENGTH && sv->left > 0;
+}
+
+static enum wr_io server_write(struct wr_endpoint *e, const struct wr_slice *chain, bool fin,
+                               size_t *put)
+{
+    struct wr_h1_server *sv = e->state;
+    bool bounded = sv->framing == WR_BODY_LENGTH || sv->framing == WR_BODY_CHUNKED;
+    enum wr_io io;
+
+    *put = 0;
+    if (chain != NULL && (sv->framing == WR_BODY_NONE
+                          || (sv->framing == WR_BODY_LENGTH && sv->left == 0))) {
+        *put = (size_t)chain_bytes(chain); /* more than was announced, or no body at all */
+        return wr_h1_server_flush(e);
+    }
+    if (chain == NULL && fin && cut_short(sv)) {
+        e->conn->error = 0;
+        return WR_IO_ERROR;
+    }
+    frame(sv, chain, fin);
+    io = wr_h1_send(e->conn, &sv->out, &sv->out_at, chain, bounded ? sv->left : UINT64_MAX, put);
+    if (bounded)
+        sv->left -= *put;
+    sv->body_sent += *put;
+    return io;
+}
+
+enum wr_io wr_h1_server_flush(struct wr_endpoint *e)
+{
+    struct wr_h1_server *sv = e->state;
+    size_t put;
+
+    return wr_h1_send(e->conn, &sv->out, &sv->out_at, NULL, 0, &put);
+}
+
+static enum wr_io server_write_head(struct wr_endpoint *e, const struct wr_head *head)
+{
+    struct wr_h1_server *sv = e->state;
+
+    (void)head; /* the reply is in wr_http, with more than a parser would give */
+    wr_http_reply_head(sv->x, &sv->out);
+    sv->framing = wr_http_of(sv->x)->res.framing;
+    sv->left = sv->framing == WR_BODY_LENGTH ? wr_http_of(sv->x)->res.length : 0;
+    return WR_IO_OK;
+}
+
+/* Spliced bytes bypass out: only when it is empty, and never inside chunks. */
+static uint64_t server_want(struct wr_endpoint *e)
+{
+    const struct wr_h1_server *sv = e->state;
+
+    if (!e->conn->io->raw || sv->out.n > sv->out_at)
+        return 0;
+    return sv->framing == WR_BODY_LENGTH ? sv->left
+         : sv->framing == WR_BODY_CLOSE ? UINT64_MAX : 0;
+}
+
+static void server_spliced(struct wr_endpoint *e, uint64_t n)
+{
+    struct wr_h1_server *sv = e->state;
+
+    if (sv->framing == WR_BODY_LENGTH)
+        sv->left -= n;
+    sv->body_sent += n;
+}
+
+static void server_to_raw(struct wr_endpoint *e)
+{
+    wr_endpoint_raw(e, e->conn);
+}
+
+static void server_end(struct wr_endpoint *e, enum wr_end how)
+{
+    if (how == WR_END_RESET)
+        e->conn->reset_on_close = true;
+    e->ops = NULL;
+}
+
+static const struct wr_endpoint_ops server_ops = {
+    .name = "h1 server",
+    .write_head = server_write_head,
+    .read = server_read,
+    .write = server_write,
+    .want = server_want,
+    .to_raw = server_to_raw,
+    .end = server_end,
+    .spliced = server_spliced,
+};
+
+void wr_h1_server_open(struct wr_exchange *x)
+{
+    struct wr_h1_server *sv = WR_NEW(x->pool, struct wr_h1_server);
+
+    sv->x = x;
+    sv->out = wr_text_grow(x->pool, 1024, 1 << 20);
+    x->client = (struct wr_endpoint){ .ops = &server_ops, .conn = &x->s->conn, .state = sv };
+}

@@ -1,0 +1,241 @@
+/* http_relay: the last steps: respond writes the reply's head, relay moves its body, and with an
+ * upgraded connection both directions. */
+#include "http/engine.h"
+
+#include <errno.h>
+
+static void run_filters(void *arg, struct wr_bufq *in, bool fin, struct wr_bufq *out)
+{
+    struct wr_exchange *x = arg;
+    struct wr_bufq from = *in, to = { 0 };
+
+    for (struct wr_body_filter *f = wr_http_of(x)->filters; f != NULL; f = f->next) {
+        f->run(f, x, &from, fin, &to);
+        wr_bufq_clear(&from);
+        from = to;
+        to = (struct wr_bufq){ 0 };
+    }
+    wr_bufq_move(out, &from, from.n);
+    *in = (struct wr_bufq){ 0 };
+}
+
+static uint64_t rate_of(struct wr_exchange *x)
+{
+    const struct wr_http_conf *c = wr_conf_of(x, &wr_module_http);
+    struct wr_http *h = wr_http_of(x);
+    uint64_t rate = c->limit_rate_fixed;
+    struct wr_str text = h->limit_rate;
+
+    if (text.p == NULL && c->limit_rate != NULL)
+        text = wr_template_str(x, c->limit_rate);
+    if (text.n > 0 && !wr_parse_size(text, &rate))
+        rate = 0;
+    return rate;
+}
+
+static void reply_direction(struct wr_exchange *x)
+{
+    struct wr_http *h = wr_http_of(x);
+    const struct wr_http_conf *c = wr_conf_of(x, &wr_module_http);
+    struct wr_bufq ready = x->down.q;
+    bool proxied = x->peer.ops != NULL && h->proxy != NULL;
+
+    x->down_timer.task = &x->s->task;
+    x->down = (struct wr_relay){
+        .src = x->peer.ops != NULL ? &x->peer : NULL,
+        .dst = &x->client,
+        .q = ready,
+        .high = proxied ? h->proxy_conf->buffer_size : 32768,
+        .rate = rate_of(x),
+        .rate_after = c->limit_rate_after,
+        .rate_from = wr_now(),
+        .rate_timer = &x->down_timer,
+    };
+    if (proxied && h->proxy_conf->buffering)
+        x->down.high = wr_max(h->proxy_conf->buffers_total, h->proxy_conf->buffer_size);
+    if (h->header_only && x->down.src != NULL && h->res.framing != WR_BODY_NONE)
+        x->down.src = NULL; /* a HEAD asked of a GET: the body is not wanted */
+    if (h->filters != NULL && !h->header_only) {
+        struct wr_bufq all = x->down.q;
+
+        x->down.q = (struct wr_bufq){ 0 };
+        x->down.filter = run_filters;
+        x->down.filter_arg = x;
+        if (all.n > 0)
+            run_filters(x, &all, false, &x->down.q);
+    }
+}
+
+static bool head_filters(struct wr_exchange *x)
+{
+    static const struct wr_filter *sorted[64];
+    static size_t n;
+
+    if (n == 0)
+        for (struct wr_module *const *m = wr_modules; *m != NULL; m++)
+            for (const struct wr_filter *f = (*m)->filters; f != NULL && f->head != NULL; f++) {
+                size_t i = n++;
+
+                WR_ASSERT(n < WR_COUNT(sorted));
+                for (; i > 0 && sorted[i - 1]->rank > f->rank; i--)
+                    sorted[i] = sorted[i - 1];
+                sorted[i] = f;
+            }
+    for (size_t i = 0; i < n; i++)
+        if (sorted[i]->head(x) != WR_FILTER_OK)
+            return false;
+    return true;
+}
+
+static enum wr_go respond_run(struct wr_exchange *x)
+{
+    struct wr_http *h = wr_http_of(x);
+
+    h->header_only = h->req.method == WR_M_HEAD || h->res.status == 204 || h->res.status == 304;
+    if (!h->tunnel && !head_filters(x)) {
+        h->aborted = true;
+        return wr_finish(x, 500);
+    }
+    h->header_only |= h->res.status == 204 || h->res.status == 304;
+    if (h->header_only)
+        wr_bufq_clear(&x->down.q);
+    x->status = h->res.status;
+    (void)!x->client.ops->write_head(&x->client, NULL);
+    h->head_sent = true;
+    reply_direction(x);
+    x->step = &wr_step_http_relay;
+    return WR_GO;
+}
+
+const struct wr_step wr_step_respond = { "respond", "sending response to client", respond_run };
+
+static void tunnel_begin(struct wr_exchange *x)
+{
+    struct wr_http_session *hs = x->s->of_layer;
+    struct wr_h1_client *c = wr_h1_client_of(x);
+    struct wr_h1_server *sv = wr_h1_server_of(x);
+
+    /* What either side sent behind its head goes first. */
+    wr_bufq_copy(&x->up.q, hs->buf + hs->at, hs->n - hs->at);
+    hs->at = hs->n;
+    wr_bufq_copy(&x->down.q, sv->out.p + sv->out_at, sv->out.n - sv->out_at);
+    wr_bufq_copy(&x->down.q, c->buf + c->at, c->n - c->at);
+    x->client.ops->to_raw(&x->client);
+    x->peer.ops->to_raw(&x->peer);
+    x->up = (struct wr_relay){ .src = &x->client, .dst = &x->peer, .q = x->up.q, .high = 16384 };
+    x->down = (struct wr_relay){ .src = &x->peer, .dst = &x->client, .q = x->down.q,
+                                 .high = 16384 };
+    wr_http_of(x)->tunnel_open = true;
+}
+
+static enum wr_go cut(struct wr_exchange *x, enum wr_pump p)
+{
+    struct wr_http *h = wr_http_of(x);
+
+    h->aborted = true;
+    h->keepalive = false;
+    if (p == WR_PUMP_SRC_ERROR && h->proxy != NULL && x->peer.ops != NULL && !h->tunnel) {
+        const struct wr_h1_client *c = wr_h1_client_of(x);
+
+        if (c->why != NULL)
+            wr_xlog(x, WR_LOG_ERROR, 0, "%s", c->why);
+        else
+            wr_xlog(x, WR_LOG_ERROR, x->attempts->conn->error, "recv() failed");
+    } else if (p == WR_PUMP_DST_ERROR) {
+        if (x->s->conn.error != 0)
+            wr_xlog(x, WR_LOG_INFO, x->s->conn.error, "send() failed");
+    }
+    if (x->peer.ops != NULL)
+        x->peer.ops->end(&x->peer, WR_END_FIN);
+    return wr_finish(x, 0);
+}
+
+static enum wr_go timed_out(struct wr_exchange *x)
+{
+    struct wr_http *h = wr_http_of(x);
+
+    if (x->down.q.n == 0 && h->proxy != NULL && x->down.src != NULL) {
+        wr_xlog(x, WR_LOG_ERROR, ETIMEDOUT, "upstream timed out");
+    } else {
+        const struct wr_http_conf *c = wr_conf_of(x, &wr_module_http);
+
+        wr_xlog(x, WR_LOG_INFO, ETIMEDOUT, "client timed out");
+        x->s->conn.reset_on_close = c->reset_timedout;
+    }
+    return cut(x, WR_PUMP_IDLE);
+}
+
+/* While bytes wait for the client its patience counts, else the upstream's. */
+static void set_idle(struct wr_exchange *x)
+{
+    const struct wr_http_conf *c = wr_conf_of(x, &wr_module_http);
+    const struct wr_http *h = wr_http_of(x);
+    bool client = x->down.q.n > 0 || x->down.pipe != NULL || h->proxy == NULL
+               || x->down.src == NULL;
+
+    wr_timer_set(x->loop, &x->idle,
+                 client ? c->send_timeout_ms : h->proxy_conf->read_timeout_ms);
+}
+
+static enum wr_go tunnel_run(struct wr_exchange *x)
+{
+    bool moved = false;
+    enum wr_pump up, down;
+
+    if (!wr_http_of(x)->tunnel_open)
+        tunnel_begin(x);
+    if (x->idle.fired)
+        return cut(x, WR_PUMP_IDLE);
+    down = wr_relay_pump(&x->down, x->loop, &moved);
+    up = wr_relay_pump(&x->up, x->loop, &moved);
+    if (down == WR_PUMP_SRC_ERROR || down == WR_PUMP_DST_ERROR || down == WR_PUMP_DONE
+        || up == WR_PUMP_SRC_ERROR || up == WR_PUMP_DST_ERROR || up == WR_PUMP_DONE)
+        return wr_finish(x, 0);
+    if (moved)
+        wr_timer_set(x->loop, &x->idle, wr_http_of(x)->proxy_conf->read_timeout_ms);
+    if (up == WR_PUMP_MORE || down == WR_PUMP_MORE)
+        wr_exchange_wake(x);
+    return WR_WAIT;
+}
+
+static enum wr_go relay_run(struct wr_exchange *x)
+{
+    bool moved = false;
+    enum wr_pump down;
+
+    if (wr_http_of(x)->tunnel)
+        return tunnel_run(x);
+    if (x->idle.fired)
+        return timed_out(x);
+    if (x->up.dst != NULL && !x->up.dst_fin && x->attempts != NULL && x->peer.ops != NULL
+        && x->up.src != NULL) {
+        enum wr_pump up = wr_relay_pump(&x->up, x->loop, &moved);
+
+        if (up == WR_PUMP_SRC_ERROR || up == WR_PUMP_DST_ERROR)
+            x->up.dst_fin = true; /* the reply goes on */
+        if (up == WR_PUMP_MORE)
+            wr_exchange_wake(x);
+    }
+    down = wr_relay_pump(&x->down, x->loop, &moved);
+    if (down == WR_PUMP_DONE)
+        return wr_finish(x, 0);
+    if (down == WR_PUMP_SRC_ERROR || down == WR_PUMP_DST_ERROR)
+        return cut(x, down);
+    if (moved || x->idle.at == 0)
+        set_idle(x);
+    if (down == WR_PUMP_MORE)
+        wr_exchange_wake(x);
+    return WR_WAIT;
+}
+
+const struct wr_step wr_step_http_relay = { "relay", "sending to client", relay_run };
+
+enum wr_verdict wr_http_respond(struct wr_exchange *x, struct wr_bufq *q)
+{
+    wr_bufq_clear(&x->down.q);
+    if (q != NULL)
+        wr_bufq_move(&x->down.q, q, q->n);
+    wr_timer_off(x->loop, &x->idle);
+    x->step = &wr_step_respond;
+    return WR_TAKEN;
+}

@@ -1,0 +1,427 @@
+/* http_session: an HTTP/1 client connection: waits for heads, makes an exchange of each, and what
+ * comes after it: the next request, a body nobody wanted, the end. Owns the unread bytes. */
+#include "http/engine.h"
+
+#include <errno.h>
+
+static const struct wr_http_conf *standard_conf(const struct wr_session *s)
+{
+    const struct wr_http_address *a = s->listener->object;
+
+    return wr_scope_conf(a->standard->scope, &wr_module_http);
+}
+
+/* ---- unread bytes ---- */
+
+static void release(struct wr_http_session *hs)
+{
+    if (hs->at == hs->n) {
+        free(hs->buf);
+        hs->buf = NULL;
+        hs->at = hs->n = hs->cap = 0;
+    }
+}
+
+enum wr_io wr_http_take(struct wr_session *s, void *p, size_t n, size_t *got)
+{
+    struct wr_http_session *hs = s->of_layer;
+
+    if (hs->at == hs->n)
+        return wr_conn_read(&s->conn, p, n, got);
+    *got = wr_min(n, hs->n - hs->at);
+    memcpy(p, hs->buf + hs->at, *got);
+    hs->at += *got;
+    release(hs);
+    return WR_IO_OK;
+}
+
+static void store(struct wr_http_session *hs, const char *p, size_t n)
+{
+    if (n == 0)
+        return;
+    if (hs->n + n > hs->cap) {
+        hs->cap = wr_max(hs->n + n, (size_t)1024);
+        hs->buf = wr_realloc(hs->buf, hs->cap);
+    }
+    memcpy(hs->buf + hs->n, p, n);
+    hs->n += n;
+}
+
+void wr_http_untake(struct wr_session *s, const void *p, size_t n)
+{
+    struct wr_http_session *hs = s->of_layer;
+    char *old = hs->buf;
+    size_t at = hs->at, end = hs->n;
+
+    hs->buf = NULL;
+    hs->at = hs->n = hs->cap = 0;
+    store(hs, p, n);
+    store(hs, old + at, end - at);
+    free(old);
+}
+
+static enum wr_io gone(struct wr_session *s, enum wr_io io)
+{
+    if (io == WR_IO_EOF) {
+        s->conn.error = 0;
+        return WR_IO_ERROR;
+    }
+    return io;
+}
+
+static enum wr_io read_chunked(struct wr_session *s, char *p, size_t n, size_t *got)
+{
+    struct wr_h1_in *in = &wr_http_session_of(s)->in;
+    size_t raw, at = 0;
+    enum wr_io io = wr_http_take(s, p, n, &raw);
+
+    *got = 0;
+    if (io != WR_IO_OK)
+        return gone(s, io);
+    while (at < raw && !in->chunked.done) {
+        size_t used;
+        struct wr_str data;
+
+        if (wr_chunked_step(&in->chunked, wr_str_of(p + at, raw - at), &used, &data)
+            == WR_PARSE_BAD) {
+            s->conn.error = EBADMSG;
+            return WR_IO_ERROR;
+        }
+        memmove(p + *got, data.p, data.n);
+        *got += data.n;
+        at += used;
+    }
+    in->done = in->chunked.done;
+    if (at < raw)
+        wr_http_untake(s, p + at, raw - at);
+    return WR_IO_OK;
+}
+
+enum wr_io wr_http_read_in(struct wr_session *s, void *p, size_t n, size_t *got)
+{
+    struct wr_h1_in *in = &wr_http_session_of(s)->in;
+    enum wr_io io;
+
+    *got = 0;
+    if (in->done)
+        return WR_IO_EOF;
+    if (in->framing == WR_BODY_CHUNKED) {
+        do {
+            io = read_chunked(s, p, n, got);
+        } while (io == WR_IO_OK && *got == 0 && !in->done);
+        return io == WR_IO_OK && *got == 0 ? WR_IO_EOF : io;
+    }
+    io = wr_http_take(s, p, (size_t)wr_min((uint64_t)n, in->left), got);
+    if (io == WR_IO_OK) {
+        in->left -= *got;
+        in->done = in->left == 0;
+    }
+    return gone(s, io);
+}
+
+/* ---- a request begins ---- */
+
+static void body_begins(struct wr_http_session *hs, const struct wr_request *r)
+{
+    hs->in = (struct wr_h1_in){
+        .framing = r->framing,
+        .left = r->framing == WR_BODY_LENGTH ? r->length : 0,
+        .done = r->framing == WR_BODY_NONE || (r->framing == WR_BODY_LENGTH && r->length == 0),
+    };
+}
+
+static struct wr_exchange *exchange_new(struct wr_session *s)
+{
+    const struct wr_http_address *a = s->listener->object;
+    struct wr_exchange *x = wr_exchange_new(s, a->standard->scope, &wr_step_route);
+    struct wr_http *h = WR_NEW(x->pool, struct wr_http);
+
+    x->of_layer = h;
+    h->pool = x->pool;
+    h->server = a->standard;
+    h->session = s->of_layer;
+    h->redirects = 10;
+    h->body.fd = -1;
+    h->req.version = 11;
+    h->sent_before = s->conn.sent;
+    h->received_before = h->session->received_before;
+    wr_response_init(&h->res);
+    wr_h1_server_open(x);
+    return x;
+}
+
+static struct wr_head_limits limits_of(const struct wr_http_conf *c)
+{
+    return (struct wr_head_limits){
+        .line = c->large_buffer,
+        .total = c->large_buffer * c->large_buffers,
+        .fields = c->max_headers,
+        .ignore_invalid = c->ignore_invalid,
+        .underscores = c->underscores,
+    };
+}
+
+/* text: all unread bytes. True: an exchange was made (for a bad head too: it answers). */
+static bool head_complete(struct wr_session *s, struct wr_str text)
+{
+    struct wr_http_session *hs = s->of_layer;
+    struct wr_head_limits limits = limits_of(standard_conf(s));
+    enum wr_parse r = wr_h1_head_end(text, &limits, true, &hs->progress);
+    struct wr_exchange *x;
+    struct wr_http *h;
+
+    if (r == WR_PARSE_MORE)
+        return false;
+    hs->requests++;
+    x = exchange_new(s);
+    h = wr_http_of(x);
+    if (r == WR_PARSE_OK) {
+        struct wr_str head = wr_pool_str(x->pool, wr_str_of(text.p, hs->progress.size));
+
+        r = wr_h1_request(head, &limits, x->pool, &hs->progress, &h->req);
+    }
+    if (r == WR_PARSE_OK) {
+        h->request_length = hs->progress.size;
+        h->keepalive = h->req.keepalive;
+        h->expect = h->req.expect && h->req.version >= 11;
+        body_begins(hs, &h->req);
+    } else {
+        h->bad_status = hs->progress.status;
+        h->bad_why = hs->progress.why;
+        hs->in = (struct wr_h1_in){ .framing = WR_BODY_CLOSE }; /* whatever comes is dropped */
+    }
+    return true;
+}
+
+static void head_wait(struct wr_session *s, bool begun)
+{
+    const struct wr_http_conf *c = standard_conf(s);
+    struct wr_http_session *hs = s->of_layer;
+
+    /* One deadline for the whole head: it begins with the connection, or with the first byte
+     * after a keep-alive pause. */
+    if (begun && s->idle)
+        wr_conn_timeout(&s->conn, c->client_header_timeout_ms);
+    else if (s->conn.deadline.at == 0 && hs->requests == 0)
+        wr_conn_timeout(&s->conn, c->client_header_timeout_ms);
+    if (begun)
+        s->idle = false;
+    wr_conn_arm(&s->conn);
+}
+
+static void run(struct wr_session *s, size_t used)
+{
+    struct wr_http_session *hs = s->of_layer;
+
+    (void)used;
+    s->idle = false;
+    wr_conn_timeout(&s->conn, 0);
+    hs->progress = (struct wr_h1_progress){ 0 };
+    wr_exchange_run(s->x);
+}
+
+/* The first read of a request goes into the worker's scratch; only an incomplete head, a body or
+ * a pipelined request makes the session hold memory. */
+static void read_head(struct wr_session *s)
+{
+    struct wr_http_session *hs = s->of_layer;
+    const struct wr_http_conf *c = standard_conf(s);
+    size_t got, room = wr_max(c->large_buffer, (size_t)16384);
+
+    for (;;) {
+        struct wr_str text = wr_str_of(hs->n > hs->at ? hs->buf + hs->at : "", hs->n - hs->at);
+        bool stored = text.n > 0;
+        enum wr_io io;
+        char *scratch = wr_loop_scratch(s->loop);
+
+        if (stored && head_complete(s, text)) {
+            hs->at += wr_http_of(s->x)->bad_status == 0 ? wr_http_of(s->x)->request_length : text.n;
+            release(hs);
+            run(s, 0);
+            return;
+        }
+        io = wr_conn_read(&s->conn, scratch, room, &got);
+        if (io == WR_IO_AGAIN) {
+            head_wait(s, stored);
+            return;
+        }
+        if (io != WR_IO_OK) {
+            wr_session_end(s);
+            return;
+        }
+        if (!stored && head_complete(s, wr_str_of(scratch, got))) {
+            size_t used = wr_http_of(s->x)->bad_status == 0 ? wr_http_of(s->x)->request_length
+                                                            : got;
+            store(hs, scratch + used, got - used);
+            run(s, used);
+            return;
+        }
+        store(hs, scratch, got);
+    }
+}
+
+/* ---- after a request ---- */
+
+static void drop_begin(struct wr_session *s, uint64_t total_ms, uint64_t each_ms)
+{
+    struct wr_http_session *hs = s->of_layer;
+
+    hs->linger_until = wr_now() + wr_max(total_ms, (uint64_t)1);
+    wr_conn_timeout(&s->conn, wr_min(each_ms, total_ms));
+}
+
+/* Reads and drops the rest of a body; with `closing` anything at all, until the client closes:
+ * closing with unread bytes would send RST and may destroy the reply. */
+static void drop(struct wr_session *s)
+{
+    struct wr_http_session *hs = s->of_layer;
+    size_t got;
+    enum wr_io io;
+    char *scratch = wr_loop_scratch(s->loop);
+
+    if (wr_now() >= hs->linger_until || s->conn.deadline.fired) {
+        wr_session_end(s);
+        return;
+    }
+    do {
+        io = hs->closing ? wr_http_take(s, scratch, 65536, &got)
+                         : wr_http_read_in(s, scratch, 65536, &got);
+    } while (io == WR_IO_OK);
+    if (io == WR_IO_EOF && !hs->closing) {
+        hs->linger_until = 0;
+        wr_http_next(s, true);
+    } else if (io != WR_IO_AGAIN) {
+        wr_session_end(s);
+    } else {
+        wr_conn_arm(&s->conn);
+    }
+}
+
+void wr_http_next(struct wr_session *s, bool keep)
+{
+    struct wr_http_session *hs = s->of_layer;
+
+    if (!keep || s->conn.read_eof || s->quitting) {
+        wr_session_end(s);
+        return;
+    }
+    hs->received_before = s->conn.received - (hs->n - hs->at);
+    if (hs->n > hs->at || (s->conn.ready & WR_READABLE) != 0)
+        wr_task_wake(s->loop, &s->task);
+    else
+        wr_conn_arm(&s->conn);
+    s->idle = hs->n == hs->at;
+    wr_conn_timeout(&s->conn, hs->keep_ms);
+}
+
+static void finished(struct wr_exchange *x)
+{
+    struct wr_session *s = x->s;
+    struct wr_http_session *hs = s->of_layer;
+    struct wr_http *h = wr_http_of(x);
+    const struct wr_http_conf *c = wr_conf_of(x, &wr_module_http);
+
+    if (h->tunnel || h->aborted) {
+        wr_session_end(s);
+        return;
+    }
+    hs->keep_ms = wr_http_keepalive_ms(x);
+    hs->closing = !h->keepalive || hs->keep_ms == 0;
+    if (hs->closing && (hs->in.done || c->lingering_close == 0) && c->lingering_close != 2
+        && hs->n == hs->at) {
+        wr_session_end(s);
+        return;
+    }
+    if (!hs->closing && hs->in.done) {
+        wr_http_next(s, true);
+        return;
+    }
+    if (hs->closing)
+        (void)!wr_conn_shutdown(&s->conn);
+    drop_begin(s, c->lingering_time_ms, c->lingering_timeout_ms);
+    wr_task_wake(s->loop, &s->task);
+}
+
+static void wake(struct wr_session *s)
+{
+    struct wr_http_session *hs = s->of_layer;
+
+    if (hs->linger_until > 0) {
+        drop(s);
+    } else if (s->conn.deadline.fired) {
+        wr_session_end(s);
+    } else {
+        read_head(s);
+    }
+}
+
+static void begin(struct wr_session *s)
+{
+    (void)s;
+}
+
+static void session_ended(struct wr_session *s)
+{
+    struct wr_http_session *hs = s->of_layer;
+
+    free(hs->buf);
+    hs->buf = NULL;
+    hs->at = hs->n = 0;
+}
+
+static enum wr_go no_content(struct wr_exchange *x)
+{
+    return x->layer->reject(x, 404);
+}
+
+static enum wr_go reject(struct wr_exchange *x, unsigned status)
+{
+    return wr_http_error(x, status) == WR_HOLD ? WR_WAIT : WR_GO;
+}
+
+static void log_context(const struct wr_exchange *x, struct wr_text *t)
+{
+    const struct wr_http *h = wr_http_of(x);
+    const struct wr_attempts *a = x->attempts;
+    struct wr_str host;
+
+    if (h == NULL)
+        return;
+    wr_text_c(t, ", server: ");
+    wr_text_str(t, h->server->name);
+    if (h->req.line.n > 0) {
+        wr_text_c(t, ", request: \"");
+        wr_text_str(t, h->req.line);
+        wr_text_char(t, '"');
+    }
+    if (a != NULL && a->tries.n > 0) {
+        wr_text_c(t, ", upstream: \"");
+        if (h->proxy != NULL && h->proxy->log_url != NULL) {
+            h->proxy->log_url(x, t);
+        } else {
+            wr_text_c(t, "http://");
+            wr_addr_text(&a->tries.at[a->tries.n - 1].addr, t);
+        }
+        wr_text_char(t, '"');
+    }
+    host = wr_fields_value(&h->req.fields, WR_F_HOST);
+    if (host.n > 0) {
+        wr_text_c(t, ", host: \"");
+        wr_text_str(t, host);
+        wr_text_char(t, '"');
+    }
+}
+
+const struct wr_layer wr_layer_http = {
+    .name = "http",
+    .bit = WR_L7,
+    .session_size = sizeof(struct wr_http_session),
+    .begin = begin,
+    .wake = wake,
+    .no_content = no_content,
+    .reject = reject,
+    .connected = wr_http_connected,
+    .log_context = log_context,
+    .finished = finished,
+    .session_ended = session_ended,
+};

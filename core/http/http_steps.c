@@ -1,0 +1,397 @@
+/* http_steps: the steps of a request. route finds the server; the phases find the location and who
+ * answers; body reads what an upstream is to get; head waits for its reply; respond writes ours;
+ * relay moves the body. */
+#include "http/engine.h"
+
+#include <errno.h>
+
+/* ---- route ---- */
+
+static enum wr_go bad_request(struct wr_exchange *x)
+{
+    struct wr_http *h = wr_http_of(x);
+
+    wr_xlog(x, WR_LOG_INFO, 0, "%s", h->bad_why != NULL ? h->bad_why : "client sent invalid request");
+    h->keepalive = false;
+    return x->layer->reject(x, h->bad_status != 0 ? h->bad_status : 400);
+}
+
+static enum wr_go route_run(struct wr_exchange *x)
+{
+    struct wr_http *h = wr_http_of(x);
+    const struct wr_http_address *a = x->s->listener->object;
+    const struct wr_http_conf *c;
+
+    if (h->bad_status != 0)
+        return bad_request(x);
+    h->server = wr_host_find(a->map, x, h->req.host);
+    wr_exchange_scope(x, h->server->scope);
+    c = wr_conf_of(x, &wr_module_http);
+    if (!wr_uri_normalize(x->pool, h->req.target, c->merge_slashes, &h->req)) {
+        h->bad_why = "client sent invalid request URI";
+        return bad_request(x);
+    }
+    x->phase = 0;
+    x->hook = 0;
+    x->step = &wr_step_phases;
+    return WR_GO;
+}
+
+const struct wr_step wr_step_route = { "route", "reading client request", route_run };
+
+/* ---- the location ---- */
+
+static enum wr_verdict to_slash(struct wr_exchange *x)
+{
+    struct wr_http *h = wr_http_of(x);
+    struct wr_text t = wr_text_grow(x->pool, h->req.uri.n + 16, 1 << 16);
+
+    wr_uri_escape(&t, h->req.uri, WR_ESC_URI);
+    wr_text_char(&t, '/');
+    if (h->req.args.n > 0) {
+        wr_text_char(&t, '?');
+        wr_text_str(&t, h->req.args);
+    }
+    return wr_http_redirect(x, 301, wr_text_view(&t));
+}
+
+static enum wr_verdict too_large(struct wr_exchange *x)
+{
+    wr_xlog(x, WR_LOG_ERROR, 0, "client intended to send too large body: %llu bytes",
+            (unsigned long long)wr_http_of(x)->req.length);
+    return wr_reject(x, 413, NULL);
+}
+
+static enum wr_verdict entered(struct wr_exchange *x)
+{
+    struct wr_http *h = wr_http_of(x);
+    const struct wr_http_conf *c = wr_conf_of(x, &wr_module_http);
+
+    if (c->internal && !h->internal)
+        return wr_reject(x, 404, NULL);
+    if (h->req.framing == WR_BODY_LENGTH && c->client_max_body > 0 && !h->discard
+        && h->req.length > c->client_max_body)
+        return too_large(x);
+    return WR_PASS;
+}
+
+static enum wr_verdict find_location(struct wr_exchange *x)
+{
+    struct wr_http *h = wr_http_of(x);
+    const struct wr_scope *scope = h->server->scope, *limited;
+    bool slash = false;
+
+    h->uri_changed = false;
+    if (h->named_next != NULL) { /* an internal jump to @name: no search */
+        h->location = h->named_next;
+        h->named_next = NULL;
+    } else {
+        h->location = h->server->locations != NULL
+                    ? wr_location_find(h->server->locations, x, h->req.uri, &slash) : NULL;
+        if (slash)
+            return to_slash(x);
+    }
+    if (h->location != NULL)
+        scope = h->location->scope;
+    limited = h->location != NULL ? wr_http_limit_scope(h->location, h->req.method) : NULL;
+    wr_exchange_scope(x, limited != NULL ? limited : scope);
+    return entered(x);
+}
+
+/* Behind the rewrite program: a changed uri is looked up again. */
+static enum wr_verdict rewritten(struct wr_exchange *x)
+{
+    struct wr_http *h = wr_http_of(x);
+
+    if (!h->uri_changed)
+        return WR_PASS;
+    if (h->redirects-- == 0) {
+        wr_xlog(x, WR_LOG_ERROR, 0, "rewrite or internal redirection cycle while processing \""
+                WR_FMT "\"", WR_ARG(h->req.uri));
+        h->redirects = 0;
+        return wr_reject(x, 500, NULL);
+    }
+    x->phase = WR_PH_FIND;
+    return WR_ROUTE;
+}
+
+struct wr_module wr_module_http_steps = {
+    .name = "http_steps",
+    .layers = WR_L7,
+    .phases = (const struct wr_phase_hook[]){
+        { WR_PH_FIND, WR_L7, find_location, 0 },
+        { WR_PH_REWRITE, WR_L7, rewritten, 1000 },
+        { 0 },
+    },
+};
+
+enum wr_verdict wr_http_internal(struct wr_exchange *x, struct wr_str uri, struct wr_str args)
+{
+    struct wr_http *h = wr_http_of(x);
+
+    if (h->redirects == 0) {
+        wr_xlog(x, WR_LOG_ERROR, 0, "rewrite or internal redirection cycle while internally "
+                "redirecting to \"" WR_FMT "\"", WR_ARG(uri));
+        return wr_reject(x, 500, NULL);
+    }
+    h->redirects--;
+    if (x->peer.ops != NULL)
+        x->peer.ops->end(&x->peer, WR_END_FIN);
+    if (x->attempts != NULL)
+        wr_attempts_end(x);
+    h->proxy = NULL;
+    h->internal = true;
+    if (uri.n > 0 && uri.p[0] == '@') {
+        h->named_next = wr_location_named(h->server->locations, uri);
+        if (h->named_next == NULL) {
+            wr_xlog(x, WR_LOG_ERROR, 0, "could not find named location \"" WR_FMT "\"",
+                    WR_ARG(uri));
+            return wr_reject(x, 500, NULL);
+        }
+    } else {
+        h->req.uri = uri;
+        h->req.args = args;
+        h->uri_internal = true;
+    }
+    wr_response_init(&h->res);
+    x->phase = WR_PH_FIND;
+    x->hook = 0;
+    x->step = &wr_step_phases;
+    return WR_TAKEN;
+}
+
+/* ---- an upstream answers ---- */
+
+static enum wr_go body_run(struct wr_exchange *x)
+{
+    switch (wr_http_read_body(x)) {
+    case WR_HOLD:
+        return WR_WAIT;
+    case WR_REJECTED:
+        return x->layer->reject(x, x->status);
+    default:
+        x->step = &wr_step_start;
+        return WR_GO;
+    }
+}
+
+const struct wr_step wr_step_body = { "body", "reading client request body", body_run };
+
+enum wr_verdict wr_http_proxy(struct wr_exchange *x, const struct wr_http_proxy_ops *ops,
+                              const struct wr_http_proxy_conf *conf, struct wr_upstream *u,
+                              struct wr_str target, uint16_t default_port)
+{
+    struct wr_http *h = wr_http_of(x);
+
+    h->proxy = ops;
+    h->proxy_conf = conf;
+    if (u != NULL)
+        wr_upstream_start(x, u, &conf->rows);
+    else
+        wr_upstream_start_text(x, target, default_port, &conf->rows);
+    if (h->req.framing != WR_BODY_NONE && conf->request_buffering && !h->body.complete)
+        x->step = &wr_step_body;
+    return WR_TAKEN;
+}
+
+static uint64_t body_length(const struct wr_exchange *x)
+{
+    const struct wr_http *h = wr_http_of(x);
+
+    if (h->body.complete || h->req.framing == WR_BODY_NONE)
+        return h->body.size;
+    return h->req.framing == WR_BODY_LENGTH ? h->req.length : UINT64_MAX;
+}
+
+/* A complete body is sent from memory and file, and stays for another try; else it streams. */
+static void request_direction(struct wr_exchange *x)
+{
+    struct wr_http *h = wr_http_of(x);
+
+    wr_relay_end(&x->up, x->loop);
+    x->up = (struct wr_relay){ .dst = &x->peer, .high = 16384 };
+    if (!h->proxy_conf->pass_request_body)
+        return;
+    if (h->body.complete || h->req.framing == WR_BODY_NONE) {
+        wr_bufq_tee(&x->up.q, &h->body.q);
+        if (h->body.fd >= 0)
+            wr_bufq_file(&x->up.q, h->body.fd, 0, (size_t)h->body.in_file);
+    } else {
+        x->up.src = &x->client;
+    }
+}
+
+enum wr_go wr_http_connected(struct wr_exchange *x)
+{
+    struct wr_http *h = wr_http_of(x);
+    uint64_t length = h->proxy_conf->pass_request_body ? body_length(x) : 0;
+
+    h->upstream_method = h->req.method;
+    wr_h1_client_open(x, length == UINT64_MAX);
+    if (!h->proxy->request(x, &wr_h1_client_of(x)->out, length))
+        return x->layer->reject(x, 500);
+    if (!x->attempts->reused)
+        wr_socket_nodelay(x->attempts->conn->fd);
+    request_direction(x);
+    wr_timer_set(x->loop, &x->idle, h->proxy_conf->send_timeout_ms);
+    x->step = &wr_step_head;
+    return WR_GO;
+}
+
+/* ---- head ---- */
+
+static enum wr_go failure(struct wr_exchange *x, enum wr_failure why)
+{
+    struct wr_attempts *a = x->attempts;
+
+    if (a->reused && why == WR_FAIL_ERROR && a->conn->received == wr_try_now(a)->received
+        && wr_method_idempotent(wr_http_of(x)->req.method))
+        why = WR_FAIL_STALE;
+    a->failure = why;
+    a->sealed = a->sealed || (x->up.taken > 0 && !wr_http_of(x)->body.complete)
+             || (!wr_method_idempotent(wr_http_of(x)->req.method) && a->conn->sent > 0);
+    if (x->peer.ops != NULL)
+        x->peer.ops->end(&x->peer, WR_END_FIN);
+    wr_response_init(&wr_http_of(x)->res);
+    x->step = &wr_step_retry;
+    return WR_GO;
+}
+
+static enum wr_go client_gone(struct wr_exchange *x)
+{
+    wr_xlog(x, WR_LOG_INFO, x->s->conn.error, "client prematurely closed connection");
+    wr_http_of(x)->aborted = true;
+    return wr_finish(x, 499);
+}
+
+/* FIN from a client that waits for its reply means it has left, as nginx sees it. */
+static bool client_left(struct wr_exchange *x)
+{
+    struct wr_conn *c = &x->s->conn;
+    char byte;
+    size_t got;
+
+    if (wr_http_of(x)->proxy_conf->ignore_client_abort || (c->ready & (WR_HUP | WR_ERR)) == 0)
+        return false;
+    if ((c->ready & WR_ERR) != 0)
+        return true;
+    if (x->up.src != NULL && !x->up.src_fin) /* the body's reader sees it */
+        return false;
+    if (wr_http_session_of(x->s)->n > wr_http_session_of(x->s)->at)
+        return false; /* a pipelined request waits: it may close behind it */
+    return wr_conn_peek(c, &byte, 1, &got) != WR_IO_OK;
+}
+
+/* True: go on to the reply; false: *go says how it ends. */
+static bool pump_up(struct wr_exchange *x, enum wr_go *go)
+{
+    bool moved = false;
+    enum wr_pump p;
+
+    if (x->up.dst_fin || x->up.dst == NULL)
+        return true;
+    p = wr_relay_pump(&x->up, x->loop, &moved);
+    if (moved)
+        wr_timer_set(x->loop, &x->idle, wr_http_of(x)->proxy_conf->send_timeout_ms);
+    if (p == WR_PUMP_MORE)
+        wr_exchange_wake(x);
+    if (p == WR_PUMP_DONE)
+        wr_timer_set(x->loop, &x->idle, wr_http_of(x)->proxy_conf->read_timeout_ms);
+    if (p == WR_PUMP_SRC_ERROR) {
+        *go = x->s->conn.error == EBADMSG ? x->layer->reject(x, 400) : client_gone(x);
+        return false;
+    }
+    /* The server may refuse a body and still have answered: look for its reply. */
+    if (p == WR_PUMP_DST_ERROR)
+        x->up.dst_fin = true;
+    return true;
+}
+
+static enum wr_go upstream_failed(struct wr_exchange *x, enum wr_io io)
+{
+    struct wr_h1_client *c = wr_h1_client_of(x);
+    bool stale = x->attempts->reused && x->attempts->conn->received
+                                            == wr_try_now(x->attempts)->received;
+
+    if (io == WR_IO_ERROR && c->why != NULL) {
+        wr_xlog(x, WR_LOG_ERROR, 0, "%s", c->why);
+        return failure(x, WR_FAIL_INVALID);
+    }
+    if (stale)
+        wr_xlog(x, WR_LOG_DEBUG, 0, "a kept connection was closed by the server");
+    else if (io == WR_IO_EOF)
+        wr_xlog(x, WR_LOG_ERROR, 0, "upstream prematurely closed connection");
+    else
+        wr_xlog(x, WR_LOG_ERROR, x->attempts->conn->error, "recv() failed");
+    return failure(x, WR_FAIL_ERROR);
+}
+
+/* A status that proxy_next_upstream names, while another server may do better. */
+static bool another(struct wr_exchange *x)
+{
+    struct wr_attempts *a = x->attempts;
+    struct wr_peers *v = a->u != NULL ? wr_peers_view(a->u) : NULL;
+    struct wr_retry_facts f = {
+        .failure = WR_FAIL_STATUS, .next = a->rows->next, .tries = a->tries.n,
+        .max_tries = a->rows->next_tries, .elapsed_ms = wr_now() - a->begun_ms,
+        .max_ms = a->rows->next_timeout_ms,
+        .sent = !wr_method_idempotent(wr_http_of(x)->req.method)
+             || (x->up.taken > 0 && !wr_http_of(x)->body.complete),
+    };
+
+    return (a->rows->next & wr_next_of_status(wr_http_of(x)->res.status)) != 0 && v != NULL
+        && a->tries.n < v->main.n + v->backup.n && wr_retry_policy(&f) == WR_RETRY_NEXT;
+}
+
+static enum wr_go replied(struct wr_exchange *x)
+{
+    struct wr_http *h = wr_http_of(x);
+    struct wr_try *t = wr_try_now(x->attempts);
+
+    t->header_ms = wr_now() - t->begun_ms;
+    t->status = h->upstream_status = h->res.status;
+    if (another(x))
+        return failure(x, WR_FAIL_STATUS);
+    switch (h->proxy->reply(x)) {
+    case WR_PASS:
+        break;
+    case WR_TAKEN:
+        return WR_GO;
+    default:
+        return x->layer->reject(x, x->status != 0 ? x->status : 502);
+    }
+    if (h->res.status == 101) {
+        h->tunnel = true;
+        h->keepalive = false;
+    }
+    x->status = h->res.status;
+    x->step = &wr_step_respond;
+    return WR_GO;
+}
+
+static enum wr_go head_run(struct wr_exchange *x)
+{
+    struct wr_http *h = wr_http_of(x);
+    enum wr_go go = WR_WAIT;
+    enum wr_io io;
+
+    if (!pump_up(x, &go))
+        return go;
+    do {
+        io = x->peer.ops->read_head(&x->peer, NULL);
+        /* Interim answers never stand in for the final one. */
+    } while (io == WR_IO_OK && h->res.status < 200 && h->res.status != 101);
+    if (io == WR_IO_OK)
+        return replied(x);
+    if (io != WR_IO_AGAIN)
+        return upstream_failed(x, io);
+    if (x->idle.fired) {
+        wr_xlog(x, WR_LOG_ERROR, ETIMEDOUT, "upstream timed out");
+        return failure(x, WR_FAIL_TIMEOUT);
+    }
+    return client_left(x) ? client_gone(x) : WR_WAIT;
+}
+
+const struct wr_step wr_step_head = {
+    "head", "reading response header from upstream", head_run
+};

@@ -1,0 +1,148 @@
+/* reply_head: the head of a reply, written once in one pass, and how the connection goes on. */
+#include "http/engine.h"
+
+#ifndef WR_SERVER
+#define WR_SERVER "weir"
+#endif
+
+static void line(struct wr_text *t, const char *name, struct wr_str value)
+{
+    wr_text_c(t, name);
+    wr_text_str(t, value);
+    wr_text_c(t, "\r\n");
+}
+
+static void status_line(struct wr_text *t, const struct wr_response *r)
+{
+    const char *reason = wr_status_reason(r->status);
+
+    wr_text_c(t, "HTTP/1.1 ");
+    wr_text_u64(t, r->status);
+    wr_text_char(t, ' ');
+    if (r->reason.n > 0)
+        wr_text_str(t, r->reason);
+    else
+        wr_text_c(t, reason != NULL ? reason : "");
+    wr_text_c(t, "\r\n");
+}
+
+/* How the body's end is shown: a length, chunks, or closing. */
+static void decide_framing(struct wr_exchange *x)
+{
+    struct wr_http *h = wr_http_of(x);
+    const struct wr_http_conf *c = wr_conf_of(x, &wr_module_http);
+    struct wr_response *r = &h->res;
+
+    if (r->status == 204 || r->status < 200) {
+        r->framing = WR_BODY_NONE;
+        return;
+    }
+    if (r->framing == WR_BODY_LENGTH)
+        return;
+    if (h->header_only && r->framing == WR_BODY_NONE)
+        return;
+    if (h->filters == NULL && x->peer.ops == NULL) {
+        r->framing = WR_BODY_LENGTH;
+        r->length = x->down.q.n;
+    } else if (h->req.version >= 11 && c->chunked) {
+        r->framing = WR_BODY_CHUNKED;
+    } else {
+        r->framing = WR_BODY_CLOSE;
+        h->keepalive = false;
+    }
+}
+
+static void framing_lines(struct wr_text *t, const struct wr_response *r, bool header_only)
+{
+    if (r->framing == WR_BODY_LENGTH && r->status != 304) {
+        wr_text_c(t, "Content-Length: ");
+        wr_text_u64(t, r->length);
+        wr_text_c(t, "\r\n");
+    } else if (r->framing == WR_BODY_CHUNKED && r->status != 304) {
+        (void)header_only;
+        wr_text_c(t, "Transfer-Encoding: chunked\r\n");
+    }
+}
+
+uint64_t wr_http_keepalive_ms(const struct wr_exchange *x)
+{
+    const struct wr_http_conf *c = wr_conf_of(x, &wr_module_http);
+    const struct wr_http_session *hs = wr_http_session_of(x->s);
+
+    if (hs->requests >= c->keepalive_requests || x->s->quitting
+        || (c->keepalive_time_ms > 0 && wr_now() - x->s->begun_ms > c->keepalive_time_ms))
+        return 0;
+    return c->keepalive_timeout_ms;
+}
+
+static void connection_lines(struct wr_exchange *x, struct wr_text *t)
+{
+    struct wr_http *h = wr_http_of(x);
+    const struct wr_http_conf *c = wr_conf_of(x, &wr_module_http);
+
+    if (h->tunnel) {
+        wr_text_c(t, "Connection: upgrade\r\n");
+        return;
+    }
+    h->keepalive = h->keepalive && wr_http_keepalive_ms(x) > 0;
+    wr_text_c(t, h->keepalive ? "Connection: keep-alive\r\n" : "Connection: close\r\n");
+    if (h->keepalive && c->keepalive_header_s > 0)
+        wr_text_fmt(t, "Keep-Alive: timeout=%llu\r\n", (unsigned long long)c->keepalive_header_s);
+}
+
+static void last_modified(struct wr_text *t, const struct wr_response *r)
+{
+    if (r->last_modified < 0 || wr_fields_first(&r->fields, WR_F_LAST_MODIFIED) != NULL)
+        return;
+    wr_text_c(t, "Last-Modified: ");
+    wr_clock_http(r->last_modified, t);
+    wr_text_c(t, "\r\n");
+}
+
+static void own_fields(struct wr_exchange *x, struct wr_text *t)
+{
+    struct wr_http *h = wr_http_of(x);
+    const struct wr_http_conf *c = wr_conf_of(x, &wr_module_http);
+    const struct wr_response *r = &h->res;
+
+    if (wr_fields_first(&r->fields, WR_F_SERVER) == NULL)
+        line(t, "Server: ", c->server_tokens == 0 ? WR_STR(WR_SERVER)
+                                                  : WR_STR(WR_SERVER "/" WR_VERSION));
+    if (wr_fields_first(&r->fields, WR_F_DATE) == NULL)
+        line(t, "Date: ", wr_clock.http);
+    if (r->type.n > 0)
+        line(t, "Content-Type: ", r->type);
+    framing_lines(t, r, h->header_only);
+    last_modified(t, r);
+}
+
+void wr_http_reply_head(struct wr_exchange *x, struct wr_text *out)
+{
+    struct wr_http *h = wr_http_of(x);
+    struct wr_response *r = &h->res;
+    size_t begun = out->n;
+
+    decide_framing(x);
+    if (h->req.version < 10) { /* HTTP/0.9: the body is all there is */
+        h->keepalive = false;
+        r->framing = WR_BODY_CLOSE;
+        return;
+    }
+    status_line(out, r);
+    own_fields(x, out);
+    connection_lines(x, out);
+    for (uint32_t i = 0; i < r->fields.n; i++) {
+        const struct wr_field *f = &r->fields.at[i];
+
+        if (f->gone)
+            continue;
+        wr_text_str(out, f->name);
+        wr_text_c(out, ": ");
+        wr_text_str(out, f->value);
+        wr_text_c(out, "\r\n");
+    }
+    wr_text_c(out, "\r\n");
+    h->header_bytes_sent = out->n - begun;
+    if (h->header_only)
+        r->framing = WR_BODY_NONE;
+}
