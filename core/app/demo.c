@@ -18,7 +18,7 @@ static bool free_ports(uint16_t *out, size_t n)
     int fd[BACKENDS + 1];
     struct wr_addr a;
     size_t got = 0;
-    bool ok = wr_addr_parse(WR_STR("127.0.0.1:0"), 0, &a);
+    bool ok = wr_addr_parse_ip(WR_STR("127.0.0.1"), &a);
 
     while (ok && got < n) {
         struct wr_addr bound;
@@ -98,6 +98,6 @@ int wr_demo(const struct wr_options *o)
     memcpy(back, ports + 1, sizeof(back));
     snprintf(conf, sizeof(conf), text, wr_places.temp, (int)getpid(), back[0], back[1], back[2],
              front, back[0], back[1], back[2]);
-    c = wr_cycle_load_text("demo", wr_str_c(conf));
+    c = wr_master_common() ? wr_cycle_load_text("demo", wr_str_c(conf)) : NULL;
     return c == NULL ? 1 : wr_master_run(c, o);
 }

@@ -16,7 +16,7 @@ struct wr_master wr_master;
 
 /* ---- start ---- */
 
-static bool make_common(void)
+bool wr_master_common(void)
 {
     struct wr_shm *s;
 
@@ -29,6 +29,7 @@ static bool make_common(void)
     }
     wr_master.common = s->p;
     wr_self.run = &wr_master.common->run;
+    wr_master.common_fresh = s->fresh;
     if (s->fresh)
         wr_keeper_lock_init(&wr_master.common->keeper);
     return true;
@@ -104,7 +105,7 @@ static bool begin(struct wr_cycle *c)
     bool daemon = core->daemon && !wr_master.inherited;
 
     use_log(c);
-    if (!make_common() || !wr_sockets_open(c) || (daemon && !wr_daemonize()))
+    if (!wr_sockets_open(c) || (daemon && !wr_daemonize()))
         return false;
     wr_master.pid = getpid();
     wr_signals_init(WR_PROC_MASTER);

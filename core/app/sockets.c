@@ -100,8 +100,6 @@ static void tell_failure(const struct wr_listener *l, const char *step, int err)
     wr_say(WR_LOG_EMERG, err, "%s to " WR_FMT " failed", step, WR_ARG(l->text));
     if (err == EACCES && port > 0 && port < 1024)
         wr_say(WR_LOG_EMERG, 0, remedies, (unsigned)port);
-    if (err == EADDRINUSE && port > 0)
-        wr_say(WR_LOG_NOTICE, 0, "who has it is told by: ss -lptn 'sport = :%u'", (unsigned)port);
 }
 
 /* Our own sockets stand in the way of the probe when one of two addresses is a wildcard. */
@@ -192,6 +190,7 @@ bool wr_sockets_open(const struct wr_cycle *c)
         wr_clock_update();
     }
     wr_say(WR_LOG_EMERG, 0, "still could not bind()");
+    wr_say(WR_LOG_WARN, 0, "\"ss -lptun\" tells who has the address");
     return false;
 }
 

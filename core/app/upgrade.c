@@ -109,7 +109,7 @@ bool wr_upgrade_inherit(void)
 
 struct wr_shm_set *wr_upgrade_shm(void)
 {
-    return old_conf;
+    return wr_master.common_fresh ? NULL : old_conf;
 }
 
 struct wr_shm_set *wr_upgrade_run(void)
