@@ -1,0 +1,85 @@
+/* not_modified: conditional requests (RFC 9110 13) for what weir itself has: files. The first of the
+ * head filters. A reply of an upstream was already weighed there, with the fields passed on. */
+#include "etag.h"
+#include "http/http.h"
+
+enum { IMS_OFF, IMS_EXACT, IMS_BEFORE }; /* if_modified_since */
+
+static struct wr_str asked(const struct wr_http *h, enum wr_field_id id)
+{
+    return wr_fields_value(&h->req.fields, id);
+}
+
+static bool listed(const struct wr_http *h, enum wr_field_id id, bool weak)
+{
+    return wr_etag_listed(asked(h, id), wr_fields_value(&h->res.fields, WR_F_ETAG), weak);
+}
+
+static bool unmodified(const struct wr_http *h)
+{
+    time_t since;
+
+    return h->res.last_modified != -1 && wr_http_time(asked(h, WR_F_IF_UNMODIFIED_SINCE), &since)
+        && h->res.last_modified <= since;
+}
+
+static bool modified(const struct wr_http *h, uint32_t how)
+{
+    time_t since;
+
+    if (how == IMS_OFF || h->res.last_modified == -1
+        || !wr_http_time(asked(h, WR_F_IF_MODIFIED_SINCE), &since))
+        return true;
+    return since != h->res.last_modified
+        && (how == IMS_EXACT || since < h->res.last_modified);
+}
+
+static enum wr_filter_result failed(struct wr_http *h)
+{
+    h->res.fields = (struct wr_fields){ 0 };
+    h->res.last_modified = -1;
+    h->res.ranges = false;
+    h->res.status = 412;
+    return WR_FILTER_ERROR;
+}
+
+static void leave_body_out(struct wr_http *h)
+{
+    h->res.status = 304;
+    h->res.framing = WR_BODY_NONE;
+    h->res.length = 0;
+    h->res.type = (struct wr_str){ 0 };
+    h->res.ranges = false;
+    wr_fields_remove(&h->res.fields, WR_F_CONTENT_ENCODING);
+    wr_fields_remove(&h->res.fields, WR_F_ACCEPT_RANGES);
+}
+
+static enum wr_filter_result not_modified_head(struct wr_exchange *x)
+{
+    const struct wr_http_conf *c = wr_conf_of(x, &wr_module_http);
+    struct wr_http *h = wr_http_of(x);
+    bool since, none_match;
+
+    if (h->res.status != 200 || h->proxy != NULL)
+        return WR_FILTER_OK;
+    if (asked(h, WR_F_IF_UNMODIFIED_SINCE).p != NULL && !unmodified(h))
+        return failed(h);
+    if (asked(h, WR_F_IF_MATCH).p != NULL && !listed(h, WR_F_IF_MATCH, false))
+        return failed(h);
+    since = asked(h, WR_F_IF_MODIFIED_SINCE).p != NULL;
+    none_match = asked(h, WR_F_IF_NONE_MATCH).p != NULL;
+    if (!since && !none_match)
+        return WR_FILTER_OK;
+    /* both given: as nginx, both have to agree */
+    if ((since && modified(h, c->if_modified_since))
+        || (none_match && !listed(h, WR_F_IF_NONE_MATCH, true)))
+        return WR_FILTER_OK;
+    leave_body_out(h);
+    return WR_FILTER_OK;
+}
+
+struct wr_module wr_module_not_modified = {
+    .name = "not_modified",
+    .layers = WR_L7,
+    .filters = (const struct wr_filter[]){ { WR_FR_NOT_MODIFIED, not_modified_head }, { 0 } },
+};

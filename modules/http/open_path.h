@@ -1,0 +1,24 @@
+/* open_path: opening what a uri names in the file system, the way every module that looks at files
+ * does it: static, index, try_files, `if (-f ...)`. The descriptor is the caller's. */
+#ifndef WR_OPEN_PATH_H
+#define WR_OPEN_PATH_H
+
+#include "http/http.h"
+
+#include <sys/stat.h>
+
+#define WR_OPEN_PATH_MAX 16384 /* longer than any the system opens: it says so itself */
+
+struct wr_open_error {
+    int err;
+    const char *call; /* "open()", as in nginx's log */
+};
+/* For reading, without waiting for a pipe's writer; *st describes it. -1: *e says why. */
+int wr_open_path(struct wr_exchange *x, const char *path, struct stat *st, struct wr_open_error *e);
+/* Only looks: is it there? */
+bool wr_stat_path(struct wr_exchange *x, const char *path, struct stat *st,
+                  struct wr_open_error *e) WR_CHECKED;
+/* What a request for a path that could not be opened is answered with: 404, 403 or 500. */
+unsigned wr_open_status(int err);
+
+#endif

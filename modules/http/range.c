@@ -1,0 +1,196 @@
+/* range: parts of a reply (RFC 9110 14). The head filter decides, the body filter cuts: by moving
+ * slices, so that parts of a file stay parts of a file. A body that streams (from an upstream) goes
+ * by once: it can be cut where the ranges ascend, else the whole is sent. */
+#include "http/http.h"
+#include "range_set.h"
+
+struct cutter {
+    struct wr_body_filter filter;
+    struct wr_ranges ranges;
+    uint64_t at;               /* of the whole body: what the next byte of in is */
+    uint32_t next;             /* range being given, or waited for */
+    struct wr_str *heads;      /* of the parts; NULL: a single range */
+    struct wr_str end;         /* behind the last part */
+};
+
+extern struct wr_module wr_module_range;
+
+static void part_begins(const struct cutter *c, struct wr_bufq *out, uint32_t i)
+{
+    if (c->heads != NULL)
+        wr_bufq_borrow(out, c->heads[i].p, c->heads[i].n);
+}
+
+static void all_given(struct cutter *c, struct wr_bufq *out)
+{
+    wr_bufq_borrow(out, c->end.p, c->end.n);
+    c->end.n = 0;
+}
+
+/* What is between the ranges is dropped, what is in them moved. */
+static void cut_run(struct wr_body_filter *f, struct wr_exchange *x WR_UNUSED, struct wr_bufq *in,
+                    bool fin WR_UNUSED, struct wr_bufq *out)
+{
+    struct cutter *c = f->state;
+
+    while (in->n > 0 && c->next < c->ranges.list.n) {
+        const struct wr_range *r = &c->ranges.list.at[c->next];
+        uint64_t until = c->at < r->from ? r->from : r->to;
+        size_t n = (size_t)wr_min(until - c->at, (uint64_t)in->n);
+
+        if (c->at == r->from)
+            part_begins(c, out, c->next);
+        if (c->at < r->from)
+            wr_bufq_drop(in, n);
+        else
+            wr_bufq_move(out, in, n);
+        c->at += n;
+        if (c->at == r->to && ++c->next == c->ranges.list.n)
+            all_given(c, out);
+    }
+    wr_bufq_drop(in, in->n);
+}
+
+/* Ranges in any order, of a body that is here as a whole: each is cut out of another reference. */
+static void pick_run(struct wr_body_filter *f, struct wr_exchange *x WR_UNUSED, struct wr_bufq *in,
+                     bool fin WR_UNUSED, struct wr_bufq *out)
+{
+    struct cutter *c = f->state;
+
+    for (; in->n > 0 && c->next < c->ranges.list.n; c->next++) {
+        const struct wr_range *r = &c->ranges.list.at[c->next];
+        struct wr_bufq all = { 0 };
+
+        part_begins(c, out, c->next);
+        wr_bufq_tee(&all, in);
+        wr_bufq_drop(&all, r->from);
+        wr_bufq_move(out, &all, r->to - r->from);
+        wr_bufq_clear(&all);
+        if (c->next + 1 == c->ranges.list.n)
+            all_given(c, out);
+    }
+    wr_bufq_drop(in, in->n);
+}
+
+static struct wr_str content_range(struct wr_pool *pool, const struct wr_range *r, uint64_t length)
+{
+    return wr_pool_fmt(pool, "bytes %llu-%llu/%llu", (unsigned long long)r->from,
+                       (unsigned long long)(r->to - 1), (unsigned long long)length);
+}
+
+/* multipart/byteranges (RFC 9110 14.6); the boundary is one no body is likely to have. */
+static void write_parts(struct wr_exchange *x, struct cutter *c)
+{
+    struct wr_response *res = &wr_http_of(x)->res;
+    unsigned long long boundary = wr_random() % 10000000000000000000ULL;
+    struct wr_str type = { 0 };
+
+    if (res->type.p != NULL)
+        type = wr_pool_fmt(x->pool, "Content-Type: " WR_FMT "\r\n", WR_ARG(res->type));
+    c->heads = WR_NEW_ARRAY(x->pool, struct wr_str, c->ranges.list.n);
+    c->end = wr_pool_fmt(x->pool, "\r\n--%020llu--\r\n", boundary);
+    for (uint32_t i = 0; i < c->ranges.list.n; i++) {
+        struct wr_str bytes = content_range(x->pool, &c->ranges.list.at[i], res->length);
+
+        c->heads[i] = wr_pool_fmt(x->pool, "\r\n--%020llu\r\n" WR_FMT "Content-Range: " WR_FMT
+                                  "\r\n\r\n", boundary, WR_ARG(type), WR_ARG(bytes));
+        c->ranges.total += c->heads[i].n;
+    }
+    c->ranges.total += c->end.n;
+    res->type = wr_pool_fmt(x->pool, "multipart/byteranges; boundary=%020llu", boundary);
+}
+
+static void give_parts(struct wr_exchange *x, struct cutter *c)
+{
+    struct wr_response *res = &wr_http_of(x)->res;
+
+    res->status = 206;
+    res->reason = (struct wr_str){ 0 };
+    wr_fields_remove(&res->fields, WR_F_ACCEPT_RANGES);
+    wr_fields_remove(&res->fields, WR_F_CONTENT_RANGE);
+    if (c->ranges.list.n == 1)
+        (void)wr_fields_add_id(x->pool, &res->fields, WR_F_CONTENT_RANGE,
+                               content_range(x->pool, &c->ranges.list.at[0], res->length));
+    else
+        write_parts(x, c);
+    res->length = c->ranges.total;
+    c->filter.run = c->ranges.ascending ? cut_run : pick_run;
+    c->filter.state = c;
+    wr_http_add_body_filter(x, &c->filter);
+}
+
+/* nginx clears what describes the whole; what add_header added stays. */
+static enum wr_filter_result not_satisfiable(struct wr_exchange *x)
+{
+    struct wr_response *res = &wr_http_of(x)->res;
+
+    wr_fields_set(x->pool, &res->fields, WR_F_CONTENT_RANGE,
+                  wr_pool_fmt(x->pool, "bytes */%llu", (unsigned long long)res->length));
+    wr_fields_remove(&res->fields, WR_F_ACCEPT_RANGES);
+    wr_fields_remove(&res->fields, WR_F_LAST_MODIFIED);
+    wr_fields_remove(&res->fields, WR_F_ETAG);
+    wr_fields_remove(&res->fields, WR_F_CONTENT_ENCODING);
+    res->last_modified = -1;
+    res->ranges = false;
+    res->status = 416;
+    return WR_FILTER_ERROR;
+}
+
+/* If-Range: is what the client has parts of still the same? */
+static bool still_the_same(const struct wr_http *h)
+{
+    struct wr_str want = wr_fields_value(&h->req.fields, WR_F_IF_RANGE);
+    struct wr_str etag = wr_fields_value(&h->res.fields, WR_F_ETAG);
+    time_t at;
+
+    if (want.p == NULL)
+        return true;
+    if (wr_str_ends(want, WR_STR("\"")))
+        return wr_str_eq(want, etag) && !wr_str_starts(etag, WR_STR("W/"));
+    return h->res.last_modified != -1 && wr_http_time(want, &at) && at == h->res.last_modified;
+}
+
+static enum wr_range_result decide(struct wr_exchange *x, uint32_t max, struct wr_ranges *ranges)
+{
+    const struct wr_http *h = wr_http_of(x);
+    struct wr_str value = wr_fields_value(&h->req.fields, WR_F_RANGE);
+    enum wr_range_result r;
+
+    if (value.p == NULL || !still_the_same(h))
+        return WR_RANGE_IGNORED;
+    r = wr_ranges_parse(value, h->res.length, max, x->pool, ranges);
+    if (r == WR_RANGE_OK && !ranges->ascending && x->peer.ops != NULL)
+        return WR_RANGE_IGNORED;
+    return r;
+}
+
+static enum wr_filter_result range_head(struct wr_exchange *x)
+{
+    const struct wr_http_conf *conf = wr_conf_of(x, &wr_module_http);
+    struct wr_http *h = wr_http_of(x);
+    struct cutter *c;
+
+    if (!h->res.ranges || h->res.status != 200 || h->res.framing != WR_BODY_LENGTH
+        || h->req.version < 10 || conf->max_ranges == 0)
+        return WR_FILTER_OK;
+    if (wr_fields_first(&h->req.fields, WR_F_RANGE) != NULL) {
+        c = WR_NEW(x->pool, struct cutter);
+        switch (decide(x, conf->max_ranges, &c->ranges)) {
+        case WR_RANGE_OK:
+            give_parts(x, c);
+            return WR_FILTER_OK;
+        case WR_RANGE_NONE:
+            return not_satisfiable(x);
+        case WR_RANGE_IGNORED:
+            break;
+        }
+    }
+    wr_fields_set(x->pool, &h->res.fields, WR_F_ACCEPT_RANGES, WR_STR("bytes"));
+    return WR_FILTER_OK;
+}
+
+struct wr_module wr_module_range = {
+    .name = "range",
+    .layers = WR_L7,
+    .filters = (const struct wr_filter[]){ { WR_FR_RANGE, range_head }, { 0 } },
+};

@@ -1,0 +1,102 @@
+/* static: answers with a file under root or alias. The last but one of the content hooks: whatever
+ * else a location has (proxy_pass, return, index) was asked before. Owns the descriptor through a
+ * cleanup of the exchange's pool. Files are opened and read by the worker itself; a slow disk is a
+ * matter for a pool of threads, later. */
+#include "content.h"
+#include "open_path.h"
+
+#include <errno.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static void close_file(void *arg)
+{
+    (void)close((int)(intptr_t)arg);
+}
+
+/* As nginx: what is not there is the client's affair, what may not be read too; the rest is ours. */
+static enum wr_verdict refuse(struct wr_exchange *x, const struct wr_open_error *e,
+                              const char *path)
+{
+    const struct wr_http_conf *c = wr_conf_of(x, &wr_module_http);
+    unsigned status = wr_open_status(e->err);
+
+    if (status != 404 || c->log_not_found)
+        wr_xlog(x, status == 500 ? WR_LOG_CRIT : WR_LOG_ERROR, e->err, "%s \"%s\" failed", e->call,
+                path);
+    return wr_reject(x, status, NULL);
+}
+
+static enum wr_verdict to_folder(struct wr_exchange *x)
+{
+    const struct wr_http *h = wr_http_of(x);
+    struct wr_text to = wr_text_grow(x->pool, h->req.uri.n + h->req.args.n + 2, SIZE_MAX);
+
+    wr_uri_escape(&to, h->req.uri, WR_ESC_URI);
+    wr_text_char(&to, '/');
+    if (h->req.args.n > 0) {
+        wr_text_char(&to, '?');
+        wr_text_str(&to, h->req.args);
+    }
+    wr_http_discard_body(x);
+    return wr_http_redirect(x, 301, wr_text_view(&to));
+}
+
+static enum wr_verdict send_file(struct wr_exchange *x, int fd, const struct stat *st)
+{
+    const struct wr_http_conf *c = wr_conf_of(x, &wr_module_http);
+    struct wr_http *h = wr_http_of(x);
+    struct wr_bufq q = { 0 };
+
+    h->res.status = 200;
+    h->res.framing = WR_BODY_LENGTH;
+    h->res.length = (uint64_t)st->st_size;
+    h->res.last_modified = st->st_mtime;
+    h->res.ranges = true;
+    h->res.type = wr_http_type_of(x, h->req.uri);
+    if (c->etag)
+        (void)wr_fields_add_id(x->pool, &h->res.fields, WR_F_ETAG,
+                               wr_pool_fmt(x->pool, "\"%llx-%llx\"",
+                                           (unsigned long long)st->st_mtime,
+                                           (unsigned long long)st->st_size));
+    wr_bufq_file(&q, fd, 0, (size_t)st->st_size);
+    wr_http_discard_body(x);
+    return wr_http_respond(x, &q);
+}
+
+static enum wr_verdict static_run(struct wr_exchange *x)
+{
+    const struct wr_http *h = wr_http_of(x);
+    struct wr_text text = wr_text_grow(x->pool, 256, WR_OPEN_PATH_MAX);
+    struct wr_open_error e;
+    const char *path;
+    struct stat st;
+    int fd;
+
+    if (h->req.method != WR_M_GET && h->req.method != WR_M_HEAD && h->req.method != WR_M_POST)
+        return wr_reject(x, 405, NULL);
+    if (wr_str_ends(h->req.uri, WR_STR("/")))
+        return WR_PASS;
+    if (!wr_http_path(x, h->req.uri, &text) || !wr_text_cstr(&text, &path))
+        return wr_reject(x, 500, NULL);
+    fd = wr_open_path(x, path, &st, &e);
+    if (fd == -1)
+        return refuse(x, &e, path);
+    wr_pool_cleanup(x->pool, close_file, (void *)(intptr_t)fd);
+    if (S_ISDIR(st.st_mode))
+        return to_folder(x);
+    if (!S_ISREG(st.st_mode)) {
+        wr_xlog(x, WR_LOG_CRIT, 0, "\"%s\" is not a regular file", path);
+        return wr_reject(x, 404, NULL);
+    }
+    if (h->req.method == WR_M_POST)
+        return wr_reject(x, 405, NULL);
+    return send_file(x, fd, &st);
+}
+
+struct wr_module wr_module_static = {
+    .name = "static",
+    .layers = WR_L7,
+    .phases = (const struct wr_phase_hook[]){
+        { WR_PH_CONTENT, WR_L7, static_run, WR_CONTENT_STATIC }, { 0 } },
+};
