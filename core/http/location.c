@@ -4,7 +4,8 @@
  *
  * nginx's precedence: = at once; else the longest prefix, and what is inside of it before anything
  * around it; then regexes in the order of the file unless that prefix says ^~. The ^~ of a location
- * speaks of the regexes beside it only, not of those around the location it stands in. */
+ * speaks of the regexes beside it only, not of those around the location it stands in. Inside of a
+ * regex location only regexes are found. */
 #include "http/routing.h"
 
 #define GROUPS_MAX 32
@@ -146,15 +147,15 @@ static enum outcome find_text(const struct wr_locations *l, struct wr_str uri,
     return redirect != NULL ? REDIRECTED : OPEN;
 }
 
-static enum outcome find(const struct wr_locations *l, struct wr_exchange *x, struct wr_str uri,
-                         const struct wr_location **found);
-
+/* Inside of a regex location only regexes are looked at: nginx does so. */
 static enum outcome find_regex(const struct wr_locations *l, struct wr_exchange *x,
                                struct wr_str uri, const struct wr_location **found)
 {
     const struct wr_location *loc;
     struct wr_regex_cursor c;
 
+    if (l == NULL || l->index == NULL)
+        return NONE;
     wr_regex_cursor_start(&c, l->index, uri);
     while ((loc = wr_regex_cursor_next(&c)) != NULL) {
         int match = wr_http_match(x, loc->regex, uri);
@@ -162,8 +163,8 @@ static enum outcome find_regex(const struct wr_locations *l, struct wr_exchange 
         if (match == 0)
             continue;
         *found = match > 0 ? loc : &wr_location_failed;
-        if (match > 0 && loc->inner != NULL && find(loc->inner, x, uri, found) == REDIRECTED)
-            return REDIRECTED;
+        if (match > 0)
+            (void)find_regex(loc->inner, x, uri, found);
         return SETTLED;
     }
     return NONE;
@@ -181,7 +182,7 @@ static enum outcome find(const struct wr_locations *l, struct wr_exchange *x, st
         inner = find(here->inner, x, uri, found);
     if (inner == SETTLED || inner == REDIRECTED)
         return inner;
-    if (l->index != NULL && !(text == OPEN && here->kind == WR_LOC_PREFIX_FINAL))
+    if (!(text == OPEN && here->kind == WR_LOC_PREFIX_FINAL))
         regex = find_regex(l, x, uri, found);
     return regex != NONE ? regex : text;
 }

@@ -74,6 +74,9 @@ static bool fits_inside(struct wr_cf *cf, const struct wr_location *loc,
     if (loc->kind != WR_LOC_REGEX && !wr_str_starts(loc->name, outer->name))
         return wr_cf_error(cf, word, "location \"" WR_FMT "\" is outside location \"" WR_FMT "\"",
                            WR_ARG(loc->name), WR_ARG(outer->name));
+    if (loc->kind != WR_LOC_REGEX && outer->kind == WR_LOC_REGEX)
+        wr_cf_warn(cf, word, "location \"" WR_FMT "\" is never found inside the regex location \""
+                   WR_FMT "\"", WR_ARG(loc->name), WR_ARG(outer->name));
     return true;
 }
 
