@@ -21,13 +21,14 @@ static bool default_port(uint16_t port)
     return port == 80;
 }
 
-/* "http://host:port" in front of a path, as absolute_redirect and its kin say. */
-static void origin(struct wr_exchange *x, struct wr_text *t)
+void wr_http_origin(struct wr_exchange *x, struct wr_text *t)
 {
     const struct wr_http *h = wr_http_of(x);
     const struct wr_http_conf *c = wr_conf_of(x, &wr_module_http);
     uint16_t port = wr_addr_port(wr_session_local(x->s));
 
+    if (!c->absolute_redirect)
+        return;
     wr_text_c(t, "http://");
     if (c->server_name_in_redirect && h->server->name.n > 0) {
         wr_text_str(t, h->server->name);
@@ -45,12 +46,11 @@ static void origin(struct wr_exchange *x, struct wr_text *t)
 enum wr_verdict wr_http_redirect(struct wr_exchange *x, unsigned status, struct wr_str location)
 {
     struct wr_http *h = wr_http_of(x);
-    const struct wr_http_conf *c = wr_conf_of(x, &wr_module_http);
 
-    if (c->absolute_redirect && location.n > 0 && location.p[0] == '/') {
+    if (location.n > 0 && location.p[0] == '/') {
         struct wr_text t = wr_text_grow(x->pool, location.n + 64, 1 << 17);
 
-        origin(x, &t);
+        wr_http_origin(x, &t);
         wr_text_str(&t, location);
         location = wr_text_view(&t);
     }

@@ -133,6 +133,7 @@ struct wr_response {
     uint64_t length;           /* of WR_BODY_LENGTH; of HEAD and 304: see has_length */
     bool has_length;           /* backend: Content-Length was there (it is not among the fields) */
     struct wr_str type;        /* Content-Type value without charset handling; p NULL: none */
+    struct wr_str charset;     /* X-Accel-Charset; p NULL: none, "off": no charset is added */
     time_t last_modified;      /* -1: none */
     bool keepalive;            /* backend: the connection may be used again */
     bool no_date, no_server;   /* the fields come from the backend (proxy_pass_header) */
@@ -161,7 +162,9 @@ struct wr_h1_progress {        /* zeroed at the start; remembers how far it look
  * 9112; LF alone may end a line; everything two parsers could read differently is BAD.
  * A progress wr_h1_head_end said OK with may be handed on: the end is not sought again.
  * uri, args, quoted and complex are left to wr_uri_normalize, which the caller calls with the
- * server's merge_slashes. An authority in the request line replaces the value of Host in fields. */
+ * server's merge_slashes. An authority in the request line replaces the value of Host in fields.
+ * BAD: out->line is what came of it, version how to answer; the rest is set as far as it was read.
+ * Errors stay: a progress wr_h1_head_end said BAD with gives BAD, and the line, here too. */
 enum wr_parse wr_h1_request(struct wr_str text, const struct wr_head_limits *limits,
                             struct wr_pool *pool, struct wr_h1_progress *p,
                             struct wr_request *out);
@@ -359,10 +362,25 @@ struct wr_http_proxy_conf {    /* embedded in the module's conf; rows by WR_HTTP
     uint64_t max_temp_file;    /* more than that in memory goes to a file; 0: backpressure */
     size_t temp_write;
     struct wr_str temp_path;
+    uint32_t temp_levels[3];   /* digits of the folders' names; 0: no such level */
     bool buffering, request_buffering, intercept_errors, pass_request_body, pass_request_headers,
-        ignore_client_abort, force_ranges;
+        ignore_client_abort, force_ranges, pass_trailers;
+    bool chunked_out;          /* the protocol can carry a request body of unknown length; if not,
+                                * such a body is read whole first whatever request_buffering says */
     uint64_t limit_rate;
+    struct wr_template *limit_rate_tpl; /* with variables: instead of limit_rate */
+    struct wr_template *set_body; /* is sent as the body, once the client's was read; NULL: none */
     uint32_t ignore;           /* wr_ignore bits of proxy_ignore_headers */
+    /* of the rows' setters */
+    uint32_t buffers;
+    size_t buffer_each, busy;
+    bool busy_set, temp_write_set;
+    const struct wr_node *sized; /* last row about sizes */
+};
+enum wr_ignore {
+    WR_IGNORE_REDIRECT = 1, WR_IGNORE_X_EXPIRES = 2, WR_IGNORE_LIMIT_RATE = 4,
+    WR_IGNORE_BUFFERING = 8, WR_IGNORE_CHARSET = 16, WR_IGNORE_EXPIRES = 32,
+    WR_IGNORE_CACHE_CONTROL = 64, WR_IGNORE_SET_COOKIE = 128, WR_IGNORE_VARY = 256
 };
 struct wr_http_proxy_ops {
     const char *name;
@@ -375,6 +393,66 @@ struct wr_http_proxy_ops {
     /* NULL: "http://ADDRESS"; else appends what the error log shows behind upstream: */
     void (*log_url)(const struct wr_exchange *x, struct wr_text *t);
 };
+/* The rows of a proxy module, written once for all of them; temp is the default folder. */
+#define WR_HTTP_PROXY_ROWS(prefix, temp, type, field) \
+    WR_UPSTREAM_ROWS(prefix, WR_L7, type, field.rows), \
+    WR_ROW(prefix "_next_upstream", WR_L7 | WR_SCOPES, 1, WR_ARGS_ANY, wr_set_mask, type, \
+           field.rows.next, wr_next_words, "error timeout", \
+           "failures and statuses after which another server is tried; off: none"), \
+    WR_MSEC(prefix "_send_timeout", WR_L7 | WR_SCOPES, type, field.send_timeout_ms, "60s", \
+            "longest wait between two writes of a request to a server"), \
+    WR_MSEC(prefix "_read_timeout", WR_L7 | WR_SCOPES, type, field.read_timeout_ms, "60s", \
+            "longest wait between two reads of a server's reply"), \
+    WR_FLAG(prefix "_buffering", WR_L7 | WR_SCOPES, type, field.buffering, "on", \
+            "takes replies faster than clients do; off: as fast as they go out"), \
+    WR_FLAG(prefix "_request_buffering", WR_L7 | WR_SCOPES, type, field.request_buffering, "on", \
+            "reads a request's body before a server is asked"), \
+    WR_FLAG(prefix "_intercept_errors", WR_L7 | WR_SCOPES, type, field.intercept_errors, "off", \
+            "error_page answers instead of replies of 300 and more"), \
+    WR_FLAG(prefix "_pass_request_body", WR_L7 | WR_SCOPES, type, field.pass_request_body, "on", \
+            "sends the client's body to the server"), \
+    WR_FLAG(prefix "_pass_request_headers", WR_L7 | WR_SCOPES, type, field.pass_request_headers, \
+            "on", "sends the client's header fields to the server"), \
+    WR_FLAG(prefix "_ignore_client_abort", WR_L7 | WR_SCOPES, type, field.ignore_client_abort, \
+            "off", "goes on with a request whose client has left"), \
+    WR_FLAG(prefix "_force_ranges", WR_L7 | WR_SCOPES, type, field.force_ranges, "off", \
+            "serves byte ranges of replies whatever their Accept-Ranges says"), \
+    WR_ROW(prefix "_limit_rate", WR_L7 | WR_SCOPES, 1, 1, wr_set_proxy_rate, type, field, NULL, \
+           "0", "bytes a second read from a server, per request; 0: no limit"), \
+    WR_ROW(prefix "_ignore_headers", WR_L7 | WR_SCOPES, 1, WR_ARGS_ANY, wr_set_mask, type, \
+           field.ignore, wr_ignore_words, NULL, "fields of replies that have no effect here"), \
+    WR_ROW(prefix "_buffer_size", WR_L7 | WR_SCOPES, 1, 1, wr_set_proxy_size, type, field, NULL, \
+           "4k", "most of a reply's head, and of one read"), \
+    WR_ROW(prefix "_buffers", WR_L7 | WR_SCOPES, 2, 2, wr_set_proxy_buffers, type, field, NULL, \
+           "8 4k", "number and size: how much of a reply waits in memory for a slow client"), \
+    WR_ROW(prefix "_busy_buffers_size", WR_L7 | WR_SCOPES, 1, 1, wr_set_proxy_size, type, field, \
+           NULL, NULL, "checked only: what is being sent needs no buffers of its own"), \
+    WR_ROW(prefix "_max_temp_file_size", WR_L7 | WR_SCOPES, 1, 1, wr_set_proxy_size, type, field, \
+           NULL, "1024m", "most of a reply that waits in a file for a slow client; 0: none"), \
+    WR_ROW(prefix "_temp_file_write_size", WR_L7 | WR_SCOPES, 1, 1, wr_set_proxy_size, type, \
+           field, NULL, NULL, "most bytes written to such a file at once"), \
+    WR_ROW(prefix "_temp_path", WR_L7 | WR_SCOPES, 1, 4, wr_set_proxy_temp, type, field, NULL, \
+           "\"" temp "\"", "folder of such files"), \
+    WR_ROW(prefix "_send_lowat", WR_L7 | WR_SCOPES, 1, 1, wr_set_proxy_size, type, field, NULL, \
+           NULL, "checked only: means nothing on Linux"), \
+    WR_SIZE(prefix "_socket_rcvbuf", WR_L7 | WR_SCOPES, type, field.rows.rcvbuf, NULL, \
+            "SO_RCVBUF of connections to servers"), \
+    WR_SIZE(prefix "_socket_sndbuf", WR_L7 | WR_SCOPES, type, field.rows.sndbuf, NULL, \
+            "SO_SNDBUF of connections to servers")
+extern const struct wr_enum wr_next_words[], wr_ignore_words[];
+bool wr_set_proxy_rate(struct wr_cf *cf, void *conf);
+bool wr_set_proxy_size(struct wr_cf *cf, void *conf);
+bool wr_set_proxy_buffers(struct wr_cf *cf, void *conf);
+bool wr_set_proxy_temp(struct wr_cf *cf, void *conf);
+/* For the module's `finish`: derives and checks the sizes. */
+bool wr_http_proxy_finish(struct wr_cf *cf, struct wr_http_proxy_conf *c, const char *prefix);
+/* X-Accel-Redirect: what of this reply is kept for the one that answers instead; then, by respond,
+ * what is added to that one. */
+void wr_http_keep(struct wr_exchange *x);
+void wr_http_add_kept(struct wr_exchange *x);
+/* "http://host:port" in front of a path, as absolute_redirect and its kin say; nothing when it is
+ * off. */
+void wr_http_origin(struct wr_exchange *x, struct wr_text *t);
 /* Content hooks: reads the request body if request_buffering, then start, pick, dial, ...
  * u NULL: target names the upstream at run time. PASS is never returned. */
 enum wr_verdict wr_http_proxy(struct wr_exchange *x, const struct wr_http_proxy_ops *ops,
@@ -396,6 +474,8 @@ struct wr_http {               /* x->of_layer */
     bool internal;             /* after an internal redirect */
     bool uri_changed;          /* rewrite: FIND again */
     bool uri_internal;         /* the uri is no longer what the client sent */
+    bool uri_astray;           /* `rewrite ... break` changed it inside its location: the URI of
+                                * proxy_pass does not count. FIND clears it. */
     const struct wr_location *named_next; /* wr_http_internal to @name: FIND takes it */
     bool tunnel_open;
     bool head_sent, header_only, keepalive, error_page, post_action, uri_quoted_ok;
@@ -408,7 +488,12 @@ struct wr_http {               /* x->of_layer */
     uint64_t sent_before, received_before; /* of the connection when the request began */
     uint16_t bad_status;       /* the head was bad: 400, 414, 431, ...; 0 it was fine */
     const char *bad_why;
-    enum wr_method upstream_method; /* what the backend was asked; frames its reply */
+    enum wr_method upstream_method; /* what the backend was asked; frames its reply. Set to
+                                     * req.method before ops->request, which may change it */
+    struct wr_fields upstream_fields; /* as the last backend sent them, for $upstream_http_*: look
+                                       * at all n, gone ones too; values are never changed in place */
+    struct wr_fields kept;     /* what a reply with X-Accel-Redirect leaves for the one to come */
+    enum { WR_AS_CONFIGURED, WR_BUFFER, WR_DONT_BUFFER } x_buffering; /* X-Accel-Buffering */
     struct wr_str trailer_text; /* of a chunked reply, whole lines */
     bool tunnel;               /* upgraded: raw from here on */
     bool aborted;              /* the reply was cut short: the connection cannot go on */

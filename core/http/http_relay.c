@@ -91,6 +91,7 @@ static enum wr_go respond_run(struct wr_exchange *x)
 {
     struct wr_http *h = wr_http_of(x);
 
+    wr_http_add_kept(x);
     h->header_only = h->req.method == WR_M_HEAD || h->res.status == 204 || h->res.status == 304;
     if (!h->tunnel && !head_filters(x)) {
         h->aborted = true;

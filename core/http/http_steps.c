@@ -189,7 +189,9 @@ enum wr_verdict wr_http_proxy(struct wr_exchange *x, const struct wr_http_proxy_
         wr_upstream_start(x, u, &conf->rows);
     else
         wr_upstream_start_text(x, target, default_port, &conf->rows);
-    if (h->req.framing != WR_BODY_NONE && conf->request_buffering && !h->body.complete)
+    if (h->req.framing != WR_BODY_NONE && !h->body.complete
+        && (conf->request_buffering || conf->set_body != NULL
+            || (h->req.framing == WR_BODY_CHUNKED && !conf->chunked_out)))
         x->step = &wr_step_body;
     return WR_TAKEN;
 }
@@ -204,13 +206,15 @@ static uint64_t body_length(const struct wr_exchange *x)
 }
 
 /* A complete body is sent from memory and file, and stays for another try; else it streams. */
-static void request_direction(struct wr_exchange *x)
+static void request_direction(struct wr_exchange *x, struct wr_str own)
 {
     struct wr_http *h = wr_http_of(x);
 
     wr_relay_end(&x->up, x->loop);
     x->up = (struct wr_relay){ .dst = &x->peer, .high = 16384 };
-    if (!h->proxy_conf->pass_request_body)
+    if (own.n > 0)
+        wr_bufq_borrow(&x->up.q, own.p, own.n);
+    if (own.p != NULL || !h->proxy_conf->pass_request_body)
         return;
     if (h->body.complete || h->req.framing == WR_BODY_NONE) {
         wr_bufq_tee(&x->up.q, &h->body.q);
@@ -225,14 +229,21 @@ enum wr_go wr_http_connected(struct wr_exchange *x)
 {
     struct wr_http *h = wr_http_of(x);
     uint64_t length = h->proxy_conf->pass_request_body ? body_length(x) : 0;
+    struct wr_str own = { NULL, 0 };
 
+    if (h->proxy_conf->set_body != NULL) {
+        own = wr_template_str(x, h->proxy_conf->set_body);
+        if (own.p == NULL)
+            return x->layer->reject(x, 500);
+        length = own.n;
+    }
     h->upstream_method = h->req.method;
     wr_h1_client_open(x, length == UINT64_MAX);
     if (!h->proxy->request(x, &wr_h1_client_of(x)->out, length))
         return x->layer->reject(x, 500);
     if (!x->attempts->reused)
         wr_socket_nodelay(x->attempts->conn->fd);
-    request_direction(x);
+    request_direction(x, own);
     wr_timer_set(x->loop, &x->idle, h->proxy_conf->send_timeout_ms);
     x->step = &wr_step_head;
     return WR_GO;
@@ -350,6 +361,7 @@ static enum wr_go replied(struct wr_exchange *x)
 
     t->header_ms = wr_now() - t->begun_ms;
     t->status = h->upstream_status = h->res.status;
+    h->upstream_fields = h->res.fields;
     if (another(x))
         return failure(x, WR_FAIL_STATUS);
     switch (h->proxy->reply(x)) {

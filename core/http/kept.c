@@ -1,0 +1,55 @@
+/* kept: the fields that outlive a reply with X-Accel-Redirect. The application that sent it has
+ * decided about cookies, caching and the name of a download; what is served in its place carries
+ * these. A proxy module calls wr_http_keep before it jumps, respond calls wr_http_add_kept. */
+#include "http/http.h"
+
+static const enum wr_field_id lasting[] = {
+    WR_F_SET_COOKIE, WR_F_CONTENT_DISPOSITION, WR_F_CACHE_CONTROL, WR_F_EXPIRES,
+    WR_F_ACCEPT_RANGES,
+};
+
+static bool lasts(unsigned id)
+{
+    for (size_t i = 0; i < WR_COUNT(lasting); i++)
+        if (lasting[i] == id)
+            return true;
+    return false;
+}
+
+void wr_http_keep(struct wr_exchange *x)
+{
+    struct wr_http *h = wr_http_of(x);
+
+    if (h->res.type.p != NULL)
+        wr_fields_set(x->pool, &h->kept, WR_F_CONTENT_TYPE, h->res.type);
+    for (uint32_t i = 0; i < h->res.fields.n; i++) {
+        const struct wr_field *f = &h->res.fields.at[i];
+
+        if (!f->gone && lasts(f->id))
+            wr_fields_put(x->pool, &h->kept, f->id, f->name, f->value);
+    }
+}
+
+/* A list may grow; of the others the reply's own counts. */
+static bool may_join(const struct wr_response *r, unsigned id)
+{
+    return id == WR_F_SET_COOKIE || id == WR_F_CACHE_CONTROL
+        || wr_fields_first(&r->fields, id) == NULL;
+}
+
+void wr_http_add_kept(struct wr_exchange *x)
+{
+    struct wr_http *h = wr_http_of(x);
+    struct wr_str type = wr_fields_value(&h->kept, WR_F_CONTENT_TYPE);
+
+    /* What a server says of its reply is true; what is guessed from a file's name is a guess. */
+    if (type.p != NULL && (h->proxy == NULL || h->res.type.p == NULL))
+        h->res.type = type;
+    for (uint32_t i = 0; i < h->kept.n; i++) {
+        const struct wr_field *f = &h->kept.at[i];
+
+        if (!f->gone && f->id != WR_F_CONTENT_TYPE && may_join(&h->res, f->id))
+            wr_fields_put(x->pool, &h->res.fields, f->id, f->name, f->value);
+    }
+    h->kept = (struct wr_fields){ 0 };
+}
