@@ -3,7 +3,7 @@
  *
  * Map: session (an accepted client), exchange (the step runner, the one exit), phase (hooks in
  * rank order), raw (a descriptor as endpoint), memory (a text as endpoint), relay (the only byte
- * pump), vars (variables and their values), core_vars ($remote_addr ...), template (text with
+ * pump), spill (its temp file), vars (variables and their values), core_vars ($remote_addr ...), template (text with
  * variables, one pass), listen_conf and listen_addr (the listen directive of both layers),
  * log_conf (error_log), trace (the event ring).
  *
@@ -101,6 +101,19 @@ void wr_endpoint_raw(struct wr_endpoint *e, struct wr_conn *c);
 /* Reads text (borrowed, lives as long as the exchange), then EOF; what is written is swallowed. */
 void wr_endpoint_memory(struct wr_endpoint *e, struct wr_pool *pool, struct wr_str text);
 
+/* ---- spill: a temp file between a fast sender and a slow receiver ---- */
+struct wr_spill {
+    struct wr_pool *pool;
+    const char *folder;
+    int fd;                     /* -1 until the first byte */
+    uint64_t in, out, max;      /* offsets; at most max bytes */
+};
+struct wr_spill *wr_spill_new(struct wr_pool *pool, const char *folder, uint64_t max);
+size_t wr_spill_room(const struct wr_spill *s);    /* NULL: 0 */
+bool wr_spill_put(struct wr_spill *s, const void *p, size_t n) WR_CHECKED; /* false: logged */
+bool wr_spill_get(struct wr_spill *s, struct wr_bufq *q); /* all of it as a slice; false: none */
+void wr_spill_drained(struct wr_spill *s);         /* the slices are sent: begin again at 0 */
+
 /* ---- relay: one direction ---- */
 struct wr_relay {
     struct wr_endpoint *src;    /* NULL: only what is in q */
@@ -112,6 +125,12 @@ struct wr_relay {
     size_t fill;                /* splice: next fill of the pipe, between high and its size */
     uint64_t rate, rate_from;   /* bytes a second, 0 none; ms when counting began */
     struct wr_timer *rate_timer;
+    /* Reading ahead of a slow receiver: `high` in memory at once; on to the file when the receiver
+     * has been behind for a second. */
+    bool ahead;
+    struct wr_spill *spill;     /* NULL: none */
+    struct wr_timer *spill_timer;
+    uint64_t behind_since;      /* ms; 0: everything was taken */
     uint32_t full, thin;        /* full reads (bulk begins at 4), small splices in a row */
     bool src_fin, dst_fin;      /* EOF was read; the end was written on */
     bool hold_fin;              /* the end is not written on (no half-close) */
@@ -227,6 +246,7 @@ struct wr_exchange {
     void **ctx;                 /* by module index; NULL until the first */
     struct wr_timer idle;       /* of the step: preread, connect, proxy timeouts */
     struct wr_timer up_timer, down_timer; /* of the relays' rates */
+    struct wr_timer spill_timer;
     uint64_t begun_ms;          /* monotonic */
     uint64_t bytes_received, bytes_sent; /* client side, when the conn is already gone */
     unsigned status;            /* 0: not decided */

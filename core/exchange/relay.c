@@ -8,6 +8,7 @@
 
 #define ROUNDS 16            /* reads in one turn, so that others get theirs */
 #define BULK_AFTER 4         /* full reads: 64 KB with the default buffer */
+#define SPILL_AFTER 1000     /* ms */
 #define THIN 8192            /* a splice below it is a small message */
 #define THIN_MAX 4           /* so many in a row end the bulk mode */
 
@@ -128,6 +129,46 @@ static enum state copy_once(struct wr_relay *r, struct wr_loop *l, size_t max)
     return MOVED;
 }
 
+/* The receiver is full: read ahead into memory, later into the file. */
+static enum state read_ahead(struct wr_relay *r, struct wr_loop *l)
+{
+    char *scratch = wr_loop_scratch(l);
+    bool filed = r->spill != NULL && (r->spill->in > 0 || r->q.n >= r->high || r->pipe != NULL);
+    size_t n = 0, max = r->q.n < r->high && r->pipe == NULL ? r->high - r->q.n : 0;
+    enum wr_io io;
+
+    if (!r->ahead || r->filter != NULL || r->src == NULL || r->src_fin || r->rate > 0)
+        return BLOCKED;
+    if (filed)
+        max = r->behind_since > 0 && wr_now() - r->behind_since >= SPILL_AFTER
+            ? wr_min(wr_spill_room(r->spill), (size_t)65536) : 0;
+    if (max == 0)
+        return BLOCKED;
+    io = r->src->ops->read(r->src, scratch, wr_min(max, (size_t)65536), &n);
+    if (io != WR_IO_OK)
+        return src_state(r, io) == SRC_FAILED ? SRC_FAILED : BLOCKED;
+    r->taken += n;
+    if (!filed)
+        wr_bufq_copy(&r->q, scratch, n);
+    else if (!wr_spill_put(r->spill, scratch, n))
+        return SRC_FAILED;
+    return MOVED;
+}
+
+/* How long the receiver is behind decides about the file. */
+static void note_behind(struct wr_relay *r, struct wr_loop *l, enum state st)
+{
+    if (!r->ahead)
+        return;
+    if (r->q.n == 0 && r->pipe == NULL) {
+        r->behind_since = 0;
+    } else if (st == BLOCKED && r->behind_since == 0) {
+        r->behind_since = wr_now();
+        if (r->spill_timer != NULL)
+            wr_timer_set(l, r->spill_timer, SPILL_AFTER);
+    }
+}
+
 static bool bulk(struct wr_relay *r)
 {
     return r->full >= BULK_AFTER && r->rate == 0 && r->filter == NULL && r->src->conn != NULL
@@ -169,8 +210,13 @@ static enum state round_of(struct wr_relay *r, struct wr_loop *l)
 
     if (st == MOVED)
         st = flush_queue(r);
+    if (st == MOVED && wr_spill_get(r->spill, &r->q))
+        return MOVED;
+    if (st == BLOCKED)
+        return read_ahead(r, l);
     if (st != MOVED)
         return st;
+    wr_spill_drained(r->spill);
     if (r->src_fin || r->src == NULL) {
         r->src_fin = true;
         return write_fin(r);
@@ -189,6 +235,7 @@ enum wr_pump wr_relay_pump(struct wr_relay *r, struct wr_loop *l, bool *moved_an
 
     for (int i = 0; i < ROUNDS && st == MOVED; i++)
         st = round_of(r, l);
+    note_behind(r, l, st);
     if (r->taken + r->moved != before)
         *moved_any = true;
     switch (st) {
@@ -213,4 +260,6 @@ void wr_relay_end(struct wr_relay *r, struct wr_loop *l)
     r->pipe = NULL;
     if (r->rate_timer != NULL)
         wr_timer_off(l, r->rate_timer);
+    if (r->spill_timer != NULL)
+        wr_timer_off(l, r->spill_timer);
 }

@@ -51,8 +51,16 @@ static void reply_direction(struct wr_exchange *x)
         .rate_from = wr_now(),
         .rate_timer = &x->down_timer,
     };
-    if (proxied && h->proxy_conf->buffering)
+    if (proxied && h->proxy_conf->buffering) {
         x->down.high = wr_max(h->proxy_conf->buffers_total, h->proxy_conf->buffer_size);
+        x->down.ahead = true;
+        if (h->proxy_conf->max_temp_file > 0) {
+            x->spill_timer.task = &x->s->task;
+            x->down.spill_timer = &x->spill_timer;
+            x->down.spill = wr_spill_new(x->pool, h->proxy_conf->temp_path.p,
+                                         h->proxy_conf->max_temp_file);
+        }
+    }
     if (h->header_only && x->down.src != NULL && h->res.framing != WR_BODY_NONE)
         x->down.src = NULL; /* a HEAD asked of a GET: the body is not wanted */
     if (h->filters != NULL && !h->header_only) {
@@ -92,6 +100,10 @@ static enum wr_go respond_run(struct wr_exchange *x)
     struct wr_http *h = wr_http_of(x);
 
     wr_http_add_kept(x);
+    if (h->error_status != 0) { /* a page of error_page has the error's status */
+        h->res.status = h->error_status;
+        h->res.reason = wr_str_of(NULL, 0);
+    }
     h->header_only = h->req.method == WR_M_HEAD || h->res.status == 204 || h->res.status == 304;
     if (!h->tunnel && !head_filters(x)) {
         h->aborted = true;
