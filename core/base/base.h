@@ -228,6 +228,7 @@ uint32_t wr_crc32(uint32_t crc, const void *p, size_t n);   /* IEEE; start with 
 uint32_t wr_murmur2(struct wr_str s);                       /* MurmurHash2, 32 bit, seed 0:
                                                              * split_clients shares nginx's scale */
 uint64_t wr_random(void);                                   /* fast, not for secrets */
+void wr_random_reseed(void); /* after fork, else children go through the same numbers */
 
 /* dict: names to pointers, built once or grown; keys are borrowed. */
 struct wr_dict;

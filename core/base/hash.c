@@ -124,6 +124,11 @@ uint32_t wr_murmur2(struct wr_str s)
     return h ^ h >> 15;
 }
 
+void wr_random_reseed(void)
+{
+    random_seeded = false;
+}
+
 uint64_t wr_random(void)
 {
     uint64_t v;
