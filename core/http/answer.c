@@ -55,5 +55,5 @@ enum wr_verdict wr_http_redirect(struct wr_exchange *x, unsigned status, struct 
         location = wr_text_view(&t);
     }
     wr_fields_set(x->pool, &h->res.fields, WR_F_LOCATION, location);
-    return wr_http_respond_text(x, status, WR_STR("text/html"), wr_error_text(x, status));
+    return wr_http_error(x, status); /* error_page may name redirects too */
 }

@@ -481,7 +481,7 @@ struct wr_http {               /* x->of_layer */
     bool head_sent, header_only, keepalive, error_page, post_action, uri_quoted_ok;
     bool expect;               /* the client waits for 100 Continue */
     bool discard;
-    unsigned error_status;     /* the status error_page was entered with */
+    unsigned error_status;     /* what the reply is sent with, whoever makes it; 0: its own status */
     uint64_t header_bytes_sent;
     struct wr_str limit_rate;  /* $limit_rate set at run time */
     uint64_t request_length;

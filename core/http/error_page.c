@@ -1,0 +1,247 @@
+/* error_page: what the client gets instead of a reply: the page the configuration names, through an
+ * internal redirect, a named location or a redirect to elsewhere, or a built-in text. The engine
+ * calls wr_http_error for every status nobody answered. */
+#include "http/http.h"
+
+struct page {
+    unsigned status;
+    int response;              /* =code; 0: that of the page's own reply; -1: the error's */
+    struct wr_template *uri;
+};
+struct page_conf {
+    WR_VEC(struct page) list;
+};
+
+extern struct wr_module wr_module_error_page;
+
+/* ---- an exchange that ends without a reply ---- */
+
+static enum wr_go drop_run(struct wr_exchange *x)
+{
+    wr_http_of(x)->aborted = true;
+    return wr_finish(x, 0);
+}
+
+static const struct wr_step step_drop = { "drop", "closing request", drop_run };
+
+/* 444 asks for it; a client that timed out or left gets no answer either, as in nginx. */
+static bool unanswered(const struct wr_http *h, unsigned status)
+{
+    return status == 444 || status == 499 || status == 408 || h->head_sent;
+}
+
+/* After these the rest of what the client sends cannot be trusted, or is not worth reading. */
+static bool closes(unsigned status)
+{
+    switch (status) {
+    case 400: case 413: case 414: case 431: case 494: case 495: case 496: case 497: case 500:
+    case 501:
+        return true;
+    default:
+        return false;
+    }
+}
+
+/* ---- built-in ---- */
+
+/* Whatever a server said or would still say is not for this client. */
+static void leave_upstream(struct wr_exchange *x)
+{
+    if (x->attempts == NULL)
+        return;
+    if (x->peer.ops != NULL)
+        x->peer.ops->end(&x->peer, WR_END_FIN);
+    wr_relay_end(&x->up, x->loop);
+    wr_attempts_end(x);
+}
+
+static enum wr_verdict built_in(struct wr_exchange *x, unsigned status)
+{
+    struct wr_http *h = wr_http_of(x);
+    struct wr_str text = wr_error_text(x, status), type = wr_str_of(NULL, 0);
+
+    leave_upstream(x);
+    if (status >= 494 && status <= 497)
+        status = 400;
+    h->error_status = status;
+    h->res.reason = wr_str_of(NULL, 0);
+    h->res.last_modified = -1;
+    h->res.ranges = false;
+    wr_fields_remove(&h->res.fields, WR_F_ETAG);
+    if (text.n > 0)
+        type = WR_STR("text/html");
+    return wr_http_respond_text(x, status, type, text);
+}
+
+/* ---- pages ---- */
+
+static bool is_redirect(unsigned status)
+{
+    return status == 301 || status == 302 || status == 303 || status == 307 || status == 308;
+}
+
+static const struct page *find_page(const struct wr_exchange *x, unsigned status)
+{
+    const struct page_conf *c = wr_conf_of(x, &wr_module_error_page);
+
+    for (uint32_t i = 0; i < c->list.n; i++) {
+        unsigned named = c->list.at[i].status;
+
+        /* Configurations made for nginx say 494 for what is 431 here. */
+        if (named == status || (named == 494 && status == 431))
+            return &c->list.at[i];
+    }
+    return NULL;
+}
+
+static enum wr_verdict to_elsewhere(struct wr_exchange *x, struct wr_str url)
+{
+    struct wr_http *h = wr_http_of(x);
+    unsigned status = is_redirect(h->error_status) ? h->error_status : 302;
+
+    wr_fields_set(x->pool, &h->res.fields, WR_F_LOCATION, url);
+    return built_in(x, status);
+}
+
+/* The page is another request, but what the client has to know about this failure stays. */
+static const enum wr_field_id kept[] = {
+    WR_F_WWW_AUTHENTICATE, WR_F_PROXY_AUTHENTICATE, WR_F_RETRY_AFTER,
+};
+
+static enum wr_verdict go_internal(struct wr_exchange *x, struct wr_str uri, struct wr_str args)
+{
+    struct wr_http *h = wr_http_of(x);
+    struct wr_fields old = h->res.fields;
+    enum wr_verdict v = wr_http_internal(x, uri, args);
+
+    if (v == WR_REJECTED)
+        return wr_http_error(x, x->status);
+    x->status = 0;
+    for (size_t i = 0; i < WR_COUNT(kept); i++) {
+        const struct wr_field *f = wr_fields_first(&old, kept[i]);
+
+        if (f != NULL)
+            (void)wr_fields_add_id(x->pool, &h->res.fields, kept[i], f->value);
+    }
+    return v;
+}
+
+static enum wr_verdict to_page(struct wr_exchange *x, const struct page *p)
+{
+    struct wr_http *h = wr_http_of(x);
+    struct wr_str uri = wr_template_str(x, p->uri), path;
+    struct wr_str none = wr_str_of(NULL, 0);
+
+    h->error_page = true;
+    if (p->response >= 0)
+        h->error_status = (unsigned)p->response;
+    if (uri.n > 0 && uri.p[0] == '@')
+        return go_internal(x, uri, none);
+    if (uri.n == 0 || uri.p[0] != '/')
+        return to_elsewhere(x, uri);
+    if (h->req.method != WR_M_HEAD) {
+        h->req.method = WR_M_GET;
+        h->req.method_text = WR_STR("GET");
+    }
+    path = wr_str_cut(&uri, '?');
+    return go_internal(x, path, uri);
+}
+
+enum wr_verdict wr_http_error(struct wr_exchange *x, unsigned status)
+{
+    const struct wr_http_conf *c = wr_conf_of(x, &wr_module_http);
+    struct wr_http *h = wr_http_of(x);
+    const struct page *p;
+
+    if (unanswered(h, status)) {
+        x->status = h->head_sent ? x->status : status;
+        x->step = &step_drop;
+        return WR_TAKEN;
+    }
+    if (closes(status))
+        h->keepalive = false;
+    wr_http_discard_body(x);
+    h->error_status = status;
+    p = h->error_page && !c->recursive_error_pages ? NULL : find_page(x, status);
+    if (p != NULL && h->redirects > 0)
+        return to_page(x, p);
+    return built_in(x, status);
+}
+
+/* ---- the directive ---- */
+
+static bool invalid(struct wr_cf *cf, uint32_t i)
+{
+    return wr_cf_error(cf, i, "invalid value \"" WR_FMT "\"", WR_ARG(wr_cf_arg(cf, i)));
+}
+
+/* "=", "=200": the last but one argument. False: it is no such thing. */
+static bool response_of(struct wr_cf *cf, uint32_t i, int *response, bool *ok)
+{
+    struct wr_str s = wr_cf_arg(cf, i);
+    uint64_t code;
+
+    *ok = true;
+    if (s.n == 0 || s.p[0] != '=')
+        return false;
+    *response = 0;
+    if (s.n == 1)
+        return true;
+    *ok = wr_str_u64(wr_str_skip(s, 1), &code) && code <= 999;
+    *response = *ok ? (int)code : 0;
+    return true;
+}
+
+static bool set_one(struct wr_cf *cf, struct page_conf *c, uint32_t i, const struct page *p)
+{
+    struct page *added;
+    uint64_t code;
+
+    if (!wr_str_u64(wr_cf_arg(cf, i), &code) || code == 499)
+        return invalid(cf, i);
+    if (code < 300 || code > 599)
+        return wr_cf_error(cf, i, "value \"" WR_FMT "\" must be between 300 and 599",
+                           WR_ARG(wr_cf_arg(cf, i)));
+    added = wr_vec_push(cf->pool, &c->list);
+    *added = *p;
+    added->status = (unsigned)code;
+    /* Statuses of our own making: the client sees 400. */
+    if (p->response < 0 && code >= 494 && code <= 497)
+        added->response = 400;
+    return true;
+}
+
+static bool set_error_page(struct wr_cf *cf, void *conf)
+{
+    struct page_conf *c = conf;
+    uint32_t codes = cf->nargs - 1;
+    struct page p = { .response = -1 };
+    bool ok;
+
+    if (cf->first)
+        *c = (struct page_conf){ 0 };
+    if (response_of(cf, codes, &p.response, &ok))
+        codes--;
+    if (!ok || codes == 0)
+        return invalid(cf, cf->nargs - 1);
+    p.uri = wr_template_new(cf, cf->nargs, wr_cf_arg(cf, cf->nargs));
+    if (p.uri == NULL)
+        return false;
+    for (uint32_t i = 1; i <= codes; i++)
+        if (!set_one(cf, c, i, &p))
+            return false;
+    return true;
+}
+
+static const struct wr_directive directives[] = {
+    WR_CUSTOM("error_page", WR_L7 | WR_SCOPES | WR_LV_IF | WR_MULTI, 2, WR_ARGS_ANY,
+              set_error_page, NULL, "what is sent instead of the built-in page of a status"),
+    { 0 },
+};
+
+struct wr_module wr_module_error_page = {
+    .name = "error_page",
+    .layers = WR_L7,
+    .conf_size = sizeof(struct page_conf),
+    .directives = directives,
+};
