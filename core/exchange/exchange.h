@@ -4,7 +4,7 @@
  * Map: session (an accepted client), exchange (the step runner, the one exit), phase (hooks in
  * rank order), raw (a descriptor as endpoint), memory (a text as endpoint), relay (the only byte
  * pump), spill (its temp file), vars (variables and their values), core_vars ($remote_addr ...), template (text with
- * variables, one pass), listen_conf and listen_addr (the listen directive of both layers),
+ * variables, one pass), assign (set), listen_conf and listen_addr (the listen directive of both layers),
  * log_conf (error_log), trace (the event ring).
  *
  * Two endpoints, one exchange, one relay: what differs between the layers is in const tables
@@ -335,6 +335,9 @@ bool wr_template_literal(const struct wr_template *t, struct wr_str *out); /* no
 bool wr_template_text(struct wr_exchange *x, const struct wr_template *t, struct wr_text *out);
 /* In the exchange's pool (a literal is borrowed); at most 64 KB, p == NULL over it. */
 struct wr_str wr_template_str(struct wr_exchange *x, const struct wr_template *t);
+/* The same; what $1 to $9 stand for goes through `capture`, which appends it. */
+bool wr_template_captures(struct wr_exchange *x, const struct wr_template *t, struct wr_text *out,
+                          void (*capture)(struct wr_text *out, struct wr_str text));
 bool wr_set_template(struct wr_cf *cf, void *conf); /* field: struct wr_template * */
 #define WR_TEMPLATE(nm, wh, type, field, df, hl) \
     WR_ROW(nm, wh, 1, 1, wr_set_template, type, field, NULL, df, hl)
@@ -344,6 +347,16 @@ bool wr_template_log(struct wr_exchange *x, const struct wr_template *t, enum wr
                      struct wr_text *out);
 /* "", "0" and not found are false: for if= parameters. */
 bool wr_template_true(struct wr_exchange *x, const struct wr_template *t);
+
+/* ---- assign: `set $variable value` of both layers ---- */
+struct wr_assignment {
+    struct wr_var *var;
+    struct wr_template *value;
+};
+/* The arguments of the current directive; unset: what the variable gives before it is assigned. */
+bool wr_assignment_conf(struct wr_cf *cf, struct wr_assignment *a, wr_var_get *unset);
+void wr_assignment_run(struct wr_exchange *x, const struct wr_assignment *a);
+wr_var_get wr_var_unset; /* the empty text and a warning */
 
 /* ---- listen ---- */
 struct wr_listens { /* state of the listen module: all addresses of the configuration */

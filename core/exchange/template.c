@@ -154,6 +154,21 @@ bool wr_template_text(struct wr_exchange *x, const struct wr_template *t, struct
     return !out->overflow;
 }
 
+bool wr_template_captures(struct wr_exchange *x, const struct wr_template *t, struct wr_text *out,
+                          void (*capture)(struct wr_text *out, struct wr_str text))
+{
+    for (uint32_t i = 0; i < t->n && !out->overflow; i++) {
+        struct wr_str v;
+
+        (void)part_value(x, &t->parts[i], &v);
+        if (t->parts[i].kind == CAPTURE)
+            capture(out, v);
+        else
+            wr_text_str(out, v);
+    }
+    return !out->overflow;
+}
+
 struct wr_str wr_template_str(struct wr_exchange *x, const struct wr_template *t)
 {
     struct wr_str v = wr_str_of("", 0);
