@@ -174,7 +174,8 @@ struct wr_signals { /* set by handlers, taken by the loops */
 extern struct wr_signals wr_signals;
 /* Of wr_self.kind: the master blocks them but for its sleep, others take them at any time. */
 void wr_signals_init(enum wr_kind kind);
-void wr_signals_wait(uint64_t ms); /* master: sleeps until a signal; UINT64_MAX: no limit */
+/* Master: sleeps until a signal or its bell; UINT64_MAX: no limit. Returns the bell's bits. */
+uint32_t wr_signals_wait(uint64_t ms);
 struct wr_ask {          /* a reload asked for by `weir -s reload` */
     pid_t pid;
     int fd;              /* its pipe, in its descriptor table */
@@ -201,10 +202,12 @@ struct wr_common {
     struct wr_run run;
     _Atomic uint32_t generation;  /* last one given out, by any master of this instance */
     pthread_mutex_t keeper;       /* robust, shared: one keeper at a time */
+    _Atomic uint32_t leaving[WR_SLOTS]; /* 1: this worker accepts no more */
 };
 struct wr_master {
     const struct wr_options *options;
     pid_t pid;                    /* our own */
+    uint32_t slot;                /* workers ring here when they leave */
     struct wr_cycle *cycle;       /* the newest; ->old are those before */
     struct wr_shm_set *shm;       /* holds the run segment */
     struct wr_common *common;
@@ -231,6 +234,7 @@ void wr_children_start(struct wr_cycle *c);
 void wr_children_signal(int signo);      /* all of all cycles */
 void wr_children_retire(struct wr_cycle *c, int signo); /* not replaced; 0: told later */
 bool wr_children_ready(const struct wr_cycle *c); /* every worker has done a turn */
+void wr_children_leaving(void);          /* some accept no more: others get their sockets */
 void wr_children_reap(void);
 void wr_children_respawn(void);          /* those whose time has come */
 uint64_t wr_children_next_ms(void);      /* when respawn has something to do; UINT64_MAX never */

@@ -91,6 +91,7 @@ void wr_keeper_run(struct wr_cycle *c, uint32_t slot)
     wr_timer_off(me.loop, &me.timer);
     if (me.locked) {
         wr_names_drop();
+        wr_resolvers_forget();
         pthread_mutex_unlock(&wr_master.common->keeper);
     }
     wr_loop_free(me.loop);

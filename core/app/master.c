@@ -108,6 +108,12 @@ static bool begin(struct wr_cycle *c)
     if (!wr_sockets_open(c) || (daemon && !wr_daemonize()))
         return false;
     wr_master.pid = getpid();
+    wr_master.slot = wr_slot_take(WR_PROC_MASTER, 0, 0);
+    if (wr_master.slot == WR_SLOT_NONE)
+        return false;
+    wr_self.slot = wr_master.slot;
+    wr_self.kind = WR_PROC_MASTER;
+    wr_self.bell_fd = wr_self.bell_of[wr_master.slot];
     wr_signals_init(WR_PROC_MASTER);
     if (core->master_process)
         set_title();
@@ -411,9 +417,12 @@ void wr_master_free(void)
 static void serve(void)
 {
     while (wr_master.going == WR_RUNNING || wr_children_alive() > 0) {
-        wr_signals_wait(how_long());
+        uint32_t bell = wr_signals_wait(how_long());
+
         wr_clock_update();
         take_signals();
+        if (bell != 0 && wr_master.going == WR_RUNNING)
+            wr_children_leaving();
         keep_deadlines();
     }
 }
@@ -441,6 +450,7 @@ int wr_master_run(struct wr_cycle *c, const struct wr_options *o)
         serve();
     }
     remove_pid_file();
+    wr_slot_release(wr_master.slot);
     wr_say(WR_LOG_NOTICE, 0, "exit");
     wr_master_free();
     return code;

@@ -71,6 +71,7 @@ void wr_slot_ready(uint32_t slot)
     atomic_store(&s->asleep, 0);
     atomic_store(&s->beat_ms, 0);
     atomic_store(&s->active, 0);
+    atomic_store(&wr_master.common->leaving[slot], 0);
 }
 
 void wr_slot_release(uint32_t slot)
@@ -92,6 +93,7 @@ void wr_process_begin(enum wr_kind kind, const struct wr_cycle *c, uint32_t slot
         wr_self.bell_fd = wr_self.bell_of[slot];
         atomic_store(&wr_self.run->slot[slot].pid, (int32_t)getpid());
     }
+    wr_random_reseed();
     wr_signals_init(kind);
 }
 

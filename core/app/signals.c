@@ -97,11 +97,21 @@ void wr_signals_init(enum wr_kind kind)
     sigprocmask(kind == WR_PROC_MASTER ? SIG_BLOCK : SIG_UNBLOCK, &set, NULL);
 }
 
-void wr_signals_wait(uint64_t ms)
+/* The same order as in the loop: first asleep, then a look at the bell. */
+uint32_t wr_signals_wait(uint64_t ms)
 {
+    struct wr_slot *slot = &wr_self.run->slot[wr_self.slot];
+    struct pollfd bell = { .fd = wr_self.bell_fd, .events = POLLIN };
+    uint64_t unused;
+
     struct timespec t = { .tv_sec = (time_t)(ms / 1000), .tv_nsec = (long)(ms % 1000) * 1000000 };
     sigset_t none;
 
     sigemptyset(&none);
-    (void)ppoll(NULL, 0, ms == UINT64_MAX ? NULL : &t, &none);
+    atomic_store(&slot->asleep, 1);
+    if (atomic_load(&slot->bell) == 0 &&
+        ppoll(&bell, 1, ms == UINT64_MAX ? NULL : &t, &none) > 0)
+        (void)!read(bell.fd, &unused, sizeof(unused));
+    atomic_store(&slot->asleep, 0);
+    return wr_bell_take();
 }

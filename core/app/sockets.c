@@ -275,7 +275,8 @@ void wr_owners_write(struct wr_cycle *c)
     for (uint32_t i = 0; i < c->nchildren; i++) {
         const struct wr_child *ch = &c->child[i];
 
-        if (ch->kind == WR_PROC_WORKER && ch->again_ms > 0)
+        if (ch->kind == WR_PROC_WORKER &&
+            (ch->again_ms > 0 || atomic_load(&wr_master.common->leaving[ch->slot]) != 0))
             away[ch->index] = true;
     }
     for (struct wr_listener *l = wr_conf_listens(c->conf)->first; l != NULL; l = l->next) {

@@ -93,6 +93,14 @@ void wr_children_signal(int signo)
     }
 }
 
+void wr_children_leaving(void)
+{
+    for EACH_CYCLE(c) {
+        if (c->nchildren > 0 && !c->child[0].retired)
+            wr_owners_write(c);
+    }
+}
+
 void wr_children_retire(struct wr_cycle *c, int signo)
 {
     for (uint32_t i = 0; i < c->nchildren; i++) {
@@ -152,6 +160,7 @@ static void plan_again(struct wr_cycle *c, struct wr_child *ch)
     ch->again_ms = wr_now() + wr_backoff_ms(ch->deaths);
     if (ch->again_ms == wr_now()) {
         start(c, ch);
+        wr_owners_write(c); /* it may have taken its leave */
         return;
     }
     if (ch->kind == WR_PROC_WORKER)

@@ -119,6 +119,8 @@ static void begin_quit(void)
     if (wr_self.kind == WR_PROC_WORKER)
         wr_title_set("worker process is shutting down");
     leave_listeners();
+    atomic_store(&wr_master.common->leaving[wr_self.slot], 1);
+    wr_ring(wr_master.slot, WR_BELL_STOP);
     wr_sessions_on_empty(sessions_ended, NULL);
     wr_sessions_shutdown(false);
     if (core->shutdown_timeout.set)
@@ -140,12 +142,12 @@ static void end(void)
     wr_loop_turn(me.loop, 0); /* frees what the last turn condemned */
     for EACH_ACCEPTING(a)
         wr_accepting_stop(a);
+    if (wr_self.kind == WR_PROC_SINGLE)
+        wr_names_drop();
     for (uint32_t i = 0; i < wr_modules_count; i++) {
         if (wr_modules[i]->worker_exit != NULL)
             wr_modules[i]->worker_exit(me.cycle->conf);
     }
-    if (wr_self.kind == WR_PROC_SINGLE)
-        wr_names_drop();
     wr_timer_off(me.loop, &me.late_timer);
     wr_timer_off(me.loop, &me.look_timer);
 #if WR_DEBUG
