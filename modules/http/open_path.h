@@ -1,5 +1,5 @@
 /* open_path: opening what a uri names in the file system, the way every module that looks at files
- * does it: static, index, try_files, `if (-f ...)`. The descriptor is the caller's. */
+ * does it: static, index, try_files, `if (-f ...)`. disable_symlinks is kept here. */
 #ifndef WR_OPEN_PATH_H
 #define WR_OPEN_PATH_H
 
@@ -13,9 +13,10 @@ struct wr_open_error {
     int err;
     const char *call; /* "open()", as in nginx's log */
 };
-/* For reading, without waiting for a pipe's writer; *st describes it. -1: *e says why. */
+/* For reading, without waiting for a pipe's writer; *st describes it. The descriptor is the
+ * caller's. -1: *e says why. path is absolute. */
 int wr_open_path(struct wr_exchange *x, const char *path, struct stat *st, struct wr_open_error *e);
-/* Only looks: is it there? */
+/* Only looks: is it there, and may it be opened as far as disable_symlinks goes? */
 bool wr_stat_path(struct wr_exchange *x, const char *path, struct stat *st,
                   struct wr_open_error *e) WR_CHECKED;
 /* What a request for a path that could not be opened is answered with: 404, 403 or 500. */
