@@ -95,6 +95,8 @@ enum wr_parse wr_h1_head_end(struct wr_str text, const struct wr_head_limits *li
     struct wr_str first = { NULL, 0 };
     enum wr_parse r;
 
+    if (p->status != 0)
+        return WR_PARSE_BAD;
     while (p->scanned < text.n) {
         const char *lf = memchr(text.p + p->scanned, '\n', text.n - p->scanned);
         size_t end, n;

@@ -130,13 +130,21 @@ static bool invalid_line(struct reader *r, const struct wr_h1_field *f)
                                    WR_H1_LOGGED(f->line)).p);
 }
 
-/* Those of which two would leave open which one counts. */
+/* Those of which two would leave open which one counts; the same ones as in nginx. */
 static bool single(enum wr_field_id id)
 {
     switch (id) {
     case WR_F_HOST:
     case WR_F_CONTENT_LENGTH:
     case WR_F_TRANSFER_ENCODING:
+    case WR_F_EXPECT:
+    case WR_F_IF_RANGE:
+    case WR_F_CONTENT_RANGE:
+    case WR_F_IF_MODIFIED_SINCE:
+    case WR_F_IF_UNMODIFIED_SINCE:
+    case WR_F_IF_MATCH:
+    case WR_F_IF_NONE_MATCH:
+    case WR_F_AUTHORIZATION:
         return true;
     default:
         return false;
@@ -274,17 +282,18 @@ static bool read_line(struct reader *r, struct wr_str line)
 {
     struct wr_request *out = r->out;
     struct wr_h1_line l;
+    bool ok = wr_h1_request_line(line, &l);
 
-    if (!wr_h1_request_line(line, &l)) {
+    out->method = l.id;
+    out->method_text = l.method;
+    if (l.version != 0)
+        out->version = l.version;
+    if (!ok) {
         r->p->first_line_done = false;
         return bad(r, l.status, l.why);
     }
-    out->line = line;
-    out->method = l.id;
-    out->method_text = l.method;
     out->target = path_of(r->pool, l.target);
     out->scheme_host = l.authority;
-    out->version = l.version;
     return true;
 }
 
@@ -294,19 +303,20 @@ enum wr_parse wr_h1_request(struct wr_str text, const struct wr_head_limits *lim
 {
     struct reader r = { .limits = limits, .pool = pool, .p = p, .out = out };
     enum wr_parse found = p->size > 0 ? WR_PARSE_OK : wr_h1_head_end(text, limits, true, p);
-    struct wr_str rest, line;
+    struct wr_str rest;
     size_t n;
 
-    if (found != WR_PARSE_OK)
+    if (found == WR_PARSE_MORE)
         return found;
     WR_ASSERT(p->size <= text.n);
     memset(out, 0, sizeof(*out));
+    out->version = 11;
     out->head_size = p->size;
-    rest = wr_str_of(text.p, p->size);
+    rest = found == WR_PARSE_OK ? wr_str_of(text.p, p->size) : text;
     while ((n = wr_h1_blank(rest)) > 0)
         rest = wr_str_skip(rest, n);
-    line = wr_h1_cut_line(&rest);
-    if (!read_line(&r, line))
+    out->line = wr_h1_cut_line(&rest);
+    if (found == WR_PARSE_BAD || !read_line(&r, out->line))
         return WR_PARSE_BAD;
     if (out->version == 9)
         return WR_PARSE_OK;

@@ -180,7 +180,7 @@ static unsigned escapes(unsigned char c)
         ['}'] = IN_URI | IN_ARGS | IN_COMPONENT,
         ['!'] = IN_COMPONENT, ['$'] = IN_COMPONENT, ['('] = IN_COMPONENT, [')'] = IN_COMPONENT,
         ['*'] = IN_COMPONENT, [','] = IN_COMPONENT, ['/'] = IN_COMPONENT, [':'] = IN_COMPONENT,
-        [';'] = IN_COMPONENT, ['='] = IN_COMPONENT, ['@'] = IN_COMPONENT, ['['] = IN_COMPONENT,
+        [';'] = IN_ARGS | IN_COMPONENT, ['='] = IN_COMPONENT, ['@'] = IN_COMPONENT, ['['] = IN_COMPONENT,
         [']'] = IN_COMPONENT,
     };
 
