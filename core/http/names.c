@@ -56,6 +56,7 @@ enum wr_host_put wr_hosts_add(struct wr_hosts_map *m, const struct wr_server_nam
                               struct wr_http_server *sv)
 {
     struct wr_str s = name->text;
+    size_t star;
 
     if (name->regex != NULL) {
         *wr_vec_push(m->pool, &m->regexes) = (struct host_regex){ name->regex, sv };
@@ -71,7 +72,8 @@ enum wr_host_put wr_hosts_add(struct wr_hosts_map *m, const struct wr_server_nam
         m->tail_max = wr_max(m->tail_max, s.n);
         return WR_HOST_PUT;
     }
-    if (wr_str_rfind(s, '*') < s.n && !(wr_str_starts(s, WR_STR("*.")) && wr_str_rfind(s, '*') == 0))
+    star = wr_str_rfind(s, '*');
+    if (star < s.n && (star > 0 || !wr_str_starts(s, WR_STR("*."))))
         return WR_HOST_INVALID;
     if (s.n > 0 && (s.p[0] == '*' || s.p[0] == '.'))
         return put_head(m, wr_str_skip(s, s.p[0] == '*' ? 2 : 1), s.p[0] == '.', sv);
@@ -126,7 +128,7 @@ struct wr_http_server *wr_host_find(const struct wr_hosts_map *m, struct wr_exch
         found = find_tail(m, host);
     if (found != NULL)
         return found;
-    for (uint32_t i = 0; i < m->regexes.n; i++)
+    for (uint32_t i = 0; host.n > 0 && i < m->regexes.n; i++)
         if (wr_http_match(x, m->regexes.at[i].re, host) > 0)
             return m->regexes.at[i].server;
     return m->standard;

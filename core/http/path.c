@@ -3,13 +3,13 @@
 #include "http/routing.h"
 
 /* May a path be opened that was put together from the configuration's text before `join` and the
- * client's behind it? Neither may hold a zero, nor may the client's climb: its first segment can
- * begin in the configuration's text. */
+ * client's behind it? It may hold no zero, and what the client said may not climb: its first
+ * segment can begin in the configuration's text. */
 static bool safe(struct wr_str path, size_t join)
 {
     if (wr_str_find(path, '\0') < path.n)
         return false;
-    while (join > 0 && path.p[join - 1] != '/')
+    while (join > 0 && join < path.n && path.p[join] != '/' && path.p[join - 1] != '/')
         join--;
     path = wr_str_skip(path, join);
     while (path.n > 0)
@@ -47,7 +47,9 @@ bool wr_http_path(struct wr_exchange *x, struct wr_str uri, struct wr_text *out)
 
     if (!wr_http_root(x, out))
         return false;
-    join = out->n - start;
+    /* Variables (captures) are the client's words too, unless the configuration itself climbs. */
+    join = c->root_tpl == NULL || wr_str_search(c->root, WR_STR("..")) < c->root.n ? out->n - start
+                                                                                   : 0;
     if (c->is_alias && c->alias_of.p == NULL) {
         uri.n = 0;
     } else if (c->is_alias) {
