@@ -45,6 +45,12 @@ for my $help ('-h', '-?') {
     }
 }
 
+($code, $out, $err) = $w->bare('--help', 'proxy_pass');
+is $code, 0, '--help DIRECTIVE exits with 0';
+like $out, qr/^proxy_pass\b.*\n(?:.*\n)*\s*context:.*\bserver\b/, 'and tells of it';
+($code, $out, $err) = $w->bare('--help', 'proxy_pas');
+isnt $code, 0, '--help with a word that is no directive fails';
+
 # Testing a configuration.
 
 my $conf = $w->conf($CONF);
@@ -107,6 +113,34 @@ $w->write('sub/own.conf', "wrong;\n");
 isnt $code, 0, 'a wrong configuration keeps weir from starting';
 like slurp($w->path('early.log')), qr/\[emerg\].*unknown directive "wrong" in \S*own\.conf:1/,
     'the -e log has the error too';
+
+# Without a word about places an ordinary user needs none: the log is stderr, the rest is below
+# XDG_RUNTIME_DIR.
+
+mkdir $w->path('run');
+chown((getpwnam 'nobody')[2, 3], $w->path('run')) if is_root;
+$w->write('user.conf', ($ENV{WEIR_PRELUDE} // '') . <<'CONF');
+daemon off;
+stream { server { listen %{user}; return "for users"; } }
+CONF
+my $pid = Weir::Process::spawn(sub {
+    $w->redirect($w->path('user.out'), $w->path('user.err'));
+    $ENV{XDG_RUNTIME_DIR} = $w->path('run');
+    Weir::become('nobody') if is_root;
+    exec $w->{bin}, '-c', $w->path('user.conf') or die "exec: $!\n";
+});
+SKIP: {
+    wait_for { $w->connect('user') || !alive($pid) };
+    skip 'the default prefix can be written', 4 if slurp($w->path('user.err')) !~ /cannot be written/;
+    is $w->ask('user'), 'for users', 'an ordinary user needs no -p';
+    is scalar(() = slurp($w->path('user.err')) =~ /^weir: \[notice\].*cannot be written/mg), 1,
+        'one notice says where things are';
+    is slurp($w->path('run/weir/weir.pid')), "$pid\n", 'the pid file is below XDG_RUNTIME_DIR';
+    kill 'QUIT', $pid;
+    is $w->ended($pid), 0, 'weir quits';
+    ok !-e $w->path('run/weir/weir.pid'), 'the pid file is gone';
+}
+Weir::Process::end_process($pid) if alive($pid);
 
 # Signals by name. What is not there cannot be signalled.
 

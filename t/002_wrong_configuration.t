@@ -402,6 +402,9 @@ my @right = (
         'stream { server { listen 127.0.0.1:%{web.port}; return "a\"b{c};${remote_addr}\n"; } }'],
     ['names that do not resolve yet', 'stream { upstream u { server no-such.invalid:1; }
         server { listen 127.0.0.1:%{web.port}; proxy_pass u; } }'],
+    ['directives that tune what needs no tuning', 'stream { preread_buffer_size 4k;
+        preread_timeout 5s; variables_hash_max_size 2048; variables_hash_bucket_size 128;
+        map_hash_max_size 4096; map_hash_bucket_size 64; }'],
     ['a built-in module loaded', 'load_module modules/ngx_stream_module.so; stream {}'],
 );
 for my $row (@right) {

@@ -111,6 +111,28 @@ becomes {
     $who eq 'full'
 } 'and again after it ended';
 
+# Each worker begins at a place of its own, so that together they do not all begin with the first.
+
+$w->reload(<<'CONF');
+worker_processes 3;
+stream {
+    log_format place '$pid $upstream_addr';
+    upstream u { server %{a}; server %{b}; server %{c}; }
+    server { listen %{places}; proxy_pass u; access_log %{dir}/places.log place; }
+}
+CONF
+my %first;
+becomes {
+    $w->ask('places') for 1 .. 12;
+    for (split /\n/, slurp($w->path('places.log'))) {
+        my ($worker, $server) = split;
+        $first{$worker} //= $server;
+    }
+    3 == keys %first;
+} 'three workers serve';
+is join(' ', sort values %first), join(' ', sort map { $w->address($_) } qw(a b c)),
+    'and each begins with another server';
+
 # The counts are shared by the workers.
 
 $w->reload(<<'CONF');

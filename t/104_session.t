@@ -63,6 +63,9 @@ stream {
     server { listen %{deafway};   proxy_pass %{deaf}; }
     server { listen %{rudeway};   proxy_pass %{rude}; }
 
+    server { listen %{rated};     proxy_pass %{bulk}; proxy_download_rate 100k;
+             proxy_upload_rate 100k; }
+
     server { listen %{half};      proxy_pass %{counter}; proxy_half_close on; }
     server { listen %{halftalk};  proxy_pass %{talker};  proxy_half_close on; }
     server { listen %{full};      proxy_pass %{counter}; }
@@ -155,6 +158,21 @@ cmp_ok $grown, '<', 4, 'and grows no memory' or diag "grown by $grown MiB";
 ok $w->connect('plain')->echoes('others'), 'others are served meanwhile';
 $_->abort for @deaf;
 $w->{backend}{deaf}->kill;
+
+# A side that is held to a rate.
+
+for my $way ('give', 'take') {
+    my $start = time;
+    $c = $w->connect('rated');
+    $c->send("$way 300000\n");
+    Weir::Bulk::give($c->socket, 300_000) if $way eq 'take';
+    my $digest = $way eq 'give' ? Weir::Bulk::take($c->socket, 300_000) : $c->line;
+    my $took = time - $start;
+    is $digest, digest_of(300_000), "$way 300000 bytes at 100k a second";
+    cmp_ok $took, '>', 1, 'takes its time';
+    cmp_ok $took, '<', 20, 'but not for ever';
+    $c->close;
+}
 
 # Silence.
 

@@ -59,6 +59,8 @@ stream {
     server { listen %{bindport}; proxy_pass %{peer}; proxy_bind %{source}; }
     server { listen %{bindvar}; proxy_pass %{peer}; proxy_bind $remote_addr; }
     server { listen %{alive};   proxy_pass %{echo}; proxy_socket_keepalive on; }
+    server { listen %{buffers}; proxy_pass %{echo}; proxy_socket_rcvbuf 48k;
+             proxy_socket_sndbuf 40k; }
 
     resolver %{dns};
     resolver_timeout 10s;
@@ -137,11 +139,17 @@ like $c->line, qr/^127\.0\.0\.8 /, 'proxy_bind $variable';
 $c->close;
 
 SKIP: {
-    skip 'no ss', 1 if qx(ss -V 2>&1) !~ /iproute/;
+    skip 'no ss', 3 if qx(ss -V 2>&1) !~ /iproute/;
     $c = $w->connect('alive');
     $c->echoes('x');
     my $port = $w->port('echo');
     like qx(ss -H -n -t -o dport = :$port), qr/timer:\(keepalive,/, 'proxy_socket_keepalive on';
+    $c->close;
+    $c = $w->connect('buffers');
+    $c->echoes('x');
+    my $buffers = qx(ss -H -n -t -m dport = :$port);
+    like $buffers, qr/\brb98304\b/, 'proxy_socket_rcvbuf (the kernel doubles it)';
+    like $buffers, qr/\btb81920\b/, 'proxy_socket_sndbuf';
     $c->close;
 }
 

@@ -169,6 +169,8 @@ worker_rlimit_nofile $files;
 worker_cpu_affinity $mask;
 CONF
 worker_priority 5;
+worker_rlimit_core 1m;
+debug_points stop;
 worker_processes auto;
 worker_shutdown_timeout 2s;
 env TZ=FOO-9;
@@ -179,11 +181,16 @@ pcre_jit on;
 timer_resolution 100ms;
 working_directory %{dir};
 events { worker_connections 1024; use epoll; multi_accept on; accept_mutex on;
-         accept_mutex_delay 100ms; debug_connection 127.0.0.1; }
+         accept_mutex_delay 100ms; debug_connection 127.0.0.1; worker_aio_requests 32; }
 CONF
 becomes { $online == $w->workers } "worker_processes auto: $online";
 my ($worker) = $w->workers;
 like slurp("/proc/$worker/limits"), qr/^Max open files\s+$files\s/m, 'worker_rlimit_nofile';
+SKIP: {
+    my ($core) = slurp('/proc/self/limits') =~ /^Max core file size\s+\S+\s+(\S+)/m;
+    skip 'core files are not allowed', 1 if $core =~ /^\d+$/ && $core < 1 << 20;
+    like slurp("/proc/$worker/limits"), qr/^Max core file size\s+1048576\s/m, 'worker_rlimit_core';
+}
 is proc_status($worker, 'Cpus_allowed_list'), $allowed, 'worker_cpu_affinity';
 is +(Weir::Process::stat_fields($worker))[16], 5, 'worker_priority';
 is readlink "/proc/$worker/cwd", $w->dir, 'working_directory';
