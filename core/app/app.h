@@ -145,8 +145,9 @@ void wr_cycle_free(struct wr_cycle *c); /* no process may use it any more */
 int wr_cycle_test(const struct wr_options *o); /* -t, -T: exit code */
 
 /* ---- sockets ---- */
-#define WR_OWNER_GONE 0x80000000u /* bit: the address is removed, accept what waits, then close */
-#define WR_OWNER_ALL 0x7fffffffu  /* one descriptor for all: a unix socket */
+#define WR_OWNER_GONE 0x80000000u /* bit: the socket goes away, accept what waits, then close */
+#define WR_OWNER_SLOW 0x40000000u /* bit: ... but not before a handshake had its time */
+#define WR_OWNER_ALL 0x3fffffffu  /* one descriptor for all: a unix socket */
 /* Every address of the configuration gets its first socket, probed before. 5 tries, 500 ms apart.
  * False: told; what was opened by this call is closed. */
 bool wr_sockets_open(const struct wr_cycle *c) WR_CHECKED;
@@ -156,6 +157,7 @@ void wr_sockets_share(struct wr_cycle *c);
 /* Closes the master's sockets of addresses that `now` (NULL: nothing) does not have, and marks
  * them in the owner maps of the cycles before. */
 void wr_sockets_drop(const struct wr_cycle *now, struct wr_cycle *before);
+void wr_sockets_unsteer(void);     /* the old binary, when a rollback is over */
 void wr_sockets_unlink(bool keep); /* at the end: unix socket files; keep: somebody else serves */
 /* For an upgrade: "listen TYPE FDS ADDR" lines; descriptors survive exec when on. */
 void wr_sockets_export(struct wr_text *out);

@@ -95,6 +95,8 @@ static void set_title(void)
 static void launch(struct wr_cycle *c)
 {
     wr_sockets_share(c);
+    if (wr_master.inherited)
+        wr_sockets_drop(c, NULL); /* what the old binary listened on, and we do not */
     wr_upstreams_commit(c->conf);
     wr_children_start(c);
 }

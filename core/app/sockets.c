@@ -10,6 +10,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/mman.h>
+#if WR_HAVE_REUSEPORT_CBPF
+#include <linux/filter.h>
+#endif
 #include <unistd.h>
 
 #define TRIES 5
@@ -20,7 +23,7 @@ struct place {               /* one address with its sockets */
     struct wr_addr addr;
     int type;
     WR_VEC(int) fds;
-    bool inherited;          /* from the old binary: its sockets are shared with it */
+    uint32_t inherited;      /* so many, the first ones, are shared with the old binary */
     bool fresh;              /* made by the load that is going on */
 };
 static struct wr_link places = { &places, &places };
@@ -232,7 +235,7 @@ static void give(struct wr_cycle *c, struct wr_listener *l, const struct place *
 {
     l->fds = WR_NEW_ARRAY(c->conf->pool, struct wr_accepting, p->fds.n);
     l->nfds = p->fds.n;
-    l->inherited = p->inherited;
+    l->inherited = p->inherited > 0;
     for (uint32_t i = 0; i < p->fds.n; i++) {
         l->fds[i].fd = p->fds.at[i];
         l->fds[i].share = c->nshares++;
@@ -283,7 +286,7 @@ void wr_owners_write(struct wr_cycle *c)
         for (uint32_t i = 0; i < l->nfds; i++) {
             _Atomic uint32_t *o = &c->owners[l->fds[i].share];
             bool one_for_all = l->addr.sa.sa_family == AF_UNIX && c->workers > 1;
-            uint32_t gone = atomic_load(o) & WR_OWNER_GONE;
+            uint32_t gone = atomic_load(o) & (WR_OWNER_GONE | WR_OWNER_SLOW);
 
             atomic_store(o, gone | (one_for_all ? WR_OWNER_ALL
                                                 : wr_share_owner(i, c->workers, away)));
@@ -306,14 +309,65 @@ static bool has(const struct wr_cycle *c, const struct place *p)
     return false;
 }
 
-static void mark_gone(const struct wr_cycle *c, const struct place *p)
+/* From the socket `from` on. */
+static void mark(const struct wr_cycle *c, const struct place *p, uint32_t from, uint32_t bits)
 {
     for (struct wr_listener *l = wr_conf_listens(c->conf)->first; l != NULL; l = l->next) {
         if (l->opts.type != p->type || !wr_addr_eq(&l->addr, &p->addr))
             continue;
-        for (uint32_t i = 0; i < l->nfds && l->fds[i].share < c->nshares; i++)
-            atomic_fetch_or(&c->owners[l->fds[i].share], WR_OWNER_GONE);
+        for (uint32_t i = from; i < l->nfds && l->fds[i].share < c->nshares; i++)
+            atomic_fetch_or(&c->owners[l->fds[i].share], bits);
     }
+}
+
+#if WR_HAVE_REUSEPORT_CBPF
+/* New connections go only to the first n sockets of the address. */
+static void steer(const struct place *p, uint32_t n)
+{
+    struct sock_filter code[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, (uint32_t)(SKF_AD_OFF + SKF_AD_RANDOM)),
+        BPF_STMT(BPF_ALU | BPF_MOD | BPF_K, n),
+        BPF_STMT(BPF_RET | BPF_A, 0),
+    };
+    struct sock_fprog program = { .len = WR_COUNT(code), .filter = code };
+
+    if (setsockopt(p->fds.at[0], SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, &program,
+                   sizeof(program)) != 0)
+        wr_say(WR_LOG_WARN, errno, "setsockopt(SO_ATTACH_REUSEPORT_CBPF) failed");
+}
+
+void wr_sockets_unsteer(void)
+{
+    struct place *p;
+    int unused = 0;
+
+    for EACH_PLACE(p) {
+        if (!is_unix(p)) /* ENOENT: it was not steered */
+            (void)setsockopt(p->fds.at[0], SOL_SOCKET, SO_DETACH_REUSEPORT_BPF, &unused,
+                             sizeof(unused));
+    }
+}
+#else
+static void steer(const struct place *p, uint32_t n)
+{
+    (void)p;
+    (void)n;
+}
+
+void wr_sockets_unsteer(void)
+{
+}
+#endif
+
+/* A rollback: the old binary goes on with the sockets it had. What we added to them is taken out of
+ * the way first, and given time for handshakes that have begun. */
+static void give_back(const struct place *p, struct wr_cycle *before)
+{
+    if (is_unix(p) || p->inherited == p->fds.n)
+        return;
+    steer(p, p->inherited);
+    for (struct wr_cycle *c = before; c != NULL; c = c->old)
+        mark(c, p, p->inherited, WR_OWNER_GONE | WR_OWNER_SLOW);
 }
 
 void wr_sockets_drop(const struct wr_cycle *now, struct wr_cycle *before)
@@ -323,11 +377,15 @@ void wr_sockets_drop(const struct wr_cycle *now, struct wr_cycle *before)
     for EACH_PLACE(p) {
         if (has(now, p))
             continue;
+        if (now == NULL && p->inherited > 0 && wr_upgrade_old_lives()) {
+            give_back(p, before);
+            continue;
+        }
         for (struct wr_cycle *c = before; c != NULL; c = c->old)
-            mark_gone(c, p);
+            mark(c, p, 0, WR_OWNER_GONE);
         if (now == NULL)
             continue; /* the end: wr_sockets_unlink closes, files last */
-        if (!p->inherited || !wr_upgrade_old_lives())
+        if (p->inherited == 0 || !wr_upgrade_old_lives())
             place_unlink(p);
         place_close(p);
     }
@@ -390,12 +448,12 @@ bool wr_sockets_import(struct wr_str line)
         !wr_addr_parse(line, 0, &a) || find(&a, (int)kind) != NULL)
         return false;
     p = place_new(&a, (int)kind);
-    p->inherited = true;
     while (fds.n > 0) {
         if (wr_str_u64(wr_str_cut(&fds, ','), &fd) && fd <= INT32_MAX &&
             is_socket_at((int)fd, &a))
             add_fd(p, (int)fd);
     }
+    p->inherited = p->fds.n;
     if (p->fds.n > 0)
         return true;
     place_close(p);

@@ -234,6 +234,7 @@ void wr_upgrade_ended(int status)
                "new binary process %d exited with code %d", (int)wr_master.new_binary,
                WEXITSTATUS(status));
     wr_master.new_binary = 0;
+    wr_sockets_unsteer();
     (void)move_pid_file(true);
     if (wr_master.stopped)
         wr_master.restart_workers = true;

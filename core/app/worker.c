@@ -7,12 +7,14 @@
 #include <unistd.h>
 
 #define DRAIN_LOOK_MS 5
+#define SLOW_MS 1000 /* the first SYN and its first repetition */
 
 static struct {
     struct wr_cycle *cycle;
     struct wr_loop *loop;
     bool quitting, graceful;
-    uint32_t draining;           /* sockets of addresses that go away */
+    uint32_t draining;           /* sockets that go away */
+    uint64_t quit_ms;
     struct wr_task look, late;
     struct wr_timer look_timer, late_timer;
 } me;
@@ -30,7 +32,7 @@ static uint32_t owner_of(const struct wr_accepting *a)
 
 static bool is_mine(const struct wr_accepting *a)
 {
-    uint32_t owner = owner_of(a) & ~WR_OWNER_GONE;
+    uint32_t owner = owner_of(a) & ~(WR_OWNER_GONE | WR_OWNER_SLOW);
 
     return owner == wr_self.index || owner == WR_OWNER_ALL;
 }
@@ -71,7 +73,9 @@ static void look(struct wr_task *t)
 {
     (void)t;
     for EACH_ACCEPTING(a) {
-        if (a->draining && a->drained && a->watching) {
+        bool wait = (owner_of(a) & WR_OWNER_SLOW) != 0 && wr_now() < me.quit_ms + SLOW_MS;
+
+        if (a->draining && a->drained && a->watching && !wait) {
             let_go(a);
             me.draining--;
         }
@@ -115,6 +119,7 @@ static void begin_quit(void)
     if (me.quitting)
         return;
     me.quitting = me.graceful = true;
+    me.quit_ms = wr_now();
     wr_say(WR_LOG_NOTICE, 0, "gracefully shutting down");
     if (wr_self.kind == WR_PROC_WORKER)
         wr_title_set("worker process is shutting down");
