@@ -208,7 +208,7 @@ static bool get_nginx_version(struct wr_exchange *x, const struct wr_var *v, str
 static const struct wr_variable variables[] = {
     { .name = "binary_remote_addr", .layers = WR_ANY, .get = get_binary_remote_addr },
     { .name = "bytes_received", .layers = WR_L4, .get = get_bytes_received },
-    { .name = "bytes_sent", .layers = WR_ANY, .get = get_bytes_sent },
+    { .name = "bytes_sent", .layers = WR_L4, .get = get_bytes_sent },
     { .name = "connection", .layers = WR_ANY, .flags = WR_VAR_CACHED, .get = get_connection },
     { .name = "hostname", .layers = WR_ANY, .get = get_hostname },
     { .name = "msec", .layers = WR_ANY, .get = get_msec },
@@ -226,7 +226,7 @@ static const struct wr_variable variables[] = {
     { .name = "server_addr", .layers = WR_ANY, .flags = WR_VAR_CACHED, .get = get_server_addr },
     { .name = "server_port", .layers = WR_ANY, .flags = WR_VAR_CACHED, .get = get_server_port },
     { .name = "session_time", .layers = WR_L4, .get = get_session_time },
-    { .name = "status", .layers = WR_ANY, .get = get_status },
+    { .name = "status", .layers = WR_L4, .get = get_status },
     { .name = "time_iso8601", .layers = WR_ANY, .get = get_time_iso8601 },
     { .name = "time_local", .layers = WR_ANY, .get = get_time_local },
     { .name = NULL },

@@ -3,9 +3,9 @@
  *
  * Map: session (an accepted client), exchange (the step runner, the one exit), phase (hooks in
  * rank order), raw (a descriptor as endpoint), memory (a text as endpoint), relay (the only byte
- * pump), spill (its temp file), vars (variables and their values), core_vars ($remote_addr ...), template (text with
- * variables, one pass), assign (set), listen_conf and listen_addr (the listen directive of both layers),
- * log_conf (error_log), trace (the event ring).
+ * pump), spill (its temp file), vars (variables and their values), core_vars ($remote_addr ...),
+ * template (text with variables, one pass), assign (set), listen_conf and listen_addr (the listen
+ * directive of both layers), log_conf (error_log), trace (the event ring).
  *
  * Two endpoints, one exchange, one relay: what differs between the layers is in const tables
  * (wr_layer, wr_endpoint_ops). No HTTP word here but one opaque pointer. */
@@ -317,6 +317,8 @@ struct wr_var *wr_var_define(struct wr_cf *cf, uint32_t i, wr_var_get *get, uint
 bool wr_var_value(struct wr_exchange *x, const struct wr_var *v, struct wr_str *out);
 /* Stores into the slot (set, captures). */
 void wr_var_store(struct wr_exchange *x, const struct wr_var *v, struct wr_str value);
+/* Does the configuration mention a variable with this getter in that layer? From `check` on. */
+bool wr_var_used(const struct wr_conf *c, uint32_t layer, wr_var_get *get);
 /* Regex captures $1..$9 and named groups of the last match (map, geo, rewrite, server_name). */
 void wr_captures_set(struct wr_exchange *x, const struct wr_regex *re, const struct wr_str *groups,
                      uint32_t n);

@@ -311,6 +311,16 @@ static bool vars_check(struct wr_cf *cf)
     return l4 && l7;
 }
 
+bool wr_var_used(const struct wr_conf *c, uint32_t layer, wr_var_get *get)
+{
+    const struct registry *r = registry_of(c, layer);
+
+    for (uint32_t i = 0; i < r->all.n; i++)
+        if (r->all.at[i]->get == get)
+            return true;
+    return false;
+}
+
 /* ---- while traffic flows ---- */
 
 static struct wr_value *slot_of(struct wr_exchange *x, const struct wr_var *v)

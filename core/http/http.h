@@ -8,7 +8,9 @@
  * mime (types), path (root and alias), h1_server and h1_client (the two
  * endpoints), http_session (keep-alive, pipelining, lingering), http_steps (the steps of a
  * request), body (request bodies: limits, buffering, temp files, discarding), respond (head
- * filters, the reply's head), error_page (built-in pages, error_page), http_vars.
+ * filters, the reply's head), error_page (the directive, who answers errors), error_text (built-in
+ * pages), picking (values out of fields, cookies, arguments, Basic credentials: pure), http_vars,
+ * reply_vars, http_upstream_vars (variables).
  *
  * A request: http_session reads bytes -> h1_parse -> server by Host -> phases (SET, FIND, REWRITE,
  * PREACCESS, ACCESS, PRECONTENT, CONTENT) -> a content hook either fills h->res and calls
@@ -494,6 +496,7 @@ struct wr_http {               /* x->of_layer */
                                        * at all n, gone ones too; values are never changed in place */
     struct wr_fields kept;     /* what a reply with X-Accel-Redirect leaves for the one to come */
     enum { WR_AS_CONFIGURED, WR_BUFFER, WR_DONT_BUFFER } x_buffering; /* X-Accel-Buffering */
+    struct wr_response *upstream_reply; /* as it came; NULL: none, or no variable asks */
     struct wr_str trailer_text; /* of a chunked reply, whole lines */
     bool tunnel;               /* upgraded: raw from here on */
     bool aborted;              /* the reply was cut short: the connection cannot go on */
@@ -517,6 +520,18 @@ enum wr_verdict wr_http_read_body(struct wr_exchange *x);
 /* The body is not wanted: read and dropped, up to lingering, while the reply goes out. */
 void wr_http_discard_body(struct wr_exchange *x);
 void wr_http_add_body_filter(struct wr_exchange *x, struct wr_body_filter *f);
+/* The backend's final reply is in h->res, untouched: kept for $upstream_http_ and its kin. */
+void wr_http_keep_reply(struct wr_exchange *x);
+/* What variables of layer 7 are made of; pure. One field of a list by its variable's name
+ * ("x_forwarded_for"), all of them joined by `separator`. False: none. */
+bool wr_fields_joined(struct wr_pool *p, const struct wr_fields *f, struct wr_str name,
+                      const char *separator, struct wr_str *out) WR_CHECKED;
+/* Value of a cookie in "a=1; b=2", of an argument in "a=1&b=2"; names know no case. */
+bool wr_cookie_find(struct wr_str text, struct wr_str name, struct wr_str *out) WR_CHECKED;
+bool wr_arg_find(struct wr_str args, struct wr_str name, struct wr_str *out) WR_CHECKED;
+/* Authorization: Basic; views in the exchange's pool. False: none, or not well-formed. */
+bool wr_http_basic(struct wr_exchange *x, struct wr_str *user, struct wr_str *password) WR_CHECKED;
+bool wr_base64_decode(struct wr_str in, struct wr_text *out) WR_CHECKED; /* padding may be missing */
 /* An error answers: error_page, else the built-in page. TAKEN: x->step was set. */
 enum wr_verdict wr_http_error(struct wr_exchange *x, unsigned status);
 enum wr_go wr_http_connected(struct wr_exchange *x); /* layer: a peer is there */

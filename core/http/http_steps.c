@@ -343,7 +343,8 @@ static bool another(struct wr_exchange *x)
     struct wr_attempts *a = x->attempts;
     struct wr_peers *v = a->u != NULL ? wr_peers_view(a->u) : NULL;
     struct wr_retry_facts f = {
-        .failure = WR_FAIL_STATUS, .next = a->rows->next, .tries = a->tries.n,
+        .failure = WR_FAIL_STATUS, .next = a->rows->next,
+        .tries = a->tries.n - a->first,
         .max_tries = a->rows->next_tries, .elapsed_ms = wr_now() - a->begun_ms,
         .max_ms = a->rows->next_timeout_ms,
         .sent = !wr_method_idempotent(wr_http_of(x)->req.method)
@@ -351,7 +352,7 @@ static bool another(struct wr_exchange *x)
     };
 
     return (a->rows->next & wr_next_of_status(wr_http_of(x)->res.status)) != 0 && v != NULL
-        && a->tries.n < v->main.n + v->backup.n && wr_retry_policy(&f) == WR_RETRY_NEXT;
+        && a->tries.n - a->first < v->main.n + v->backup.n && wr_retry_policy(&f) == WR_RETRY_NEXT;
 }
 
 static enum wr_go replied(struct wr_exchange *x)
@@ -360,6 +361,8 @@ static enum wr_go replied(struct wr_exchange *x)
     struct wr_try *t = wr_try_now(x->attempts);
 
     t->header_ms = wr_now() - t->begun_ms;
+    t->head_size = h->res.head_size;
+    wr_http_keep_reply(x);
     t->status = h->upstream_status = h->res.status;
     h->upstream_fields = h->res.fields;
     if (another(x))

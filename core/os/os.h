@@ -49,6 +49,10 @@ int wr_socket_error(int fd);                       /* SO_ERROR */
 void wr_socket_nodelay(int fd);
 void wr_socket_keepalive(int fd);
 void wr_socket_reset_on_close(int fd);             /* SO_LINGER 0: close sends RST */
+struct wr_tcp_info {
+    uint32_t rtt, rttvar, snd_cwnd, rcv_space;         /* microseconds, segments, bytes */
+};
+bool wr_socket_tcp_info(int fd, struct wr_tcp_info *out) WR_CHECKED; /* false: no TCP socket */
 uint32_t wr_socket_mss(int fd);                    /* of a TCP socket, 0 when unknown */
 
 /* Sends at most 16 descriptors and n > 0 bytes over a unix socketpair; receives likewise: *nfds is

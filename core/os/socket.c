@@ -299,3 +299,15 @@ uint32_t wr_socket_mss(int fd)
         return 0;
     return (uint32_t)mss;
 }
+
+bool wr_socket_tcp_info(int fd, struct wr_tcp_info *out)
+{
+    struct tcp_info ti;
+    socklen_t len = sizeof(ti);
+
+    memset(&ti, 0, sizeof(ti));
+    if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &ti, &len) != 0)
+        return false;
+    *out = (struct wr_tcp_info){ ti.tcpi_rtt, ti.tcpi_rttvar, ti.tcpi_snd_cwnd, ti.tcpi_rcv_space };
+    return true;
+}

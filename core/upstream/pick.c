@@ -4,8 +4,10 @@
 
 static struct wr_try *push_try(struct wr_exchange *x, const struct wr_addr *addr)
 {
-    struct wr_try *t = wr_vec_push(x->pool, &x->attempts->tries);
+    struct wr_attempts *a = x->attempts;
+    struct wr_try *t = wr_vec_push(x->pool, &a->tries);
 
+    t->anew = a->first > 0 && a->tries.n == a->first + 1;
     t->addr = *addr;
     t->begun_ms = wr_now();
     t->connect_ms = t->first_byte_ms = t->header_ms = t->ended_ms = WR_NOT_YET;
@@ -68,7 +70,7 @@ static enum wr_go pick_run(struct wr_exchange *x)
     else if (a->next_addr < a->naddrs)
         t = push_try(x, &a->addrs[a->next_addr++]);
     if (t == NULL) {
-        if (a->tries.n == 0 || a->u != NULL)
+        if (a->tries.n == a->first || a->u != NULL)
             wr_xlog(x, WR_LOG_ERROR, 0, "no live upstreams");
         a->failure = WR_FAIL_NO_LIVE;
         return x->layer->reject(x, 502);

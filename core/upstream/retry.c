@@ -8,7 +8,7 @@ static enum wr_go retry_run(struct wr_exchange *x)
     struct wr_retry_facts f = {
         .failure = a->failure,
         .next = a->rows->next,
-        .tries = a->tries.n,
+        .tries = a->tries.n - a->first,
         .max_tries = a->rows->next_tries,
         .elapsed_ms = wr_now() - a->begun_ms,
         .max_ms = a->rows->next_timeout_ms,
@@ -16,6 +16,8 @@ static enum wr_go retry_run(struct wr_exchange *x)
     };
 
     wr_timer_off(x->loop, &x->idle);
+    if (a->tries.n > a->first && wr_try_now(a)->status == 0)
+        wr_try_now(a)->status = f.failure == WR_FAIL_TIMEOUT ? 504 : 502;
     wr_try_end(x, f.failure != WR_FAIL_STALE);
     if (wr_retry_policy(&f) == WR_RETRY_GIVE_UP)
         return x->layer->reject(x, f.failure == WR_FAIL_TIMEOUT ? 504 : 502);

@@ -12,6 +12,12 @@ static struct wr_attempts *attempts_new(struct wr_exchange *x, struct wr_upstrea
         x->attempts = a;
         x->attempts_end = wr_attempts_end;
     }
+    /* After an internal redirect it begins again, only the tries are kept. */
+    a->first = a->tries.n;
+    a->tried = NULL;
+    a->addrs = NULL;
+    a->naddrs = a->next_addr = 0;
+    a->sealed = a->reused = a->may_park = false;
     a->u = u;
     a->rows = rows;
     a->begun_ms = wr_now();

@@ -212,7 +212,9 @@ struct wr_try {
     uint64_t header_ms;          /* layer 7 */
     unsigned status;             /* layer 7: of the reply; 0 none */
     uint64_t sent, received;
+    uint64_t head_size;          /* layer 7: bytes of the reply's head */
     bool failed, held;           /* held: counted in the slot and the ledger */
+    bool anew;                   /* the first one after an internal redirect to another upstream */
 };
 enum wr_next {
     WR_NEXT_OFF = 1, WR_NEXT_ERROR = 2, WR_NEXT_TIMEOUT = 4, WR_NEXT_INVALID = 8,
@@ -248,6 +250,7 @@ struct wr_attempts {
     const struct wr_upstream_rows *rows;
     struct wr_conn *conn;        /* to the current peer, in a wr_link_to; NULL: none */
     WR_VEC(struct wr_try) tries; /* the last is the current */
+    uint32_t first;              /* of tries: where those of this upstream begin */
     uint64_t *tried;
     uint64_t begun_ms;
     enum wr_failure failure;     /* of the last try */
@@ -266,6 +269,12 @@ static inline struct wr_try *wr_try_now(struct wr_attempts *a)
 {
     return a->tries.n > 0 ? &a->tries.at[a->tries.n - 1] : NULL;
 }
+/* What variables show of an exchange's tries: what `one` appends for each of them, separated by
+ * ", ", or " : " where another upstream was asked. False: there was none. */
+typedef void wr_try_text(struct wr_text *t, const struct wr_attempts *a, const struct wr_try *try,
+                         uintptr_t what);
+bool wr_tries_text(struct wr_exchange *x, wr_try_text *one, uintptr_t what, struct wr_str *out);
+void wr_try_seconds(struct wr_text *t, uint64_t ms); /* "0.005"; "-" for WR_NOT_YET */
 /* Content hooks call one of these and return WR_TAKEN. */
 void wr_upstream_start(struct wr_exchange *x, struct wr_upstream *u,
                        const struct wr_upstream_rows *rows);

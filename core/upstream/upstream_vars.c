@@ -1,9 +1,9 @@
-/* upstream_vars: $upstream_addr and its like: one entry for each try, separated by ", ". */
+/* upstream_vars: $upstream_addr and its like: one entry for each try. */
 #include "upstream/upstream.h"
 
 enum what { ADDR, SENT, RECEIVED, CONNECT_TIME, FIRST_BYTE_TIME, SESSION_TIME };
 
-static void seconds(struct wr_text *t, uint64_t ms)
+void wr_try_seconds(struct wr_text *t, uint64_t ms)
 {
     if (ms == WR_NOT_YET) {
         wr_text_char(t, '-');
@@ -15,33 +15,33 @@ static void seconds(struct wr_text *t, uint64_t ms)
 }
 
 static void one(struct wr_text *t, const struct wr_attempts *a, const struct wr_try *try,
-                enum what what)
+                uintptr_t what)
 {
     bool now = try->ended_ms == WR_NOT_YET;
 
-    switch (what) {
+    switch ((enum what)what) {
     case ADDR:
         wr_addr_text(&try->addr, t);
         break;
     case SENT:
-        wr_text_u64(t, now ? (a->conn ? a->conn->sent : 0) : try->sent);
+        wr_text_u64(t, now ? (a->conn ? a->conn->sent - try->sent : 0) : try->sent);
         break;
     case RECEIVED:
-        wr_text_u64(t, now ? (a->conn ? a->conn->received : 0) : try->received);
+        wr_text_u64(t, now ? (a->conn ? a->conn->received - try->received : 0) : try->received);
         break;
     case CONNECT_TIME:
-        seconds(t, try->connect_ms);
+        wr_try_seconds(t, try->connect_ms);
         break;
     case FIRST_BYTE_TIME:
-        seconds(t, try->first_byte_ms);
+        wr_try_seconds(t, try->first_byte_ms);
         break;
     case SESSION_TIME:
-        seconds(t, now ? wr_now() - try->begun_ms : try->ended_ms);
+        wr_try_seconds(t, now ? wr_now() - try->begun_ms : try->ended_ms);
         break;
     }
 }
 
-static bool get(struct wr_exchange *x, const struct wr_var *v, struct wr_str *out)
+bool wr_tries_text(struct wr_exchange *x, wr_try_text *text_of, uintptr_t what, struct wr_str *out)
 {
     const struct wr_attempts *a = x->attempts;
     struct wr_text t;
@@ -51,11 +51,16 @@ static bool get(struct wr_exchange *x, const struct wr_var *v, struct wr_str *ou
     t = wr_text_grow(x->pool, 64, 65536);
     for (uint32_t i = 0; i < a->tries.n; i++) {
         if (i > 0)
-            wr_text_c(&t, ", ");
-        one(&t, a, &a->tries.at[i], (enum what)v->data);
+            wr_text_c(&t, a->tries.at[i].anew ? " : " : ", ");
+        text_of(&t, a, &a->tries.at[i], what);
     }
     *out = wr_text_view(&t);
     return true;
+}
+
+static bool get(struct wr_exchange *x, const struct wr_var *v, struct wr_str *out)
+{
+    return wr_tries_text(x, one, v->data, out);
 }
 
 static const struct wr_variable variables[] = {
