@@ -150,6 +150,24 @@ static const struct {
     { "down", false, p_down },                { "resolve", false, p_resolve },
 };
 
+static const char *nearest_param(struct wr_cf *cf, struct wr_str arg)
+{
+    struct wr_str name = wr_str_of(arg.p, wr_str_find(arg, '='));
+    unsigned best = 3;
+    const char *hint = NULL;
+
+    for (size_t k = 0; k < WR_COUNT(params); k++) {
+        unsigned d = wr_str_distance(name, wr_str_c(params[k].name), 3);
+
+        if (d < best) {
+            best = d;
+            hint = wr_pool_fmt(cf->pool, "did you mean \"%s%s\"?", params[k].name,
+                               params[k].value ? "=" : "").p;
+        }
+    }
+    return hint;
+}
+
 static bool server_param(struct wr_cf *cf, uint32_t i, struct wr_server *s)
 {
     struct wr_str arg = wr_cf_arg(cf, i), v;
@@ -161,7 +179,8 @@ static bool server_param(struct wr_cf *cf, uint32_t i, struct wr_server *s)
             break;
         }
     }
-    return wr_cf_error(cf, i, "invalid parameter \"" WR_FMT "\"", WR_ARG(arg));
+    return wr_cf_error_hint(cf, i, nearest_param(cf, arg), "invalid parameter \"" WR_FMT "\"",
+                            WR_ARG(arg));
 }
 
 /* The same line again is another server; its place among equals keeps the keys apart. */
