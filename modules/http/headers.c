@@ -51,6 +51,20 @@ static bool status_takes_trailers(unsigned status)
     return status != 204 && status != 304 && status_takes_headers(status);
 }
 
+/* A value with a line end in it (a decoded $uri, say) would be a field of the client's choice. */
+static bool value_of(struct wr_exchange *x, const struct row *r, struct wr_str *value)
+{
+    *value = wr_template_str(x, r->value);
+    for (size_t i = 0; i < value->n; i++) {
+        if (value->p[i] == '\r' || value->p[i] == '\n' || value->p[i] == '\0') {
+            wr_xlog(x, WR_LOG_ERROR, 0, "the value of \"" WR_FMT "\" has a line end in it",
+                    WR_ARG(r->name));
+            return false;
+        }
+    }
+    return true;
+}
+
 static void set_last_modified(struct wr_exchange *x, struct wr_str value)
 {
     struct wr_response *res = &wr_http_of(x)->res;
@@ -65,8 +79,10 @@ static void set_last_modified(struct wr_exchange *x, struct wr_str value)
 static void add_header(struct wr_exchange *x, const struct row *r)
 {
     struct wr_response *res = &wr_http_of(x)->res;
-    struct wr_str value = wr_template_str(x, r->value);
+    struct wr_str value;
 
+    if (!value_of(x, r, &value))
+        return;
     if (r->id == WR_F_LAST_MODIFIED) {
         set_last_modified(x, value);
         return;
@@ -114,24 +130,29 @@ static enum wr_filter_result headers_head(struct wr_exchange *x)
 }
 
 /* Trailers are worth what is known when the body has gone by. */
-static void trailers_run(struct wr_body_filter *f, struct wr_exchange *x, struct wr_bufq *in,
-                         bool fin, struct wr_bufq *out)
+static void add_trailers(struct wr_exchange *x, const struct list *l)
 {
-    const struct list *l = f->state;
-    struct wr_response *res = &wr_http_of(x)->res;
-    bool usual = status_takes_trailers(res->status);
+    struct wr_http *h = wr_http_of(x);
+    bool usual = status_takes_trailers(h->res.status);
 
-    wr_bufq_move(out, in, in->n);
-    for (uint32_t i = 0; fin && i < l->rows.n; i++) {
+    for (uint32_t i = 0; i < l->rows.n; i++) {
         const struct row *r = &l->rows.at[i];
         struct wr_str value;
 
-        if (!usual && !r->always)
+        if ((!usual && !r->always) || !value_of(x, r, &value) || value.n == 0)
             continue;
-        value = wr_template_str(x, r->value);
-        if (value.n > 0)
-            (void)wr_fields_add(x->pool, &res->trailers, r->name, value);
+        (void)wr_fields_add(x->pool, &h->res.trailers, r->name, value);
+        h->trailer_text = wr_pool_fmt(x->pool, WR_FMT WR_FMT ": " WR_FMT "\r\n",
+                                      WR_ARG(h->trailer_text), WR_ARG(r->name), WR_ARG(value));
     }
+}
+
+static void trailers_run(struct wr_body_filter *f, struct wr_exchange *x, struct wr_bufq *in,
+                         bool fin, struct wr_bufq *out)
+{
+    wr_bufq_move(out, in, in->n);
+    if (fin)
+        add_trailers(x, f->state);
 }
 
 /* Trailers need chunks, even where the length is known. */
