@@ -1,0 +1,144 @@
+/* http_proxy: what the files of proxy_pass at layer 7 share. The engine (core/http) connects, sends,
+ * waits, tries another server and relays; these files say what the request looks like and what of
+ * the reply goes on.
+ *
+ * http_proxy.c: the directives and the content hook; http_proxy_uri.c: proxy_pass's URL and what
+ * becomes of a request's URI (pure); http_proxy_request.c: the request head; http_proxy_reply.c: the
+ * reply's fields; http_proxy_accel.c: X-Accel-*; http_proxy_rewrite.c: proxy_redirect and the rules
+ * for cookies; http_proxy_cookie.c: Set-Cookie taken apart and put together. */
+#ifndef WR_HTTP_PROXY_H
+#define WR_HTTP_PROXY_H
+
+#include "http/http.h"
+
+/* ---- a set of field names, for what is not passed on ---- */
+struct wr_proxy_names {
+    uint64_t known[(WR_F_COUNT + 63) / 64]; /* bit set of ids */
+    uint64_t lengths;                       /* 1 << length of the others, 63 for longer ones */
+    WR_VEC(struct wr_str) others;
+};
+void wr_proxy_names_add(struct wr_pool *p, struct wr_proxy_names *n, struct wr_str name);
+void wr_proxy_names_drop(struct wr_proxy_names *n, struct wr_str name);
+bool wr_proxy_names_other(const struct wr_proxy_names *n, struct wr_str name);
+static inline bool wr_proxy_names_has(const struct wr_proxy_names *n, unsigned id,
+                                      struct wr_str name)
+{
+    if (id != WR_F_OTHER)
+        return (n->known[id / 64] >> id % 64 & 1) != 0;
+    return (n->lengths >> wr_min(name.n, 63U) & 1) != 0 && wr_proxy_names_other(n, name);
+}
+
+/* ---- proxy_pass ---- */
+struct wr_proxy_url {          /* "http://host:port/uri" */
+    struct wr_str origin;      /* "http://host:port" */
+    struct wr_str target;      /* "host:port", "unix:/path": names the upstream */
+    struct wr_str host;        /* $proxy_host: without the port when it is 80; unix: localhost */
+    struct wr_str port;        /* $proxy_port; empty for unix */
+    struct wr_str uri;         /* from the first '/' or '?' on; p NULL: none */
+};
+/* Views into url. NULL, or what is wrong with it, in nginx's words. */
+const char *wr_proxy_url_parse(struct wr_str url, struct wr_proxy_url *out) WR_CHECKED;
+
+struct wr_proxy_pass {         /* set in the location, kept in its `if` and limit_except */
+    const struct wr_node *node; /* NULL: no proxy_pass here */
+    struct wr_upstream *upstream;
+    struct wr_template *url_tpl; /* with variables: instead of upstream and url */
+    struct wr_proxy_url url;
+    struct wr_str location;    /* what url.uri replaces: the name of the location */
+};
+
+/* Appends the target for a backend: nginx's rules of replacing. url: the one of this request; whole:
+ * it came from variables and says everything. */
+void wr_proxy_target(struct wr_text *out, const struct wr_http *h, const struct wr_proxy_pass *pass,
+                     const struct wr_proxy_url *url);
+
+/* ---- the request head ---- */
+struct wr_proxy_set {          /* proxy_set_header, as written */
+    struct wr_str name;
+    struct wr_template *value;
+};
+/* The same merged with the defaults: each line is text, then a value, then CRLF; when the value is
+ * empty the last `own` bytes of text (its field's name) are taken back. */
+struct wr_proxy_line {
+    struct wr_str text;
+    size_t own;
+    struct wr_template *value; /* NULL: none, or proxy_host */
+    bool proxy_host;
+};
+struct wr_proxy_plan {
+    WR_VEC(struct wr_proxy_line) lines;
+    struct wr_str tail;        /* constant lines behind the last value */
+    struct wr_proxy_names skip; /* fields of the client that are not passed */
+    bool own_connection, own_length; /* proxy_set_header speaks of them */
+};
+
+/* ---- replies ---- */
+struct wr_proxy_rewrite {      /* one rule of proxy_redirect, proxy_cookie_domain, _path */
+    struct wr_regex *regex;    /* else the text `from` */
+    struct wr_template *from, *to; /* NULL: the texts */
+    struct wr_str from_text, to_text;
+    bool standard;             /* proxy_redirect default: made of proxy_pass */
+};
+struct wr_proxy_rules {
+    WR_VEC(struct wr_proxy_rewrite) at;
+    bool off, set;
+    const struct wr_node *standard; /* where `default` was written */
+};
+struct wr_proxy_cookie_rule {  /* proxy_cookie_flags */
+    struct wr_regex *regex;
+    struct wr_template *name;
+    WR_VEC(struct wr_template *) flags;
+};
+
+struct wr_proxy_conf {
+    struct wr_http_proxy_conf base; /* first */
+    struct wr_proxy_pass pass;
+    WR_VEC(struct wr_proxy_set) set;
+    struct wr_template *method;
+    bool http10;
+    WR_VEC(struct wr_str) hide;
+    WR_VEC(struct wr_str) show;     /* proxy_pass_header */
+    struct wr_proxy_rules redirect, cookie_domain, cookie_path;
+    WR_VEC(struct wr_proxy_cookie_rule) cookie_flags;
+    bool cookie_flags_off;
+    /* made by finish, where there is a proxy_pass */
+    struct wr_proxy_plan plan;
+    struct wr_proxy_names hidden;
+    struct wr_proxy_rules location; /* redirect with its default in place */
+};
+struct wr_proxy_ctx {          /* of an exchange, when proxy_pass has variables */
+    struct wr_proxy_url url;
+};
+extern struct wr_module wr_module_http_proxy;
+
+/* proxy_pass's URL as it is in this exchange. */
+const struct wr_proxy_url *wr_proxy_url_of(const struct wr_exchange *x);
+
+/* http_proxy_request.c */
+bool wr_proxy_set_header(struct wr_cf *cf, void *conf);
+void wr_proxy_plan_make(struct wr_pool *pool, struct wr_proxy_conf *c);
+bool wr_proxy_request(struct wr_exchange *x, struct wr_text *out, uint64_t body_length);
+
+/* http_proxy_rewrite.c */
+bool wr_proxy_set_redirect(struct wr_cf *cf, void *conf);
+bool wr_proxy_set_cookie_domain(struct wr_cf *cf, void *conf);
+bool wr_proxy_set_cookie_path(struct wr_cf *cf, void *conf);
+bool wr_proxy_rules_finish(struct wr_cf *cf, struct wr_proxy_conf *c);
+void wr_proxy_rewrite_redirects(struct wr_exchange *x, const struct wr_proxy_conf *c);
+/* The first rule that fits gives *out; false: none does. Of cookies' domains case and one leading
+ * dot do not matter. */
+bool wr_proxy_rules_apply(struct wr_exchange *x, const struct wr_proxy_rules *rules, bool domain,
+                          struct wr_str value, struct wr_str *out);
+
+/* http_proxy_cookie.c */
+bool wr_proxy_set_cookie_flags(struct wr_cf *cf, void *conf);
+void wr_proxy_rewrite_cookies(struct wr_exchange *x, const struct wr_proxy_conf *c);
+
+/* http_proxy_accel.c: PASS, or the request is answered from elsewhere. */
+enum wr_verdict wr_proxy_accel(struct wr_exchange *x, const struct wr_http_proxy_conf *c);
+
+/* http_proxy_reply.c */
+void wr_proxy_hidden_make(struct wr_pool *pool, struct wr_proxy_conf *c);
+enum wr_verdict wr_proxy_reply(struct wr_exchange *x);
+
+#endif
