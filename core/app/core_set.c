@@ -271,7 +271,7 @@ bool wr_set_load_module(struct wr_cf *cf, void *conf)
         return true;
     if (wr_str_starts(word, http) && wr_module_word(wr_str_skip(word, http.n)))
         return true;
-    return wr_cf_error_hint(cf, 1, "weir loads no modules; what it has is built in, see \"weir -V\"",
+    return wr_cf_error_hint(cf, 1, "what weir has is built in, \"weir -V\" lists it",
                             "module \"" WR_FMT "\" is not in this build", WR_ARG(wr_cf_arg(cf, 1)));
 }
 

@@ -1,5 +1,5 @@
 /* keeper: the process for all work that must happen once, not once for each worker: asking for the
- * names of servers again. Started by supervise. There is one at a time: the next generation's keeper
+ * names of servers again. Started by supervise. There is one at a time: that of the next generation
  * waits for the robust lock of the one before, which the kernel frees if that one dies. */
 #include "app/app.h"
 

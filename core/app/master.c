@@ -207,7 +207,7 @@ void wr_refuse_reload(const char *why)
     wr_reply_end(&reply, false);
 }
 
-/* HUP to the old master of an upgrade: it takes up its work again, with the configuration it has. */
+/* HUP to the old master of an upgrade: it takes up its work again, as it was configured. */
 static void resume(void)
 {
     struct wr_cycle *c = wr_cycle_again(wr_master.cycle);
@@ -252,7 +252,8 @@ static bool take(volatile sig_atomic_t *flag)
 static void tell_signal(int signo, const char *name, pid_t from, const char *doing)
 {
     if (from > 0)
-        wr_say(WR_LOG_NOTICE, 0, "signal %d (%s) received from %d%s", signo, name, (int)from, doing);
+        wr_say(WR_LOG_NOTICE, 0, "signal %d (%s) received from %d%s", signo, name, (int)from,
+               doing);
     else
         wr_say(WR_LOG_NOTICE, 0, "signal %d (%s) received%s", signo, name, doing);
 }

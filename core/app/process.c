@@ -59,7 +59,8 @@ uint32_t wr_slot_take(enum wr_kind kind, uint32_t generation, uint32_t index)
         return WR_SLOT_NONE;
     }
     wr_say(WR_LOG_EMERG, 0, "all %d places for processes are taken: workers of earlier "
-           "configurations still finish their sessions (see \"worker_shutdown_timeout\")", WR_SLOTS);
+           "configurations still finish their sessions (see \"worker_shutdown_timeout\")",
+           WR_SLOTS);
     return WR_SLOT_NONE;
 }
 

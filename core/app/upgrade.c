@@ -1,7 +1,7 @@
 /* upgrade: the next binary (USR2). The old master starts the program it was started as, and passes
  * on, in the environment variable WEIR, the descriptors of its listening sockets and of its shared
- * memory; the new one takes them up. Both run until one of them is told to quit. Called by main (who
- * are we?) and by the master; owns the copy of the command line.
+ * memory; the new one takes them up. Both run until one of them is told to quit. Called by main
+ * (who are we?) and by the master; owns the copy of the command line.
  *
  * WEIR holds lines: "listen TYPE FD,FD,... ADDRESS", "run SEGMENTS", "conf SEGMENTS". */
 #include "app/app.h"

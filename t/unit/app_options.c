@@ -1,0 +1,109 @@
+/* The command line, word by word. */
+#include "lib/unit.h"
+
+#include "app/app.h"
+
+static bool parse(const char *line, struct wr_options *o)
+{
+    static char text[256];
+    static char *argv[16];
+    struct wr_str rest;
+    int argc = 0;
+
+    snprintf(text, sizeof(text), "weir %s", line);
+    rest = wr_str_c(text);
+    while (rest.p != NULL && argc < 15) {
+        struct wr_str word = wr_str_cut(&rest, ' ');
+
+        if (word.n == 0)
+            continue;
+        argv[argc] = (char *)(uintptr_t)word.p;
+        argv[argc++][word.n] = '\0';
+    }
+    argv[argc] = NULL;
+    return wr_options_parse(argc, argv, o);
+}
+
+START_TEST(takes_flags)
+{
+    struct wr_options o;
+
+    ck_assert(parse("", &o));
+    ck_assert(!o.test && !o.help && o.conf == NULL);
+    ck_assert(parse("-tq", &o));
+    ck_assert(o.test && o.quiet && !o.dump);
+    ck_assert(parse("-T", &o));
+    ck_assert(o.test && o.dump);
+    ck_assert(parse("-v", &o));
+    ck_assert(o.version && !o.version_full);
+    ck_assert(parse("-V -?", &o));
+    ck_assert(o.version && o.version_full && o.help);
+    ck_assert(parse("--demo", &o));
+    ck_assert(o.demo);
+}
+END_TEST
+
+START_TEST(takes_values)
+{
+    struct wr_options o;
+
+    ck_assert(parse("-p /p -c c.conf -e e.log -g daemon -s reload", &o));
+    ck_assert_str_eq(o.prefix, "/p");
+    ck_assert_str_eq(o.conf, "c.conf");
+    ck_assert_str_eq(o.error_log, "e.log");
+    ck_assert_str_eq(o.globals, "daemon");
+    ck_assert_str_eq(o.signal, "reload");
+    ck_assert(parse("-tcc.conf -p/p", &o));
+    ck_assert(o.test);
+    ck_assert_str_eq(o.conf, "c.conf");
+    ck_assert_str_eq(o.prefix, "/p");
+}
+END_TEST
+
+START_TEST(takes_help)
+{
+    struct wr_options o;
+
+    ck_assert(parse("--help", &o));
+    ck_assert(o.help && o.help_word == NULL);
+    ck_assert(parse("--help listen", &o));
+    ck_assert(!o.help);
+    ck_assert_str_eq(o.help_word, "listen");
+    ck_assert(parse("--help=listen", &o));
+    ck_assert_str_eq(o.help_word, "listen");
+    ck_assert(parse("--help -v", &o));
+    ck_assert(o.help && o.version);
+}
+END_TEST
+
+START_TEST(refuses_the_rest)
+{
+    static const char *const wrong[] = {
+        "-x", "word", "-tx", "-c", "-p", "-e", "-g", "-s", "-s halt", "--wrong", "-t word",
+    };
+    struct wr_options o;
+
+    for (size_t i = 0; i < WR_COUNT(wrong); i++)
+        ck_assert_msg(!parse(wrong[i], &o), "%s", wrong[i]);
+}
+END_TEST
+
+START_TEST(fits_one_screen)
+{
+    char *text, *end;
+    size_t n, lines = 0;
+    FILE *f = open_memstream(&text, &n);
+
+    wr_options_version(f, false);
+    wr_options_usage(f);
+    fclose(f);
+    for (char *line = text; *line != '\0'; line = end + 1, lines++) {
+        end = strchr(line, '\n');
+        ck_assert_int_le(end - line, 80);
+    }
+    ck_assert_uint_le(lines, 24);
+    free(text);
+}
+END_TEST
+
+UNIT_MAIN("app/options", takes_flags, takes_values, takes_help, refuses_the_rest, fits_one_screen)
