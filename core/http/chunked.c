@@ -1,13 +1,16 @@
-/* chunked: takes the framing off a chunked body, RFC 9112 7.1. Both endpoints call it with bytes off
- * the wire; it finds views of data in them and copies nothing but trailers. Strict: a line ends in
- * CRLF and nothing else, since a parser in front or behind may see it otherwise. */
+/* chunked: takes the framing off a chunked body, RFC 9112 7.1. Both endpoints call it with bytes
+ * off the wire; it finds views of data in them and copies nothing but trailers. Strict: a line ends
+ * in CRLF and nothing else, since a parser in front or behind may see it otherwise. */
 #include "http/http.h"
 
 #define DIGITS_MAX 16
 #define EXT_MAX 4096
 #define TRAILERS_MAX 8192
 
-enum state { SIZE, SPACE, EXT, SIZE_LF, DATA, DATA_CR, DATA_LF, LINE, NAME, VALUE, LINE_LF, END_LF };
+enum state {
+    SIZE, SPACE, EXT, SIZE_LF, DATA, DATA_CR, DATA_LF,
+    LINE, NAME, VALUE, LINE_LF, END_LF /* of trailers */
+};
 
 static int hex(char c)
 {
@@ -74,7 +77,7 @@ static bool extension(struct wr_chunked *c, char ch)
 static void chunk_begins(struct wr_chunked *c)
 {
     c->ext = 0;
-    c->state = c->digits > 0 && c->left > 0 ? DATA : LINE;
+    c->state = c->left > 0 ? DATA : LINE;
     c->digits = 0;
 }
 

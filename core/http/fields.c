@@ -1,7 +1,7 @@
-/* fields: header fields, kept in the order they came, with an index of the known names. The parsers,
- * the head filters, the variables and the proxy call it. A struct wr_fields owns nothing but its
- * array, which is the pool's; names and values are borrowed. A removed field stays where it is and
- * is marked, so that indexes and the pointers of others keep their meaning. */
+/* fields: header fields, kept in the order they came, with an index of the known names. Parsers,
+ * head filters, variables and the proxy call it. A struct wr_fields owns nothing but its array,
+ * which is the pool's; names and values are borrowed. A removed field stays where it is and is
+ * marked, so that indexes and the pointers of others keep their meaning. */
 #include "http/http.h"
 
 #define FIRST_CAP 16

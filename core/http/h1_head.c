@@ -4,6 +4,9 @@
 
 #define BLANK_MAX 8           /* bytes of empty lines before a request line */
 
+static const char invalid[] = "client sent invalid request";
+static const char not_http[] = "upstream sent no valid HTTP/1.0 header";
+
 static bool method_char(char c)
 {
     return (c >= 'A' && c <= 'Z') || c == '_' || c == '-';
@@ -27,7 +30,7 @@ static const char *doubt_request(struct wr_str text, struct wr_h1_progress *p)
     i += wr_h1_span(text.p + i, text.n - i, ' ');
     if (i == text.n || (text.p[i] == '\r' && i + 1 == text.n))
         return NULL;
-    return "client sent invalid request";
+    return invalid;
 }
 
 static bool doubt_response(struct wr_str text)
@@ -38,7 +41,7 @@ static bool doubt_response(struct wr_str text)
 static enum wr_parse too_long(struct wr_h1_progress *p, bool request, bool line)
 {
     if (!request)
-        return wr_h1_bad(p, 431, "upstream sent too big header");
+        return wr_h1_bad(p, 502, "upstream sent too big header");
     if (!p->first_line_done)
         return wr_h1_bad(p, 414, "client sent too long URI");
     return wr_h1_bad(p, 431, line ? "client sent too long header line"
@@ -59,7 +62,7 @@ static enum wr_parse unfinished(struct wr_str text, const struct wr_head_limits 
         if (doubt != NULL)
             return wr_h1_bad(p, 400, doubt);
         if (!request && doubt_response(text))
-            return wr_h1_bad(p, 400, "upstream sent no valid HTTP/1.0 header");
+            return wr_h1_bad(p, 502, not_http);
     }
     p->scanned = text.n;
     return WR_PARSE_MORE;
@@ -114,9 +117,10 @@ enum wr_parse wr_h1_head_end(struct wr_str text, const struct wr_head_limits *li
             return WR_PARSE_OK;
         }
         if (blank && (!request || end > BLANK_MAX))
-            return wr_h1_bad(p, 400, request ? "client sent invalid request"
-                                             : "upstream sent no valid HTTP/1.0 header");
+            return wr_h1_bad(p, request ? 400 : 502, request ? invalid : not_http);
         if (!blank && !p->first_line_done) {
+            if (!request && doubt_response(text))
+                return wr_h1_bad(p, 502, not_http);
             first = line_at(text, p->line, end);
             p->first_line_done = true;
             if (request && !has_version(first)) {

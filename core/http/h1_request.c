@@ -1,6 +1,6 @@
-/* h1_request: the head of an HTTP/1 request, strictly by RFC 9112. The server endpoint calls it with
- * bytes off the wire; views in, struct out, no I/O. What it fills borrows from the text; the array
- * of fields and the texts of errors are the pool's. */
+/* h1_request: the head of an HTTP/1 request, strictly by RFC 9112. The session calls it with bytes
+ * off the wire; views in, struct out, no I/O. What it fills borrows from the text; the array of
+ * fields and the texts of errors are the pool's. */
 #include "http/h1_impl.h"
 
 static bool bad_line(struct wr_h1_line *l, uint16_t status, const char *why)
@@ -208,8 +208,8 @@ static bool transfer_encoding(struct reader *r, struct wr_str value)
     if (r->out->version < 11)
         return bad(r, 400, "client sent HTTP/1.0 request with \"Transfer-Encoding\" header");
     if (r->out->fields.first[WR_F_CONTENT_LENGTH] != 0)
-        return bad(r, 400, "client sent \"Content-Length\" and \"Transfer-Encoding\" headers at the "
-                           "same time");
+        return bad(r, 400, "client sent \"Content-Length\" and \"Transfer-Encoding\" headers at "
+                           "the same time");
     r->out->framing = WR_BODY_CHUNKED;
     if (wr_str_ieq(value, WR_STR("chunked")))
         return true;

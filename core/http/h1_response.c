@@ -1,7 +1,7 @@
-/* h1_response: the head of a backend's reply, strictly by RFC 9112. The client endpoint calls it with
- * bytes off the wire; views in, struct out, no I/O. What it fills borrows from the text; the array
- * of fields and the texts of errors are the pool's. What belongs to the connection and not to the
- * message is not handed on. */
+/* h1_response: the head of a backend's reply, strictly by RFC 9112. The client endpoint calls it
+ * with bytes off the wire; views in, struct out, no I/O. What it fills borrows from the text; the
+ * array of fields and the texts of errors are the pool's. What belongs to the connection and not to
+ * the message is not handed on. */
 #include "http/h1_impl.h"
 
 struct reader {

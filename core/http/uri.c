@@ -1,6 +1,6 @@
 /* uri: paths and hosts in the one form that routing compares: decoded, without dot segments, in
- * lower case. The session calls it for each request, rewrite and the proxy for URIs of their own. It
- * owns nothing: results are views into what came in, or the pool's. */
+ * lower case. The session calls it for each request, rewrite and the proxy for URIs of their own.
+ * It owns nothing: results are views into what came in, or the pool's. */
 #include "http/http.h"
 
 static int hex(char c)
@@ -180,8 +180,8 @@ static unsigned escapes(unsigned char c)
         ['}'] = IN_URI | IN_ARGS | IN_COMPONENT,
         ['!'] = IN_COMPONENT, ['$'] = IN_COMPONENT, ['('] = IN_COMPONENT, [')'] = IN_COMPONENT,
         ['*'] = IN_COMPONENT, [','] = IN_COMPONENT, ['/'] = IN_COMPONENT, [':'] = IN_COMPONENT,
-        [';'] = IN_ARGS | IN_COMPONENT, ['='] = IN_COMPONENT, ['@'] = IN_COMPONENT, ['['] = IN_COMPONENT,
-        [']'] = IN_COMPONENT,
+        [';'] = IN_ARGS | IN_COMPONENT, ['='] = IN_COMPONENT, ['@'] = IN_COMPONENT,
+        ['['] = IN_COMPONENT, [']'] = IN_COMPONENT,
     };
 
     if (c <= ' ')
