@@ -42,6 +42,8 @@ static bool fits(struct wr_conf *c, const struct wr_scope *s, const struct wr_no
     if (n->block == wants_block && nargs >= row->min &&
         (row->max == WR_ARGS_ANY || nargs <= row->max))
         return true;
+    if (n->faulty)
+        return false;
     hint = wr_suggest_semicolon(c->pool, n, s, true);
     if (n->block && !wants_block)
         wr_diag_add(c->tree, WR_LOG_EMERG, n, 0, hint,

@@ -34,6 +34,7 @@ struct wr_node {                 /* one directive; words[0] is its name */
     uint32_t nwords;
     const struct wr_file *file;
     bool block;                  /* ended by { } rather than ; */
+    bool faulty;                 /* its words were reported already: no more is said of it */
     struct wr_node *children, *next, *parent;
     uint32_t end_line;           /* of the closing brace */
 };

@@ -19,6 +19,7 @@ struct reader {
         struct wr_node **tail;    /* where to go on behind it */
         uint32_t line;
     } open[WR_NEST_MAX];
+    uint32_t errors;           /* of the tree when the last directive ended */
 };
 
 static struct wr_place at(const struct reader *r, const struct wr_word *w)
@@ -35,6 +36,8 @@ static struct wr_node *node_new(struct reader *r)
     n->nwords = r->words.n;
     n->file = r->lex.file;
     n->parent = r->parent;
+    n->faulty = r->parse->tree->errors > r->errors;
+    r->errors = r->parse->tree->errors;
     memset(&r->words, 0, sizeof(r->words));
     return n;
 }
@@ -174,7 +177,7 @@ struct wr_node **wr_tree_read(struct wr_parse *p, const struct wr_file *f, struc
                               struct wr_node **tail)
 {
     struct reader r = { .parse = p, .lex = wr_lex_on(p->tree, f), .parent = parent,
-                        .tail = tail };
+                        .tail = tail, .errors = p->tree->errors };
 
     while (p->tree->errors <= WR_ERRORS_MAX) {
         struct wr_token token = wr_lex_next(&r.lex);
