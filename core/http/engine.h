@@ -22,6 +22,7 @@ struct wr_http_session {
     uint64_t linger_until;     /* while dropping: monotonic ms */
     uint64_t received_before;  /* of the connection when the request began */
     uint64_t keep_ms;          /* how long the next request may take to come */
+    bool pipelined;            /* the request was here before the reply to the last one was out */
     bool closing;              /* after the reply: drop and close, no next request */
 };
 static inline struct wr_http_session *wr_http_session_of(const struct wr_session *s)

@@ -306,6 +306,7 @@ void wr_http_next(struct wr_session *s, bool keep)
         return;
     }
     hs->received_before = s->conn.received - (hs->n - hs->at);
+    hs->pipelined = hs->n > hs->at;
     if (hs->n > hs->at || (s->conn.ready & WR_READABLE) != 0)
         wr_task_wake(s->loop, &s->task);
     else
