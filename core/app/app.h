@@ -34,10 +34,10 @@ bool wr_module_word(struct wr_str word);
 
 /* ---- places: absolute paths, from the command line and the defaults of configure ---- */
 struct wr_places {
-    const char *prefix;    /* ends with / */
+    const char *prefix;    /* ends with /; the private folder where there is one */
     const char *conf;
     const char *error_log; /* or "stderr" */
-    const char *pid, *lock, *temp; /* defaults; temp ends with / */
+    const char *pid, *lock; /* defaults */
     const char *home;      /* the private folder when the prefix cannot be written, else NULL */
     char cwd[4096];        /* at start, ends with / */
 };

@@ -2,6 +2,7 @@
  * long as their configuration. The setters of more than a line are in core_set. */
 #include "app/app.h"
 
+#include <sys/resource.h>
 #include <unistd.h>
 
 /* nginx's words for which weir has no use: the value is checked, the help says why. */
@@ -109,10 +110,24 @@ static bool finish_user(struct wr_cf *cf, CORE *c)
                        " directive", WR_USER, WR_GROUP);
 }
 
+static void warn_of_limit(struct wr_cf *cf, const CORE *c)
+{
+    struct rlimit r;
+
+    if (getrlimit(RLIMIT_NOFILE, &r) != 0)
+        return;
+    if (c->worker_connections > r.rlim_cur &&
+        (!c->rlimit_nofile.set || c->worker_connections > c->rlimit_nofile.value))
+        wr_cf_warn(cf, 0, "%u worker_connections exceed open file resource limit: %llu",
+                   c->worker_connections, (unsigned long long)r.rlim_cur);
+}
+
 static bool core_finish(struct wr_cf *cf, struct wr_scope *scope, void *conf)
 {
     CORE *c = conf;
 
+    if (scope->level == WR_LV_EVENTS)
+        warn_of_limit(cf, c);
     if (scope->level != WR_LV_MAIN)
         return true;
     if (c->pid.n == 0)

@@ -96,7 +96,7 @@ int wr_demo(const struct wr_options *o)
         return 1;
     front = ports[0];
     memcpy(back, ports + 1, sizeof(back));
-    snprintf(conf, sizeof(conf), text, wr_places.temp, (int)getpid(), back[0], back[1], back[2],
+    snprintf(conf, sizeof(conf), text, wr_places.prefix, (int)getpid(), back[0], back[1], back[2],
              front, back[0], back[1], back[2]);
     c = wr_master_common() ? wr_cycle_load_text("demo", wr_str_c(conf)) : NULL;
     return c == NULL ? 1 : wr_master_run(c, o);

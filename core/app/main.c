@@ -22,7 +22,8 @@ static int run(const struct wr_options *o)
     (void)wr_upgrade_inherit();
     if (wr_places.home != NULL && !wr_master.inherited)
         wr_say(WR_LOG_NOTICE, 0, "%s cannot be written: the log goes to %s, pid and temporary "
-               "files to %s", WR_PREFIX, wr_places.error_log, wr_places.home);
+               "files to %s (-p names another place)", WR_PREFIX, wr_places.error_log,
+               wr_places.home);
     c = wr_master_common() ? wr_cycle_load(NULL, wr_str_c(o->globals)) : NULL;
     if (c != NULL)
         return wr_master_run(c, o);

@@ -399,6 +399,10 @@ static void remove_pid_file(void)
     }
     if (unlink(path) != 0)
         wr_say(WR_LOG_ALERT, errno, "unlink() \"%s\" failed", path);
+    if (wr_master.inherited && !wr_upgrade_old_lives()) { /* it may have been killed */
+        snprintf(old, sizeof(old), "%s.oldbin", wr_master.pid_path);
+        (void)unlink(old);
+    }
 }
 
 void wr_master_free(void)

@@ -2,8 +2,8 @@
  * as the process.
  *
  * A person who has just built weir owns no /usr/local/weir/logs: when no -p was given and the
- * default folder cannot be written, the log goes to stderr, and the pid file and temporary files
- * go to a private folder. */
+ * default folder cannot be written, the log goes to stderr, and a private folder is the prefix for
+ * the pid file, temporary files and what a configuration names without a path. */
 #include "app/app.h"
 
 #include <errno.h>
@@ -76,13 +76,18 @@ static const char *private_folder(void)
 
 static bool use_private_folder(void)
 {
+    const char *logs;
+
     wr_places.home = private_folder();
     if (wr_places.home == NULL)
         return false;
     put(&wr_places.error_log, join("", "stderr", ""));
     put(&wr_places.pid, join(wr_places.home, "weir.pid", ""));
     put(&wr_places.lock, join(wr_places.home, "weir.lock", ""));
-    wr_places.temp = wr_places.home;
+    put(&wr_places.prefix, join("", wr_places.home, ""));
+    logs = join(wr_places.home, "logs", "");
+    (void)mkdir(logs, 0700);
+    put(&logs, NULL);
     return true;
 }
 
@@ -109,7 +114,6 @@ bool wr_places_init(const struct wr_options *o)
     wr_places.conf = conf_path(o);
     wr_places.pid = join(wr_places.prefix, WR_PID_PATH, "");
     wr_places.lock = join(wr_places.prefix, WR_LOCK_PATH, "");
-    wr_places.temp = wr_places.prefix;
     wr_places.error_log = join(wr_places.prefix, WR_ERROR_LOG_PATH, "");
     if (o->prefix == NULL && !can_write_beside(wr_places.pid) && !use_private_folder())
         return false;

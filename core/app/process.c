@@ -199,11 +199,31 @@ static void clean_environment(const struct wr_core_conf *core)
     tzset();
 }
 
+/* ---- debug_points ---- */
+
+static void (*dump)(void);
+
+static void stop_for_debugger(void)
+{
+    if (dump != NULL)
+        dump();
+    (void)raise(SIGSTOP);
+}
+
+static void set_debug_points(const struct wr_core_conf *core)
+{
+    if (core->debug_points != WR_DEBUG_STOP)
+        return; /* abort is what happens anyway */
+    dump = wr_assert_hook;
+    wr_assert_hook = stop_for_debugger;
+}
+
 void wr_process_settle(const struct wr_cycle *c)
 {
     const struct wr_core_conf *core = wr_core_of(c->conf);
 
     clean_environment(core);
+    set_debug_points(core);
     if (wr_self.kind == WR_PROC_WORKER) {
         if (core->worker_priority != 0 && setpriority(PRIO_PROCESS, 0, core->worker_priority) != 0)
             wr_say(WR_LOG_ALERT, errno, "setpriority(%d) failed", core->worker_priority);
