@@ -90,7 +90,7 @@ int wr_http_match(struct wr_exchange *x, const struct wr_regex *re, struct wr_st
     int found = wr_regex_match(re, subject, groups, n);
 
     if (found < 0 && x != NULL)
-        wr_xlog(x, WR_LOG_ALERT, 0, "regex \"" WR_FMT "\" failed on \"" WR_FMT "\"",
+        wr_xlog(x, WR_LOG_ERROR, 0, "regex \"" WR_FMT "\" failed on \"" WR_FMT "\"",
                 WR_ARG(wr_regex_pattern(re)), WR_ARG(subject));
     if (found > 0 && x != NULL)
         wr_captures_set(x, re, groups, n);
