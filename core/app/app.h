@@ -280,4 +280,7 @@ bool wr_pid_write(const char *path) WR_CHECKED;
 int wr_demo(const struct wr_options *o);
 void wr_demo_tell(void);                 /* once it runs */
 
+/* ---- folders: of temporary files, made and given to the workers' user; false: said why ---- */
+bool wr_folders_make(const struct wr_conf *c);
+
 #endif

@@ -23,7 +23,7 @@ static struct wr_cycle *cycle_new(struct wr_conf *conf)
     const struct wr_core_conf *core;
     struct wr_cycle *c;
 
-    if (!report(conf) || !wr_upstreams_open(conf)) {
+    if (!report(conf) || !wr_folders_make(conf) || !wr_upstreams_open(conf)) {
         wr_conf_free(conf);
         return NULL;
     }

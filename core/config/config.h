@@ -186,6 +186,7 @@ struct wr_conf {
     const char *path;            /* of the main file */
     void **state;                /* by module index: what prepare made (wr_conf_state) */
     bool test;                   /* -t: do not keep anything */
+    WR_VEC(const char *) folders; /* of temporary files: made before workers start */
 };
 static inline void *wr_conf_state(const struct wr_conf *c, const struct wr_module *m)
 {
@@ -233,6 +234,8 @@ bool wr_cf_block(struct wr_cf *cf, uint32_t layer, uint32_t level, void *object,
 void *wr_cf_writable(struct wr_cf *cf, const struct wr_module *m);
 /* Path relative to the prefix (or, conf: to the folder of the main file), made absolute. */
 const char *wr_cf_path(struct wr_cf *cf, struct wr_str path, bool conf);
+/* A folder for temporary files, relative to the prefix: absolute, and made at start. */
+const char *wr_cf_folder(struct wr_cf *cf, struct wr_str path);
 /* Generation-wide state of the module (wr_conf.state), made by `prepare`. */
 #define wr_cf_state(cf, m) ((cf)->conf->state[(m)->index])
 

@@ -62,3 +62,14 @@ const char *wr_cf_path(struct wr_cf *cf, struct wr_str path, bool conf)
     return wr_pool_fmt(cf->pool, "%s" WR_FMT, conf ? cf->conf->tree->prefix : cf->conf->prefix,
                        WR_ARG(path)).p;
 }
+
+const char *wr_cf_folder(struct wr_cf *cf, struct wr_str path)
+{
+    const char *full = wr_cf_path(cf, path, false);
+
+    for (uint32_t i = 0; i < cf->conf->folders.n; i++)
+        if (strcmp(cf->conf->folders.at[i], full) == 0)
+            return full;
+    *wr_vec_push(cf->pool, &cf->conf->folders) = full;
+    return full;
+}

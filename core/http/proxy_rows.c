@@ -111,7 +111,7 @@ bool wr_set_proxy_temp(struct wr_cf *cf, void *conf)
             return invalid(cf, i);
         c->temp_levels[i - 2] = (uint32_t)n;
     }
-    c->temp_path = wr_str_c(wr_cf_path(cf, wr_cf_arg(cf, 1), false));
+    c->temp_path = wr_str_c(wr_cf_folder(cf, wr_cf_arg(cf, 1)));
     return true;
 }
 
