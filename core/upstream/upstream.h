@@ -64,8 +64,9 @@ struct wr_upstreams *wr_conf_upstreams(const struct wr_conf *c);
  * at word i. Call from a setter; the result's servers are complete after loading. */
 struct wr_upstream *wr_upstream_named(struct wr_cf *cf, uint32_t i, struct wr_str text,
                                       uint16_t default_port);
-/* Run time: the group of that name, or NULL. */
-struct wr_upstream *wr_upstream_find(const struct wr_conf *c, uint32_t layer, struct wr_str name);
+/* Run time: the group of that name, or the one another proxy_pass made of it; NULL: none. */
+struct wr_upstream *wr_upstream_find(const struct wr_conf *c, uint32_t layer, struct wr_str name,
+                                     uint16_t default_port);
 
 /* "host:port", "1.2.3.4:80", "[::1]:80", "unix:/path": addr.len is 0 for a name. Returns NULL or
  * what is wrong ("no port", "invalid host", ...). */

@@ -26,11 +26,10 @@ static struct wr_upstream *find(const struct wr_upstreams *all, uint32_t layer, 
     return NULL;
 }
 
-struct wr_upstream *wr_upstream_find(const struct wr_conf *c, uint32_t layer, struct wr_str name)
+struct wr_upstream *wr_upstream_find(const struct wr_conf *c, uint32_t layer, struct wr_str name,
+                                     uint16_t default_port)
 {
-    struct wr_upstream *u = find(wr_conf_upstreams(c), layer, name, 0);
-
-    return u != NULL && !u->implicit ? u : NULL;
+    return find(wr_conf_upstreams(c), layer, name, default_port);
 }
 
 static struct wr_upstream *add(struct wr_cf *cf, struct wr_str name)
@@ -381,7 +380,7 @@ static const struct wr_directive directives[] = {
 
 struct wr_module wr_module_upstream = {
     .name = "upstream",
-    .words = "upstream_zone",
+    .words = "upstream_zone upstream_keepalive",
     .layers = WR_ANY,
     .directives = directives,
     .prepare = prepare,
