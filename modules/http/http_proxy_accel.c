@@ -19,6 +19,8 @@ static enum wr_verdict redirect(struct wr_exchange *x, struct wr_str to)
     struct wr_http *h = wr_http_of(x);
     struct wr_str rest = to, uri = to, args = wr_str_of(NULL, 0);
 
+    wr_http_keep(x);
+    wr_response_init(&h->res);
     if (to.n == 0 || to.p[0] != '@') {
         uri = wr_uri_unescape(x->pool, wr_str_cut(&rest, '?'));
         args = rest;
@@ -31,7 +33,6 @@ static enum wr_verdict redirect(struct wr_exchange *x, struct wr_str to)
             h->req.method_text = WR_STR("GET");
         }
     }
-    wr_http_keep(x);
     return wr_http_internal(x, uri, args);
 }
 
