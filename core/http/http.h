@@ -477,7 +477,8 @@ struct wr_http {               /* x->of_layer */
     bool uri_changed;          /* rewrite: FIND again */
     bool uri_internal;         /* the uri is no longer what the client sent */
     bool uri_astray;           /* `rewrite ... break` changed it inside its location: the URI of
-                                * proxy_pass does not count. FIND clears it. */
+                                * proxy_pass does not count. Internal redirects clear it */
+    bool alias_open;           /* try_files put the uri behind an alias that stood for all of it */
     const struct wr_location *named_next; /* wr_http_internal to @name: FIND takes it */
     bool tunnel_open;
     bool head_sent, header_only, keepalive, error_page, post_action, uri_quoted_ok;
@@ -512,7 +513,7 @@ enum wr_verdict wr_http_respond_text(struct wr_exchange *x, unsigned status, str
                                      struct wr_str text);
 /* 301, 302, 303, 307, 308 with Location (absolute as absolute_redirect says). */
 enum wr_verdict wr_http_redirect(struct wr_exchange *x, unsigned status, struct wr_str location);
-/* Internal: back to FIND with this uri (args p NULL: none); "@name": named location. TAKEN, or
+/* Internal: back to SET with this uri (args p NULL: none); "@name": to FIND, named location. TAKEN, or
  * REJECTED with 500 after 10. */
 enum wr_verdict wr_http_internal(struct wr_exchange *x, struct wr_str uri, struct wr_str args);
 /* Reads the body into h->body (memory, then file). HOLD: wait, call again; PASS: complete. */

@@ -148,13 +148,17 @@ enum wr_verdict wr_http_internal(struct wr_exchange *x, struct wr_str uri, struc
                     WR_ARG(uri));
             return wr_reject(x, 500, NULL);
         }
+        x->phase = WR_PH_FIND;
     } else {
         h->req.uri = uri;
         h->req.args = args;
         h->uri_internal = true;
+        h->uri_astray = h->alias_open = false;
+        h->location = NULL;
+        wr_exchange_scope(x, h->server->scope);
+        x->phase = WR_PH_SET; /* the rewrite program of the server runs again */
     }
     wr_response_init(&h->res);
-    x->phase = WR_PH_FIND;
     x->hook = 0;
     x->step = &wr_step_phases;
     return WR_TAKEN;

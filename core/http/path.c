@@ -51,7 +51,8 @@ bool wr_http_path(struct wr_exchange *x, struct wr_str uri, struct wr_text *out)
     join = c->root_tpl == NULL || wr_str_search(c->root, WR_STR("..")) < c->root.n ? out->n - start
                                                                                    : 0;
     if (c->is_alias && c->alias_of.p == NULL) {
-        uri.n = 0;
+        if (!wr_http_of(x)->alias_open)
+            uri.n = 0;
     } else if (c->is_alias) {
         if (!wr_str_starts(uri, c->alias_of)) {
             wr_xlog(x, WR_LOG_ERROR, 0,
