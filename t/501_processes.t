@@ -185,15 +185,16 @@ events { worker_connections 1024; use epoll; multi_accept on; accept_mutex on;
 CONF
 becomes { $online == $w->workers } "worker_processes auto: $online";
 my ($worker) = $w->workers;
-like slurp("/proc/$worker/limits"), qr/^Max open files\s+$files\s/m, 'worker_rlimit_nofile';
+becomes { slurp("/proc/$worker/limits") =~ /^Max open files\s+$files\s/m } 'worker_rlimit_nofile';
 SKIP: {
     my ($core) = slurp('/proc/self/limits') =~ /^Max core file size\s+\S+\s+(\S+)/m;
     skip 'core files are not allowed', 1 if $core =~ /^\d+$/ && $core < 1 << 20;
-    like slurp("/proc/$worker/limits"), qr/^Max core file size\s+1048576\s/m, 'worker_rlimit_core';
+    becomes { slurp("/proc/$worker/limits") =~ /^Max core file size\s+1048576\s/m }
+        'worker_rlimit_core';
 }
-is proc_status($worker, 'Cpus_allowed_list'), $allowed, 'worker_cpu_affinity';
-is +(Weir::Process::stat_fields($worker))[16], 5, 'worker_priority';
-is readlink "/proc/$worker/cwd", $w->dir, 'working_directory';
+becomes { proc_status($worker, 'Cpus_allowed_list') eq $allowed } 'worker_cpu_affinity';
+becomes { (Weir::Process::stat_fields($worker))[16] == 5 } 'worker_priority';
+becomes { $w->dir eq readlink "/proc/$worker/cwd" } 'working_directory';
 
 $c = session();
 $w->reload;
@@ -208,10 +209,11 @@ SKIP: {
     skip 'only root can become somebody else', 4 if !is_root;
     my ($uid, $gid) = (getpwnam 'nobody')[2, 3];
     $w->start("user nobody " . getgrgid($gid) . ";\n$SERVER");
-    is proc_status(($w->workers)[0], 'Uid'), join("\t", ($uid) x 4), 'user: the workers';
+    my ($worker) = $w->workers;
+    becomes { proc_status($worker, 'Uid') eq join "\t", ($uid) x 4 } 'user: the workers';
     like proc_status($w->master, 'Uid'), qr/^0\t/, 'the master stays root';
-    like proc_status(($w->workers)[0], 'CapEff'), qr/^0+$/, 'workers have no capabilities';
-    is proc_status(($w->workers)[0], 'NoNewPrivs'), 1, 'and get none';
+    becomes { proc_status($worker, 'CapEff') =~ /^0+$/ } 'workers have no capabilities';
+    becomes { proc_status($worker, 'NoNewPrivs') == 1 } 'and get none';
     is_deeply [$w->stop], [], 'it quits';
     $w->conf("user no_such_user;\n$SERVER");
     like +($w->command('-t'))[2], qr/getpwnam\("no_such_user"\) failed.* in \S+weir\.conf:1/,
