@@ -401,6 +401,8 @@ int wr_regex_match(const struct wr_regex *re, struct wr_str subject, struct wr_s
 struct wr_str wr_regex_literal_prefix(struct wr_str pattern);
 
 #undef alloca
+#undef sprintf
+#undef vsprintf
 #pragma GCC poison strcpy strcat sprintf vsprintf strtok alloca gets
 
 #endif

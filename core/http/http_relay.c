@@ -19,24 +19,36 @@ static void run_filters(void *arg, struct wr_bufq *in, bool fin, struct wr_bufq 
     *in = (struct wr_bufq){ 0 };
 }
 
-static uint64_t rate_of(struct wr_exchange *x)
+static uint64_t number_of(struct wr_exchange *x, uint64_t fixed, const struct wr_template *t,
+                          struct wr_str given)
+{
+    if (given.p == NULL && t != NULL)
+        given = wr_template_str(x, t);
+    if (given.n > 0 && !wr_parse_size(given, &fixed))
+        fixed = 0;
+    return fixed;
+}
+
+/* limit_rate and proxy_limit_rate: the relay has one speed, the smaller. */
+static uint64_t rate_of(struct wr_exchange *x, uint64_t *after)
 {
     const struct wr_http_conf *c = wr_conf_of(x, &wr_module_http);
-    struct wr_http *h = wr_http_of(x);
-    uint64_t rate = c->limit_rate_fixed;
-    struct wr_str text = h->limit_rate;
+    const struct wr_http *h = wr_http_of(x);
+    uint64_t rate = number_of(x, c->limit_rate_fixed, c->limit_rate, h->limit_rate), own = 0;
 
-    if (text.p == NULL && c->limit_rate != NULL)
-        text = wr_template_str(x, c->limit_rate);
-    if (text.n > 0 && !wr_parse_size(text, &rate))
-        rate = 0;
-    return rate;
+    *after = number_of(x, c->limit_rate_after, c->limit_rate_after_tpl, (struct wr_str){ 0 });
+    if (h->proxy != NULL && x->peer.ops != NULL)
+        own = number_of(x, h->proxy_conf->limit_rate, h->proxy_conf->limit_rate_tpl,
+                        (struct wr_str){ 0 });
+    if (own == 0 || (rate > 0 && rate < own))
+        return rate;
+    *after = 0;
+    return own;
 }
 
 static void reply_direction(struct wr_exchange *x)
 {
     struct wr_http *h = wr_http_of(x);
-    const struct wr_http_conf *c = wr_conf_of(x, &wr_module_http);
     struct wr_bufq ready = x->down.q;
     bool proxied = x->peer.ops != NULL && h->proxy != NULL;
 
@@ -46,11 +58,10 @@ static void reply_direction(struct wr_exchange *x)
         .dst = &x->client,
         .q = ready,
         .high = proxied ? h->proxy_conf->buffer_size : 32768,
-        .rate = rate_of(x),
-        .rate_after = c->limit_rate_after,
         .rate_from = wr_now(),
         .rate_timer = &x->down_timer,
     };
+    x->down.rate = rate_of(x, &x->down.rate_after);
     if (proxied && h->proxy_conf->buffering) {
         x->down.high = wr_max(h->proxy_conf->buffers_total, h->proxy_conf->buffer_size);
         x->down.ahead = true;
@@ -105,10 +116,8 @@ static enum wr_go respond_run(struct wr_exchange *x)
         h->res.reason = wr_str_of(NULL, 0);
     }
     h->header_only = h->req.method == WR_M_HEAD || h->res.status == 204 || h->res.status == 304;
-    if (!h->tunnel && !head_filters(x)) {
-        h->aborted = true;
-        return wr_finish(x, 500);
-    }
+    if (!h->tunnel && !head_filters(x)) /* the filter set the status of the error */
+        return x->layer->reject(x, h->res.status);
     h->header_only |= h->res.status == 204 || h->res.status == 304;
     if (h->header_only)
         wr_bufq_clear(&x->down.q);

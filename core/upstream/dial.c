@@ -79,9 +79,11 @@ static void tune(const struct wr_upstream_rows *r, int fd)
 static enum wr_io begin(struct wr_exchange *x, struct wr_try *t)
 {
     struct wr_attempts *a = x->attempts;
-    struct wr_addr local;
+    struct wr_addr buf;
+    const struct wr_addr *local = bind_address(x, &buf);
     const char *step = "socket()";
-    int fd = wr_socket_client(t->addr.sa.sa_family, SOCK_STREAM, bind_address(x, &local),
+    struct wr_link_to *l;
+    int fd = wr_socket_client(t->addr.sa.sa_family, SOCK_STREAM, local,
                               a->rows->bind_transparent, &step);
 
     if (fd < 0) {
@@ -89,7 +91,11 @@ static enum wr_io begin(struct wr_exchange *x, struct wr_try *t)
         return WR_IO_EOF;
     }
     tune(a->rows, fd);
-    a->conn = &wr_link_open(a->u, &t->peer)->conn;
+    l = wr_link_open(a->u, &t->peer);
+    l->rows = a->rows;
+    if (local != NULL)
+        l->bind = *local;
+    a->conn = &l->conn;
     wr_conn_init(a->conn, x->loop, fd, &x->s->task);
     wr_timer_set(x->loop, &x->idle, a->rows->connect_timeout_ms);
     return wr_conn_connect(a->conn, &t->addr);
@@ -99,7 +105,9 @@ static enum wr_io begin(struct wr_exchange *x, struct wr_try *t)
 static bool reuse(struct wr_exchange *x, struct wr_try *t)
 {
     struct wr_attempts *a = x->attempts;
-    struct wr_link_to *l = a->u->idle_count > 0 ? wr_idle_take(a->u, &t->peer) : NULL;
+    struct wr_addr buf;
+    struct wr_link_to *l = a->u->idle_count > 0
+                         ? wr_idle_take(a->u, &t->peer, a->rows, bind_address(x, &buf)) : NULL;
 
     a->reused = l != NULL;
     if (l == NULL)

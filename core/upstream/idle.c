@@ -50,12 +50,23 @@ static void parked_woken(struct wr_task *t)
     wr_link_close(wr_container(t, struct wr_link_to, task));
 }
 
-struct wr_link_to *wr_idle_take(struct wr_upstream *u, const struct wr_peer *peer)
+static bool serves(const struct wr_link_to *l, const struct wr_peer *peer,
+                   const struct wr_upstream_rows *rows, const struct wr_addr *bind)
+{
+    if (l->peer.index != peer->index || l->peer.generation != peer->generation)
+        return false;
+    if (l->u->keepalive.local && l->rows != rows)
+        return false;
+    return bind == NULL ? l->bind.len == 0 : wr_addr_eq(&l->bind, bind);
+}
+
+struct wr_link_to *wr_idle_take(struct wr_upstream *u, const struct wr_peer *peer,
+                                const struct wr_upstream_rows *rows, const struct wr_addr *bind)
 {
     for (struct wr_link *k = u->idle.next; k != &u->idle; k = k->next) {
         struct wr_link_to *l = wr_container(k, struct wr_link_to, link);
 
-        if (l->peer.index != peer->index || l->peer.generation != peer->generation)
+        if (!serves(l, peer, rows, bind))
             continue;
         unpark(l);
         wr_conn_timeout(&l->conn, 0);

@@ -1,7 +1,7 @@
 /* upstream: choosing a server, getting there, trying another. Rank 4: knows exchange and below.
  * The same files serve layer 4 and 7.
  *
- * Map: upstream_conf (upstream {}, the proxy_* rows both layers share), names (server names and
+ * Map: upstream_conf (upstream {}, the proxy_* rows both layers share), addresses (server names and
  * who learns their addresses), shared (peers as slots in shared memory, the ledger), peers (a
  * worker's view), round_robin (the default balancer), start, pick, dial, retry (the steps),
  * policy (pure decisions), upstream_vars ($upstream_addr ...).
@@ -37,6 +37,7 @@ struct wr_upstream {
     void *balancer_state;        /* of the balancer, in this process */
     struct wr_keepalive {        /* layer 7 */
         uint32_t connections, requests;
+        bool local;              /* each location uses its own connections */
         uint64_t time_ms, timeout_ms;
     } keepalive;
     struct wr_link idle;         /* wr_link_to, parked; newest first */
@@ -290,14 +291,18 @@ struct wr_link_to {              /* a connection to a peer; lives longer than on
     struct wr_doomed doomed;
     struct wr_upstream *u;
     struct wr_peer peer;
+    const struct wr_upstream_rows *rows; /* of the location that opened it */
+    struct wr_addr bind;         /* local address asked for; len 0: none */
     uint64_t opened_ms;
     uint32_t requests;
 };
 struct wr_link_to *wr_link_open(struct wr_upstream *u, const struct wr_peer *peer);
 struct wr_link_to *wr_link_of(struct wr_conn *c);
 void wr_link_close(struct wr_link_to *l); /* idempotent; freed at the end of the turn */
-/* A parked connection to that peer, taken out; NULL: none. */
-struct wr_link_to *wr_idle_take(struct wr_upstream *u, const struct wr_peer *peer);
+/* A parked connection to that peer, opened from bind (NULL: no matter where), taken out; with
+ * `keepalive N local` one of the same location only. NULL: none. */
+struct wr_link_to *wr_idle_take(struct wr_upstream *u, const struct wr_peer *peer,
+                                const struct wr_upstream_rows *rows, const struct wr_addr *bind);
 void wr_idle_park(struct wr_link_to *l); /* or closes it when it may not or there are too many */
 void wr_idle_drop(struct wr_upstream *u); /* all of them: shutdown */
 /* Ends the current try: counts it, closes or parks the connection. Idempotent. */

@@ -42,7 +42,7 @@ static struct wr_upstream *add(struct wr_cf *cf, struct wr_str name)
     u->node = cf->node;
     u->scope = cf->scope;
     u->balancer = &wr_round_robin;
-    u->keepalive = (struct wr_keepalive){ 32, 1000, 3600000, 60000 };
+    u->keepalive = (struct wr_keepalive){ 32, 1000, true, 3600000, 60000 };
     u->index = all->all.n;
     *wr_vec_push(cf->pool, &all->all) = u;
     return u;
@@ -315,6 +315,7 @@ static bool set_keepalive(struct wr_cf *cf, void *conf)
         return wr_cf_error(cf, 1, "invalid value \"" WR_FMT "\" in \"keepalive\" directive",
                            WR_ARG(wr_cf_arg(cf, 1)));
     u->keepalive.connections = (uint32_t)n;
+    u->keepalive.local = cf->nargs == 2;
     return true;
 }
 
