@@ -75,6 +75,26 @@ uint64_t wr_http_keepalive_ms(const struct wr_exchange *x)
     return c->keepalive_timeout_ms;
 }
 
+/* Browsers that once broke with keep-alive: keepalive_disable names them. */
+static bool broken_browser(const struct wr_exchange *x)
+{
+    const struct wr_http_conf *c = wr_conf_of(x, &wr_module_http);
+    const struct wr_request *r = &wr_http_of(x)->req;
+    struct wr_str ua = wr_fields_value(&r->fields, WR_F_USER_AGENT);
+    size_t msie;
+
+    if (ua.n == 0 || (c->keepalive_disable & (WR_KA_MSIE6 | WR_KA_SAFARI)) == 0)
+        return false;
+    msie = wr_str_search(ua, WR_STR("MSIE "));
+    if ((c->keepalive_disable & WR_KA_MSIE6) != 0 && r->method == WR_M_POST && msie + 5 < ua.n
+        && ua.p[msie + 5] >= '4' && ua.p[msie + 5] <= '6')
+        return true;
+    return (c->keepalive_disable & WR_KA_SAFARI) != 0
+        && wr_str_search(ua, WR_STR("Safari/")) < ua.n
+        && wr_str_search(ua, WR_STR("Mac OS X")) < ua.n
+        && wr_str_search(ua, WR_STR("Chrome/")) == ua.n;
+}
+
 static void connection_lines(struct wr_exchange *x, struct wr_text *t)
 {
     struct wr_http *h = wr_http_of(x);
@@ -84,7 +104,7 @@ static void connection_lines(struct wr_exchange *x, struct wr_text *t)
         wr_text_c(t, "Connection: upgrade\r\n");
         return;
     }
-    h->keepalive = h->keepalive && wr_http_keepalive_ms(x) > 0;
+    h->keepalive = h->keepalive && wr_http_keepalive_ms(x) > 0 && !broken_browser(x);
     wr_text_c(t, h->keepalive ? "Connection: keep-alive\r\n" : "Connection: close\r\n");
     if (h->keepalive && c->keepalive_header_s > 0)
         wr_text_fmt(t, "Keep-Alive: timeout=%llu\r\n", (unsigned long long)c->keepalive_header_s);
