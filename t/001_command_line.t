@@ -30,7 +30,8 @@ like $out . $err, $_->[0], "-V names $_->[1]" for (
     [qr{^weir version: weir/\d+\.}m, 'the version'],
     [qr{^built (?:by|with) .*(?:gcc|clang)}m, 'the compiler'],
     [qr{^built with OpenSSL \d+\.\d+\.\d+}m, 'the OpenSSL it runs with'],
-    [qr{^modules:(?=.* stream )(?=.* stream_map )(?=.* stream_return )(?=.* stream_set )}m, 'its modules'],
+    [qr{^modules:(?=.* stream )(?=.* stream_map )(?=.* stream_return )(?=.* stream_set )}m,
+        'its modules'],
     [qr{^configure arguments:}m, 'the configure arguments'],
 );
 
@@ -90,8 +91,10 @@ for my $wrong (
     [['-g'], qr/option "-g" requires parameter/, '-g without a parameter'],
     [['-s'], qr/option "-s" requires parameter/, '-s without a signal'],
     [['-s', 'halt'], qr/invalid option: "-s halt"/, 'a signal weir does not know'],
-    [['-t', '-p', '%{dir}', '-e', 'early.log', '-g', 'no_such 1;'], qr/unknown directive "no_such"/, 'a wrong -g'],
-    [['-t', '-p', '%{dir}', '-e', 'early.log', '-c', 'nowhere.conf'], qr/nowhere\.conf.*No such file/, 'a missing file'],
+    [['-t', '-p', '%{dir}', '-e', 'early.log', '-g', 'no_such 1;'],
+        qr/unknown directive "no_such"/, 'a wrong -g'],
+    [['-t', '-p', '%{dir}', '-e', 'early.log', '-c', 'nowhere.conf'],
+        qr/nowhere\.conf.*No such file/, 'a missing file'],
 ) {
     my ($words, $says, $name) = @$wrong;
     ($code, $out, $err) = $w->bare(map { $w->expand($_) } @$words);
@@ -131,7 +134,8 @@ my $pid = Weir::Process::spawn(sub {
 });
 SKIP: {
     wait_for { $w->connect('user') || !alive($pid) };
-    skip 'the default prefix can be written', 4 if slurp($w->path('user.err')) !~ /cannot be written/;
+    skip 'the default prefix can be written', 5
+        if slurp($w->path('user.err')) !~ /cannot be written/;
     is $w->ask('user'), 'for users', 'an ordinary user needs no -p';
     is scalar(() = slurp($w->path('user.err')) =~ /^weir: \[notice\].*cannot be written/mg), 1,
         'one notice says where things are';

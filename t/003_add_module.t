@@ -18,9 +18,11 @@ my $w = Weir->new;
 my $copy = $w->path('source');
 
 mkdir $copy;
-system('cp', '-R', (grep { -e } map { "$top/$_" } qw(configure Makefile auto conf core modules)), $copy) == 0
-    && mkdir("$copy/t") && system('cp', '-R', "$top/t/modules", "$copy/t") == 0
-    or die "cannot copy the sources\n";
+mkdir "$copy/t";
+for my $part (qw(configure Makefile auto conf core modules t/modules)) {
+    next if !-e "$top/$part";
+    system('cp', '-R', "$top/$part", "$copy/$part") == 0 or die "cannot copy $part\n";
+}
 
 # Runs a command there. Returns its exit code and all it said.
 sub there {

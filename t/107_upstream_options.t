@@ -17,7 +17,10 @@ my $w = Weir->new;
 my $V6 = Weir::Ports::has_ipv6();
 
 $w->echo('echo');
-$w->backend('peer', serve => sub { my ($fh) = @_; print $fh $fh->peerhost, ' ', $fh->peerport, "\n" });
+$w->backend('peer', serve => sub {
+    my ($fh) = @_;
+    print $fh $fh->peerhost, ' ', $fh->peerport, "\n";
+});
 $w->backend("named$_", serve => 'greet', greet => "$_\n", at => "127.0.0.$_:%{named.port}")
     for 11 .. 14;
 $w->backend('named6', serve => 'greet', greet => "6\n", at => '[::1]:%{named.port}') if $V6;

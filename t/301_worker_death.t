@@ -71,7 +71,8 @@ becomes { my @c = sessions($LIMIT); $LIMIT == grep { $_->{server} eq 'limited' }
 my @held = sessions($LIMIT);
 my @workers = $w->workers;
 $w->signal('KILL', @workers);
-becomes { my @now = $w->workers; my %old = map { $_ => 1 } @workers; @now == 2 && !grep { $old{$_} } @now }
+my %old = map { $_ => 1 } @workers;
+becomes { my @now = $w->workers; @now == 2 && !grep { $old{$_} } @now }
     'both killed: both replaced';
 becomes { my @c = sessions($LIMIT); $LIMIT == grep { $_->{server} eq 'limited' } @c }
     'all places are free again';

@@ -51,7 +51,8 @@ my $top = abs_path(dirname(__FILE__) . '/../..');
 my $owner = $$;
 my @all;    # every Weir of this test, for the end of a test that died
 
-$ENV{ASAN_OPTIONS} //= 'halt_on_error=1:exitcode=99:strict_string_checks=1:allocator_may_return_null=1';
+$ENV{ASAN_OPTIONS} //=
+    'halt_on_error=1:exitcode=99:strict_string_checks=1:allocator_may_return_null=1';
 $ENV{UBSAN_OPTIONS} //= 'halt_on_error=1:exitcode=99:print_stacktrace=1';
 $SIG{$_} = sub { exit 1 } for qw(INT TERM HUP);
 $SIG{PIPE} = 'IGNORE';
@@ -256,8 +257,8 @@ sub words {
         length $w->{g} ? ('-g', $w->{g}) : ());
 }
 
-# Starts weir; returns when it has written its pid file and has a worker. With {fails => 1}: returns its exit
-# code and standard error when it gives up instead.
+# Starts weir; returns when it has written its pid file and has a worker. With fails => 1: returns
+# its exit code and standard error when it gives up instead. before: code for the new process.
 sub start {
     my ($w, $conf, %how) = @_;
 
