@@ -44,7 +44,7 @@ struct wr_h1_field {
  * before it, a control character or a bare CR; line is set all the same. */
 bool wr_h1_field(struct wr_str *rest, struct wr_h1_field *f) WR_CHECKED;
 
-/* The empty line that ends a head, or stands before one: 1 or 2 bytes, 0 when s begins otherwise. */
+/* Length of the empty line s begins with: it ends a head, or stands before one. 0: none. */
 static inline size_t wr_h1_blank(struct wr_str s)
 {
     if (s.n >= 1 && s.p[0] == '\n')
@@ -74,6 +74,7 @@ bool wr_h1_request_line(struct wr_str line, struct wr_h1_line *out) WR_CHECKED;
 
 static inline enum wr_parse wr_h1_bad(struct wr_h1_progress *p, uint16_t status, const char *why)
 {
+    p->size = 0;
     p->status = status;
     p->why = why;
     return WR_PARSE_BAD;

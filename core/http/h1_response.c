@@ -112,29 +112,34 @@ static void remove_named(struct wr_fields *fields, struct wr_str name)
         wr_fields_drop(fields, f);
 }
 
-/* Connection: whether the backend stays, and which other fields are meant for this hop only. */
+struct options { bool close, keep; };
+
+/* One word of Connection: about this connection, or the name of a field meant for this hop only. */
+static void option(struct wr_fields *fields, struct wr_str token, struct options *o)
+{
+    if (wr_str_ieq(token, WR_STR("keep-alive")))
+        o->keep = true;
+    else if (wr_str_ieq(token, WR_STR("close")))
+        o->close = true;
+    else if (!wr_str_ieq(token, WR_STR("upgrade")) && !wr_str_ieq(token, WR_STR("connection")))
+        remove_named(fields, token);
+}
+
 static void connection(struct wr_response *out)
 {
     struct wr_fields *fields = &out->fields;
-    struct wr_str token, list;
+    struct options o = { 0 };
+    struct wr_str list;
 
-    out->keepalive = out->version == 11;
-    if (fields->first[WR_F_CONNECTION] == 0)
-        return;
-    if (out->version == 10)
-        out->keepalive = wr_fields_has_token(fields, WR_F_CONNECTION, WR_STR("keep-alive"));
-    if (wr_fields_has_token(fields, WR_F_CONNECTION, WR_STR("close")))
-        out->keepalive = false;
-    for (uint32_t i = fields->first[WR_F_CONNECTION] - 1; i < fields->n; i++) {
-        if (fields->at[i].id != WR_F_CONNECTION)
-            continue;
-        for (list = fields->at[i].value; list.n > 0;) {
-            token = wr_str_trim(wr_str_cut(&list, ','));
-            if (wr_field_id(token) != WR_F_UPGRADE && wr_field_id(token) != WR_F_CONNECTION)
-                remove_named(fields, token);
+    if (fields->first[WR_F_CONNECTION] != 0) {
+        for (uint32_t i = fields->first[WR_F_CONNECTION] - 1; i < fields->n; i++) {
+            list = fields->at[i].id == WR_F_CONNECTION ? fields->at[i].value : wr_str_of(NULL, 0);
+            while (list.n > 0)
+                option(fields, wr_str_trim(wr_str_cut(&list, ',')), &o);
         }
+        wr_fields_remove(fields, WR_F_CONNECTION);
     }
-    wr_fields_remove(fields, WR_F_CONNECTION);
+    out->keepalive = !o.close && (out->version == 11 || o.keep);
 }
 
 static bool bodyless(unsigned status, enum wr_method method)

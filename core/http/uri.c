@@ -35,6 +35,7 @@ static size_t path_span(struct wr_str target, bool merge_slashes, bool *plain)
         case '#':
             return i;
         case '%':
+        case '\0':
             *plain = false;
             break;
         case '/':
@@ -92,11 +93,11 @@ static bool decode(struct path *u, struct wr_str path, bool *quoted)
 
         if (c == '%') {
             c = escaped(path, i);
-            if (c <= 0)
-                return false;
             *quoted = true;
             n = 3;
         }
+        if (c <= 0)
+            return false;
         i += n;
         if (c != '/')
             u->p[u->n++] = (char)c;

@@ -1,5 +1,5 @@
 /* http_text: parsed heads as one line of text, so that tests of the parsers are tables: what comes
- * in, what comes out. Every input lies in memory of its exact size, and is also fed byte by byte. */
+ * in, what comes out. An input lies in memory of its exact size, and is also fed byte by byte. */
 #ifndef HTTP_TEXT_H
 #define HTTP_TEXT_H
 
