@@ -127,13 +127,13 @@ static void set_affinity(const struct wr_core_conf *core)
         wr_say(WR_LOG_ALERT, errno, "sched_setaffinity() failed");
 }
 
-static void drop_rights(const struct wr_core_conf *core)
+static void drop_rights(const struct wr_core_conf *core, uint64_t keep_caps)
 {
     const char *step;
 
     if (geteuid() != 0 || core->user.n == 0)
         return;
-    if (wr_drop_rights(core->user.p, core->uid, core->gid, 0, &step))
+    if (wr_drop_rights(core->user.p, core->uid, core->gid, keep_caps, &step))
         return;
     wr_say(WR_LOG_EMERG, errno, "%s to user \"" WR_FMT "\" failed", step, WR_ARG(core->user));
     exit(2);
@@ -231,7 +231,7 @@ void wr_process_settle(const struct wr_cycle *c)
     }
     limit(RLIMIT_NOFILE, "RLIMIT_NOFILE", &core->rlimit_nofile);
     limit(RLIMIT_CORE, "RLIMIT_CORE", &core->rlimit_core);
-    drop_rights(core);
+    drop_rights(core, c->conf->keep_caps);
     follow_master();
     wr_no_new_privs();
     change_directory(core);

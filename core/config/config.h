@@ -186,6 +186,7 @@ struct wr_conf {
     const char *path;            /* of the main file */
     void **state;                /* by module index: what prepare made (wr_conf_state) */
     bool test;                   /* -t: do not keep anything */
+    uint64_t keep_caps;          /* capabilities workers need: proxy_bind transparent */
     WR_VEC(const char *) folders; /* of temporary files: made before workers start */
 };
 static inline void *wr_conf_state(const struct wr_conf *c, const struct wr_module *m)

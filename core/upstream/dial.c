@@ -3,6 +3,7 @@
 #include "upstream/upstream.h"
 
 #include <errno.h>
+#include <linux/capability.h>
 
 bool wr_set_bind(struct wr_cf *cf, void *conf)
 {
@@ -17,6 +18,8 @@ bool wr_set_bind(struct wr_cf *cf, void *conf)
     if (cf->nargs == 2 && !wr_str_is(wr_cf_arg(cf, 2), "transparent"))
         return wr_cf_error(cf, 2, "invalid parameter \"" WR_FMT "\"", WR_ARG(wr_cf_arg(cf, 2)));
     r->bind_transparent = cf->nargs == 2;
+    if (r->bind_transparent) /* IP_TRANSPARENT is for CAP_NET_RAW or CAP_NET_ADMIN */
+        cf->conf->keep_caps |= (uint64_t)1 << CAP_NET_RAW;
     r->bind = wr_template_new(cf, 1, addr);
     if (r->bind == NULL)
         return false;
