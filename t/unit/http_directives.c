@@ -102,6 +102,11 @@ static const struct refusal {
     { "limit_rate $remote_port; limit_rate_after $remote_port;", "" },
     { "client_body_temp_path a 1 0;",
       "1:34 \"client_body_temp_path\" directive invalid value\n" },
+    { "server_names_hash_max_size 0; server_names_hash_bucket_size 64; types_hash_max_size 1;\n"
+      "types_hash_bucket_size 64; variables_hash_max_size 9; variables_hash_bucket_size 64;\n"
+      "connection_pool_size 4k; request_pool_size 4k;", "" },
+    { "types_hash_bucket_size 4k;",
+      "1:31 \"types_hash_bucket_size\" directive invalid number\n" },
     { "request_pool_size 4x;", "1:26 \"request_pool_size\" directive invalid value\n" },
 };
 
@@ -214,6 +219,7 @@ END_TEST
 
 static struct wr_session session;
 static struct wr_exchange exchange;
+static struct wr_http request;
 
 static void exchange_at(const char *uri)
 {
@@ -227,6 +233,7 @@ static void exchange_at(const char *uri)
     session.client.in.sin_family = AF_INET;
     wr_addr_set_port(&session.client, 77);
     exchange.s = &session;
+    exchange.of_layer = &request;
     exchange.pool = conf->pool;
     exchange.layer = &wr_layer_http;
     exchange.scope = loc != NULL ? loc->scope : address->standard->scope;
