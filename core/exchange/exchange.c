@@ -7,7 +7,7 @@ static void log_context(const struct wr_log_source *src, struct wr_text *t)
     const struct wr_exchange *x = wr_container(src, struct wr_exchange, source);
     const char *doing = x->step->doing;
 
-    if (x->step == &wr_step_phases)
+    if (x->step == &wr_step_phases && x->layer->bit == WR_L4)
         doing = x->phase == WR_PH_PREREAD ? "prereading client data"
               : x->phase == WR_PH_SSL     ? "SSL handshaking"
                                           : "initializing session";

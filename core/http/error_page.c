@@ -115,7 +115,7 @@ static enum wr_verdict go_internal(struct wr_exchange *x, struct wr_str uri, str
     enum wr_verdict v = wr_http_internal(x, uri, args);
 
     if (v == WR_REJECTED)
-        return wr_http_error(x, x->status);
+        return built_in(x, x->status); /* a page of the page: it ends here */
     x->status = 0;
     for (size_t i = 0; i < WR_COUNT(kept); i++) {
         const struct wr_field *f = wr_fields_first(&old, kept[i]);
@@ -163,9 +163,7 @@ enum wr_verdict wr_http_error(struct wr_exchange *x, unsigned status)
     wr_http_discard_body(x);
     h->error_status = status;
     p = h->error_page && !c->recursive_error_pages ? NULL : find_page(x, status);
-    if (p != NULL && h->redirects > 0)
-        return to_page(x, p);
-    return built_in(x, status);
+    return p != NULL ? to_page(x, p) : built_in(x, status);
 }
 
 /* ---- the directive ---- */

@@ -39,6 +39,7 @@ static bool set_args(struct wr_exchange *x, const struct wr_var *v, struct wr_st
 {
     (void)v;
     wr_http_of(x)->req.args = value;
+    wr_http_of(x)->uri_internal = true;
     return true;
 }
 

@@ -17,7 +17,7 @@ static void status_line(struct wr_text *t, const struct wr_response *r)
     const char *reason = wr_status_reason(r->status);
 
     wr_text_c(t, "HTTP/1.1 ");
-    wr_text_u64(t, r->status);
+    wr_text_pad(t, r->status, 3);
     wr_text_char(t, ' ');
     if (r->reason.n > 0)
         wr_text_str(t, r->reason);
@@ -35,6 +35,8 @@ static void decide_framing(struct wr_exchange *x)
 
     if (r->status == 204 || r->status < 200) {
         r->framing = WR_BODY_NONE;
+        r->type = wr_str_of(NULL, 0);
+        r->last_modified = -1;
         return;
     }
     if (r->framing == WR_BODY_LENGTH)
