@@ -107,6 +107,8 @@ static void leave_listeners(void)
 static void too_late(struct wr_task *t)
 {
     (void)t;
+    if (!me.late_timer.fired) /* woken for nothing */
+        return;
     wr_say(WR_LOG_NOTICE, 0, "%u sessions are closed by worker_shutdown_timeout",
            wr_sessions_live());
     wr_sessions_shutdown(true);

@@ -43,6 +43,7 @@ void wr_conn_init(struct wr_conn *c, struct wr_loop *l, int fd, struct wr_task *
         .task = task,
         .io = &wr_plain,
         .deadline.task = task,
+        .file_max = SIZE_MAX,
     };
 }
 

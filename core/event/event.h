@@ -159,6 +159,8 @@ struct wr_conn {
     void *tls;
     struct wr_timer deadline;
     uint64_t received, sent;  /* bytes */
+    size_t file_max;          /* most bytes of one sendfile; 0: files are read and written */
+    bool more;                /* the next write is only the beginning of something */
     void (*free_state)(struct wr_conn *); /* of the transport; NULL none */
 };
 /* A connected or accepted socket: both ready bits set (optimistic), not registered yet. */

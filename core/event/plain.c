@@ -70,7 +70,7 @@ static enum wr_io plain_send(struct wr_conn *c, const struct iovec *v, size_t *p
     if (!wr_chaos_io(&n))
         return wr_conn_pretend_again(c);
     do {
-        r = send(c->fd, v->iov_base, n, MSG_NOSIGNAL);
+        r = send(c->fd, v->iov_base, n, MSG_NOSIGNAL | (c->more ? MSG_MORE : 0));
     } while (r < 0 && errno == EINTR);
     return sent(c, r, n, put);
 }
@@ -182,5 +182,6 @@ enum wr_io wr_conn_write_file(struct wr_conn *c, const struct wr_slice *s, size_
     size_t n = wr_min(s->n, max);
 
     *put = 0;
-    return c->io->raw ? send_file(c, s, n, put) : copy_file(c, s, n, put);
+    return c->io->raw && c->file_max > 0 ? send_file(c, s, wr_min(n, c->file_max), put)
+                                         : copy_file(c, s, n, put);
 }

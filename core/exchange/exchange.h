@@ -206,6 +206,7 @@ struct wr_session {
     void *of_layer;            /* session_size bytes */
     bool idle;                 /* kept alive: may be closed at a shutdown */
     bool quitting;             /* the process shuts down: no further request */
+    uint64_t keep_until;       /* ms: an idle one may not be closed before */
     bool ending;
 };
 /* Takes fd. Makes the session, calls layer->begin. */

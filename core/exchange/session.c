@@ -127,8 +127,10 @@ void wr_sessions_shutdown(bool now)
         s->quitting = true;
         if (now && s->x != NULL)
             (void)wr_finish(s->x, 0);
-        else if (s->x == NULL && (now || s->idle))
+        else if (s->x == NULL && (now || (s->idle && s->keep_until <= wr_now())))
             wr_session_end(s);
+        else if (s->x == NULL && s->idle)
+            wr_conn_timeout(&s->conn, s->keep_until - wr_now());
     }
     if (live.count == 0 && live.on_empty != NULL)
         live.on_empty(live.on_empty_arg);

@@ -44,6 +44,60 @@ static bool open_file(struct wr_exchange *x)
     return true;
 }
 
+static void remove_name(void *arg)
+{
+    (void)unlink(arg);
+}
+
+static const char *new_name(struct wr_exchange *x)
+{
+    static uint32_t count;
+    const struct wr_http_conf *c = wr_conf_of(x, &wr_module_http);
+    char digits[16];
+    struct wr_text t = wr_text_grow(x->pool, 128, 4096);
+    size_t end = 10;
+    const char *path;
+
+    (void)snprintf(digits, sizeof(digits), "%010u", (unsigned)(wr_random() + count++) % 1000000000);
+    wr_text_str(&t, c->client_body_temp_path);
+    for (size_t i = 0; i < 3 && c->client_body_temp_levels[i] > 0; i++) {
+        size_t n = c->client_body_temp_levels[i];
+
+        n = wr_min(n, end);
+        end -= n;
+        wr_text_char(&t, '/');
+        wr_text_str(&t, wr_str_of(digits + end, n));
+        if (!wr_text_cstr(&t, &path) || !wr_mkdirs(path, 0700))
+            return NULL;
+    }
+    wr_text_char(&t, '/');
+    wr_text_c(&t, digits);
+    return wr_text_cstr(&t, &path) ? path : NULL;
+}
+
+const char *wr_http_body_path(struct wr_exchange *x)
+{
+    const struct wr_http_conf *c = wr_conf_of(x, &wr_module_http);
+    struct wr_body *b = &wr_http_of(x)->body;
+    char fd[32];
+
+    if (b->path != NULL || b->fd < 0)
+        return b->path;
+    (void)snprintf(fd, sizeof(fd), "/proc/self/fd/%d", b->fd);
+    for (int i = 0; i < 3 && b->path == NULL; i++) {
+        const char *path = new_name(x);
+
+        if (path != NULL && linkat(AT_FDCWD, fd, AT_FDCWD, path, AT_SYMLINK_FOLLOW) == 0)
+            b->path = path;
+    }
+    if (b->path == NULL)
+        wr_xlog(x, WR_LOG_CRIT, errno, "linkat() into \"" WR_FMT "\" failed",
+                WR_ARG(c->client_body_temp_path));
+    else if (c->client_body_in_file_only != 1) /* on: it stays */
+        wr_pool_cleanup(x->pool, remove_name, (void *)(uintptr_t)b->path);
+    return b->path;
+}
+
 static bool spill(struct wr_exchange *x)
 {
     struct wr_body *b = &wr_http_of(x)->body;
@@ -108,6 +162,9 @@ enum wr_verdict wr_http_read_body(struct wr_exchange *x)
             wr_timer_set(x->loop, &x->idle, c->client_body_timeout_ms);
             break;
         case WR_IO_EOF:
+            if (c->client_body_in_file_only > 0
+                && (!spill(x) || wr_http_body_path(x) == NULL))
+                return wr_reject(x, 500, NULL);
             h->body.complete = true;
             break;
         case WR_IO_ERROR:

@@ -288,7 +288,7 @@ int wr_http_match(struct wr_exchange *x, const struct wr_regex *re, struct wr_st
 
 struct wr_http_conf {          /* of wr_module_http, by location */
     /* server */
-    size_t client_header_buffer, large_buffer;
+    size_t large_buffer;
     uint32_t large_buffers, max_headers;
     uint64_t client_header_timeout_ms;
     bool ignore_invalid, underscores, merge_slashes;
@@ -299,18 +299,15 @@ struct wr_http_conf {          /* of wr_module_http, by location */
     struct wr_str alias_of;                /* of alias: beginning of the uri that it stands for;
                                             * p NULL (regex location): all of it */
     const struct wr_scope *root_scope;     /* where it was set; NULL: the default */
-    bool is_alias, internal, etag, log_subrequest, log_not_found, absolute_redirect,
-         server_name_in_redirect, port_in_redirect, chunked, tcp_nodelay, tcp_nopush, sendfile,
-         reset_timedout, client_body_in_single_buffer, recursive_error_pages, msie_padding,
-         auth_delay_set;
+    bool is_alias, internal, etag, log_not_found, absolute_redirect,
+         server_name_in_redirect, port_in_redirect, chunked, tcp_nodelay, sendfile,
+         reset_timedout, recursive_error_pages, msie_padding;
     uint32_t client_body_in_file_only;     /* 0 off, 1 on, 2 clean */
-    uint32_t satisfy_any;                  /* 0 all, 1 any */
     uint32_t keepalive_disable;            /* enum wr_keepalive_disable */
     uint64_t client_max_body;              /* 0: no limit */
     uint64_t limit_rate_fixed, limit_rate_after; /* bytes a second, bytes; 0: none */
     struct wr_template *limit_rate, *limit_rate_after_tpl; /* with variables: instead of these */
-    size_t client_body_buffer, sendfile_max_chunk, output_size, postpone_output;
-    uint32_t output_buffers;
+    size_t client_body_buffer, sendfile_max_chunk;
     uint64_t client_body_timeout_ms, send_timeout_ms, keepalive_timeout_ms, keepalive_header_s,
         keepalive_time_ms, keepalive_min_timeout_ms, lingering_time_ms, lingering_timeout_ms;
     uint32_t keepalive_requests, lingering_close; /* 0 off, 1 on, 2 always */
@@ -331,6 +328,7 @@ struct wr_body {               /* of a request */
     int fd;                    /* temp file; -1: none */
     uint64_t size;             /* read so far, memory and file */
     uint64_t in_file;          /* of size: at the start of the file */
+    const char *path;          /* of the file; NULL: it has no name */
     bool complete, discarded;
 };
 enum wr_filter_rank {          /* head filters, in this order */
@@ -495,7 +493,8 @@ struct wr_http {               /* x->of_layer */
                                      * req.method before ops->request, which may change it */
     struct wr_fields upstream_fields; /* as the last backend sent them, for $upstream_http_*: look
                                        * at all n, gone ones too; values are never changed in place */
-    struct wr_fields kept;     /* what a reply with X-Accel-Redirect leaves for the one to come */
+    struct wr_fields kept;     /* what a reply with X-Accel-Redirect, or an error with a page of its
+                                * own, leaves for the one to come */
     enum { WR_AS_CONFIGURED, WR_BUFFER, WR_DONT_BUFFER } x_buffering; /* X-Accel-Buffering */
     struct wr_response *upstream_reply; /* as it came; NULL: none, or no variable asks */
     struct wr_str trailer_text; /* of a chunked reply, whole lines */
@@ -520,6 +519,9 @@ enum wr_verdict wr_http_internal(struct wr_exchange *x, struct wr_str uri, struc
 enum wr_verdict wr_http_read_body(struct wr_exchange *x);
 /* The body is not wanted: read and dropped, up to lingering, while the reply goes out. */
 void wr_http_discard_body(struct wr_exchange *x);
+/* The file of a body that is in one, given a name if it had none; NULL: it is in memory. The name
+ * goes with the request. */
+const char *wr_http_body_path(struct wr_exchange *x);
 void wr_http_add_body_filter(struct wr_exchange *x, struct wr_body_filter *f);
 /* The backend's final reply is in h->res, untouched: kept for $upstream_http_ and its kin. */
 void wr_http_keep_reply(struct wr_exchange *x);

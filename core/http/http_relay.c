@@ -106,6 +106,16 @@ static bool head_filters(struct wr_exchange *x)
     return true;
 }
 
+static void set_connection(struct wr_exchange *x)
+{
+    const struct wr_http_conf *c = wr_conf_of(x, &wr_module_http);
+
+    if (!c->tcp_nodelay) /* connections have it from their listener */
+        wr_socket_delay(x->s->conn.fd);
+    x->s->conn.file_max = !c->sendfile ? 0
+                        : c->sendfile_max_chunk > 0 ? c->sendfile_max_chunk : SIZE_MAX;
+}
+
 static enum wr_go respond_run(struct wr_exchange *x)
 {
     struct wr_http *h = wr_http_of(x);
@@ -122,6 +132,7 @@ static enum wr_go respond_run(struct wr_exchange *x)
     if (h->header_only)
         wr_bufq_clear(&x->down.q);
     x->status = h->res.status;
+    set_connection(x);
     (void)!x->client.ops->write_head(&x->client, NULL);
     h->head_sent = true;
     reply_direction(x);

@@ -51,9 +51,11 @@ static bool set_large_buffers(struct wr_cf *cf, void *conf)
 
 static bool set_output_buffers(struct wr_cf *cf, void *conf)
 {
-    CONF *c = conf;
+    uint32_t count;
+    size_t size;
 
-    return take_buffers(cf, &c->output_buffers, &c->output_size);
+    (void)conf;
+    return take_buffers(cf, &count, &size);
 }
 
 /* ---- times, rates, paths ---- */
@@ -121,6 +123,14 @@ static bool set_internal(struct wr_cf *cf, void *conf)
     return true;
 }
 
+static bool set_needless_flag(struct wr_cf *cf, void *conf)
+{
+    struct wr_str v = wr_cf_arg(cf, 1);
+
+    (void)conf;
+    return wr_str_ieq(v, WR_STR("on")) || wr_str_ieq(v, WR_STR("off")) || invalid_value(cf, 1);
+}
+
 static bool set_needless_size(struct wr_cf *cf, void *conf)
 {
     uint64_t unused;
@@ -135,7 +145,6 @@ static const struct wr_enum off_on_build[] = { { "off", 0 }, { "on", 1 }, { "bui
 static const struct wr_enum off_exact_before[] = {
     { "off", 0 }, { "exact", 1 }, { "before", 2 }, { 0 },
 };
-static const struct wr_enum all_any[] = { { "all", 0 }, { "any", 1 }, { 0 } };
 static const struct wr_enum disables[] = {
     { "none", WR_KA_NONE }, { "msie6", WR_KA_MSIE6 }, { "safari", WR_KA_SAFARI }, { 0 },
 };
@@ -168,8 +177,8 @@ const struct wr_directive wr_http_rows[] = {
     NEEDLESS_NUM("variables_hash_bucket_size", WR_L7 | WR_LV_LAYER,
                  "checked only: variables are numbered while loading, there is no hash to size"),
     /* the head of a request */
-    WR_SIZE("client_header_buffer_size", SERVERS, CONF, client_header_buffer, "1k",
-            "first buffer of a request's head"),
+    WR_CUSTOM("client_header_buffer_size", SERVERS, 1, 1, set_needless_size, NULL,
+              "checked only: heads are read into the worker's buffer"),
     WR_CUSTOM("large_client_header_buffers", SERVERS, 2, 2, set_large_buffers, "4 8k",
               "number and size of the buffers of a large head; a line must fit into one"),
     WR_MSEC("client_header_timeout", SERVERS, CONF, client_header_timeout_ms, "60s",
@@ -196,8 +205,8 @@ const struct wr_directive wr_http_rows[] = {
               "\"" WR_CLIENT_BODY_TEMP_PATH "\"", "folder of files that bodies are written to"),
     WR_ENUM("client_body_in_file_only", SCOPES, CONF, client_body_in_file_only, off_on_clean, "off",
             "always writes bodies to files, which stay (on) or go with the request (clean)"),
-    WR_FLAG("client_body_in_single_buffer", SCOPES, CONF, client_body_in_single_buffer, "off",
-            "keeps the body in memory in one piece"),
+    WR_CUSTOM("client_body_in_single_buffer", SCOPES, 1, 1, set_needless_flag, NULL,
+              "checked only: $request_body is always one piece"),
     /* connections of clients */
     WR_CUSTOM("keepalive_timeout", SCOPES, 1, 2, set_keepalive_timeout, "75s",
               "how long an idle connection is kept; second, what its Keep-Alive field says"),
@@ -217,18 +226,18 @@ const struct wr_directive wr_http_rows[] = {
     WR_FLAG("reset_timedout_connection", SCOPES, CONF, reset_timedout, "off",
             "timed out connections are reset, which frees their memory at once"),
     WR_FLAG("tcp_nodelay", SCOPES, CONF, tcp_nodelay, "on", "TCP_NODELAY on both sides"),
-    WR_FLAG("tcp_nopush", SCOPES, CONF, tcp_nopush, "off",
-            "sends the head and the beginning of a file in one packet"),
+    WR_CUSTOM("tcp_nopush", SCOPES, 1, 1, set_needless_flag, NULL,
+              "checked only: a head always goes out with the beginning of its file"),
     /* replies */
     WR_MSEC("send_timeout", SCOPES, CONF, send_timeout_ms, "60s",
             "longest wait between two writes of a reply"),
     WR_FLAG("sendfile", SCOPES_IF, CONF, sendfile, "off", "files go out by sendfile"),
     WR_SIZE("sendfile_max_chunk", SCOPES, CONF, sendfile_max_chunk, "2m",
             "most bytes one sendfile call may move; 0 for any"),
-    WR_CUSTOM("output_buffers", SCOPES, 2, 2, set_output_buffers, "2 32k",
-              "number and size of the buffers a file is read into"),
-    WR_SIZE("postpone_output", SCOPES, CONF, postpone_output, "1460",
-            "a reply is held back until it has so many bytes, or ends"),
+    WR_CUSTOM("output_buffers", SCOPES, 2, 2, set_output_buffers, NULL,
+              "checked only: files are read into the worker's buffer"),
+    WR_CUSTOM("postpone_output", SCOPES, 1, 1, set_needless_size, NULL,
+              "checked only: a head waits for the first bytes of the body, nothing else waits"),
     WR_CUSTOM("limit_rate", SCOPES_IF, 1, 1, set_limit_rate, "0",
               "bytes a second to the client, per request; 0 for any"),
     WR_CUSTOM("limit_rate_after", SCOPES_IF, 1, 1, set_limit_rate_after, "0",
@@ -251,12 +260,8 @@ const struct wr_directive wr_http_rows[] = {
             "error pages for old browsers are made longer than 512 bytes"),
     WR_FLAG("recursive_error_pages", SCOPES, CONF, recursive_error_pages, "off",
             "error_page holds for errors behind an error_page too"),
-    WR_ENUM("satisfy", SCOPES, CONF, satisfy_any, all_any, "all",
-            "whether all access rules must allow a request, or any"),
     WR_FLAG("log_not_found", SCOPES, CONF, log_not_found, "on",
             "files that are not there go to the error log"),
-    WR_FLAG("log_subrequest", SCOPES, CONF, log_subrequest, "off",
-            "subrequests go to the access log"),
     /* files */
     WR_CUSTOM("root", SCOPES_IF, 1, 1, wr_http_set_root, "html",
               "folder the path of a request is looked up in"),

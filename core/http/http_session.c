@@ -327,6 +327,7 @@ static void finished(struct wr_exchange *x)
         return;
     }
     hs->keep_ms = wr_http_keepalive_ms(x);
+    s->keep_until = c->keepalive_min_timeout_ms > 0 ? wr_now() + c->keepalive_min_timeout_ms : 0;
     hs->closing = !h->keepalive || hs->keep_ms == 0;
     if (hs->closing && (hs->in.done || c->lingering_close == 0) && c->lingering_close != 2
         && hs->n == hs->at) {

@@ -90,6 +90,10 @@ static enum wr_verdict find_location(struct wr_exchange *x)
                     ? wr_location_find(h->server->locations, x, h->req.uri, &slash) : NULL;
         if (slash)
             return to_slash(x);
+        if (h->location == &wr_location_failed) { /* a regex gave up: logged there */
+            h->location = NULL;
+            return wr_reject(x, 500, NULL);
+        }
     }
     if (h->location != NULL)
         scope = h->location->scope;

@@ -101,8 +101,8 @@ static bool get_content_length(struct wr_exchange *x, const struct wr_var *v, st
 static bool get_content_type(struct wr_exchange *x, const struct wr_var *v, struct wr_str *out)
 {
     (void)v;
-    *out = wr_fields_value(&wr_http_of(x)->req.fields, WR_F_CONTENT_TYPE);
-    return out->p != NULL;
+    return wr_fields_joined(x->pool, &wr_http_of(x)->req.fields, WR_STR("content_type"), ", ",
+                            out);
 }
 
 static bool get_remote_user(struct wr_exchange *x, const struct wr_var *v, struct wr_str *out)
@@ -134,10 +134,9 @@ static bool get_request_body(struct wr_exchange *x, const struct wr_var *v, stru
 static bool get_request_body_file(struct wr_exchange *x, const struct wr_var *v,
                                   struct wr_str *out)
 {
-    (void)x;
     (void)v;
-    (void)out;
-    return false;
+    *out = wr_str_c(wr_http_body_path(x));
+    return out->n > 0;
 }
 
 static bool get_request_length(struct wr_exchange *x, const struct wr_var *v, struct wr_str *out)

@@ -47,6 +47,7 @@ int wr_socket_client(int family, int type, const struct wr_addr *bind_to, bool t
 bool wr_socket_local(int fd, struct wr_addr *out); /* getsockname */
 int wr_socket_error(int fd);                       /* SO_ERROR */
 void wr_socket_nodelay(int fd);
+void wr_socket_delay(int fd);                      /* accepted ones have TCP_NODELAY on: off */
 void wr_socket_keepalive(int fd);
 void wr_socket_reset_on_close(int fd);             /* SO_LINGER 0: close sends RST */
 struct wr_tcp_info {

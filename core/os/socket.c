@@ -86,6 +86,8 @@ static void tune_tcp(int fd, const struct wr_listen_opts *o)
 {
     bool keepalive = o->keepalive || o->keepidle > 0 || o->keepintvl > 0 || o->keepcnt > 0;
 
+    /* Accepted sockets inherit it: no call for each. */
+    (void)set(fd, IPPROTO_TCP, TCP_NODELAY, 1);
     if (keepalive || o->keepalive_off)
         try_set(fd, SOL_SOCKET, SO_KEEPALIVE, keepalive, "SO_KEEPALIVE");
     if (o->keepidle > 0)
@@ -276,6 +278,11 @@ int wr_socket_error(int fd)
 void wr_socket_nodelay(int fd)
 {
     (void)set(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+}
+
+void wr_socket_delay(int fd)
+{
+    (void)set(fd, IPPROTO_TCP, TCP_NODELAY, 0);
 }
 
 void wr_socket_keepalive(int fd)

@@ -122,10 +122,10 @@ static enum wr_go connected(struct wr_exchange *x)
     const struct wr_stream_conf *c = wr_conf_of(x, &wr_module_stream);
 
     wr_endpoint_raw(&x->peer, x->attempts->conn);
-    if (c->tcp_nodelay) {
-        wr_socket_nodelay(x->s->conn.fd);
+    if (c->tcp_nodelay)
         wr_socket_nodelay(x->attempts->conn->fd);
-    }
+    else
+        wr_socket_delay(x->s->conn.fd);
     if (wr_log_on(x->log, WR_LOG_INFO, &x->source))
         say_connected(x);
     x->status = 200;

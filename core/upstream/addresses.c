@@ -93,8 +93,8 @@ static void learn(struct wr_conf *c, struct wr_server *s, const struct wr_names 
 
 static void unknown(const struct keeping *k, enum wr_dns_code code)
 {
-    wr_say(WR_LOG_WARN, 0, "host not found in upstream \"" WR_FMT "\" (%s) in %s:%u; it is asked "
-           "for again while running", WR_ARG(k->s->text), wr_dns_code_text(code),
+    wr_say(WR_LOG_WARN, 0, "host not found in upstream \"" WR_FMT "\" (%s) in %s:%u; it is tried "
+           "next when the workers have started", WR_ARG(k->s->text), wr_dns_code_text(code),
            k->s->node->file->path, k->s->node->words[0].line);
 }
 
