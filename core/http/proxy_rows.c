@@ -1,6 +1,6 @@
-/* proxy_rows: what the setters of WR_HTTP_PROXY_ROWS share: the words of masks, the sizes of buffers
- * and files and how they have to fit together. Proxy modules use it through their tables, and call
- * wr_http_proxy_finish from theirs. */
+/* proxy_rows: what the setters of WR_HTTP_PROXY_ROWS share: the words of masks, the sizes of
+ * buffers and files and how they have to fit together. Proxy modules use it through their tables, and
+ * call wr_http_proxy_finish from theirs. */
 #include "http/http.h"
 
 const struct wr_enum wr_next_words[] = {
@@ -128,15 +128,15 @@ static bool sizes_fit(struct wr_cf *cf, const struct wr_http_proxy_conf *c, cons
         return wr_cf_error_at(cf, n, 0, "\"%s_busy_buffers_size\" must be equal to or greater than "
                               LARGEST, prefix, prefix, prefix);
     if (c->busy > (c->buffers - 1) * c->buffer_each)
-        return wr_cf_error_at(cf, n, 0, "\"%s_busy_buffers_size\" must be less than the size of all "
-                              "\"%s_buffers\" minus one buffer", prefix, prefix);
+        return wr_cf_error_at(cf, n, 0, "\"%s_busy_buffers_size\" must be less than the size of "
+                              "all \"%s_buffers\" minus one buffer", prefix, prefix);
     if (c->temp_write < largest)
         return wr_cf_error_at(cf, n, 0, "\"%s_temp_file_write_size\" must be equal to or greater "
                               "than " LARGEST, prefix, prefix, prefix);
     if (c->max_temp_file > 0 && c->max_temp_file < largest)
-        return wr_cf_error_at(cf, n, 0, "\"%s_max_temp_file_size\" must be equal to zero to disable "
-                              "temporary files usage or must be equal to or greater than " LARGEST,
-                              prefix, prefix, prefix);
+        return wr_cf_error_at(cf, n, 0, "\"%s_max_temp_file_size\" must be equal to zero to "
+                              "disable temporary files usage or must be equal to or greater "
+                              "than " LARGEST, prefix, prefix, prefix);
     return true;
 }
 

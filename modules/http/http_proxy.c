@@ -223,7 +223,7 @@ static const struct wr_directive directives[] = {
     WR_CUSTOM("proxy_cookie_domain", IN | WR_MULTI, 1, 2, wr_proxy_set_cookie_domain, NULL,
               "replaces the domain of cookies: off, or a domain (~regex) and what stands for it"),
     WR_CUSTOM("proxy_cookie_path", IN | WR_MULTI, 1, 2, wr_proxy_set_cookie_path, NULL,
-              "replaces the path of cookies: off, or its beginning (~regex) and what stands for it"),
+              "replaces the path of cookies: off, or its begin (~regex) and what stands for it"),
     WR_CUSTOM("proxy_cookie_flags", IN | WR_MULTI, 1, 4, wr_proxy_set_cookie_flags, NULL,
               "sets or removes Secure, HttpOnly and SameSite of a cookie (~regex); or off"),
     { .name = "proxy_headers_hash_max_size", .where = IN, .min = 1, .max = 1,

@@ -1,11 +1,11 @@
-/* http_proxy: what the files of proxy_pass at layer 7 share. The engine (core/http) connects, sends,
- * waits, tries another server and relays; these files say what the request looks like and what of
- * the reply goes on.
+/* http_proxy: what the files of proxy_pass at layer 7 share. The engine (core/http) connects,
+ * sends, waits, tries another server and relays; these files say what the request looks like and
+ * what of the reply goes on.
  *
  * http_proxy.c: the directives and the content hook; http_proxy_uri.c: proxy_pass's URL and what
- * becomes of a request's URI (pure); http_proxy_request.c: the request head; http_proxy_reply.c: the
- * reply's fields; http_proxy_accel.c: X-Accel-*; http_proxy_rewrite.c: proxy_redirect and the rules
- * for cookies; http_proxy_cookie.c: Set-Cookie taken apart and put together. */
+ * becomes of a request's URI (pure); http_proxy_request.c: the request head; http_proxy_reply.c:
+ * the reply's fields; http_proxy_accel.c: X-Accel-*; http_proxy_rewrite.c: proxy_redirect and the
+ * rules for cookies; http_proxy_cookie.c: Set-Cookie taken apart and put together. */
 #ifndef WR_HTTP_PROXY_H
 #define WR_HTTP_PROXY_H
 
@@ -47,8 +47,8 @@ struct wr_proxy_pass {         /* set in the location, kept in its `if` and limi
     struct wr_str location;    /* what url.uri replaces: the name of the location */
 };
 
-/* Appends the target for a backend: nginx's rules of replacing. url: the one of this request; whole:
- * it came from variables and says everything. */
+/* Appends the target for a backend, by nginx's rules of replacing. url: the one of this request;
+ * what variables put behind its host says everything. */
 void wr_proxy_target(struct wr_text *out, const struct wr_http *h, const struct wr_proxy_pass *pass,
                      const struct wr_proxy_url *url);
 

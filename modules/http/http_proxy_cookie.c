@@ -1,5 +1,6 @@
-/* http_proxy_cookie: Set-Cookie fields taken apart, changed by proxy_cookie_domain, proxy_cookie_path
- * and proxy_cookie_flags, and put together again. What no rule concerns goes on as it came. */
+/* http_proxy_cookie: Set-Cookie fields taken apart, changed by proxy_cookie_domain,
+ * proxy_cookie_path and proxy_cookie_flags, and put together again. What no rule concerns goes on as
+ * it came. */
 #include "http_proxy.h"
 
 #define COOKIE_MAX 65536

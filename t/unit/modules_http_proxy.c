@@ -83,7 +83,7 @@ START_TEST(targets)
         { "/d/", "http://b/two/", "/d/x", ASTRAY, "/c/foo bar", "/c/foo%20bar" }, /* (o) */
         { "/d/", "http://b/two/", "/l/x?q=1", INTERNAL, "/d/foo bar", "/two/foo%20bar?q=1" },
         { "/d/", "http://b", "/l/x//y?q=1", INTERNAL, "/d/foo%", "/d/foo%25?q=1" }, /* (o) */
-        { "/v/", "http://b$uri", "/v/a%20b%0d%0aX?z", SENT, NULL, "/v/a%20b%0D%0AX" }, /* nginx: raw */
+        { "/v/", "http://b$uri", "/v/a%20b%0d%0aX?z", SENT, NULL, "/v/a%20b%0D%0AX" }, /* not raw */
         { "/v/", "http://b/$arg_a", "/v/?a=x%20y", SENT, NULL, "/x%20y" },        /* (o) */
         { "/v/", "http://b?$arg_a", "/v/?a=7", SENT, NULL, "/?7" },               /* (o) */
         { "/v/", "http://$host", "/v/%41?a=7", SENT, NULL, "/v/%41?a=7" },
@@ -135,8 +135,9 @@ static const struct {
       "POST / HTTP/1.0\nHost: b\nConnection: close\nContent-Length: 3\nZ: 1\n\n" },
     /* What is about the connection stays here, and so does what Connection names. */
     { "server { location / { proxy_pass http://b; } }",
-      "GET / HTTP/1.1\r\nHost: h\r\nA: 1\r\nConnection: close, X-Hop,authorization\r\nTE: trailers\r\n"
-      "Keep-Alive: 5\r\nTrailer: X\r\nUpgrade: h2c\r\nProxy-Connection: x\r\nExpect: 100-continue\r\n"
+      "GET / HTTP/1.1\r\nHost: h\r\nA: 1\r\nConnection: close, X-Hop,authorization\r\n"
+      "TE: trailers\r\nKeep-Alive: 5\r\nTrailer: X\r\nUpgrade: h2c\r\nProxy-Connection: x\r\n"
+      "Expect: 100-continue\r\n"
       "x-hop: 1\r\nB: 2\r\nC: 3\r\nAuthorization: a\r\n\r\n", 0,
       "GET / HTTP/1.1\nHost: b\nA: 1\nB: 2\nC: 3\n\n" },
     /* unless it is asked for */
@@ -167,7 +168,8 @@ static const struct {
     { "server { location / { proxy_pass http://b; } }", "POST / HTTP/1.1\r\nHost: h\r\n\r\n", 0,
       "POST / HTTP/1.1\nHost: b\n\n" },
     { "server { location / { proxy_pass http://b; proxy_set_header Content-Length \"\"; } }",
-      "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\n", 0, "POST / HTTP/1.1\nHost: b\n\n" },
+      "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\n", 0,
+      "POST / HTTP/1.1\nHost: b\n\n" },
     { "server { location / { proxy_pass http://b; proxy_set_header Content-Length 9;"
       " proxy_set_header Transfer-Encoding chunked; } }",
       "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\n", 5,
@@ -285,9 +287,10 @@ START_TEST(hides)
           "X-Accel-Limit-Rate: 1\r\nX-Accel-Charset: c\r\nA: 1\r\nContent-Type: t\r\n",
           "type t\nA: 1\n" },
         { "proxy_pass http://b; proxy_pass_header server; proxy_pass_header X-Pad;"
-          " proxy_pass_header X-Accel-Charset; proxy_hide_header x-a; proxy_hide_header Content-Type;"
-          " proxy_hide_header Last-Modified;",
-          "Date: d\r\nServer: s\r\nX-Pad: p\r\nX-A: 1\r\nX-a: 2\r\nX-Accel-Charset: c\r\nX-AB: 1\r\n"
+          " proxy_pass_header X-Accel-Charset; proxy_hide_header x-a;"
+          " proxy_hide_header Content-Type; proxy_hide_header Last-Modified;",
+          "Date: d\r\nServer: s\r\nX-Pad: p\r\nX-A: 1\r\nX-a: 2\r\nX-Accel-Charset: c\r\n"
+          "X-AB: 1\r\n"
           "Content-Type: t\r\nLast-Modified: x\r\n",
           "Server: s\nX-Pad: p\nX-Accel-Charset: c\nX-AB: 1\n" },
         { "proxy_pass http://b; proxy_pass_header X-A; proxy_hide_header X-A;", "X-A: 1\r\n", "" },
@@ -469,9 +472,11 @@ START_TEST(refuses)
         { "/", "proxy_pass https://b;", "https protocol requires SSL support" },
         { "/", "proxy_pass http://;", "no host in upstream \"\"" },
         { "/", "proxy_pass http://127.0.0.1:0/x;", "invalid port in upstream \"127.0.0.1:0\"" },
-        { "/", "proxy_pass http://b; proxy_pass http://b;", "\"proxy_pass\" directive is duplicate" },
+        { "/", "proxy_pass http://b; proxy_pass http://b;",
+          "\"proxy_pass\" directive is duplicate" },
         { "/", "proxy_pass http://b$uri; proxy_redirect default;",
-          "\"proxy_redirect default\" cannot be used with \"proxy_pass\" directive with variables" },
+          "\"proxy_redirect default\" cannot be used with \"proxy_pass\" directive with "
+          "variables" },
         { "/", "proxy_redirect off; proxy_redirect a b;",
           "\"proxy_redirect\" directive is duplicate" },
         { "/", "proxy_redirect a b; proxy_redirect off;",
@@ -497,23 +502,24 @@ START_TEST(refuses)
         { "/", "proxy_buffers 1 4k;", "there must be at least 2 \"proxy_buffers\"" },
         { "/", "proxy_buffers 3 4k;", "" },
         { "/", "proxy_buffers 2 4k;",
-          "\"proxy_busy_buffers_size\" must be less than the size of all \"proxy_buffers\" minus one "
-          "buffer" },
+          "\"proxy_busy_buffers_size\" must be less than the size of all \"proxy_buffers\" minus "
+          "one buffer" },
         { "/", "proxy_busy_buffers_size 1k;",
           "\"proxy_busy_buffers_size\" must be equal to or greater than " LARGEST },
         { "/", "proxy_temp_file_write_size 1k;",
           "\"proxy_temp_file_write_size\" must be equal to or greater than " LARGEST },
         { "/", "proxy_max_temp_file_size 0;", "" },
         { "/", "proxy_max_temp_file_size 1k;",
-          "\"proxy_max_temp_file_size\" must be equal to zero to disable temporary files usage or must "
-          "be equal to or greater than " LARGEST },
+          "\"proxy_max_temp_file_size\" must be equal to zero to disable temporary files usage or "
+          "must be equal to or greater than " LARGEST },
     };
 
     for (size_t i = 0; i < WR_COUNT(rows); i++) {
         struct wr_conf *c;
         char conf[1024], want[512];
 
-        snprintf(conf, sizeof(conf), "server { location %s { %s } }", rows[i].location, rows[i].rows);
+        snprintf(conf, sizeof(conf), "server { location %s { %s } }", rows[i].location,
+                 rows[i].rows);
         snprintf(want, sizeof(want), rows[i].want[0] != '\0' ? "1 %s\n" : "%s", rows[i].want);
         c = load(conf);
         ck_assert_str_eq(findings(c), want);
