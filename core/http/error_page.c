@@ -103,26 +103,31 @@ static enum wr_verdict to_elsewhere(struct wr_exchange *x, struct wr_str url)
     return built_in(x, status);
 }
 
-/* The page is another request, but what the client has to know about this failure stays. */
-static const enum wr_field_id kept[] = {
-    WR_F_WWW_AUTHENTICATE, WR_F_PROXY_AUTHENTICATE, WR_F_RETRY_AFTER,
-};
+/* The page is another request, but what the client has to know about this failure goes with it. */
+static void keep_fields(struct wr_exchange *x)
+{
+    static const enum wr_field_id ids[] = {
+        WR_F_WWW_AUTHENTICATE, WR_F_PROXY_AUTHENTICATE, WR_F_RETRY_AFTER, WR_F_LOCATION,
+    };
+    struct wr_http *h = wr_http_of(x);
+
+    for (size_t i = 0; i < WR_COUNT(ids); i++) {
+        struct wr_str v = wr_fields_value(&h->res.fields, ids[i]);
+
+        if (v.p != NULL)
+            wr_fields_set(x->pool, &h->kept, ids[i], v);
+    }
+}
 
 static enum wr_verdict go_internal(struct wr_exchange *x, struct wr_str uri, struct wr_str args)
 {
-    struct wr_http *h = wr_http_of(x);
-    struct wr_fields old = h->res.fields;
-    enum wr_verdict v = wr_http_internal(x, uri, args);
+    enum wr_verdict v;
 
+    keep_fields(x);
+    v = wr_http_internal(x, uri, args);
     if (v == WR_REJECTED)
         return built_in(x, x->status); /* a page of the page: it ends here */
     x->status = 0;
-    for (size_t i = 0; i < WR_COUNT(kept); i++) {
-        const struct wr_field *f = wr_fields_first(&old, kept[i]);
-
-        if (f != NULL)
-            (void)wr_fields_add_id(x->pool, &h->res.fields, kept[i], f->value);
-    }
     return v;
 }
 

@@ -69,13 +69,10 @@ static bool cookie_here(struct wr_str s, struct wr_str name, struct wr_str *out)
 bool wr_cookie_find(struct wr_str text, struct wr_str name, struct wr_str *out)
 {
     while (text.n > 0) {
-        size_t end;
-
         text = skip_spaces(text);
         if (cookie_here(text, name, out))
             return true;
-        end = wr_min(wr_str_find(text, ';'), wr_str_find(text, ','));
-        text = wr_str_skip(text, end + 1);
+        (void)wr_str_cut(&text, ';');
     }
     return false;
 }

@@ -55,6 +55,9 @@ static bool status_takes_trailers(unsigned status)
 static bool value_of(struct wr_exchange *x, const struct row *r, struct wr_str *value)
 {
     *value = wr_template_str(x, r->value);
+    /* Line ends behind it, as in "a\n" of a configuration, are left away. */
+    while (value->n > 0 && (value->p[value->n - 1] == '\n' || value->p[value->n - 1] == '\r'))
+        value->n--;
     for (size_t i = 0; i < value->n; i++) {
         if (value->p[i] == '\r' || value->p[i] == '\n' || value->p[i] == '\0') {
             wr_xlog(x, WR_LOG_ERROR, 0, "the value of \"" WR_FMT "\" has a line end in it",
