@@ -94,6 +94,11 @@ static const struct page *find_page(const struct wr_exchange *x, unsigned status
     return NULL;
 }
 
+bool wr_http_has_page(const struct wr_exchange *x, unsigned status)
+{
+    return find_page(x, status) != NULL;
+}
+
 static enum wr_verdict to_elsewhere(struct wr_exchange *x, struct wr_str url)
 {
     struct wr_http *h = wr_http_of(x);
@@ -112,10 +117,12 @@ static void keep_fields(struct wr_exchange *x)
     struct wr_http *h = wr_http_of(x);
 
     for (size_t i = 0; i < WR_COUNT(ids); i++) {
-        struct wr_str v = wr_fields_value(&h->res.fields, ids[i]);
+        const struct wr_field *f = wr_fields_first(&h->res.fields, ids[i]);
 
-        if (v.p != NULL)
-            wr_fields_set(x->pool, &h->kept, ids[i], v);
+        if (f != NULL)
+            wr_fields_remove(&h->kept, ids[i]);
+        for (; f != NULL; f = wr_fields_find(&h->res.fields, f->name, f))
+            wr_fields_put(x->pool, &h->kept, ids[i], f->name, f->value);
     }
 }
 

@@ -363,6 +363,23 @@ static bool another(struct wr_exchange *x)
         && a->tries.n - a->first < v->main.n + v->backup.n && wr_retry_policy(&f) == WR_RETRY_NEXT;
 }
 
+/* proxy_intercept_errors: the page answers; how to log in is still the backend's to say. */
+static enum wr_go intercepted(struct wr_exchange *x)
+{
+    struct wr_http *h = wr_http_of(x);
+    struct wr_fields came = h->res.fields;
+    unsigned status = h->res.status;
+
+    wr_response_init(&h->res);
+    for (uint32_t i = 0; i < came.n; i++) {
+        const struct wr_field *f = &came.at[i];
+
+        if (!f->gone && (f->id == WR_F_WWW_AUTHENTICATE || f->id == WR_F_PROXY_AUTHENTICATE))
+            wr_fields_put(x->pool, &h->res.fields, f->id, f->name, f->value);
+    }
+    return x->layer->reject(x, status);
+}
+
 static enum wr_go replied(struct wr_exchange *x)
 {
     struct wr_http *h = wr_http_of(x);
@@ -375,6 +392,9 @@ static enum wr_go replied(struct wr_exchange *x)
     h->upstream_fields = h->res.fields;
     if (another(x))
         return failure(x, WR_FAIL_STATUS);
+    if (h->proxy_conf->intercept_errors && h->res.status >= 300
+        && wr_http_has_page(x, h->res.status))
+        return intercepted(x);
     switch (h->proxy->reply(x)) {
     case WR_PASS:
         break;

@@ -30,17 +30,18 @@ void wr_http_keep(struct wr_exchange *x)
     }
 }
 
-/* A list may grow; of the others the reply's own counts. */
-static bool may_join(const struct wr_response *r, unsigned id)
+/* A list may grow; of the others the reply's own `n` fields count. */
+static bool may_join(const struct wr_response *r, unsigned id, uint32_t n)
 {
-    return id == WR_F_SET_COOKIE || id == WR_F_CACHE_CONTROL
-        || wr_fields_first(&r->fields, id) == NULL;
+    return id == WR_F_SET_COOKIE || id == WR_F_CACHE_CONTROL || r->fields.first[id] == 0
+        || r->fields.first[id] > n;
 }
 
 void wr_http_add_kept(struct wr_exchange *x)
 {
     struct wr_http *h = wr_http_of(x);
     struct wr_str type = wr_fields_value(&h->kept, WR_F_CONTENT_TYPE);
+    uint32_t own = h->res.fields.n;
 
     /* What a server says of its reply is true; what is guessed from a file's name is a guess. */
     if (type.p != NULL && (h->proxy == NULL || h->res.type.p == NULL))
@@ -48,7 +49,7 @@ void wr_http_add_kept(struct wr_exchange *x)
     for (uint32_t i = 0; i < h->kept.n; i++) {
         const struct wr_field *f = &h->kept.at[i];
 
-        if (!f->gone && f->id != WR_F_CONTENT_TYPE && may_join(&h->res, f->id))
+        if (!f->gone && f->id != WR_F_CONTENT_TYPE && may_join(&h->res, f->id, own))
             wr_fields_put(x->pool, &h->res.fields, f->id, f->name, f->value);
     }
     h->kept = (struct wr_fields){ 0 };
