@@ -53,19 +53,21 @@ static int open_in(int folder, const char *name, int flags, uint32_t disabled)
     return -1;
 }
 
-/* How much of path is trusted: `from` where it is an initial part of it, else "/". */
+/* How much of path is trusted: `from` where it is an initial part of it, else the slash it begins
+ * with. */
 static size_t trusted(struct wr_exchange *x, const struct open_conf *c, struct wr_str path)
 {
+    size_t root = path.n > 0 && path.p[0] == '/';
     struct wr_str from;
 
     if (c->links.from == NULL)
-        return 1;
+        return root;
     from = wr_template_str(x, c->links.from);
     if (from.n == 0 || !wr_str_starts(path, from))
-        return 1;
+        return root;
     if (from.n == path.n || from.p[from.n - 1] == '/')
         return from.n;
-    return path.p[from.n] == '/' ? from.n + 1 : 1;
+    return path.p[from.n] == '/' ? from.n + 1 : root;
 }
 
 /* The next name of the path, zero-terminated in place; folder: a slash follows it. */
@@ -116,7 +118,8 @@ static int open_checked(struct wr_exchange *x, const struct open_conf *c, const 
 
     if (n == whole.n)
         return open(path, flags);
-    folder = open(wr_pool_cstr(x->pool, wr_str_of(path, n)), O_PATH | O_DIRECTORY | O_CLOEXEC);
+    folder = open(n > 0 ? wr_pool_cstr(x->pool, wr_str_of(path, n)) : ".",
+                  O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (folder == -1)
         return -1;
     return walk(folder, wr_pool_cstr(x->pool, wr_str_skip(whole, n)), flags, c->links.disabled);

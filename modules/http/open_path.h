@@ -14,7 +14,7 @@ struct wr_open_error {
     const char *call; /* "open()", as in nginx's log */
 };
 /* For reading, without waiting for a pipe's writer; *st describes it. The descriptor is the
- * caller's. -1: *e says why. path is absolute. */
+ * caller's. -1: *e says why. */
 int wr_open_path(struct wr_exchange *x, const char *path, struct stat *st, struct wr_open_error *e);
 /* Only looks: is it there, and may it be opened as far as disable_symlinks goes? */
 bool wr_stat_path(struct wr_exchange *x, const char *path, struct stat *st,
