@@ -491,8 +491,6 @@ struct wr_http {               /* x->of_layer */
     const char *bad_why;
     enum wr_method upstream_method; /* what the backend was asked; frames its reply. Set to
                                      * req.method before ops->request, which may change it */
-    struct wr_fields upstream_fields; /* as the last backend sent them, for $upstream_http_*: look
-                                       * at all n, gone ones too; values are never changed in place */
     struct wr_fields kept;     /* what a reply with X-Accel-Redirect, or an error with a page of its
                                 * own, leaves for the one to come */
     enum { WR_AS_CONFIGURED, WR_BUFFER, WR_DONT_BUFFER } x_buffering; /* X-Accel-Buffering */
@@ -537,6 +535,7 @@ bool wr_http_basic(struct wr_exchange *x, struct wr_str *user, struct wr_str *pa
 bool wr_base64_decode(struct wr_str in, struct wr_text *out) WR_CHECKED; /* padding may be missing */
 /* An error answers: error_page, else the built-in page. TAKEN: x->step was set. */
 enum wr_verdict wr_http_error(struct wr_exchange *x, unsigned status);
+bool wr_http_has_page(const struct wr_exchange *x, unsigned status); /* error_page names it */
 bool wr_http_has_page(const struct wr_exchange *x, unsigned status); /* error_page names it */
 enum wr_go wr_http_connected(struct wr_exchange *x); /* layer: a peer is there */
 uint32_t wr_next_of_status(unsigned status);         /* wr_next bit; 0 none */

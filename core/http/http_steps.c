@@ -389,7 +389,6 @@ static enum wr_go replied(struct wr_exchange *x)
     t->head_size = h->res.head_size;
     wr_http_keep_reply(x);
     t->status = h->upstream_status = h->res.status;
-    h->upstream_fields = h->res.fields;
     if (another(x))
         return failure(x, WR_FAIL_STATUS);
     if (h->proxy_conf->intercept_errors && h->res.status >= 300

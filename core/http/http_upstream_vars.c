@@ -30,7 +30,7 @@ static void one(struct wr_text *t, const struct wr_attempts *a, const struct wr_
         wr_try_seconds(t, try->header_ms);
         break;
     case RESPONSE_TIME:
-        wr_try_seconds(t, try->ended_ms == WR_NOT_YET ? wr_now() - try->begun_ms : try->ended_ms);
+        wr_try_seconds(t, try->ended_ms);
         break;
     case RESPONSE_LENGTH:
         wr_text_u64(t, length_of(a, try));

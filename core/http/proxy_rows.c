@@ -1,6 +1,6 @@
 /* proxy_rows: what the setters of WR_HTTP_PROXY_ROWS share: the words of masks, the sizes of
- * buffers and files and how they have to fit together. Proxy modules use it through their tables, and
- * call wr_http_proxy_finish from theirs. */
+ * buffers and files and how they have to fit together. Proxy modules use it through their tables,
+ * and call wr_http_proxy_finish from theirs. */
 #include "http/http.h"
 
 const struct wr_enum wr_next_words[] = {

@@ -1,6 +1,6 @@
 /* http_proxy_cookie: Set-Cookie fields taken apart, changed by proxy_cookie_domain,
- * proxy_cookie_path and proxy_cookie_flags, and put together again. What no rule concerns goes on as
- * it came. */
+ * proxy_cookie_path and proxy_cookie_flags, and put together again. What no rule concerns goes on
+ * as it came. */
 #include "http_proxy.h"
 
 #define COOKIE_MAX 65536
@@ -231,7 +231,7 @@ static struct wr_str rewritten(struct wr_exchange *x, const struct wr_proxy_conf
     return changed ? together(x, &cookie) : value;
 }
 
-/* All are written anew, so that they keep their order and $upstream_http_set_cookie what came. */
+/* All are written anew, so that they keep their order. */
 void wr_proxy_rewrite_cookies(struct wr_exchange *x, const struct wr_proxy_conf *c)
 {
     struct wr_fields *fields = &wr_http_of(x)->res.fields;
