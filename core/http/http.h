@@ -536,7 +536,6 @@ bool wr_base64_decode(struct wr_str in, struct wr_text *out) WR_CHECKED; /* padd
 /* An error answers: error_page, else the built-in page. TAKEN: x->step was set. */
 enum wr_verdict wr_http_error(struct wr_exchange *x, unsigned status);
 bool wr_http_has_page(const struct wr_exchange *x, unsigned status); /* error_page names it */
-bool wr_http_has_page(const struct wr_exchange *x, unsigned status); /* error_page names it */
 enum wr_go wr_http_connected(struct wr_exchange *x); /* layer: a peer is there */
 uint32_t wr_next_of_status(unsigned status);         /* wr_next bit; 0 none */
 const char *wr_status_reason(unsigned status); /* "Not Found"; NULL: unknown */

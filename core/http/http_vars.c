@@ -60,9 +60,8 @@ static bool get_server_protocol(struct wr_exchange *x, const struct wr_var *v, s
     unsigned version = wr_http_of(x)->req.version;
 
     (void)v;
-    *out = version == 11 ? WR_STR("HTTP/1.1")
-                         : wr_pool_fmt(x->pool, "HTTP/%u.%u", version / 10, version % 10);
-    return true;
+    *out = version == 11 ? WR_STR("HTTP/1.1") : WR_STR("HTTP/1.0");
+    return version > 9; /* HTTP/0.9 did not say so */
 }
 
 /* ---- fields ---- */
