@@ -1,5 +1,5 @@
-/* headers: what the configuration adds to replies: add_header and `expires` to the head, add_trailer
- * behind the body. Lists are inherited as a whole, or as add_header_inherit says. */
+/* headers: what the configuration adds to replies: add_header and `expires` to the head,
+ * add_trailer behind the body. Lists are inherited as a whole, or as add_header_inherit says. */
 #include "expires_time.h"
 #include "http/http.h"
 
@@ -263,7 +263,7 @@ static const struct wr_directive directives[] = {
     WR_ENUM("add_trailer_inherit", ANYWHERE, struct headers_conf, trailers.inherit, inherits, "on",
             "what an inner block's add_trailer keeps of the outer: nothing, or (merge) all"),
     WR_ROW("expires", ANYWHERE, 1, 2, set_expires_conf, struct headers_conf, expires, NULL, "off",
-           "sets Expires and Cache-Control: a time from now, after Last-Modified, at a time of day"),
+           "sets Expires and Cache-Control: from now, from Last-Modified, or to a time of day"),
     { 0 }
 };
 

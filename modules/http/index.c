@@ -1,6 +1,6 @@
-/* index: a uri that ends with a slash goes on, inside, to the first file of the `index` list that is
- * there; a folder without one is forbidden, unless another hook has something to show (the second
- * hook of this file is the last of all). */
+/* index: a uri that ends with a slash goes on, inside, to the first file of the `index` list that
+ * is there; a folder without one is forbidden, unless another hook has something to show (the
+ * second hook of this file is the last of all). */
 #include "content.h"
 #include "open_path.h"
 

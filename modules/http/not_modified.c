@@ -1,5 +1,5 @@
-/* not_modified: conditional requests (RFC 9110 13) for what weir itself has: files. The first of the
- * head filters. A reply of an upstream was already weighed there, with the fields passed on. */
+/* not_modified: conditional requests (RFC 9110 13) for what weir itself has: files. The first of
+ * the head filters. A reply of an upstream was already weighed there, with the fields passed on. */
 #include "etag.h"
 #include "http/http.h"
 

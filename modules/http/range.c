@@ -170,8 +170,9 @@ static enum wr_filter_result range_head(struct wr_exchange *x)
     struct wr_http *h = wr_http_of(x);
     struct cutter *c;
 
-    if (!h->res.ranges || h->res.status != 200 || h->res.framing != WR_BODY_LENGTH
-        || h->req.version < 10 || conf->max_ranges == 0)
+    /* of a HEAD that was proxied the length is known, though nothing follows */
+    if (!h->res.ranges || h->res.status != 200 || h->req.version < 10 || conf->max_ranges == 0
+        || (h->res.framing != WR_BODY_LENGTH && !h->res.has_length))
         return WR_FILTER_OK;
     if (wr_fields_first(&h->req.fields, WR_F_RANGE) != NULL) {
         c = WR_NEW(x->pool, struct cutter);

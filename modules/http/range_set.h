@@ -1,4 +1,5 @@
-/* range_set: the value of a Range field (RFC 9110 14.1.1) against a length. Pure but for the pool. */
+/* range_set: the value of a Range field (RFC 9110 14.1.1) against a length. Pure but for the
+ * pool. */
 #ifndef WR_RANGE_SET_H
 #define WR_RANGE_SET_H
 

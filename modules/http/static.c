@@ -14,7 +14,7 @@ static void close_file(void *arg)
     (void)close((int)(intptr_t)arg);
 }
 
-/* As nginx: what is not there is the client's affair, what may not be read too; the rest is ours. */
+/* As nginx: what is not there or may not be read is the client's affair; the rest is ours. */
 static enum wr_verdict refuse(struct wr_exchange *x, const struct wr_open_error *e,
                               const char *path)
 {
