@@ -64,7 +64,8 @@ static enum wr_parse unfinished(struct wr_str text, const struct wr_head_limits 
         if (!request && doubt_response(text))
             return wr_h1_bad(p, 502, not_http);
     }
-    p->scanned = text.n;
+    /* What a CR at the end means is known with the next byte. */
+    p->scanned = text.n - (text.n > p->line && text.p[text.n - 1] == '\r');
     return WR_PARSE_MORE;
 }
 
@@ -81,13 +82,14 @@ static struct wr_str line_at(struct wr_str text, size_t from, size_t end)
     return wr_h1_cut_line(&line);
 }
 
-/* A request line that was completed while the head is not: an error in it does not wait. */
-static enum wr_parse check_line(struct wr_str line, struct wr_h1_progress *p)
+/* r is said of a head that is not whole. An error in its request line, when that is complete by
+ * now, does not wait for the rest and comes before all others. */
+static enum wr_parse line_first(struct wr_str line, enum wr_parse r, struct wr_h1_progress *p)
 {
     struct wr_h1_line l;
 
-    if (wr_h1_request_line(line, &l))
-        return WR_PARSE_MORE;
+    if (line.n == 0 || wr_h1_request_line(line, &l))
+        return r;
     p->first_line_done = false;
     return wr_h1_bad(p, l.status, l.why);
 }
@@ -95,8 +97,7 @@ static enum wr_parse check_line(struct wr_str line, struct wr_h1_progress *p)
 enum wr_parse wr_h1_head_end(struct wr_str text, const struct wr_head_limits *limits, bool request,
                              struct wr_h1_progress *p)
 {
-    struct wr_str first = { NULL, 0 };
-    enum wr_parse r;
+    struct wr_str first = { NULL, 0 }; /* the request line, when it was completed just now */
 
     if (p->status != 0)
         return WR_PARSE_BAD;
@@ -110,7 +111,7 @@ enum wr_parse wr_h1_head_end(struct wr_str text, const struct wr_head_limits *li
         end = (size_t)(lf - text.p) + 1;
         n = end - p->line;
         if (n > limits->line || end > limits->total)
-            return too_long(p, request, n > limits->line);
+            return line_first(first, too_long(p, request, n > limits->line), p);
         blank = n == 1 || (n == 2 && lf[-1] == '\r');
         if (blank && p->first_line_done) {
             p->size = end;
@@ -121,8 +122,9 @@ enum wr_parse wr_h1_head_end(struct wr_str text, const struct wr_head_limits *li
         if (!blank && !p->first_line_done) {
             if (!request && doubt_response(text))
                 return wr_h1_bad(p, 502, not_http);
-            first = line_at(text, p->line, end);
             p->first_line_done = true;
+            if (request)
+                first = line_at(text, p->line, end);
             if (request && !has_version(first)) {
                 p->size = end;
                 return WR_PARSE_OK;
@@ -130,8 +132,7 @@ enum wr_parse wr_h1_head_end(struct wr_str text, const struct wr_head_limits *li
         }
         p->line = p->scanned = end;
     }
-    r = unfinished(text, limits, request, p);
-    return r == WR_PARSE_MORE && request && first.n > 0 ? check_line(first, p) : r;
+    return line_first(first, unfinished(text, limits, request, p), p);
 }
 
 #define STOP 8

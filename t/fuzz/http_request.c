@@ -98,7 +98,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         pieces = wr_h1_request(wr_str_of(text.p, text.n * (mode >> 6) / 4), &limits, pool, &q, &s);
         if (pieces == WR_PARSE_MORE)
             pieces = wr_h1_request(text, &limits, pool, &q, &s);
-        WR_ASSERT(pieces == whole && p.status == q.status && p.size == q.size);
+        /* A line may be refused for its first bytes before it is too long. */
+        WR_ASSERT(pieces == whole && p.size == q.size);
+        WR_ASSERT(p.status == q.status || (p.status == 414 && q.status == 400));
         if (whole == WR_PARSE_OK) {
             check_request(text, &p, &r);
             if (r.version > 9)
