@@ -122,7 +122,6 @@ struct wr_request {
     bool keepalive;            /* the client wants it */
     bool expect;               /* 100-continue */
     bool quoted, complex;      /* target had %XX; anything else that normalizing changed */
-    bool exotic_te;            /* Transfer-Encoding with HTTP/1.0, or TE and CL: close after */
     struct wr_fields fields;
     struct wr_str ignored;     /* first line dropped by ignore_invalid, for the log; p NULL: none */
     size_t head_size;          /* bytes of the head, for $request_length */
