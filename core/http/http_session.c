@@ -322,6 +322,7 @@ static void finished(struct wr_exchange *x)
     struct wr_http *h = wr_http_of(x);
     const struct wr_http_conf *c = wr_conf_of(x, &wr_module_http);
 
+    wr_bufq_clear(&h->body.q);
     if (h->tunnel || h->aborted) {
         wr_session_end(s);
         return;

@@ -16,6 +16,17 @@ static enum wr_go bad_request(struct wr_exchange *x)
     return x->layer->reject(x, h->bad_status != 0 ? h->bad_status : 400);
 }
 
+/* nginx answers neither: a trace shows what no one should see, a tunnel is not what we are for. */
+static bool refused_method(struct wr_exchange *x)
+{
+    const struct wr_request *r = &wr_http_of(x)->req;
+
+    if (r->method != WR_M_TRACE && r->method != WR_M_CONNECT)
+        return false;
+    wr_xlog(x, WR_LOG_INFO, 0, "client sent " WR_FMT " method", WR_ARG(r->method_text));
+    return true;
+}
+
 static enum wr_go route_run(struct wr_exchange *x)
 {
     struct wr_http *h = wr_http_of(x);
@@ -26,6 +37,8 @@ static enum wr_go route_run(struct wr_exchange *x)
         return bad_request(x);
     h->server = wr_host_find(a->map, x, h->req.host);
     wr_exchange_scope(x, h->server->scope);
+    if (refused_method(x))
+        return x->layer->reject(x, 405);
     c = wr_conf_of(x, &wr_module_http);
     if (!wr_uri_normalize(x->pool, h->req.target, c->merge_slashes, &h->req)) {
         h->bad_why = "client sent invalid request URI";

@@ -56,12 +56,12 @@ static void decide_framing(struct wr_exchange *x)
 
 static void framing_lines(struct wr_text *t, const struct wr_response *r, bool header_only)
 {
-    if (r->framing == WR_BODY_LENGTH && r->status != 304) {
+    /* A server's reply to HEAD has a length and no body. */
+    if ((r->framing == WR_BODY_LENGTH || (header_only && r->has_length)) && r->status != 304) {
         wr_text_c(t, "Content-Length: ");
         wr_text_u64(t, r->length);
         wr_text_c(t, "\r\n");
     } else if (r->framing == WR_BODY_CHUNKED && r->status != 304) {
-        (void)header_only;
         wr_text_c(t, "Transfer-Encoding: chunked\r\n");
     }
 }
