@@ -50,7 +50,8 @@ static bool set_aio(struct wr_cf *cf, void *conf)
 
     (void)conf;
     return wr_str_is(arg, "on") || wr_str_is(arg, "off") || wr_str_is(arg, "threads")
-        || wr_param(arg, "threads", &pool) || wr_cf_error(cf, 1, "invalid value");
+        || wr_param(arg, "threads", &pool)
+        || wr_cf_error(cf, 1, "\"aio\" directive invalid value");
 }
 
 static bool set_directio(struct wr_cf *cf, void *conf)
