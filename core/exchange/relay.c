@@ -7,7 +7,9 @@
 #include "exchange/exchange.h"
 
 #define ROUNDS 16            /* reads in one turn, so that others get theirs */
-#define BULK_AFTER 4         /* full reads: 64 KB with the default buffer */
+#define BULK_AFTER 4         /* large reads in a row: 64 KB with the default buffer */
+#define BULK_LEFT 65536      /* or so much of a body of known length still to come */
+#define LARGE 16384          /* a read that filled this, or the whole buffer */
 #define SPILL_AFTER 1000     /* ms */
 #define THIN 8192            /* a splice below it is a small message */
 #define THIN_MAX 4           /* so many in a row end the bulk mode */
@@ -112,7 +114,7 @@ static enum state copy_once(struct wr_relay *r, struct wr_loop *l, size_t max)
     if (io != WR_IO_OK)
         return src_state(r, io);
     r->taken += n;
-    r->full = n == r->high ? r->full + 1 : 0;
+    r->full = n >= wr_min(r->high, (size_t)LARGE) ? r->full + 1 : 0;
     if (r->filter != NULL) {
         struct wr_bufq in = { 0 };
 
@@ -171,8 +173,14 @@ static void note_behind(struct wr_relay *r, struct wr_loop *l, enum state st)
 
 static bool bulk(struct wr_relay *r)
 {
-    return r->full >= BULK_AFTER && r->rate == 0 && r->filter == NULL && r->src->conn != NULL
-        && r->dst->conn != NULL && r->src->ops->want(r->src) > 0 && r->dst->ops->want(r->dst) > 0;
+    uint64_t left;
+
+    if (r->rate > 0 || r->filter != NULL || r->src->conn == NULL || r->dst->conn == NULL)
+        return false;
+    left = r->src->ops->want(r->src);
+    if (r->full < BULK_AFTER && (left == UINT64_MAX || left < BULK_LEFT))
+        return false;
+    return left > 0 && r->dst->ops->want(r->dst) > 0;
 }
 
 static enum state splice_once(struct wr_relay *r, struct wr_loop *l)
@@ -206,7 +214,7 @@ static enum state splice_once(struct wr_relay *r, struct wr_loop *l)
 static enum state round_of(struct wr_relay *r, struct wr_loop *l)
 {
     enum state st = flush_pipe(r, l);
-    size_t max = r->high;
+    size_t max = wr_min(r->high, (size_t)WR_SCRATCH);
 
     if (st == MOVED)
         st = flush_queue(r);

@@ -61,12 +61,17 @@ struct wr_h1_client {          /* peer.state */
     uint64_t out_left;
     char *buf;                 /* read and not yet used: buf[at..n) */
     size_t at, n, cap;
+    bool loan;                 /* buf is the worker's scratch: used up or kept before a wait */
     struct wr_h1_progress progress;
     struct wr_h1_in in;
     const char *why;           /* of an ERROR that is no errno */
 };
 void wr_h1_client_open(struct wr_exchange *x, bool chunked);
 struct wr_h1_client *wr_h1_client_of(const struct wr_exchange *x);
+/* Body bytes that came with the head, where they lie; p NULL: none, or they need decoding. They
+ * count as read. */
+struct wr_str wr_h1_client_first(struct wr_exchange *x);
+void wr_h1_client_keep(struct wr_h1_client *c); /* what is on loan gets memory of its own */
 
 /* ---- steps ---- */
 extern const struct wr_step wr_step_route, wr_step_body, wr_step_head, wr_step_respond,

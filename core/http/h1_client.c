@@ -33,14 +33,46 @@ static enum wr_io client_write(struct wr_endpoint *e, const struct wr_slice *cha
 
 /* ---- in ---- */
 
-static void keep(struct wr_h1_client *c, const char *p, size_t n)
+static void lend(struct wr_h1_client *c, char *p, size_t n)
 {
-    if (n == 0)
+    c->buf = p;
+    c->at = 0;
+    c->n = n;
+    c->loan = n > 0;
+}
+
+void wr_h1_client_keep(struct wr_h1_client *c)
+{
+    size_t n = c->n - c->at;
+
+    if (!c->loan)
         return;
-    c->buf = wr_pool_alloc(c->x->pool, n);
-    memcpy(c->buf, p, n);
+    c->loan = false;
+    if (n > 0) {
+        char *own = wr_pool_alloc(c->x->pool, n);
+
+        memcpy(own, c->buf + c->at, n);
+        c->buf = own;
+    }
     c->at = 0;
     c->n = c->cap = n;
+}
+
+struct wr_str wr_h1_client_first(struct wr_exchange *x)
+{
+    struct wr_h1_client *c = wr_h1_client_of(x);
+    struct wr_str first = { 0 };
+
+    if (!c->loan || c->in.framing == WR_BODY_CHUNKED || c->in.done)
+        return first;
+    first = wr_str_of(c->buf + c->at, c->n - c->at);
+    if (c->in.framing == WR_BODY_LENGTH) {
+        first.n = (size_t)wr_min((uint64_t)first.n, c->in.left);
+        c->in.left -= first.n;
+        c->in.done = c->in.left == 0;
+    }
+    c->at += first.n;
+    return first;
 }
 
 /* Views of the head must stay: it is copied once, to its exact size, and parsed there. */
@@ -70,18 +102,28 @@ static void body_begins(struct wr_h1_client *c)
     };
 }
 
-static enum wr_io grow(struct wr_h1_client *c, struct wr_str text, size_t limit)
+/* An incomplete head moves out of the scratch, to room for all a head may have. */
+static void grow(struct wr_h1_client *c, struct wr_str text, size_t limit)
 {
-    if (c->cap < limit) {
-        char *buf = wr_pool_alloc(c->x->pool, limit);
+    char *buf;
 
-        memcpy(buf, text.p, text.n);
-        c->buf = buf;
-        c->cap = limit;
-        c->at = 0;
-        c->n = text.n;
-    }
-    return WR_IO_OK;
+    if (c->cap >= limit && !c->loan && c->at == 0)
+        return;
+    buf = wr_pool_alloc(c->x->pool, limit);
+    memcpy(buf, text.p, text.n);
+    c->buf = buf;
+    c->cap = limit;
+    c->at = 0;
+    c->n = text.n;
+    c->loan = false;
+}
+
+/* With the head as much of the body as may wait for the client anyway. */
+static size_t first_read(const struct wr_http_proxy_conf *p)
+{
+    size_t n = p->buffering ? wr_max(p->buffers_total, p->buffer_size) : p->buffer_size;
+
+    return wr_min(n, (size_t)WR_SCRATCH);
 }
 
 /* OK: h->res is filled. AGAIN: more must come. ERROR: with c->why when it is not an errno. EOF:
@@ -89,23 +131,24 @@ static enum wr_io grow(struct wr_h1_client *c, struct wr_str text, size_t limit)
 static enum wr_io client_read_head(struct wr_endpoint *e, struct wr_head *head)
 {
     struct wr_h1_client *c = e->state;
-    size_t limit = wr_http_of(c->x)->proxy_conf->buffer_size, got;
+    const struct wr_http_proxy_conf *conf = wr_http_of(c->x)->proxy_conf;
+    size_t limit = conf->buffer_size, got;
+    char *room = NULL;
     struct wr_str text = wr_str_of(c->buf == NULL ? "" : c->buf + c->at, c->n - c->at);
 
     (void)head;
     for (;;) {
         enum wr_parse r = text.n > 0 ? parse(c, text, limit) : WR_PARSE_MORE;
-        char *room;
         enum wr_io io;
 
         if (r == WR_PARSE_OK) {
-            struct wr_str rest = wr_str_skip(text, c->progress.size);
+            size_t used = c->progress.size;
 
             c->progress = (struct wr_h1_progress){ 0 };
-            if (c->cap >= limit && text.p == c->buf + c->at)
-                c->at += text.n - rest.n;
+            if (text.p == c->buf + c->at)
+                c->at += used;
             else
-                c->at = c->n = 0, keep(c, rest.p, rest.n);
+                lend(c, room + used, text.n - used);
             body_begins(c);
             return WR_IO_OK;
         }
@@ -113,10 +156,10 @@ static enum wr_io client_read_head(struct wr_endpoint *e, struct wr_head *head)
             c->why = r == WR_PARSE_BAD ? c->progress.why : "upstream sent too big header";
             return WR_IO_ERROR;
         }
-        if (text.n > 0 && grow(c, text, limit) != WR_IO_OK)
-            return WR_IO_ERROR;
+        if (text.n > 0)
+            grow(c, text, limit);
         room = text.n > 0 ? c->buf + c->n : wr_loop_scratch(c->x->loop);
-        io = wr_conn_read(e->conn, room, text.n > 0 ? c->cap - c->n : limit, &got);
+        io = wr_conn_read(e->conn, room, text.n > 0 ? c->cap - c->n : first_read(conf), &got);
         if (io != WR_IO_OK)
             return io;
         if (text.n > 0)
@@ -132,7 +175,7 @@ static enum wr_io take(struct wr_endpoint *e, void *p, size_t n, size_t *got)
     if (c->at == c->n)
         return wr_conn_read(e->conn, p, n, got);
     *got = wr_min(n, c->n - c->at);
-    memcpy(p, c->buf + c->at, *got);
+    memmove(p, c->buf + c->at, *got);
     c->at += *got;
     return WR_IO_OK;
 }

@@ -66,7 +66,7 @@ enum wr_io wr_h1_send(struct wr_conn *c, struct wr_text *out, size_t *at,
 
     *put = join(out, *at, chain, left);
     if (*put > 0 || chain == NULL || chain->p == NULL) {
-        c->more = chain != NULL; /* a file comes right behind it */
+        c->more = chain != NULL && *put == 0; /* a file comes right behind it */
         io = send_control(c, out, at);
         c->more = false;
         /* What was joined is ours now: the caller goes on, and the rest waits in out. */

@@ -116,6 +116,30 @@ static void set_connection(struct wr_exchange *x)
                         : c->sendfile_max_chunk > 0 ? c->sendfile_max_chunk : SIZE_MAX;
 }
 
+/* What came with the upstream's head lies in the worker's scratch: it goes out from there together
+ * with our head, and only the rest of it gets memory. */
+static void forward_first(struct wr_exchange *x)
+{
+    struct wr_http *h = wr_http_of(x);
+    struct wr_slice one = { 0 };
+    struct wr_str first;
+    size_t put = 0;
+
+    if (h->proxy == NULL || x->peer.ops == NULL)
+        return;
+    if (x->down.src != NULL && x->down.filter == NULL && x->down.rate == 0 && !h->tunnel) {
+        first = wr_h1_client_first(x);
+        one.p = first.p;
+        one.n = first.n;
+        x->down.taken += first.n;
+        if (first.n > 0 && x->client.ops->write(&x->client, &one, false, &put) == WR_IO_OK)
+            x->down.moved += put;
+        if (put < first.n) /* a failed write fails again in the relay, which says so */
+            wr_bufq_copy(&x->down.q, first.p + put, first.n - put);
+    }
+    wr_h1_client_keep(wr_h1_client_of(x));
+}
+
 static enum wr_go respond_run(struct wr_exchange *x)
 {
     struct wr_http *h = wr_http_of(x);
@@ -136,6 +160,7 @@ static enum wr_go respond_run(struct wr_exchange *x)
     (void)!x->client.ops->write_head(&x->client, NULL);
     h->head_sent = true;
     reply_direction(x);
+    forward_first(x);
     x->step = &wr_step_http_relay;
     return WR_GO;
 }

@@ -11,7 +11,8 @@ static enum wr_go bad_request(struct wr_exchange *x)
 {
     struct wr_http *h = wr_http_of(x);
 
-    wr_xlog(x, WR_LOG_INFO, 0, "%s", h->bad_why != NULL ? h->bad_why : "client sent invalid request");
+    wr_xlog(x, WR_LOG_INFO, 0, "%s",
+            h->bad_why != NULL ? h->bad_why : "client sent invalid request");
     h->keepalive = false;
     return x->layer->reject(x, h->bad_status != 0 ? h->bad_status : 400);
 }
@@ -27,6 +28,12 @@ static bool refused_method(struct wr_exchange *x)
     return true;
 }
 
+static enum wr_go refuse_method(struct wr_exchange *x)
+{
+    wr_http_of(x)->keepalive = false;
+    return x->layer->reject(x, 405);
+}
+
 static enum wr_go route_run(struct wr_exchange *x)
 {
     struct wr_http *h = wr_http_of(x);
@@ -37,6 +44,8 @@ static enum wr_go route_run(struct wr_exchange *x)
         return bad_request(x);
     h->server = wr_host_find(a->map, x, h->req.host);
     wr_exchange_scope(x, h->server->scope);
+    if (h->req.method == WR_M_CONNECT) /* its target is no path */
+        return refuse_method(x);
     if (refused_method(x))
         return x->layer->reject(x, 405);
     c = wr_conf_of(x, &wr_module_http);
@@ -44,6 +53,8 @@ static enum wr_go route_run(struct wr_exchange *x)
         h->bad_why = "client sent invalid request URI";
         return bad_request(x);
     }
+    if (h->req.method == WR_M_TRACE)
+        return refuse_method(x);
     x->phase = 0;
     x->hook = 0;
     x->step = &wr_step_phases;
