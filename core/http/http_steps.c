@@ -20,11 +20,13 @@ static enum wr_go bad_request(struct wr_exchange *x)
 /* nginx answers neither: a trace shows what no one should see, a tunnel is not what we are for. */
 static bool refused_method(struct wr_exchange *x)
 {
-    const struct wr_request *r = &wr_http_of(x)->req;
+    struct wr_http *h = wr_http_of(x);
+    const struct wr_request *r = &h->req;
 
     if (r->method != WR_M_TRACE && r->method != WR_M_CONNECT)
         return false;
     wr_xlog(x, WR_LOG_INFO, 0, "client sent " WR_FMT " method", WR_ARG(r->method_text));
+    h->keepalive = false;
     return true;
 }
 
