@@ -1,5 +1,6 @@
 /* rewrite_if: the condition of `if`: a variable that is true, a comparison, a regex, or what kind of
  * file there is. */
+#include "open_path.h"
 #include "rewrite.h"
 
 #include <errno.h>
@@ -28,13 +29,14 @@ static bool file_is(struct wr_exchange *x, const struct wr_condition *c)
 {
     struct wr_text t = wr_text_grow(x->pool, 128, PATH_MAX);
     const char *path;
+    struct wr_open_error e;
     struct stat st;
 
     if (!wr_template_text(x, c->value, &t) || !wr_text_cstr(&t, &path) || strlen(path) != t.n)
         return false;
-    if (stat(path, &st) != 0) {
-        if (errno != ENOENT && errno != ENOTDIR && errno != ENAMETOOLONG)
-            wr_xlog(x, WR_LOG_CRIT, errno, "stat() \"%s\" failed", path);
+    if (!wr_stat_path(x, path, &st, &e)) {
+        if (wr_open_status(e.err) != 404)
+            wr_xlog(x, WR_LOG_CRIT, e.err, "%s \"%s\" failed", e.call, path);
         return false;
     }
     switch (c->test) {

@@ -1,7 +1,7 @@
 /* try_files: the first of some files that is there becomes the uri; when none is, the last argument
  * says what happens: another uri, a named location, a status. Phase precontent; who sends the file
  * (static) comes later. Owns nothing. */
-#include "http/http.h"
+#include "open_path.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -36,11 +36,12 @@ static struct wr_str name_of(struct wr_exchange *x, const struct candidate *c)
 
 static bool is_there(struct wr_exchange *x, const char *path, bool folder)
 {
+    struct wr_open_error e;
     struct stat st;
 
-    if (stat(path, &st) != 0) {
-        if (errno != ENOENT && errno != ENOTDIR && errno != ENAMETOOLONG && errno != EACCES)
-            wr_xlog(x, WR_LOG_CRIT, errno, "stat() \"%s\" failed", path);
+    if (!wr_stat_path(x, path, &st, &e)) {
+        if (wr_open_status(e.err) == 500)
+            wr_xlog(x, WR_LOG_CRIT, e.err, "%s \"%s\" failed", e.call, path);
         return false;
     }
     return folder ? S_ISDIR(st.st_mode) : S_ISREG(st.st_mode);
