@@ -285,6 +285,12 @@ enum wr_go wr_http_connected(struct wr_exchange *x)
 
 /* ---- head ---- */
 
+/* Of a body that streams past, nothing is kept for another try. */
+static bool body_lost(const struct wr_exchange *x)
+{
+    return x->up.taken > 0 && !wr_http_of(x)->body.complete;
+}
+
 static enum wr_go failure(struct wr_exchange *x, enum wr_failure why)
 {
     struct wr_attempts *a = x->attempts;
@@ -293,7 +299,8 @@ static enum wr_go failure(struct wr_exchange *x, enum wr_failure why)
         && wr_method_idempotent(wr_http_of(x)->req.method))
         why = WR_FAIL_STALE;
     a->failure = why;
-    a->sealed = a->sealed || (x->up.taken > 0 && !wr_http_of(x)->body.complete)
+    a->lost = a->lost || body_lost(x);
+    a->sealed = a->sealed
              || (!wr_method_idempotent(wr_http_of(x)->req.method) && a->conn->sent > 0);
     if (x->peer.ops != NULL)
         x->peer.ops->end(&x->peer, WR_END_FIN);
@@ -375,18 +382,17 @@ static enum wr_go upstream_failed(struct wr_exchange *x, enum wr_io io)
 static bool another(struct wr_exchange *x)
 {
     struct wr_attempts *a = x->attempts;
-    struct wr_peers *v = a->u != NULL ? wr_peers_view(a->u) : NULL;
     struct wr_retry_facts f = {
         .failure = WR_FAIL_STATUS, .next = a->rows->next,
         .tries = a->tries.n - a->first,
         .max_tries = a->rows->next_tries, .elapsed_ms = wr_now() - a->begun_ms,
         .max_ms = a->rows->next_timeout_ms,
-        .sent = !wr_method_idempotent(wr_http_of(x)->req.method)
-             || (x->up.taken > 0 && !wr_http_of(x)->body.complete),
+        .sent = !wr_method_idempotent(wr_http_of(x)->req.method),
+        .lost = body_lost(x),
     };
 
-    return (a->rows->next & wr_next_of_status(wr_http_of(x)->res.status)) != 0 && v != NULL
-        && a->tries.n - a->first < v->main.n + v->backup.n && wr_retry_policy(&f) == WR_RETRY_NEXT;
+    return (a->rows->next & wr_next_of_status(wr_http_of(x)->res.status)) != 0
+        && wr_retry_policy(&f) == WR_RETRY_NEXT && wr_peer_left(x);
 }
 
 /* proxy_intercept_errors: the page answers; how to log in is still the backend's to say. */

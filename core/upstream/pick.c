@@ -60,6 +60,29 @@ static struct wr_try *pick_peer(struct wr_exchange *x)
     return t;
 }
 
+static bool one_left(struct wr_exchange *x, const struct wr_peer_group *g)
+{
+    const struct wr_attempts *a = x->attempts;
+    struct wr_pick p = { .x = x, .tried = a->tried, .now_ms = wr_now() };
+    uint32_t now = a->tries.at[a->tries.n - 1].peer.index;
+
+    for (uint32_t i = 0; i < g->n; i++)
+        if (g->at[i].index != now && wr_peer_usable(&p, &g->at[i]))
+            return true;
+    return false;
+}
+
+bool wr_peer_left(struct wr_exchange *x)
+{
+    const struct wr_attempts *a = x->attempts;
+    const struct wr_peers *v;
+
+    if (a->u == NULL)
+        return a->next_addr < a->naddrs;
+    v = wr_peers_view(a->u);
+    return one_left(x, &v->main) || one_left(x, &v->backup);
+}
+
 static enum wr_go pick_run(struct wr_exchange *x)
 {
     struct wr_attempts *a = x->attempts;
@@ -111,11 +134,12 @@ void wr_try_end(struct wr_exchange *x, bool failed)
         return;
     t->held = false;
     wr_peer_release(a->u, &t->peer);
+    if (failed || a->failure == WR_FAIL_STATUS) /* a 404 is no failure, but asks another */
+        mark_tried(x, a, t->peer.index);
     if (!failed) {
         wr_peer_fine(&t->peer);
         return;
     }
-    mark_tried(x, a, t->peer.index);
     if (wr_peer_failed(&t->peer, wr_now()))
         wr_xlog(x, WR_LOG_WARN, 0, "upstream server temporarily disabled");
 }

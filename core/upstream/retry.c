@@ -2,6 +2,16 @@
  * policy. */
 #include "upstream/upstream.h"
 
+/* A parked connection that was closed says nothing of the server, nor that it has not got what was
+ * asked for. */
+static bool to_blame(const struct wr_attempts *a)
+{
+    unsigned status = a->tries.n > a->first ? a->tries.at[a->tries.n - 1].status : 0;
+
+    return a->failure != WR_FAIL_STALE
+        && !(a->failure == WR_FAIL_STATUS && (status == 403 || status == 404));
+}
+
 static enum wr_go retry_run(struct wr_exchange *x)
 {
     struct wr_attempts *a = x->attempts;
@@ -13,12 +23,13 @@ static enum wr_go retry_run(struct wr_exchange *x)
         .elapsed_ms = wr_now() - a->begun_ms,
         .max_ms = a->rows->next_timeout_ms,
         .sent = a->sealed,
+        .lost = a->lost,
     };
 
     wr_timer_off(x->loop, &x->idle);
     if (a->tries.n > a->first && wr_try_now(a)->status == 0)
         wr_try_now(a)->status = f.failure == WR_FAIL_TIMEOUT ? 504 : 502;
-    wr_try_end(x, f.failure != WR_FAIL_STALE);
+    wr_try_end(x, to_blame(a));
     if (wr_retry_policy(&f) == WR_RETRY_GIVE_UP)
         return x->layer->reject(x, f.failure == WR_FAIL_TIMEOUT ? 504 : 502);
     x->step = &wr_step_pick;

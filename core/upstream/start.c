@@ -17,7 +17,7 @@ static struct wr_attempts *attempts_new(struct wr_exchange *x, struct wr_upstrea
     a->tried = NULL;
     a->addrs = NULL;
     a->naddrs = a->next_addr = 0;
-    a->sealed = a->reused = a->may_park = false;
+    a->sealed = a->lost = a->reused = a->may_park = false;
     a->u = u;
     a->rows = rows;
     a->begun_ms = wr_now();

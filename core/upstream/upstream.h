@@ -264,7 +264,8 @@ struct wr_attempts {
     uint32_t naddrs, next_addr;
     bool resolving;
     bool reused;                 /* the connection was parked before */
-    bool sealed;                 /* something was sent that must not be sent twice */
+    bool sealed;                 /* something was sent that should not be sent twice */
+    bool lost;                   /* part of what was sent is gone: it cannot be sent again */
     bool may_park;               /* the connection may serve another exchange */
 };
 static inline struct wr_try *wr_try_now(struct wr_attempts *a)
@@ -308,13 +309,15 @@ void wr_idle_drop(struct wr_upstream *u); /* all of them: shutdown */
 /* Ends the current try: counts it, closes or parks the connection. Idempotent. */
 void wr_try_end(struct wr_exchange *x, bool failed);
 void wr_attempts_end(struct wr_exchange *x);
+bool wr_peer_left(struct wr_exchange *x); /* is there one to try after the current? */
 enum wr_retry_decision { WR_RETRY_NEXT, WR_RETRY_GIVE_UP };
 struct wr_retry_facts {
     enum wr_failure failure;
     uint32_t next;               /* wr_next bits; for WR_FAIL_STATUS the caller has checked */
     uint32_t tries, max_tries;   /* 0: no limit */
     uint64_t elapsed_ms, max_ms; /* 0: no limit */
-    bool sent;                   /* bytes went to the peer that cannot be sent again */
+    bool sent;                   /* what went to the peer should not go to another: not idempotent */
+    bool lost;                   /* and cannot */
 };
 enum wr_retry_decision wr_retry_policy(const struct wr_retry_facts *f);
 extern const struct wr_step wr_step_start, wr_step_pick, wr_step_dial, wr_step_retry;
