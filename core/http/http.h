@@ -174,8 +174,8 @@ enum wr_parse wr_h1_request(struct wr_str text, const struct wr_head_limits *lim
 enum wr_parse wr_h1_head_end(struct wr_str text, const struct wr_head_limits *limits, bool request,
                              struct wr_h1_progress *p);
 /* method: of the request (HEAD and CONNECT change the framing). 1xx heads are returned as such.
- * Fields without Content-Length, Content-Type and the hop-by-hop ones (Connection and what it names,
- * Keep-Alive, Proxy-Connection, TE, Trailer, Transfer-Encoding, Upgrade but for 101). */
+ * Fields without Content-Length, Content-Type and the hop-by-hop ones (Connection and what it
+ * names, Keep-Alive, Proxy-Connection, TE, Trailer, Transfer-Encoding, Upgrade but for 101). */
 enum wr_parse wr_h1_response(struct wr_str text, size_t limit, enum wr_method method,
                              struct wr_pool *pool, struct wr_h1_progress *p,
                              struct wr_response *out);
@@ -207,8 +207,8 @@ bool wr_uri_normalize(struct wr_pool *pool, struct wr_str target, bool merge_sla
 enum wr_escape_kind { WR_ESC_URI, WR_ESC_ARGS, WR_ESC_COMPONENT, WR_ESC_REFRESH, WR_ESC_MEMCACHED };
 void wr_uri_escape(struct wr_text *t, struct wr_str s, enum wr_escape_kind kind);
 struct wr_str wr_uri_unescape(struct wr_pool *pool, struct wr_str s); /* bad escapes stay */
-/* Host: "example.com:80" -> lower-case name without final dot ("[::1]" keeps its brackets), port (0:
- * none given). A view into host when nothing had to be changed. False: invalid, or empty. */
+/* Host: "example.com:80" -> lower-case name without final dot ("[::1]" keeps its brackets), port
+ * (0: none given). A view into host when nothing had to be changed. False: invalid, or empty. */
 bool wr_host_parse(struct wr_pool *pool, struct wr_str host, struct wr_str *name,
                    uint16_t *port) WR_CHECKED;
 bool wr_http_time(struct wr_str s, time_t *out) WR_CHECKED; /* RFC 9110 5.6.7, three forms */
@@ -343,8 +343,8 @@ struct wr_body_filter {
     struct wr_body_filter *next;
 };
 /* ERROR: this reply is not sent; h->res.status says with which page the request is answered instead
- * (412, 416, 500). What the filter left in h->res.fields goes out with that page (Content-Range of a
- * 416), so a filter removes what does not apply. */
+ * (412, 416, 500). What the filter left in h->res.fields goes out with that page (Content-Range of
+ * a 416), so a filter removes what does not apply. */
 enum wr_filter_result { WR_FILTER_OK, WR_FILTER_ERROR };
 struct wr_filter {             /* rows of a module */
     enum wr_filter_rank rank;
@@ -481,7 +481,7 @@ struct wr_http {               /* x->of_layer */
     bool head_sent, header_only, keepalive, error_page, post_action, uri_quoted_ok;
     bool expect;               /* the client waits for 100 Continue */
     bool discard;
-    unsigned error_status;     /* what the reply is sent with, whoever makes it; 0: its own status */
+    unsigned error_status;     /* what the reply is sent with, whoever makes it; 0: its own */
     uint64_t header_bytes_sent;
     struct wr_str limit_rate;  /* $limit_rate set at run time */
     uint64_t request_length;
@@ -509,8 +509,8 @@ enum wr_verdict wr_http_respond_text(struct wr_exchange *x, unsigned status, str
                                      struct wr_str text);
 /* 301, 302, 303, 307, 308 with Location (absolute as absolute_redirect says). */
 enum wr_verdict wr_http_redirect(struct wr_exchange *x, unsigned status, struct wr_str location);
-/* Internal: back to SET with this uri (args p NULL: none); "@name": to FIND, named location. TAKEN, or
- * REJECTED with 500 after 10. */
+/* Internal: back to SET with this uri (args p NULL: none); "@name": to FIND, named location. TAKEN,
+ * or REJECTED with 500 after 10. */
 enum wr_verdict wr_http_internal(struct wr_exchange *x, struct wr_str uri, struct wr_str args);
 /* Reads the body into h->body (memory, then file). HOLD: wait, call again; PASS: complete. */
 enum wr_verdict wr_http_read_body(struct wr_exchange *x);
@@ -531,7 +531,8 @@ bool wr_cookie_find(struct wr_str text, struct wr_str name, struct wr_str *out) 
 bool wr_arg_find(struct wr_str args, struct wr_str name, struct wr_str *out) WR_CHECKED;
 /* Authorization: Basic; views in the exchange's pool. False: none, or not well-formed. */
 bool wr_http_basic(struct wr_exchange *x, struct wr_str *user, struct wr_str *password) WR_CHECKED;
-bool wr_base64_decode(struct wr_str in, struct wr_text *out) WR_CHECKED; /* padding may be missing */
+/* Padding may be missing. */
+bool wr_base64_decode(struct wr_str in, struct wr_text *out) WR_CHECKED;
 /* An error answers: error_page, else the built-in page. TAKEN: x->step was set. */
 enum wr_verdict wr_http_error(struct wr_exchange *x, unsigned status);
 bool wr_http_has_page(const struct wr_exchange *x, unsigned status); /* error_page names it */

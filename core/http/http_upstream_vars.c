@@ -1,5 +1,5 @@
-/* http_upstream_vars: what layer 7 tells of its upstreams: statuses, times and lengths for each try,
- * and the fields of the last reply as they came. */
+/* http_upstream_vars: what layer 7 tells of its upstreams: statuses, times and lengths for each
+ * try, and the fields of the last reply as they came. */
 #include "http/http.h"
 
 enum what { STATUS, HEADER_TIME, RESPONSE_TIME, RESPONSE_LENGTH };

@@ -1,5 +1,6 @@
-/* picking: single values out of what a client or a server sent: fields by a variable's name, cookies,
- * arguments, Basic credentials. Pure but for the pool; the variables and auth modules call it. */
+/* picking: single values out of what a client or a server sent: fields by a variable's name,
+ * cookies, arguments, Basic credentials. Pure but for the pool; the variables and auth modules call
+ * it. */
 #include "http/http.h"
 
 /* "x_forwarded_for" names "X-Forwarded-For". */

@@ -1,5 +1,6 @@
 /* preread: the first bytes of a client, looked at before the session is routed and not taken from
- * it: the relay sends them on first. PREREAD hooks call wr_stream_preread until they know enough. */
+ * it: the relay sends them on first. PREREAD hooks call wr_stream_preread until they know enough.
+ *  */
 #include "stream/stream.h"
 
 enum wr_verdict wr_stream_preread(struct wr_exchange *x, struct wr_str *seen)

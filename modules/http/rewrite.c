@@ -1,6 +1,6 @@
-/* rewrite: the rewrite program of servers (phase set) and locations (phase rewrite): its directives,
- * its hooks and how it runs. A changed uri is only noted here; the engine looks for its location when
- * the program has ended. */
+/* rewrite: the rewrite program of servers (phase set) and locations (phase rewrite): its
+ * directives, its hooks and how it runs. A changed uri is only noted here; the engine looks for its
+ * location when the program has ended. */
 #include "rewrite.h"
 
 struct rewrite_conf {

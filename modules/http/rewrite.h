@@ -1,5 +1,5 @@
-/* rewrite: what the files of the rewrite module share. A server, a location or an `if` has a program:
- * its rows of set, if, rewrite, return and break in the order of the file. */
+/* rewrite: what the files of the rewrite module share. A server, a location or an `if` has a
+ * program: its rows of set, if, rewrite, return and break in the order of the file. */
 #ifndef WR_REWRITE_H
 #define WR_REWRITE_H
 

@@ -1,5 +1,5 @@
-/* rewrite_if: the condition of `if`: a variable that is true, a comparison, a regex, or what kind of
- * file there is. */
+/* rewrite_if: the condition of `if`: a variable that is true, a comparison, a regex, or what kind
+ * of file there is. */
 #include "open_path.h"
 #include "rewrite.h"
 

@@ -1,6 +1,6 @@
-/* rewrite_rule: `rewrite regex replacement [flag]`. The replacement is put together in one pass each
- * for path and arguments; behind a literal '?' are the new arguments, the old ones follow unless the
- * replacement ends with '?'. */
+/* rewrite_rule: `rewrite regex replacement [flag]`. The replacement is put together in one pass
+ * each for path and arguments; behind a literal '?' are the new arguments, the old ones follow
+ * unless the replacement ends with '?'. */
 #include "rewrite.h"
 
 struct rule {

@@ -1,4 +1,4 @@
-/* rewrite_unescape: the target of a redirect: what a template escaped and need not be is decoded. */
+/* rewrite_unescape: the target of a redirect: what was escaped and need not be is decoded. */
 #include "rewrite.h"
 
 static int hex(char c)

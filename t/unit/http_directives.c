@@ -157,14 +157,13 @@ START_TEST(defaults)
     c = at("", "/");
     ck_assert_ptr_eq(address->map != NULL ? address->standard : NULL, address->servers.at[0]);
     ck_view(address->standard->name, "");
-    ck_assert_uint_eq(c->client_header_buffer, 1024);
     ck_assert(c->large_buffers == 4 && c->large_buffer == 8192 && c->max_headers == 1000);
     ck_assert(c->client_max_body == 1 << 20 && c->client_body_buffer == 16384);
     ck_assert(c->keepalive_timeout_ms == 75000 && c->keepalive_header_s == 0);
     ck_assert(c->keepalive_time_ms == 3600000 && c->keepalive_disable == WR_KA_MSIE6);
     ck_assert(c->lingering_close == 1 && c->server_tokens == 1 && c->if_modified_since == 1);
     ck_assert(c->max_ranges == UINT32_MAX && c->sendfile_max_chunk == 2 << 20 && !c->sendfile);
-    ck_assert(c->limit_rate == NULL && c->limit_rate_fixed == 0 && c->satisfy_any == 0);
+    ck_assert(c->limit_rate == NULL && c->limit_rate_fixed == 0);
     ck_assert(c->merge_slashes && c->ignore_invalid && !c->underscores && !c->internal);
     ck_view(c->root, "/p/html");
     ck_view(c->default_type, "text/plain");
@@ -178,7 +177,7 @@ START_TEST(inherits)
 
     begin("http { keepalive_timeout 1 2; limit_rate 5k;\n"
           "server { listen 80; server_name one .two.org; keepalive_timeout 3;\n"
-          "  location /a/ { internal; satisfy any; location /a/b/ { send_timeout 9; } }\n"
+          "  location /a/ { internal; location /a/b/ { send_timeout 9; } }\n"
           "  location /l { limit_except GET POST { } } }\n"
           "server { listen 80 default_server; server_name ~^x $hostname; limit_rate 0; } }");
     ck_assert_uint_eq(address->servers.n, 2);
@@ -191,7 +190,6 @@ START_TEST(inherits)
     ck_assert_uint_eq(at("x.two.org", "/")->limit_rate_fixed, 5120);
     ck_view(address->servers.at[1]->name, "~^x");
     ck_assert(at("one", "/a/b/")->internal && at("one", "/a/")->internal);
-    ck_assert_uint_eq(at("one", "/a/b/")->satisfy_any, 1);
     ck_assert_uint_eq(at("one", "/a/b/")->send_timeout_ms, 9000);
     ck_assert_uint_eq(at("one", "/a/")->send_timeout_ms, 60000);
     loc = at("one", "/l")->location;

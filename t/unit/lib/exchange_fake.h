@@ -255,12 +255,11 @@ static WR_UNUSED bool fake_begin(struct fake *f, const char *text, uint32_t laye
     f->c = wr_scope_conf(scope, &fake_module);
     f->t = f->c->value;
     f->s.conf = f->conf;
-    f->s.pool = wr_pool_new(0);
     f->s.layer = fake_layer(layer);
     f->s.listener = &f->l;
     f->s.conn.fd = -1;
     f->x.s = &f->s;
-    f->x.pool = f->s.pool;
+    f->x.pool = wr_pool_new(0);
     f->x.layer = f->s.layer;
     f->x.scope = scope;
     f->x.log = wr_scope_log(scope);
@@ -269,7 +268,7 @@ static WR_UNUSED bool fake_begin(struct fake *f, const char *text, uint32_t laye
 
 static WR_UNUSED void fake_end(struct fake *f)
 {
-    wr_pool_free(f->s.pool);
+    wr_pool_free(f->x.pool);
     wr_conf_free(f->conf);
 }
 

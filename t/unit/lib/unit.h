@@ -1,5 +1,5 @@
-/* unit: what every unit test begins with: Check, views compared with literals, a main() that runs the
- * listed tests, and a way to see a process abort. */
+/* unit: what every unit test begins with: Check, views compared with literals, a main() that runs
+ * the listed tests, and a way to see a process abort. */
 #ifndef UNIT_H
 #define UNIT_H
 
