@@ -92,8 +92,16 @@ static struct wr_str unix_path(const struct wr_addr *a)
 
 static void text_inet(int family, const void *bytes, struct wr_text *t)
 {
+    const unsigned char *b = bytes;
     char buf[INET6_ADDRSTRLEN];
 
+    if (family == AF_INET) { /* inet_ntop goes through printf */
+        for (int i = 0; i < 4; i++) {
+            wr_text_c(t, i > 0 ? "." : "");
+            wr_text_u64(t, b[i]);
+        }
+        return;
+    }
     if (inet_ntop(family, bytes, buf, sizeof(buf)) != NULL)
         wr_text_c(t, buf);
 }

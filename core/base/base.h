@@ -93,17 +93,30 @@ struct wr_str {
 #define WR_ARG(s) (int)(s).n, (s).p != NULL ? (s).p : ""
 
 static inline struct wr_str wr_str_of(const char *p, size_t n) { return (struct wr_str){ p, n }; }
-struct wr_str wr_str_c(const char *zero_terminated); /* NULL gives the empty view */
+static inline struct wr_str wr_str_c(const char *zero_terminated) /* NULL gives the empty view */
+{
+    return (struct wr_str){ zero_terminated, zero_terminated != NULL ? strlen(zero_terminated) : 0 };
+}
 static inline bool wr_str_eq(struct wr_str a, struct wr_str b)
 {
     return a.n == b.n && (a.n == 0 || memcmp(a.p, b.p, a.n) == 0);
 }
 bool wr_str_ieq(struct wr_str a, struct wr_str b); /* ASCII case folded */
-bool wr_str_is(struct wr_str a, const char *literal);
+static inline bool wr_str_is(struct wr_str a, const char *literal)
+{
+    return wr_str_eq(a, wr_str_c(literal));
+}
 int wr_str_cmp(struct wr_str a, struct wr_str b); /* as memcmp, the shorter first */
-bool wr_str_starts(struct wr_str s, struct wr_str prefix);
+static inline bool wr_str_starts(struct wr_str s, struct wr_str prefix)
+{
+    return s.n >= prefix.n && wr_str_eq(wr_str_of(s.p, prefix.n), prefix);
+}
 bool wr_str_ends(struct wr_str s, struct wr_str suffix);
-struct wr_str wr_str_skip(struct wr_str s, size_t n); /* n > s.n gives the empty view */
+static inline struct wr_str wr_str_skip(struct wr_str s, size_t n) /* n > s.n: the empty view */
+{
+    n = wr_min(n, s.n);
+    return n == 0 ? s : wr_str_of(s.p + n, s.n - n);
+}
 struct wr_str wr_str_trim(struct wr_str s);           /* SP and HTAB at both ends */
 /* Index of the first c, or s.n. */
 size_t wr_str_find(struct wr_str s, char c);
@@ -205,9 +218,26 @@ static inline struct wr_text wr_text_on(char *buf, size_t cap)
 }
 /* Grows by doubling in the pool; the limit is bytes of text, at least 1. A full pool latches. */
 struct wr_text wr_text_grow(struct wr_pool *pool, size_t first, size_t limit);
-void wr_text_str(struct wr_text *t, struct wr_str s);
-void wr_text_c(struct wr_text *t, const char *zero_terminated);
-void wr_text_char(struct wr_text *t, char c);
+void wr_text_more(struct wr_text *t, struct wr_str s); /* grows, or overflows: what fits is kept */
+/* Inline: heads are made of dozens of small pieces, most of them literals. */
+static inline void wr_text_str(struct wr_text *t, struct wr_str s)
+{
+    if (wr_likely(s.n <= t->cap - t->n && !t->overflow)) {
+        if (s.n > 0)
+            memcpy(t->p + t->n, s.p, s.n);
+        t->n += s.n;
+    } else {
+        wr_text_more(t, s);
+    }
+}
+static inline void wr_text_c(struct wr_text *t, const char *zero_terminated)
+{
+    wr_text_str(t, wr_str_c(zero_terminated));
+}
+static inline void wr_text_char(struct wr_text *t, char c)
+{
+    wr_text_str(t, wr_str_of(&c, 1));
+}
 void wr_text_u64(struct wr_text *t, uint64_t v);
 void wr_text_i64(struct wr_text *t, int64_t v);
 void wr_text_pad(struct wr_text *t, uint64_t v, unsigned width); /* leading zeros */

@@ -2,13 +2,6 @@
  * nothing and allocates nothing. */
 #include "base/word.h"
 
-struct wr_str wr_str_c(const char *zero_terminated)
-{
-    if (zero_terminated == NULL)
-        return wr_str_of(NULL, 0);
-    return wr_str_of(zero_terminated, strlen(zero_terminated));
-}
-
 /* Every header name of every request comes through here, hence eight bytes at once. */
 bool wr_str_ieq(struct wr_str a, struct wr_str b)
 {
@@ -24,11 +17,6 @@ bool wr_str_ieq(struct wr_str a, struct wr_str b)
                            wr_word_lower(wr_word_tail(b.p + i, b.n - i));
 }
 
-bool wr_str_is(struct wr_str a, const char *literal)
-{
-    return wr_str_eq(a, wr_str_c(literal));
-}
-
 int wr_str_cmp(struct wr_str a, struct wr_str b)
 {
     size_t n = wr_min(a.n, b.n);
@@ -39,23 +27,9 @@ int wr_str_cmp(struct wr_str a, struct wr_str b)
     return (a.n > b.n) - (a.n < b.n);
 }
 
-bool wr_str_starts(struct wr_str s, struct wr_str prefix)
-{
-    return s.n >= prefix.n && wr_str_eq(wr_str_of(s.p, prefix.n), prefix);
-}
-
 bool wr_str_ends(struct wr_str s, struct wr_str suffix)
 {
     return s.n >= suffix.n && wr_str_eq(wr_str_skip(s, s.n - suffix.n), suffix);
-}
-
-struct wr_str wr_str_skip(struct wr_str s, size_t n)
-{
-    if (n == 0)
-        return s;
-    if (n > s.n)
-        n = s.n;
-    return s.p == NULL ? s : wr_str_of(s.p + n, s.n - n);
 }
 
 static bool blank(char c)

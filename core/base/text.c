@@ -44,7 +44,7 @@ struct wr_text wr_text_grow(struct wr_pool *pool, size_t first, size_t limit)
     return t;
 }
 
-void wr_text_str(struct wr_text *t, struct wr_str s)
+void wr_text_more(struct wr_text *t, struct wr_str s)
 {
     size_t n = room(t, s.n);
 
@@ -52,17 +52,6 @@ void wr_text_str(struct wr_text *t, struct wr_str s)
         memcpy(t->p + t->n, s.p, n);
         t->n += n;
     }
-}
-
-void wr_text_c(struct wr_text *t, const char *zero_terminated)
-{
-    wr_text_str(t, wr_str_c(zero_terminated));
-}
-
-void wr_text_char(struct wr_text *t, char c)
-{
-    if (room(t, 1) == 1)
-        t->p[t->n++] = c;
 }
 
 /* Twenty digits hold every 64-bit number. */

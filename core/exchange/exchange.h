@@ -163,7 +163,6 @@ struct wr_trace {
     uint32_t n;                /* written so far; the ring holds the last WR_TRACE */
     struct wr_trace_entry at[WR_TRACE];
 };
-void wr_trace(struct wr_exchange *x, const char *what, int64_t arg);
 void wr_trace_dump(const struct wr_exchange *x, const struct wr_log *log, enum wr_level l);
 
 /* ---- layer ---- */
@@ -272,6 +271,20 @@ void wr_exchange_scope(struct wr_exchange *x, const struct wr_scope *scope); /* 
 static inline void *wr_conf_of(const struct wr_exchange *x, const struct wr_module *m)
 {
     return wr_scope_conf(x->scope, m);
+}
+static inline void wr_trace(struct wr_exchange *x, const char *what, int64_t arg)
+{
+    struct wr_trace_entry *last = &x->trace.at[(x->trace.n - 1) % WR_TRACE];
+
+    /* A relay wakes thousands of times: the same event again only counts up. */
+    if (x->trace.n > 0 && last->what == what) {
+        last->arg++;
+        return;
+    }
+    x->trace.at[x->trace.n % WR_TRACE] = (struct wr_trace_entry){
+        .at_ms = (uint32_t)(wr_now() - x->begun_ms), .what = what, .arg = arg,
+    };
+    x->trace.n++;
 }
 void *wr_ctx_of(struct wr_exchange *x, const struct wr_module *m);
 /* Logs with the exchange's context: "... while connecting to upstream, client: ..., ...". */

@@ -139,11 +139,6 @@ struct wr_field *wr_fields_add_id(struct wr_pool *p, struct wr_fields *f, enum w
     return wr_fields_put(p, f, id, names[id], value);
 }
 
-struct wr_field *wr_fields_first(const struct wr_fields *f, enum wr_field_id id)
-{
-    return f->first[id] == 0 ? NULL : &f->at[f->first[id] - 1];
-}
-
 /* The next living one of this id from index i on; n when there is none. */
 static uint32_t seek(const struct wr_fields *f, enum wr_field_id id, uint32_t i)
 {
@@ -168,11 +163,6 @@ struct wr_field *wr_fields_find(const struct wr_fields *f, struct wr_str name,
             return &f->at[i];
     }
     return NULL;
-}
-
-struct wr_str wr_fields_value(const struct wr_fields *f, enum wr_field_id id)
-{
-    return f->first[id] == 0 ? wr_str_of(NULL, 0) : f->at[f->first[id] - 1].value;
 }
 
 void wr_fields_drop(struct wr_fields *f, struct wr_field *field)

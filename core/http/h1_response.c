@@ -78,8 +78,8 @@ static bool take(struct reader *r, const struct wr_h1_field *f)
             out->type = f->value;
         return true;
     case WR_F_LAST_MODIFIED:
-        if (out->last_modified == -1 && !wr_http_time(f->value, &out->last_modified))
-            out->last_modified = -1;
+        if (out->last_modified == -1)
+            out->last_modified = WR_MODIFIED_UNREAD;
         break;
     default:
         break;

@@ -72,11 +72,19 @@ struct wr_field *wr_fields_add_id(struct wr_pool *p, struct wr_fields *f, enum w
 /* As wr_fields_add for a caller who knows what wr_field_id(name) says. */
 struct wr_field *wr_fields_put(struct wr_pool *p, struct wr_fields *f, enum wr_field_id id,
                                struct wr_str name, struct wr_str value);
-struct wr_field *wr_fields_first(const struct wr_fields *f, enum wr_field_id id); /* NULL: none */
+static inline struct wr_field *wr_fields_first(const struct wr_fields *f,
+                                               enum wr_field_id id) /* NULL: none */
+{
+    return f->first[id] == 0 ? NULL : &f->at[f->first[id] - 1];
+}
 /* Any name; the next one behind `after` (NULL: from the start). Removed ones are skipped. */
 struct wr_field *wr_fields_find(const struct wr_fields *f, struct wr_str name,
                                 const struct wr_field *after);
-struct wr_str wr_fields_value(const struct wr_fields *f, enum wr_field_id id); /* p NULL: none */
+static inline struct wr_str wr_fields_value(const struct wr_fields *f,
+                                            enum wr_field_id id) /* p NULL: none */
+{
+    return f->first[id] == 0 ? wr_str_of(NULL, 0) : f->at[f->first[id] - 1].value;
+}
 void wr_fields_remove(struct wr_fields *f, enum wr_field_id id); /* all of them */
 void wr_fields_drop(struct wr_fields *f, struct wr_field *field);
 /* Replaces all of that id by one. */
@@ -135,7 +143,7 @@ struct wr_response {
     bool has_length;           /* backend: Content-Length was there (it is not among the fields) */
     struct wr_str type;        /* Content-Type value without charset handling; p NULL: none */
     struct wr_str charset;     /* X-Accel-Charset; p NULL: none, "off": no charset is added */
-    time_t last_modified;      /* -1: none */
+    time_t last_modified;      /* -1: none; use wr_response_modified */
     bool keepalive;            /* backend: the connection may be used again */
     bool no_date, no_server;   /* the fields come from the backend (proxy_pass_header) */
     bool ranges;               /* Range may be honoured (Accept-Ranges: bytes) */
@@ -145,6 +153,8 @@ struct wr_response {
     size_t head_size;
 };
 void wr_response_init(struct wr_response *r);
+#define WR_MODIFIED_UNREAD ((time_t)-2) /* the Last-Modified field was not parsed yet: few ask */
+time_t wr_response_modified(struct wr_response *r); /* -1: none */
 
 /* ---- h1_parse: pure; view in, struct out ---- */
 enum wr_parse { WR_PARSE_MORE, WR_PARSE_OK, WR_PARSE_BAD };

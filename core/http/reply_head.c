@@ -85,6 +85,8 @@ static bool broken_browser(const struct wr_exchange *x)
     struct wr_str ua = wr_fields_value(&r->fields, WR_F_USER_AGENT);
     size_t msie;
 
+    if ((c->keepalive_disable & WR_KA_SAFARI) == 0 && r->method != WR_M_POST)
+        return false;
     if (ua.n == 0 || (c->keepalive_disable & (WR_KA_MSIE6 | WR_KA_SAFARI)) == 0)
         return false;
     msie = wr_str_search(ua, WR_STR("MSIE "));

@@ -92,10 +92,10 @@ static bool sent_length(struct wr_exchange *x, struct wr_str *out)
 
 static bool sent_last_modified(struct wr_exchange *x, struct wr_str *out)
 {
-    const struct wr_response *r = &wr_http_of(x)->res;
+    struct wr_response *r = &wr_http_of(x)->res;
     struct wr_text t = wr_text_grow(x->pool, 32, 64);
 
-    if (r->last_modified < 0)
+    if (wr_response_modified(r) < 0)
         return false;
     wr_clock_http(r->last_modified, &t);
     *out = wr_text_view(&t);

@@ -109,7 +109,8 @@ static void set_expires(struct wr_exchange *x, const struct expires_conf *c)
         return;
     if (e.kind == WR_EXPIRES_OFF)
         return;
-    expiry = wr_expires_at(&e, (time_t)(wr_clock.wall_ms / 1000), res->last_modified);
+    expiry = wr_expires_at(&e, (time_t)(wr_clock.wall_ms / 1000),
+                           wr_response_modified(res));
     wr_clock_http(expiry.at, &at);
     wr_fields_set(x->pool, &res->fields, WR_F_EXPIRES, wr_text_view(&at));
     wr_fields_set(x->pool, &res->fields, WR_F_CACHE_CONTROL,

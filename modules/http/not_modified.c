@@ -15,19 +15,20 @@ static bool listed(const struct wr_http *h, enum wr_field_id id, bool weak)
     return wr_etag_listed(asked(h, id), wr_fields_value(&h->res.fields, WR_F_ETAG), weak);
 }
 
-static bool unmodified(const struct wr_http *h)
+static bool unmodified(struct wr_http *h)
 {
     time_t since;
 
-    return h->res.last_modified != -1 && wr_http_time(asked(h, WR_F_IF_UNMODIFIED_SINCE), &since)
+    return wr_response_modified(&h->res) != -1
+        && wr_http_time(asked(h, WR_F_IF_UNMODIFIED_SINCE), &since)
         && h->res.last_modified <= since;
 }
 
-static bool modified(const struct wr_http *h, uint32_t how)
+static bool modified(struct wr_http *h, uint32_t how)
 {
     time_t since;
 
-    if (how == IMS_OFF || h->res.last_modified == -1
+    if (how == IMS_OFF || wr_response_modified(&h->res) == -1
         || !wr_http_time(asked(h, WR_F_IF_MODIFIED_SINCE), &since))
         return true;
     return since != h->res.last_modified

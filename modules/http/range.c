@@ -137,7 +137,7 @@ static enum wr_filter_result not_satisfiable(struct wr_exchange *x)
 }
 
 /* If-Range: is what the client has parts of still the same? */
-static bool still_the_same(const struct wr_http *h)
+static bool still_the_same(struct wr_http *h)
 {
     struct wr_str want = wr_fields_value(&h->req.fields, WR_F_IF_RANGE);
     struct wr_str etag = wr_fields_value(&h->res.fields, WR_F_ETAG);
@@ -147,12 +147,13 @@ static bool still_the_same(const struct wr_http *h)
         return true;
     if (wr_str_ends(want, WR_STR("\"")))
         return wr_str_eq(want, etag) && !wr_str_starts(etag, WR_STR("W/"));
-    return h->res.last_modified != -1 && wr_http_time(want, &at) && at == h->res.last_modified;
+    return wr_response_modified(&h->res) != -1 && wr_http_time(want, &at)
+        && at == h->res.last_modified;
 }
 
 static enum wr_range_result decide(struct wr_exchange *x, uint32_t max, struct wr_ranges *ranges)
 {
-    const struct wr_http *h = wr_http_of(x);
+    struct wr_http *h = wr_http_of(x);
     struct wr_str value = wr_fields_value(&h->req.fields, WR_F_RANGE);
     enum wr_range_result r;
 

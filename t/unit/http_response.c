@@ -22,7 +22,7 @@ static enum wr_parse response(struct wr_pool *pool, struct wr_str text, struct w
         wr_text_fmt(t, " said %llu", (unsigned long long)r.length);
     if (r.type.p != NULL)
         wr_text_fmt(t, " type <" WR_FMT ">", WR_ARG(r.type));
-    if (r.last_modified != -1)
+    if (wr_response_modified(&r) != -1)
         wr_text_fmt(t, " modified %lld", (long long)r.last_modified);
     put_fields(t, &r.fields);
     return result;
