@@ -334,6 +334,16 @@ static bool client_left(struct wr_exchange *x)
     return wr_conn_peek(c, &byte, 1, &got) != WR_IO_OK;
 }
 
+/* The head of a request does not wait for the first bytes of its body. */
+static void send_head(struct wr_exchange *x)
+{
+    const struct wr_h1_client *c = wr_h1_client_of(x);
+    size_t put;
+
+    if (x->up.src != NULL && x->up.q.n == 0 && c->out.n > c->out_at)
+        (void)x->peer.ops->write(&x->peer, NULL, false, &put); /* an error: the reader sees it */
+}
+
 /* True: go on to the reply; false: *go says how it ends. */
 static bool pump_up(struct wr_exchange *x, enum wr_go *go)
 {
@@ -343,6 +353,7 @@ static bool pump_up(struct wr_exchange *x, enum wr_go *go)
     if (x->up.dst_fin || x->up.dst == NULL)
         return true;
     p = wr_relay_pump(&x->up, x->loop, &moved);
+    send_head(x);
     if (moved)
         wr_timer_set(x->loop, &x->idle, wr_http_of(x)->proxy_conf->send_timeout_ms);
     if (p == WR_PUMP_MORE)
