@@ -101,7 +101,7 @@ static bool split(struct wr_cf *cf, struct operands *o)
         }
         if (i == cf->nargs) {
             if (s.n == 0 || s.p[s.n - 1] != ')')
-                return invalid(cf, o->n > 0 ? o->at[0] : s);
+                return invalid(cf, o->n > 0 ? o->at[0] : s.n > 0 ? s : wr_cf_arg(cf, i));
             s.n--;
             edge = true;
         }
