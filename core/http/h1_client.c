@@ -100,6 +100,9 @@ static void body_begins(struct wr_h1_client *c)
         .left = r->framing == WR_BODY_LENGTH ? r->length : 0,
         .done = r->framing == WR_BODY_NONE || (r->framing == WR_BODY_LENGTH && r->length == 0),
     };
+    if (r->framing == WR_BODY_CHUNKED)
+        c->in.chunked.trailers =
+            wr_text_grow(c->x->pool, 8, wr_http_of(c->x)->proxy_conf->buffer_size);
 }
 
 /* An incomplete head moves out of the scratch, to room for all a head may have. */
@@ -188,6 +191,30 @@ static enum wr_io early(struct wr_h1_client *c, enum wr_io io)
     return WR_IO_ERROR;
 }
 
+/* The fields behind the last chunk, for variables and, if wanted, for the client. */
+static bool take_trailers(struct wr_h1_client *c)
+{
+    struct wr_http *h = wr_http_of(c->x);
+    struct wr_fields *f = &h->res.trailers;
+    struct wr_text t;
+
+    if (c->in.chunked.trailers.n == 0)
+        return true;
+    if (c->in.chunked.trailers.overflow
+        || !wr_h1_trailers(wr_text_view(&c->in.chunked.trailers), c->x->pool, f)) {
+        c->why = "upstream sent invalid trailer";
+        return false;
+    }
+    if (!h->proxy_conf->pass_trailers)
+        return true;
+    t = wr_text_grow(c->x->pool, 128, 1 << 20);
+    wr_text_str(&t, h->trailer_text);
+    for (uint32_t i = 0; i < f->n; i++)
+        wr_text_fmt(&t, WR_FMT ": " WR_FMT "\r\n", WR_ARG(f->at[i].name), WR_ARG(f->at[i].value));
+    h->trailer_text = wr_text_view(&t);
+    return true;
+}
+
 /* Decodes in place: data only moves towards the front. */
 static enum wr_io read_chunked(struct wr_endpoint *e, char *p, size_t n, size_t *got)
 {
@@ -212,6 +239,8 @@ static enum wr_io read_chunked(struct wr_endpoint *e, char *p, size_t n, size_t 
         at += used;
     }
     c->in.done = c->in.chunked.done;
+    if (c->in.done && !take_trailers(c))
+        return WR_IO_ERROR;
     if (at < raw) /* behind the last chunk: nothing may be there */
         wr_http_of(c->x)->res.keepalive = false;
     return WR_IO_OK;

@@ -46,6 +46,13 @@ static uint64_t rate_of(struct wr_exchange *x, uint64_t *after)
     return own;
 }
 
+/* The backend may know better than the configuration. */
+static bool buffers(const struct wr_http *h)
+{
+    return h->x_buffering == WR_AS_CONFIGURED ? h->proxy_conf->buffering
+                                              : h->x_buffering == WR_BUFFER;
+}
+
 static void reply_direction(struct wr_exchange *x)
 {
     struct wr_http *h = wr_http_of(x);
@@ -62,7 +69,7 @@ static void reply_direction(struct wr_exchange *x)
         .rate_timer = &x->down_timer,
     };
     x->down.rate = rate_of(x, &x->down.rate_after);
-    if (proxied && h->proxy_conf->buffering) {
+    if (proxied && buffers(h)) {
         x->down.high = wr_max(h->proxy_conf->buffers_total, h->proxy_conf->buffer_size);
         x->down.ahead = true;
         if (h->proxy_conf->max_temp_file > 0) {
