@@ -168,6 +168,12 @@ $locations
         location /echo { return 200 "\$uri|\$args"; }
         location /hidden { internal; return 200 hidden; }
         location \@named { return 200 "named \$uri|\$args"; }
+        location /limited {
+            limit_except GET { deny all; }
+            if (\$uri) { set \$limited 1; }
+            if (\$request_method = POST) { return 200 "not limited"; }
+            proxy_pass http://%{back};
+        }
         location ~ ^/alias-re/(.*) { alias %{dir}/html/alias; try_files /\$1 =404; }
     }
     server { listen %{back}; location / { return 200 "\$request_method \$request_uri"; } }
@@ -220,6 +226,11 @@ sub gives {
 subtest 'one location each' => sub {
     gives('web', @$_) for @asked;
     gives('web', '/alias-re/in.txt', '200 in alias', 'try_files under an alias for all of the uri');
+};
+
+subtest 'limit_except' => sub {
+    gives('web', '/limited', '200 GET /limited', 'a method it leaves alone');
+    like summary(Weir::Http::ask($w, 'web', 'POST /limited')), qr/^403 /, 'no if undoes it';
 };
 
 subtest 'servers' => sub {
