@@ -1,26 +1,28 @@
-/* demo: weir --demo. An example that needs nothing: a group of three servers which weir serves
- * itself, on free ports of this machine, in the foreground. Called by main; the master tells what
- * to type once it runs. */
+/* demo: weir --demo. An example that needs nothing: TCP sessions and HTTP requests balanced over
+ * servers which weir serves itself, on free ports of this machine, in the foreground. Called by
+ * main; the master tells what to type once it runs.
+ *
+ * What is shown is what runs: one text, the ports filled in. */
 #include "app/app.h"
 
 #include <errno.h>
 #include <unistd.h>
 
-#define BACKENDS 3
+enum { L4, L7, DB, API = DB + 3, MEDIA = API + 3, PORTS = MEDIA + 2 };
 
-static uint16_t front, back[BACKENDS];
+static uint16_t ports[PORTS];
 
 /* The kernel knows a free port; it stays free for the moment until it is opened for good. */
-static bool free_ports(uint16_t *out, size_t n)
+static bool free_ports(void)
 {
     struct wr_listen_opts o = { .type = SOCK_STREAM, .setfib = -1 };
     const char *step = "";
-    int fd[BACKENDS + 1];
+    int fd[PORTS];
     struct wr_addr a;
     size_t got = 0;
     bool ok = wr_addr_parse_ip(WR_STR("127.0.0.1"), &a);
 
-    while (ok && got < n) {
+    while (ok && got < PORTS) {
         struct wr_addr bound;
 
         fd[got] = wr_socket_listen(&a, &o, &step);
@@ -30,74 +32,156 @@ static bool free_ports(uint16_t *out, size_t n)
                     strerror(errno));
             break;
         }
-        out[got++] = wr_addr_port(&bound);
+        ports[got++] = wr_addr_port(&bound);
     }
     for (size_t i = 0; i < got; i++)
         close(fd[i]);
     return ok;
 }
 
-/* %s: pid file. The ports follow. */
-static const char text[] =
-    "worker_processes auto;\n"
-    "daemon off;\n"
-    "error_log stderr warn;\n"
-    "pid %sdemo-%d.pid;\n"
-    "\n"
-    "stream {\n"
-    "    upstream backends {\n"
-    "        server 127.0.0.1:%u;\n"
-    "        server 127.0.0.1:%u;\n"
-    "        server 127.0.0.1:%u;\n"
+/* ---- the configuration ---- */
+
+/* @4 and the like stand for a port. */
+static const char port_names[PORTS + 1] = "47defabcmn";
+
+static const struct piece {
+    bool hidden;
+    const char *text;
+} pieces[] = {
+    { true, "worker_processes auto;\n"
+            "daemon off;\n"
+            "error_log stderr warn;\n" },
+    { false, "# Layer 4: TCP sessions, whatever they carry\n"
+             "stream {\n"
+             "    upstream database {\n"
+             "        server 127.0.0.1:@d;\n"
+             "        server 127.0.0.1:@e;\n"
+             "        server 127.0.0.1:@f;\n"
+             "    }\n"
+             "    server {\n"
+             "        listen 127.0.0.1:@4;\n"
+             "        proxy_pass database;\n"
+             "    }\n" },
+#define SERVER(port, name) \
+    "    server { listen 127.0.0.1:@" port "; return \"" name ", you are $remote_addr\\n\"; }\n"
+    { true, SERVER("d", "database 1") SERVER("e", "database 2") SERVER("f", "database 3") },
+#undef SERVER
+    { false, "    # and three servers, played by weir itself\n"
+             "}\n" },
+#if WR_HAVE_HTTP
+    { false, "\n"
+             "# Layer 7: HTTP requests, by what they ask for\n"
+             "http {\n"
+             "    upstream api_servers {\n"
+             "        server 127.0.0.1:@a;\n"
+             "        server 127.0.0.1:@b;\n"
+             "        server 127.0.0.1:@c;\n"
+             "    }\n"
+             "    upstream media_servers {\n"
+             "        server 127.0.0.1:@m;\n"
+             "        server 127.0.0.1:@n;\n"
+             "    }\n"
+             "    server {\n"
+             "        listen 127.0.0.1:@7;\n"
+             "        proxy_set_header Host $host;\n"
+             "        proxy_set_header X-Real-IP $remote_addr;\n"
+             "        add_header X-Upstream $upstream_addr;\n"
+             "        location /api/   { proxy_pass http://api_servers; }\n"
+             "        location /media/ { proxy_pass http://media_servers/; }\n"
+             "        location /       { return 404 \"try /api/ or /media/\\n\"; }\n"
+             "    }\n" },
+#define SERVER(port, name) \
+    "    server {\n" \
+    "        listen 127.0.0.1:@" port ";\n" \
+    "        return 200 \"" name ": $request_uri, Host: $http_host, " \
+    "X-Real-IP: $http_x_real_ip\\n\";\n" \
     "    }\n"
-    "    server {\n"
-    "        listen 127.0.0.1:%u;\n"
-    "        proxy_pass backends;\n"
-    "    }\n"
-    "\n"
-    "    # The backends, played by weir itself.\n"
-    "    server { listen 127.0.0.1:%u; return \"hello from backend 1 ($remote_addr)\\n\"; }\n"
-    "    server { listen 127.0.0.1:%u; return \"hello from backend 2 ($remote_addr)\\n\"; }\n"
-    "    server { listen 127.0.0.1:%u; return \"hello from backend 3 ($remote_addr)\\n\"; }\n"
-    "}\n";
+    { true, "    access_log off;\n"
+            SERVER("a", "api 1") SERVER("b", "api 2") SERVER("c", "api 3")
+            SERVER("m", "media 1") SERVER("n", "media 2") },
+#undef SERVER
+    { false, "    # and five servers, played by weir itself, that say what they were asked\n"
+             "}\n" },
+#endif
+};
+
+static void fill_in(struct wr_text *t, const char *text)
+{
+    for (; *text != '\0'; text++) {
+        const char *name = *text == '@' ? strchr(port_names, text[1]) : NULL;
+
+        if (name == NULL || *name == '\0')
+            wr_text_char(t, *text);
+        else {
+            wr_text_u64(t, ports[name - port_names]);
+            text++;
+        }
+    }
+}
+
+/* ---- what to type ---- */
+
+static const char told_l4[] =
+    "\nType this in another terminal, several times; the servers take turns:\n\n"
+    "    nc -N 127.0.0.1 @4\n"
+    "    cat < /dev/tcp/127.0.0.1/@4                 # with bash alone\n\n"
+    "It answers:\n\n"
+    "    database 1, you are 127.0.0.1\n\n";
+
+#if WR_HAVE_HTTP
+static const char told_l7[] =
+    "And this; [1-4] makes curl ask four times:\n\n"
+    "    curl -i http://127.0.0.1:@7/api/users\n"
+    "    curl -s 'http://127.0.0.1:@7/api/[1-4]'\n"
+    "    curl -s -H 'Host: example.com' http://127.0.0.1:@7/media/cat.jpg\n\n"
+    "They answer:\n\n"
+    "    HTTP/1.1 200 OK ... X-Upstream: 127.0.0.1:@a ...\n"
+    "    api 1: /api/users, Host: 127.0.0.1, X-Real-IP: 127.0.0.1\n\n"
+    "    api 2: /api/1, ...    api 3: /api/2, ...    api 1: /api/3, ...    api 2: /api/4, ...\n\n"
+    "    media 1: /cat.jpg, Host: example.com, X-Real-IP: 127.0.0.1\n\n";
+#endif
+
+static void tell(const char *indent, const char *text)
+{
+    char buf[2048];
+    struct wr_text t = wr_text_on(buf, sizeof(buf));
+    struct wr_str rest;
+
+    fill_in(&t, text);
+    rest = wr_text_view(&t);
+    while (rest.n > 0) {
+        struct wr_str line = wr_str_cut(&rest, '\n');
+        printf("%s" WR_FMT "\n", line.n > 0 ? indent : "", WR_ARG(line));
+    }
+}
 
 void wr_demo_tell(void)
 {
     printf("\nweir runs this configuration (Ctrl-C ends it):\n\n");
-    printf("    stream {\n"
-           "        upstream backends {\n");
-    for (int i = 0; i < BACKENDS; i++)
-        printf("            server 127.0.0.1:%u;\n", (unsigned)back[i]);
-    printf("        }\n"
-           "        server {\n"
-           "            listen 127.0.0.1:%u;\n"
-           "            proxy_pass backends;\n"
-           "        }\n"
-           "        # and three servers that answer \"hello from backend N\"\n"
-           "    }\n\n", (unsigned)front);
-    printf("Type this in another terminal, several times; the backends take turns:\n\n"
-           "    nc -N 127.0.0.1 %u\n"
-           "    cat < /dev/tcp/127.0.0.1/%u        # with bash alone\n"
-           "    curl -s telnet://127.0.0.1:%u </dev/null\n\n"
-           "It answers:\n\n"
-           "    hello from backend 1 (127.0.0.1)\n\n"
-           "Next: write your own file and run  weir -c FILE ; weir --help all  lists what it may"
-           " say.\n", (unsigned)front, (unsigned)front, (unsigned)front);
+    for (size_t i = 0; i < WR_COUNT(pieces); i++)
+        if (!pieces[i].hidden)
+            tell("    ", pieces[i].text);
+    tell("", told_l4);
+#if WR_HAVE_HTTP
+    tell("", told_l7);
+#endif
+    printf("Next: write your own file and run  weir -c FILE ; weir --help all  lists what it may"
+           " say.\n");
     fflush(stdout);
 }
 
 int wr_demo(const struct wr_options *o)
 {
-    uint16_t ports[BACKENDS + 1];
+    char conf[8192];
+    struct wr_text t = wr_text_on(conf, sizeof(conf));
     struct wr_cycle *c;
-    char conf[4096];
 
-    if (!free_ports(ports, BACKENDS + 1))
+    if (!free_ports())
         return 1;
-    front = ports[0];
-    memcpy(back, ports + 1, sizeof(back));
-    snprintf(conf, sizeof(conf), text, wr_places.prefix, (int)getpid(), back[0], back[1], back[2],
-             front, back[0], back[1], back[2]);
-    c = wr_master_common() ? wr_cycle_load_text("demo", wr_str_c(conf)) : NULL;
+    wr_text_fmt(&t, "pid %sdemo-%d.pid;\n", wr_places.prefix, (int)getpid());
+    for (size_t i = 0; i < WR_COUNT(pieces); i++)
+        fill_in(&t, pieces[i].text);
+    WR_ASSERT(!t.overflow);
+    c = wr_master_common() ? wr_cycle_load_text("demo", wr_text_view(&t)) : NULL;
     return c == NULL ? 1 : wr_master_run(c, o);
 }

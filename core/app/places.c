@@ -40,14 +40,28 @@ static bool can_write_beside(const char *path)
     return access(folder, W_OK | X_OK) == 0;
 }
 
+/* The workers of root are another user, who must reach the temporary files. */
+static mode_t private_mode(void)
+{
+    return geteuid() == 0 ? 0711 : 0700;
+}
+
 /* Nobody else may have made it, or may look into it. */
 static bool is_private(const char *folder)
 {
     struct stat st;
 
-    if (lstat(folder, &st) != 0)
+    if (lstat(folder, &st) != 0 || !S_ISDIR(st.st_mode) || st.st_uid != geteuid()
+        || (st.st_mode & 077 & ~private_mode()) != 0)
         return false;
-    return S_ISDIR(st.st_mode) && st.st_uid == geteuid() && (st.st_mode & 077) == 0;
+    return (st.st_mode & 0777) == private_mode() || chmod(folder, private_mode()) == 0;
+}
+
+static bool can_be_passed(const char *folder)
+{
+    struct stat st;
+
+    return geteuid() != 0 || (stat(folder, &st) == 0 && (st.st_mode & 01) != 0);
 }
 
 static const char *private_folder(void)
@@ -55,13 +69,14 @@ static const char *private_folder(void)
     const char *run = getenv("XDG_RUNTIME_DIR");
     char path[4096];
 
-    if (run != NULL && run[0] == '/' && strlen(run) < sizeof(path) - 8) {
+    if (run != NULL && run[0] == '/' && strlen(run) < sizeof(path) - 8
+        && can_be_passed(run)) {
         snprintf(path, sizeof(path), "%s/weir", run);
-        if ((mkdir(path, 0700) == 0 || errno == EEXIST) && is_private(path))
+        if ((mkdir(path, private_mode()) == 0 || errno == EEXIST) && is_private(path))
             return join("", path, "/");
     }
     snprintf(path, sizeof(path), "/tmp/weir-%u", (unsigned)geteuid());
-    if (mkdir(path, 0700) != 0 && errno != EEXIST) {
+    if (mkdir(path, private_mode()) != 0 && errno != EEXIST) {
         fprintf(stderr, "weir: [emerg] mkdir() \"%s\" failed (%d: %s)\n", path, errno,
                 strerror(errno));
         return NULL;

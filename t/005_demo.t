@@ -1,0 +1,91 @@
+#!/usr/bin/perl
+
+# weir --demo: what it tells to type works and answers as told, at both layers, the servers take
+# turns, a body that needs a temporary file arrives, and SIGINT ends it with nothing left.
+
+use strict;
+use warnings;
+use FindBin;
+use lib "$FindBin::Bin/lib";
+use Test::More;
+use Weir;
+use Weir::Http;
+use Weir::Process qw(spawn);
+
+my $w = Weir->new;
+my $home = $w->path('run');
+mkdir $home and chmod is_root() ? 0755 : 0700, $home or die "$home: $!\n";
+
+my $told = $w->path('told');
+my $pid = spawn(sub {
+    $w->redirect($told, $w->path('stderr'));
+    $ENV{XDG_RUNTIME_DIR} = $home;
+    exec { Weir::binary() } 'weir', '--demo' or die "exec: $!\n";
+});
+ok wait_for { slurp($told) =~ /^Next: .*\n\z/m || !alive($pid) }, 'it tells what to type';
+my $text = slurp($told);
+diag $text, slurp($w->path('stderr')) if !alive($pid);
+is scalar(grep { length > 100 } split /\n/, $text), 0, 'in lines that fit';
+
+# What a command line a person types prints.
+sub sh {
+    my ($command) = @_;
+    my $out = $w->path('out');
+    system('bash', '-c', "exec >$out 2>&1; $command");
+    return slurp($out);
+}
+
+# ---- layer 4
+
+my ($l4) = $text =~ m{^    cat < /dev/tcp/127\.0\.0\.1/(\d+) }m;
+ok $l4, 'a line for bash alone';
+is +($text =~ /^    nc -N 127\.0\.0\.1 (\d+)$/m)[0], $l4, 'and one for nc';
+like $text, qr/^            listen 127\.0\.0\.1:$l4;$/m, 'the configuration is shown with its port';
+
+like sh("cat < /dev/tcp/127.0.0.1/$l4"), qr/\Adatabase [123], you are 127\.0\.0\.1\n\z/,
+    'it answers as told';
+my %turn;    # each worker has its own
+for (1 .. 100) {
+    $turn{ $w->ask("127.0.0.1:$l4") }++;
+    last if keys %turn == 3;
+}
+is_deeply [sort keys %turn], [map { "database $_, you are 127.0.0.1" } 1 .. 3],
+    'the servers take turns';
+
+# ---- layer 7
+
+SKIP: {
+    my @curl = $text =~ /^    (curl .*)$/mg;
+    skip 'a build without http', 1 if !@curl && $text !~ /^    http \{/m;
+    is scalar(@curl), 3, 'three lines for curl';
+    skip 'no curl', 5 if system('command -v curl >/dev/null 2>&1') != 0;
+
+    my ($one, $turns, $media) = map { sh($_ =~ s/^curl/curl -s/r) } @curl;
+    like $one, qr{^HTTP/1\.1 200 OK\r$}m, 'curl -i shows the head';
+    like $one, qr{^X-Upstream: 127\.0\.0\.1:\d+\r$}m, 'with the field that is added';
+    like $one, qr{^api [123]: /api/users, Host: 127\.0\.0\.1, X-Real-IP: 127\.0\.0\.1$}m,
+        'what the server says is what the fields are set to';
+    my $round = join '', $turns =~ /^api ([123]): \/api\/[1-4], /mg;
+    ok index('1231231', $round) >= 0 && length $round == 4, "the servers take turns: $round";
+    like $media, qr{^media [12]: /cat\.jpg, Host: example\.com, X-Real-IP: 127\.0\.0\.1$},
+        'another path leads to others, without the path';
+}
+
+SKIP: {
+    my ($l7) = $text =~ m{^    curl -i http://(127\.0\.0\.1:\d+)/}m or skip 'no http', 4;
+    my $r = Weir::Http::ask($w, $l7, 'GET /');
+    is $r->{status}, 404, 'elsewhere';
+    is $r->{body}, "try /api/ or /media/\n", 'it says what to try';
+    $r = Weir::Http::ask($w, $l7, 'POST /api/up', body => 'x' x 300000);
+    is $r->{status}, 200, 'a body that needs a file';
+    like $r->{body}, qr{^api [123]: /api/up, }, 'arrives';
+}
+
+# ---- the end
+
+kill 'INT', $pid;
+ok wait_for { !alive($pid) }, 'SIGINT ends it';
+is status_of($pid), 0, 'cleanly';
+is_deeply [glob "$home/weir/*.pid $home/weir/*_temp/*"], [], 'no pid file and no body is left';
+$w->finish;
+done_testing;
