@@ -101,10 +101,11 @@ bool wr_h1_request_line(struct wr_str line, struct wr_h1_line *l)
     if (n == 0)
         return bad_request(l);
     if (n == rest.n) {
+        if (l->target.p[0] != '/') /* "GET HTTP/1.1": nobody of HTTP/0.9 */
+            return bad_request(l);
         l->version = 9;
-        if (l->id != WR_M_GET)
-            return bad_line(l, 400, "client sent invalid method in HTTP/0.9 request");
-        return l->target.p[0] == '/' || bad_request(l);
+        return l->id == WR_M_GET
+            || bad_line(l, 400, "client sent invalid method in HTTP/0.9 request");
     }
     if (!version(wr_str_skip(rest, n), l))
         return false;
