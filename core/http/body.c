@@ -144,6 +144,40 @@ static enum wr_verdict broken(struct wr_exchange *x)
     return wr_reject(x, x->s->conn.error == 0 ? 400 : 499, "client prematurely closed connection");
 }
 
+/* The body is all there: with client_body_in_file_only in a file that has a name. */
+static bool completed(struct wr_exchange *x)
+{
+    const struct wr_http_conf *c = wr_conf_of(x, &wr_module_http);
+
+    if (c->client_body_in_file_only > 0 && (!spill(x) || wr_http_body_path(x) == NULL))
+        return false;
+    wr_http_of(x)->body.complete = true;
+    return true;
+}
+
+/* What came together with the head: maybe all of it, and then it counts as read. */
+enum wr_verdict wr_http_preread_body(struct wr_exchange *x)
+{
+    const struct wr_http_session *hs = wr_http_session_of(x->s);
+    char *scratch = wr_loop_scratch(x->loop);
+
+    while (hs->n > hs->at && !hs->in.done) {
+        size_t got;
+        enum wr_io io = x->client.ops->read(&x->client, scratch, 65536, &got);
+        enum wr_verdict v = io == WR_IO_OK ? add(x, scratch, got) : WR_PASS;
+
+        if (io == WR_IO_ERROR)
+            return broken(x);
+        if (v != WR_PASS)
+            return v;
+        if (io == WR_IO_AGAIN)
+            break;
+    }
+    if (hs->in.done && !completed(x))
+        return wr_reject(x, 500, NULL);
+    return WR_PASS;
+}
+
 enum wr_verdict wr_http_read_body(struct wr_exchange *x)
 {
     const struct wr_http_conf *c = wr_conf_of(x, &wr_module_http);
@@ -162,10 +196,8 @@ enum wr_verdict wr_http_read_body(struct wr_exchange *x)
             wr_timer_set(x->loop, &x->idle, c->client_body_timeout_ms);
             break;
         case WR_IO_EOF:
-            if (c->client_body_in_file_only > 0
-                && (!spill(x) || wr_http_body_path(x) == NULL))
+            if (!completed(x))
                 return wr_reject(x, 500, NULL);
-            h->body.complete = true;
             break;
         case WR_IO_ERROR:
             return broken(x);

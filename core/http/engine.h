@@ -44,7 +44,7 @@ struct wr_h1_server {          /* client.state of an exchange */
     size_t out_at;
     enum wr_framing framing;   /* of the reply */
     uint64_t left;             /* LENGTH: of the body; CHUNKED: of the open chunk */
-    bool chunk_open, last;     /* the last chunk was put */
+    bool last;                 /* the last chunk was put */
     uint64_t body_sent;
 };
 void wr_h1_server_open(struct wr_exchange *x);
@@ -57,7 +57,7 @@ struct wr_h1_client {          /* peer.state */
     struct wr_exchange *x;
     struct wr_text out;        /* request head */
     size_t out_at;
-    bool out_chunked, out_last, chunk_open;
+    bool out_chunked, out_last;
     uint64_t out_left;
     char *buf;                 /* read and not yet used: buf[at..n) */
     size_t at, n, cap;
@@ -73,15 +73,18 @@ struct wr_h1_client *wr_h1_client_of(const struct wr_exchange *x);
 struct wr_str wr_h1_client_first(struct wr_exchange *x);
 void wr_h1_client_keep(struct wr_h1_client *c); /* what is on loan gets memory of its own */
 
+/* ---- body ---- */
+enum wr_verdict wr_http_preread_body(struct wr_exchange *x) WR_CHECKED; /* PASS, REJECTED */
+
 /* ---- steps ---- */
 extern const struct wr_step wr_step_route, wr_step_body, wr_step_head, wr_step_respond,
     wr_step_http_relay;
 void wr_http_reply_head(struct wr_exchange *x, struct wr_text *out); /* respond.c */
-/* Prefix and chunk framing shared by both endpoints: appends "1f\r\n" (after the CRLF of the one
- * before). n 0: the last chunk. */
-void wr_chunk_open(struct wr_text *out, uint64_t n, bool after_another, struct wr_str trailers);
-/* Sends out[*at..] and then as much of the chain as `left` allows; *put counts chain bytes. */
+/* Appends "1f\r\n"; n 0: the last chunk, trailers and all. */
+void wr_chunk_open(struct wr_text *out, uint64_t n, struct wr_str trailers);
+/* Sends out[*at..] and then as much of the chain as `left` allows; *put counts chain bytes. chunk:
+ * CRLF follows when the last of `left` is out. */
 enum wr_io wr_h1_send(struct wr_conn *c, struct wr_text *out, size_t *at,
-                      const struct wr_slice *chain, uint64_t left, size_t *put);
+                      const struct wr_slice *chain, uint64_t left, bool chunk, size_t *put);
 
 #endif

@@ -19,13 +19,12 @@ static enum wr_io client_write(struct wr_endpoint *e, const struct wr_slice *cha
         for (const struct wr_slice *s = chain; s != NULL; s = s->next)
             c->out_left += s->n;
         if (c->out_left > 0 || fin) {
-            wr_chunk_open(&c->out, c->out_left, c->chunk_open, (struct wr_str){ 0 });
-            c->chunk_open = true;
+            wr_chunk_open(&c->out, c->out_left, (struct wr_str){ NULL, 0 });
             c->out_last = c->out_left == 0;
         }
     }
     io = wr_h1_send(e->conn, &c->out, &c->out_at, chain, c->out_chunked ? c->out_left : UINT64_MAX,
-                    put);
+                    c->out_chunked, put);
     if (c->out_chunked)
         c->out_left -= *put;
     return io;

@@ -7,9 +7,10 @@
 #define IOV 16
 #define JOIN 4096 /* body bytes so few are copied behind the control bytes: one piece to send */
 
-void wr_chunk_open(struct wr_text *out, uint64_t n, bool after_another, struct wr_str trailers)
+static const struct wr_str chunk_end = WR_STR_INIT("\r\n");
+
+void wr_chunk_open(struct wr_text *out, uint64_t n, struct wr_str trailers)
 {
-    wr_text_c(out, after_another ? "\r\n" : "");
     wr_text_fmt(out, "%llx\r\n", (unsigned long long)n);
     if (n == 0) {
         wr_text_str(out, trailers);
@@ -48,23 +49,63 @@ static size_t gather(struct iovec *v, const struct wr_text *out, size_t at,
 }
 
 /* A short body joins its head: one send instead of a list. */
-static size_t join(struct wr_text *out, size_t at, const struct wr_slice *chain, uint64_t left)
+static size_t join(struct wr_text *out, size_t at, const struct wr_slice *chain, uint64_t left,
+                   bool chunk)
 {
     if (out->n == at || chain == NULL || chain->p == NULL || chain->next != NULL
         || chain->n > JOIN || chain->n > left)
         return 0;
     wr_text_str(out, wr_str_of(chain->p, chain->n));
+    if (chunk && chain->n == left)
+        wr_text_str(out, chunk_end);
     return chain->n;
 }
 
-enum wr_io wr_h1_send(struct wr_conn *c, struct wr_text *out, size_t *at,
-                      const struct wr_slice *chain, uint64_t left, size_t *put)
+/* Control and data in one list; a chunk's end right behind its last byte: a receiver may wait for
+ * it before it looks at the chunk. */
+static enum wr_io send_list(struct wr_conn *c, struct wr_text *out, size_t *at,
+                            const struct wr_slice *chain, uint64_t left, bool chunk, size_t *put)
 {
-    struct iovec v[IOV];
-    size_t n, sent, control;
+    struct iovec v[IOV + 2];
+    size_t n = gather(v, out, *at, chain, left), sent, control = out->n - *at, data = 0;
     enum wr_io io;
 
-    *put = join(out, *at, chain, left);
+    for (size_t i = control > 0 ? 1 : 0; i < n; i++)
+        data += v[i].iov_len;
+    chunk = chunk && data == left;
+    if (chunk)
+        v[n++] = (struct iovec){ (void *)(uintptr_t)chunk_end.p, chunk_end.n };
+    io = n == 1 ? wr_conn_write(c, v[0].iov_base, v[0].iov_len, &sent)
+                : wr_conn_writev(c, v, n, &sent);
+    if (io != WR_IO_OK)
+        return io;
+    if (sent < control) {
+        *at += sent;
+        return WR_IO_OK;
+    }
+    out->n = *at = 0;
+    *put = wr_min(sent - control, data);
+    if (chunk && *put == data)
+        wr_text_str(out, wr_str_skip(chunk_end, sent - control - data));
+    return WR_IO_OK;
+}
+
+static enum wr_io send_file(struct wr_conn *c, struct wr_text *out, const struct wr_slice *s,
+                            uint64_t left, bool chunk, size_t *put)
+{
+    enum wr_io io = wr_conn_write_file(c, s, (size_t)wr_min(left, (uint64_t)SIZE_MAX), put);
+
+    if (chunk && *put == left)
+        wr_text_str(out, chunk_end);
+    return io;
+}
+
+enum wr_io wr_h1_send(struct wr_conn *c, struct wr_text *out, size_t *at,
+                      const struct wr_slice *chain, uint64_t left, bool chunk, size_t *put)
+{
+    enum wr_io io;
+
+    *put = join(out, *at, chain, left, chunk);
     if (*put > 0 || chain == NULL || chain->p == NULL) {
         c->more = chain != NULL && *put == 0; /* a file comes right behind it */
         io = send_control(c, out, at);
@@ -72,18 +113,7 @@ enum wr_io wr_h1_send(struct wr_conn *c, struct wr_text *out, size_t *at,
         /* What was joined is ours now: the caller goes on, and the rest waits in out. */
         if (*put > 0)
             return io == WR_IO_ERROR ? io : WR_IO_OK;
-        return io != WR_IO_OK || chain == NULL
-                 ? io : wr_conn_write_file(c, chain, (size_t)wr_min(left, (uint64_t)SIZE_MAX), put);
+        return io != WR_IO_OK || chain == NULL ? io : send_file(c, out, chain, left, chunk, put);
     }
-    n = gather(v, out, *at, chain, left);
-    io = n == 1 ? wr_conn_write(c, v[0].iov_base, v[0].iov_len, &sent)
-                : wr_conn_writev(c, v, n, &sent);
-    if (io != WR_IO_OK)
-        return io;
-    control = wr_min(sent, out->n - *at);
-    *at += control;
-    if (*at == out->n)
-        out->n = *at = 0;
-    *put = sent - control;
-    return WR_IO_OK;
+    return send_list(c, out, at, chain, left, chunk, put);
 }

@@ -37,10 +37,9 @@ static void frame(struct wr_h1_server *sv, const struct wr_slice *chain, bool fi
         return;
     if (chain != NULL) {
         sv->left = chain_bytes(chain);
-        wr_chunk_open(&sv->out, sv->left, sv->chunk_open, (struct wr_str){ 0 });
-        sv->chunk_open = true;
+        wr_chunk_open(&sv->out, sv->left, (struct wr_str){ NULL, 0 });
     } else if (fin) {
-        wr_chunk_open(&sv->out, 0, sv->chunk_open, h->trailer_text);
+        wr_chunk_open(&sv->out, 0, h->trailer_text);
         sv->last = true;
     }
 }
@@ -69,7 +68,8 @@ static enum wr_io server_write(struct wr_endpoint *e, const struct wr_slice *cha
         return WR_IO_ERROR;
     }
     frame(sv, chain, fin);
-    io = wr_h1_send(e->conn, &sv->out, &sv->out_at, chain, bounded ? sv->left : UINT64_MAX, put);
+    io = wr_h1_send(e->conn, &sv->out, &sv->out_at, chain, bounded ? sv->left : UINT64_MAX,
+                    sv->framing == WR_BODY_CHUNKED, put);
     if (bounded)
         sv->left -= *put;
     sv->body_sent += *put;
@@ -81,7 +81,7 @@ enum wr_io wr_h1_server_flush(struct wr_endpoint *e)
     struct wr_h1_server *sv = e->state;
     size_t put;
 
-    return wr_h1_send(e->conn, &sv->out, &sv->out_at, NULL, 0, &put);
+    return wr_h1_send(e->conn, &sv->out, &sv->out_at, NULL, 0, false, &put);
 }
 
 static enum wr_io server_write_head(struct wr_endpoint *e, const struct wr_head *head)

@@ -227,6 +227,8 @@ enum wr_verdict wr_http_proxy(struct wr_exchange *x, const struct wr_http_proxy_
         && (conf->request_buffering || conf->set_body != NULL
             || (h->req.framing == WR_BODY_CHUNKED && !conf->chunked_out)))
         x->step = &wr_step_body;
+    else if (h->req.framing != WR_BODY_NONE && !h->body.complete)
+        return wr_http_preread_body(x) == WR_PASS ? WR_TAKEN : WR_REJECTED;
     return WR_TAKEN;
 }
 
@@ -255,6 +257,7 @@ static void request_direction(struct wr_exchange *x, struct wr_str own)
         if (h->body.fd >= 0)
             wr_bufq_file(&x->up.q, h->body.fd, 0, (size_t)h->body.in_file);
     } else {
+        wr_bufq_tee(&x->up.q, &h->body.q); /* what came with the head */
         x->up.src = &x->client;
     }
 }
