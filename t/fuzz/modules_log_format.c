@@ -52,8 +52,8 @@ static void begin(struct logged *l, struct wr_str request)
     l->x.log = &quiet;
     wr_response_init(&l->h.res);
     if (wr_h1_request(wr_pool_str(l->x.pool, request), &limits, l->x.pool, &progress, &l->h.req)
-        == WR_PARSE_OK)
-        (void)wr_uri_normalize(l->x.pool, l->h.req.target, true, &l->h.req);
+        != WR_PARSE_OK || !wr_uri_normalize(l->x.pool, l->h.req.target, true, &l->h.req))
+        l->x.status = 400;
 }
 
 static void end(struct logged *l)
