@@ -298,9 +298,31 @@ static enum wr_go relay_run(struct wr_exchange *x)
 
 const struct wr_step wr_step_http_relay = { "relay", "sending to client", relay_run };
 
+/* A body nobody asked for is dropped as far as it came with the head: false, it is malformed. */
+static bool drop_buffered(struct wr_exchange *x)
+{
+    const struct wr_http_session *hs = wr_http_session_of(x->s);
+    char *scratch = wr_loop_scratch(x->loop);
+    enum wr_io io = WR_IO_OK;
+    size_t got;
+
+    while (io == WR_IO_OK && hs->n > hs->at && !hs->in.done)
+        io = wr_http_read_in(x->s, scratch, 65536, &got);
+    return io != WR_IO_ERROR || x->s->conn.error != EBADMSG;
+}
+
 enum wr_verdict wr_http_respond(struct wr_exchange *x, struct wr_bufq *q)
 {
+    struct wr_http *h = wr_http_of(x);
+
     wr_bufq_clear(&x->down.q);
+    if (h->proxy == NULL && h->bad_status == 0 && h->error_status == 0 && !drop_buffered(x)) {
+        h->keepalive = false;
+        h->bad_status = 400;
+        if (q != NULL)
+            wr_bufq_clear(q);
+        return wr_reject(x, 400, "client sent invalid chunked body");
+    }
     if (q != NULL)
         wr_bufq_move(&x->down.q, q, q->n);
     wr_timer_off(x->loop, &x->idle);
