@@ -262,6 +262,10 @@ static void request_direction(struct wr_exchange *x, struct wr_str own)
     }
 }
 
+static enum wr_go head_run(struct wr_exchange *x);
+
+static const struct wr_step step_send = { "send", "sending request to upstream", head_run };
+
 enum wr_go wr_http_connected(struct wr_exchange *x)
 {
     struct wr_http *h = wr_http_of(x);
@@ -282,11 +286,11 @@ enum wr_go wr_http_connected(struct wr_exchange *x)
         wr_socket_nodelay(x->attempts->conn->fd);
     request_direction(x, own);
     wr_timer_set(x->loop, &x->idle, h->proxy_conf->send_timeout_ms);
-    x->step = &wr_step_head;
+    x->step = &step_send;
     return WR_GO;
 }
 
-/* ---- head ---- */
+/* ---- send, head: the reply may come before all is sent ---- */
 
 /* Of a body that streams past, nothing is kept for another try. */
 static bool body_lost(const struct wr_exchange *x)
@@ -465,6 +469,8 @@ static enum wr_go head_run(struct wr_exchange *x)
 
     if (!pump_up(x, &go))
         return go;
+    if (x->up.dst_fin)
+        x->step = &wr_step_head;
     do {
         io = x->peer.ops->read_head(&x->peer, NULL);
         /* Interim answers never stand in for the final one. */
