@@ -202,7 +202,7 @@ enum wr_verdict wr_http_read_body(struct wr_exchange *x)
         case WR_IO_ERROR:
             return broken(x);
         case WR_IO_AGAIN:
-            if (x->idle.at == 0)
+            if (x->idle.at == 0 && !x->idle.fired)
                 wr_timer_set(x->loop, &x->idle, c->client_body_timeout_ms);
             if (!x->idle.fired)
                 return WR_HOLD;

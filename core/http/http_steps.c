@@ -285,7 +285,7 @@ enum wr_go wr_http_connected(struct wr_exchange *x)
     if (!x->attempts->reused)
         wr_socket_nodelay(x->attempts->conn->fd);
     request_direction(x, own);
-    wr_timer_set(x->loop, &x->idle, h->proxy_conf->send_timeout_ms);
+    wr_timer_off(x->loop, &x->idle); /* pump_up sets it */
     x->step = &step_send;
     return WR_GO;
 }
@@ -351,6 +351,21 @@ static void send_head(struct wr_exchange *x)
         (void)x->peer.ops->write(&x->peer, NULL, false, &put); /* an error: the reader sees it */
 }
 
+/* Who keeps a request that streams waiting: the client, or the server? */
+static bool awaits_client(const struct wr_exchange *x)
+{
+    return x->up.src != NULL && !x->up.src_fin && !x->up.dst_fin && x->up.q.n == 0;
+}
+
+static void set_patience(struct wr_exchange *x)
+{
+    const struct wr_http_conf *c = wr_conf_of(x, &wr_module_http);
+    const struct wr_http_proxy_conf *p = wr_http_of(x)->proxy_conf;
+
+    wr_timer_set(x->loop, &x->idle,
+                 awaits_client(x) ? c->client_body_timeout_ms : p->send_timeout_ms);
+}
+
 /* True: go on to the reply; false: *go says how it ends. */
 static bool pump_up(struct wr_exchange *x, enum wr_go *go)
 {
@@ -361,8 +376,8 @@ static bool pump_up(struct wr_exchange *x, enum wr_go *go)
         return true;
     p = wr_relay_pump(&x->up, x->loop, &moved);
     send_head(x);
-    if (moved)
-        wr_timer_set(x->loop, &x->idle, wr_http_of(x)->proxy_conf->send_timeout_ms);
+    if (moved || (x->idle.at == 0 && !x->idle.fired))
+        set_patience(x);
     if (p == WR_PUMP_MORE)
         wr_exchange_wake(x);
     if (p == WR_PUMP_DONE)
@@ -375,6 +390,17 @@ static bool pump_up(struct wr_exchange *x, enum wr_go *go)
     if (p == WR_PUMP_DST_ERROR)
         x->up.dst_fin = true;
     return true;
+}
+
+static enum wr_go timed_out(struct wr_exchange *x)
+{
+    if (awaits_client(x)) {
+        wr_xlog(x, WR_LOG_INFO, ETIMEDOUT, "client timed out");
+        wr_http_of(x)->keepalive = false;
+        return x->layer->reject(x, 408);
+    }
+    wr_xlog(x, WR_LOG_ERROR, ETIMEDOUT, "upstream timed out");
+    return failure(x, WR_FAIL_TIMEOUT);
 }
 
 static enum wr_go upstream_failed(struct wr_exchange *x, enum wr_io io)
@@ -461,6 +487,11 @@ static enum wr_go replied(struct wr_exchange *x)
     return WR_GO;
 }
 
+static bool asked_to_upgrade(const struct wr_http *h)
+{
+    return wr_fields_first(&h->req.fields, WR_F_UPGRADE) != NULL;
+}
+
 static enum wr_go head_run(struct wr_exchange *x)
 {
     struct wr_http *h = wr_http_of(x);
@@ -475,14 +506,16 @@ static enum wr_go head_run(struct wr_exchange *x)
         io = x->peer.ops->read_head(&x->peer, NULL);
         /* Interim answers never stand in for the final one. */
     } while (io == WR_IO_OK && h->res.status < 200 && h->res.status != 101);
+    if (io == WR_IO_OK && h->res.status == 101 && !asked_to_upgrade(h)) {
+        wr_h1_client_of(x)->why = "upstream sent 101 that was not asked for";
+        io = WR_IO_ERROR;
+    }
     if (io == WR_IO_OK)
         return replied(x);
     if (io != WR_IO_AGAIN)
         return upstream_failed(x, io);
-    if (x->idle.fired) {
-        wr_xlog(x, WR_LOG_ERROR, ETIMEDOUT, "upstream timed out");
-        return failure(x, WR_FAIL_TIMEOUT);
-    }
+    if (x->idle.fired)
+        return timed_out(x);
     return client_left(x) ? client_gone(x) : WR_WAIT;
 }
 
