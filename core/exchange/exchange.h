@@ -84,7 +84,8 @@ struct wr_endpoint_ops {
     enum wr_io (*write_head)(struct wr_endpoint *e, const struct wr_head *head);
     enum wr_io (*read)(struct wr_endpoint *e, void *p, size_t n, size_t *got);
     /* The chain is borrowed and not changed. fin: nothing comes after it. *put counts bytes of the
-     * chain. OK with a NULL chain and fin: the end is written. */
+     * chain. OK with a NULL chain and fin: the end is written; with a NULL chain alone: so is all
+     * that the endpoint had added to what came before. */
     enum wr_io (*write)(struct wr_endpoint *e, const struct wr_slice *chain, bool fin, size_t *put);
     /* How many bytes may move untouched from (or to) the descriptor: 0 none, UINT64_MAX all. */
     uint64_t (*want)(struct wr_endpoint *e);
@@ -134,6 +135,7 @@ struct wr_relay {
     uint32_t full, thin;        /* full reads (bulk begins at 4), small splices in a row */
     bool src_fin, dst_fin;      /* EOF was read; the end was written on */
     bool hold_fin;              /* the end is not written on (no half-close) */
+    bool copied;                /* never spliced: `want` of the endpoints is about the other way */
     bool limited;               /* stopped by rate: the timer is set */
     uint64_t rate_after;        /* bytes before the rate counts */
     /* Set: what was read goes through it. Moves all of in to out, changed. */

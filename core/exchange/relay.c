@@ -42,7 +42,7 @@ static enum state write_fin(struct wr_relay *r)
 
 static enum state flush_queue(struct wr_relay *r)
 {
-    while (r->q.n > 0) {
+    for (int i = 0; r->q.n > 0 && i < ROUNDS; i++) {
         size_t put = 0;
         enum wr_io io = r->dst->ops->write(r->dst, r->q.head, false, &put);
 
@@ -175,7 +175,8 @@ static bool bulk(struct wr_relay *r)
 {
     uint64_t left;
 
-    if (r->rate > 0 || r->filter != NULL || r->src->conn == NULL || r->dst->conn == NULL)
+    if (r->copied || r->rate > 0 || r->filter != NULL || r->src->conn == NULL
+        || r->dst->conn == NULL)
         return false;
     left = r->src->ops->want(r->src);
     if (r->full < BULK_AFTER && (left == UINT64_MAX || left < BULK_LEFT))
@@ -183,15 +184,15 @@ static bool bulk(struct wr_relay *r)
     return left > 0 && r->dst->ops->want(r->dst) > 0;
 }
 
-static enum state splice_once(struct wr_relay *r, struct wr_loop *l)
+static enum state splice_once(struct wr_relay *r, struct wr_loop *l, size_t max)
 {
     size_t n = 0;
     enum wr_io io;
 
     r->pipe = wr_pipe_borrow(l);
-    if (r->pipe == NULL) {
+    if (r->pipe == NULL) { /* all of them are full: as if there were no bulk */
         r->full = 0;
-        return MOVED;
+        return copy_once(r, l, max);
     }
     r->fill = wr_min(wr_max(r->fill, r->high), r->pipe->size);
     n = (size_t)wr_min((uint64_t)r->fill, wr_min(r->src->ops->want(r->src),
@@ -202,7 +203,8 @@ static enum state splice_once(struct wr_relay *r, struct wr_loop *l)
     if (io != WR_IO_OK) {
         wr_pipe_return(l, r->pipe);
         r->pipe = NULL;
-        return src_state(r, io);
+        /* Whether the end may come here, the endpoint knows. */
+        return io == WR_IO_EOF ? copy_once(r, l, max) : src_state(r, io);
     }
     r->fill *= 2; /* the next one may be larger, unless the receiver blocks on this one */
     r->thin = n < THIN ? r->thin + 1 : 0;
@@ -218,7 +220,7 @@ static enum state round_of(struct wr_relay *r, struct wr_loop *l)
 
     if (st == MOVED)
         st = flush_queue(r);
-    if (st == MOVED && wr_spill_get(r->spill, &r->q))
+    if (st == MOVED && (r->q.n > 0 || wr_spill_get(r->spill, &r->q)))
         return MOVED;
     if (st == BLOCKED)
         return read_ahead(r, l);
@@ -230,10 +232,25 @@ static enum state round_of(struct wr_relay *r, struct wr_loop *l)
         return write_fin(r);
     }
     if (bulk(r))
-        return splice_once(r, l);
+        return splice_once(r, l, max);
     if (r->rate > 0 && (max = allowance(r, l, max)) == 0)
         return STARVED;
     return copy_once(r, l, max);
+}
+
+/* What an endpoint adds (a head, the size of a chunk) does not wait for the bytes behind it. */
+static enum state flush_added(struct wr_relay *r)
+{
+    size_t put;
+
+    switch (r->dst->ops->write(r->dst, NULL, false, &put)) {
+    case WR_IO_ERROR:
+        return DST_FAILED;
+    case WR_IO_AGAIN:
+        return BLOCKED;
+    default:
+        return STARVED;
+    }
 }
 
 enum wr_pump wr_relay_pump(struct wr_relay *r, struct wr_loop *l, bool *moved_any)
@@ -243,6 +260,8 @@ enum wr_pump wr_relay_pump(struct wr_relay *r, struct wr_loop *l, bool *moved_an
 
     for (int i = 0; i < ROUNDS && st == MOVED; i++)
         st = round_of(r, l);
+    if (st == STARVED)
+        st = flush_added(r);
     note_behind(r, l, st);
     if (r->taken + r->moved != before)
         *moved_any = true;

@@ -125,9 +125,10 @@ void wr_sessions_shutdown(bool now)
 
         next = l->next;
         s->quitting = true;
-        if (now && s->x != NULL)
+        if (now && s->x != NULL) {
             (void)wr_finish(s->x, 0);
-        else if (s->x == NULL && (now || (s->idle && s->keep_until <= wr_now())))
+            wr_session_end(s); /* the layer may have wanted to linger */
+        } else if (s->x == NULL && (now || (s->idle && s->keep_until <= wr_now())))
             wr_session_end(s);
         else if (s->x == NULL && s->idle)
             wr_conn_timeout(&s->conn, s->keep_until - wr_now());

@@ -6,6 +6,8 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#define READS 16 /* in one turn */
+
 static bool write_all(int fd, const char *p, size_t n)
 {
     while (n > 0) {
@@ -186,9 +188,14 @@ enum wr_verdict wr_http_read_body(struct wr_exchange *x)
 
     if (h->req.framing == WR_BODY_NONE)
         h->body.complete = true;
-    while (!h->body.complete) {
+    for (int reads = 0; !h->body.complete; reads++) {
         size_t got = 0;
         enum wr_verdict v = WR_PASS;
+
+        if (reads == READS) { /* others get their turn */
+            wr_exchange_wake(x);
+            return WR_HOLD;
+        }
 
         switch (x->client.ops->read(&x->client, scratch, 65536, &got)) {
         case WR_IO_OK:

@@ -266,6 +266,22 @@ static enum wr_go tunnel_run(struct wr_exchange *x)
     return WR_WAIT;
 }
 
+/* Of a request whose reply came early. Whatever becomes of it, the reply goes on. */
+static void pump_rest(struct wr_exchange *x, bool *moved)
+{
+    const struct wr_http_conf *c = wr_conf_of(x, &wr_module_http);
+    enum wr_pump p = wr_relay_pump(&x->up, x->loop, moved);
+    bool too_much = x->up.src != NULL && c->client_max_body > 0
+                 && x->up.taken > c->client_max_body;
+
+    if (p == WR_PUMP_SRC_ERROR || too_much) /* nor can what follows be understood */
+        wr_http_of(x)->keepalive = false;
+    if (p == WR_PUMP_SRC_ERROR || p == WR_PUMP_DST_ERROR || too_much)
+        x->up.dst_fin = true;
+    else if (p == WR_PUMP_MORE)
+        wr_exchange_wake(x);
+}
+
 static enum wr_go relay_run(struct wr_exchange *x)
 {
     bool moved = false;
@@ -275,15 +291,8 @@ static enum wr_go relay_run(struct wr_exchange *x)
         return tunnel_run(x);
     if (x->idle.fired)
         return timed_out(x);
-    if (x->up.dst != NULL && !x->up.dst_fin && x->attempts != NULL && x->peer.ops != NULL
-        && x->up.src != NULL) {
-        enum wr_pump up = wr_relay_pump(&x->up, x->loop, &moved);
-
-        if (up == WR_PUMP_SRC_ERROR || up == WR_PUMP_DST_ERROR)
-            x->up.dst_fin = true; /* the reply goes on */
-        if (up == WR_PUMP_MORE)
-            wr_exchange_wake(x);
-    }
+    if (x->up.dst != NULL && !x->up.dst_fin && x->attempts != NULL && x->peer.ops != NULL)
+        pump_rest(x, &moved);
     down = wr_relay_pump(&x->down, x->loop, &moved);
     if (down == WR_PUMP_DONE)
         return wr_finish(x, 0);

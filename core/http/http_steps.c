@@ -169,6 +169,7 @@ enum wr_verdict wr_http_internal(struct wr_exchange *x, struct wr_str uri, struc
         x->peer.ops->end(&x->peer, WR_END_FIN);
     if (x->attempts != NULL)
         wr_attempts_end(x);
+    wr_timer_off(x->loop, &x->idle);
     h->proxy = NULL;
     h->internal = true;
     if (uri.n > 0 && uri.p[0] == '@') {
@@ -204,6 +205,7 @@ static enum wr_go body_run(struct wr_exchange *x)
     case WR_REJECTED:
         return x->layer->reject(x, x->status);
     default:
+        x->attempts->begun_ms = wr_now(); /* not the client's time counts */
         x->step = &wr_step_start;
         return WR_GO;
     }
@@ -211,12 +213,22 @@ static enum wr_go body_run(struct wr_exchange *x)
 
 const struct wr_step wr_step_body = { "body", "reading client request body", body_run };
 
+/* Of a body that streams past, nothing is kept for another try. */
+static bool body_lost(const struct wr_exchange *x)
+{
+    return x->up.taken > 0 && !wr_http_of(x)->body.complete;
+}
+
 enum wr_verdict wr_http_proxy(struct wr_exchange *x, const struct wr_http_proxy_ops *ops,
                               const struct wr_http_proxy_conf *conf, struct wr_upstream *u,
                               struct wr_str target, uint16_t default_port)
 {
     struct wr_http *h = wr_http_of(x);
 
+    if (body_lost(x)) { /* the first one got its beginning */
+        wr_xlog(x, WR_LOG_ERROR, 0, "a request body that was sent on cannot be sent again");
+        return wr_reject(x, 502, NULL);
+    }
     h->proxy = ops;
     h->proxy_conf = conf;
     if (u != NULL)
@@ -247,7 +259,7 @@ static void request_direction(struct wr_exchange *x, struct wr_str own)
     struct wr_http *h = wr_http_of(x);
 
     wr_relay_end(&x->up, x->loop);
-    x->up = (struct wr_relay){ .dst = &x->peer, .high = 16384 };
+    x->up = (struct wr_relay){ .dst = &x->peer, .high = 16384, .copied = true };
     if (own.n > 0)
         wr_bufq_borrow(&x->up.q, own.p, own.n);
     if (own.p != NULL || !h->proxy_conf->pass_request_body)
@@ -292,12 +304,6 @@ enum wr_go wr_http_connected(struct wr_exchange *x)
 
 /* ---- send, head: the reply may come before all is sent ---- */
 
-/* Of a body that streams past, nothing is kept for another try. */
-static bool body_lost(const struct wr_exchange *x)
-{
-    return x->up.taken > 0 && !wr_http_of(x)->body.complete;
-}
-
 static enum wr_go failure(struct wr_exchange *x, enum wr_failure why)
 {
     struct wr_attempts *a = x->attempts;
@@ -329,6 +335,7 @@ static bool client_left(struct wr_exchange *x)
     struct wr_conn *c = &x->s->conn;
     char byte;
     size_t got;
+    enum wr_io io;
 
     if (wr_http_of(x)->proxy_conf->ignore_client_abort || (c->ready & (WR_HUP | WR_ERR)) == 0)
         return false;
@@ -338,7 +345,16 @@ static bool client_left(struct wr_exchange *x)
         return false;
     if (wr_http_session_of(x->s)->n > wr_http_session_of(x->s)->at)
         return false; /* a pipelined request waits: it may close behind it */
-    return wr_conn_peek(c, &byte, 1, &got) != WR_IO_OK;
+    io = wr_conn_peek(c, &byte, 1, &got);
+    return io == WR_IO_EOF || io == WR_IO_ERROR;
+}
+
+/* What streams past was not measured before. */
+static bool streams_too_much(struct wr_exchange *x)
+{
+    const struct wr_http_conf *c = wr_conf_of(x, &wr_module_http);
+
+    return x->up.src != NULL && c->client_max_body > 0 && x->up.taken > c->client_max_body;
 }
 
 /* The head of a request does not wait for the first bytes of its body. */
@@ -384,6 +400,12 @@ static bool pump_up(struct wr_exchange *x, enum wr_go *go)
         wr_timer_set(x->loop, &x->idle, wr_http_of(x)->proxy_conf->read_timeout_ms);
     if (p == WR_PUMP_SRC_ERROR) {
         *go = x->s->conn.error == EBADMSG ? x->layer->reject(x, 400) : client_gone(x);
+        return false;
+    }
+    if (streams_too_much(x)) {
+        wr_xlog(x, WR_LOG_ERROR, 0, "client intended to send too large chunked body: %llu bytes",
+                (unsigned long long)x->up.taken);
+        *go = x->layer->reject(x, 413);
         return false;
     }
     /* The server may refuse a body and still have answered: look for its reply. */
