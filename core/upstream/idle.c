@@ -60,14 +60,36 @@ static bool serves(const struct wr_link_to *l, const struct wr_peer *peer,
     return bind == NULL ? l->bind.len == 0 : wr_addr_eq(&l->bind, bind);
 }
 
+/* Bytes nobody asked for must not become the reply to what is asked next. The event that tells of
+ * them may still wait in this turn; a read that took all it wanted leaves the bit set for nothing. */
+static bool silent(struct wr_conn *c)
+{
+    char byte;
+    size_t got;
+
+    if ((c->ready & (WR_HUP | WR_ERR)) != 0)
+        return false;
+    if ((c->ready & WR_READABLE) != 0 && c->io->raw
+        && wr_conn_peek(c, &byte, 1, &got) != WR_IO_AGAIN)
+        return false;
+    return (c->ready & WR_READABLE) == 0 || !c->io->raw;
+}
+
 struct wr_link_to *wr_idle_take(struct wr_upstream *u, const struct wr_peer *peer,
                                 const struct wr_upstream_rows *rows, const struct wr_addr *bind)
 {
-    for (struct wr_link *k = u->idle.next; k != &u->idle; k = k->next) {
+    struct wr_link *next;
+
+    for (struct wr_link *k = u->idle.next; k != &u->idle; k = next) {
         struct wr_link_to *l = wr_container(k, struct wr_link_to, link);
 
+        next = k->next;
         if (!serves(l, peer, rows, bind))
             continue;
+        if (!silent(&l->conn)) {
+            wr_link_close(l);
+            continue;
+        }
         unpark(l);
         wr_conn_timeout(&l->conn, 0);
         wr_task_cancel(l->conn.loop, &l->task);

@@ -104,10 +104,13 @@ static enum wr_go pick_run(struct wr_exchange *x)
 
 const struct wr_step wr_step_pick = { "pick", "connecting to upstream", pick_run };
 
-static void leave(struct wr_attempts *a, bool failed)
+static void leave(struct wr_exchange *x, bool failed)
 {
+    struct wr_attempts *a = x->attempts;
     struct wr_link_to *l = wr_link_of(a->conn);
 
+    if (x->peer.conn == a->conn) /* it may be gone before the exchange is */
+        x->peer = (struct wr_endpoint){ .state = x->peer.state };
     if (a->may_park && !failed)
         wr_idle_park(l);
     else
@@ -128,7 +131,7 @@ void wr_try_end(struct wr_exchange *x, bool failed)
     if (a->conn != NULL) {
         t->sent = a->conn->sent - t->sent;
         t->received = a->conn->received - t->received;
-        leave(a, failed);
+        leave(x, failed);
     }
     if (!t->held)
         return;

@@ -290,6 +290,15 @@ bool wr_shared_update(struct wr_upstream *u, const struct wr_server *s,
     return true;
 }
 
+/* Whoever died between the ledger and the total had one less: the total never goes below 0. */
+static void take_back(_Atomic uint32_t *total, uint32_t held)
+{
+    uint32_t now = atomic_load(total);
+
+    while (!atomic_compare_exchange_weak(total, &now, now - wr_min(now, held)))
+        ;
+}
+
 void wr_upstreams_reclaim(struct wr_conf *c, uint32_t process)
 {
     struct wr_upstreams *all = wr_conf_upstreams(c);
@@ -301,7 +310,7 @@ void wr_upstreams_reclaim(struct wr_conf *c, uint32_t process)
             uint32_t held = atomic_exchange(wr_shared_ledger(z, process, k), 0);
 
             if (held > 0)
-                atomic_fetch_sub(&wr_shared_slot(z, k)->conns, held);
+                take_back(&wr_shared_slot(z, k)->conns, held);
         }
     }
 }

@@ -17,6 +17,7 @@ static struct wr_attempts *attempts_new(struct wr_exchange *x, struct wr_upstrea
     a->tried = NULL;
     a->addrs = NULL;
     a->naddrs = a->next_addr = 0;
+    a->failure = WR_FAIL_NONE;
     a->sealed = a->lost = a->reused = a->may_park = false;
     a->u = u;
     a->rows = rows;
