@@ -20,6 +20,7 @@ struct wr_http_session {
     struct wr_h1_in in;        /* body of the running request, or what is left to drop of it */
     uint32_t requests;
     uint64_t linger_until;     /* while dropping: monotonic ms */
+    uint64_t linger_each;      /* longest pause meanwhile, ms */
     uint64_t received_before;  /* of the connection when the request began */
     uint64_t keep_ms;          /* how long the next request may take to come */
     bool pipelined;            /* the request was here before the reply to the last one was out */
@@ -61,6 +62,8 @@ struct wr_h1_client {          /* peer.state */
     uint64_t out_left;
     char *buf;                 /* read and not yet used: buf[at..n) */
     size_t at, n, cap;
+    char *room;                /* of the pool, for heads that come in parts */
+    size_t heads;              /* bytes of all heads so far */
     bool loan;                 /* buf is the worker's scratch: used up or kept before a wait */
     struct wr_h1_progress progress;
     struct wr_h1_in in;

@@ -1,6 +1,9 @@
 /* h1_client: the upstream side of an exchange in HTTP/1: the request out, the reply's head and body
  * in. Made for each try. */
 #include "http/engine.h"
+#include "http/h1_impl.h"
+
+#define INTERIM_MAX 65536 /* bytes of 1xx heads before the final one */
 
 struct wr_h1_client *wr_h1_client_of(const struct wr_exchange *x)
 {
@@ -37,6 +40,7 @@ static void lend(struct wr_h1_client *c, char *p, size_t n)
     c->buf = p;
     c->at = 0;
     c->n = n;
+    c->cap = 0;
     c->loan = n > 0;
 }
 
@@ -85,6 +89,9 @@ static enum wr_parse parse(struct wr_h1_client *c, struct wr_str text, size_t li
                        &c->progress);
     if (r != WR_PARSE_OK)
         return r;
+    c->heads += c->progress.size;
+    if (c->heads > limit + INTERIM_MAX)
+        return wr_h1_bad(&c->progress, 502, "upstream sent too many interim responses");
     head = wr_pool_str(c->x->pool, wr_str_of(text.p, c->progress.size));
     wr_response_init(&h->res);
     return wr_h1_response(head, limit, h->upstream_method, c->x->pool, &c->progress, &h->res);
@@ -107,13 +114,10 @@ static void body_begins(struct wr_h1_client *c)
 /* An incomplete head moves out of the scratch, to room for all a head may have. */
 static void grow(struct wr_h1_client *c, struct wr_str text, size_t limit)
 {
-    char *buf;
-
-    if (c->cap >= limit && !c->loan && c->at == 0)
-        return;
-    buf = wr_pool_alloc(c->x->pool, limit);
-    memcpy(buf, text.p, text.n);
-    c->buf = buf;
+    if (c->room == NULL)
+        c->room = wr_pool_alloc(c->x->pool, limit);
+    memmove(c->room, text.p, text.n);
+    c->buf = c->room;
     c->cap = limit;
     c->at = 0;
     c->n = text.n;
@@ -308,7 +312,8 @@ static void client_end(struct wr_endpoint *e, enum wr_end how)
 
     if (c->x->attempts->conn == e->conn)
         c->x->attempts->may_park = how == WR_END_REUSE && c->in.done && c->at == c->n
-                                && c->out.n == c->out_at && wr_http_of(c->x)->res.keepalive
+                                && c->out.n == c->out_at && c->out_left == 0
+                                && c->out_last == c->out_chunked && wr_http_of(c->x)->res.keepalive
                                 && c->x->up.src_fin && c->x->up.q.n == 0;
     e->ops = NULL;
 }

@@ -4,6 +4,8 @@
 
 #include <errno.h>
 
+#define DROPS 16 /* reads in one turn of what nobody wants */
+
 static const struct wr_http_conf *standard_conf(const struct wr_session *s)
 {
     const struct wr_http_address *a = s->listener->object;
@@ -39,6 +41,11 @@ static void store(struct wr_http_session *hs, const char *p, size_t n)
 {
     if (n == 0)
         return;
+    if (hs->at > 0) { /* what was used makes room */
+        memmove(hs->buf, hs->buf + hs->at, hs->n - hs->at);
+        hs->n -= hs->at;
+        hs->at = 0;
+    }
     if (hs->n + n > hs->cap) {
         hs->cap = wr_max(hs->n + n, (size_t)1024);
         hs->buf = wr_realloc(hs->buf, hs->cap);
@@ -104,6 +111,8 @@ enum wr_io wr_http_read_in(struct wr_session *s, void *p, size_t n, size_t *got)
 
     *got = 0;
     if (in->done)
+        return WR_IO_EOF;
+    if (in->framing == WR_BODY_CLOSE) /* of a request that was none */
         return WR_IO_EOF;
     if (in->framing == WR_BODY_CHUNKED) {
         do {
@@ -189,6 +198,7 @@ static bool head_complete(struct wr_session *s, struct wr_str text)
         h->bad_status = hs->progress.status;
         h->bad_why = hs->progress.why;
         hs->in = (struct wr_h1_in){ .framing = WR_BODY_CLOSE }; /* whatever comes is dropped */
+        h->req.framing = WR_BODY_NONE; /* and is no body for the page of the error */
     }
     return true;
 }
@@ -226,7 +236,7 @@ static void read_head(struct wr_session *s)
 {
     struct wr_http_session *hs = s->of_layer;
     const struct wr_http_conf *c = standard_conf(s);
-    size_t got, room = wr_max(c->large_buffer, (size_t)16384);
+    size_t got, room = wr_min(wr_max(c->large_buffer, (size_t)16384), (size_t)WR_SCRATCH);
 
     for (;;) {
         struct wr_str text = wr_str_of(hs->n > hs->at ? hs->buf + hs->at : "", hs->n - hs->at);
@@ -267,7 +277,8 @@ static void drop_begin(struct wr_session *s, uint64_t total_ms, uint64_t each_ms
     struct wr_http_session *hs = s->of_layer;
 
     hs->linger_until = wr_now() + wr_max(total_ms, (uint64_t)1);
-    wr_conn_timeout(&s->conn, wr_min(each_ms, total_ms));
+    hs->linger_each = each_ms;
+    wr_conn_timeout(&s->conn, wr_max(wr_min(each_ms, total_ms), (uint64_t)1));
 }
 
 /* Reads and drops the rest of a body; with `closing` anything at all, until the client closes:
@@ -276,23 +287,30 @@ static void drop(struct wr_session *s)
 {
     struct wr_http_session *hs = s->of_layer;
     size_t got;
-    enum wr_io io;
+    enum wr_io io = WR_IO_OK;
+    int reads = 0;
     char *scratch = wr_loop_scratch(s->loop);
 
     if (wr_now() >= hs->linger_until || s->conn.deadline.fired) {
         wr_session_end(s);
         return;
     }
-    do {
+    while (io == WR_IO_OK && reads < DROPS) {
         io = hs->closing ? wr_http_take(s, scratch, 65536, &got)
                          : wr_http_read_in(s, scratch, 65536, &got);
-    } while (io == WR_IO_OK);
+        reads += io == WR_IO_OK;
+    }
     if (io == WR_IO_EOF && !hs->closing) {
         hs->linger_until = 0;
         wr_http_next(s, true);
-    } else if (io != WR_IO_AGAIN) {
+    } else if (io != WR_IO_AGAIN && io != WR_IO_OK) {
         wr_session_end(s);
     } else {
+        if (reads > 0)
+            wr_conn_timeout(&s->conn, wr_max(wr_min(hs->linger_each, hs->linger_until - wr_now()),
+                                             (uint64_t)1));
+        if (io == WR_IO_OK)
+            wr_task_wake(s->loop, &s->task);
         wr_conn_arm(&s->conn);
     }
 }

@@ -108,7 +108,10 @@ static void connection_lines(struct wr_exchange *x, struct wr_text *t)
         wr_text_c(t, "Connection: upgrade\r\n");
         return;
     }
-    h->keepalive = h->keepalive && wr_http_keepalive_ms(x) > 0 && !broken_browser(x);
+    /* A client that was not told to go on with its body may leave it out, or not: nobody knows
+     * what comes next. */
+    h->keepalive = h->keepalive && wr_http_keepalive_ms(x) > 0 && !broken_browser(x)
+                && (!h->expect || h->session->in.done);
     wr_text_c(t, h->keepalive ? "Connection: keep-alive\r\n" : "Connection: close\r\n");
     if (h->keepalive && c->keepalive_header_s > 0)
         wr_text_fmt(t, "Keep-Alive: timeout=%llu\r\n", (unsigned long long)c->keepalive_header_s);
