@@ -66,7 +66,7 @@ http {
 
         location / { proxy_pass http://backend; }
         location /uri/ { proxy_pass http://backend/other/; }
-        location /root/ { proxy_pass http://backend/; }
+        location /strip/ { proxy_pass http://backend/; }
         location /plain { proxy_pass http://backend/x; }
         location ~ ^/re/(.*)$ { proxy_pass http://backend; }
         location /vars/ { proxy_pass http://backend/v$uri?was=$args; }
@@ -281,7 +281,7 @@ for my $path ('/', '/a', '/a/b', '/a/', '/a//b', '//a', '/a/./b', '/a/../b', '/a
     request("path $path", "GET $path") if $path !~ / /;
     request("path /uri$path", "GET /uri$path") if $path !~ / /;
 }
-for my $path ('/root/a', '/root/a/b?c', '/root/', '/root', '/root//a', '/plain', '/plain/a', '/plainer',
+for my $path ('/strip/a', '/strip/a/b?c', '/strip/', '/strip', '/strip//a', '/plain', '/plain/a', '/plainer',
     '/plain?x', '/re/a', '/re/a%20b?c', '/re/a//b', '/vars/a?b', '/vars/a%20b?c=d', '/uri', '/uri?a',
     '/uri/a%20b', '/uri/%E4%2F', '/rewrite/a', '/rewrite/a%20b?c', '/rewrite/a?b=c', '/rewrite-uri/a',
     '/rewrite-uri/a%3Fb', '/rewrite-last/x?y', '/exact', '/exact/', '/exactly', '/stop/a.png', '/a.png',

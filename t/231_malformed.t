@@ -292,9 +292,9 @@ arrives_as('odd names go', "${GET}X_A: 1\r\nX(B): 2\r\nX-C: 3\r\nConnection: clo
 }
 {
     my $c = $w->connect('web');
-    $c->send(join '', map { "GET /$_ HTTP/1.1\r\n$HOST\r\n" } 1 .. 200);
+    $c->send(join '', map { "GET /n$_ HTTP/1.1\r\n$HOST\r\n" } 1 .. 200);
     is join(' ', map { (split ' ', Weir::Http::reply($c)->{body})[1] // 'none' } 1 .. 200),
-        join(' ', map { "/$_" } 1 .. 200), 'two hundred pipelined requests';
+        join(' ', map { "/n$_" } 1 .. 200), 'two hundred pipelined requests';
     $c->close;
     arrived();
 }
@@ -459,11 +459,11 @@ sub seconds_of {
 
 is raw('impatient', ''), '', 'a client that says nothing is closed';
 is raw('impatient', "GET / HTTP/1.1\r\nHost:"), '', 'or half a head';
-like raw('impatient', "POST / HTTP/1.1\r\n${HOST}Content-Length: 5\r\n\r\nabc"), qr{\A(?:HTTP/1\.1 408 |\z)},
-    'half a body: 408';
-becomes { slurp($w->path('access')) =~ m{^408 "POST / HTTP/1\.1"}m } 'in the log';
-like raw('impatient', "POST /streamed/b HTTP/1.1\r\n${HOST}Content-Length: 5\r\n\r\nabc"),
-    qr{\AHTTP/1\.1 408 }, 'half a body, unbuffered: 408';
+for my $path ('/b', '/streamed/b') {
+    is raw('impatient', "POST $path HTTP/1.1\r\n${HOST}Content-Length: 5\r\n\r\nabc"), '',
+        "$path: half a body is closed, too";
+    becomes { slurp($w->path('access')) =~ m{^408 "POST $path HTTP/1\.1"}m } 'as 408 in the log';
+}
 unlike $w->error_log, qr{upstream timed out.*POST /streamed/b}, 'which is not the server\'s fault';
 {
     my $c = $w->connect('impatient');
