@@ -370,6 +370,7 @@ static void wake(struct wr_session *s)
     if (hs->linger_until > 0) {
         drop(s);
     } else if (s->conn.deadline.fired) {
+        s->conn.reset_on_close = hs->n > hs->at && standard_conf(s)->reset_timedout;
         wr_session_end(s);
     } else {
         read_head(s);
