@@ -95,7 +95,9 @@ struct wr_str {
 static inline struct wr_str wr_str_of(const char *p, size_t n) { return (struct wr_str){ p, n }; }
 static inline struct wr_str wr_str_c(const char *zero_terminated) /* NULL gives the empty view */
 {
-    return (struct wr_str){ zero_terminated, zero_terminated != NULL ? strlen(zero_terminated) : 0 };
+    size_t n = zero_terminated != NULL ? strlen(zero_terminated) : 0;
+
+    return (struct wr_str){ zero_terminated, n };
 }
 static inline bool wr_str_eq(struct wr_str a, struct wr_str b)
 {

@@ -61,7 +61,7 @@ static bool serves(const struct wr_link_to *l, const struct wr_peer *peer,
 }
 
 /* Bytes nobody asked for must not become the reply to what is asked next. The event that tells of
- * them may still wait in this turn; a read that took all it wanted leaves the bit set for nothing. */
+ * them may still wait in this turn; a read that took all it wanted leaves the bit set. */
 static bool silent(struct wr_conn *c)
 {
     char byte;

@@ -310,13 +310,14 @@ void wr_idle_drop(struct wr_upstream *u); /* all of them: shutdown */
 void wr_try_end(struct wr_exchange *x, bool failed);
 void wr_attempts_end(struct wr_exchange *x);
 bool wr_peer_left(struct wr_exchange *x); /* is there one to try after the current? */
+uint32_t wr_peers_to_try(struct wr_exchange *x); /* servers not down, or addresses of the name */
 enum wr_retry_decision { WR_RETRY_NEXT, WR_RETRY_GIVE_UP };
 struct wr_retry_facts {
     enum wr_failure failure;
     uint32_t next;               /* wr_next bits; for WR_FAIL_STATUS the caller has checked */
     uint32_t tries, max_tries;   /* 0: no limit */
     uint64_t elapsed_ms, max_ms; /* 0: no limit */
-    bool sent;                   /* what went to the peer should not go to another: not idempotent */
+    bool sent;                   /* what went to the peer should not go to another */
     bool lost;                   /* and cannot */
 };
 enum wr_retry_decision wr_retry_policy(const struct wr_retry_facts *f);

@@ -50,8 +50,8 @@ static enum wr_verdict run(struct wr_exchange *x)
     return rw.verdict;
 }
 
-/* What limit_except says of a method is not undone by an `if`: its block has no program, and that of
- * the location is not run, as in nginx. */
+/* What limit_except says of a method is not undone by an `if`: its block has no program, and that
+ * of the location is not run, as in nginx. */
 static enum wr_verdict run_location(struct wr_exchange *x)
 {
     return x->scope->level == WR_LV_LOCATION ? run(x) : WR_PASS;
