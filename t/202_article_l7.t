@@ -76,21 +76,26 @@ for my $kind (@KINDS) {
 }
 is get('GET /')->{status}, 404, 'another path is nobody\'s';
 
-# One server is killed and comes back.
+# One server of each group is killed and comes back.
 
-for my $kind (@KINDS) {
-    my $one = "${kind}1.example.com";
-    my $load = $w->{load} = Weir::HttpLoad->new(where => ['127.0.0.1:80'],
-        request => "GET /$kind/load", fields => [Host => 'example.com'],
-        good => qr/^$kind\d\.example\.com$/);
-    $load->rounds(10);
-    $w->{backend}{$one}->kill;
-    $load->rounds(20);
-    $article->arrived($one);
-    $w->{backend}{$one}->start;
-    becomes { $load->rounds(1); $article->arrived($one) } "$one comes back and is used again", 60;
-    my ($good, @wrong) = $load->end;
-    is_deeply \@wrong, [], "$one killed and revived: none of $good requests failed";
+my @one = map { "${_}1.example.com" } @KINDS;
+my @load = map {
+    Weir::HttpLoad->new(where => ['127.0.0.1:80'], request => "GET /$_/load",
+        fields => [Host => 'example.com'], good => qr/^$_\d\.example\.com$/)
+} @KINDS;
+my $rounds = sub { my ($n) = @_; $_->rounds($n) for @load };
+
+$rounds->(10);
+$w->{backend}{$_}->kill for @one;
+$rounds->(20);
+$article->arrived($_) for @one;
+$w->{backend}{$_}->start for @one;
+for my $one (@one) {
+    becomes { $rounds->(1); $article->arrived($one) } "$one comes back and is used again", 60;
+}
+for my $i (0 .. 2) {
+    my ($good, @wrong) = $load[$i]->end;
+    is_deeply \@wrong, [], "$one[$i] killed and revived: none of $good requests failed";
 }
 
 $w->finish;
