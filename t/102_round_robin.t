@@ -3,7 +3,7 @@
 
 # Choosing a server in turn: nginx's smooth weighted sequence, servers that are down or only
 # backups, servers that fail (max_fails, fail_timeout) and come back, servers that are full
-# (max_conns), and that these counts are one for all workers.
+# (max_conns), that these counts are one for all workers, and what the logs say of who was tried.
 
 use strict;
 use warnings;
@@ -20,6 +20,10 @@ $w->backend($_, greet => "$_\n") for 'full', 'spare';
 $w->start(<<'CONF');
 worker_processes 1;
 stream {
+    log_format tried '$upstream_addr $upstream_bytes_sent $upstream_connect_time $status';
+    access_log %{dir}/tried.log tried if=$logged;
+    map $server_port $logged { %{alldown.port} 1; %{dead.port} 1; %{first.port} 1; default 0; }
+
     upstream equal    { server %{a}; server %{b}; server %{c}; }
     upstream weighted { server %{a} weight=5; server %{b}; server %{c}; }
     upstream mixed    { server %{a} weight=2; server %{b} weight=3; server %{c} weight=1; }
@@ -29,6 +33,7 @@ stream {
     upstream backup   { server %{nobody} max_fails=0; server %{b} backup; server %{c} backup; }
     upstream standby  { server %{a}; server %{b} backup; }
     upstream dead     { server %{nobody}; server %{nobody2}; }
+    upstream first    { server %{nobody6}; server %{nobody7} backup; }
 
     upstream twice    { server %{nobody3} max_fails=2 fail_timeout=1h; server %{b}; }
     upstream always   { server %{nobody4} max_fails=0; server %{b}; }
@@ -46,6 +51,7 @@ stream {
     server { listen %{backup};   proxy_pass backup; }
     server { listen %{standby};  proxy_pass standby; }
     server { listen %{dead};     proxy_pass dead; }
+    server { listen %{first};    proxy_pass first; proxy_next_upstream_tries 1; }
     server { listen %{twice};    proxy_pass twice; }
     server { listen %{always};   proxy_pass always; }
     server { listen %{returns};  proxy_pass returns; }
@@ -85,11 +91,29 @@ cmp_ok failed_tries('nobody4'), '>=', 3, 'max_fails=0: it is tried again and aga
 
 is sequence('dead', 2), '- -', 'all dead: the session ends';
 becomes { $w->error_log =~ /no live upstreams/ } 'the log says that none lives';
+is sequence('first', 3), '- - -', 'one server a session';
+
+# As nginx: when no server can be chosen the group stands in its place.
+my %a = map { $_ => $w->address($_) } map { "nobody$_" } '', 2, 6, 7;
+my @tried = split /\n/, slurp($w->path('tried.log'));
+is_deeply [@tried[0, 1]], [('alldown 0 - 502') x 2], 'all down: $upstream_addr is the group';
+like $tried[2], qr/^(?:$a{nobody}, $a{nobody2}|$a{nobody2}, $a{nobody}) 0, 0 -, - 502$/,
+    'all dead: all were tried, and that is all';
+is $tried[3], 'dead 0 - 502', 'all set aside: the group';
+is_deeply [@tried[4 .. 6]], ["$a{nobody6} 0 - 502", "$a{nobody7} 0 - 502", 'first 0 - 502'],
+    'one by one';
+like $w->error_log, qr/no live upstreams while connecting .*, upstream: "dead"/,
+    'the error log has it too';
 
 is sequence('returns', 4), 'b b b b', 'while it is dead the other serves';
-$w->greeter('gone');
-becomes { $w->ask('returns') eq 'gone' } 'after fail_timeout it is tried again';
-like sequence('returns', 4), qr/^(?:gone b gone b|b gone b gone)$/, 'and takes its turns again';
+$w->backend('gone', greet => "gone\n");
+my $stays;
+becomes { $stays = $w->connect('returns'); ($stays->line // '') eq 'gone' }
+    'after fail_timeout it is tried again';
+my $turns = join ' ', map { my $c = $w->connect('returns'); my $l = $c->line; $c->close; $l } 1 .. 4;
+like $turns, qr/^(?:gone b gone b|b gone b gone)$/,
+    'and takes its turns again, before that session has ended';
+$stays->close;
 
 # max_conns counts open sessions.
 

@@ -64,7 +64,8 @@ stream {
     server { listen %{rudeway};   proxy_pass %{rude}; }
 
     server { listen %{rated};     proxy_pass %{bulk}; proxy_download_rate 100k;
-             proxy_upload_rate 100k; }
+             proxy_upload_rate $rate; }
+    map $server_port $rate { default 100k; }
 
     server { listen %{half};      proxy_pass %{counter}; proxy_half_close on; }
     server { listen %{halftalk};  proxy_pass %{talker};  proxy_half_close on; }

@@ -199,6 +199,8 @@ becomes { $w->dir eq readlink "/proc/$worker/cwd" } 'working_directory';
 $c = session();
 $w->reload;
 ok $c->echoes("again\n"), 'worker_shutdown_timeout: at first a session goes on';
+becomes { $w->error_log =~ /\[debug\] \d+#\d+: \*\d+ stream relay$/m }
+    'debug_connection: the steps of this client are in the log';
 like $c->ending, qr/^(?:eof|reset)$/, 'then it is cut off';
 becomes { !$w->processes('worker process is shutting down') } 'and the old workers end';
 is_deeply [$w->stop], [], 'it quits';

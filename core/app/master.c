@@ -41,7 +41,7 @@ static void log_start(void)
     struct utsname u;
 
     wr_say(WR_LOG_NOTICE, 0, "using the \"epoll\" event method");
-    wr_say(WR_LOG_NOTICE, 0, "weir/%s", WR_VERSION);
+    wr_say(WR_LOG_NOTICE, 0, "weir/%s (nginx/%s grammar)", WR_VERSION, WR_NGINX_VERSION);
     wr_say(WR_LOG_NOTICE, 0, "built by %s", WR_COMPILER);
     if (uname(&u) == 0)
         wr_say(WR_LOG_NOTICE, 0, "OS: %s %s", u.sysname, u.release);

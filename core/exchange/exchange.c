@@ -54,12 +54,22 @@ void wr_exchange_wake(struct wr_exchange *x)
     wr_task_wake(x->loop, &x->s->task);
 }
 
+/* Without the context: the step says what goes on, the number of the connection for whom. */
+static void say_step(const struct wr_exchange *x)
+{
+    const struct wr_log_source who = { .number = x->source.number, .debug = x->source.debug };
+
+    wr_log_put(x->log, WR_LOG_DEBUG, 0, &who, "%s %s", x->layer->name, x->step->name);
+}
+
 void wr_exchange_run(struct wr_exchange *x)
 {
     enum wr_go go;
 
     do {
         wr_trace(x, x->step->name, 0);
+        if (wr_log_on(x->log, WR_LOG_DEBUG, &x->source))
+            say_step(x);
         go = x->step->run(x);
     } while (go == WR_GO);
     if (go != WR_WAIT)

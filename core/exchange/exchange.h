@@ -125,6 +125,7 @@ struct wr_relay {
     uint64_t taken, moved;      /* bytes read from src, written to dst */
     size_t fill;                /* splice: next fill of the pipe, between high and its size */
     uint64_t rate, rate_from;   /* bytes a second, 0 none; ms when counting began */
+    uint64_t rate_next;         /* ms: no read before it */
     struct wr_timer *rate_timer;
     /* Reading ahead of a slow receiver: `high` in memory at once; on to the file when the receiver
      * has been behind for a second. */
@@ -365,6 +366,16 @@ bool wr_template_log(struct wr_exchange *x, const struct wr_template *t, enum wr
                      struct wr_text *out);
 /* "", "0" and not found are false: for if= parameters. */
 bool wr_template_true(struct wr_exchange *x, const struct wr_template *t);
+
+/* A number of bytes, written down or with variables. */
+struct wr_amount {
+    uint64_t fixed;
+    struct wr_template *text; /* NULL: fixed */
+};
+bool wr_set_amount(struct wr_cf *cf, void *conf); /* field: struct wr_amount; k, m */
+uint64_t wr_amount_of(struct wr_exchange *x, const struct wr_amount *a); /* 0: what came is none */
+#define WR_AMOUNT(nm, wh, type, field, df, hl) \
+    WR_ROW(nm, wh, 1, 1, wr_set_amount, type, field, NULL, df, hl)
 
 /* ---- assign: `set $variable value` of both layers ---- */
 struct wr_assignment {

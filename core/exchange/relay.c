@@ -86,14 +86,24 @@ static enum state flush_pipe(struct wr_relay *r, struct wr_loop *l)
 /* Bytes the rate allows now; 0: the timer was set. As nginx: a second's worth at once. */
 static size_t allowance(struct wr_relay *r, struct wr_loop *l, size_t want)
 {
-    uint64_t allowed = r->rate * (wr_now() - r->rate_from + 1000) / 1000 + r->rate_after;
+    uint64_t now = wr_now();
+    uint64_t allowed = r->rate * (now - r->rate_from + 1000) / 1000 + r->rate_after;
 
-    r->limited = false;
-    if (allowed > r->taken)
+    r->limited = now < r->rate_next || allowed <= r->taken;
+    if (!r->limited)
         return (size_t)wr_min((uint64_t)want, allowed - r->taken);
-    r->limited = true;
-    wr_timer_set(l, r->rate_timer, (r->taken - allowed) * 1000 / r->rate + 1);
+    wr_timer_set(l, r->rate_timer, now < r->rate_next
+                                       ? r->rate_next - now
+                                       : (r->taken - allowed) * 1000 / r->rate + 1);
     return 0;
+}
+
+/* What came has to last for its time: else each further byte would be fetched for itself. */
+static void rest(struct wr_relay *r, size_t n)
+{
+    uint64_t over = r->taken > r->rate_after ? r->taken - r->rate_after : 0;
+
+    r->rate_next = wr_now() + wr_min(wr_min((uint64_t)n, over) * 1000 / r->rate, (uint64_t)1000);
 }
 
 static enum state src_state(struct wr_relay *r, enum wr_io io)
@@ -114,6 +124,8 @@ static enum state copy_once(struct wr_relay *r, struct wr_loop *l, size_t max)
     if (io != WR_IO_OK)
         return src_state(r, io);
     r->taken += n;
+    if (r->rate > 0)
+        rest(r, n);
     r->full = n >= wr_min(r->high, (size_t)LARGE) ? r->full + 1 : 0;
     if (r->filter != NULL) {
         struct wr_bufq in = { 0 };

@@ -275,3 +275,28 @@ bool wr_template_log(struct wr_exchange *x, const struct wr_template *t, enum wr
         append_value(x, &t->parts[i], e, out);
     return !out->overflow;
 }
+
+/* ---- amounts ---- */
+
+bool wr_set_amount(struct wr_cf *cf, void *conf)
+{
+    struct wr_amount *a = WR_FIELD(cf, conf, struct wr_amount);
+    struct wr_str s = wr_cf_arg(cf, 1);
+
+    *a = (struct wr_amount){ 0 };
+    if (wr_str_find(s, '$') != s.n) {
+        a->text = wr_template_new(cf, 1, s);
+        return a->text != NULL;
+    }
+    return (s.n > 0 && wr_parse_size(s, &a->fixed) && wr_lower((unsigned char)s.p[s.n - 1]) != 'g')
+        || wr_cf_error(cf, 1, "\"%s\" directive invalid value", cf->row->name);
+}
+
+uint64_t wr_amount_of(struct wr_exchange *x, const struct wr_amount *a)
+{
+    uint64_t n;
+
+    if (a->text == NULL)
+        return a->fixed;
+    return wr_parse_size(wr_template_str(x, a->text), &n) ? n : 0;
+}

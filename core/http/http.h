@@ -314,8 +314,7 @@ struct wr_http_conf {          /* of wr_module_http, by location */
     uint32_t client_body_in_file_only;     /* 0 off, 1 on, 2 clean */
     uint32_t keepalive_disable;            /* enum wr_keepalive_disable */
     uint64_t client_max_body;              /* 0: no limit */
-    uint64_t limit_rate_fixed, limit_rate_after; /* bytes a second, bytes; 0: none */
-    struct wr_template *limit_rate, *limit_rate_after_tpl; /* with variables: instead of these */
+    struct wr_amount limit_rate, limit_rate_after; /* bytes a second, bytes; 0: none */
     size_t client_body_buffer, sendfile_max_chunk;
     uint64_t client_body_timeout_ms, send_timeout_ms, keepalive_timeout_ms, keepalive_header_s,
         keepalive_time_ms, keepalive_min_timeout_ms, lingering_time_ms, lingering_timeout_ms;
@@ -376,8 +375,7 @@ struct wr_http_proxy_conf {    /* embedded in the module's conf; rows by WR_HTTP
         ignore_client_abort, force_ranges, pass_trailers;
     bool chunked_out;          /* the protocol can carry a request body of unknown length; if not,
                                 * such a body is read whole first whatever request_buffering says */
-    uint64_t limit_rate;
-    struct wr_template *limit_rate_tpl; /* with variables: instead of limit_rate */
+    struct wr_amount limit_rate;
     struct wr_template *set_body; /* is sent as the body, once the client's was read; NULL: none */
     uint32_t ignore;           /* wr_ignore bits of proxy_ignore_headers */
     /* of the rows' setters */
@@ -426,8 +424,8 @@ struct wr_http_proxy_ops {
             "off", "goes on with a request whose client has left"), \
     WR_FLAG(prefix "_force_ranges", WR_L7 | WR_SCOPES, type, field.force_ranges, "off", \
             "serves byte ranges of replies whatever their Accept-Ranges says"), \
-    WR_ROW(prefix "_limit_rate", WR_L7 | WR_SCOPES, 1, 1, wr_set_proxy_rate, type, field, NULL, \
-           "0", "bytes a second read from a server, per request; 0: no limit"), \
+    WR_AMOUNT(prefix "_limit_rate", WR_L7 | WR_SCOPES, type, field.limit_rate, "0", \
+              "bytes a second read from a server, per request; 0: no limit"), \
     WR_ROW(prefix "_ignore_headers", WR_L7 | WR_SCOPES, 1, WR_ARGS_ANY, wr_set_mask, type, \
            field.ignore, wr_ignore_words, NULL, "fields of replies that have no effect here"), \
     WR_ROW(prefix "_buffer_size", WR_L7 | WR_SCOPES, 1, 1, wr_set_proxy_size, type, field, NULL, \
@@ -449,7 +447,6 @@ struct wr_http_proxy_ops {
     WR_SIZE(prefix "_socket_sndbuf", WR_L7 | WR_SCOPES, type, field.rows.sndbuf, NULL, \
             "SO_SNDBUF of connections to servers")
 extern const struct wr_enum wr_next_words[], wr_ignore_words[];
-bool wr_set_proxy_rate(struct wr_cf *cf, void *conf);
 bool wr_set_proxy_size(struct wr_cf *cf, void *conf);
 bool wr_set_proxy_buffers(struct wr_cf *cf, void *conf);
 bool wr_set_proxy_temp(struct wr_cf *cf, void *conf);
@@ -555,6 +552,7 @@ struct wr_str wr_error_text(struct wr_exchange *x, unsigned status);
  * them ("/i../x" in `location /i { alias /img/; }`) is refused. */
 bool wr_http_path(struct wr_exchange *x, struct wr_str uri, struct wr_text *out) WR_CHECKED;
 bool wr_http_root(struct wr_exchange *x, struct wr_text *out) WR_CHECKED; /* $document_root */
+uint64_t wr_http_limit_rate(struct wr_exchange *x); /* $limit_rate */
 struct wr_str wr_http_type_of(struct wr_exchange *x, struct wr_str path); /* by extension */
 
 #endif

@@ -19,27 +19,16 @@ static void run_filters(void *arg, struct wr_bufq *in, bool fin, struct wr_bufq 
     *in = (struct wr_bufq){ 0 };
 }
 
-static uint64_t number_of(struct wr_exchange *x, uint64_t fixed, const struct wr_template *t,
-                          struct wr_str given)
-{
-    if (given.p == NULL && t != NULL)
-        given = wr_template_str(x, t);
-    if (given.n > 0 && !wr_parse_size(given, &fixed))
-        fixed = 0;
-    return fixed;
-}
-
 /* limit_rate and proxy_limit_rate: the relay has one speed, the smaller. */
 static uint64_t rate_of(struct wr_exchange *x, uint64_t *after)
 {
     const struct wr_http_conf *c = wr_conf_of(x, &wr_module_http);
     const struct wr_http *h = wr_http_of(x);
-    uint64_t rate = number_of(x, c->limit_rate_fixed, c->limit_rate, h->limit_rate), own = 0;
+    uint64_t rate = wr_http_limit_rate(x), own = 0;
 
-    *after = number_of(x, c->limit_rate_after, c->limit_rate_after_tpl, (struct wr_str){ 0 });
+    *after = wr_amount_of(x, &c->limit_rate_after);
     if (h->proxy != NULL && x->peer.ops != NULL)
-        own = number_of(x, h->proxy_conf->limit_rate, h->proxy_conf->limit_rate_tpl,
-                        (struct wr_str){ 0 });
+        own = wr_amount_of(x, &h->proxy_conf->limit_rate);
     if (own == 0 || (rate > 0 && rate < own))
         return rate;
     *after = 0;

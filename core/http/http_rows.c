@@ -72,33 +72,6 @@ static bool set_keepalive_timeout(struct wr_cf *cf, void *conf)
     return true;
 }
 
-/* A size, or a template of which it comes at run time. */
-static bool take_rate(struct wr_cf *cf, uint64_t *fixed, struct wr_template **tpl)
-{
-    struct wr_str s = wr_cf_arg(cf, 1);
-
-    *fixed = 0;
-    *tpl = NULL;
-    if (wr_str_find(s, '$') == s.n)
-        return parse_size(s, fixed) || invalid_value(cf, 1);
-    *tpl = wr_template_new(cf, 1, s);
-    return *tpl != NULL;
-}
-
-static bool set_limit_rate(struct wr_cf *cf, void *conf)
-{
-    CONF *c = conf;
-
-    return take_rate(cf, &c->limit_rate_fixed, &c->limit_rate);
-}
-
-static bool set_limit_rate_after(struct wr_cf *cf, void *conf)
-{
-    CONF *c = conf;
-
-    return take_rate(cf, &c->limit_rate_after, &c->limit_rate_after_tpl);
-}
-
 static bool set_body_temp_path(struct wr_cf *cf, void *conf)
 {
     CONF *c = conf;
@@ -238,9 +211,9 @@ const struct wr_directive wr_http_rows[] = {
               "checked only: files are read into the worker's buffer"),
     WR_CUSTOM("postpone_output", SCOPES, 1, 1, set_needless_size, NULL,
               "checked only: a head waits for the first bytes of the body, nothing else waits"),
-    WR_CUSTOM("limit_rate", SCOPES_IF, 1, 1, set_limit_rate, "0",
+    WR_AMOUNT("limit_rate", SCOPES_IF, CONF, limit_rate, "0",
               "bytes a second to the client, per request; 0 for any"),
-    WR_CUSTOM("limit_rate_after", SCOPES_IF, 1, 1, set_limit_rate_after, "0",
+    WR_AMOUNT("limit_rate_after", SCOPES_IF, CONF, limit_rate_after, "0",
               "bytes that go out before limit_rate holds"),
     WR_ENUM("server_tokens", SCOPES, CONF, server_tokens, off_on_build, "on",
             "shows the version in error pages and the Server field"),

@@ -422,7 +422,7 @@ static void log_context(const struct wr_exchange *x, struct wr_text *t)
             h->proxy->log_url(x, t);
         } else {
             wr_text_c(t, "http://");
-            wr_addr_text(&a->tries.at[a->tries.n - 1].addr, t);
+            wr_try_whom(t, &a->tries.at[a->tries.n - 1]);
         }
         wr_text_char(t, '"');
     }

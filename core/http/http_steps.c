@@ -450,7 +450,7 @@ static bool another(struct wr_exchange *x)
     struct wr_attempts *a = x->attempts;
     struct wr_retry_facts f = {
         .failure = WR_FAIL_STATUS, .next = a->rows->next,
-        .tries = a->tries.n - a->first,
+        .tries = a->tries.n - a->first - a->stale,
         .max_tries = a->rows->next_tries, .elapsed_ms = wr_now() - a->begun_ms,
         .max_ms = a->rows->next_timeout_ms,
         .sent = !wr_method_idempotent(wr_http_of(x)->req.method),

@@ -42,19 +42,6 @@ static bool parse_size(struct wr_str s, uint64_t *out)
     return wr_parse_size(s, out) && wr_lower((unsigned char)s.p[s.n - 1]) != 'g';
 }
 
-bool wr_set_proxy_rate(struct wr_cf *cf, void *conf)
-{
-    struct wr_http_proxy_conf *c = WR_FIELD(cf, conf, struct wr_http_proxy_conf);
-    struct wr_str s = wr_cf_arg(cf, 1);
-
-    c->limit_rate = 0;
-    c->limit_rate_tpl = NULL;
-    if (wr_str_find(s, '$') == s.n)
-        return parse_size(s, &c->limit_rate) || invalid(cf, 1);
-    c->limit_rate_tpl = wr_template_new(cf, 1, s);
-    return c->limit_rate_tpl != NULL;
-}
-
 /* ---- sizes ---- */
 
 /* Which of them is told by the end of the name; send_lowat is checked and forgotten. */

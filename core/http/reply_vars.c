@@ -156,18 +156,21 @@ static bool get_sent_trailer(struct wr_exchange *x, const struct wr_var *v, stru
 
 /* ---- limit_rate ---- */
 
-static bool get_limit_rate(struct wr_exchange *x, const struct wr_var *v, struct wr_str *out)
+uint64_t wr_http_limit_rate(struct wr_exchange *x)
 {
     const struct wr_http_conf *c = wr_conf_of(x, &wr_module_http);
-    const struct wr_http *h = wr_http_of(x);
-    uint64_t rate = c->limit_rate_fixed;
+    struct wr_str given = wr_http_of(x)->limit_rate;
+    uint64_t rate;
 
+    if (given.p == NULL)
+        return wr_amount_of(x, &c->limit_rate);
+    return wr_parse_size(given, &rate) ? rate : 0;
+}
+
+static bool get_limit_rate(struct wr_exchange *x, const struct wr_var *v, struct wr_str *out)
+{
     (void)v;
-    if (h->limit_rate.p != NULL ? !wr_parse_size(h->limit_rate, &rate)
-                                : c->limit_rate != NULL
-                                      && !wr_parse_size(wr_template_str(x, c->limit_rate), &rate))
-        rate = 0;
-    *out = number(x, rate);
+    *out = number(x, wr_http_limit_rate(x));
     return true;
 }
 

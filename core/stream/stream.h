@@ -24,7 +24,7 @@ extern const struct wr_layer wr_layer_stream;
 struct wr_stream_relay {
     uint64_t timeout_ms;
     size_t buffer_size;
-    uint64_t upload_rate, download_rate;
+    struct wr_amount upload_rate, download_rate; /* bytes a second; 0: no limit */
     bool half_close;
 };
 /* Content hooks: relays from x->peer (already set) to the client and returns WR_TAKEN. */

@@ -52,7 +52,7 @@ static void log_context(const struct wr_exchange *x, struct wr_text *t)
     if (a == NULL || a->tries.n == 0)
         return;
     wr_text_c(t, ", upstream: \"");
-    wr_addr_text(&a->tries.at[a->tries.n - 1].addr, t);
+    wr_try_whom(t, &a->tries.at[a->tries.n - 1]);
     wr_text_fmt(t, "\", bytes from/to client:%llu/%llu, bytes from/to upstream:%llu/%llu",
                 (unsigned long long)c->received, (unsigned long long)c->sent,
                 (unsigned long long)conn_in(a), (unsigned long long)conn_out(a));
@@ -61,9 +61,11 @@ static void log_context(const struct wr_exchange *x, struct wr_text *t)
 /* ---- relay ---- */
 
 static struct wr_relay direction(struct wr_exchange *x, struct wr_endpoint *src,
-                                 struct wr_endpoint *dst, uint64_t rate, struct wr_timer *timer)
+                                 struct wr_endpoint *dst, const struct wr_amount *limit,
+                                 struct wr_timer *timer)
 {
     const struct wr_stream_relay *how = x->of_layer;
+    uint64_t rate = wr_amount_of(x, limit);
 
     timer->task = &x->s->task;
     return (struct wr_relay){
@@ -87,10 +89,10 @@ static void relay_begin(struct wr_exchange *x, bool up)
     const struct wr_stream_relay *how = x->of_layer;
 
     if (up) {
-        x->up = direction(x, &x->client, &x->peer, how->upload_rate, &x->up_timer);
+        x->up = direction(x, &x->client, &x->peer, &how->upload_rate, &x->up_timer);
         wr_bufq_move(&x->up.q, &x->preread, x->preread.n);
     }
-    x->down = direction(x, &x->peer, &x->client, how->download_rate, &x->down_timer);
+    x->down = direction(x, &x->peer, &x->client, &how->download_rate, &x->down_timer);
     wr_timer_set(x->loop, &x->idle, how->timeout_ms);
     x->step = &step_relay;
 }
@@ -122,6 +124,8 @@ static enum wr_go connected(struct wr_exchange *x)
     const struct wr_stream_conf *c = wr_conf_of(x, &wr_module_stream);
 
     wr_endpoint_raw(&x->peer, x->attempts->conn);
+    if (x->attempts->u != NULL) /* a session may last for hours: others need not wait for its end */
+        wr_peer_fine(&wr_try_now(x->attempts)->peer);
     if (c->tcp_nodelay)
         wr_socket_nodelay(x->attempts->conn->fd);
     else

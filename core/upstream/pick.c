@@ -83,6 +83,42 @@ bool wr_peer_left(struct wr_exchange *x)
     return one_left(x, &v->main) || one_left(x, &v->backup);
 }
 
+static uint32_t not_down(const struct wr_peer_group *g)
+{
+    uint32_t n = 0;
+
+    for (uint32_t i = 0; i < g->n; i++)
+        n += atomic_load(&g->at[i].slot->down) == 0;
+    return n;
+}
+
+uint32_t wr_peers_to_try(struct wr_exchange *x)
+{
+    const struct wr_attempts *a = x->attempts;
+    const struct wr_peers *v;
+
+    if (a->u == NULL)
+        return a->naddrs;
+    v = wr_peers_view(a->u);
+    return not_down(&v->main) + not_down(&v->backup);
+}
+
+/* As nginx has it: the group stands where the server's address would. */
+static void note_no_live(struct wr_exchange *x)
+{
+    struct wr_attempts *a = x->attempts;
+    struct wr_try *t;
+
+    if (a->u != NULL) {
+        t = push_try(x, &(struct wr_addr){ 0 });
+        t->group = a->u->name;
+        t->status = 502;
+        t->ended_ms = 0;
+    }
+    wr_xlog(x, WR_LOG_ERROR, 0, "no live upstreams");
+    a->failure = WR_FAIL_NO_LIVE;
+}
+
 static enum wr_go pick_run(struct wr_exchange *x)
 {
     struct wr_attempts *a = x->attempts;
@@ -93,9 +129,7 @@ static enum wr_go pick_run(struct wr_exchange *x)
     else if (a->next_addr < a->naddrs)
         t = push_try(x, &a->addrs[a->next_addr++]);
     if (t == NULL) {
-        if (a->tries.n == a->first || a->u != NULL)
-            wr_xlog(x, WR_LOG_ERROR, 0, "no live upstreams");
-        a->failure = WR_FAIL_NO_LIVE;
+        note_no_live(x);
         return x->layer->reject(x, 502);
     }
     x->step = &wr_step_dial;

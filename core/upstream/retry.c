@@ -12,20 +12,29 @@ static bool to_blame(const struct wr_attempts *a)
         && !(a->failure == WR_FAIL_STATUS && (status == 403 || status == 404));
 }
 
+/* Never more than there are servers: the last one's failure is the answer then. */
+static uint32_t max_tries(struct wr_exchange *x)
+{
+    uint32_t all = wr_max(wr_peers_to_try(x), 1u), configured = x->attempts->rows->next_tries;
+
+    return configured > 0 ? wr_min(configured, all) : all;
+}
+
 static enum wr_go retry_run(struct wr_exchange *x)
 {
     struct wr_attempts *a = x->attempts;
     struct wr_retry_facts f = {
         .failure = a->failure,
         .next = a->rows->next,
-        .tries = a->tries.n - a->first,
-        .max_tries = a->rows->next_tries,
+        .tries = a->tries.n - a->first - a->stale,
+        .max_tries = max_tries(x),
         .elapsed_ms = wr_now() - a->begun_ms,
         .max_ms = a->rows->next_timeout_ms,
         .sent = a->sealed,
         .lost = a->lost,
     };
 
+    a->stale += a->failure == WR_FAIL_STALE;
     wr_timer_off(x->loop, &x->idle);
     if (a->tries.n > a->first && wr_try_now(a)->status == 0)
         wr_try_now(a)->status = f.failure == WR_FAIL_TIMEOUT ? 504 : 502;

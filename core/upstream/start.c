@@ -14,6 +14,7 @@ static struct wr_attempts *attempts_new(struct wr_exchange *x, struct wr_upstrea
     }
     /* After an internal redirect it begins again, only the tries are kept. */
     a->first = a->tries.n;
+    a->stale = 0;
     a->tried = NULL;
     a->addrs = NULL;
     a->naddrs = a->next_addr = 0;

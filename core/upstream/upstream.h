@@ -209,6 +209,7 @@ enum wr_failure {
 struct wr_try {
     struct wr_peer peer;         /* slot NULL: a run-time address */
     struct wr_addr addr;
+    struct wr_str group;         /* no server could be chosen: its name, addr is empty */
     uint64_t begun_ms;           /* monotonic */
     uint64_t connect_ms, first_byte_ms, ended_ms; /* since begun; WR_NOT_YET */
     uint64_t header_ms;          /* layer 7 */
@@ -253,6 +254,7 @@ struct wr_attempts {
     struct wr_conn *conn;        /* to the current peer, in a wr_link_to; NULL: none */
     WR_VEC(struct wr_try) tries; /* the last is the current */
     uint32_t first;              /* of tries: where those of this upstream begin */
+    uint32_t stale;              /* of them: went to a parked connection that was closed */
     uint64_t *tried;
     uint64_t begun_ms;
     enum wr_failure failure;     /* of the last try */
@@ -278,6 +280,8 @@ typedef void wr_try_text(struct wr_text *t, const struct wr_attempts *a, const s
                          uintptr_t what);
 bool wr_tries_text(struct wr_exchange *x, wr_try_text *one, uintptr_t what, struct wr_str *out);
 void wr_try_seconds(struct wr_text *t, uint64_t ms); /* "0.005"; "-" for WR_NOT_YET */
+/* Its address; the name of the group where no server could be chosen. */
+void wr_try_whom(struct wr_text *t, const struct wr_try *try);
 /* Content hooks call one of these and return WR_TAKEN. */
 void wr_upstream_start(struct wr_exchange *x, struct wr_upstream *u,
                        const struct wr_upstream_rows *rows);

@@ -14,6 +14,14 @@ void wr_try_seconds(struct wr_text *t, uint64_t ms)
     wr_text_pad(t, ms % 1000, 3);
 }
 
+void wr_try_whom(struct wr_text *t, const struct wr_try *try)
+{
+    if (try->addr.len > 0)
+        wr_addr_text(&try->addr, t);
+    else
+        wr_text_str(t, try->group);
+}
+
 static void one(struct wr_text *t, const struct wr_attempts *a, const struct wr_try *try,
                 uintptr_t what)
 {
@@ -21,7 +29,7 @@ static void one(struct wr_text *t, const struct wr_attempts *a, const struct wr_
 
     switch ((enum what)what) {
     case ADDR:
-        wr_addr_text(&try->addr, t);
+        wr_try_whom(t, try);
         break;
     case SENT:
         wr_text_u64(t, now ? (a->conn ? a->conn->sent - try->sent : 0) : try->sent);

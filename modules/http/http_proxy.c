@@ -83,11 +83,11 @@ const struct wr_proxy_url *wr_proxy_url_of(const struct wr_exchange *x)
 static void log_url(const struct wr_exchange *x, struct wr_text *t)
 {
     const struct wr_proxy_conf *c = wr_conf_of(x, &wr_module_http_proxy);
-    const struct wr_addr *a = &x->attempts->tries.at[x->attempts->tries.n - 1].addr;
+    const struct wr_try *try = &x->attempts->tries.at[x->attempts->tries.n - 1];
 
     wr_text_c(t, "http://");
-    wr_addr_text(a, t);
-    wr_text_c(t, a->sa.sa_family == AF_UNIX ? ":" : "");
+    wr_try_whom(t, try);
+    wr_text_c(t, try->addr.sa.sa_family == AF_UNIX ? ":" : "");
     wr_proxy_target(t, wr_http_of(x), &c->pass, wr_proxy_url_of(x));
 }
 

@@ -163,7 +163,7 @@ START_TEST(defaults)
     ck_assert(c->keepalive_time_ms == 3600000 && c->keepalive_disable == WR_KA_MSIE6);
     ck_assert(c->lingering_close == 1 && c->server_tokens == 1 && c->if_modified_since == 1);
     ck_assert(c->max_ranges == UINT32_MAX && c->sendfile_max_chunk == 2 << 20 && !c->sendfile);
-    ck_assert(c->limit_rate == NULL && c->limit_rate_fixed == 0);
+    ck_assert(c->limit_rate.text == NULL && c->limit_rate.fixed == 0);
     ck_assert(c->merge_slashes && c->ignore_invalid && !c->underscores && !c->internal);
     ck_view(c->root, "/p/html");
     ck_view(c->default_type, "text/plain");
@@ -184,10 +184,10 @@ START_TEST(inherits)
     ck_assert_ptr_eq(address->standard, address->servers.at[1]);
     ck_assert_uint_eq(at("a", "/")->keepalive_timeout_ms, 1000);
     ck_assert_uint_eq(at("a", "/")->keepalive_header_s, 2);
-    ck_assert_uint_eq(at("a", "/")->limit_rate_fixed, 0);
+    ck_assert_uint_eq(at("a", "/")->limit_rate.fixed, 0);
     ck_assert_uint_eq(at("one", "/")->keepalive_timeout_ms, 3000);
     ck_assert_uint_eq(at("one", "/")->keepalive_header_s, 0);
-    ck_assert_uint_eq(at("x.two.org", "/")->limit_rate_fixed, 5120);
+    ck_assert_uint_eq(at("x.two.org", "/")->limit_rate.fixed, 5120);
     ck_view(address->servers.at[1]->name, "~^x");
     ck_assert(at("one", "/a/b/")->internal && at("one", "/a/")->internal);
     ck_assert_uint_eq(at("one", "/a/b/")->send_timeout_ms, 9000);
