@@ -258,10 +258,8 @@ static enum wr_go tunnel_run(struct wr_exchange *x)
 /* Of a request whose reply came early. Whatever becomes of it, the reply goes on. */
 static void pump_rest(struct wr_exchange *x, bool *moved)
 {
-    const struct wr_http_conf *c = wr_conf_of(x, &wr_module_http);
     enum wr_pump p = wr_relay_pump(&x->up, x->loop, moved);
-    bool too_much = x->up.src != NULL && c->client_max_body > 0
-                 && x->up.taken > c->client_max_body;
+    bool too_much = wr_http_streams_too_much(x);
 
     if (p == WR_PUMP_SRC_ERROR || too_much) /* nor can what follows be understood */
         wr_http_of(x)->keepalive = false;

@@ -264,14 +264,11 @@ static void request_direction(struct wr_exchange *x, struct wr_str own)
         wr_bufq_borrow(&x->up.q, own.p, own.n);
     if (own.p != NULL || !h->proxy_conf->pass_request_body)
         return;
-    if (h->body.complete || h->req.framing == WR_BODY_NONE) {
-        wr_bufq_tee(&x->up.q, &h->body.q);
-        if (h->body.fd >= 0)
-            wr_bufq_file(&x->up.q, h->body.fd, 0, (size_t)h->body.in_file);
-    } else {
-        wr_bufq_tee(&x->up.q, &h->body.q); /* what came with the head */
+    wr_bufq_tee(&x->up.q, &h->body.q); /* all of it, or what came with the head */
+    if (h->body.fd >= 0)
+        wr_bufq_file(&x->up.q, h->body.fd, 0, (size_t)h->body.in_file);
+    if (!h->body.complete && h->req.framing != WR_BODY_NONE)
         x->up.src = &x->client;
-    }
 }
 
 static enum wr_go head_run(struct wr_exchange *x);
@@ -350,11 +347,12 @@ static bool client_left(struct wr_exchange *x)
 }
 
 /* What streams past was not measured before. */
-static bool streams_too_much(struct wr_exchange *x)
+bool wr_http_streams_too_much(const struct wr_exchange *x)
 {
     const struct wr_http_conf *c = wr_conf_of(x, &wr_module_http);
 
-    return x->up.src != NULL && c->client_max_body > 0 && x->up.taken > c->client_max_body;
+    return x->up.src != NULL && c->client_max_body > 0
+        && wr_http_of(x)->body.size + x->up.taken > c->client_max_body;
 }
 
 /* The head of a request does not wait for the first bytes of its body. */
@@ -402,9 +400,9 @@ static bool pump_up(struct wr_exchange *x, enum wr_go *go)
         *go = x->s->conn.error == EBADMSG ? x->layer->reject(x, 400) : client_gone(x);
         return false;
     }
-    if (streams_too_much(x)) {
+    if (wr_http_streams_too_much(x)) {
         wr_xlog(x, WR_LOG_ERROR, 0, "client intended to send too large chunked body: %llu bytes",
-                (unsigned long long)x->up.taken);
+                (unsigned long long)(wr_http_of(x)->body.size + x->up.taken));
         *go = x->layer->reject(x, 413);
         return false;
     }

@@ -1,0 +1,215 @@
+#!/usr/bin/perl
+# chaos: yes
+
+# What a review of the engine found: servers and clients that misbehave, each as it once went wrong.
+
+use strict;
+use warnings;
+use FindBin;
+use lib "$FindBin::Bin/lib";
+use Test::More;
+use Time::HiRes qw(sleep time);
+use Weir;
+use Weir::Http;
+use Weir::HttpServer;
+
+my $w = Weir->new;
+my $long = 'x' x 2_000_000;
+
+# The target says how to misbehave; all of it on connections that stay open.
+sub serve {
+    my ($request, $fh) = @_;
+    my ($how) = $request->{target} =~ m{^/(\w+)} or return Weir::HttpServer::reply(200, 'plain');
+    my $ok = Weir::HttpServer::reply(200, "$request->{method} $request->{target}");
+
+    return $ok . "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nwrong" if $how eq 'more';
+    return substr($ok, 0, -1) . 'yHTTP/1.1 200 OK' . ' ' x 70_000 if $how eq 'much';
+    return "HTTP/1.1 103 Early Hints\r\n\r\n" x 20_000 . $ok if $how eq 'flood';
+    return undef if $how eq 'gone';
+    return Weir::HttpServer::reply(200, $long) if $how eq 'long';
+    if ($how eq 'parts') { # the first in two parts, the second alone, the last in two again
+        for my $part ("HTTP/1.1 100 Con", "tinue\r\n\r\n", "HTTP/1.1 103 Hints\r\n\r\n",
+            substr($ok, 0, 20)) {
+            Weir::HttpServer::give($fh, $part);
+            sleep 0.1;
+        }
+        return substr $ok, 20;
+    }
+    if ($how eq 'head') { # no body before the client shows that it has seen the head
+        Weir::HttpServer::give($fh, "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n");
+        sleep 2;
+        return 'late';
+    }
+    return $ok;
+}
+
+# Answers before it has read the body, then reads it and says how much of it was right.
+sub hasty {
+    my ($fh) = @_;
+    my ($in, $body) = ('', '');
+
+    until ($in =~ s/\A.*?\r\n\r\n//s) {
+        sysread $fh, $in, 65536, length $in or return;
+    }
+    Weir::HttpServer::give($fh, "HTTP/1.1 200 OK\r\nContent-Length: 300000\r\n\r\n" . 'a' x 100_000);
+    while (length $in < 600_000) {
+        sysread $fh, $in, 65536, length $in or last;
+    }
+    my $verdict = $in eq 'b' x 600_000 ? 'r' : 'w';
+    Weir::HttpServer::give($fh, $verdict x 200_000);
+}
+
+$w->backend('server', serve => Weir::HttpServer::serve(\&serve));
+$w->backend('hasty', serve => \&hasty);
+$w->backend('deaf', serve => sub {
+    my $in = '';
+    1 while length $in < 20_000 && sysread $_[0], $in, 65536, length $in;
+});
+$w->start(<<'CONF');
+events { worker_connections 512; }
+worker_processes 1;
+http {
+    client_body_timeout 2s;
+    lingering_timeout 1s;
+    upstream server { server %{server}; keepalive 4; }
+    upstream pair { server %{server} max_fails=1 fail_timeout=60s; server %{nobody} backup; }
+    server {
+        listen %{web};
+        large_client_header_buffers 4 1m;
+        client_max_body_size 100k;
+        location / { proxy_pass http://server; }
+        location /direct/ { proxy_pass http://server; proxy_buffering off; }
+        location /stream { proxy_pass http://pair; proxy_request_buffering off; }
+        location /hasty { proxy_pass http://%{hasty}; proxy_request_buffering off;
+                          client_max_body_size 1m; }
+        location /pair { proxy_pass http://pair; }
+        location /gone { proxy_pass http://server; error_page 502 /page; }
+        location /unknown { set $name no-such-name.invalid; proxy_pass http://$name;
+                            resolver 127.0.0.1:1; error_page 502 = @other; }
+        location /lost { proxy_pass http://%{deaf}; proxy_request_buffering off;
+                         error_page 502 = @other; }
+        location @other { proxy_pass http://server; }
+        location /page { root %{dir}; }
+        location /no { return 403; }
+        location /page-of-400 { proxy_pass http://server; }
+    }
+    server {
+        listen %{bad};
+        error_page 400 @page;
+        location @page { proxy_pass http://server; }
+    }
+}
+CONF
+$w->write('page', 'p' x 3_000_000);
+
+# What the worker has used of its CPU, in hundredths of a second.
+sub ticks {
+    (my $stat = slurp('/proc/' . ($w->workers)[0] . '/stat')) =~ s/.*\)//;
+    my @fields = split ' ', $stat;
+    return $fields[11] + $fields[12];
+}
+
+sub get { return Weir::Http::ask($w, 'web', "GET $_[0]")->{body} }
+
+# ---- bytes behind a reply are nobody's reply
+
+for my $how (qw(more much)) {
+    get("/$how") for 1 .. 3;
+    is get("/next"), 'GET /next', "what stands behind a reply ($how) is not the next one";
+}
+
+# ---- interim heads
+
+is get('/parts'), 'GET /parts', 'interim heads in parts';
+is Weir::Http::ask($w, 'web', 'GET /flood')->{status}, 502, 'too many of them';
+sleep 0.1;
+
+# ---- a head does not wait for the body
+
+my $c = $w->connect('web');
+$c->send(Weir::Http::request('GET /head'));
+my $began = time;
+like $c->line, qr/ 200 /, 'the head';
+cmp_ok time - $began, '<', 1.8, 'comes before the body' if !chaos;
+like $c->recv(65536, 4), qr/late\z/, 'and the body after it';
+$c->close;
+
+# ---- a reply that begins before the request has ended
+
+$c = $w->connect('web');
+$c->send("POST /hasty HTTP/1.1\r\nHost: a\r\nContent-Length: 600000\r\n\r\n" . 'b' x 200_000);
+is substr($c->recv(100_000), -50), 'a' x 50, 'the reply has begun';
+$c->send('b' x 400_000 . Weir::Http::request('GET /behind', Connection => 'close'));
+my $rest = $c->rest;
+ok $rest =~ /a(r+)HTTP/ && length $1 == 200_000, 'the rest of the body arrives as it is, and so does the reply';
+like $rest, qr{GET /behind\z}, 'and the next request is one';
+$c->close;
+
+# ---- a slow client is the client's fault
+
+$c = $w->connect('web');
+$c->send("POST /stream HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n12345");
+is $c->rest, '', 'no reply to a client that stops in its body';
+is get('/pair'), 'GET /pair', 'and the server is not to blame';
+$c->close;
+
+# ---- limits of a body that streams
+
+my $chunk = sprintf "%x\r\n%s\r\n", 60_000, 'c' x 60_000;
+$c = $w->connect('web');
+$c->send("POST /stream HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n" . $chunk x 3);
+like $c->line, qr/ 413 /, 'a streamed body that is too large';
+$c->close;
+is get('/pair'), 'GET /pair', 'and the server is not to blame';
+
+# ---- 100-continue that was never said
+
+$c = $w->connect('web');
+$c->send("POST /no HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n");
+like $c->rest(3), qr{\AHTTP/1.1 403 .*^Connection: close}ms, 'what follows could be anything';
+is $c->ending, 'eof', 'so it closes';
+$c->close;
+
+# ---- heads
+
+$c = $w->connect('web');
+$c->send("GET /head HTTP/1.1\r\nHost: a\r\nX: " . 'h' x 600_000 . "\r\n"
+      . "Connection: close\r\n\r\n");
+like $c->line, qr/ 200 |502/, 'a head larger than the scratch buffer';
+$c->close;
+$c = $w->connect('bad');
+$c->send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nbad line\r\n\r\n12345");
+like $c->line, qr/ 400 /, 'the page of a bad request has no body to ask for';
+$c->close;
+
+# ---- pages behind a failure
+
+$c = $w->connect('web', rcvbuf => 4096);
+$c->send(Weir::Http::request('GET /gone', Connection => 'close'));
+sleep 1;
+is length $c->rest =~ s/.*?\r\n\r\n//sr, 3_000_000, 'a page to a slow client, its server long gone';
+$c->close;
+is get('/unknown'), 'GET /unknown', 'a name that fails does not fail the page';
+$c = $w->connect('web');
+$c->send("POST /lost HTTP/1.1\r\nHost: a\r\nContent-Length: 50000\r\n\r\n" . 'l' x 10_000);
+sleep 0.3;
+$c->send('l' x 10_000);
+like $c->line, qr/ 502 /, 'a body that was sent on is not sent to another';
+$c->close;
+
+# ---- more slow readers than pipes
+
+SKIP: {
+    skip 'slow', 2 if chaos;
+    my @slow = map { $w->connect('web', rcvbuf => 4096) } 1 .. 40;
+    $_->send(Weir::Http::request('GET /direct/long')) for @slow;
+    sleep 1;
+    my $before = ticks();
+    is length get('/long'), 2_000_000, 'one more is served';
+    sleep 1;
+    cmp_ok ticks() - $before, '<', 80, 'and nobody turns in circles';
+    $_->abort for @slow;
+}
+is get('/next'), 'GET /next', 'it still serves';
+$w->finish;
+done_testing;
