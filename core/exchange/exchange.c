@@ -62,16 +62,27 @@ static void say_step(const struct wr_exchange *x)
     wr_log_put(x->log, WR_LOG_DEBUG, 0, &who, "%s %s", x->layer->name, x->step->name);
 }
 
+static const struct wr_exchange *running; /* for a failed assertion: whose steps led to it */
+
+static void dump_running(void)
+{
+    if (running != NULL)
+        wr_trace_dump(running, running->log, WR_LOG_ALERT);
+}
+
 void wr_exchange_run(struct wr_exchange *x)
 {
     enum wr_go go;
 
+    running = x;
+    wr_assert_hook = dump_running;
     do {
         wr_trace(x, x->step->name, 0);
         if (wr_log_on(x->log, WR_LOG_DEBUG, &x->source))
             say_step(x);
         go = x->step->run(x);
     } while (go == WR_GO);
+    running = NULL;
     if (go != WR_WAIT)
         return;
     wr_conn_arm(&x->s->conn);
@@ -109,6 +120,8 @@ enum wr_go wr_finish(struct wr_exchange *x, unsigned status)
     if (status != 0)
         x->status = status;
     wr_trace(x, "finish", x->status);
+    if (x->status >= 500 && wr_log_on(x->log, WR_LOG_INFO, &x->source))
+        wr_trace_dump(x, x->log, WR_LOG_INFO);
     wr_timer_off(x->loop, &x->idle);
     wr_relay_end(&x->up, x->loop);
     wr_relay_end(&x->down, x->loop);
