@@ -48,12 +48,13 @@ static size_t gather(struct iovec *v, const struct wr_text *out, size_t at,
     return n;
 }
 
-/* A short body joins its head: one send instead of a list. */
+/* A short body joins its head: one send instead of a list. Where more than that waits already the
+ * receiver is behind, and its bytes are the relay's to keep. */
 static size_t join(struct wr_text *out, size_t at, const struct wr_slice *chain, uint64_t left,
                    bool chunk)
 {
-    if (out->n == at || chain == NULL || chain->p == NULL || chain->next != NULL
-        || chain->n > JOIN || chain->n > left)
+    if (out->n == at || out->n - at > JOIN || chain == NULL || chain->p == NULL
+        || chain->next != NULL || chain->n > JOIN || chain->n > left)
         return 0;
     wr_text_str(out, wr_str_of(chain->p, chain->n));
     if (chunk && chain->n == left)
