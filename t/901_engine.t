@@ -91,6 +91,8 @@ http {
         location @other { proxy_pass http://server; }
         location /page { root %{dir}; }
         location /no { return 403; }
+        location /elsewhere { return 302 http://e$uri; }
+        location /away { error_page 404 =302 http://e$uri; return 404; }
         location /page-of-400 { proxy_pass http://server; }
     }
     server {
@@ -181,6 +183,12 @@ $c = $w->connect('bad');
 $c->send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nbad line\r\n\r\n12345");
 like $c->line, qr/ 400 /, 'the page of a bad request has no body to ask for';
 $c->close;
+
+for my $uri (qw(/elsewhere /away)) {
+    my $r = Weir::Http::ask($w, 'web', "GET $uri%0d%0aX-Evil:1");
+    is $r->field('X-Evil'), undef, "a decoded URI ($uri) makes no field";
+    is $r->field('Location'), "http://e$uri%0D%0AX-Evil:1", 'but a Location';
+}
 
 # ---- pages behind a failure
 

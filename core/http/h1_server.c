@@ -92,7 +92,7 @@ static enum wr_io server_write_head(struct wr_endpoint *e, const struct wr_head 
     wr_http_reply_head(sv->x, &sv->out);
     sv->framing = wr_http_of(sv->x)->res.framing;
     sv->left = sv->framing == WR_BODY_LENGTH ? wr_http_of(sv->x)->res.length : 0;
-    return WR_IO_OK;
+    return sv->out.overflow ? WR_IO_ERROR : WR_IO_OK;
 }
 
 /* Spliced bytes bypass out: only when it is empty, and never inside chunks. */

@@ -516,6 +516,8 @@ enum wr_verdict wr_http_respond_text(struct wr_exchange *x, unsigned status, str
                                      struct wr_str text);
 /* 301, 302, 303, 307, 308 with Location (absolute as absolute_redirect says). */
 enum wr_verdict wr_http_redirect(struct wr_exchange *x, unsigned status, struct wr_str location);
+/* A line end in a value (a decoded $uri, say) would be a field of the client's choice: %0D%0A. */
+struct wr_str wr_http_one_line(struct wr_pool *p, struct wr_str s);
 /* Internal: back to SET with this uri (args p NULL: none); "@name": to FIND, named location. TAKEN,
  * or REJECTED with 500 after 10. */
 enum wr_verdict wr_http_internal(struct wr_exchange *x, struct wr_str uri, struct wr_str args);

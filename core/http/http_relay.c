@@ -4,6 +4,8 @@
 
 #include <errno.h>
 
+#define RATE_MAX ((uint64_t)1 << 40) /* products of it do not overflow */
+
 static void run_filters(void *arg, struct wr_bufq *in, bool fin, struct wr_bufq *out)
 {
     struct wr_exchange *x = arg;
@@ -57,7 +59,7 @@ static void reply_direction(struct wr_exchange *x)
         .rate_from = wr_now(),
         .rate_timer = &x->down_timer,
     };
-    x->down.rate = rate_of(x, &x->down.rate_after);
+    x->down.rate = wr_min(rate_of(x, &x->down.rate_after), RATE_MAX);
     if (proxied && buffers(h)) {
         x->down.high = wr_max(h->proxy_conf->buffers_total, h->proxy_conf->buffer_size);
         x->down.ahead = true;
@@ -136,6 +138,14 @@ static void forward_first(struct wr_exchange *x)
     wr_h1_client_keep(wr_h1_client_of(x));
 }
 
+/* add_header may make it so; a part of it would be another head. */
+static enum wr_go head_too_long(struct wr_exchange *x)
+{
+    wr_xlog(x, WR_LOG_ERROR, 0, "the head of the reply is too long");
+    wr_http_of(x)->aborted = true;
+    return wr_finish(x, 500);
+}
+
 static enum wr_go respond_run(struct wr_exchange *x)
 {
     struct wr_http *h = wr_http_of(x);
@@ -156,7 +166,8 @@ static enum wr_go respond_run(struct wr_exchange *x)
         wr_bufq_clear(&x->down.q);
     x->status = h->res.status;
     set_connection(x);
-    (void)!x->client.ops->write_head(&x->client, NULL);
+    if (x->client.ops->write_head(&x->client, NULL) != WR_IO_OK)
+        return head_too_long(x);
     h->head_sent = true;
     reply_direction(x);
     forward_first(x);
