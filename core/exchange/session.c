@@ -12,6 +12,7 @@ static struct {
     struct wr_conf *conf;
     void (*on_empty)(void *);
     void *on_empty_arg;
+    bool quitting;             /* what is accepted from now on gets one request */
 } live = { .sessions = { &live.sessions, &live.sessions } };
 
 bool (*wr_session_debug)(const struct wr_addr *client);
@@ -55,6 +56,7 @@ void wr_session_new(struct wr_listener *l, int fd, const struct wr_addr *peer)
     s->client = *peer;
     s->begun_ms = wr_now();
     s->number = atomic_fetch_add_explicit(&wr_self.run->connections, 1, memory_order_relaxed) + 1;
+    s->quitting = live.quitting;
     s->task.run = session_run;
     wr_conn_init(&s->conn, s->loop, fd, &s->task);
     wr_list_push(&live.sessions, &s->link);
@@ -120,6 +122,7 @@ void wr_sessions_shutdown(bool now)
 {
     struct wr_link *l = live.sessions.next, *next;
 
+    live.quitting = true;
     for (; l != &live.sessions; l = next) {
         struct wr_session *s = wr_container(l, struct wr_session, link);
 
