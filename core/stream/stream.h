@@ -35,10 +35,11 @@ struct wr_stream_ctx {            /* of an exchange */
     char *preread;
     size_t n;
 };
-/* PREREAD hooks: reads more of the client. PASS: *seen has grown, look at it; SKIP: nothing more
- * will come; HOLD: wait, call again; REJECTED: too much or too late. The first three and the view
- * are what the hook may return and use. */
+/* PREREAD hooks: reads more of the client. *seen is what the hook has looked at before, empty at
+ * first. PASS: it has grown, look at it; HOLD: wait, call again; REJECTED: too much or too late,
+ * or the client has ended. All but the first are what the hook returns. */
 enum wr_verdict wr_stream_preread(struct wr_exchange *x, struct wr_str *seen) WR_CHECKED;
+enum wr_verdict wr_stream_preread_over(struct wr_exchange *x); /* hook behind that phase */
 /* Setters of content directives call it first; false: the server has one already (reported). */
 bool wr_stream_content(struct wr_cf *cf);
 

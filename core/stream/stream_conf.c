@@ -108,4 +108,8 @@ struct wr_module wr_module_stream = {
     .directives = directives,
     .prepare = prepare,
     .check = check,
+    .phases = (const struct wr_phase_hook[]){
+        { .phase = WR_PH_PRECONTENT, .layers = WR_L4, .run = wr_stream_preread_over, .rank = -1 },
+        { 0 },
+    },
 };
