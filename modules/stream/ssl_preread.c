@@ -1,0 +1,83 @@
+/* ssl_preread: what a TLS client says in the open - protocol, server name, ALPN - as variables,
+ * before the session is routed. The handshake is the upstream's: the bytes go on to it untouched.
+ * Called in phase PREREAD; client_hello.c reads the bytes. Its state is of the exchange.
+ *
+ * As with nginx a session whose client speaks no TLS goes on, and the variables are empty.
+ * Otherwise than there, other protocols are told by their first byte, and the protocol is the
+ * highest one of supported_versions instead of always TLSv1.3. */
+#include "stream/stream.h"
+
+#include "client_hello.h"
+
+struct ssl_preread_conf {
+    bool on;
+};
+struct ssl_preread_ctx {
+    struct wr_str seen;
+    struct wr_client_hello hello;
+    bool looked;
+};
+
+extern struct wr_module wr_module_ssl_preread;
+
+static enum wr_verdict preread(struct wr_exchange *x)
+{
+    const struct ssl_preread_conf *c = wr_conf_of(x, &wr_module_ssl_preread);
+    struct ssl_preread_ctx *ctx;
+    enum wr_verdict v;
+
+    if (!c->on)
+        return WR_PASS;
+    ctx = wr_ctx_of(x, &wr_module_ssl_preread);
+    while ((v = wr_stream_preread(x, &ctx->seen)) == WR_PASS) {
+        ctx->looked = true;
+        if (wr_client_hello_parse(ctx->seen, x->pool, &ctx->hello) != WR_HELLO_MORE)
+            return WR_PASS;
+    }
+    return v;
+}
+
+enum what { PROTOCOL, SERVER_NAME, ALPN_PROTOCOLS };
+
+static bool get(struct wr_exchange *x, const struct wr_var *v, struct wr_str *out)
+{
+    const struct ssl_preread_ctx *ctx = wr_ctx_of(x, &wr_module_ssl_preread);
+
+    switch ((enum what)v->data) {
+    case PROTOCOL:
+        *out = wr_client_hello_version(ctx->hello.version);
+        break;
+    case SERVER_NAME:
+        *out = ctx->hello.name;
+        break;
+    case ALPN_PROTOCOLS:
+        *out = ctx->hello.alpn;
+        break;
+    }
+    if (out->n == 0)
+        *out = WR_STR("");
+    return ctx->looked;
+}
+
+static const struct wr_directive directives[] = {
+    WR_FLAG("ssl_preread", WR_L4 | WR_SCOPES, struct ssl_preread_conf, on, "off",
+            "reads the ClientHello, without ending TLS, for the variables $ssl_preread_*"),
+    { 0 },
+};
+
+static const struct wr_variable variables[] = {
+    { "ssl_preread_protocol", WR_L4, 0, get, PROTOCOL, NULL },
+    { "ssl_preread_server_name", WR_L4, 0, get, SERVER_NAME, NULL },
+    { "ssl_preread_alpn_protocols", WR_L4, 0, get, ALPN_PROTOCOLS, NULL },
+    { 0 },
+};
+
+struct wr_module wr_module_ssl_preread = {
+    .name = "ssl_preread",
+    .layers = WR_L4,
+    .conf_size = sizeof(struct ssl_preread_conf),
+    .ctx_size = sizeof(struct ssl_preread_ctx),
+    .directives = directives,
+    .variables = variables,
+    .phases = (const struct wr_phase_hook[]){ { WR_PH_PREREAD, WR_L4, preread, 0 }, { 0 } },
+};
