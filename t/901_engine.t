@@ -51,7 +51,8 @@ sub hasty {
     until ($in =~ s/\A.*?\r\n\r\n//s) {
         sysread $fh, $in, 65536, length $in or return;
     }
-    Weir::HttpServer::give($fh, "HTTP/1.1 200 OK\r\nContent-Length: 300000\r\n\r\n" . 'a' x 100_000);
+    Weir::HttpServer::give($fh,
+        "HTTP/1.1 200 OK\r\nContent-Length: 300000\r\n\r\n" . 'a' x 100_000);
     while (length $in < 600_000) {
         sysread $fh, $in, 65536, length $in or last;
     }
@@ -143,7 +144,8 @@ $c->send("POST /hasty HTTP/1.1\r\nHost: a\r\nContent-Length: 600000\r\n\r\n" . '
 is substr($c->recv(100_000), -50), 'a' x 50, 'the reply has begun';
 $c->send('b' x 400_000 . Weir::Http::request('GET /behind', Connection => 'close'));
 my $rest = $c->rest;
-ok $rest =~ /a(r+)HTTP/ && length $1 == 200_000, 'the rest of the body arrives as it is, and so does the reply';
+ok $rest =~ /a(r+)HTTP/ && length $1 == 200_000,
+    'the rest of the body arrives as it is, and so does the reply';
 like $rest, qr{GET /behind\z}, 'and the next request is one';
 $c->close;
 
