@@ -37,7 +37,9 @@ sub get {
 $article->start;
 for my $kind (@KINDS) {
     is get("GET /$kind/a")->{status}, 502, "/$kind/: 502 while its names are unknown";
-    becomes { $w->error_log =~ /\[error\].*request: "GET \/$kind\/a HTTP\/1\.1".*host: "example\.com"/ }
+    becomes {
+        $w->error_log =~ m{\[error\].*request: "GET /$kind/a HTTP/1\.1".*host: "example\.com"}
+    }
         'with a line in the error log';
 }
 $article->names_failed_once;

@@ -1,7 +1,7 @@
 #!/usr/bin/perl
 
-# The article's third configuration, byte for byte, in a private network: one instance serves HTTP at
-# layer 7 and PostgreSQL at layer 4. It starts while none of its names is known, and as soon as they
+# The article's third configuration, byte for byte, in a private network: one instance serves
+# HTTP at layer 7 and PostgreSQL at layer 4. It starts while none of its names is known, and as soon as they
 # stand in /etc/hosts both work; a web server that is killed under load and comes back costs no
 # request.
 
@@ -43,7 +43,8 @@ $article->names_failed_once;
 $article->names_known;
 becomes { get('GET /')->{status} == 200 } 'traffic as soon as they are known';
 becomes { my %seen = map { get('GET /')->{body} => 1 } 1 .. 2; keys %seen == 2 } 'to both servers';
-like join('', map { get('GET /')->{body} =~ /^web(\d)/ } 1 .. 6), qr/^(?:121212|212121)$/, 'in turn';
+like join('', map { get('GET /')->{body} =~ /^web(\d)/ } 1 .. 6), qr/^(?:121212|212121)$/,
+    'in turn';
 $article->arrived($_) for @WEB;
 for my $target ('/', '/index.html?q=1', '/a%2Fb/%7Euser') {
     my ($raw) = $article->arrived(get("GET $target")->{body} =~ /^(\S+)$/);

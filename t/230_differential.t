@@ -28,7 +28,8 @@ my @DIFFERS = (
     [qr/^line <space at the end/, 'stricter: nothing behind the version (RFC 9112 3)'],
     [qr/^line <1\.01>/, 'stricter: a version has two digits (RFC 9112 2.3)'],
     [qr/^line <11\.1>/, 'stricter: a version has two digits, so it is 400 and not 505'],
-    [qr/^(?:authority|asterisk)-form/, '405, as newer nginx has it for CONNECT, says more than 400'],
+    [qr/^(?:authority|asterisk)-form/,
+        '405, as newer nginx has it for CONNECT, says more than 400'],
     [qr/^Host <(?:\.a|a\@b|\[|a:b|test:99999|t\xE4st)>/, 'stricter: no host (RFC 3986 3.2.2)'],
     [qr/^too large: field/, '431 (RFC 6585) says more than 400'],
     [qr/^field: (?:control|DEL)/, 'stricter: control characters are in no field (RFC 9110 5.5)'],
@@ -36,7 +37,8 @@ my @DIFFERS = (
     [qr/^field without colon/, 'stricter: a line without a colon is no field (RFC 9112 5)'],
     [qr/^hop:/, 'fields of this hop, and those Connection names, go no further (RFC 9110 7.6.1)'],
     [qr/^trailer announced/, 'Trailer is a field of this hop: trailers are not passed on'],
-    [qr/^merge_slashes off: \/uri/, 'the value of the server that was asked, not the default one\'s'],
+    [qr/^merge_slashes off: \/uri/,
+        'the value of the server that was asked, not the default one\'s'],
     [qr/^underscores on/, 'the value of the default server holds until the head is read'],
     [qr/^route \/vars\/a%20b/, 'a space from a variable does not end the path'],
     [qr/^coding <chunked, /, 'what is behind "chunked" has no end: 400, not 501 (RFC 9112 6.3)'],
@@ -206,7 +208,8 @@ my %REPLY = (
         'X-Accel-Expires' => '@1', 'X-Pad' => 'p', 'X-Accel-Limit-Rate' => 1 << 20),
     secret => Weir::HttpServer::reply(200, 'x', 'X-Secret' => 's', 'X-Public' => 'p',
         'X-Accel-Buffering' => 'yes'),
-    'accel redirect' => Weir::HttpServer::reply(200, 'unseen', 'X-Accel-Redirect' => '/internal/a?b',
+    'accel redirect' => Weir::HttpServer::reply(200, 'unseen',
+        'X-Accel-Redirect' => '/internal/a?b',
         'Set-Cookie' => 'kept=1', 'X-Lost' => 1, 'Content-Type' => 'x/y'),
     'accel file' => Weir::HttpServer::reply(200, 'unseen', 'X-Accel-Redirect' => '/files/a.txt'),
     'accel unsafe' => Weir::HttpServer::reply(200, 'x', 'X-Accel-Redirect' => '/../etc/passwd'),
@@ -231,7 +234,8 @@ my %REPLY = (
     'hop fields' => Weir::HttpServer::reply(200, 'x', 'Keep-Alive' => 'timeout=3',
         'Proxy-Connection' => 'keep-alive', Connection => 'X-Named', 'X-Named' => 1, TE => 'x',
         Upgrade => 'h2c', Trailer => 'X-Sum'),
-    'longer than its length' => "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nokmore",
+    'longer than its length' => "HTTP/1.1 200 OK\r\nConnection: close\r\n"
+        . "Content-Length: 2\r\n\r\nokmore",
     map({ ("status $_" => Weir::HttpServer::reply($_, $_ == 304 ? '' : "body $_\n")) }
         qw(200 201 202 203 206 226 300 303 307 308 400 401 403 404 405 409 410 416 418 422 429 451
             500 501 502 503 504 599)),
@@ -281,10 +285,14 @@ for my $path ('/', '/a', '/a/b', '/a/', '/a//b', '//a', '/a/./b', '/a/../b', '/a
     request("path $path", "GET $path") if $path !~ / /;
     request("path /uri$path", "GET /uri$path") if $path !~ / /;
 }
-for my $path ('/strip/a', '/strip/a/b?c', '/strip/', '/strip', '/strip//a', '/plain', '/plain/a', '/plainer',
-    '/plain?x', '/re/a', '/re/a%20b?c', '/re/a//b', '/vars/a?b', '/vars/a%20b?c=d', '/uri', '/uri?a',
-    '/uri/a%20b', '/uri/%E4%2F', '/rewrite/a', '/rewrite/a%20b?c', '/rewrite/a?b=c', '/rewrite-uri/a',
-    '/rewrite-uri/a%3Fb', '/rewrite-last/x?y', '/exact', '/exact/', '/exactly', '/stop/a.png', '/a.png',
+for my $path ('/strip/a', '/strip/a/b?c', '/strip/', '/strip', '/strip//a', '/plain', '/plain/a',
+    '/plainer',
+    '/plain?x', '/re/a', '/re/a%20b?c', '/re/a//b', '/vars/a?b', '/vars/a%20b?c=d', '/uri',
+        '/uri?a',
+    '/uri/a%20b', '/uri/%E4%2F', '/rewrite/a', '/rewrite/a%20b?c', '/rewrite/a?b=c',
+        '/rewrite-uri/a',
+    '/rewrite-uri/a%3Fb', '/rewrite-last/x?y', '/exact', '/exact/', '/exactly', '/stop/a.png',
+        '/a.png',
     '/a.PNG', '/a.jpg?b', '/internal/x', '/page', '/vars/', '/nowhere/%2e/x') {
     request("route $path", "GET $path");
 }
@@ -292,8 +300,10 @@ request("merge_slashes off: $_", "GET $_", Host => 'nomerge.test')
     for '/a//b', '//a', '/uri//a', '/a/..//b';
 
 # Server names.
-for my $host ('test', 'TEST', 'test.', 'test:80', 'test:', 'other.test', 'OTHER.test', 'a.wild.test',
-    'a.b.wild.test', 'wild.test', 'bob.regex.test', 'unknown', '127.0.0.1', '[::1]', '[::1]:80', 'a_b',
+for my $host ('test', 'TEST', 'test.', 'test:80', 'test:', 'other.test', 'OTHER.test',
+    'a.wild.test',
+    'a.b.wild.test', 'wild.test', 'bob.regex.test', 'unknown', '127.0.0.1', '[::1]', '[::1]:80',
+        'a_b',
     'a..b', '.a', 'a/b', 'a b', 'a@b', '[', '', 'a:b', 'test:99999', "t\xE4st", 'a,b') {
     request("Host <$host>", 'GET /headers/a', Host => $host);
     request("Host <$host>, a server's", 'GET /headers/a', Host => $host) if $host =~ /wild|regex/;
@@ -303,14 +313,18 @@ case('no Host, 1.0', "GET /headers/ HTTP/1.0\r\n\r\n");
 case('no Host, 1.0, a text', "GET /return/200 HTTP/1.0\r\n\r\n");
 case('two Hosts', "GET / HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n");
 case('Host, 1.0', "GET /headers/ HTTP/1.0\r\nHost: test\r\n\r\n");
-case('absolute-form', "GET http://test/headers/a?b HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n");
+case('absolute-form',
+    "GET http://test/headers/a?b HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n");
 case('absolute-form, other Host', "GET http://test/headers/a HTTP/1.1\r\nHost: other.test\r\n"
     . "Connection: close\r\n\r\n");
 case('absolute-form, port', "GET http://test:81/headers/ HTTP/1.1\r\nHost: test:81\r\n"
     . "Connection: close\r\n\r\n");
-case('absolute-form, no path', "GET http://test HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n");
-case('absolute-form, query', "GET http://test?x HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n");
-case('absolute-form, https', "GET https://test/a HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n");
+case('absolute-form, no path',
+    "GET http://test HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n");
+case('absolute-form, query',
+    "GET http://test?x HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n");
+case('absolute-form, https',
+    "GET https://test/a HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n");
 case('absolute-form, no host', "GET http:///a HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n");
 case('authority-form', "CONNECT test:80 HTTP/1.1\r\nHost: test:80\r\n\r\n");
 case('asterisk-form', "OPTIONS * HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n");
@@ -327,7 +341,8 @@ request('proxy_method', 'POST /method/x', body => 'abc');
 # The request line.
 case("line <$_->[0]>", "$_->[1]\r\nHost: test\r\nConnection: close\r\n\r\n") for
     ['two spaces', 'GET  / HTTP/1.1'], ['two spaces before the version', 'GET /  HTTP/1.1'],
-    ['space at the end', 'GET / HTTP/1.1 '], ['tab', "GET\t/ HTTP/1.1"], ['leading space', ' GET / HTTP/1.1'],
+    ['space at the end', 'GET / HTTP/1.1 '], ['tab', "GET\t/ HTTP/1.1"], ['leading space',
+        ' GET / HTTP/1.1'],
     ['no path', 'GET HTTP/1.1'], ['no slash', 'GET a HTTP/1.1'], ['lower case', 'GET / http/1.1'],
     ['1.2', 'GET / HTTP/1.2'], ['2.0', 'GET / HTTP/2.0'], ['3.0', 'GET / HTTP/3.0'],
     ['0.9', 'GET / HTTP/0.9'], ['1.01', 'GET / HTTP/1.01'], ['1.', 'GET / HTTP/1.'],
@@ -343,16 +358,20 @@ case('0.9, proxied', "GET /headers/\r\n");
 case('0.9, a post', "POST /\r\n");
 
 # Fields.
-request("field: $_->[0]", 'GET /headers/a?a=1', 'X-Own' => $_->[1]) for ['spaces around', '  a b  '],
+request("field: $_->[0]", 'GET /headers/a?a=1', 'X-Own' => $_->[1]) for ['spaces around',
+    '  a b  '],
     ['tab around', "\ta\t"], ['tab inside', "a\tb"], ['empty', ''], ['high', "\xE4\xFF"],
     ['quoted', '"a, b"'], ['control', "a\x01b"], ['DEL', "a\x7Fb"], ['NUL', "a\0b"], ['CR', "a\rb"],
     ['long', 'x' x 2000];
-request("field name $_", 'GET /f', $_ => 1) for split(' ', q{X-A x_under X.dot X!bang X#hash X$dollar X'quote X*star
-    X+plus X~tilde X|bar X^caret X`tick 1digit - A}), 'X A', 'X(a)', 'X/a', 'X[a]', 'X"a', "X\xE4", 'X@a';
+request("field name $_", 'GET /f', $_ => 1) for split(' ',
+    q{X-A x_under X.dot X!bang X#hash X$dollar X'quote X*star
+    X+plus X~tilde X|bar X^caret X`tick 1digit - A}), 'X A', 'X(a)', 'X/a',
+    'X[a]', 'X"a', "X\xE4", 'X@a';
 request('underscores on', 'GET /f', Host => 'nomerge.test', x_under => 1);
 request('field without a name', 'GET /f', '' => 'x');
 case("$_->[0]", "GET /f HTTP/1.1\r\nHost: test\r\nConnection: close\r\n$_->[1]\r\n\r\n") for
-    ['obs-fold', "X-A: 1\r\n 2"], ['obs-fold, tab', "X-A: 1\r\n\t2"], ['space before colon', 'X-A : 1'],
+    ['obs-fold', "X-A: 1\r\n 2"], ['obs-fold, tab', "X-A: 1\r\n\t2"], ['space before colon',
+        'X-A : 1'],
     ['field without colon', 'X-A'], ['field of spaces', '  '], ['two fields', "X-A: 1\r\nX-A: 2"],
     ['two cookies', "Cookie: a=1\r\nCookie: b=2"], ['no space', 'X-A:1'];
 request('hop: Keep-Alive', 'GET /f', 'Keep-Alive' => 'timeout=1');
@@ -366,7 +385,8 @@ request('X-Forwarded-For', 'GET /headers/', 'X-Forwarded-For' => '1.2.3.4');
 request('two X-Forwarded-For', 'GET /headers/', 'X-Forwarded-For' => '1.2.3.4',
     'X-Forwarded-For' => '5.6.7.8');
 request('usual fields', 'GET /headers/a', 'User-Agent' => 'x/1', Accept => '*/*',
-    'Accept-Encoding' => 'gzip', 'Accept-Language' => 'de', Referer => 'http://r/', Cookie => 'c=d; e=f',
+    'Accept-Encoding' => 'gzip', 'Accept-Language' => 'de', Referer => 'http://r/',
+        Cookie => 'c=d; e=f',
     Authorization => 'Basic eDp5', 'If-Modified-Since' => 'Mon, 01 Jan 2024 00:00:00 GMT',
     'If-None-Match' => '"x"', Range => 'bytes=0-1', 'If-Range' => '"y"', Pragma => 'no-cache',
     'Cache-Control' => 'no-cache', Origin => 'http://o', Via => '1.1 v', Forwarded => 'for=x',
@@ -375,7 +395,8 @@ request('fields are not passed', 'GET /no-fields/x', 'X-A' => 1, Cookie => 'a=b'
 request('too large: field', 'GET /f', 'X-Long' => 'x' x 9000);
 request('too large: fields', 'GET /f', map { ("X-$_" => 'x' x 8000) } 1 .. 6);
 request('too large: line', 'GET /' . 'x' x 9000);
-request("twice: $_", 'GET /f', $_ => 'x', $_ => 'x') for qw(User-Agent Referer Accept Range Authorization
+request("twice: $_", 'GET /f', $_ => 'x',
+    $_ => 'x') for qw(User-Agent Referer Accept Range Authorization
     If-None-Match X-Forwarded-For Upgrade Content-Type);
 request("Expect: $_", 'POST /f', Expect => $_, body => 'abc') for 'other', '100-CONTINUE';
 
@@ -396,7 +417,8 @@ request('body, not passed', 'POST /no-body/x', body => 'abc');
 request('body, version 1.0', 'POST /version10/x', body => 'abc');
 request("body, of $_ where 10 may be", 'POST /small/x', body => 'x' x $_) for 9, 10, 11;
 request("chunked: $_->[0]", 'POST /b', 'Transfer-Encoding' => 'chunked', body => $_->[1]) for
-    ['one', "3\r\nabc\r\n0\r\n\r\n"], ['two', "3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n"], ['none', "0\r\n\r\n"],
+    ['one', "3\r\nabc\r\n0\r\n\r\n"], ['two', "3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n"], ['none',
+        "0\r\n\r\n"],
     ['extension', "3;a=b\r\nabc\r\n0\r\n\r\n"], ['zeros', "0003\r\nabc\r\n0\r\n\r\n"],
     ['upper', "A\r\n0123456789\r\n0\r\n\r\n"], ['trailers', "3\r\nabc\r\n0\r\nX-Sum: 1\r\n\r\n"],
     ['bad size', "g\r\nabc\r\n0\r\n\r\n"], ['minus', "-1\r\nabc\r\n0\r\n\r\n"],
@@ -408,11 +430,14 @@ request('chunked, version 1.0 behind', 'POST /version10/x', 'Transfer-Encoding' 
     body => "3\r\nabc\r\n0\r\n\r\n");
 case('chunked, 1.0', "POST /b HTTP/1.0\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n"
     . "3\r\nabc\r\n0\r\n\r\n");
-request("coding <$_>", 'POST /b', 'Transfer-Encoding' => $_, body => "3\r\nabc\r\n0\r\n\r\n") for 'gzip',
+request("coding <$_>", 'POST /b', 'Transfer-Encoding' => $_,
+    body => "3\r\nabc\r\n0\r\n\r\n") for 'gzip',
     'gzip, chunked', 'chunked, gzip', 'chunked, chunked', 'identity', 'xchunked', 'CHUNKED', '';
-request("length <$_>", 'POST /b', 'Content-Length' => $_, body => 'abc') for '3', '03', '+3', '-3', '3 ',
+request("length <$_>", 'POST /b', 'Content-Length' => $_, body => 'abc') for '3', '03', '+3', '-3',
+    '3 ',
     '3,3', '3x', '0x3', '99999999999999999999', '3.0', '', ' 3';
-case('length twice', "POST /b HTTP/1.1\r\nHost: test\r\nContent-Length: 3\r\nContent-Length: 3\r\n\r\nabc");
+case('length twice',
+    "POST /b HTTP/1.1\r\nHost: test\r\nContent-Length: 3\r\nContent-Length: 3\r\n\r\nabc");
 case('length and coding', "POST /b HTTP/1.1\r\nHost: test\r\nContent-Length: 3\r\n"
     . "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n");
 
@@ -420,7 +445,8 @@ case('length and coding', "POST /b HTTP/1.1\r\nHost: test\r\nContent-Length: 3\r
 for my $reply (sort keys %REPLY) {
     request("reply: $reply", 'GET /r', 'X-Reply' => $reply);
 }
-for my $reply ('no length', 'chunked', 'status 200', 'status 404', 'status 304', 'status 204', 'large') {
+for my $reply ('no length', 'chunked', 'status 200', 'status 404', 'status 304', 'status 204',
+    'large') {
     request("reply to HEAD: $reply", 'HEAD /r', 'X-Reply' => $reply);
     request("reply, unbuffered: $reply", 'GET /unbuffered/r', 'X-Reply' => $reply);
     request("reply, 1.0 behind: $reply", 'GET /version10/r', 'X-Reply' => $reply);
@@ -428,8 +454,10 @@ for my $reply ('no length', 'chunked', 'status 200', 'status 404', 'status 304',
 }
 request("intercepted: $_", 'GET /intercept/x', 'X-Reply' => $_)
     for map { "status $_" } qw(200 403 404 410 500 503);
-request("intercepted HEAD: $_", 'HEAD /intercept/x', 'X-Reply' => $_) for 'status 404', 'status 410';
-request("added: $_", 'GET /added/x', 'X-Reply' => $_) for map { "status $_" } qw(200 201 204 304 404 500);
+request("intercepted HEAD: $_", 'HEAD /intercept/x', 'X-Reply' => $_) for 'status 404',
+    'status 410';
+request("added: $_", 'GET /added/x',
+    'X-Reply' => $_) for map { "status $_" } qw(200 201 204 304 404 500);
 request("hidden: $_", 'GET /hide/x', 'X-Reply' => $_) for 'secret', 'X-Accel fields';
 request("redirect: $_", 'GET /redirect/x', 'X-Reply' => $_)
     for 'location', 'location, other', 'location, path', 'refresh';
@@ -441,11 +469,15 @@ request("return, HEAD: $_", "HEAD /return/$_") for 200, 204, 301, 404, 410;
 case("return, 1.0: $_", "GET /return/$_ HTTP/1.0\r\n\r\n") for 200, 204, 301, 404, 410;
 
 # Files.
-request("file $_", "GET $_") for '/files/a.txt', '/files/empty.txt', '/files/b%20c.html', '/files/none',
-    '/files', '/files/', '/files/missing', '/files/a.txt/', '/files/a.txt?x', '/alias/a.txt', '/alias/',
+request("file $_", "GET $_") for '/files/a.txt', '/files/empty.txt', '/files/b%20c.html',
+    '/files/none',
+    '/files', '/files/', '/files/missing', '/files/a.txt/', '/files/a.txt?x', '/alias/a.txt',
+        '/alias/',
     '/alias/../a.txt', '/try/a', '/try/files/', '/files/%2e%2e/files/a.txt', '/files/A.TXT';
-request("range $_", 'GET /files/a.txt', Range => $_) for 'bytes=0-1', 'bytes=5-', 'bytes=-3', 'bytes=0-0,5-6',
-    'bytes=20-', 'bytes=5-2', 'bytes=', 'lines=1-2', 'bytes=0-99', 'bytes=-0', 'bytes=0-1,20-30', 'bytes=x';
+request("range $_", 'GET /files/a.txt', Range => $_) for 'bytes=0-1', 'bytes=5-', 'bytes=-3',
+    'bytes=0-0,5-6',
+    'bytes=20-', 'bytes=5-2', 'bytes=', 'lines=1-2', 'bytes=0-99', 'bytes=-0', 'bytes=0-1,20-30',
+        'bytes=x';
 request("condition $_->[0]", 'GET /files/a.txt', @$_[1 .. $#$_]) for
     ['since, same', 'If-Modified-Since' => 'Sun, 13 Sep 2020 12:26:40 GMT'],
     ['since, later', 'If-Modified-Since' => 'Sun, 13 Sep 2021 12:26:40 GMT'],
@@ -467,7 +499,8 @@ sub conf_of {
     return $conf;
 }
 
-my $temp = join ' ', map { "${_}_temp_path %{dir}/nginx_$_;" } qw(client_body proxy fastcgi uwsgi scgi);
+my $temp = join ' ',
+    map { "${_}_temp_path %{dir}/nginx_$_;" } qw(client_body proxy fastcgi uwsgi scgi);
 $w->write('nginx.conf', "pid %{dir}/nginx.pid;\nevents {}\n"
     . conf_of('nginx', "access_log off; $temp"));
 my $running = Weir::Process::spawn(sub {
@@ -495,16 +528,16 @@ sub reply_lines {
     my $c = $w->connect($who) or return "connect: $!";
 
     $c->send($raw);
-    my $start = $c->recv(5, 5);
+    my $start = $c->recv(5, 2);
     $c->{in} = $start . $c->{in};
     if ($start ne 'HTTP/') {    # a reply of HTTP/0.9, or none
-        return 'all: ' . shown($c->rest(5) =~ s{<center>\K(?:nginx|weir)(?=</center>)}{it}r);
+        return 'all: ' . shown($c->rest(2) =~ s{<center>\K(?:nginx|weir)(?=</center>)}{it}r);
     }
     my $head = $raw =~ /^HEAD /;
     my $r = Weir::Http::reply($c, $head);
     my $interim = $r->{status};
     $r = Weir::Http::reply($c, $head) if $interim == 100;
-    my $more = $c->rest(5);
+    my $more = $c->rest(2);
     $c->close;
     my $page = $r->{body} =~ s{<center>\K(?:nginx|weir)(?=</center>)}{it}
         || $head && $r->{status} >= 300 && ($r->field('Content-Type') // '') eq 'text/html';

@@ -52,7 +52,8 @@ my %ANSWER = (
     'short-chunk' => "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\na\r\nshort",
     'no-last-chunk' => "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nshort\r\n",
     'bad-chunk' => "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nshort\r\nx\r\n",
-    'long-chunk' => "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nshorter\r\n0\r\n\r\n",
+    'long-chunk' => "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+        . "5\r\nshorter\r\n0\r\n\r\n",
     # and these are good
     interim => "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"
         . "HTTP/1.1 102 Processing\r\n\r\n" x 20 . "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",
@@ -70,7 +71,8 @@ my %ANSWER = (
     'longer' => "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nokHTTP/1.1 200 OK\r\n\r\npoison",
     'connection-named' => "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close, X-Named\r\n"
         . "X-Named: 1\r\nX-Kept: 1\r\n\r\nok",
-    'internal' => "HTTP/1.1 200 OK\r\nX-Accel-Redirect: /hidden/x?y\r\nContent-Length: 6\r\n\r\nunseen",
+    'internal' => "HTTP/1.1 200 OK\r\nX-Accel-Redirect: /hidden/x?y\r\n"
+        . "Content-Length: 6\r\n\r\nunseen",
     'named' => "HTTP/1.1 200 OK\r\nX-Accel-Redirect: \@named\r\nContent-Length: 6\r\n\r\nunseen",
     'escape' => "HTTP/1.1 200 OK\r\nX-Accel-Redirect: /a/../../etc/passwd\r\n\r\n",
     'loop' => "HTTP/1.1 200 OK\r\nX-Accel-Redirect: /loop\r\nContent-Length: 0\r\n\r\n",
@@ -201,6 +203,7 @@ refused(400, @$_) for
     ['CR CR LF', "GET / HTTP/1.1\r\r\n$HOST\r\n"],
     ['a path above the root', "GET /../etc HTTP/1.1\r\n$HOST\r\n"],
     ['a path that is none', "GET a HTTP/1.1\r\n$HOST\r\n"],
+    ['no path', "GET HTTP/1.1\r\n$HOST\r\n"],
     ['a version that is none', "GET / HTTP/1\r\n$HOST\r\n"],
     ['no Host', "GET / HTTP/1.1\r\n\r\n"],
     ['two Hosts', "${GET}Host: other\r\n\r\n"],
@@ -208,9 +211,11 @@ refused(400, @$_) for
     ['a field without a name', "$GET: x\r\n\r\n"],
     ['a field without a colon', "${GET}X-A\r\n\r\n"],
     ['space before the colon', "${GET}X-A : b\r\n\r\n"],
-    ['space before the colon of a length', "POST / HTTP/1.1\r\n${HOST}Content-Length : 3\r\n\r\nabc"],
+    ['space before the colon of a length',
+        "POST / HTTP/1.1\r\n${HOST}Content-Length : 3\r\n\r\nabc"],
     ['obs-fold', "${GET}X-A: b\r\n c\r\n\r\n"],
-    ['obs-fold of a coding', "POST / HTTP/1.1\r\n${HOST}Transfer-Encoding:\r\n chunked\r\n\r\n0\r\n\r\n"],
+    ['obs-fold of a coding',
+        "POST / HTTP/1.1\r\n${HOST}Transfer-Encoding:\r\n chunked\r\n\r\n0\r\n\r\n"],
     ['space before the first field', "GET / HTTP/1.1\r\n X-A: b\r\n$HOST\r\n"],
     ['NUL in a value', "${GET}X-A: b\0c\r\n\r\n"],
     ['a control in a value', "${GET}X-A: b\x01c\r\n\r\n"],
@@ -219,11 +224,14 @@ refused(400, @$_) for
     ['a coding and a length', "POST / HTTP/1.1\r\n${HOST}Content-Length: 5\r\n"
         . "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n"],
     ['two lengths', "POST / HTTP/1.1\r\n${HOST}Content-Length: 3\r\nContent-Length: 4\r\n\r\nabc"],
-    ['two equal lengths', "POST / HTTP/1.1\r\n${HOST}Content-Length: 3\r\nContent-Length: 3\r\n\r\nabc"],
+    ['two equal lengths',
+        "POST / HTTP/1.1\r\n${HOST}Content-Length: 3\r\nContent-Length: 3\r\n\r\nabc"],
     ['a list of lengths', "POST / HTTP/1.1\r\n${HOST}Content-Length: 3, 3\r\n\r\nabc"],
-    ['a coding in HTTP/1.0', "POST / HTTP/1.0\r\n${HOST}Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n"],
+    ['a coding in HTTP/1.0',
+        "POST / HTTP/1.0\r\n${HOST}Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n"],
     ['two codings', "${CHUNKED}Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n"],
-    ['a coding behind chunked', "POST / HTTP/1.1\r\n${HOST}Transfer-Encoding: chunked, gzip\r\n\r\n"],
+    ['a coding behind chunked',
+        "POST / HTTP/1.1\r\n${HOST}Transfer-Encoding: chunked, gzip\r\n\r\n"],
     map({ ["a length of '$_'", "POST / HTTP/1.1\r\n${HOST}Content-Length: $_\r\n\r\nabc"] }
         '', '-3', '+3', '3x', '0x3', '3 3', '3.0', '18446744073709551619', '9' x 30),
     map({ ["a chunk of size '$_->[0]'", "$CHUNKED\r\n$_->[0]\r\nabc\r\n0\r\n\r\n"] }
@@ -246,19 +254,23 @@ refused(431, 'a field too long', "${GET}X-A: " . 'x' x 5000 . "\r\n\r\n");
 refused(431, 'a field without an end', "${GET}X-A: " . 'x' x 50_000);
 refused(431, 'too many bytes of fields', $GET . ('X-A: ' . 'x' x 2000 . "\r\n") x 10 . "\r\n");
 refused(400, 'too many fields', $GET . "X-A: b\r\n" x 5 . "\r\n", 'strict');
-refused(413, 'a body too large', "POST / HTTP/1.1\r\n${HOST}Content-Length: 1001\r\n\r\n" . 'x' x 1001);
+refused(413, 'a body too large', "POST / HTTP/1.1\r\n${HOST}Content-Length: 1001\r\n\r\n"
+    . 'x' x 1001);
 refused(413, 'a body too large that does not come',
     "POST / HTTP/1.1\r\n${HOST}Content-Length: 1001\r\n\r\n");
-refused(413, 'chunks too large', "$CHUNKED\r\n" . ("100\r\n" . 'x' x 256 . "\r\n") x 4 . "0\r\n\r\n");
+refused(413, 'chunks too large', "$CHUNKED\r\n" . ("100\r\n" . 'x' x 256 . "\r\n") x 4
+    . "0\r\n\r\n");
 
 # ---- requests that are cleaned
 
 my $head = "POST / HTTP/1.1\r\n";
-arrives_as('white space around values goes', "GET / HTTP/1.1\r\nHost:\t test \t\r\nX-A:\t b c\t \r\n"
+arrives_as('white space around values goes',
+    "GET / HTTP/1.1\r\nHost:\t test \t\r\nX-A:\t b c\t \r\n"
     . "Connection: close\r\n\r\n", "GET / HTTP/1.1\r\nX-A: b c\r\n\r\n");
 arrives_as('lines that end in LF get their CR', "GET / HTTP/1.1\nHost: test\nX-A: b\n"
     . "Connection: close\n\n", "GET / HTTP/1.1\r\nX-A: b\r\n\r\n");
-arrives_as('chunks become a length', "${CHUNKED}Connection: close\r\n\r\n3;a=\"b\"\r\nabc\r\n2\r\nde\r\n"
+arrives_as('chunks become a length',
+    "${CHUNKED}Connection: close\r\n\r\n3;a=\"b\"\r\nabc\r\n2\r\nde\r\n"
     . "0\r\nX-Sum: 1\r\n\r\n", "${head}Content-Length: 5\r\n\r\nabcde");
 arrives_as('fields named in Connection go', "${GET}X-Named: 1\r\nX-Also: 1\r\nKeep-Alive: 3\r\n"
     . "Connection: close, x-named\r\nConnection: X-Also\r\nX-Kept: 1\r\n\r\n",
@@ -307,7 +319,8 @@ arrives_as('odd names go', "${GET}X_A: 1\r\nX(B): 2\r\nX-C: 3\r\nConnection: clo
 
 # ---- HTTP/1.0 and 0.9
 
-like raw('web', "GET /a HTTP/1.0\r\n\r\n"), qr{\AHTTP/1\.1 200 .*^Connection: close\r.*^GET /a 0\n\z}ms,
+like raw('web', "GET /a HTTP/1.0\r\n\r\n"),
+    qr{\AHTTP/1\.1 200 .*^Connection: close\r.*^GET /a 0\n\z}ms,
     '1.0 closes';
 {
     my $c = $w->connect('web');
@@ -438,7 +451,8 @@ for my $path ('/silent', '/streamed/silent') {
     $c->send("GET $path HTTP/1.1\r\n$HOST\r\n");
     wait_for { arrived() };
     $c->close;
-    becomes { slurp($w->path('access')) =~ m{^499 "GET $path HTTP/1\.1"}m } "$path: client gone: 499";
+    becomes { slurp($w->path('access')) =~ m{^499 "GET $path HTTP/1\.1"}m }
+        "$path: client gone: 499";
 }
 for my $path ('/b', '/streamed/b') {
     my $c = $w->connect('web');
@@ -495,7 +509,8 @@ for my $path ('/slow', '/streamed/slow') {
 }
 for my $path ('/b', '/streamed/b') {
     my $c = $w->connect('web');
-    for my $piece (split /(?<=[:\n ])/, "POST $path HTTP/1.1\r\n${HOST}Transfer-Encoding: chunked\r\n\r\n",
+    for my $piece (split /(?<=[:\n ])/,
+        "POST $path HTTP/1.1\r\n${HOST}Transfer-Encoding: chunked\r\n\r\n",
         -1) {
         $c->send($piece);
         sleep 0.01;
@@ -509,7 +524,8 @@ for my $path ('/b', '/streamed/b') {
 }
 {
     my $c = $w->connect('web');
-    $c->send("POST /streamed/b HTTP/1.1\r\n${HOST}Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\nx\r\n");
+    $c->send("POST /streamed/b HTTP/1.1\r\n${HOST}Transfer-Encoding: chunked\r\n\r\n"
+        . "3\r\nabc\r\nx\r\n");
     like $c->rest, qr{\A(?:HTTP/1\.1 400 |\z)}, 'unbuffered: a bad chunk ends the request';
     $c->close;
     sleep 0.2;

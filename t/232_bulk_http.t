@@ -2,8 +2,8 @@
 # chaos: yes
 
 # Bodies arrive byte for byte, in both directions: 1 GiB of a reply (under chaos 16 MiB), uploads
-# by way of a temp file and streamed, of known length and in chunks, at sizes around those where weir
-# changes its ways, and past clients and servers that are slower than the other side, with buffers,
+# by way of a temp file and streamed, of known length and in chunks, at sizes around those where
+# weir changes its ways, and past clients and servers that are slower than the other side, with buffers,
 # with temp files and with neither.
 
 use strict;
@@ -159,8 +159,8 @@ http {
 CONF
 
 sub request {
-    my ($line, @fields) = @_;
-    my $c = $w->connect('web', rcvbuf => 32768) or die "connect: $!\n";
+    my ($how, $line, @fields) = @_;
+    my $c = $w->connect('web', %$how) or die "connect: $!\n";
     $c->socket->blocking(1);
     syswrite $c->socket, join "\r\n", "$line HTTP/1.1", 'Host: test', 'Connection: close', @fields,
         '', '';
@@ -170,7 +170,7 @@ sub request {
 # The digest and the size of what arrives at the client.
 sub download {
     my ($path, $slow) = @_;
-    my $c = request("GET $path");
+    my $c = request($slow ? { rcvbuf => 32768 } : {}, "GET $path");
     sleep $slow if $slow;
     my $head = read_head($c->socket) // return 'no reply';
     my @got = take_body($c->socket, $head);
@@ -181,7 +181,8 @@ sub download {
 # The digest and the size of what arrived at the server.
 sub upload {
     my ($path, $n, $chunked) = @_;
-    my $c = request("POST $path", $chunked ? 'Transfer-Encoding: chunked' : "Content-Length: $n");
+    my $c = request({}, "POST $path",
+        $chunked ? 'Transfer-Encoding: chunked' : "Content-Length: $n");
     $chunked ? give_chunks($c->socket, $n) : Weir::Bulk::give($c->socket, $n);
     my $head = read_head($c->socket) // return 'no reply';
     $c->socket->blocking(0);
@@ -222,7 +223,8 @@ is download('/limited/give/' . 2 * $MIB), digest_of(2 * $MIB) . ' ' . 2 * $MIB, 
 
 for my $path ('', '/streamed') {
     is upload("$path/take", $UPLOAD), digest_of($UPLOAD) . " $UPLOAD", "$path/: upload";
-    is upload("$path/take", $MEDIUM, 1), digest_of($MEDIUM) . " $MEDIUM", "$path/: upload in chunks";
+    is upload("$path/take", $MEDIUM, 1), digest_of($MEDIUM) . " $MEDIUM",
+        "$path/: upload in chunks";
     is upload("$path/slow-take", $MEDIUM), digest_of($MEDIUM) . " $MEDIUM",
         "$path/: upload to a slow server";
 }

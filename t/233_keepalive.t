@@ -65,7 +65,10 @@ http {
     upstream timeout { server %{d}; keepalive_timeout 1s; }
     upstream time { server %{e}; keepalive_time 1s; }
     upstream two { server %{f} max_fails=0; server %{g} max_fails=0; }
-    upstream weak { server %{f} max_fails=2 fail_timeout=3s; server %{g} max_fails=2 fail_timeout=3s; }
+    upstream weak {
+        server %{f} max_fails=2 fail_timeout=3s;
+        server %{g} max_fails=2 fail_timeout=3s;
+    }
     upstream one { server %{h}; }
 
     server {
@@ -119,7 +122,8 @@ is_deeply [map { /^Connection:.*/mi ? $& : 'none' } arrived('a')], [('none') x 5
 is $w->{backend}{a}->sessions, 1, 'the server saw one connection';
 is_deeply [bodies('/none/', 3)], ['b 1 1', 'b 2 1', 'b 3 1'], 'keepalive 0: none is';
 like +(arrived('b'))[0], qr/^Connection: close\r$/m, 'and the server is told so';
-is_deeply [bodies('/requests/', 7)], ['c 1 1', 'c 1 2', 'c 1 3', 'c 2 1', 'c 2 2', 'c 2 3', 'c 3 1'],
+is_deeply [bodies('/requests/', 7)], ['c 1 1', 'c 1 2', 'c 1 3', 'c 2 1', 'c 2 2', 'c 2 3',
+    'c 3 1'],
     'keepalive_requests 3';
 is join(', ', bodies('/timeout/', 2)), 'd 1 1, d 1 2', 'keepalive_timeout: kept within it';
 sleep 2.5;
@@ -146,7 +150,8 @@ arrived('h');
 is join(', ', bodies('/one/', 2)), 'h 1 1, h 1 2', 'one server, a kept connection';
 get('GET /one/end');
 sleep 0.2;
-is join(', ', bodies('/one/', 1)), 'h 2 1', 'closed by the server meanwhile: a new one, nothing is seen';
+is join(', ', bodies('/one/', 1)), 'h 2 1',
+    'closed by the server meanwhile: a new one, nothing is seen';
 is get('GET /one/once')->{body}, "h 3 1\n",
     'closed when the request came: it is sent again on a new one';
 is scalar(grep { /^GET \/once/ } arrived('h')), 2, 'the server saw it twice';
@@ -174,7 +179,8 @@ for my $what ('reset', 'garbage', 'silent', 's500', 's503', 's404', 's429') {
     first_f();
     is get("GET /two/$what/f")->{body} =~ /^g/ ? 1 : 0, 1, "next_upstream: $what at one server";
 }
-becomes { slurp($w->path('access')) =~ m{^/two/s500/f 200 500, 200 \S+, \S+$}m } 'both are in the log';
+becomes { slurp($w->path('access')) =~ m{^/two/s500/f 200 500, 200 \S+,
+    \S+$}m } 'both are in the log';
 for my $what ('s403', 's502', 's504') {
     first_f();
     is get("GET /two/$what/f")->{status}, substr($what, 1), "$what was not asked for: it stands";
@@ -243,7 +249,8 @@ sub under_load {
 
 under_load('reload', sub {
     for my $workers (2, 1, 3) {
-        my ($code, undef, $err) = $w->reload($CONF =~ s/worker_processes \d/worker_processes $workers/r);
+        my ($code, undef,
+            $err) = $w->reload($CONF =~ s/worker_processes \d/worker_processes $workers/r);
         is $code, 0, "reload to $workers workers" or diag $err;
     }
 });
