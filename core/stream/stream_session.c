@@ -173,6 +173,16 @@ static bool failed(enum wr_pump p)
     return p == WR_PUMP_SRC_ERROR || p == WR_PUMP_DST_ERROR;
 }
 
+/* The server takes no more, but may have answered before it closed: what it said goes on. */
+static enum wr_go hear_out(struct wr_exchange *x)
+{
+    wr_xlog(x, WR_LOG_INFO, x->attempts->conn->error, "send() failed");
+    wr_relay_end(&x->up, x->loop);
+    x->up.src = NULL;
+    wr_exchange_wake(x);
+    return WR_WAIT;
+}
+
 static enum wr_go relay_run(struct wr_exchange *x)
 {
     const struct wr_stream_relay *how = x->of_layer;
@@ -188,6 +198,8 @@ static enum wr_go relay_run(struct wr_exchange *x)
     note_first_byte(x);
     if (failed(down))
         return relay_failed(x, &x->down, down);
+    if (up == WR_PUMP_DST_ERROR)
+        return hear_out(x);
     if (failed(up))
         return relay_failed(x, &x->up, up);
     if (down == WR_PUMP_DONE && (up == WR_PUMP_DONE || !how->half_close))
