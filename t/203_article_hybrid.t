@@ -1,9 +1,9 @@
 #!/usr/bin/perl
 
 # The article's third configuration, byte for byte, in a private network: one instance serves
-# HTTP at layer 7 and PostgreSQL at layer 4. It starts while none of its names is known, and as soon as they
-# stand in /etc/hosts both work; a web server that is killed under load and comes back costs no
-# request.
+# HTTP at layer 7 and PostgreSQL at layer 4. It starts while none of its names is known, and as
+# soon as they stand in /etc/hosts both work; a web server that is killed under load and comes back
+# costs no request.
 
 use strict;
 use warnings;

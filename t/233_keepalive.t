@@ -179,8 +179,9 @@ for my $what ('reset', 'garbage', 'silent', 's500', 's503', 's404', 's429') {
     first_f();
     is get("GET /two/$what/f")->{body} =~ /^g/ ? 1 : 0, 1, "next_upstream: $what at one server";
 }
-becomes { slurp($w->path('access')) =~ m{^/two/s500/f 200 500, 200 \S+,
-    \S+$}m } 'both are in the log';
+becomes {
+    slurp($w->path('access')) =~ m{^/two/s500/f 200 500, 200 \S+, \S+$}m
+} 'both are in the log';
 for my $what ('s403', 's502', 's504') {
     first_f();
     is get("GET /two/$what/f")->{status}, substr($what, 1), "$what was not asked for: it stands";
