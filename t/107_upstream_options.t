@@ -32,9 +32,21 @@ my @fixed = (
     'six.test 60 AAAA ::1',
     'short.test 1 A 127.0.0.11',
     'none.test 60 CNAME nowhere.test',
+    'far.test 60 ALIAS farther.test',
+    'farther.test 60 ALIAS fixed.test',
+    'circle.test 60 ALIAS circle.test',
+    'fails.test 60 FAIL -',
 );
+# Each: RANK WEIGHT PORT LAST-BYTE-OF-ADDRESS.
+sub services {
+    return ('_web._tcp.svc.test 1 ALIAS _alias.svc.test',
+        map { my ($rank, $weight, $port, $n) = split;
+            ("_alias.svc.test 1 SRV $rank $weight " . $w->port($port) . " s$n.test",
+                "s$n.test 60 A 127.0.0.$n") } @_);
+}
 my $dns = $w->dns('dns', @fixed, 'moves.test 1 A 127.0.0.11', 'goes.test 1 A 127.0.0.11',
-    'both.test 60 A 127.0.0.11', 'both.test 60 A 127.0.0.12');
+    'both.test 60 A 127.0.0.11', 'both.test 60 A 127.0.0.12',
+    services('1 1 nobody 11', '1 5 named 11', '9 1 named 12'));
 
 $w->start(<<'CONF');
 worker_processes 1;
@@ -75,11 +87,14 @@ stream {
         %{short.port}   short.test;
         %{missing.port} missing.test;
         %{none.port}    none.test;
+        %{far.port}     far.test;
+        %{circle.port}  circle.test;
+        %{fails.port}   fails.test;
         default         fixed.test;
     }
     server {
         listen %{runtime}; listen %{alias}; listen %{six}; listen %{short};
-        listen %{missing}; listen %{none};
+        listen %{missing}; listen %{none}; listen %{far}; listen %{circle}; listen %{fails};
         proxy_pass $name:%{named.port};
     }
     server { listen %{deaf}; proxy_pass $name:%{named.port};
@@ -89,6 +104,8 @@ stream {
     upstream moves { zone moves 64k; server moves.test:%{named.port} resolve; }
     upstream goes  { zone goes 64k;  server goes.test:%{named.port}; }
     upstream comes { zone comes 64k; server comes.test:%{named.port}; }
+    upstream svc { zone svc 64k; server svc.test service=web resolve max_fails=0; }
+    server { listen %{svc};   proxy_pass svc; }
     server { listen %{both};  proxy_pass both; }
     server { listen %{moves}; proxy_pass moves; }
     server { listen %{goes};  proxy_pass goes; }
@@ -173,6 +190,10 @@ is $w->ask('missing'), '', 'a name that does not exist: the session ends';
 becomes { $w->error_log =~ /missing\.test could not be resolved \(3: Host not found\)/ }
     'the log says why';
 is $w->ask('none'), '', 'a CNAME to nowhere: the session ends';
+is $w->ask('far'), 11, 'a CNAME to a CNAME, each to be asked for';
+is $w->ask('circle'), '', 'a CNAME to itself: the session ends';
+is $w->ask('fails'), '', 'a name server that fails: the session ends';
+is $asked->('fails.test A'), 1, 'the only one there is, is asked once';
 is $w->ask('deaf'), '', 'a name server that does not answer: the session ends';
 becomes { $w->error_log =~ /fixed\.test could not be resolved \(110: Operation timed out\)/ }
     'the log says why';
@@ -184,6 +205,14 @@ becomes { $w->ask('moves') eq 11 } 'a name with one address';
 becomes { $w->ask('goes') eq 11 } 'and another';
 is $w->ask('comes'), '', 'a name that does not exist: the session ends';
 becomes { $w->error_log =~ /comes\.test/ } 'the log names it';
+
+is join(' ', map { $w->ask('svc') } 1 .. 4), '11 11 11 11', 'SRV: ports, and ranks: 12 is a backup';
+$dns->records(@fixed, services('1 1 nobody 11', '9 1 named 12'));
+becomes { $w->ask('svc') eq 12 } 'the backup serves';
+$dns->records(@fixed, services('2 3 named 11', '2 1 named 12'));
+becomes { '11 11 11 12' eq join ' ', sort map { $w->ask('svc') } 1 .. 4 } 'SRV: weights';
+$dns->records(@fixed, services('2 1 named 11', '2 3 named 12'));
+becomes { '11 12 12 12' eq join ' ', sort map { $w->ask('svc') } 1 .. 4 } 'and they change';
 
 # The world changes.
 
@@ -202,6 +231,30 @@ cmp_ok $after, '<=', $before + 1, 'the log says once that the name failed, not f
 
 $dns->records(@fixed, 'goes.test 1 A 127.0.0.13');
 becomes { $w->ask('goes') eq 13 } 'the name returns elsewhere', 60;
+
+# A name server that fails while weir reloads takes no server away; failures are remembered too.
+
+$dns->records('goes.test 1 FAIL -');
+my $again = <<'CONF';
+worker_processes 1;
+stream {
+    resolver %{dns};
+    upstream goes  { zone goes 64k; server goes.test:%{other.port}; }
+    upstream fails { zone fails 64k; server %{dead1} fail_timeout=1h; server %{echo}; }
+    server { listen %{goes};   proxy_pass goes; }
+    server { listen %{memory}; proxy_pass fails; }
+}
+CONF
+$w->backend('named13b', serve => 'greet', greet => "13b\n", at => '127.0.0.13:%{other.port}');
+$w->reload($again);
+is $w->ask('goes'), '13b', 'the address known before, with the port of now';
+ok echoes('memory'), 'a dead server' for 1 .. 2;
+my $failed = () = $w->error_log =~ /connect\(\) failed.*"\Q$dead1\E"/g;
+$w->reload($again);
+ok echoes('memory'), 'after a reload' for 1 .. 2;
+is scalar(() = $w->error_log =~ /connect\(\) failed.*"\Q$dead1\E"/g), $failed,
+    'it is not tried again';
+is $w->ask('goes'), '13b', 'and the address is still known';
 
 $w->finish;
 done_testing;

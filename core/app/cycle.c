@@ -18,12 +18,23 @@ static bool report(const struct wr_conf *c)
     return c->tree->errors == 0;
 }
 
-static struct wr_cycle *cycle_new(struct wr_conf *conf)
+/* Zones whose shape fits go on with what they know. */
+static bool open_zones(struct wr_conf *conf, struct wr_shm_set *old)
+{
+    bool done;
+
+    conf->old_shm = old;
+    done = wr_upstreams_open(conf);
+    conf->old_shm = NULL;
+    return done;
+}
+
+static struct wr_cycle *cycle_new(struct wr_conf *conf, struct wr_shm_set *old)
 {
     const struct wr_core_conf *core;
     struct wr_cycle *c;
 
-    if (!report(conf) || !wr_folders_make(conf) || !wr_upstreams_open(conf)) {
+    if (!report(conf) || !wr_folders_make(conf) || !open_zones(conf, old)) {
         wr_conf_free(conf);
         return NULL;
     }
@@ -42,12 +53,12 @@ struct wr_cycle *wr_cycle_load(const struct wr_cycle *running, struct wr_str glo
     const struct wr_conf *old = running != NULL ? running->conf : &inherited;
 
     return cycle_new(wr_conf_load(wr_places.conf, globals, wr_places.prefix,
-                                  old->shm != NULL ? old : NULL, false));
+                                  old->shm != NULL ? old : NULL, false), old->shm);
 }
 
 struct wr_cycle *wr_cycle_load_text(const char *name, struct wr_str text)
 {
-    return cycle_new(wr_conf_load_text(name, text, WR_STR(""), wr_places.prefix));
+    return cycle_new(wr_conf_load_text(name, text, WR_STR(""), wr_places.prefix), NULL);
 }
 
 struct wr_cycle *wr_cycle_again(struct wr_cycle *c)

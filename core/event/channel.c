@@ -155,7 +155,8 @@ static ares_channel make_channel(struct wr_channel *ch)
     static bool library;
     char lookups[] = "b"; /* the hosts file is read by ourselves */
     struct ares_options o = {
-        .flags = ARES_FLAG_NOALIASES,
+        /* "failure" from the only server there is, is the answer */
+        .flags = ARES_FLAG_NOALIASES | (ch->opts->nservers == 1 ? ARES_FLAG_NOCHECKRESP : 0),
         .timeout = TRY_MS,
         .tries = TRIES,
         .lookups = lookups,
@@ -265,6 +266,7 @@ static void on_answer(void *arg, int status, int timeouts, unsigned char *p, int
     }
     answer.code = code_of(a->channel, status);
     answer.n = answer.ttl = 0;
+    answer.alias[0] = '\0';
     /* c-ares has seen to it that the question in it is ours; a search may have changed the name */
     if (p != NULL && n > 0)
         wr_dns_parse(p, (size_t)n, WR_STR(""), a->type, &answer);

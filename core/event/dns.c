@@ -237,6 +237,18 @@ static uint32_t negative_ttl(struct message *m)
     return 0;
 }
 
+/* An alias alone, without a SOA that would say there is nothing behind it: not all servers go on
+ * to the target for who asks. */
+static void negative(struct message *m, const struct chain *c, struct wr_dns_answer *out)
+{
+    uint32_t ttl = negative_ttl(m);
+
+    if (out->code == WR_DNS_OK && ttl == 0 && c->hops > 0)
+        memcpy(out->alias, c->want, sizeof(out->alias));
+    else
+        out->ttl = ttl;
+}
+
 static bool take_question(struct message *m, uint16_t questions, struct chain *c)
 {
     char name[NAME_MAX_WIRE + 1];
@@ -270,8 +282,16 @@ static bool parse(struct message *m, struct chain *c, struct wr_dns_answer *out)
     if (out->code != WR_DNS_OK)
         out->n = 0;
     if (out->n == 0)
-        out->ttl = negative_ttl(m);
+        negative(m, c, out);
     return true;
+}
+
+static void nothing(struct wr_dns_answer *out)
+{
+    out->code = WR_DNS_BAD;
+    out->n = 0;
+    out->ttl = 0;
+    out->alias[0] = '\0';
 }
 
 void wr_dns_parse(const void *p, size_t n, struct wr_str name, uint16_t type,
@@ -280,9 +300,7 @@ void wr_dns_parse(const void *p, size_t n, struct wr_str name, uint16_t type,
     struct message m = { .s = wr_scan_of(p, n), .p = p, .n = n };
     struct chain c = { .type = type };
 
-    out->code = WR_DNS_BAD;
-    out->n = 0;
-    out->ttl = 0;
+    nothing(out);
     if (name.n > 0 && name.p[name.n - 1] == '.')
         name.n--;
     if (name.n <= NAME_MAX_WIRE) {
@@ -290,7 +308,5 @@ void wr_dns_parse(const void *p, size_t n, struct wr_str name, uint16_t type,
         if (parse(&m, &c, out))
             return;
     }
-    out->code = WR_DNS_BAD;
-    out->n = 0;
-    out->ttl = 0;
+    nothing(out);
 }

@@ -281,6 +281,8 @@ struct wr_dns_answer {         /* some 25 KB */
     enum wr_dns_code code;     /* OK with n == 0: the name is there, records of this type are not */
     uint32_t n;
     uint32_t ttl;              /* smallest of the chain, s; of the SOA when negative, 0: no SOA */
+    char alias[256];           /* the chain ends at this name, of which the server says no more: ask
+                                * for it (n == 0, ttl is the chain's); empty: it says all */
     struct wr_dns_record at[WR_DNS_RECORDS]; /* at most that many, the rest is dropped */
 };
 /* Follows the CNAME chain inside the message from `name` (empty: from the name of the question);
@@ -309,6 +311,7 @@ struct wr_names {              /* result of one question; some 8 KB */
     uint32_t n;
     struct wr_name_addr at[WR_NAMES];
     uint64_t ttl_ms;           /* when to ask again; failures too */
+    bool kept;                 /* not new: others were told the same, in the same order */
 };
 struct wr_query {              /* embedded in who asks; zeroed before its first use */
     struct wr_link link;

@@ -6,6 +6,7 @@ enum {
     TYPE_A = 1, TYPE_AAAA = 28, TYPE_SRV = 33,
     TARGETS_MAX = 16,
     TTL_MIN = 1, TTL_MAX = 3600,       /* s */
+    ALIASES_MAX = 16,                  /* asked for one after the other */
     NEGATIVE_TTL = 5, NEGATIVE_MAX = 10, FAILURE_TTL = 2
 };
 
@@ -13,21 +14,35 @@ struct wr_part {
     struct wr_ask ask;
     struct wr_question *question;
     enum wr_dns_code code;
-    bool again;               /* to be asked again: the channel went away, or nobody answered */
+    bool again;               /* to be asked again: the channel went away, nobody answered, alias */
     uint32_t n, ttl;
+    uint32_t aliases, chain_ttl; /* followed so far, and the smallest TTL of them */
     struct wr_dns_record *records;
     struct wr_dns_record service; /* of a target: priority, weight, port and its name */
+    char alias[sizeof(((struct wr_dns_answer *)0)->alias)];
 };
+
+/* What is asked next; false: the answer is all there is. */
+static bool follow(struct wr_part *p, const struct wr_dns_answer *answer)
+{
+    if (answer->alias[0] == '\0' || p->aliases == ALIASES_MAX
+        || strchr(answer->alias, '?') != NULL) /* the parser could not read all of it */
+        return false;
+    p->chain_ttl = wr_min(p->aliases++ == 0 ? UINT32_MAX : p->chain_ttl, answer->ttl);
+    memcpy(p->alias, answer->alias, sizeof(p->alias));
+    p->ask.name = p->alias;
+    return true;
+}
 
 static void answered(struct wr_ask *a, const struct wr_dns_answer *answer)
 {
     struct wr_part *p = wr_container(a, struct wr_part, ask);
     struct wr_question *q = p->question;
 
-    p->again = answer == NULL;
-    if (answer != NULL) {
+    p->again = answer == NULL || follow(p, answer);
+    if (!p->again) {
         p->code = answer->code;
-        p->ttl = answer->ttl;
+        p->ttl = p->aliases > 0 && answer->n > 0 ? wr_min(answer->ttl, p->chain_ttl) : answer->ttl;
         p->n = answer->n;
         /* the answer is on the stack of the channel's callback */
         p->records = answer->n > 0 ? wr_calloc(answer->n, sizeof(*p->records)) : NULL;
@@ -207,7 +222,7 @@ static void combine(const struct wr_question *q, struct wr_names *out)
         put(&q->parts[i], out);
     out->code = out->n > 0 ? WR_DNS_OK : failure(q);
     out->ttl_ms = good_for_ms(q, out);
-    if (out->code == WR_DNS_OK && q->channel->opts->valid_ms > 0)
+    if ((out->code == WR_DNS_OK || out->code == WR_DNS_NXDOMAIN) && q->channel->opts->valid_ms > 0)
         out->ttl_ms = q->channel->opts->valid_ms;
 }
 

@@ -147,10 +147,10 @@ static void take_list(struct wr_link *from, struct wr_link *to)
     }
 }
 
-static void tell(struct entry *e)
+static void tell(struct entry *e, bool kept)
 {
     struct wr_resolver *r = e->resolver;
-    struct wr_names names = { .code = e->code, .n = e->n };
+    struct wr_names names = { .code = e->code, .n = e->n, .kept = kept };
     struct wr_link queries;
 
     if (e->n > 0)
@@ -175,16 +175,17 @@ static void work(struct wr_task *t)
     take_list(&r->todo, &list);
     while (!wr_list_empty(&list)) {
         struct entry *e = wr_container(list.next, struct entry, list);
+        bool kept = e->known;
 
         /* settling may ask, be answered at once and put the entry back into todo */
         move(e, &r->asking);
-        if (!e->known) {
+        if (!kept) {
             if (!wr_question_settle(&e->question, !wr_list_empty(&e->waiters), &names))
                 continue;
             wr_question_clear(&e->question);
             remember(e, &names);
         }
-        tell(e);
+        tell(e, kept);
     }
 }
 

@@ -23,22 +23,38 @@ struct keeping {             /* one server line with a name */
     bool asking;
 };
 
-/* Addresses with the server's port; SRV answers bring their own. */
-static uint32_t with_ports(const struct wr_names *n, const struct wr_server *s,
-                           struct wr_addr *out)
+/* Name servers shuffle their answers: this order stays. */
+static int compare(const void *pa, const void *pb)
 {
+    const struct wr_name_addr *a = pa, *b = pb;
+    struct wr_str x = wr_addr_bytes(&a->addr), y = wr_addr_bytes(&b->addr);
+    int by = (int)a->priority - (int)b->priority;
+
+    if (by == 0)
+        by = (x.n > y.n) - (x.n < y.n);
+    if (by == 0)
+        by = memcmp(x.p, y.p, x.n);
+    return by != 0 ? by : (int)wr_addr_port(&a->addr) - (int)wr_addr_port(&b->addr);
+}
+
+/* Addresses with the server's port, each once; SRV answers bring their own. */
+static uint32_t with_ports(const struct wr_names *n, const struct wr_server *s,
+                           struct wr_name_addr *out)
+{
+    bool srv = s->service.n > 0;
     uint32_t count = 0;
 
     for (uint32_t i = 0; i < n->n; i++) {
         bool twice = false;
 
-        out[count] = n->at[i].addr;
-        if (s->service.n == 0)
-            wr_addr_set_port(&out[count], s->port);
-        for (uint32_t k = 0; k < count && !twice; k++)
-            twice = wr_addr_eq(&out[k], &out[count]);
+        out[count] = n->at[i];
+        if (!srv)
+            wr_addr_set_port(&out[count].addr, s->port);
+        for (uint32_t k = 0; !srv && k < count && !twice; k++)
+            twice = wr_addr_eq(&out[k].addr, &out[count].addr);
         count += twice ? 0 : 1;
     }
+    qsort(out, count, sizeof(*out), compare);
     return count;
 }
 
@@ -82,17 +98,14 @@ struct batch {
 static void learn(struct wr_conf *c, struct wr_server *s, const struct wr_names *n)
 {
     struct wr_names *known = WR_NEW(c->pool, struct wr_names);
-    struct wr_addr addrs[WR_COUNT(known->at)];
 
-    *known = *n;
-    known->n = with_ports(n, s, addrs);
-    for (uint32_t i = 0; i < known->n; i++)
-        known->at[i].addr = addrs[i];
+    known->n = with_ports(n, s, known->at);
     s->known = known;
 }
 
 static void unknown(const struct keeping *k, enum wr_dns_code code)
 {
+    k->s->unanswered = code != WR_DNS_NXDOMAIN && code != WR_DNS_OK;
     wr_say(WR_LOG_WARN, 0, "host not found in upstream \"" WR_FMT "\" (%s) in %s:%u; it is tried "
            "next when the workers have started", WR_ARG(k->s->text), wr_dns_code_text(code),
            k->s->node->file->path, k->s->node->words[0].line);
@@ -164,7 +177,7 @@ void wr_names_start(struct wr_conf *c, uint64_t deadline_ms)
 
 static void apply(struct keeping *k, const struct wr_names *n)
 {
-    struct wr_addr addrs[WR_COUNT(n->at)];
+    struct wr_name_addr addrs[WR_COUNT(n->at)];
     uint32_t count = with_ports(n, k->s, addrs);
 
     if (wr_shared_update(k->u, k->s, addrs, count)) {
@@ -173,7 +186,7 @@ static void apply(struct keeping *k, const struct wr_names *n)
 
         for (uint32_t i = 0; i < count; i++) {
             wr_text_c(&t, i > 0 ? ", " : "");
-            wr_addr_text(&addrs[i], &t);
+            wr_addr_text(&addrs[i].addr, &t);
         }
         wr_say(WR_LOG_NOTICE, 0, "upstream \"" WR_FMT "\": \"" WR_FMT "\" is %s" WR_FMT,
                WR_ARG(k->u->name), WR_ARG(k->s->host), count > 0 ? "at " : "gone",
@@ -195,21 +208,23 @@ static void known_now(struct keeping *k, const struct wr_names *n)
 
 /* A name that does not exist has no addresses; a server that fails to answer proves nothing, the
  * addresses known so far stay. */
-static void unknown_now(struct keeping *k, enum wr_dns_code code)
+static void unknown_now(struct keeping *k, const struct wr_names *n)
 {
     static const struct wr_names none;
+    /* WR_DNS_OK: it exists, without addresses */
+    bool no = n->code == WR_DNS_NXDOMAIN || n->code == WR_DNS_OK;
+    enum wr_dns_code code = no ? WR_DNS_NXDOMAIN : n->code;
+    uint64_t next = no ? wr_max(n->ttl_ms, (uint64_t)RETRY_MS) : k->backoff;
 
-    if (code == WR_DNS_NXDOMAIN || code == WR_DNS_OK)
+    if (no)
         apply(k, &none);
-    if (code == WR_DNS_OK)
-        code = WR_DNS_NXDOMAIN; /* it exists, without addresses */
     if (code != k->code)
         wr_say(WR_LOG_ERROR, 0, "upstream \"" WR_FMT "\": \"" WR_FMT "\" could not be resolved "
                "(%u: %s), it is tried next in %u s", WR_ARG(k->u->name), WR_ARG(k->s->host),
-               (unsigned)code, wr_dns_code_text(code), (unsigned)(k->backoff / 1000));
+               (unsigned)code, wr_dns_code_text(code), (unsigned)((next + 999) / 1000));
     k->code = code;
-    k->ask_at = wr_now() + k->backoff;
-    k->backoff = wr_min(k->backoff * 2, (uint64_t)RETRY_MAX_MS);
+    k->ask_at = wr_now() + next;
+    k->backoff = no ? RETRY_MS : wr_min(k->backoff * 2, (uint64_t)RETRY_MAX_MS);
     wr_timer_set(k->loop, &k->timer, RETRY_MS);
 }
 
@@ -221,7 +236,7 @@ static void keep_done(struct wr_query *q, const struct wr_names *n)
     if (n->code == WR_DNS_OK && n->n > 0)
         known_now(k, n);
     else
-        unknown_now(k, n->code);
+        unknown_now(k, n);
 }
 
 static void keep_run(struct wr_task *t)

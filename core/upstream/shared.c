@@ -108,17 +108,26 @@ bool wr_upstreams_open(struct wr_conf *c)
 
 /* ---- membership ---- */
 
+static bool in_index(const struct wr_peer_index *ix, uint32_t slot)
+{
+    for (uint32_t i = 0; ix != NULL && i < ix->n; i++)
+        if (ix->slot[i] == slot)
+            return true;
+    return false;
+}
+
 /* Live slots are found in the published index; a slot outside it may be reused when nothing is in
- * flight on it. */
+ * flight on it. A service may have an address twice: not one that is taken already. */
 static struct wr_peer_slot *find(struct wr_peers_shared *z, uint64_t key,
-                                 const struct wr_addr *addr, uint32_t *at)
+                                 const struct wr_addr *addr, const struct wr_peer_index *taken,
+                                 uint32_t *at)
 {
     const struct wr_peer_index *ix = wr_shared_index(z, atomic_load(&z->version));
 
     for (uint32_t i = 0; i < ix->n; i++) {
         struct wr_peer_slot *s = wr_shared_slot(z, ix->slot[i]);
 
-        if (s->key == key && wr_addr_eq(&s->addr, addr)) {
+        if (s->key == key && wr_addr_eq(&s->addr, addr) && !in_index(taken, ix->slot[i])) {
             *at = ix->slot[i];
             return s;
         }
@@ -143,7 +152,7 @@ static struct wr_peer_slot *take_free(struct wr_peers_shared *z, uint32_t *at)
 static void inherit(struct wr_peer_slot *s, struct wr_peers_shared *previous)
 {
     uint32_t at;
-    struct wr_peer_slot *old = previous ? find(previous, s->key, &s->addr, &at) : NULL;
+    struct wr_peer_slot *old = previous ? find(previous, s->key, &s->addr, NULL, &at) : NULL;
 
     if (old == NULL)
         return;
@@ -154,14 +163,25 @@ static void inherit(struct wr_peer_slot *s, struct wr_peers_shared *previous)
     atomic_store(&s->failures, atomic_load(&old->failures));
 }
 
+/* What a service record says; of a plain name, nothing. True: what is chosen changes. */
+static bool set_share(struct wr_peer_slot *s, const struct wr_server *sv,
+                      const struct wr_name_addr *a, uint16_t first)
+{
+    uint32_t weight = sv->weight == 1 && a->weight > 0 ? a->weight : sv->weight;
+    uint32_t backup = sv->backup || a->priority > first;
+    bool changed = s->weight != weight || s->backup != backup;
+
+    s->weight = weight;
+    s->backup = backup;
+    return changed;
+}
+
 static void configure(struct wr_peer_slot *s, const struct wr_server *sv)
 {
-    s->weight = sv->weight;
     s->max_fails = sv->max_fails;
     s->max_conns = sv->max_conns;
     s->fail_timeout_ms = sv->fail_timeout_ms;
     s->slow_start_ms = sv->slow_start_ms;
-    s->backup = sv->backup;
     if (sv->down)
         atomic_fetch_or(&s->down, WR_DOWN_CONF);
     else
@@ -186,6 +206,7 @@ struct draft {
     struct wr_peers_shared *z;
     struct wr_peer_index *next;
     uint32_t full;
+    bool changed;             /* a weight or a rank, of members that stay */
 };
 
 static struct draft draft_new(struct wr_upstream *u)
@@ -198,22 +219,39 @@ static struct draft draft_new(struct wr_upstream *u)
     return d;
 }
 
-static void draft_add(struct draft *d, const struct wr_server *sv, const struct wr_addr *addr)
+static void draft_keep(struct draft *d, uint32_t slot)
+{
+    d->next->slot[d->next->n++] = slot;
+}
+
+static void draft_add(struct draft *d, const struct wr_server *sv, const struct wr_name_addr *a,
+                      uint16_t first)
 {
     uint32_t at = 0;
-    struct wr_peer_slot *s = find(d->z, sv->key, addr, &at);
+    struct wr_peer_slot *s = find(d->z, sv->key, &a->addr, d->next, &at);
 
+    if (sv->backup && a->priority > first)
+        return;
     if (s == NULL) {
         s = take_free(d->z, &at);
         if (s == NULL) {
             d->full++;
             return;
         }
-        fill(s, sv, addr, d->u->previous);
+        fill(s, sv, &a->addr, d->u->previous);
     }
     configure(s, sv);
+    d->changed |= set_share(s, sv, a, first);
     atomic_store(&s->live, 1);
-    d->next->slot[d->next->n++] = at;
+    draft_keep(d, at);
+}
+
+/* All addresses of a server; the first has the lowest priority number. */
+static void draft_all(struct draft *d, const struct wr_server *sv, const struct wr_name_addr *a,
+                      uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++)
+        draft_add(d, sv, &a[i], a->priority);
 }
 
 static bool draft_same(const struct draft *d)
@@ -235,13 +273,50 @@ static void draft_publish(struct draft *d)
                d->full);
     atomic_fetch_add(&d->z->version, 1);
     for (uint32_t i = 0; i < old->n; i++) {
-        bool kept = false;
-
-        for (uint32_t k = 0; k < next->n && !kept; k++)
-            kept = next->slot[k] == old->slot[i];
-        if (!kept)
+        if (!in_index(next, old->slot[i]))
             atomic_store(&wr_shared_slot(d->z, old->slot[i])->live, 0);
     }
+}
+
+/* The host of "host", "host:port". */
+static struct wr_str host_of(const struct wr_peer_slot *s)
+{
+    struct wr_str name = wr_str_c(s->name);
+
+    return wr_str_cut(&name, ':');
+}
+
+static bool named_at(const struct wr_names *n, const struct wr_addr *addr)
+{
+    for (uint32_t i = 0; i < n->n; i++)
+        if (wr_addr_eq(&n->at[i].addr, addr))
+            return true;
+    return false;
+}
+
+/* What the configuration before knew of the name, under whatever port and parameters: a name server
+ * that fails while weir reloads takes no server away. */
+static void draft_old(struct draft *d, const struct wr_server *sv)
+{
+    struct wr_peers_shared *z = d->u->previous != NULL ? d->u->previous : d->z;
+    const struct wr_peer_index *old = wr_shared_index(z, atomic_load(&z->version));
+    struct wr_names *n = wr_calloc(1, sizeof(*n));
+
+    for (uint32_t i = 0; i < old->n && n->n < WR_COUNT(n->at); i++) {
+        const struct wr_peer_slot *s = wr_shared_slot(z, old->slot[i]);
+        struct wr_name_addr a = { .addr = s->addr, .priority = s->backup && !sv->backup };
+
+        if (!wr_str_ieq(host_of(s), sv->host) || s->addr.sa.sa_family == AF_UNIX)
+            continue;
+        if (sv->service.n == 0)
+            wr_addr_set_port(&a.addr, sv->port);
+        else
+            a.weight = (uint16_t)s->weight;
+        if (sv->service.n > 0 || !named_at(n, &a.addr)) /* other ports were other servers */
+            n->at[n->n++] = a;
+    }
+    draft_all(d, sv, n->at, n->n);
+    free(n);
 }
 
 static void commit(struct wr_upstream *u)
@@ -252,9 +327,11 @@ static void commit(struct wr_upstream *u)
         const struct wr_server *sv = &u->servers.at[i];
 
         if (!sv->named)
-            draft_add(&d, sv, &sv->addr);
-        for (uint32_t k = 0; sv->known != NULL && k < sv->known->n; k++)
-            draft_add(&d, sv, &sv->known->at[k].addr);
+            draft_all(&d, sv, &(struct wr_name_addr){ .addr = sv->addr }, 1);
+        else if (sv->known != NULL)
+            draft_all(&d, sv, sv->known->at, sv->known->n);
+        else if (sv->unanswered)
+            draft_old(&d, sv);
     }
     draft_publish(&d); /* even if the members are the same: weights may differ */
     u->previous = NULL;
@@ -269,7 +346,7 @@ void wr_upstreams_commit(struct wr_conf *c)
 }
 
 bool wr_shared_update(struct wr_upstream *u, const struct wr_server *s,
-                      const struct wr_addr *addrs, uint32_t n)
+                      const struct wr_name_addr *addrs, uint32_t n)
 {
     struct draft d = draft_new(u);
     const struct wr_peer_index *now = wr_shared_index(d.z, atomic_load(&d.z->version));
@@ -278,13 +355,13 @@ bool wr_shared_update(struct wr_upstream *u, const struct wr_server *s,
     for (uint32_t i = 0; i < u->servers.n; i++) {
         const struct wr_server *sv = &u->servers.at[i];
 
-        for (uint32_t k = 0; sv == s && k < n; k++)
-            draft_add(&d, s, &addrs[k]);
+        if (sv == s)
+            draft_all(&d, s, addrs, n);
         for (uint32_t k = 0; sv != s && k < now->n; k++)
             if (wr_shared_slot(d.z, now->slot[k])->key == sv->key)
-                d.next->slot[d.next->n++] = now->slot[k];
+                draft_keep(&d, now->slot[k]);
     }
-    if (draft_same(&d))
+    if (draft_same(&d) && !d.changed)
         return false;
     draft_publish(&d);
     return true;

@@ -70,7 +70,8 @@ static void resolved(struct wr_query *q, const struct wr_names *n)
                 WR_ARG(a->direct.host), (unsigned)n->code, wr_dns_code_text(n->code));
         a->failure = WR_FAIL_NAME;
     } else {
-        uint32_t from = (uint32_t)(wr_random() % n->n);
+        /* the server's order at first; who is told the same again begins elsewhere */
+        uint32_t from = n->kept ? (uint32_t)(wr_random() % n->n) : 0;
 
         a->addrs = WR_NEW_ARRAY(x->pool, struct wr_addr, n->n);
         for (a->naddrs = 0; a->naddrs < n->n; a->naddrs++) {

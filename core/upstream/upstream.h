@@ -24,6 +24,7 @@ struct wr_server {
     uint64_t fail_timeout_ms, slow_start_ms;
     bool backup, down;
     bool named;                  /* the keeper resolves it */
+    bool unanswered;             /* nobody answered at start: what was known before stays */
     const struct wr_names *known; /* what the start learned of a name; NULL: nothing */
     uint64_t key;                /* stable hash of upstream, text, occurrence */
     const struct wr_node *node;
@@ -129,9 +130,11 @@ _Atomic uint32_t *wr_shared_ledger(struct wr_peers_shared *z, uint32_t process, 
 bool wr_upstreams_open(struct wr_conf *c);   /* part of loading: gets the memory */
 void wr_upstreams_commit(struct wr_conf *c); /* the configuration is accepted: publishes */
 /* Replaces the addresses of one server; publishes a new index if anything changed. Returns true
- * then. Only one process (the keeper, the master at start) may call it for a zone. */
+ * then. Of service records those of the lowest priority number are the server, others its backups
+ * (if it is a backup itself: left out), and their weights are used unless it has one. Only one
+ * process (the keeper, the master at start) may call it for a zone. */
 bool wr_shared_update(struct wr_upstream *u, const struct wr_server *s,
-                      const struct wr_addr *addrs, uint32_t n);
+                      const struct wr_name_addr *addrs, uint32_t n);
 /* Master: takes back everything a dead process held in all zones of the configuration. */
 void wr_upstreams_reclaim(struct wr_conf *c, uint32_t process);
 

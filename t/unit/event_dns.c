@@ -179,6 +179,30 @@ START_TEST(the_chain_in_order_and_backwards)
 }
 END_TEST
 
+START_TEST(an_alias_alone)
+{
+    begin(0, 2, 0, "www.test");
+    alias("@12", 50, "a.test");
+    alias("a.test", 20, "b.test");
+    parse("www.test", A);
+    ck_assert_uint_eq(out.n, 0);
+    ck_assert_str_eq(out.alias, "b.test");
+    ck_assert_uint_eq(out.ttl, 20);
+
+    begin(0, 2, 0, "www.test"); /* all is said */
+    alias("@12", 50, "a.test");
+    address("a.test", 20, 0x0a000003);
+    parse("www.test", A);
+    ck_assert_uint_eq(out.n, 1);
+    ck_assert_str_eq(out.alias, "");
+
+    begin(3, 1, 0, "www.test"); /* and here too: the target is not there */
+    alias("@12", 50, "a.test");
+    parse("www.test", A);
+    ck_assert_str_eq(out.alias, "");
+}
+END_TEST
+
 START_TEST(a_chain_in_a_circle)
 {
     begin(0, 2, 0, "a.test");
@@ -449,8 +473,9 @@ int main(void)
 {
     const TTest *const tests[] = {
         addresses_with_the_smallest_ttl, addresses_of_six, the_chain_in_order_and_backwards,
-        a_chain_in_a_circle, services, pointers, negative_answers, codes, cut_anywhere, hostile,
-        a_name_too_long, a_long_way_of_pointers, odd_bytes_in_names, more_than_fit, NULL,
+        an_alias_alone, a_chain_in_a_circle, services, pointers, negative_answers, codes,
+        cut_anywhere, hostile, a_name_too_long, a_long_way_of_pointers, odd_bytes_in_names,
+        more_than_fit, NULL,
     };
 
     return run_suite("event_dns", tests);

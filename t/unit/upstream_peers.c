@@ -153,7 +153,7 @@ END_TEST
 START_TEST(names_come_change_and_go)
 {
     struct wr_upstream *u;
-    struct wr_addr two[2];
+    struct wr_name_addr two[2] = { { .priority = 1 }, { .priority = 1 } };
     struct wr_peer old;
 
     setup();
@@ -161,20 +161,27 @@ START_TEST(names_come_change_and_go)
     server(u, "name:80", 1, false);
     server(u, "127.0.0.1:9", 1, false);
     open_conf(u, NULL);
-    two[0] = address("127.0.0.1:1");
-    two[1] = address("127.0.0.1:2");
+    two[0].addr = address("127.0.0.1:1");
+    two[1].addr = address("127.0.0.1:2");
     ck_assert_uint_eq(wr_peers_view(u)->main.n, 1);
     ck_assert(wr_shared_update(u, &u->servers.at[0], two, 2));
     ck_assert(!wr_shared_update(u, &u->servers.at[0], two, 2));
     ck_assert_uint_eq(wr_peers_view(u)->main.n, 3);
     ck_assert_uint_eq(port_of(&u->peers->main.at[0]), 1);
     ck_assert_uint_eq(port_of(&u->peers->main.at[2]), 9);
+    /* The same addresses with another rank and weight. */
+    two[1] = (struct wr_name_addr){ .addr = two[1].addr, .priority = 2, .weight = 7 };
+    ck_assert(wr_shared_update(u, &u->servers.at[0], two, 2));
+    ck_assert(!wr_shared_update(u, &u->servers.at[0], two, 2));
+    ck_assert_uint_eq(wr_peers_view(u)->main.n, 2);
+    ck_assert_uint_eq(u->peers->backup.n, 1);
+    ck_assert_uint_eq(u->peers->backup.at[0].slot->weight, 7);
     old = u->peers->main.at[0];
     ck_assert(wr_peer_hold(u, &old));
     ck_assert(wr_shared_update(u, &u->servers.at[0], &two[1], 1));
     ck_assert_uint_eq(wr_peers_view(u)->main.n, 2);
     /* Its slot is not given away while somebody is connected. */
-    two[0] = address("127.0.0.1:3");
+    two[0].addr = address("127.0.0.1:3");
     ck_assert(wr_shared_update(u, &u->servers.at[0], two, 1));
     ck_assert_uint_eq(atomic_load(&old.slot->generation), old.generation);
     wr_peer_release(u, &old);

@@ -1,7 +1,7 @@
 package Weir::Dns;
 
-# A name server for tests: answers A, AAAA and CNAME over UDP and TCP out of a file that the test
-# rewrites while it runs.
+# A name server for tests: answers A, AAAA, SRV and CNAME over UDP and TCP out of a file that the
+# test rewrites while it runs.
 
 use strict;
 use warnings;
@@ -11,7 +11,7 @@ use IO::Socket::IP;
 use Socket qw(inet_pton AF_INET AF_INET6 SOCK_DGRAM);
 use Weir::Process qw(spawn end_process);
 
-my %TYPE = (A => 1, CNAME => 5, SOA => 6, AAAA => 28);
+my %TYPE = (A => 1, CNAME => 5, SOA => 6, AAAA => 28, SRV => 33);
 my %NAME_OF = reverse %TYPE;
 
 # where: HOST:PORT; file: where to keep the records and (with .asked) what was asked.
@@ -30,7 +30,8 @@ sub new {
     return $d;
 }
 
-# Each record: 'NAME TTL TYPE VALUE'. Replaces all there were; a name without any is NXDOMAIN.
+# Each record: 'NAME TTL TYPE VALUE'. Replaces all there were; a name without any is NXDOMAIN. ALIAS is
+# a CNAME whose target has to be asked for, FAIL a name of which the server says SERVFAIL.
 sub records {
     my ($d, @records) = @_;
     open my $fh, '>', "$d->{file}.new" or die "$d->{file}: $!\n";
@@ -84,35 +85,37 @@ sub answer {
     my $question = substr $query, 12, $at + 5 - 12;
     print $asked "$name $type\n";
 
-    my ($known, @answers) = $d->look_up($name, $type);
-    my $header = pack 'n6', $id, 0x8580 | ($flags & 0x0100) | ($known ? 0 : 3),
+    my ($code, @answers) = $d->look_up($name, $type);
+    my $header = pack 'n6', $id, 0x8580 | ($flags & 0x0100) | $code,
         1, scalar @answers, 0, 0;
     return $header . $question . join '', @answers;
 }
 
-# Whether the name exists, and the encoded records that answer.
+# The code of the answer, and the encoded records.
 sub look_up {
     my ($d, $name, $type) = @_;
-    my @records = map { [split] } split /\n/, Weir::Process::slurp($d->{file}) // '';
+    my @records = map { [split ' ', $_, 4] } split /\n/, Weir::Process::slurp($d->{file}) // '';
     my ($known, @answers);
 
     for (my $hops = 0; $hops < 8; $hops++) {
         my @mine = grep { lc $_->[0] eq $name } @records;
         $known = 1 if @mine;
+        return 2 if grep { $_->[2] eq 'FAIL' } @mine;
         my ($alias) = grep { $_->[2] eq 'CNAME' } @mine;
-        push @answers, map { encode(@$_) } grep { $_->[2] eq $type || $_->[2] eq 'CNAME' } @mine;
+        push @answers, map { encode(@$_) } grep { $_->[2] =~ /^(?:\Q$type\E|CNAME|ALIAS)$/ } @mine;
         last if !$alias || $type eq 'CNAME';
         $name = lc $alias->[3];
     }
-    return ($known, @answers);
+    return ($known ? 0 : 3, @answers);
 }
 
 sub encode {
     my ($name, $ttl, $type, $value) = @_;
     my $data = $type eq 'A' ? inet_pton(AF_INET, $value)
         : $type eq 'AAAA' ? inet_pton(AF_INET6, $value)
+        : $type eq 'SRV' ? pack('n3', split ' ', $value) . wire_name($value =~ s/.* //r)
         : wire_name($value);
-    return wire_name($name) . pack 'nnNn/a*', $TYPE{$type}, 1, $ttl, $data;
+    return wire_name($name) . pack 'nnNn/a*', $TYPE{$type} // $TYPE{CNAME}, 1, $ttl, $data;
 }
 
 sub wire_name { return join('', map { pack 'C/a*', $_ } split /\./, $_[0]) . "\0" }
