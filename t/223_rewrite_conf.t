@@ -76,7 +76,7 @@ my @right = (
 sub check {
     my ($text) = @_;
 
-    $w->write('weir.conf', "events { }\nhttp { server { listen 127.0.0.1:1; $text } }\n");
+    $w->write('weir.conf', "events { }\nhttp { server { listen 127.0.0.1:%{web.port}; $text } }\n");
     return $w->bare('-t', '-p', $w->dir, '-c', 'weir.conf', '-e', $w->path('error.log'));
 }
 
