@@ -77,6 +77,8 @@ CONF
     log_format status '$remote_addr $status';
     server { listen %{cached}; return x; access_log %{dir}/logs/c-$remote_addr.log status;
         open_log_file_cache max=2 valid=1s; }
+    server { listen %{packed}; return x; access_log %{dir}/full/$remote_addr.log status;
+        open_log_file_cache max=2 valid=1h; }
     server { listen %{plain}; return x; access_log %{dir}/logs/p-$remote_addr.log status; }
     server { listen %{climbs}; set $up ../..; return x; access_log logs/$up/climb.log status; }
     server { listen %{nowhere}; return x; access_log %{dir}/no/such/$remote_addr.log status; }
@@ -148,6 +150,16 @@ is ask_from('127.0.0.1', 'nowhere'), 'x', 'a path that is not there: the session
 becomes { $w->error_log =~ m{open\(\) ".*/no/such/127\.0\.0\.1\.log" failed \(2: } } 'the log says so';
 
 # Rotation.
+
+# What cannot be opened puts nothing out of the cache.
+mkdir $w->path('full');
+chmod 0777, $w->path('full');
+sub full { ask_from("127.0.0.$_[0]", 'packed') }
+full($_) for 1, 2;
+is scalar(lines('full/127.0.0.2.log', 1)), 1, 'two files are open';
+rename $w->path('full'), $w->path('moved');
+full($_) for 3, 4, 1, 2;
+is scalar(lines("moved/127.0.0.$_.log", 2)), 2, 'and still are after others failed' for 1, 2;
 
 $w->ask('rotated');
 is scalar(lines('logs/rotated.log', 1)), 1, 'a line';

@@ -74,16 +74,21 @@ static void drop_inactive(struct wr_log_cache *c)
         drop(c, oldest(c));
 }
 
+/* NULL: it cannot be opened; then nothing that is open goes for it. */
 static struct log_open *add(struct wr_log_cache *c, struct wr_str path, uint64_t hash)
 {
     struct log_open *e;
+    int fd = open_path(path.p);
 
+    if (fd < 0)
+        return NULL;
     if (c->n == c->o.max)
         drop(c, oldest(c));
     e = wr_calloc(1, sizeof(*e) + path.n + 1);
     memcpy(e->path, path.p, path.n);
     e->hash = hash;
-    e->fd = -1;
+    e->fd = fd;
+    e->checked_ms = wr_now();
     e->next = c->bucket[hash % BUCKETS];
     c->bucket[hash % BUCKETS] = e;
     c->n++;
@@ -100,6 +105,8 @@ static struct log_open *find_or_add(struct wr_log_cache *c, const char *path)
         e = e->next;
     if (e == NULL)
         e = add(c, name, hash);
+    if (e == NULL)
+        return NULL;
     wr_list_remove(&e->recent);
     wr_list_unshift(&c->recent, &e->recent);
     e->used_ms = wr_now();
@@ -121,6 +128,8 @@ static void cached_write(struct wr_log_cache *c, const char *path, struct wr_str
 
     drop_inactive(c);
     e = find_or_add(c, path);
+    if (e == NULL)
+        return;
     if (e->fd >= 0 && wr_now() - e->checked_ms >= c->o.valid_ms) {
         if (!same_file(e->fd, path))
             close_fd(e);
