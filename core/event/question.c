@@ -218,6 +218,7 @@ static uint64_t good_for_ms(const struct wr_question *q, const struct wr_names *
 static void combine(const struct wr_question *q, struct wr_names *out)
 {
     out->n = 0;
+    out->kept = false;
     for (uint32_t i = 0; i < q->nparts && (q->targets || !q->srv); i++)
         put(&q->parts[i], out);
     out->code = out->n > 0 ? WR_DNS_OK : failure(q);

@@ -359,6 +359,15 @@ START_TEST(time_is_limited)
     turn_until(l, b.told);
     ck_assert_int_eq(b.names.code, WR_DNS_OK); /* one family came in time */
     ck_assert_uint_eq(b.names.n, 1);
+    ck_assert(!b.names.kept);
+    b.told = false;
+    ask(&b, "two.test", "");
+    turn_until(l, b.told);
+    ck_assert(!b.names.kept);
+    b.told = false;
+    ask(&b, "two.test", "");
+    turn_until(l, b.told);
+    ck_assert(b.names.kept);
     teardown();
 }
 END_TEST
