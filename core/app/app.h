@@ -2,10 +2,11 @@
  *
  * Map, in reading order: main (who does what), options (the command line), places (where files
  * are), console (the log before there is one), core_conf and core_set (main and events
- * directives), cycle (load a configuration, open what it needs), sockets (every listening socket,
- * the owner map), master (the main loop, reload, the end), supervise (fork, reap, back-off),
- * signals, verdict (weir -s reload and its answer), upgrade (USR2), process (slots, rights, limits
- * of a new process), worker, keeper, daemon (background, pid file), demo.
+ * directives), folders (of temporary files), cycle (load a configuration, open what it needs),
+ * sockets (every listening socket, the owner map), master (the main loop, reload, the end),
+ * supervise (fork, reap, back-off), signals, verdict (weir -s reload and its answer), upgrade
+ * (USR2), process (slots, rights, limits of a new process), worker, keeper, daemon (background,
+ * pid file), demo.
  *
  * The master is one thread that sleeps in ppoll; handlers only set flags. Children are told by
  * signals as in nginx, and by the doorbell when the owner map changed. */

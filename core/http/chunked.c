@@ -173,3 +173,20 @@ enum wr_parse wr_chunked_step(struct wr_chunked *c, struct wr_str in, size_t *us
     *used = i;
     return c->done || i < in.n ? WR_PARSE_OK : WR_PARSE_MORE;
 }
+
+bool wr_chunked_in_place(struct wr_chunked *c, char *p, size_t n, size_t *got, size_t *used)
+{
+    *got = *used = 0;
+    while (*used < n && !c->done) {
+        struct wr_str data;
+        size_t step;
+
+        if (wr_chunked_step(c, wr_str_of(p + *used, n - *used), &step, &data) == WR_PARSE_BAD)
+            return false;
+        if (data.n > 0)
+            memmove(p + *got, data.p, data.n);
+        *got += data.n;
+        *used += step;
+    }
+    return true;
+}

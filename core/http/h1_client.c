@@ -218,28 +218,18 @@ static bool take_trailers(struct wr_h1_client *c)
     return true;
 }
 
-/* Decodes in place: data only moves towards the front. */
 static enum wr_io read_chunked(struct wr_endpoint *e, char *p, size_t n, size_t *got)
 {
     struct wr_h1_client *c = e->state;
-    size_t raw, at = 0;
+    size_t raw, at;
     enum wr_io io = take(e, p, n, &raw);
 
     *got = 0;
     if (io != WR_IO_OK)
         return early(c, io);
-    while (at < raw && !c->in.chunked.done) {
-        size_t used;
-        struct wr_str data;
-
-        if (wr_chunked_step(&c->in.chunked, wr_str_of(p + at, raw - at), &used, &data)
-            == WR_PARSE_BAD) {
-            c->why = "upstream sent invalid chunked response";
-            return WR_IO_ERROR;
-        }
-        memmove(p + *got, data.p, data.n);
-        *got += data.n;
-        at += used;
+    if (!wr_chunked_in_place(&c->in.chunked, p, raw, got, &at)) {
+        c->why = "upstream sent invalid chunked response";
+        return WR_IO_ERROR;
     }
     c->in.done = c->in.chunked.done;
     if (c->in.done && !take_trailers(c))

@@ -5,12 +5,14 @@
  * hash, wildcards, regexes), location (which location a uri means), radix (the trie under it),
  * regex_index (regexes by literal prefix), http_conf (http {}, server {}, where they listen),
  * server_name and location_conf (these directives), http_rows (the table of the core directives),
- * mime (types), path (root and alias), h1_server and h1_client (the two
- * endpoints), http_session (keep-alive, pipelining, lingering), http_steps (the steps of a
- * request), body (request bodies: limits, buffering, temp files, discarding), respond (head
- * filters, the reply's head), error_page (the directive, who answers errors), error_text (built-in
- * pages), picking (values out of fields, cookies, arguments, Basic credentials: pure), http_vars,
- * reply_vars, http_upstream_vars (variables).
+ * mime (types), path (root and alias), h1_server and h1_client (the two endpoints), h1_out (how
+ * both write), http_session (keep-alive, pipelining, lingering), http_steps (the steps of a
+ * request up to the reply's head), http_relay (the steps behind it), body (request bodies: limits,
+ * buffering, temp files), reply_head (the reply's head), answer (short replies of our own), kept
+ * (fields that outlive X-Accel-Redirect), proxy_rows and http_next (what proxy modules share),
+ * http_time, status (reasons, methods), error_page (the directive, who answers errors), error_text
+ * (built-in pages), picking (values out of fields, cookies, arguments, Basic credentials: pure),
+ * http_vars, reply_vars, http_upstream_vars (variables).
  *
  * A request: http_session reads bytes -> h1_parse -> server by Host -> phases (SET, FIND, REWRITE,
  * PREACCESS, ACCESS, PRECONTENT, CONTENT) -> a content hook either fills h->res and calls
@@ -208,6 +210,11 @@ struct wr_chunked {            /* zeroed at the start */
  * data. Behind the data of one chunk the framing is consumed too, up to the next data. */
 enum wr_parse wr_chunked_step(struct wr_chunked *c, struct wr_str in, size_t *used,
                               struct wr_str *data);
+
+/* Decodes all of p[0..n) where it lies, for both endpoints: data moves to the front, *got bytes of
+ * it; *used is below n only behind the last chunk. False: BAD. */
+bool wr_chunked_in_place(struct wr_chunked *c, char *p, size_t n, size_t *got,
+                         size_t *used) WR_CHECKED;
 
 /* ---- uri: pure ---- */
 /* target ("/a/../b%20c?x#f") -> decoded path, args, quoted, complex; "*" stays. Views into target

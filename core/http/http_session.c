@@ -79,24 +79,15 @@ static enum wr_io gone(struct wr_session *s, enum wr_io io)
 static enum wr_io read_chunked(struct wr_session *s, char *p, size_t n, size_t *got)
 {
     struct wr_h1_in *in = &wr_http_session_of(s)->in;
-    size_t raw, at = 0;
+    size_t raw, at;
     enum wr_io io = wr_http_take(s, p, n, &raw);
 
     *got = 0;
     if (io != WR_IO_OK)
         return gone(s, io);
-    while (at < raw && !in->chunked.done) {
-        size_t used;
-        struct wr_str data;
-
-        if (wr_chunked_step(&in->chunked, wr_str_of(p + at, raw - at), &used, &data)
-            == WR_PARSE_BAD) {
-            s->conn.error = EBADMSG;
-            return WR_IO_ERROR;
-        }
-        memmove(p + *got, data.p, data.n);
-        *got += data.n;
-        at += used;
+    if (!wr_chunked_in_place(&in->chunked, p, raw, got, &at)) {
+        s->conn.error = EBADMSG;
+        return WR_IO_ERROR;
     }
     in->done = in->chunked.done;
     if (at < raw)

@@ -1,10 +1,11 @@
 /* upstream: choosing a server, getting there, trying another. Rank 4: knows exchange and below.
  * The same files serve layer 4 and 7.
  *
- * Map: upstream_conf (upstream {}, the proxy_* rows both layers share), addresses (server names and
- * who learns their addresses), shared (peers as slots in shared memory, the ledger), peers (a
- * worker's view), round_robin (the default balancer), start, pick, dial, retry (the steps),
- * policy (pure decisions), upstream_vars ($upstream_addr ...).
+ * Map: upstream_conf (upstream {}, the proxy_* rows both layers share), addresses (server names
+ * and who learns their addresses), shared (peers as slots in shared memory, the ledger), peers (a
+ * worker's view), round_robin (the default balancer), schedule (its order: pure), start, pick,
+ * dial, retry (the steps), idle (parked connections), policy and hostport (pure), resolver_conf
+ * (the resolver directive), upstream_vars ($upstream_addr ...).
  *
  * A worker holds nothing of a peer but a slot number and its generation; what counts is in shared
  * memory, written to this process' ledger row before the shared total changes, so that the master
