@@ -56,7 +56,24 @@ for my $try (@wrong) {
     ok $code eq 1 && $err =~ /\[emerg\] .*\Q$reason\E.* in \S+:\d/, $text or diag "$code: $err";
 }
 
-my ($code, $err) = check('index a /b c;');
+my ($code, $err);
+for my $try (
+    ['thread_pool a;', 'invalid number of arguments in "thread_pool" directive'],
+    ['thread_pool a max_queue=5;', '"thread_pool" must have "threads" parameter'],
+    ['thread_pool a threads=0;', 'invalid threads value "threads=0"'],
+    ['thread_pool a threads=1 max_queue=x;', 'invalid max_queue value "max_queue=x"'],
+    ['thread_pool a threads=1 queue=1;', 'invalid parameter "queue=1"'],
+    ['thread_pool a threads=1; thread_pool a threads=2;', 'duplicate thread pool "a"'],
+    ['thread_pool default threads=2; thread_pool b threads=2 max_queue=0;', undef],
+) {
+    my ($text, $reason) = @$try;
+    $w->conf("$text\n");
+    ($code, undef, $err) = $w->command('-t');
+    ok defined $reason ? $code eq 1 && $err =~ /\[emerg\] .*\Q$reason\E.* in \S+:\d/ : $code eq 0,
+        $text or diag "$code: $err";
+}
+
+($code, $err) = check('index a /b c;');
 is $code, 0, 'an absolute index in front is taken';
 like $err, qr/\[warn\] only the last index in "index" directive should be absolute/, 'with a warning';
 

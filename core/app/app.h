@@ -66,10 +66,6 @@ struct wr_limit {
     uint64_t value;
     bool set;
 };
-struct wr_thread_pool {
-    struct wr_str name;
-    uint32_t threads, max_queue;
-};
 struct wr_core_conf {             /* of wr_module_core: main and events */
     uint32_t worker_processes;    /* auto = cores */
     bool daemon, master_process, pcre_jit;
@@ -82,7 +78,6 @@ struct wr_core_conf {             /* of wr_module_core: main and events */
     bool affinity_auto;
     WR_VEC(cpu_set_t) affinity;   /* of worker i mod n; the last serves the rest */
     WR_VEC(struct wr_str) env;    /* NAME or NAME=value */
-    WR_VEC(struct wr_thread_pool) pools;
     /* events */
     uint32_t worker_connections;
     WR_VEC(struct wr_cidr) debug_connection;
@@ -101,7 +96,6 @@ bool wr_set_priority(struct wr_cf *cf, void *conf);
 bool wr_set_rlimit(struct wr_cf *cf, void *conf);
 bool wr_set_shutdown_timeout(struct wr_cf *cf, void *conf);
 bool wr_set_env(struct wr_cf *cf, void *conf);
-bool wr_set_thread_pool(struct wr_cf *cf, void *conf);
 bool wr_set_load_module(struct wr_cf *cf, void *conf);
 bool wr_set_use(struct wr_cf *cf, void *conf);
 bool wr_set_connections(struct wr_cf *cf, void *conf);

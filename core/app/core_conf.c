@@ -68,8 +68,6 @@ static const struct wr_directive directives[] = {
            "needless: weir has no accept mutex, and its locks are in shared memory"),
     WR_ROW("pid", WR_LV_MAIN, 1, 1, wr_set_path, CORE, pid, NULL, NULL,
            "file with the process ID of the master"),
-    WR_CUSTOM("thread_pool", WR_LV_MAIN | WR_MULTI, 2, 3, wr_set_thread_pool, NULL,
-              "checked only: NAME threads=N [max_queue=N]; nothing reads disks yet"),
     { .name = "pcre_jit", .where = WR_LV_MAIN, .min = 1, .max = 1, .set = set_pcre_jit,
       .offset = ONCE(pcre_jit), .def = "on",
       .help = "compiles regular expressions to machine code" },

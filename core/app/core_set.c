@@ -206,47 +206,7 @@ bool wr_set_env(struct wr_cf *cf, void *conf)
     return true;
 }
 
-/* ---- thread_pool, load_module ---- */
-
-static bool pool_param(struct wr_cf *cf, uint32_t i, struct wr_thread_pool *pool)
-{
-    struct wr_str s = wr_cf_arg(cf, i), v;
-    uint64_t n = 0;
-
-    if (wr_param(s, "threads", &v)) {
-        if (!wr_str_u64(v, &n) || n == 0 || n > 65536)
-            return wr_cf_error(cf, i, "invalid threads value \"" WR_FMT "\"", WR_ARG(s));
-        pool->threads = (uint32_t)n;
-        return true;
-    }
-    if (wr_param(s, "max_queue", &v)) {
-        if (!wr_str_u64(v, &n) || n > UINT32_MAX)
-            return wr_cf_error(cf, i, "invalid max_queue value \"" WR_FMT "\"", WR_ARG(s));
-        pool->max_queue = (uint32_t)n;
-        return true;
-    }
-    return wr_cf_error(cf, i, "invalid parameter \"" WR_FMT "\"", WR_ARG(s));
-}
-
-bool wr_set_thread_pool(struct wr_cf *cf, void *conf)
-{
-    struct wr_core_conf *c = conf;
-    struct wr_thread_pool pool = { .name = wr_cf_arg(cf, 1), .max_queue = 65536 };
-
-    for (uint32_t i = 0; i < c->pools.n; i++) {
-        if (wr_str_eq(c->pools.at[i].name, pool.name))
-            return wr_cf_error(cf, 1, "duplicate thread pool \"" WR_FMT "\"", WR_ARG(pool.name));
-    }
-    for (uint32_t i = 2; i <= cf->nargs; i++) {
-        if (!pool_param(cf, i, &pool))
-            return false;
-    }
-    if (pool.threads == 0)
-        return wr_cf_error(cf, 0, "\"" WR_FMT "\" thread pool has no threads parameter",
-                           WR_ARG(pool.name));
-    *wr_vec_push(cf->pool, &c->pools) = pool;
-    return true;
-}
+/* ---- load_module ---- */
 
 struct wr_str wr_module_file_word(struct wr_str path)
 {

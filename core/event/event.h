@@ -1,10 +1,10 @@
 /* event: waiting for things. Rank 2: knows base and os.
  *
  * Map: loop (epoll, tasks, reap), timer (deadlines in a heap), block (16 KiB buffers and slices),
- * bufq (queues of slices), conn (a descriptor with its ready bits), plain (the bare transport),
- * pipe (pooled pipes for splice), listen (accepting), resolver (questions, their cache, who waits),
- * channel (c-ares in our loop), dns (the pure answer parser), hosts (/etc/hosts). What these files
- * share among themselves only is in inside.h.
+ * bufq (queues of slices), offload (thread pools and their jobs), conn (a descriptor with its ready
+ * bits), plain (the bare transport), pipe (pooled pipes for splice), listen (accepting), resolver
+ * (questions, their cache, who waits), channel (c-ares in our loop), dns (the pure answer parser),
+ * hosts (/etc/hosts). What these files share among themselves only is in inside.h.
  *
  * One turn: (1) epoll_wait sets ready bits and queues tasks, nothing else; (2) expired timers set
  * bits and queue; (3) the queued tasks run, each at most once a turn; (4) reap frees everything
@@ -83,6 +83,37 @@ static inline void wr_timer_idle(struct wr_timer *t)
     t->at = 0;
     t->fired = false;
 }
+
+/* ---- offload: what may wait for a disk runs in a thread, and the loop goes on ---- */
+struct wr_threads;            /* a pool of them */
+struct wr_job {               /* embedded in its owner; zeroed before its first use */
+    /* In a thread: touches the job and what belongs to it alone. No pool, log, clock, conn: they
+     * are the loop's. */
+    void (*run)(struct wr_job *);
+    /* In the loop, in step (1): notes what came of it, wakes a task, or frees the job if it has no
+     * owner any more; nothing else. Never from inside wr_job_start. */
+    void (*done)(struct wr_job *);
+    struct wr_job *next;      /* what follows is offload's */
+    struct wr_link link;
+    struct wr_threads *threads;
+    uint32_t delay_us;        /* chaos */
+    bool queued;              /* under the pool's lock */
+    bool busy;                /* started, and done() was not called yet; for the owner to see */
+};
+/* Up to max threads, each begun when a job finds none idle; none before the first. At most
+ * max_queue jobs wait for one. */
+struct wr_threads *wr_threads_new(struct wr_loop *l, struct wr_str name, uint32_t max,
+                                  uint32_t max_queue);
+/* Waits for the jobs that run, and calls their done. None may be queued: owners cancel what they
+ * have. Before wr_loop_free. NULL is fine. */
+void wr_threads_free(struct wr_threads *t);
+uint32_t wr_threads_started(const struct wr_threads *t);
+/* Everything run() touches stays until done() was called or a cancel said true. False: not started,
+ * which is logged: the queue is full, or there is no thread to be had. */
+bool wr_job_start(struct wr_threads *t, struct wr_job *j) WR_CHECKED;
+/* Takes it back out of the queue. True: nobody touches the job, and done() will not be called.
+ * False: it runs, done() will come; who wants to leave before leaves it the memory. */
+bool wr_job_cancel(struct wr_job *j) WR_CHECKED;
 
 /* ---- bufq ---- */
 #define WR_BLOCK_SIZE 16384

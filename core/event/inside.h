@@ -47,6 +47,9 @@ struct wr_loop {
     char *scratch;
     struct wr_pipe *pipes;    /* idle and empty */
     uint32_t pipes_idle, pipes_open;
+    _Atomic(struct wr_job *) jobs_done; /* given back by threads, the last one first */
+    int jobs_fd;              /* eventfd: there are some; -1 before the first job */
+    struct wr_watch jobs_watch;
 };
 
 /* timer.c: step (2), and how long step (1) may wait (-1: for ever). */
@@ -56,11 +59,12 @@ int wr_timers_wait(const struct wr_loop *l);
 /* pipe.c */
 void wr_pipes_drop(struct wr_loop *l);
 
+/* offload.c */
+void wr_jobs_close(struct wr_loop *l);
+
 /* block.c */
 struct wr_slice *wr_slice_new(void); /* not initialised */
 void wr_slice_free(struct wr_slice *s); /* drops its reference to the block too */
-
-/* plain.c: the file slice at the front of q. */
 
 /* conn.c: chaos wants this call to look like EAGAIN; the task is woken again. */
 enum wr_io wr_conn_pretend_again(struct wr_conn *c);

@@ -34,6 +34,7 @@ struct wr_loop *wr_loop_new(uint32_t connections)
     l->queue.next = l->queue.prev = &l->queue;
     l->doomed_last = &l->doomed;
     l->bell.on_event = bell_rung;
+    l->jobs_fd = -1;
     signal(SIGPIPE, SIG_IGN);
     wr_clock_update();
     return l;
@@ -60,6 +61,7 @@ void wr_loop_free(struct wr_loop *l)
         return;
     reap(l);
     wr_pipes_drop(l);
+    wr_jobs_close(l);
     close(l->epfd);
     free(l->events);
     free(l->heap);

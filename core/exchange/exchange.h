@@ -5,7 +5,8 @@
  * rank order), raw (a descriptor as endpoint), memory (a text as endpoint), relay (the only byte
  * pump), spill (its temp file), vars (variables and their values), core_vars ($remote_addr ...),
  * template (text with variables, one pass), assign (set), listen_conf and listen_addr (the listen
- * directive of both layers), log_conf (error_log), trace (the event ring).
+ * directive of both layers), log_conf (error_log), thread_pool_conf (thread_pool), trace (the event
+ * ring).
  *
  * Two endpoints, one exchange, one relay: what differs between the layers is in const tables
  * (wr_layer, wr_endpoint_ops). No HTTP word here but one opaque pointer. */
@@ -402,6 +403,18 @@ bool wr_listen_conf(struct wr_cf *cf, const struct wr_layer *layer, uint16_t def
                     bool (*attach)(struct wr_cf *cf, const struct wr_listen_line *line));
 struct wr_listens *wr_conf_listens(const struct wr_conf *c);
 extern struct wr_module wr_module_listen;
+
+/* ---- thread_pool ---- */
+struct wr_thread_pool {
+    struct wr_str name;
+    uint32_t threads, max_queue;
+    struct wr_threads *run;      /* of this worker; NULL: no worker */
+    bool configured;             /* false: "default", as it is */
+    struct wr_thread_pool *next;
+};
+extern struct wr_module wr_module_thread_pool;
+/* From the first http {} or stream {} on all are known. NULL: there is none of that name. */
+struct wr_thread_pool *wr_thread_pool_find(const struct wr_conf *c, struct wr_str name);
 
 /* ---- error_log and friends ---- */
 struct wr_log_target {
