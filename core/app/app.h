@@ -80,7 +80,7 @@ struct wr_core_conf {             /* of wr_module_core: main and events */
     WR_VEC(struct wr_str) env;    /* NAME or NAME=value */
     /* events */
     uint32_t worker_connections;
-    WR_VEC(struct wr_cidr) debug_connection;
+    struct wr_networks debug_connection;
 };
 enum wr_debug_points { WR_DEBUG_NONE, WR_DEBUG_STOP, WR_DEBUG_ABORT };
 extern struct wr_module wr_module_core;

@@ -258,44 +258,9 @@ bool wr_set_use(struct wr_cf *cf, void *conf)
                             "invalid event type \"" WR_FMT "\"", WR_ARG(wr_cf_arg(cf, 1)));
 }
 
-static void add_address(struct wr_cf *cf, struct wr_core_conf *c, const struct sockaddr *sa)
-{
-    struct wr_cidr *r = wr_vec_push(cf->pool, &c->debug_connection);
-    bool v6 = sa->sa_family == AF_INET6;
-
-    r->family = sa->sa_family;
-    memset(r->mask, 0xff, v6 ? 16 : 4);
-    if (v6)
-        memcpy(r->addr, &((const struct sockaddr_in6 *)(const void *)sa)->sin6_addr, 16);
-    else
-        memcpy(r->addr, &((const struct sockaddr_in *)(const void *)sa)->sin_addr, 4);
-}
-
-static bool add_host(struct wr_cf *cf, struct wr_core_conf *c)
-{
-    struct addrinfo hints = { .ai_socktype = SOCK_STREAM }, *all, *a;
-
-    if (getaddrinfo(wr_cf_arg(cf, 1).p, NULL, &hints, &all) != 0)
-        return wr_cf_error(cf, 1, "host not found in debug_connection \"" WR_FMT "\"",
-                           WR_ARG(wr_cf_arg(cf, 1)));
-    for (a = all; a != NULL; a = a->ai_next) {
-        if (a->ai_family == AF_INET || a->ai_family == AF_INET6)
-            add_address(cf, c, a->ai_addr);
-    }
-    freeaddrinfo(all);
-    return true;
-}
-
 bool wr_set_debug_connection(struct wr_cf *cf, void *conf)
 {
     struct wr_core_conf *c = conf;
-    struct wr_str s = wr_cf_arg(cf, 1);
-    struct wr_cidr range;
 
-    if (!wr_cidr_parse(s, &range))
-        return add_host(cf, c);
-    if (range.host_bits)
-        wr_cf_warn(cf, 1, "low address bits of " WR_FMT " are meaningless", WR_ARG(s));
-    *wr_vec_push(cf->pool, &c->debug_connection) = range;
-    return true;
+    return wr_cf_networks(cf, 1, &c->debug_connection);
 }

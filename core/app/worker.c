@@ -197,13 +197,7 @@ static void on_bell(uint32_t bits, void *arg)
 
 static bool debug_connection(const struct wr_addr *client)
 {
-    const struct wr_core_conf *e = wr_events_of(me.cycle->conf);
-
-    for (uint32_t i = 0; i < e->debug_connection.n; i++) {
-        if (wr_cidr_match(&e->debug_connection.at[i], client))
-            return true;
-    }
-    return false;
+    return wr_networks_have(&wr_events_of(me.cycle->conf)->debug_connection, client);
 }
 
 /* ---- the beginning ---- */
@@ -235,7 +229,7 @@ static bool begin(struct wr_cycle *c)
         return false;
     wr_sessions_use(me.loop, c->conf);
     wr_accepting_limit(events->worker_connections);
-    if (events->debug_connection.n > 0)
+    if (events->debug_connection.list.n > 0)
         wr_session_debug = debug_connection;
     if (!init_modules())
         return false;

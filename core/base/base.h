@@ -308,6 +308,10 @@ struct wr_cidr {
 bool wr_cidr_parse(struct wr_str s, struct wr_cidr *out) WR_CHECKED;
 /* A v4-mapped v6 address counts as v4, and only as that. */
 bool wr_cidr_match(const struct wr_cidr *c, const struct wr_addr *a);
+struct wr_networks {
+    WR_VEC(struct wr_cidr) list;
+};
+bool wr_networks_have(const struct wr_networks *n, const struct wr_addr *a); /* does one match? */
 
 /* ---- clock: read once per loop turn, never per call ---- */
 struct wr_clock {

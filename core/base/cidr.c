@@ -58,3 +58,11 @@ bool wr_cidr_match(const struct wr_cidr *c, const struct wr_addr *a)
     }
     return true;
 }
+
+bool wr_networks_have(const struct wr_networks *n, const struct wr_addr *a)
+{
+    for (uint32_t i = 0; i < n->list.n; i++)
+        if (wr_cidr_match(&n->list.at[i], a))
+            return true;
+    return false;
+}

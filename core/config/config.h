@@ -3,7 +3,8 @@
  * Map: lex + tree (nginx's grammar to nodes, no module needed; a fuzz target), source (files,
  * include, -T), rows (which row a name means here), scope (module structs, copied when written),
  * apply (the order of application), conf (a whole configuration), setter (what setters call),
- * types (setters for flags, sizes, times, ...), explain (errors with place and caret), suggest
+ * types (setters for flags, sizes, times, ...), networks (arguments that name clients), explain
+ * (errors with place and caret), suggest
  * (what was probably meant), help (--help), words (every directive nginx knows, for better
  * errors). The files of this folder share config_impl.h, which nobody else includes.
  *
@@ -324,5 +325,12 @@ bool wr_param(struct wr_str s, const char *name, struct wr_str *value);
 #define WR_CUSTOM(nm, wh, mn, mx, setter, df, hl) \
     { .name = nm, .where = (wh), .min = (mn), .max = (mx), .set = (setter), .def = (df), \
       .help = (hl) }
+
+/* Argument i as an address, a network or "unix:"; warns when its low bits are meaningless. False:
+ * it is none (nothing was reported). */
+bool wr_cf_network(struct wr_cf *cf, uint32_t i, struct wr_cidr *out) WR_CHECKED;
+/* The same, appended; any other word is a host, of which all addresses are. False: it has none,
+ * which was reported. */
+bool wr_cf_networks(struct wr_cf *cf, uint32_t i, struct wr_networks *out) WR_CHECKED;
 
 #endif

@@ -36,10 +36,8 @@ static bool set_rule(struct wr_cf *cf, void *conf)
     struct wr_str arg = wr_cf_arg(cf, 1);
     struct rule r = { .deny = wr_str_is(wr_cf_arg(cf, 0), "deny"), .all = wr_str_is(arg, "all") };
 
-    if (!r.all && !wr_cidr_parse(arg, &r.net))
+    if (!r.all && !wr_cf_network(cf, 1, &r.net))
         return wr_cf_error(cf, 1, "invalid parameter \"" WR_FMT "\"", WR_ARG(arg));
-    if (r.net.host_bits)
-        wr_cf_warn(cf, 1, "low address bits of " WR_FMT " are meaningless", WR_ARG(arg));
     if (cf->first)
         *c = (struct access_conf){ 0 };
     *wr_vec_push(cf->pool, &c->rules) = r;
