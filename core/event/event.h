@@ -219,7 +219,8 @@ enum wr_io wr_conn_write_q(struct wr_conn *c, struct wr_bufq *q, size_t max, siz
 enum wr_io wr_conn_write_file(struct wr_conn *c, const struct wr_slice *s, size_t max, size_t *put);
 enum wr_io wr_conn_shutdown(struct wr_conn *c); /* idempotent */
 /* Looks at what has come without taking it (MSG_PEEK). READABLE stays set when there was something:
- * to wait for more, just wait, the next event wakes the task. Raw transports only. */
+ * to wait for more, just wait, the next event wakes the task. Chaos does not shorten it: more of
+ * the same is no event. Raw transports only. */
 enum wr_io wr_conn_peek(struct wr_conn *c, void *p, size_t n, size_t *got);
 /* Idempotent; timer off, fd closed. Due even with fd -1 if a timeout was ever set. */
 void wr_conn_close(struct wr_conn *c);
@@ -278,6 +279,7 @@ struct wr_listener {           /* one configured address */
     struct wr_listener *next;
     const struct wr_node *node; /* the listen directive */
     bool inherited;
+    bool proxy_protocol;       /* clients say first who they are */
 };
 /* Accepts one connection a turn, up to 64 while the queue stays full (level triggered: why, says
  * listen.c). On EMFILE/ENFILE accepting rests for 500 ms (logged once) on all of them. fd and

@@ -109,6 +109,7 @@ const struct wr_transport wr_plain = {
 
 enum wr_io wr_conn_peek(struct wr_conn *c, void *p, size_t n, size_t *got)
 {
+    size_t any = 1;
     ssize_t r;
 
     WR_ASSERT(n > 0 && c->io->raw);
@@ -117,7 +118,7 @@ enum wr_io wr_conn_peek(struct wr_conn *c, void *p, size_t n, size_t *got)
         return WR_IO_EOF;
     if (!(c->ready & WR_READABLE))
         return WR_IO_AGAIN;
-    if (!wr_chaos_io(&n))
+    if (!wr_chaos_io(&any))
         return wr_conn_pretend_again(c);
     do {
         r = recv(c->fd, p, n, MSG_PEEK);

@@ -145,15 +145,6 @@ static bool get_protocol(struct wr_exchange *x, const struct wr_var *v, struct w
     return true;
 }
 
-/* Until `listen ... proxy_protocol` is there no client can have sent a PROXY header. */
-static bool get_proxy_protocol(struct wr_exchange *x, const struct wr_var *v, struct wr_str *out)
-{
-    (void)x;
-    (void)v;
-    (void)out;
-    return false;
-}
-
 /* ---- the clock ---- */
 
 static bool get_msec(struct wr_exchange *x, const struct wr_var *v, struct wr_str *out)
@@ -215,12 +206,6 @@ static const struct wr_variable variables[] = {
     { .name = "nginx_version", .layers = WR_ANY, .get = get_nginx_version },
     { .name = "pid", .layers = WR_ANY, .flags = WR_VAR_CACHED, .get = get_pid },
     { .name = "protocol", .layers = WR_L4, .get = get_protocol },
-    { .name = "proxy_protocol_addr", .layers = WR_ANY, .get = get_proxy_protocol },
-    { .name = "proxy_protocol_port", .layers = WR_ANY, .get = get_proxy_protocol },
-    { .name = "proxy_protocol_server_addr", .layers = WR_ANY, .get = get_proxy_protocol },
-    { .name = "proxy_protocol_server_port", .layers = WR_ANY, .get = get_proxy_protocol },
-    { .name = "proxy_protocol_tlv_", .layers = WR_ANY, .flags = WR_VAR_PREFIX,
-      .get = get_proxy_protocol },
     { .name = "remote_addr", .layers = WR_ANY, .get = get_remote_addr },
     { .name = "remote_port", .layers = WR_ANY, .get = get_remote_port },
     { .name = "server_addr", .layers = WR_ANY, .flags = WR_VAR_CACHED, .get = get_server_addr },

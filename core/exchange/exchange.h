@@ -1,9 +1,10 @@
 /* exchange: one thing proxied - a TCP session, later a UDP session or an HTTP request. Rank 3:
  * knows base, os, event, config.
  *
- * Map: session (an accepted client), exchange (the step runner, the one exit), phase (hooks in
- * rank order), raw (a descriptor as endpoint), memory (a text as endpoint), relay (the only byte
- * pump), spill (its temp file), vars (variables and their values), core_vars ($remote_addr ...),
+ * Map: session (an accepted client), proxy_protocol and proxy_header (what a proxy in front says of
+ * it), forwarded (the client behind several of them), exchange (the step runner, the one exit),
+ * phase (hooks in rank order), raw (a descriptor as endpoint), memory (a text as endpoint), relay
+ * (the only byte pump), spill (its temp file), vars (their values), core_vars ($remote_addr ...),
  * template (text with variables, one pass), assign (set), listen_conf and listen_addr (the listen
  * directive of both layers), log_conf (error_log), thread_pool_conf (thread_pool), trace (the event
  * ring).
@@ -174,8 +175,11 @@ struct wr_layer {
     const char *name;          /* "stream", "http" */
     uint32_t bit;              /* WR_L4, WR_L7 */
     size_t session_size;       /* of s->of_layer, zeroed */
-    /* A client was accepted (listener->accepted calls wr_session_new, which calls this). */
+    /* A client was accepted (listener->accepted calls wr_session_new, which calls this), and the
+     * PROXY header was read if the address wants one. */
     void (*begin)(struct wr_session *s);
+    /* Scope of the address's default server; *ms (may be NULL): longest wait for a PROXY header. */
+    const struct wr_scope *(*greeting)(const struct wr_session *s, uint64_t *ms);
     /* The session was woken while no exchange runs. */
     void (*wake)(struct wr_session *s);
     /* Behind the phases when no hook took the exchange. */
@@ -184,6 +188,9 @@ struct wr_layer {
     enum wr_go (*reject)(struct wr_exchange *x, unsigned status);
     /* The peer is connected (L4) or the reply head is there (L7): sets the next step. */
     enum wr_go (*connected)(struct wr_exchange *x);
+    /* Values of the client's header field of this name (case folded, nothing else), joined by ", ";
+     * false: there is none. NULL where there are no fields. */
+    bool (*field)(struct wr_exchange *x, struct wr_str name, struct wr_str *out);
     /* Adds ", server: ..., request: ..." to an error log line. */
     void (*log_context)(const struct wr_exchange *x, struct wr_text *t);
     /* wr_finish has run: layer 4 ends the session, layer 7 may begin the next request. */
@@ -203,10 +210,13 @@ struct wr_session {
     const struct wr_layer *layer;
     struct wr_addr client;     /* realip may replace it */
     struct wr_addr local;      /* len 0 until wr_session_local asked */
+    struct wr_proxy_header *proxy; /* of `listen ... proxy_protocol`; else NULL */
+    size_t proxy_unread;       /* bytes of it not yet taken from the connection */
     uint64_t number;           /* $connection */
     uint64_t begun_ms;         /* monotonic */
     struct wr_exchange *x;     /* the running one; NULL: between two requests */
     void *of_layer;            /* session_size bytes */
+    bool begun;                /* layer->begin was called */
     bool idle;                 /* kept alive: may be closed at a shutdown */
     bool quitting;             /* the process shuts down: no further request */
     uint64_t keep_until;       /* ms: an idle one may not be closed before */
@@ -226,6 +236,32 @@ void wr_sessions_on_empty(void (*fn)(void *), void *arg);
 extern bool (*wr_session_debug)(const struct wr_addr *client);
 /* Of this process: loop and configuration sessions are made with. */
 void wr_sessions_use(struct wr_loop *l, struct wr_conf *conf);
+
+/* ---- PROXY protocol: proxy-protocol.txt of HAProxy, versions 1 and 2 ---- */
+#define WR_PROXY_MAX 4096      /* bytes of a header; more is refused */
+struct wr_proxy_header {
+    struct wr_addr source, destination; /* len 0: not told (LOCAL, UNKNOWN, another family) */
+    struct wr_str tlvs;        /* raw, of version 2; borrowed from the text */
+    size_t size;               /* bytes of the whole header */
+    const char *why;           /* when BAD */
+};
+enum wr_proxy_found { WR_PROXY_MORE, WR_PROXY_OK, WR_PROXY_BAD };
+enum wr_proxy_found wr_proxy_header_parse(struct wr_str in, struct wr_proxy_header *out);
+/* Value of a TLV by its name ("alpn", "ssl_cn", ...) or number ("0xae", "ssl_0x21"); "ssl_verify"
+ * is made in the pool, all others are views. False: not there. */
+bool wr_proxy_tlv(struct wr_pool *pool, struct wr_str tlvs, struct wr_str name,
+                  struct wr_str *out) WR_CHECKED;
+/* Version 1, "PROXY UNKNOWN" where it cannot say both addresses; at most 107 bytes. */
+void wr_proxy_header_write(struct wr_text *t, const struct wr_addr *source,
+                           const struct wr_addr *destination);
+/* OK: s->proxy is there and nothing but it was taken; AGAIN: call again; ERROR: there will be none,
+ * EOF: not in time, both were logged. */
+enum wr_io wr_proxy_read(struct wr_session *s) WR_CHECKED;
+extern struct wr_module wr_module_proxy_protocol;
+/* Follows a list of addresses ("192.0.2.1, 10.0.0.1:80") from its end while *a is one of the
+ * proxies; one step at most unless recursive. True: *a was changed. */
+bool wr_forwarded(struct wr_addr *a, struct wr_str list, const struct wr_networks *proxies,
+                  bool recursive);
 
 /* ---- exchange ---- */
 struct wr_value {
@@ -397,7 +433,7 @@ struct wr_listens { /* state of the listen module: all addresses of the configur
  * to layer's `attach`. Errors in nginx's words. default_port 0: a port is required. */
 struct wr_listen_line {
     struct wr_listener *listener;
-    bool default_server, ssl, http2, quic, udp, proxy_protocol;
+    bool default_server, ssl, http2, quic, udp;
 };
 bool wr_listen_conf(struct wr_cf *cf, const struct wr_layer *layer, uint16_t default_port,
                     bool (*attach)(struct wr_cf *cf, const struct wr_listen_line *line));

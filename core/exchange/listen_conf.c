@@ -24,6 +24,7 @@ struct line {
     const struct wr_layer *layer;
     struct wr_listen_opts opts;
     bool options;                   /* one of the socket's options was given */
+    bool proxy_protocol;
     struct wr_listen_line out;
 };
 
@@ -187,6 +188,14 @@ static bool take_so_keepalive(struct line *l, uint32_t i, struct wr_str value)
     return true;
 }
 
+static bool take_proxy_protocol(struct line *l, uint32_t i, struct wr_str value)
+{
+    (void)i;
+    (void)value;
+    l->proxy_protocol = true;
+    return true;
+}
+
 static bool take_udp(struct line *l, uint32_t i, struct wr_str value)
 {
     (void)i;
@@ -242,7 +251,7 @@ static const struct param params[] = {
     { "ssl", false, WR_ANY, TCP_ONLY, needs_module },
     { "http2", false, WR_L7, TCP_ONLY, needs_module },
     { "quic", false, WR_L7, 0, needs_module },
-    { "proxy_protocol", false, WR_ANY, TCP_ONLY, not_built },
+    { "proxy_protocol", false, WR_ANY, TCP_ONLY, take_proxy_protocol },
     /* setfib is not here: Linux has no routing tables by that name, and nginx refuses it too. */
 };
 
@@ -307,6 +316,7 @@ static struct entry *entry_new(struct line *l, const struct wr_addr *a, struct w
     e->l.node = l->cf->node;
     e->l.accepted = wr_session_new;
     e->l.opts = l->opts;
+    e->l.proxy_protocol = l->proxy_protocol;
     *all->list.last = &e->l;
     all->list.last = &e->l.next;
     all->list.n++;
@@ -334,6 +344,10 @@ static bool share(struct line *l, struct entry *e)
         return wr_cf_error(cf, 1, "a duplicate default server for " WR_FMT, WR_ARG(e->l.text));
     if (l->options)
         e->l.opts = l->opts;
+    /* Of the connection, so of the address: one line that wants it is enough. */
+    if (l->proxy_protocol != e->l.proxy_protocol)
+        wr_cf_warn(cf, 1, "protocol options redefined for " WR_FMT, WR_ARG(e->l.text));
+    e->l.proxy_protocol = e->l.proxy_protocol || l->proxy_protocol;
     return true;
 }
 

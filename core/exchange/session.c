@@ -23,11 +23,53 @@ void wr_sessions_use(struct wr_loop *l, struct wr_conf *conf)
     live.conf = conf;
 }
 
+/* No PROXY header: nothing is served. A layer that makes its exchange at once logs it. */
+static void refuse(struct wr_session *s, unsigned status)
+{
+    s->begun = true;
+    s->layer->begin(s);
+    if (s->x != NULL)
+        (void)wr_finish(s->x, status);
+    wr_session_end(s);
+}
+
+static void wait_for_header(struct wr_session *s)
+{
+    uint64_t ms;
+
+    if (s->conn.deadline.at == 0) {
+        (void)s->layer->greeting(s, &ms);
+        wr_conn_timeout(&s->conn, ms);
+    }
+    wr_conn_arm(&s->conn);
+}
+
+/* False: not yet, or never. */
+static bool begin(struct wr_session *s)
+{
+    switch (s->listener->proxy_protocol ? wr_proxy_read(s) : WR_IO_OK) {
+    case WR_IO_OK:
+        s->begun = true;
+        wr_conn_timeout(&s->conn, 0);
+        s->layer->begin(s);
+        return true;
+    case WR_IO_AGAIN:
+        wait_for_header(s);
+        return false;
+    case WR_IO_EOF:
+        refuse(s, 200);
+        return false;
+    default:
+        refuse(s, 400);
+        return false;
+    }
+}
+
 static void session_run(struct wr_task *t)
 {
     struct wr_session *s = wr_container(t, struct wr_session, task);
 
-    if (s->ending)
+    if (s->ending || (!s->begun && !begin(s)))
         return;
     if (s->x != NULL)
         wr_exchange_run(s->x);
@@ -61,7 +103,6 @@ void wr_session_new(struct wr_listener *l, int fd, const struct wr_addr *peer)
     wr_conn_init(&s->conn, s->loop, fd, &s->task);
     wr_list_push(&live.sessions, &s->link);
     count_sessions(1);
-    s->layer->begin(s);
     /* The first step runs now: recv right after accept, epoll only if it must wait. */
     session_run(&s->task);
 }
@@ -81,6 +122,7 @@ static void session_free(struct wr_doomed *d)
 {
     struct wr_session *s = wr_container(d, struct wr_session, doomed);
 
+    free(s->proxy);
     free(s);
     if (live.count == 0 && live.on_empty != NULL)
         live.on_empty(live.on_empty_arg);

@@ -542,6 +542,8 @@ void wr_http_keep_reply(struct wr_exchange *x);
  * ("x_forwarded_for"), all of them joined by `separator`. False: none. */
 bool wr_fields_joined(struct wr_pool *p, const struct wr_fields *f, struct wr_str name,
                       const char *separator, struct wr_str *out) WR_CHECKED;
+/* layer->field: of the request, its name written just so. */
+bool wr_http_field(struct wr_exchange *x, struct wr_str name, struct wr_str *out) WR_CHECKED;
 /* Value of a cookie in "a=1; b=2", of an argument in "a=1&b=2"; names know no case. */
 bool wr_cookie_find(struct wr_str text, struct wr_str name, struct wr_str *out) WR_CHECKED;
 bool wr_arg_find(struct wr_str args, struct wr_str name, struct wr_str *out) WR_CHECKED;

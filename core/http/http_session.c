@@ -373,6 +373,15 @@ static void begin(struct wr_session *s)
     (void)s;
 }
 
+static const struct wr_scope *greeting(const struct wr_session *s, uint64_t *ms)
+{
+    const struct wr_http_address *a = s->listener->object;
+
+    if (ms != NULL)
+        *ms = standard_conf(s)->client_header_timeout_ms;
+    return a->standard->scope;
+}
+
 static void session_ended(struct wr_session *s)
 {
     struct wr_http_session *hs = s->of_layer;
@@ -430,10 +439,12 @@ const struct wr_layer wr_layer_http = {
     .bit = WR_L7,
     .session_size = sizeof(struct wr_http_session),
     .begin = begin,
+    .greeting = greeting,
     .wake = wake,
     .no_content = no_content,
     .reject = reject,
     .connected = wr_http_connected,
+    .field = wr_http_field,
     .log_context = log_context,
     .finished = finished,
     .session_ended = session_ended,

@@ -17,14 +17,16 @@ static bool named(struct wr_str field, struct wr_str name)
     return true;
 }
 
-bool wr_fields_joined(struct wr_pool *p, const struct wr_fields *f, struct wr_str name,
-                      const char *separator, struct wr_str *out)
+typedef bool match_name(struct wr_str field, struct wr_str name);
+
+static bool join(struct wr_pool *p, const struct wr_fields *f, struct wr_str name,
+                 match_name *match, const char *separator, struct wr_str *out)
 {
     struct wr_text t = { 0 };
     uint32_t found = 0;
 
     for (uint32_t i = 0; i < f->n; i++) {
-        if (f->at[i].gone || !named(f->at[i].name, name))
+        if (f->at[i].gone || !match(f->at[i].name, name))
             continue;
         if (found++ == 0) {
             *out = f->at[i].value;
@@ -40,6 +42,18 @@ bool wr_fields_joined(struct wr_pool *p, const struct wr_fields *f, struct wr_st
     if (found > 1)
         *out = wr_text_view(&t);
     return found > 0;
+}
+
+bool wr_fields_joined(struct wr_pool *p, const struct wr_fields *f, struct wr_str name,
+                      const char *separator, struct wr_str *out)
+{
+    return join(p, f, name, named, separator, out);
+}
+
+/* "X_Real_IP" is not "X-Real-IP": who trusts the one must not be told by the other. */
+bool wr_http_field(struct wr_exchange *x, struct wr_str name, struct wr_str *out)
+{
+    return join(x->pool, &wr_http_of(x)->req.fields, name, wr_str_ieq, ", ", out);
 }
 
 static struct wr_str skip_spaces(struct wr_str s)

@@ -10,7 +10,7 @@
 struct wr_stream_conf {           /* of wr_module_stream, by server */
     bool tcp_nodelay;
     size_t preread_size;
-    uint64_t preread_timeout_ms;
+    uint64_t preread_timeout_ms, proxy_protocol_timeout_ms;
 };
 struct wr_stream_server {
     const struct wr_scope *scope;
@@ -26,6 +26,7 @@ struct wr_stream_relay {
     size_t buffer_size;
     struct wr_amount upload_rate, download_rate; /* bytes a second; 0: no limit */
     bool half_close;
+    bool proxy_protocol;          /* tells the server who the client is */
 };
 /* Content hooks: relays from x->peer (already set) to the client and returns WR_TAKEN. */
 enum wr_verdict wr_stream_serve(struct wr_exchange *x, const struct wr_stream_relay *how);

@@ -6,8 +6,7 @@
 
 struct geo {
     struct wr_var *source;          /* NULL: the client */
-    struct wr_var *forwarded;       /* $http_x_forwarded_for, once there is a proxy */
-    WR_VEC(struct wr_cidr) proxies;
+    struct wr_networks proxies;
     bool proxy_recursive;
     WR_VEC(struct wr_str) values;   /* what the numbers of the table mean */
     uint32_t fallback;              /* of ranges; WR_GEO_NONE: the empty text */
@@ -40,8 +39,8 @@ static void client_address(struct wr_exchange *x, const struct geo *g, struct wr
     struct wr_str text;
 
     *a = x->s->client;
-    if (g->forwarded != NULL && wr_var_value(x, g->forwarded, &text))
-        wr_geo_forwarded(a, text, g->proxies.at, g->proxies.n, g->proxy_recursive);
+    if (g->proxies.list.n > 0 && x->layer->field(x, WR_STR("X-Forwarded-For"), &text))
+        (void)wr_forwarded(a, text, &g->proxies, g->proxy_recursive);
 }
 
 static bool geo_get(struct wr_exchange *x, const struct wr_var *v, struct wr_str *out)
@@ -130,11 +129,8 @@ static bool parse_net(struct geo_build *b, uint32_t word, struct wr_cidr *out)
 {
     struct wr_str text = wr_cf_arg(b->cf, word);
 
-    if (!wr_cidr_parse(text, out) || out->family == AF_UNIX)
-        return wr_cf_error(b->cf, word, "invalid network \"" WR_FMT "\"", WR_ARG(text));
-    if (out->host_bits)
-        wr_cf_warn(b->cf, word, "low address bits of " WR_FMT " are meaningless", WR_ARG(text));
-    return true;
+    return (wr_cf_network(b->cf, word, out) && out->family != AF_UNIX)
+        || wr_cf_error(b->cf, word, "invalid network \"" WR_FMT "\"", WR_ARG(text));
 }
 
 static bool net_line(struct geo_build *b, bool erase, struct wr_str value)
@@ -198,9 +194,7 @@ static bool proxy_line(struct geo_build *b)
 {
     struct geo *g = b->geo;
 
-    if (g->forwarded == NULL)
-        g->forwarded = wr_var_mention(b->cf, WR_STR("http_x_forwarded_for"), 0);
-    return g->forwarded != NULL && parse_net(b, 1, wr_vec_push(b->cf->pool, &g->proxies));
+    return parse_net(b, 1, wr_vec_push(b->cf->pool, &g->proxies.list));
 }
 
 static bool one_word(struct geo_build *b, struct wr_str word)

@@ -42,9 +42,4 @@ uint32_t wr_geo_find(const struct wr_geo_table *t, const struct wr_addr *a);
 /* 4 or 16 bytes, network order. */
 wr_u128 wr_geo_number(const void *bytes, size_t n);
 
-/* Follows "X-Forwarded-For" from its end while the address is one of the proxies; without
- * `recursive` one step at most. */
-void wr_geo_forwarded(struct wr_addr *a, struct wr_str list, const struct wr_cidr *proxies,
-                      uint32_t n, bool recursive);
-
 #endif

@@ -66,6 +66,8 @@ static const struct wr_directive directives[] = {
               "bytes a second read from a server; 0: no limit"),
     WR_FLAG("proxy_half_close", IN, struct proxy_conf, relay.half_close, "off",
             "keeps one direction open when the other has ended"),
+    WR_FLAG("proxy_protocol", IN, struct proxy_conf, relay.proxy_protocol, "off",
+            "tells the server by a PROXY header who the client is"),
     WR_SIZE("proxy_socket_rcvbuf", IN, struct proxy_conf, rows.rcvbuf, NULL,
             "SO_RCVBUF of connections to servers"),
     WR_SIZE("proxy_socket_sndbuf", IN, struct proxy_conf, rows.sndbuf, NULL,

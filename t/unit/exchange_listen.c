@@ -194,7 +194,10 @@ static const struct {
     { "quic", "the invalid \"quic\" parameter",
       "the \"quic\" parameter requires ngx_http_v3_module" },
     { "udp", "the \"udp\" " NOT_BUILT, "invalid parameter \"udp\"" },
-    { "proxy_protocol", "the \"proxy_protocol\" " NOT_BUILT, "the \"proxy_protocol\" " NOT_BUILT },
+    { "proxy_protocol", NULL, NULL },
+    { "proxy_protocol udp",
+      "\"listen\" directive \"proxy_protocol\" parameter is incompatible with \"udp\"",
+      "invalid parameter \"udp\"" },
     { "backlog=0", "invalid backlog \"backlog=0\"", "invalid backlog \"backlog=0\"" },
     { "backlog=-1", "invalid backlog \"backlog=-1\"", "invalid backlog \"backlog=-1\"" },
     { "backlog=1:2", "invalid backlog \"backlog=1:2\"", "invalid backlog \"backlog=1:2\"" },
@@ -221,6 +224,20 @@ static const struct {
       "\"listen\" directive \"so_keepalive\" parameter is incompatible with \"udp\"",
       "invalid parameter \"udp\"" },
 };
+
+START_TEST(proxy_protocol_is_of_the_address)
+{
+    struct wr_conf *c = fake_load("http { server { listen 80 proxy_protocol; listen 81; }"
+                                  " server { listen 80; listen 81 proxy_protocol; } }");
+    const struct wr_listener *l = wr_conf_listens(c)->first;
+
+    ck_assert_str_eq(fake_findings(c),
+                     "warn 1:72 protocol options redefined for 0.0.0.0:80\n"
+                     "warn 1:83 protocol options redefined for 0.0.0.0:81\n");
+    ck_assert(l->proxy_protocol && l->next->proxy_protocol);
+    wr_conf_free(c);
+}
+END_TEST
 
 static void check_params(const char *layer, const char *text, const char *want)
 {
@@ -315,4 +332,5 @@ END_TEST
 
 UNIT_MAIN("exchange/listen", addresses, names_are_resolved, http_has_a_default_port,
           refuses_addresses, refuses_long_paths, options, parameters, warns, shares,
+          proxy_protocol_is_of_the_address,
           options_come_from_the_line_that_has_some, a_wide_range)

@@ -174,38 +174,4 @@ START_TEST(ranges_to_the_ends)
 }
 END_TEST
 
-START_TEST(forwarded)
-{
-    static const struct { const char *list, *once, *all; } cases[] = {
-        { "", "127.0.0.1", "127.0.0.1" },
-        { "192.0.2.1", "192.0.2.1", "192.0.2.1" },
-        { "10.0.0.1, 192.0.2.1", "192.0.2.1", "192.0.2.1" },
-        { "192.0.2.1, 127.0.0.1", "127.0.0.1", "192.0.2.1" },
-        { "192.0.2.1,10.0.0.7,127.0.0.2", "127.0.0.2", "192.0.2.1" },
-        { "8.8.8.8, 192.0.2.1, 127.0.0.1 ,", "127.0.0.1", "192.0.2.1" },
-        { "127.0.0.3", "127.0.0.3", "127.0.0.3" },
-        { "192.0.2.1, unknown", "127.0.0.1", "127.0.0.1" },
-        { "192.0.2.1:4711", "192.0.2.1", "192.0.2.1" },
-        { "2001:db8::1", "2001:db8::1", "2001:db8::1" },
-        { " , ,", "127.0.0.1", "127.0.0.1" },
-    };
-    struct wr_cidr proxies[2];
-
-    ck_assert(wr_cidr_parse(WR_STR("127.0.0.0/8"), &proxies[0]));
-    ck_assert(wr_cidr_parse(WR_STR("10.0.0.7"), &proxies[1]));
-    for (size_t i = 0; i < WR_COUNT(cases); i++) {
-        for (int recursive = 0; recursive < 2; recursive++) {
-            char buf[WR_ADDR_TEXT_MAX];
-            struct wr_text t = wr_text_on(buf, sizeof(buf));
-            struct wr_addr a;
-
-            ck_assert(wr_addr_parse_ip(WR_STR("127.0.0.1"), &a));
-            wr_geo_forwarded(&a, wr_str_c(cases[i].list), proxies, 2, recursive == 1);
-            wr_addr_text_ip(&a, &t);
-            ck_view(wr_text_view(&t), recursive == 1 ? cases[i].all : cases[i].once);
-        }
-    }
-}
-END_TEST
-
-UNIT_MAIN("geo", nothing, networks, whole_world, ranges, ranges_to_the_ends, forwarded)
+UNIT_MAIN("geo", nothing, networks, whole_world, ranges, ranges_to_the_ends)

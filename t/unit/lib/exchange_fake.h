@@ -198,8 +198,8 @@ struct wr_module fake_module = {
     .variables = fake_variables,
 };
 struct wr_module *const wr_modules[] = { &wr_module_vars, &wr_module_core_vars,
-                                         &wr_module_log_conf, &wr_module_listen, &fake_module,
-                                         NULL };
+                                         &wr_module_proxy_protocol, &wr_module_log_conf,
+                                         &wr_module_listen, &fake_module, NULL };
 
 /* ---- a configuration, and an exchange in its first server ---- */
 

@@ -1,0 +1,157 @@
+/* proxy_protocol: what a client of `listen ... proxy_protocol` says before anything else, and the
+ * variables that show it. The session calls wr_proxy_read first of all, for both layers; the header
+ * is the session's. It is looked at where it lies and taken once it is whole, so that not a byte
+ * behind it is touched: a TLS handshake may follow. */
+#include "exchange/exchange.h"
+
+#include <errno.h>
+
+/* An error line before there is an exchange. */
+struct reading {
+    struct wr_log_source source;
+    const struct wr_session *s;
+};
+
+static void reading_context(const struct wr_log_source *src, struct wr_text *t)
+{
+    const struct wr_session *s = wr_container(src, struct reading, source)->s;
+
+    wr_text_c(t, " while reading PROXY protocol, client: ");
+    wr_addr_text_ip(&s->client, t);
+    wr_text_c(t, ", server: ");
+    wr_text_str(t, s->listener->text);
+}
+
+static struct reading reading_of(const struct wr_session *s)
+{
+    return (struct reading){
+        .source = {
+            .number = s->number,
+            .context = reading_context,
+            .debug = wr_session_debug != NULL && wr_session_debug(&s->client),
+        },
+        .s = s,
+    };
+}
+
+static enum wr_io broken(struct wr_session *s, struct wr_str in, const char *why)
+{
+    const struct wr_log *log = wr_scope_log(s->layer->greeting(s, NULL));
+    struct reading r = reading_of(s);
+
+    in.n = wr_min(in.n, (size_t)128); /* whatever it is, the beginning tells */
+    wr_log(log, WR_LOG_ERROR, 0, &r.source, "broken header: \"" WR_FMT "\" (%s)", WR_ARG(in), why);
+    return WR_IO_ERROR;
+}
+
+static enum wr_io gone(struct wr_session *s, enum wr_io io)
+{
+    const struct wr_log *log = wr_scope_log(s->layer->greeting(s, NULL));
+    struct reading r = reading_of(s);
+
+    wr_log(log, WR_LOG_INFO, io == WR_IO_ERROR ? s->conn.error : 0, &r.source,
+           "client closed connection");
+    return WR_IO_ERROR;
+}
+
+static enum wr_io late(struct wr_session *s)
+{
+    const struct wr_log *log = wr_scope_log(s->layer->greeting(s, NULL));
+    struct reading r = reading_of(s);
+
+    wr_log(log, WR_LOG_INFO, ETIMEDOUT, &r.source, "client timed out");
+    return WR_IO_EOF;
+}
+
+static void keep(struct wr_session *s, const struct wr_proxy_header *h)
+{
+    struct wr_proxy_header *own = wr_malloc(sizeof(*own) + h->tlvs.n);
+
+    *own = *h;
+    own->tlvs.p = (char *)(own + 1);
+    if (h->tlvs.n > 0)
+        memcpy(own + 1, h->tlvs.p, h->tlvs.n);
+    s->proxy = own;
+    s->proxy_unread = h->size;
+}
+
+static enum wr_io look(struct wr_session *s)
+{
+    char *scratch = wr_loop_scratch(s->loop);
+    struct wr_proxy_header h;
+    struct wr_str in;
+    size_t got;
+    enum wr_io io = wr_conn_peek(&s->conn, scratch, WR_PROXY_MAX, &got);
+
+    if (io != WR_IO_OK)
+        return io == WR_IO_AGAIN ? io : gone(s, io);
+    in = wr_str_of(scratch, got);
+    switch (wr_proxy_header_parse(in, &h)) {
+    case WR_PROXY_OK:
+        keep(s, &h);
+        return WR_IO_OK;
+    case WR_PROXY_MORE: /* behind a FIN nothing comes */
+        return (s->conn.ready & (WR_HUP | WR_ERR)) == 0 ? WR_IO_AGAIN : gone(s, WR_IO_EOF);
+    default:
+        return broken(s, in, h.why);
+    }
+}
+
+enum wr_io wr_proxy_read(struct wr_session *s)
+{
+    enum wr_io io = WR_IO_OK;
+    size_t got;
+
+    if (s->conn.deadline.fired)
+        return late(s);
+    if (s->proxy == NULL)
+        io = look(s);
+    while (io == WR_IO_OK && s->proxy_unread > 0) {
+        io = wr_conn_read(&s->conn, wr_loop_scratch(s->loop), s->proxy_unread, &got);
+        s->proxy_unread -= got;
+    }
+    if (io == WR_IO_OK)
+        s->conn.received = 0; /* of what the client itself says */
+    return io == WR_IO_EOF ? WR_IO_ERROR : io;
+}
+
+/* ---- variables ---- */
+
+enum what { SOURCE_ADDR, SOURCE_PORT, DESTINATION_ADDR, DESTINATION_PORT };
+
+static bool get_address(struct wr_exchange *x, const struct wr_var *v, struct wr_str *out)
+{
+    const struct wr_proxy_header *h = x->s->proxy;
+    bool source = v->data == SOURCE_ADDR || v->data == SOURCE_PORT;
+    char buf[WR_ADDR_TEXT_MAX];
+    struct wr_text t = wr_text_on(buf, sizeof(buf));
+
+    if (h == NULL || h->source.len == 0)
+        return false;
+    if (v->data == SOURCE_ADDR || v->data == DESTINATION_ADDR)
+        wr_addr_text_ip(source ? &h->source : &h->destination, &t);
+    else
+        wr_text_u64(&t, wr_addr_port(source ? &h->source : &h->destination));
+    *out = wr_pool_str(x->pool, wr_text_view(&t));
+    return true;
+}
+
+static bool get_tlv(struct wr_exchange *x, const struct wr_var *v, struct wr_str *out)
+{
+    return x->s->proxy != NULL && wr_proxy_tlv(x->pool, x->s->proxy->tlvs, v->tail, out);
+}
+
+static const struct wr_variable variables[] = {
+    { "proxy_protocol_addr", WR_ANY, 0, get_address, SOURCE_ADDR, NULL },
+    { "proxy_protocol_port", WR_ANY, 0, get_address, SOURCE_PORT, NULL },
+    { "proxy_protocol_server_addr", WR_ANY, 0, get_address, DESTINATION_ADDR, NULL },
+    { "proxy_protocol_server_port", WR_ANY, 0, get_address, DESTINATION_PORT, NULL },
+    { "proxy_protocol_tlv_", WR_ANY, WR_VAR_PREFIX, get_tlv, 0, NULL },
+    { 0 },
+};
+
+struct wr_module wr_module_proxy_protocol = {
+    .name = "proxy_protocol",
+    .layers = WR_ANY,
+    .variables = variables,
+};
