@@ -102,18 +102,18 @@ bool wr_peer_usable(const struct wr_pick *p, const struct wr_peer *peer)
 bool wr_peer_hold(struct wr_upstream *u, const struct wr_peer *peer)
 {
     struct wr_peer_slot *s = peer->slot;
-    _Atomic uint32_t *ledger = NULL;
+    uint32_t before, generation;
 
     /* The ledger first: a worker that dies in between has too much taken back, for a moment, but
      * no count outlives its holder. */
-    if (wr_self.slot != WR_SLOT_NONE) {
-        ledger = wr_shared_ledger(u->peers->shared, wr_self.slot, peer->index);
-        atomic_fetch_add_explicit(ledger, 1, memory_order_relaxed);
-    }
-    if (atomic_fetch_add(&s->conns, 1) >= s->max_conns && s->max_conns > 0) {
-        atomic_fetch_sub(&s->conns, 1); /* another worker was quicker */
-        if (ledger != NULL)
-            atomic_fetch_sub_explicit(ledger, 1, memory_order_relaxed);
+    if (wr_self.slot != WR_SLOT_NONE)
+        atomic_fetch_add_explicit(wr_shared_ledger(u->peers->shared, wr_self.slot, peer->index), 1,
+                                  memory_order_relaxed);
+    before = atomic_fetch_add(&s->conns, 1);
+    generation = atomic_load(&s->generation); /* after the count: see wr_slot_claim */
+    if (generation != peer->generation || (generation & 1) != 0
+        || (s->max_conns > 0 && before >= s->max_conns)) {
+        wr_peer_release(u, peer);
         return false;
     }
     atomic_fetch_add_explicit(&s->requests, 1, memory_order_relaxed);

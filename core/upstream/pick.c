@@ -21,7 +21,8 @@ static void mark_tried(struct wr_exchange *x, struct wr_attempts *a, uint32_t sl
     a->tried[slot / 64] |= (uint64_t)1 << (slot % 64);
 }
 
-/* Picks until one can be held: max_conns may be reached by another worker in between. */
+/* Picks until one can be held: max_conns may be reached by another worker in between, or the keeper
+ * gives the slot to another server. */
 static struct wr_peer *pick_from(struct wr_exchange *x, struct wr_peer_group *g, bool alone)
 {
     struct wr_attempts *a = x->attempts;
@@ -36,22 +37,34 @@ static struct wr_peer *pick_from(struct wr_exchange *x, struct wr_peer_group *g,
             wr_peer_probe(peer, p.now_ms);
             return peer;
         }
-        mark_tried(x, a, peer->index);
+        if (atomic_load(&peer->slot->generation) == peer->generation)
+            mark_tried(x, a, peer->index);
         p.tried = a->tried;
     }
     return NULL;
 }
 
+/* One server in all: nobody else could be asked meanwhile. */
+static bool is_alone(const struct wr_peers *v)
+{
+    return v->main.n + v->backup.n == 1;
+}
+
 static struct wr_try *pick_peer(struct wr_exchange *x)
 {
     struct wr_attempts *a = x->attempts;
-    struct wr_peers *v = wr_peers_view(a->u);
-    bool alone = v->main.n + v->backup.n == 1;
-    struct wr_peer *peer = pick_from(x, &v->main, alone);
+    struct wr_peer *peer;
+    uint32_t version;
     struct wr_try *t;
 
-    if (peer == NULL)
-        peer = pick_from(x, &v->backup, alone);
+    do { /* again when the servers changed meanwhile */
+        struct wr_peers *v = wr_peers_view(a->u);
+
+        version = v->version;
+        peer = pick_from(x, &v->main, is_alone(v));
+        if (peer == NULL)
+            peer = pick_from(x, &v->backup, is_alone(v));
+    } while (peer == NULL && wr_peers_view(a->u)->version != version);
     if (peer == NULL)
         return NULL;
     t = push_try(x, &peer->slot->addr);
@@ -170,13 +183,11 @@ void wr_try_end(struct wr_exchange *x, bool failed)
     if (!t->held)
         return;
     t->held = false;
-    wr_peer_release(a->u, &t->peer);
     if (failed || a->failure == WR_FAIL_STATUS) /* a 404 is no failure, but asks another */
         mark_tried(x, a, t->peer.index);
-    if (!failed) {
+    if (!failed)
         wr_peer_fine(&t->peer);
-        return;
-    }
-    if (wr_peer_failed(&t->peer, wr_now()))
+    else if (wr_peer_failed(&t->peer, wr_now()))
         wr_xlog(x, WR_LOG_WARN, 0, "upstream server temporarily disabled");
+    wr_peer_release(a->u, &t->peer); /* last: from here on the slot may be another server's */
 }

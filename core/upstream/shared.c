@@ -135,12 +135,26 @@ static struct wr_peer_slot *find(struct wr_peers_shared *z, uint64_t key,
     return NULL;
 }
 
+/* A worker with an old view may count on the slot at this moment. It counts, then looks at the
+ * generation (wr_peer_hold); here the generation changes, then the count is looked at: one of the
+ * two sees the other and steps back. */
+bool wr_slot_claim(struct wr_peer_slot *s)
+{
+    if (atomic_load(&s->live) != 0 || atomic_load(&s->conns) != 0)
+        return false;
+    atomic_fetch_add(&s->generation, 1); /* odd: whoever has the old peer sees it is gone */
+    if (atomic_load(&s->conns) == 0)
+        return true;
+    atomic_fetch_add(&s->generation, 1);
+    return false;
+}
+
 static struct wr_peer_slot *take_free(struct wr_peers_shared *z, uint32_t *at)
 {
     for (uint32_t i = 0; i < z->slots; i++) {
         struct wr_peer_slot *s = wr_shared_slot(z, i);
 
-        if (atomic_load(&s->live) == 0 && atomic_load(&s->conns) == 0) {
+        if (wr_slot_claim(s)) {
             *at = i;
             return s;
         }
@@ -189,10 +203,10 @@ static void configure(struct wr_peer_slot *s, const struct wr_server *sv)
     (void)snprintf(s->name, sizeof(s->name), WR_FMT, WR_ARG(sv->text));
 }
 
+/* Of a claimed slot. */
 static void fill(struct wr_peer_slot *s, const struct wr_server *sv, const struct wr_addr *addr,
                  struct wr_peers_shared *previous)
 {
-    atomic_fetch_add(&s->generation, 1); /* odd: whoever holds the old peer sees it is gone */
     memset(&s->key, 0, sizeof(*s) - offsetof(struct wr_peer_slot, key));
     s->key = sv->key;
     s->addr = *addr;

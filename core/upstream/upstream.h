@@ -95,18 +95,18 @@ struct wr_resolver *wr_resolver_of(struct wr_resolver_conf *c, struct wr_loop *l
 void wr_resolvers_forget(void); /* frees all that were made in this process */
 
 /* ---- shared: slots ---- */
-#define WR_PEER_LAYOUT 1
+#define WR_PEER_LAYOUT 2
 enum wr_down { WR_DOWN_CONF = 1, WR_DOWN_CHECK = 2 };
 struct wr_peer_slot {
     _Atomic uint32_t generation; /* odd while the slot is being written; grows at each reuse */
     _Atomic uint32_t live;       /* in the published index */
+    _Atomic uint32_t conns;      /* in use now, all workers; a reuse does not touch it */
     uint64_t key;                /* server key; with addr it is the identity */
     struct wr_addr addr;
     uint32_t weight, max_fails, max_conns;
     uint64_t fail_timeout_ms, slow_start_ms;
     uint32_t backup;
     _Atomic uint32_t down;       /* wr_down bits */
-    _Atomic uint32_t conns;      /* in use now, all workers */
     _Atomic uint32_t fails;      /* in the current fail_timeout window */
     _Atomic uint64_t failed_ms;  /* monotonic: when the window began / it was set aside */
     _Atomic uint64_t checked_ms; /* when it was last let in again for a probe */
@@ -126,6 +126,8 @@ struct wr_peers_shared {         /* layout of a zone */
 };
 struct wr_peer_index *wr_shared_index(struct wr_peers_shared *z, uint32_t version);
 struct wr_peer_slot *wr_shared_slot(struct wr_peers_shared *z, uint32_t i);
+/* Keeper: a free slot becomes one that is being written; false: somebody counts on it just now. */
+bool wr_slot_claim(struct wr_peer_slot *s) WR_CHECKED;
 _Atomic uint32_t *wr_shared_ledger(struct wr_peers_shared *z, uint32_t process, uint32_t slot);
 /* Master, before workers are forked: makes or adopts the zones, fills in what is known. */
 bool wr_upstreams_open(struct wr_conf *c);   /* part of loading: gets the memory */
@@ -181,7 +183,8 @@ struct wr_pick {
 bool wr_peer_tried(const struct wr_pick *p, const struct wr_peer *peer);
 /* Not down, not tried, below max_conns, not failed too often. Pure but for the slot's counters. */
 bool wr_peer_usable(const struct wr_pick *p, const struct wr_peer *peer);
-/* Counts a connection, in the ledger first; false: max_conns is reached. */
+/* Counts a connection, in the ledger first; false: max_conns is reached, or the slot is another's
+ * meanwhile. */
 bool wr_peer_hold(struct wr_upstream *u, const struct wr_peer *peer) WR_CHECKED;
 void wr_peer_release(struct wr_upstream *u, const struct wr_peer *peer);
 /* Failure counting: probe at pick, failed (true: now set aside) or fine at the end of a try. */

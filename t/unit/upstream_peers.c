@@ -3,6 +3,8 @@
 
 #include "upstream/upstream.h"
 
+#include <pthread.h>
+
 static struct wr_pool *pool;
 static struct wr_conf conf;
 static struct wr_upstreams all;
@@ -120,7 +122,7 @@ START_TEST(failed_peers_rest_and_are_probed)
     ck_assert_uint_eq(port_of(pick(u, 60002)), 2);
     ck_assert_uint_eq(port_of(pick(u, 60002)), 2);
     wr_peer_fine(&one);
-    ck_assert_uint_eq(port_of(pick(u, 60003)) + port_of(pick(u, 60003)), 3);
+    ck_assert_uint_eq(port_of(pick(u, 70004)) + port_of(pick(u, 70004)), 3);
     teardown(u);
 }
 END_TEST
@@ -191,6 +193,117 @@ START_TEST(names_come_change_and_go)
 }
 END_TEST
 
+/* A worker chose a server; before it counts, the keeper gives the slot to another one. */
+START_TEST(a_slot_reused_before_the_count_is_not_held)
+{
+    struct wr_upstream *u;
+    struct wr_name_addr one = { .addr = address("127.0.0.1:1") };
+    struct wr_peer old;
+
+    setup();
+    u = upstream();
+    server(u, "name:80", 1, false);
+    open_conf(u, NULL);
+    ck_assert(wr_shared_update(u, &u->servers.at[0], &one, 1));
+    old = *pick(u, 1);
+    one.addr = address("127.0.0.1:2");
+    ck_assert(wr_shared_update(u, &u->servers.at[0], NULL, 0));
+    ck_assert(wr_shared_update(u, &u->servers.at[0], &one, 1));
+    ck_assert_uint_eq(port_of(&old), 2); /* it is the same slot */
+    ck_assert(!wr_peer_hold(u, &old));
+    ck_assert_uint_eq(atomic_load(&old.slot->conns), 0);
+    ck_assert_uint_eq(atomic_load(&old.slot->requests), 0);
+    ck_assert_uint_eq(atomic_load(wr_shared_ledger(u->peers->shared, 3, old.index)), 0);
+    ck_assert(wr_peer_hold(u, pick(u, 1)));
+    teardown(u);
+}
+END_TEST
+
+static void sees_odd(struct wr_upstream *u, struct wr_peer *p)
+{
+    p->generation = atomic_load(&p->slot->generation);
+    ck_assert_uint_eq(p->generation & 1, 1);
+    ck_assert(!wr_peer_hold(u, p));
+}
+
+/* Both at once, in each order: a count and the look for a free slot. */
+START_TEST(a_count_and_a_reuse_see_each_other)
+{
+    struct wr_upstream *u;
+    struct wr_name_addr one = { .addr = address("127.0.0.1:1") };
+    struct wr_peer old;
+
+    setup();
+    u = upstream();
+    server(u, "name:80", 1, false);
+    open_conf(u, NULL);
+    ck_assert(wr_shared_update(u, &u->servers.at[0], &one, 1));
+    old = *pick(u, 1);
+    ck_assert(wr_shared_update(u, &u->servers.at[0], NULL, 0));
+    /* The worker is first: the slot stays its own. */
+    ck_assert(wr_peer_hold(u, &old));
+    ck_assert(!wr_slot_claim(old.slot));
+    ck_assert_uint_eq(atomic_load(&old.slot->generation), old.generation);
+    wr_peer_release(u, &old);
+    /* The worker has counted, and not yet looked: its count is still there when the slot is filled,
+     * so that it can be taken back. */
+    ck_assert(wr_slot_claim(old.slot));
+    atomic_fetch_add(&old.slot->conns, 1);
+    sees_odd(u, &(struct wr_peer){ .slot = old.slot, .index = old.index });
+    atomic_fetch_add(&old.slot->generation, 1);
+    ck_assert(!wr_slot_claim(old.slot));
+    one.addr = address("127.0.0.1:2");
+    ck_assert(wr_shared_update(u, &u->servers.at[0], &one, 1));
+    ck_assert_ptr_ne(wr_peers_view(u)->main.at[0].slot, old.slot);
+    atomic_fetch_sub(&old.slot->conns, 1);
+    ck_assert_uint_eq(atomic_load(&old.slot->conns), 0);
+    teardown(u);
+}
+END_TEST
+
+/* A reader of an old view against a keeper that changes the address as fast as it can. */
+static void *changes(void *arg)
+{
+    struct wr_upstream *u = arg;
+    struct wr_name_addr a = { .addr = address("127.0.0.1:1") };
+
+    for (uint16_t i = 1; i <= 5000; i++) {
+        wr_addr_set_port(&a.addr, i);
+        (void)wr_shared_update(u, &u->servers.at[0], &a, 1);
+        (void)wr_shared_update(u, &u->servers.at[0], NULL, 0);
+    }
+    atomic_store(&u->peers->shared->unresolved, 1); /* this test's word for: done */
+    return NULL;
+}
+
+START_TEST(no_count_is_lost_while_slots_are_reused)
+{
+    struct wr_upstream *u;
+    struct wr_peers_shared *z;
+    pthread_t keeper;
+
+    setup();
+    u = upstream();
+    server(u, "name:80", 1, false);
+    open_conf(u, NULL);
+    z = u->peers->shared;
+    ck_assert_int_eq(pthread_create(&keeper, NULL, changes, u), 0);
+    for (uint32_t k = 0; atomic_load(&z->unresolved) == 0; k++) {
+        struct wr_peer p = { .slot = wr_shared_slot(z, k % 2), .index = k % 2 };
+
+        p.generation = atomic_load(&p.slot->generation);
+        if (!wr_peer_hold(u, &p))
+            continue;
+        ck_assert_uint_eq(atomic_load(&p.slot->generation), p.generation);
+        wr_peer_release(u, &p);
+    }
+    ck_assert_int_eq(pthread_join(keeper, NULL), 0);
+    for (uint32_t k = 0; k < z->slots; k++)
+        ck_assert_uint_eq(atomic_load(&wr_shared_slot(z, k)->conns), 0);
+    teardown(u);
+}
+END_TEST
+
 START_TEST(a_reload_keeps_counters)
 {
     struct wr_upstream *u, *v;
@@ -221,4 +334,5 @@ END_TEST
 
 UNIT_MAIN("upstream/peers", round_robin_by_weight_main_before_backup,
           failed_peers_rest_and_are_probed, max_conns_and_the_ledger, names_come_change_and_go,
-          a_reload_keeps_counters)
+          a_slot_reused_before_the_count_is_not_held, a_count_and_a_reuse_see_each_other,
+          no_count_is_lost_while_slots_are_reused, a_reload_keeps_counters)
