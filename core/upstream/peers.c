@@ -142,11 +142,13 @@ bool wr_peer_failed(const struct wr_peer *peer, uint64_t now_ms)
 {
     struct wr_peer_slot *s = peer->slot;
     uint32_t fails = atomic_fetch_add(&s->fails, 1) + 1;
+    uint64_t before = atomic_exchange(&s->failed_ms, now_ms);
 
-    atomic_store(&s->failed_ms, now_ms);
     atomic_store(&s->checked_ms, now_ms);
     atomic_fetch_add_explicit(&s->failures, 1, memory_order_relaxed);
-    return s->max_fails > 0 && fails == s->max_fails;
+    if (s->max_fails == 0 || fails < s->max_fails)
+        return false;
+    return fails == s->max_fails || now_ms - before > s->fail_timeout_ms; /* a probe */
 }
 
 void wr_peer_fine(const struct wr_peer *peer)

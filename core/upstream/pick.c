@@ -187,7 +187,7 @@ void wr_try_end(struct wr_exchange *x, bool failed)
         mark_tried(x, a, t->peer.index);
     if (!failed)
         wr_peer_fine(&t->peer);
-    else if (wr_peer_failed(&t->peer, wr_now()))
+    else if (wr_peer_failed(&t->peer, wr_now()) && !is_alone(wr_peers_view(a->u)))
         wr_xlog(x, WR_LOG_WARN, 0, "upstream server temporarily disabled");
     wr_peer_release(a->u, &t->peer); /* last: from here on the slot may be another server's */
 }

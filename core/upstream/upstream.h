@@ -187,7 +187,8 @@ bool wr_peer_usable(const struct wr_pick *p, const struct wr_peer *peer);
  * meanwhile. */
 bool wr_peer_hold(struct wr_upstream *u, const struct wr_peer *peer) WR_CHECKED;
 void wr_peer_release(struct wr_upstream *u, const struct wr_peer *peer);
-/* Failure counting: probe at pick, failed (true: now set aside) or fine at the end of a try. */
+/* Failure counting: probe at pick, failed (true: set aside, or again after a probe) or fine at the
+ * end of a try. */
 void wr_peer_probe(const struct wr_peer *peer, uint64_t now_ms);
 bool wr_peer_failed(const struct wr_peer *peer, uint64_t now_ms);
 void wr_peer_fine(const struct wr_peer *peer);

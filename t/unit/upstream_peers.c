@@ -113,6 +113,7 @@ START_TEST(failed_peers_rest_and_are_probed)
     one = *pick(u, 50000);
     ck_assert_uint_eq(port_of(&one), 1);
     ck_assert(wr_peer_failed(&one, 50000));
+    ck_assert(!wr_peer_failed(&one, 50000)); /* others that were on their way */
     for (int i = 0; i < 4; i++)
         ck_assert_uint_eq(port_of(pick(u, 59000)), 2);
     /* After fail_timeout one session is let through, the next ones go elsewhere. */
@@ -121,6 +122,10 @@ START_TEST(failed_peers_rest_and_are_probed)
     wr_peer_probe(&one, 60001);
     ck_assert_uint_eq(port_of(pick(u, 60002)), 2);
     ck_assert_uint_eq(port_of(pick(u, 60002)), 2);
+    ck_assert(wr_peer_failed(&one, 60002)); /* the probe failed: set aside again */
+    while (port_of(pick(u, 70003)) != 1)
+        ;
+    wr_peer_probe(&one, 70003);
     wr_peer_fine(&one);
     ck_assert_uint_eq(port_of(pick(u, 70004)) + port_of(pick(u, 70004)), 3);
     teardown(u);
