@@ -49,6 +49,9 @@ for my $help ('-h', '-?') {
 ($code, $out, $err) = $w->bare('--help', 'proxy_pass');
 is $code, 0, '--help DIRECTIVE exits with 0';
 like $out, qr/^proxy_pass\b.*\n(?:.*\n)*\s*context:.*\bserver\b/, 'and tells of it';
+($code, $out, $err) = $w->bare('--help', 'keepalive');
+is $code, 0, 'of an upstream, too';
+like $out, qr/^    default:  32 local$/m, 'with its default';
 ($code, $out, $err) = $w->bare('--help', 'proxy_pas');
 isnt $code, 0, '--help with a word that is no directive fails';
 

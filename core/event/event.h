@@ -294,6 +294,8 @@ void wr_accepting_stop(struct wr_accepting *a);
  * limit and goes on as soon as one is closed. */
 void wr_accepting_limit(uint32_t max_connections);
 void wr_connections_add(int delta); /* callers: sessions and peer connections */
+/* At the limit this is asked to close a connection that nobody uses; false: there is none. */
+void wr_connections_spare(bool (*close_one)(void));
 uint32_t wr_connections(void);
 
 /* ---- dns: pure; message in, records out ---- */

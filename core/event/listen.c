@@ -13,6 +13,7 @@ enum { BATCH_MAX = 64, GROW_AFTER = 8, REST_MS = 500, WARN_MS = 1000 };
 
 static struct wr_link watched = { &watched, &watched };
 static uint32_t connections, connections_max;
+static bool (*close_spare)(void);
 static bool full;
 static uint64_t warned;
 
@@ -63,6 +64,9 @@ static void rest(struct wr_loop *l, int err)
 
 static bool at_limit(void)
 {
+    while (connections_max > 0 && connections >= connections_max && close_spare != NULL
+           && close_spare())
+        ;
     if (connections_max == 0 || connections < connections_max)
         return false;
     full = true;
@@ -87,6 +91,11 @@ void wr_connections_add(int delta)
         full = false;
         go_on();
     }
+}
+
+void wr_connections_spare(bool (*close_one)(void))
+{
+    close_spare = close_one;
 }
 
 uint32_t wr_connections(void)

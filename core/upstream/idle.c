@@ -1,13 +1,49 @@
 /* idle: connections to peers, and the parked ones of this process. dial takes one instead of
  * connecting, the end of a try parks it again. A parked connection on which anything happens
- * (bytes nobody asked for, FIN, its timeout) is closed. */
+ * (bytes nobody asked for, FIN, its timeout) is closed. How many are kept is said by `keepalive`;
+ * where nothing is said, as many as were in use within the last minute: closing one that the next
+ * request would have used costs more than keeping it. */
 #include "upstream/upstream.h"
 
 #include <unistd.h>
 
+#define PEAK_MS 30000 /* two such spans make "the last minute" */
+
+static void roll(struct wr_in_use *u, uint64_t now_ms)
+{
+    uint64_t passed = now_ms - u->since_ms;
+
+    if (passed < PEAK_MS)
+        return;
+    u->peak[1] = passed < 2 * PEAK_MS ? u->peak[0] : 0;
+    u->peak[0] = u->now;
+    u->since_ms = now_ms;
+}
+
+void wr_in_use_add(struct wr_in_use *u, int delta, uint64_t now_ms)
+{
+    roll(u, now_ms);
+    u->now = (uint32_t)((int)u->now + delta);
+    u->peak[0] = wr_max(u->peak[0], u->now);
+}
+
+uint32_t wr_idle_limit(struct wr_upstream *u, uint64_t now_ms)
+{
+    if (!u->keepalive.grows)
+        return u->keepalive.connections;
+    roll(&u->in_use, now_ms);
+    return wr_max(u->keepalive.connections, wr_max(u->in_use.peak[0], u->in_use.peak[1]));
+}
+
 struct wr_link_to *wr_link_of(struct wr_conn *c)
 {
     return wr_container(c, struct wr_link_to, conn);
+}
+
+static void count_use(struct wr_link_to *l, int delta)
+{
+    if (l->u != NULL)
+        wr_in_use_add(&l->u->in_use, delta, wr_now());
 }
 
 struct wr_link_to *wr_link_open(struct wr_upstream *u, const struct wr_peer *peer)
@@ -18,6 +54,8 @@ struct wr_link_to *wr_link_open(struct wr_upstream *u, const struct wr_peer *pee
     l->peer = *peer;
     l->opened_ms = wr_now();
     l->conn.fd = -1;
+    wr_connections_add(1);
+    count_use(l, 1);
     return l;
 }
 
@@ -31,6 +69,7 @@ static void unpark(struct wr_link_to *l)
     if (l->link.next != NULL) {
         wr_list_remove(&l->link);
         l->u->idle_count--;
+        count_use(l, 1);
     }
 }
 
@@ -39,6 +78,8 @@ void wr_link_close(struct wr_link_to *l)
     if (l->doomed.free != NULL)
         return;
     unpark(l);
+    count_use(l, -1);
+    wr_connections_add(-1);
     wr_task_cancel(l->conn.loop, &l->task);
     wr_conn_close(&l->conn);
     l->doomed.free = link_free;
@@ -116,18 +157,27 @@ void wr_idle_park(struct wr_link_to *l)
         wr_link_close(l);
         return;
     }
-    if (u->idle_count >= u->keepalive.connections) /* the one idle for longest makes room */
-        wr_link_close(wr_container(u->idle.prev, struct wr_link_to, link));
+    while (u->idle_count >= wr_idle_limit(u, wr_now())) /* the one idle for longest makes room */
+        (void)wr_idle_drop_one(u);
     l->task.run = parked_woken;
     wr_conn_retask(&l->conn, &l->task);
     wr_conn_arm(&l->conn);
     wr_conn_timeout(&l->conn, u->keepalive.timeout_ms);
     wr_list_unshift(&u->idle, &l->link);
     u->idle_count++;
+    count_use(l, -1);
+}
+
+bool wr_idle_drop_one(struct wr_upstream *u)
+{
+    if (u->idle_count == 0)
+        return false;
+    wr_link_close(wr_container(u->idle.prev, struct wr_link_to, link));
+    return true;
 }
 
 void wr_idle_drop(struct wr_upstream *u)
 {
-    while (u->idle.next != NULL && u->idle.next != &u->idle)
-        wr_link_close(wr_container(u->idle.next, struct wr_link_to, link));
+    while (wr_idle_drop_one(u))
+        ;
 }

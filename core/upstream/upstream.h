@@ -40,10 +40,16 @@ struct wr_upstream {
     struct wr_keepalive {        /* layer 7 */
         uint32_t connections, requests;
         bool local;              /* each location uses its own connections */
+        bool grows;              /* not configured: as many as were in use lately */
         uint64_t time_ms, timeout_ms;
     } keepalive;
     struct wr_link idle;         /* wr_link_to, parked; newest first */
     uint32_t idle_count;
+    struct wr_in_use {           /* connections to its servers, but for the parked ones */
+        uint32_t now;
+        uint32_t peak[2];        /* of the half minute that runs, and of the one before */
+        uint64_t since_ms;
+    } in_use;
     struct wr_peers *peers;      /* this process' view; NULL in the master until attached */
     struct wr_shm *zone;
     struct wr_peers_shared *previous; /* until the commit: the zone this one replaces */
@@ -59,6 +65,7 @@ struct wr_upstream {
 };
 struct wr_upstreams {            /* state of wr_module_upstream */
     WR_VEC(struct wr_upstream *) all;
+    struct wr_keepalive keepalive; /* of a group of layer 7 that says nothing about it */
 };
 extern struct wr_module wr_module_upstream, wr_module_upstream_vars;
 struct wr_upstreams *wr_conf_upstreams(const struct wr_conf *c);
@@ -318,6 +325,11 @@ struct wr_link_to *wr_idle_take(struct wr_upstream *u, const struct wr_peer *pee
                                 const struct wr_upstream_rows *rows, const struct wr_addr *bind);
 void wr_idle_park(struct wr_link_to *l); /* or closes it when it may not or there are too many */
 void wr_idle_drop(struct wr_upstream *u); /* all of them: shutdown */
+bool wr_idle_drop_one(struct wr_upstream *u); /* the one idle for longest; false: none */
+/* One more (or less) in use; pure but for what is given. */
+void wr_in_use_add(struct wr_in_use *u, int delta, uint64_t now_ms);
+/* How many may be parked. */
+uint32_t wr_idle_limit(struct wr_upstream *u, uint64_t now_ms);
 /* Ends the current try: counts it, closes or parks the connection. Idempotent. */
 void wr_try_end(struct wr_exchange *x, bool failed);
 void wr_attempts_end(struct wr_exchange *x);

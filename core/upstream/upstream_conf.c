@@ -42,7 +42,8 @@ static struct wr_upstream *add(struct wr_cf *cf, struct wr_str name)
     u->node = cf->node;
     u->scope = cf->scope;
     u->balancer = &wr_round_robin;
-    u->keepalive = (struct wr_keepalive){ 32, 1000, true, 3600000, 60000 };
+    if (u->layer == WR_L7)
+        u->keepalive = all->keepalive;
     u->index = all->all.n;
     *wr_vec_push(cf->pool, &all->all) = u;
     return u;
@@ -303,9 +304,17 @@ static bool check(struct wr_cf *cf)
     return ok;
 }
 
+/* Of the group, or what a group begins with. */
+static struct wr_keepalive *keepalive_of(struct wr_cf *cf)
+{
+    struct wr_upstreams *all = wr_cf_state(cf, &wr_module_upstream);
+
+    return cf->defaulting ? &all->keepalive : &((struct wr_upstream *)cf->scope->object)->keepalive;
+}
+
 static bool set_keepalive(struct wr_cf *cf, void *conf)
 {
-    struct wr_upstream *u = cf->scope->object;
+    struct wr_keepalive *k = keepalive_of(cf);
     uint64_t n;
 
     (void)conf;
@@ -314,30 +323,43 @@ static bool set_keepalive(struct wr_cf *cf, void *conf)
     if (!wr_str_u64(wr_cf_arg(cf, 1), &n) || n > UINT16_MAX)
         return wr_cf_error(cf, 1, "invalid value \"" WR_FMT "\" in \"keepalive\" directive",
                            WR_ARG(wr_cf_arg(cf, 1)));
-    u->keepalive.connections = (uint32_t)n;
-    u->keepalive.local = cf->nargs == 2;
+    k->connections = (uint32_t)n;
+    k->local = cf->nargs == 2;
+    k->grows = cf->defaulting;
     return true;
 }
 
 static bool set_keepalive_requests(struct wr_cf *cf, void *conf)
 {
-    struct wr_upstream *u = cf->scope->object;
-
     (void)conf;
-    return wr_set_num(cf, u);
+    return wr_set_num(cf, keepalive_of(cf));
 }
 
 static bool set_keepalive_ms(struct wr_cf *cf, void *conf)
 {
-    struct wr_upstream *u = cf->scope->object;
-
     (void)conf;
-    return wr_set_msec(cf, u);
+    return wr_set_msec(cf, keepalive_of(cf));
+}
+
+static struct wr_upstreams *in_this_worker;
+
+/* A new client needs room more than a parked connection does. */
+static bool make_room(void)
+{
+    struct wr_upstreams *all = in_this_worker;
+
+    for (uint32_t i = 0; i < all->all.n; i++)
+        if (wr_idle_drop_one(all->all.at[i]))
+            return true;
+    return false;
 }
 
 static bool worker_init(struct wr_conf *conf, struct wr_loop *l)
 {
     struct wr_upstreams *all = wr_conf_upstreams(conf);
+
+    in_this_worker = all;
+    wr_connections_spare(make_room);
 
     for (uint32_t i = 0; i < all->all.n; i++) {
         struct wr_upstream *u = all->all.at[i];
@@ -353,6 +375,8 @@ static void worker_exit(struct wr_conf *conf)
 {
     struct wr_upstreams *all = wr_conf_upstreams(conf);
 
+    wr_connections_spare(NULL);
+
     for (uint32_t i = 0; i < all->all.n; i++) {
         wr_idle_drop(all->all.at[i]);
         wr_peers_drop(all->all.at[i]);
@@ -366,15 +390,16 @@ static const struct wr_directive directives[] = {
               "a server of the group: address, weight=, max_fails=, fail_timeout=, backup, down"),
     WR_CUSTOM("zone", WR_ANY | WR_LV_UPSTREAM, 1, 2, set_zone, NULL,
               "room for the group's servers (state is always shared between workers)"),
-    WR_CUSTOM("keepalive", WR_L7 | WR_LV_UPSTREAM, 1, 2, set_keepalive, NULL,
-              "most idle connections to the group's servers a worker keeps; 0: none"),
+    WR_CUSTOM("keepalive", WR_L7 | WR_LV_UPSTREAM, 1, 2, set_keepalive, "32 local",
+              "most idle connections to the group's servers a worker keeps, 0: none; where nothing "
+              "is said, at least as many as were in use within the last minute"),
     WR_ROW("keepalive_requests", WR_L7 | WR_LV_UPSTREAM, 1, 1, set_keepalive_requests,
-           struct wr_upstream, keepalive.requests, NULL, NULL,
+           struct wr_keepalive, requests, NULL, "1000",
            "a connection to a server is closed after so many requests"),
-    WR_ROW("keepalive_time", WR_L7 | WR_LV_UPSTREAM, 1, 1, set_keepalive_ms, struct wr_upstream,
-           keepalive.time_ms, NULL, NULL, "a connection is not used again when it is so old"),
+    WR_ROW("keepalive_time", WR_L7 | WR_LV_UPSTREAM, 1, 1, set_keepalive_ms, struct wr_keepalive,
+           time_ms, NULL, "1h", "a connection is not used again when it is so old"),
     WR_ROW("keepalive_timeout", WR_L7 | WR_LV_UPSTREAM, 1, 1, set_keepalive_ms,
-           struct wr_upstream, keepalive.timeout_ms, NULL, NULL,
+           struct wr_keepalive, timeout_ms, NULL, "60s",
            "an idle connection is closed after so long"),
     { 0 },
 };
