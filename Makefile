@@ -27,7 +27,7 @@ test:
 test-all:
 	$(Q)t/run all
 demo:
-	$(Q)auto/deps build
+	$(Q)auto/deps build demo
 	$(Q)$(MAKE) objs/weir
 	$(Q)exec objs/weir --demo
 bench:

@@ -125,6 +125,7 @@ like slurp($w->path('early.log')), qr/\[emerg\].*unknown directive "wrong" in \S
 
 mkdir $w->path('run');
 chown((getpwnam 'nobody')[2, 3], $w->path('run')) if is_root;
+$w->open_binary;
 $w->write('user.conf', ($ENV{WEIR_PRELUDE} // '') . <<'CONF');
 daemon off;
 stream { server { listen %{user}; return "for users"; } }

@@ -123,8 +123,8 @@ static void fill_in(struct wr_text *t, const char *text)
 
 static const char told_l4[] =
     "\nType this in another terminal, several times; the servers take turns:\n\n"
-    "    nc -N 127.0.0.1 @4\n"
-    "    cat < /dev/tcp/127.0.0.1/@4                 # with bash alone\n\n"
+    "    cat < /dev/tcp/127.0.0.1/@4                 # in bash\n"
+    "    nc 127.0.0.1 @4 < /dev/null                 # anywhere else, if nc is there\n\n"
     "It answers:\n\n"
     "    database 1, you are 127.0.0.1\n\n";
 
