@@ -39,7 +39,6 @@ my @DIFFERS = (
     [qr/^trailer announced/, 'Trailer is a field of this hop: trailers are not passed on'],
     [qr/^merge_slashes off: \/uri/,
         'the value of the server that was asked, not the default one\'s'],
-    [qr/^underscores on/, 'the value of the default server holds until the head is read'],
     [qr/^route \/vars\/a%20b/, 'a space from a variable does not end the path'],
     [qr/^coding <chunked, /, 'what is behind "chunked" has no end: 400, not 501 (RFC 9112 6.3)'],
     [qr/^reply: (?:two lengths|length and chunked|bad length)/, 'stricter: 502 (RFC 9112 6.3)'],

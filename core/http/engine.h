@@ -19,6 +19,7 @@ struct wr_http_session {
     struct wr_h1_progress progress;
     struct wr_h1_in in;        /* body of the running request, or what is left to drop of it */
     uint32_t requests;
+    uint64_t head_ms;          /* monotonic: when the head that is read now began; 0: it did not */
     uint64_t linger_until;     /* while dropping: monotonic ms */
     uint64_t linger_each;      /* longest pause meanwhile, ms */
     uint64_t received_before;  /* of the connection when the request began */
@@ -80,8 +81,8 @@ void wr_h1_client_keep(struct wr_h1_client *c); /* what is on loan gets memory o
 enum wr_verdict wr_http_preread_body(struct wr_exchange *x) WR_CHECKED; /* PASS, REJECTED */
 
 /* ---- steps ---- */
-extern const struct wr_step wr_step_route, wr_step_body, wr_step_head, wr_step_respond,
-    wr_step_http_relay;
+extern const struct wr_step wr_step_route, wr_step_bad_line, wr_step_body, wr_step_head,
+    wr_step_respond, wr_step_http_relay;
 void wr_http_reply_head(struct wr_exchange *x, struct wr_text *out); /* respond.c */
 bool wr_http_streams_too_much(const struct wr_exchange *x); /* a request against its limit */
 /* Appends "1f\r\n"; n 0: the last chunk, trailers and all. */

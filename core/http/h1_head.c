@@ -48,11 +48,16 @@ static enum wr_parse too_long(struct wr_h1_progress *p, bool request, bool line)
                                   : "client sent too large request");
 }
 
+static size_t line_max(const struct wr_head_limits *limits, const struct wr_h1_progress *p)
+{
+    return p->first_line_done || limits->first == 0 ? limits->line : limits->first;
+}
+
 /* No line end behind p->line: at least one more byte has to come. */
 static enum wr_parse unfinished(struct wr_str text, const struct wr_head_limits *limits,
                                 bool request, struct wr_h1_progress *p)
 {
-    bool line = text.n - p->line >= limits->line;
+    bool line = text.n - p->line >= line_max(limits, p);
     const char *doubt;
 
     if (line || text.n >= limits->total)
@@ -104,14 +109,15 @@ enum wr_parse wr_h1_head_end(struct wr_str text, const struct wr_head_limits *li
     while (p->scanned < text.n) {
         const char *lf = memchr(text.p + p->scanned, '\n', text.n - p->scanned);
         size_t end, n;
-        bool blank;
+        bool blank, long_line;
 
         if (lf == NULL)
             break;
         end = (size_t)(lf - text.p) + 1;
         n = end - p->line;
-        if (n > limits->line || end > limits->total)
-            return line_first(first, too_long(p, request, n > limits->line), p);
+        long_line = n > line_max(limits, p);
+        if (long_line || end > limits->total)
+            return line_first(first, too_long(p, request, long_line), p);
         blank = n == 1 || (n == 2 && lf[-1] == '\r');
         if (blank && p->first_line_done) {
             p->size = end;

@@ -113,10 +113,12 @@ bool wr_h1_request_line(struct wr_str line, struct wr_h1_line *l)
 }
 
 struct reader {
+    const struct wr_head_rules *rules;
     const struct wr_head_limits *limits;
     struct wr_pool *pool;
     struct wr_h1_progress *p;
     struct wr_request *out;
+    bool asked;               /* whose limits these are */
 };
 
 static bool bad(struct reader *r, uint16_t status, const char *why)
@@ -173,19 +175,56 @@ static bool odd_name(struct reader *r, const struct wr_h1_field *f, bool *drop)
     return *drop || !(odd & WR_H1_FOREIGN) || invalid_line(r, f);
 }
 
+static void ask(struct reader *r)
+{
+    if (!r->asked && r->rules->of_host != NULL)
+        r->limits = r->rules->of_host(r->rules->arg, r->out);
+    r->asked = true;
+}
+
+/* RFC 9112 3.2.2: the authority in the request line wins; what the field says must be a host all
+ * the same. */
+static bool host_field(struct reader *r, struct wr_str value)
+{
+    struct wr_request *out = r->out;
+    struct wr_str name;
+    uint16_t port;
+
+    if (!wr_host_parse(r->pool, value, &name, &port))
+        return bad(r, 400, "client sent invalid host header");
+    if (out->scheme_host.p != NULL)
+        return true;
+    out->host = name;
+    out->host_port = port;
+    ask(r);
+    return true;
+}
+
+/* What the one server takes another may not, and which one is meant a field has told. */
+static bool too_much(struct reader *r, size_t line, uint32_t n)
+{
+    uint32_t max = r->limits->fields > 0 ? r->limits->fields : WR_H1_FIELDS_MAX;
+
+    if (line > r->limits->line)
+        return !bad(r, 431, "client sent too long header line");
+    return n > max && !bad(r, 400, "client sent too many header lines");
+}
+
 static bool read_fields(struct reader *r, struct wr_str rest)
 {
-    uint32_t max = r->limits->fields > 0 ? r->limits->fields : WR_H1_FIELDS_MAX, n = 0;
     struct wr_fields *fields = &r->out->fields;
     enum wr_field_id id;
     struct wr_h1_field f;
+    uint32_t n = 0;
     bool drop;
 
     while (rest.n > 0 && wr_h1_blank(rest) == 0) {
+        size_t left = rest.n;
+
         if (!wr_h1_field(&rest, &f))
             return invalid_line(r, &f);
-        if (n++ == max)
-            return bad(r, 400, "client sent too many header lines");
+        if (too_much(r, left - rest.n, ++n))
+            return false;
         if (f.seen != 0) {
             if (!odd_name(r, &f, &drop))
                 return false;
@@ -196,6 +235,8 @@ static bool read_fields(struct reader *r, struct wr_str rest)
         if (fields->first[id] != 0 && single(id))
             return duplicate(r, id, &f);
         wr_fields_put(r->pool, fields, id, f.name, f.value);
+        if (id == WR_F_HOST && !host_field(r, f.value))
+            return false;
     }
     return true;
 }
@@ -234,7 +275,7 @@ static bool framing(struct reader *r)
     return true;
 }
 
-/* RFC 9112 3.2.2: the authority in the request line wins, and Host is made to say the same. */
+/* Behind the fields. Where the request line has an authority, Host is made to say the same. */
 static bool host(struct reader *r)
 {
     struct wr_request *out = r->out;
@@ -242,15 +283,22 @@ static bool host(struct reader *r)
 
     if (field == NULL && out->version == 11)
         return bad(r, 400, "client sent HTTP/1.1 request without \"Host\" header");
-    if (field != NULL && !wr_host_parse(r->pool, field->value, &out->host, &out->host_port))
-        return bad(r, 400, "client sent invalid host header");
+    if (field != NULL && out->scheme_host.p != NULL)
+        field->value = out->scheme_host;
+    ask(r); /* of one without a name */
+    return true;
+}
+
+static bool authority(struct reader *r)
+{
+    struct wr_request *out = r->out;
+
     if (out->scheme_host.p == NULL)
         return true;
     if (!wr_host_parse(r->pool, out->scheme_host, &out->host, &out->host_port) ||
         (out->method == WR_M_CONNECT && out->host_port == 0))
         return bad(r, 400, "client sent invalid host in request line");
-    if (field != NULL)
-        field->value = out->scheme_host;
+    ask(r);
     return true;
 }
 
@@ -295,15 +343,28 @@ static bool read_line(struct reader *r, struct wr_str line)
     }
     out->target = path_of(r->pool, l.target);
     out->scheme_host = l.authority;
-    return true;
+    return authority(r);
 }
 
-enum wr_parse wr_h1_request(struct wr_str text, const struct wr_head_limits *limits,
-                            struct wr_pool *pool, struct wr_h1_progress *p,
-                            struct wr_request *out)
+/* Of a head that will not be read to its end: the lines that are whole say for whom it was. What
+ * is wrong with them does not matter any more. */
+static void read_part(struct reader *r, struct wr_str text, struct wr_str rest)
 {
-    struct reader r = { .limits = limits, .pool = pool, .p = p, .out = out };
-    enum wr_parse found = p->size > 0 ? WR_PARSE_OK : wr_h1_head_end(text, limits, true, p);
+    const struct wr_h1_progress said = *r->p;
+    struct wr_str whole = wr_str_of(text.p, said.line);
+
+    if (rest.p != NULL && read_line(r, r->out->line) && r->out->version > 9)
+        (void)!read_fields(r, wr_str_skip(whole, (size_t)(rest.p - text.p)));
+    *r->p = said;
+}
+
+enum wr_parse wr_h1_request(struct wr_str text, const struct wr_head_rules *rules,
+                            struct wr_h1_progress *p, struct wr_request *out)
+{
+    struct reader r = { .rules = rules, .limits = rules->limits, .pool = rules->pool, .p = p,
+                        .out = out };
+    enum wr_parse found = p->size > 0 ? WR_PARSE_OK
+                                      : wr_h1_head_end(text, rules->limits, true, p);
     struct wr_str rest;
     size_t n;
 
@@ -317,12 +378,18 @@ enum wr_parse wr_h1_request(struct wr_str text, const struct wr_head_limits *lim
     while ((n = wr_h1_blank(rest)) > 0)
         rest = wr_str_skip(rest, n);
     out->line = wr_h1_cut_line(&rest);
-    if (found == WR_PARSE_BAD || !read_line(&r, out->line))
+    if (found == WR_PARSE_BAD) {
+        read_part(&r, text, rest);
+        return WR_PARSE_BAD;
+    }
+    if (!read_line(&r, out->line))
         return WR_PARSE_BAD;
     if (out->version == 9)
-        return WR_PARSE_OK;
-    if (!read_fields(&r, rest) || !host(&r) || !framing(&r))
+        ask(&r);
+    else if (!read_fields(&r, rest) || !host(&r) || !framing(&r))
         return WR_PARSE_BAD;
+    if (p->size > r.limits->total)
+        return wr_h1_bad(p, 431, "client sent too large request");
     wishes(out);
     return WR_PARSE_OK;
 }

@@ -14,7 +14,7 @@
  * (built-in pages), picking (values out of fields, cookies, arguments, Basic credentials: pure),
  * http_vars, reply_vars, http_upstream_vars (variables).
  *
- * A request: http_session reads bytes -> h1_parse -> server by Host -> phases (SET, FIND, REWRITE,
+ * A request: http_session reads bytes -> h1_parse, server by Host -> phases (SET, FIND, REWRITE,
  * PREACCESS, ACCESS, PRECONTENT, CONTENT) -> a content hook either fills h->res and calls
  * wr_http_respond*, or starts an upstream (start, pick, dial, send, head) -> respond -> relay ->
  * finish -> the next request of the connection. */
@@ -111,10 +111,11 @@ enum wr_method wr_method_of(struct wr_str text); /* case matters, as RFC 9110 9.
 enum wr_framing { WR_BODY_NONE, WR_BODY_LENGTH, WR_BODY_CHUNKED, WR_BODY_CLOSE };
 
 struct wr_head_limits {
-    size_t line;               /* request line, and each field line; with its line end */
+    size_t line;               /* each field line, with its line end */
+    size_t first;              /* the request line; 0: as the others */
     size_t total;              /* of the whole head */
     uint32_t fields;           /* max_headers; 0: 1000 */
-    bool ignore_invalid, underscores, no_merge;
+    bool ignore_invalid, underscores;
 };
 struct wr_request {
     enum wr_method method;
@@ -170,6 +171,14 @@ struct wr_h1_progress {        /* zeroed at the start; remembers how far it look
                                 * "while ..."; static or in the pool */
     size_t size;               /* of WR_PARSE_OK: bytes of the head, leading empty lines too */
 };
+struct wr_head_rules {         /* by which a request's head is read */
+    const struct wr_head_limits *limits;
+    struct wr_pool *pool;
+    /* Called once, as soon as r->host is known (or that there is none): whose limits hold for what
+     * follows. NULL: the same all the way. */
+    const struct wr_head_limits *(*of_host)(void *arg, const struct wr_request *r);
+    void *arg;
+};
 /* text is all that came so far. OK: *out is filled with views into text (so text must be where it
  * will stay: copy the head into the pool first and parse there when views are kept). Strict by RFC
  * 9112; LF alone may end a line; everything two parsers could read differently is BAD.
@@ -177,10 +186,10 @@ struct wr_h1_progress {        /* zeroed at the start; remembers how far it look
  * uri, args, quoted and complex are left to wr_uri_normalize, which the caller calls with the
  * server's merge_slashes. An authority in the request line replaces the value of Host in fields.
  * BAD: out->line is what came of it, version how to answer; the rest is set as far as it was read.
- * Errors stay: a progress wr_h1_head_end said BAD with gives BAD, and the line, here too. */
-enum wr_parse wr_h1_request(struct wr_str text, const struct wr_head_limits *limits,
-                            struct wr_pool *pool, struct wr_h1_progress *p,
-                            struct wr_request *out);
+ * Errors stay: a progress wr_h1_head_end said BAD with, or whose status the caller has set because
+ * the rest will not come, gives BAD, and the lines that are whole, here too. */
+enum wr_parse wr_h1_request(struct wr_str text, const struct wr_head_rules *rules,
+                            struct wr_h1_progress *p, struct wr_request *out);
 /* Finds the end only (cheap): OK with p->size, MORE, or BAD when a limit is passed or what came so
  * far begins no head. A request line without a version ends the head: HTTP/0.9, or BAD later. */
 enum wr_parse wr_h1_head_end(struct wr_str text, const struct wr_head_limits *limits, bool request,
@@ -236,6 +245,7 @@ struct wr_http_server {
     const struct wr_node *node;
     struct wr_str name;        /* the first, for $server_name */
     struct wr_locations *locations;
+    struct wr_head_limits limits;
     WR_VEC(struct wr_server_name) names;
     bool has_listen;
 };
@@ -256,6 +266,7 @@ struct wr_http_server *wr_host_find(const struct wr_hosts_map *m, struct wr_exch
                                     struct wr_str host);
 struct wr_http_address {       /* listener->object at layer 7 */
     struct wr_http_server *standard; /* default_server */
+    struct wr_head_limits most; /* that any of the servers allows */
     struct wr_hosts_map *map;
     WR_VEC(struct wr_http_server *) servers;
     bool standard_set;

@@ -154,6 +154,32 @@ static bool build_map(struct wr_cf *cf, const struct wr_listener *l)
     return ok;
 }
 
+static void limits_of(struct wr_http_server *sv)
+{
+    const struct wr_http_conf *c = wr_scope_conf(sv->scope, &wr_module_http);
+
+    sv->limits = (struct wr_head_limits){
+        .line = c->large_buffer,
+        .first = c->large_buffer,
+        .total = c->large_buffer * c->large_buffers,
+        .fields = c->max_headers,
+        .ignore_invalid = c->ignore_invalid,
+        .underscores = c->underscores,
+    };
+}
+
+/* A head is taken in before its server is known: as much of it as any of them would read. */
+static void most_of(struct wr_http_address *a)
+{
+    a->most = a->standard->limits;
+    for (uint32_t i = 0; i < a->servers.n; i++) {
+        const struct wr_head_limits *l = &a->servers.at[i]->limits;
+
+        a->most.line = wr_max(a->most.line, l->line);
+        a->most.total = wr_max(a->most.total, l->total);
+    }
+}
+
 static bool check(struct wr_cf *cf)
 {
     struct wr_http_state *state = wr_cf_state(cf, &wr_module_http);
@@ -161,9 +187,14 @@ static bool check(struct wr_cf *cf)
 
     for (uint32_t i = 0; i < state->levels.n; i++)
         wr_locations_build(state->levels.at[i]);
-    for (struct wr_listener *l = wr_conf_listens(cf->conf)->first; l != NULL; l = l->next)
-        if (l->layer == &wr_layer_http)
-            ok = build_map(cf, l) && ok;
+    for (uint32_t i = 0; i < state->servers.n; i++)
+        limits_of(state->servers.at[i]);
+    for (struct wr_listener *l = wr_conf_listens(cf->conf)->first; l != NULL; l = l->next) {
+        if (l->layer != &wr_layer_http)
+            continue;
+        ok = build_map(cf, l) && ok;
+        most_of(l->object);
+    }
     return ok;
 }
 

@@ -6,11 +6,9 @@
 
 #define DROPS 16 /* reads in one turn of what nobody wants */
 
-static const struct wr_http_conf *standard_conf(const struct wr_session *s)
+static const struct wr_http_address *address_of(const struct wr_session *s)
 {
-    const struct wr_http_address *a = s->listener->object;
-
-    return wr_scope_conf(a->standard->scope, &wr_module_http);
+    return s->listener->object;
 }
 
 /* ---- unread bytes ---- */
@@ -132,93 +130,131 @@ static void body_begins(struct wr_http_session *hs, const struct wr_request *r)
 
 static struct wr_exchange *exchange_new(struct wr_session *s)
 {
-    const struct wr_http_address *a = s->listener->object;
+    const struct wr_http_address *a = address_of(s);
+    struct wr_http_session *hs = s->of_layer;
     struct wr_exchange *x = wr_exchange_new(s, a->standard->scope, &wr_step_route);
     struct wr_http *h = WR_NEW(x->pool, struct wr_http);
 
+    if (hs->head_ms != 0)
+        x->begun_ms = hs->head_ms;
+    hs->head_ms = 0;
+    hs->requests++;
     x->of_layer = h;
     h->pool = x->pool;
     h->server = a->standard;
-    h->session = s->of_layer;
+    h->session = hs;
     h->redirects = 10;
     h->body.fd = -1;
     h->req.version = 11;
     h->sent_before = s->conn.sent;
-    h->received_before = h->session->received_before;
+    h->received_before = hs->received_before;
     wr_response_init(&h->res);
     wr_h1_server_open(x);
     return x;
 }
 
-static struct wr_head_limits limits_of(const struct wr_http_conf *c)
+/* Its server is known. */
+static const struct wr_head_limits *host_known(void *arg, const struct wr_request *r)
 {
-    return (struct wr_head_limits){
-        .line = c->large_buffer,
-        .total = c->large_buffer * c->large_buffers,
-        .fields = c->max_headers,
-        .ignore_invalid = c->ignore_invalid,
-        .underscores = c->underscores,
-    };
+    struct wr_exchange *x = arg;
+    struct wr_http *h = wr_http_of(x);
+
+    h->server = wr_host_find(address_of(x->s)->map, x, r->host);
+    wr_exchange_scope(x, h->server->scope);
+    return &h->server->limits;
 }
 
-/* text: all unread bytes. True: an exchange was made (for a bad head too: it answers). */
+static void head_fine(struct wr_http *h, struct wr_http_session *hs)
+{
+    h->request_length = hs->progress.size;
+    h->keepalive = h->req.keepalive;
+    h->expect = h->req.expect && h->req.version >= 11;
+    body_begins(hs, &h->req);
+}
+
+static void head_bad(struct wr_exchange *x, struct wr_http *h, struct wr_http_session *hs)
+{
+    h->request_length = hs->progress.line;
+    h->bad_status = hs->progress.status;
+    h->bad_why = hs->progress.why;
+    hs->in = (struct wr_h1_in){ .framing = WR_BODY_CLOSE }; /* whatever comes is dropped */
+    h->req.framing = WR_BODY_NONE; /* and is no body for the page of the error */
+    if (!hs->progress.first_line_done)
+        x->step = &wr_step_bad_line;
+}
+
+/* text: all unread bytes; its head is complete, or bad. How many of them were used. */
+static size_t head_read(struct wr_session *s, struct wr_str text)
+{
+    struct wr_http_session *hs = s->of_layer;
+    struct wr_exchange *x = exchange_new(s);
+    struct wr_http *h = wr_http_of(x);
+    size_t n = hs->progress.size > 0 ? hs->progress.size : text.n;
+    struct wr_head_rules rules = { &h->server->limits, x->pool, host_known, x };
+
+    if (wr_h1_request(wr_pool_str(x->pool, wr_str_of(text.p, n)), &rules, &hs->progress, &h->req)
+        == WR_PARSE_OK)
+        head_fine(h, hs);
+    else
+        head_bad(x, h, hs);
+    if (h->req.ignored.p != NULL)
+        wr_xlog(x, WR_LOG_INFO, 0, "client sent invalid header line: \"" WR_FMT "\"",
+                WR_ARG(h->req.ignored));
+    return h->request_length;
+}
+
 static bool head_complete(struct wr_session *s, struct wr_str text)
 {
     struct wr_http_session *hs = s->of_layer;
-    struct wr_head_limits limits = limits_of(standard_conf(s));
-    enum wr_parse r = wr_h1_head_end(text, &limits, true, &hs->progress);
-    struct wr_exchange *x;
-    struct wr_http *h;
 
-    if (r == WR_PARSE_MORE)
-        return false;
-    hs->requests++;
-    x = exchange_new(s);
-    h = wr_http_of(x);
-    if (r == WR_PARSE_OK) {
-        struct wr_str head = wr_pool_str(x->pool, wr_str_of(text.p, hs->progress.size));
-
-        r = wr_h1_request(head, &limits, x->pool, &hs->progress, &h->req);
-    }
-    if (r == WR_PARSE_OK) {
-        h->request_length = hs->progress.size;
-        h->keepalive = h->req.keepalive;
-        h->expect = h->req.expect && h->req.version >= 11;
-        body_begins(hs, &h->req);
-    } else {
-        h->bad_status = hs->progress.status;
-        h->bad_why = hs->progress.why;
-        hs->in = (struct wr_h1_in){ .framing = WR_BODY_CLOSE }; /* whatever comes is dropped */
-        h->req.framing = WR_BODY_NONE; /* and is no body for the page of the error */
-    }
-    return true;
+    return wr_h1_head_end(text, &address_of(s)->most, true, &hs->progress) != WR_PARSE_MORE;
 }
 
 static void head_wait(struct wr_session *s, bool begun)
 {
-    const struct wr_http_conf *c = standard_conf(s);
+    const struct wr_http_conf *c = wr_scope_conf(address_of(s)->standard->scope, &wr_module_http);
     struct wr_http_session *hs = s->of_layer;
 
-    /* One deadline for the whole head: it begins with the connection, or with the first byte
-     * after a keep-alive pause. */
-    if (begun && s->idle)
+    /* One deadline for the whole head: it begins with the connection, later with the first byte
+     * behind the request before. */
+    if (hs->requests == 0 ? s->conn.deadline.at == 0 : begun && hs->head_ms == 0)
         wr_conn_timeout(&s->conn, c->client_header_timeout_ms);
-    else if (s->conn.deadline.at == 0 && hs->requests == 0)
-        wr_conn_timeout(&s->conn, c->client_header_timeout_ms);
-    if (begun)
+    if (begun) {
         s->idle = false;
+        hs->head_ms = hs->head_ms != 0 ? hs->head_ms : wr_now();
+    }
     wr_conn_arm(&s->conn);
 }
 
-static void run(struct wr_session *s, size_t used)
+static void run(struct wr_session *s)
 {
     struct wr_http_session *hs = s->of_layer;
 
-    (void)used;
     s->idle = false;
     wr_conn_timeout(&s->conn, 0);
     hs->progress = (struct wr_h1_progress){ 0 };
     wr_exchange_run(s->x);
+}
+
+/* The rest of a head will not come. It is a request all the same, for the log. */
+static void head_ends(struct wr_session *s, uint16_t status, const char *why)
+{
+    struct wr_http_session *hs = s->of_layer;
+
+    if (hs->at == hs->n) {
+        wr_session_end(s);
+        return;
+    }
+    hs->progress.status = status;
+    hs->progress.why = why;
+    hs->at += head_read(s, wr_str_of(hs->buf + hs->at, hs->n - hs->at));
+    wr_http_of(s->x)->aborted = status == 400;
+    run(s);
+}
+
+static void head_broken_off(struct wr_session *s, enum wr_io io)
+{
+    head_ends(s, 400, io == WR_IO_EOF ? "client prematurely closed connection" : "recv() failed");
 }
 
 /* The first read of a request goes into the worker's scratch; only an incomplete head, a body or
@@ -226,8 +262,8 @@ static void run(struct wr_session *s, size_t used)
 static void read_head(struct wr_session *s)
 {
     struct wr_http_session *hs = s->of_layer;
-    const struct wr_http_conf *c = standard_conf(s);
-    size_t got, room = wr_min(wr_max(c->large_buffer, (size_t)16384), (size_t)WR_SCRATCH);
+    size_t got, room = wr_min(wr_max(address_of(s)->most.line, (size_t)16384),
+                              (size_t)WR_SCRATCH);
 
     for (;;) {
         struct wr_str text = wr_str_of(hs->n > hs->at ? hs->buf + hs->at : "", hs->n - hs->at);
@@ -236,9 +272,9 @@ static void read_head(struct wr_session *s)
         char *scratch = wr_loop_scratch(s->loop);
 
         if (stored && head_complete(s, text)) {
-            hs->at += wr_http_of(s->x)->bad_status == 0 ? wr_http_of(s->x)->request_length : text.n;
+            hs->at += head_read(s, text);
             release(hs);
-            run(s, 0);
+            run(s);
             return;
         }
         io = wr_conn_read(&s->conn, scratch, room, &got);
@@ -247,14 +283,14 @@ static void read_head(struct wr_session *s)
             return;
         }
         if (io != WR_IO_OK) {
-            wr_session_end(s);
+            head_broken_off(s, io);
             return;
         }
         if (!stored && head_complete(s, wr_str_of(scratch, got))) {
-            size_t used = wr_http_of(s->x)->bad_status == 0 ? wr_http_of(s->x)->request_length
-                                                            : got;
+            size_t used = head_read(s, wr_str_of(scratch, got));
+
             store(hs, scratch + used, got - used);
-            run(s, used);
+            run(s);
             return;
         }
         store(hs, scratch, got);
@@ -361,8 +397,7 @@ static void wake(struct wr_session *s)
     if (hs->linger_until > 0) {
         drop(s);
     } else if (s->conn.deadline.fired) {
-        s->conn.reset_on_close = hs->n > hs->at && standard_conf(s)->reset_timedout;
-        wr_session_end(s);
+        head_ends(s, 408, "client timed out");
     } else {
         read_head(s);
     }

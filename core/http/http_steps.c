@@ -10,10 +10,13 @@
 static enum wr_go bad_request(struct wr_exchange *x)
 {
     struct wr_http *h = wr_http_of(x);
+    int err = h->bad_status == 408 ? ETIMEDOUT : h->aborted ? x->s->conn.error : 0;
 
-    wr_xlog(x, WR_LOG_INFO, 0, "%s",
+    wr_xlog(x, WR_LOG_INFO, err, "%s",
             h->bad_why != NULL ? h->bad_why : "client sent invalid request");
     h->keepalive = false;
+    if (h->aborted) /* it has left within its head */
+        return wr_finish(x, 400);
     return x->layer->reject(x, h->bad_status != 0 ? h->bad_status : 400);
 }
 
@@ -39,13 +42,10 @@ static enum wr_go refuse_method(struct wr_exchange *x)
 static enum wr_go route_run(struct wr_exchange *x)
 {
     struct wr_http *h = wr_http_of(x);
-    const struct wr_http_address *a = x->s->listener->object;
     const struct wr_http_conf *c;
 
     if (h->bad_status != 0)
         return bad_request(x);
-    h->server = wr_host_find(a->map, x, h->req.host);
-    wr_exchange_scope(x, h->server->scope);
     if (h->req.method == WR_M_CONNECT) /* its target is no path */
         return refuse_method(x);
     if (refused_method(x))
@@ -53,6 +53,7 @@ static enum wr_go route_run(struct wr_exchange *x)
     c = wr_conf_of(x, &wr_module_http);
     if (!wr_uri_normalize(x->pool, h->req.target, c->merge_slashes, &h->req)) {
         h->bad_why = "client sent invalid request URI";
+        x->step = &wr_step_bad_line;
         return bad_request(x);
     }
     if (h->req.method == WR_M_TRACE)
@@ -63,7 +64,8 @@ static enum wr_go route_run(struct wr_exchange *x)
     return WR_GO;
 }
 
-const struct wr_step wr_step_route = { "route", "reading client request", route_run };
+const struct wr_step wr_step_route = { "route", "reading client request headers", route_run };
+const struct wr_step wr_step_bad_line = { "route", "reading client request line", route_run };
 
 /* ---- the location ---- */
 

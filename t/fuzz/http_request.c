@@ -58,6 +58,7 @@ static void check_again(struct wr_pool *pool, const struct wr_request *r)
 {
     struct wr_text t = wr_text_grow(pool, 1024, 1 << 20);
     struct wr_head_limits wide = { .line = 1 << 20, .total = 1 << 20, .underscores = true };
+    struct wr_head_rules rules = { .limits = &wide, .pool = pool };
     struct wr_h1_progress p = { 0 };
     struct wr_request again;
 
@@ -67,7 +68,7 @@ static void check_again(struct wr_pool *pool, const struct wr_request *r)
         wr_text_fmt(&t, WR_FMT ": " WR_FMT "\r\n", WR_ARG(r->fields.at[i].name),
                     WR_ARG(r->fields.at[i].value));
     wr_text_c(&t, "\r\n");
-    WR_ASSERT(wr_h1_request(wr_text_view(&t), &wide, pool, &p, &again) == WR_PARSE_OK);
+    WR_ASSERT(wr_h1_request(wr_text_view(&t), &rules, &p, &again) == WR_PARSE_OK);
     WR_ASSERT(p.size == t.n && again.fields.n == r->fields.n && again.framing == r->framing
               && again.length == r->length && again.method == r->method
               && again.keepalive == r->keepalive && wr_str_eq(again.target, r->target));
@@ -79,6 +80,7 @@ static void check_again(struct wr_pool *pool, const struct wr_request *r)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct wr_pool *pool = wr_pool_new(0);
+    struct wr_head_rules rules = { .limits = &limits, .pool = pool };
     struct wr_h1_progress p = { 0 }, q = { 0 };
     struct wr_request r, s;
     enum wr_parse whole, pieces;
@@ -93,11 +95,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                                           .fields = mode & 32 ? 4 : 0,
                                           .ignore_invalid = !(mode & 1),
                                           .underscores = mode & 2 };
-        whole = wr_h1_request(text, &limits, pool, &p, &r);
+        whole = wr_h1_request(text, &rules, &p, &r);
         WR_ASSERT((whole == WR_PARSE_BAD) == (p.status != 0 && p.why != NULL));
-        pieces = wr_h1_request(wr_str_of(text.p, text.n * (mode >> 6) / 4), &limits, pool, &q, &s);
+        pieces = wr_h1_request(wr_str_of(text.p, text.n * (mode >> 6) / 4), &rules, &q, &s);
         if (pieces == WR_PARSE_MORE)
-            pieces = wr_h1_request(text, &limits, pool, &q, &s);
+            pieces = wr_h1_request(text, &rules, &q, &s);
         /* A line may be refused for its first bytes before it is too long. */
         WR_ASSERT(pieces == whole && p.size == q.size);
         WR_ASSERT(p.status == q.status || (p.status == 414 && q.status == 400));

@@ -29,6 +29,7 @@ static void begin(struct logged *l, struct wr_str request)
     static const struct wr_log quiet = { .max = WR_LOG_EMERG };
     static struct wr_listener listener;
     struct wr_head_limits limits = { .line = 8192, .total = 32768 };
+    struct wr_head_rules rules = { .limits = &limits };
     struct wr_h1_progress progress = { 0 };
 
     wr_modules_init();
@@ -44,14 +45,14 @@ static void begin(struct logged *l, struct wr_str request)
     WR_ASSERT(wr_addr_parse(WR_STR("127.0.0.1:8080"), 0, &l->s.local));
     l->s.of_layer = &l->hs;
     l->x.s = &l->s;
-    l->x.pool = l->h.pool = wr_pool_new(0);
+    l->x.pool = l->h.pool = rules.pool = wr_pool_new(0);
     l->x.of_layer = &l->h;
     l->x.scope = wr_conf_layer(l->conf, WR_L7)->children;
     l->h.session = &l->hs;
     l->h.server = l->x.scope->object;
     l->x.log = &quiet;
     wr_response_init(&l->h.res);
-    if (wr_h1_request(wr_pool_str(l->x.pool, request), &limits, l->x.pool, &progress, &l->h.req)
+    if (wr_h1_request(wr_pool_str(l->x.pool, request), &rules, &progress, &l->h.req)
         != WR_PARSE_OK || !wr_uri_normalize(l->x.pool, l->h.req.target, true, &l->h.req))
         l->x.status = 400;
 }

@@ -12,7 +12,8 @@ static enum wr_parse request(struct wr_pool *pool, struct wr_str text, struct wr
                              struct wr_text *t)
 {
     struct wr_request r = { 0 };
-    enum wr_parse result = wr_h1_request(text, &limits, pool, p, &r);
+    struct wr_head_rules rules = { .limits = &limits, .pool = pool };
+    enum wr_parse result = wr_h1_request(text, &rules, p, &r);
 
     if (result == WR_PARSE_BAD)
         put_bad(t, p);
@@ -195,9 +196,10 @@ START_TEST(refuses_fields)
     for (size_t i = WR_COUNT(rows) - 2; i < WR_COUNT(rows); i++) {
         struct wr_h1_progress p = { 0 };
         struct wr_pool *pool = wr_pool_new(0);
+        struct wr_head_rules rules = { .limits = &limits, .pool = pool };
         struct wr_request r;
 
-        ck_assert_int_eq(wr_h1_request(row_text(rows[i].in, rows[i].n), &limits, pool, &p, &r),
+        ck_assert_int_eq(wr_h1_request(row_text(rows[i].in, rows[i].n), &rules, &p, &r),
                          WR_PARSE_BAD);
         ck_assert_uint_eq(p.status, 400);
         wr_pool_free(pool);
@@ -332,11 +334,12 @@ START_TEST(reads_wishes)
     for (size_t i = 0; i < WR_COUNT(rows); i++) {
         for (unsigned minor = 0; minor <= 1; minor++) {
             struct wr_h1_progress p = { 0 };
+            struct wr_head_rules rules = { .limits = &limits, .pool = pool };
             struct wr_request r;
             struct wr_str text = wr_pool_fmt(pool, "GET / HTTP/1.%u\r\nHost: a\r\n%s\r\n", minor,
                                              rows[i].fields);
 
-            ck_assert_int_eq(wr_h1_request(text, &limits, pool, &p, &r), WR_PARSE_OK);
+            ck_assert_int_eq(wr_h1_request(text, &rules, &p, &r), WR_PARSE_OK);
             ck_assert_msg(r.keepalive == (minor == 1 ? rows[i].keep11 : rows[i].keep10), "%s",
                           text.p);
         }
@@ -384,6 +387,7 @@ START_TEST(finds_ends)
     struct wr_str head = WR_STR(LINE "X: b\r\n\r\nGET");
     struct wr_h1_progress p = { 0 };
     struct wr_pool *pool = wr_pool_new(0);
+    struct wr_head_rules rules = { .limits = &limits, .pool = pool };
     struct wr_request r;
 
     /* Found in one place, parsed in another. */
@@ -393,7 +397,7 @@ START_TEST(finds_ends)
     ck_assert_int_eq(wr_h1_head_end(head, &limits, true, &p), WR_PARSE_OK);
     ck_assert_uint_eq(p.size, head.n - 3);
     head = wr_pool_str(pool, wr_str_of(head.p, p.size));
-    ck_assert_int_eq(wr_h1_request(head, &limits, pool, &p, &r), WR_PARSE_OK);
+    ck_assert_int_eq(wr_h1_request(head, &rules, &p, &r), WR_PARSE_OK);
     ck_assert(r.line.p == head.p);
     ck_view(r.line, "GET / HTTP/1.1");
     ck_view(wr_fields_value(&r.fields, WR_F_HOST), "a");
@@ -404,10 +408,10 @@ START_TEST(finds_ends)
     ck_assert_int_eq(wr_h1_head_end(head, &limits, true, &p), WR_PARSE_BAD);
     ck_assert_uint_eq(p.status, 505);
     ck_assert_int_eq(wr_h1_head_end(head, &limits, true, &p), WR_PARSE_BAD);
-    ck_assert_int_eq(wr_h1_request(head, &limits, pool, &p, &r), WR_PARSE_BAD);
+    ck_assert_int_eq(wr_h1_request(head, &rules, &p, &r), WR_PARSE_BAD);
     ck_view(r.line, "GET / HTTP/3.0");
     p = (struct wr_h1_progress){ 0 };
-    ck_assert_int_eq(wr_h1_request(WR_STR("\r\nhello\x16"), &limits, pool, &p, &r), WR_PARSE_BAD);
+    ck_assert_int_eq(wr_h1_request(WR_STR("\r\nhello\x16"), &rules, &p, &r), WR_PARSE_BAD);
     ck_view(r.line, "hello\x16");
     wr_pool_free(pool);
 }

@@ -51,8 +51,9 @@ static void take_request(struct proxied *p, const char *text)
 {
     struct wr_head_limits limits = { .line = 8192, .total = 32768 };
     struct wr_h1_progress progress = { 0 };
-    enum wr_parse r = wr_h1_request(wr_pool_str(p->x.pool, wr_str_c(text)), &limits, p->x.pool,
-                                    &progress, &p->h.req);
+    struct wr_head_rules rules = { .limits = &limits, .pool = p->x.pool };
+    enum wr_parse r = wr_h1_request(wr_pool_str(p->x.pool, wr_str_c(text)), &rules, &progress,
+                                    &p->h.req);
 
     ck_assert_msg(r == WR_PARSE_OK, "%s: %s", text, progress.why);
     ck_assert(wr_uri_normalize(p->x.pool, p->h.req.target, true, &p->h.req));
