@@ -11,6 +11,11 @@ static const struct wr_http_address *address_of(const struct wr_session *s)
     return s->listener->object;
 }
 
+static const struct wr_http_conf *standard_conf(const struct wr_session *s)
+{
+    return wr_scope_conf(address_of(s)->standard->scope, &wr_module_http);
+}
+
 /* ---- unread bytes ---- */
 
 static void release(struct wr_http_session *hs)
@@ -212,13 +217,12 @@ static bool head_complete(struct wr_session *s, struct wr_str text)
 
 static void head_wait(struct wr_session *s, bool begun)
 {
-    const struct wr_http_conf *c = wr_scope_conf(address_of(s)->standard->scope, &wr_module_http);
     struct wr_http_session *hs = s->of_layer;
 
     /* One deadline for the whole head: it begins with the connection, later with the first byte
      * behind the request before. */
     if (hs->requests == 0 ? s->conn.deadline.at == 0 : begun && hs->head_ms == 0)
-        wr_conn_timeout(&s->conn, c->client_header_timeout_ms);
+        wr_conn_timeout(&s->conn, standard_conf(s)->client_header_timeout_ms);
     if (begun) {
         s->idle = false;
         hs->head_ms = hs->head_ms != 0 ? hs->head_ms : wr_now();
@@ -410,11 +414,9 @@ static void begin(struct wr_session *s)
 
 static const struct wr_scope *greeting(const struct wr_session *s, uint64_t *ms)
 {
-    const struct wr_http_address *a = s->listener->object;
-
     if (ms != NULL)
         *ms = standard_conf(s)->client_header_timeout_ms;
-    return a->standard->scope;
+    return address_of(s)->standard->scope;
 }
 
 static void session_ended(struct wr_session *s)
