@@ -164,11 +164,13 @@ void wr_owners_write(struct wr_cycle *c); /* from the living children; rings the
 
 /* ---- signals ---- */
 struct wr_signals { /* set by handlers, taken by the loops */
-    volatile sig_atomic_t hup, usr1, usr2, winch, quit, term, chld;
-    volatile pid_t hup_from, usr1_from, usr2_from, winch_from, quit_from, term_from;
+    volatile sig_atomic_t hup, usr1, usr2, winch, quit, term, chld, trace;
+    volatile pid_t hup_from, usr1_from, usr2_from, winch_from, quit_from, term_from,
+        trace_from;
     volatile sig_atomic_t term_signal; /* SIGTERM or SIGINT */
 };
 extern struct wr_signals wr_signals;
+#define WR_SIGTRACE SIGRTMIN /* to a master or worker: the rings of what runs go to the log */
 /* Of wr_self.kind: the master blocks them but for its sleep, others take them at any time. */
 void wr_signals_init(enum wr_kind kind);
 /* Master: sleeps until a signal or its bell; UINT64_MAX: no limit. Returns the bell's bits. */

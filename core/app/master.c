@@ -325,6 +325,10 @@ static void take_signals(void)
         tell_signal(SIGUSR1, "SIGUSR1", s->usr1_from, ", reopening logs");
         reopen();
     }
+    if (take(&s->trace)) {
+        tell_signal(WR_SIGTRACE, "SIGRTMIN", s->trace_from, ", tracing");
+        wr_ring_kind(WR_PROC_WORKER, WR_ANY_GENERATION, WR_BELL_TRACE);
+    }
     if (take(&s->winch)) {
         tell_signal(SIGWINCH, "SIGWINCH", s->winch_from, "");
         stop_workers();

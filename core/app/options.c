@@ -52,7 +52,7 @@ static bool value(int argc, char **argv, int *i, const char *rest, const char **
 
 static bool known_signal(const char *word)
 {
-    static const char *const words[] = { "stop", "quit", "reopen", "reload" };
+    static const char *const words[] = { "stop", "quit", "reopen", "reload", "trace" };
 
     for (size_t i = 0; i < WR_COUNT(words); i++) {
         if (strcmp(word, words[i]) == 0)
@@ -110,7 +110,8 @@ void wr_options_usage(FILE *out)
           "  -T            : test configuration, dump it and exit\n"
           "  -q            : suppress non-error messages during configuration testing\n"
           "  -s signal     : send signal to a master process: stop, quit, reopen, reload\n"
-          "                  (reload waits, and tells whether it was accepted)\n", out);
+          "                  (waits, and tells whether it was accepted), trace (what every\n"
+          "                  session has gone through goes to the error log)\n", out);
     fprintf(out,
             "  -p prefix     : set prefix path (default: %s/)\n"
             "  -e filename   : set error log file (default: %s)\n"

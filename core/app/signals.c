@@ -58,7 +58,7 @@ static void handler(int signo, siginfo_t *info, void *context)
         s->term_signal = signo;
         break;
     case SIGCHLD: s->chld = 1; break;
-    default: break;
+    default: s->trace = 1; s->trace_from = info->si_pid; break; /* no constant: WR_SIGTRACE */
     }
     wake_loop();
     errno = err;
@@ -72,11 +72,10 @@ bool wr_signals_ask(struct wr_ask *out)
     return true;
 }
 
-static const int handled[] = { SIGHUP, SIGUSR1, SIGUSR2, SIGWINCH, SIGQUIT, SIGTERM, SIGINT,
-                               SIGCHLD };
-
 void wr_signals_init(enum wr_kind kind)
 {
+    const int handled[] = { SIGHUP, SIGUSR1, SIGUSR2, SIGWINCH, SIGQUIT, SIGTERM, SIGINT, SIGCHLD,
+                            WR_SIGTRACE };
     struct sigaction a = { .sa_sigaction = handler, .sa_flags = SA_SIGINFO };
     struct sigaction ignore = { .sa_handler = SIG_IGN }, plain = { .sa_handler = SIG_DFL };
     sigset_t set;

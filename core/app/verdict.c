@@ -177,7 +177,8 @@ static pid_t read_pid(struct wr_pool *pool, const char *path)
 static int signo_of(const char *word)
 {
     return strcmp(word, "stop") == 0 ? SIGTERM : strcmp(word, "quit") == 0 ? SIGQUIT
-        : strcmp(word, "reopen") == 0 ? SIGUSR1 : SIGHUP;
+        : strcmp(word, "reopen") == 0 ? SIGUSR1 : strcmp(word, "trace") == 0 ? WR_SIGTRACE
+        : SIGHUP;
 }
 
 int wr_signaller(const struct wr_options *o)

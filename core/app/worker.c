@@ -180,6 +180,10 @@ static void on_bell(uint32_t bits, void *arg)
         wr_say(WR_LOG_NOTICE, 0, "reopening logs");
         wr_sink_reopen_all((uid_t)-1);
     }
+    if (s->trace || (bits & WR_BELL_TRACE) != 0) {
+        s->trace = 0;
+        wr_sessions_trace();
+    }
     if (s->hup) {
         s->hup = 0;
         wr_refuse_reload("there is no master process (master_process off): start weir again");

@@ -67,7 +67,7 @@ static const struct wr_exchange *running; /* for a failed assertion: whose steps
 static void dump_running(void)
 {
     if (running != NULL)
-        wr_trace_dump(running, running->log, WR_LOG_ALERT);
+        wr_trace_dump(running, WR_LOG_ALERT);
 }
 
 void wr_exchange_run(struct wr_exchange *x)
@@ -121,7 +121,7 @@ enum wr_go wr_finish(struct wr_exchange *x, unsigned status)
         x->status = status;
     wr_trace(x, "finish", x->status);
     if (x->status >= 500 && wr_log_on(x->log, WR_LOG_INFO, &x->source))
-        wr_trace_dump(x, x->log, WR_LOG_INFO);
+        wr_trace_dump(x, WR_LOG_INFO);
     wr_timer_off(x->loop, &x->idle);
     wr_relay_end(&x->up, x->loop);
     wr_relay_end(&x->down, x->loop);

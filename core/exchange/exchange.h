@@ -168,7 +168,9 @@ struct wr_trace {
     uint32_t n;                /* written so far; the ring holds the last WR_TRACE */
     struct wr_trace_entry at[WR_TRACE];
 };
-void wr_trace_dump(const struct wr_exchange *x, const struct wr_log *log, enum wr_level l);
+/* "trace at +35 ms: +0 phases +0 pick +0 server(2) +1 dial +2 relay(35)": when, what, how often or
+ * which. Goes to the exchange's log where that takes the level. */
+void wr_trace_dump(const struct wr_exchange *x, enum wr_level l);
 
 /* ---- layer ---- */
 struct wr_layer {
@@ -230,6 +232,8 @@ void wr_session_end(struct wr_session *s);
 uint32_t wr_sessions_live(void);
 /* Closes what is idle; at `now` also what is not (worker_shutdown_timeout, TERM). */
 void wr_sessions_shutdown(bool now);
+/* The rings of all that run go to their error logs, whatever level these take. */
+void wr_sessions_trace(void);
 /* Called when the last session ended while shutting down. */
 void wr_sessions_on_empty(void (*fn)(void *), void *arg);
 /* Set by the app: does debug_connection name this client? NULL: none does. */

@@ -182,6 +182,32 @@ void wr_sessions_shutdown(bool now)
         live.on_empty(live.on_empty_arg);
 }
 
+static void trace(struct wr_session *s)
+{
+    struct wr_log_source source = { .number = s->number, .debug = true };
+    bool debug;
+
+    if (s->x == NULL) {
+        wr_log_put(wr_scope_log(s->layer->greeting(s, NULL)), WR_LOG_NOTICE, 0, &source,
+                   "trace: a %s session between exchanges, %llu ms old", s->layer->name,
+                   (unsigned long long)(wr_now() - s->begun_ms));
+        return;
+    }
+    debug = s->x->source.debug;
+    s->x->source.debug = true; /* somebody asked */
+    wr_trace_dump(s->x, WR_LOG_NOTICE);
+    s->x->source.debug = debug;
+}
+
+void wr_sessions_trace(void)
+{
+    struct wr_log_source asked = { .debug = true };
+
+    wr_log_put(wr_log_default, WR_LOG_NOTICE, 0, &asked, "trace of %u sessions", live.count);
+    for (struct wr_link *l = live.sessions.next; l != &live.sessions; l = l->next)
+        trace(wr_container(l, struct wr_session, link));
+}
+
 void wr_sessions_on_empty(void (*fn)(void *), void *arg)
 {
     live.on_empty = fn;

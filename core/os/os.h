@@ -113,6 +113,7 @@ enum wr_bell {
     WR_BELL_PEERS = 1u << 1,  /* an upstream's membership, state or free places */
     WR_BELL_NAMES = 1u << 2,  /* keeper: names to resolve */
     WR_BELL_STOP = 1u << 3,   /* master asks: look at slot->order */
+    WR_BELL_TRACE = 1u << 4,  /* somebody wants to see the rings of what runs */
 };
 
 struct wr_slot {              /* in shared memory */

@@ -145,6 +145,7 @@ static enum wr_go pick_run(struct wr_exchange *x)
         note_no_live(x);
         return x->layer->reject(x, 502);
     }
+    wr_trace(x, "server", t->peer.index);
     x->step = &wr_step_dial;
     return WR_GO;
 }

@@ -34,6 +34,7 @@ static enum wr_go retry_run(struct wr_exchange *x)
         .lost = a->lost,
     };
 
+    wr_trace(x, "failure", a->failure);
     a->stale += a->failure == WR_FAIL_STALE;
     wr_timer_off(x->loop, &x->idle);
     if (a->tries.n > a->first && wr_try_now(a)->status == 0)
