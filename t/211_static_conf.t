@@ -48,6 +48,7 @@ my @wrong = (
     ['open_file_cache max=0;',        'invalid "open_file_cache" parameter "max=0"'],
     ['open_file_cache inactive=5s;',  '"open_file_cache" must have the "max" parameter'],
     ['aio perhaps;',                  '"aio" directive invalid value'],
+    ['aio threads=no;',               'unknown thread pool "no"'],
     ['directio perhaps;',             '"directio" directive invalid value'],
 );
 for my $try (@wrong) {
@@ -82,7 +83,10 @@ for my $text (
         open_file_cache_errors on;',
     'open_file_cache off;',
     'aio threads; aio_write on;',
-    'aio threads=pool;',
+    'aio threads=default;',
+    'aio threads=$host;',
+    'aio on; output_buffers 1 128k;',
+    'aio off;',
     'directio 4m; directio_alignment 4k; read_ahead 128k;',
     'directio off;',
     'expires +5; add_header X ""; add_header X y always; add_trailer X y always;',

@@ -76,7 +76,7 @@ char *wr_bufq_room(struct wr_bufq *q, size_t *n)
     if (b == NULL || b->refs > 1 || s->p + s->n == b->data + b->size) {
         b = wr_block_new();
         s = wr_slice_new();
-        *s = (struct wr_slice){ .block = b, .p = b->data, .fd = -1 };
+        *s = (struct wr_slice){ .block = b, .p = b->data };
         append(q, s);
     }
     *n = (size_t)(b->data + b->size - (s->p + s->n));
@@ -117,19 +117,39 @@ void wr_bufq_borrow(struct wr_bufq *q, const void *p, size_t n)
     if (n == 0)
         return;
     s = wr_slice_new();
-    *s = (struct wr_slice){ .p = p, .n = n, .fd = -1 };
+    *s = (struct wr_slice){ .p = p, .n = n };
     append(q, s);
 }
 
-void wr_bufq_file(struct wr_bufq *q, int fd, off_t at, size_t n)
+void wr_bufq_file(struct wr_bufq *q, struct wr_reader *r, off_t at, size_t n)
 {
     struct wr_slice *s;
 
     if (n == 0)
         return;
     s = wr_slice_new();
-    *s = (struct wr_slice){ .fd = fd, .at = at, .n = n };
+    *s = (struct wr_slice){ .file = r, .at = at, .n = n };
     append(q, s);
+}
+
+void wr_bufq_load(struct wr_bufq *q)
+{
+    if (q->n > WR_BLOCK_SIZE)
+        return;
+    for (struct wr_slice *s = q->head; s != NULL; s = s->next) {
+        struct wr_block *b;
+
+        if (s->p != NULL || s->n == 0)
+            continue;
+        b = wr_block_new();
+        if (!wr_reader_take(s->file, b->data, s->n, (uint64_t)s->at)) {
+            wr_block_unref(b);
+            continue;
+        }
+        s->block = b;
+        s->p = b->data;
+        s->file = NULL;
+    }
 }
 
 void wr_bufq_move(struct wr_bufq *dst, struct wr_bufq *src, size_t n)

@@ -1,10 +1,11 @@
 /* event: waiting for things. Rank 2: knows base and os.
  *
  * Map: loop (epoll, tasks, reap), timer (deadlines in a heap), block (16 KiB buffers and slices),
- * bufq (queues of slices), offload (thread pools and their jobs), conn (a descriptor with its ready
- * bits), plain (the bare transport), pipe (pooled pipes for splice), listen (accepting), resolver
- * (questions, their cache, who waits), channel (c-ares in our loop), dns (the pure answer parser),
- * hosts (/etc/hosts). What these files share among themselves only is in inside.h.
+ * bufq (queues of slices), offload (thread pools and their jobs), reader (files on their way out),
+ * warm (what is in the page cache), conn (a descriptor with its ready bits), plain (the bare
+ * transport), pipe (pooled pipes for splice), listen (accepting), resolver (questions, their cache,
+ * who waits), channel (c-ares in our loop), dns (the pure answer parser), hosts (/etc/hosts). What
+ * these files share among themselves only is in inside.h.
  *
  * One turn: (1) epoll_wait sets ready bits and queues tasks, nothing else; (2) expired timers set
  * bits and queue; (3) the queued tasks run, each at most once a turn; (4) reap frees everything
@@ -115,6 +116,34 @@ bool wr_job_start(struct wr_threads *t, struct wr_job *j) WR_CHECKED;
  * False: it runs, done() will come; who wants to leave before leaves it the memory. */
 bool wr_job_cancel(struct wr_job *j) WR_CHECKED;
 
+/* ---- reader: a file on its way out; the loop never waits for its disk ---- */
+struct stat;
+struct wr_opened {              /* an open file. Counted: caches, exchanges and threads share it */
+    int fd;
+    uint32_t uses;            /* of the loop's thread alone */
+    uint64_t id, size;        /* wr_opened_facts; id 0: not known, or it changes */
+    bool direct;              /* O_DIRECT is set */
+    char name[];              /* for the log */
+};
+/* Takes the fd; one use is the caller's. */
+struct wr_opened *wr_opened_new(int fd, const char *name);
+void wr_opened_facts(struct wr_opened *f, const struct stat *st);
+struct wr_opened *wr_opened_use(struct wr_opened *f); /* one more; returns f */
+void wr_opened_drop(struct wr_opened *f);             /* the last one closes; NULL is fine */
+struct wr_fetch;
+struct wr_reader {            /* one exchange's way to a file; its slices go out by one conn */
+    struct wr_opened *file;
+    struct wr_threads *threads; /* read what is cold; NULL: the worker does, and waits */
+    size_t direct, align;     /* O_DIRECT: bytes of one read, a multiple of align; 0: not so */
+    uint64_t warm, warm_end;  /* in the page cache, for all we know */
+    struct wr_fetch *fetch;   /* NULL: nothing was read yet */
+};
+/* Takes a use of f. */
+void wr_reader_init(struct wr_reader *r, struct wr_opened *f, struct wr_threads *t);
+void wr_reader_direct(struct wr_reader *r, size_t size, size_t align); /* file->direct is set */
+/* The slices are gone. A read that runs keeps what it needs until it is done. Idempotent. */
+void wr_reader_end(struct wr_reader *r);
+
 /* ---- bufq ---- */
 #define WR_BLOCK_SIZE 16384
 struct wr_block {             /* the only thing that is reference counted */
@@ -133,7 +162,7 @@ struct wr_slice {
     struct wr_block *block;   /* NULL: a range of a file, or borrowed memory */
     const char *p;            /* memory slices */
     size_t n;
-    int fd;                   /* file slices: p == NULL */
+    struct wr_reader *file;   /* file slices: p == NULL */
     off_t at;
 };
 struct wr_bufq {
@@ -142,7 +171,10 @@ struct wr_bufq {
 };
 void wr_bufq_copy(struct wr_bufq *q, const void *p, size_t n); /* into blocks */
 void wr_bufq_borrow(struct wr_bufq *q, const void *p, size_t n); /* must outlive the queue */
-void wr_bufq_file(struct wr_bufq *q, int fd, off_t at, size_t n);
+void wr_bufq_file(struct wr_bufq *q, struct wr_reader *r, off_t at, size_t n); /* outlives q */
+/* Ranges of files in a queue of no more than a block become memory where no disk is needed: so they
+ * go out in one piece with what is in front of them. */
+void wr_bufq_load(struct wr_bufq *q);
 /* Room for at least 1 byte in the last block (a new one is begun if it is full); *n says how much.
  * Commit what was written. */
 char *wr_bufq_room(struct wr_bufq *q, size_t *n);
@@ -159,7 +191,8 @@ void wr_bufq_clear(struct wr_bufq *q);
 /* ---- conn: one descriptor ---- */
 enum wr_io {
     WR_IO_OK,     /* moved > 0 bytes */
-    WR_IO_AGAIN,  /* nothing now; the ready bit is cleared, an event will come once armed */
+    WR_IO_AGAIN,  /* nothing now; the ready bit is cleared, an event will come once armed. Or a file
+                   * is being read (conn->reading), then that wakes the task */
     WR_IO_EOF,    /* read: the peer sent FIN (or close_notify) */
     WR_IO_ERROR   /* conn->error has the errno */
 };
@@ -183,7 +216,8 @@ struct wr_conn {
     bool registered, watches_out;
     bool read_eof, write_shut;
     bool reset_on_close;
-    int error;                /* errno of the last WR_IO_ERROR */
+    bool reading;             /* the last write of a file waits for the file, not for the peer */
+    int error;                /* errno of the last WR_IO_ERROR; 0: what was wrong was logged */
     struct wr_loop *loop;
     struct wr_task *task;     /* woken on events and deadline */
     const struct wr_transport *io;
@@ -212,8 +246,8 @@ enum wr_io wr_conn_read(struct wr_conn *c, void *p, size_t n, size_t *got);
 enum wr_io wr_conn_write(struct wr_conn *c, const void *p, size_t n, size_t *put);
 enum wr_io wr_conn_writev(struct wr_conn *c, const struct iovec *v, size_t nv, size_t *put);
 /* At most max bytes from the front of q: memory by writev, file ranges by sendfile (read and
- * written where the transport is not raw); what went out is dropped. A file shorter than its slice
- * is ERROR with EIO. */
+ * written where the transport is not raw) once their reader has them at hand; what went out is
+ * dropped. A file shorter than its slice is ERROR with EIO. */
 enum wr_io wr_conn_write_q(struct wr_conn *c, struct wr_bufq *q, size_t max, size_t *put);
 /* At most max bytes of one file slice, which stays as it is. */
 enum wr_io wr_conn_write_file(struct wr_conn *c, const struct wr_slice *s, size_t max, size_t *put);

@@ -66,6 +66,29 @@ void wr_jobs_close(struct wr_loop *l);
 struct wr_slice *wr_slice_new(void); /* not initialised */
 void wr_slice_free(struct wr_slice *s); /* drops its reference to the block too */
 
+/* warm.c */
+bool wr_warm_known(uint64_t id, uint64_t at); /* was the chunk warm a moment ago? */
+void wr_warm_note(uint64_t id, uint64_t at);  /* the whole chunk is */
+bool wr_warm_byte(int fd, off_t at);          /* is the page it is in? */
+
+/* ---- reader.c ---- */
+#define WR_FILE_CHUNK 262144
+enum wr_at_hand {
+    WR_AT_HAND,               /* in the file without waiting, or at p */
+    WR_NOT_YET,               /* a thread reads it; the conn's task is woken when it is there */
+    WR_NEVER,                 /* err says why; 0: was logged */
+    WR_LOOK_AGAIN             /* inside only */
+};
+struct wr_wanted {
+    size_t n, left;           /* at most n bytes of `left` that follow; out: so many are at hand */
+    const char *p;            /* NULL: in the file */
+    int err;
+};
+enum wr_at_hand wr_reader_ask(struct wr_reader *r, const struct wr_conn *c, uint64_t at,
+                              struct wr_wanted *w);
+/* All n bytes at once, if no disk is needed. */
+bool wr_reader_take(struct wr_reader *r, void *p, size_t n, uint64_t at) WR_CHECKED;
+
 /* conn.c: chaos wants this call to look like EAGAIN; the task is woken again. */
 enum wr_io wr_conn_pretend_again(struct wr_conn *c);
 

@@ -146,12 +146,10 @@ static enum wr_io send_file(struct wr_conn *c, const struct wr_slice *s, size_t 
     off_t at = s->at;
     ssize_t r;
 
-    if (!(c->ready & WR_WRITABLE))
-        return WR_IO_AGAIN;
     if (!wr_chaos_io(&n))
         return wr_conn_pretend_again(c);
     do {
-        r = sendfile(c->fd, s->fd, &at, n);
+        r = sendfile(c->fd, s->file->file->fd, &at, n);
     } while (r < 0 && errno == EINTR);
     if (r == 0)
         return truncated(c);
@@ -163,11 +161,11 @@ static enum wr_io send_file(struct wr_conn *c, const struct wr_slice *s, size_t 
     return WR_IO_OK;
 }
 
-/* What the transport does not take is read again next time: files are in the page cache. */
+/* What the transport does not take is read again next time: it is in the page cache. */
 static enum wr_io copy_file(struct wr_conn *c, const struct wr_slice *s, size_t n, size_t *put)
 {
     struct wr_block *b = wr_block_new();
-    ssize_t r = pread(s->fd, b->data, wr_min(n, (size_t)b->size), s->at);
+    ssize_t r = pread(s->file->file->fd, b->data, wr_min(n, (size_t)b->size), s->at);
     enum wr_io io;
 
     if (r > 0)
@@ -178,11 +176,38 @@ static enum wr_io copy_file(struct wr_conn *c, const struct wr_slice *s, size_t 
     return io;
 }
 
+/* Nobody waits for a disk on behalf of a peer that is known to be gone. */
+static enum wr_io not_yet(struct wr_conn *c)
+{
+    if (c->ready & WR_ERR) {
+        c->error = wr_socket_error(c->fd);
+        return WR_IO_ERROR;
+    }
+    c->reading = true;
+    return WR_IO_AGAIN;
+}
+
 enum wr_io wr_conn_write_file(struct wr_conn *c, const struct wr_slice *s, size_t max, size_t *put)
 {
-    size_t n = wr_min(s->n, max);
+    bool send = c->io->raw && c->file_max > 0;
+    struct wr_wanted w = { .n = wr_min(s->n, max), .left = s->n };
 
     *put = 0;
-    return c->io->raw && c->file_max > 0 ? send_file(c, s, wr_min(n, c->file_max), put)
-                                         : copy_file(c, s, n, put);
+    c->reading = false;
+    if (!(c->ready & WR_WRITABLE))
+        return WR_IO_AGAIN;
+    if (send)
+        w.n = wr_min(w.n, c->file_max);
+    switch (wr_reader_ask(s->file, c, (uint64_t)s->at, &w)) {
+    case WR_NOT_YET:
+        return not_yet(c);
+    case WR_AT_HAND:
+        break;
+    default:
+        c->error = w.err;
+        return WR_IO_ERROR;
+    }
+    if (w.p != NULL)
+        return wr_conn_write(c, w.p, w.n, put);
+    return send ? send_file(c, s, w.n, put) : copy_file(c, s, w.n, put);
 }

@@ -109,9 +109,12 @@ struct wr_spill {
     struct wr_pool *pool;
     const char *folder;
     int fd;                     /* -1 until the first byte */
+    struct wr_reader reader;    /* owns the file */
+    struct wr_threads *threads; /* of the reader */
     uint64_t in, out, max;      /* offsets; at most max bytes */
 };
-struct wr_spill *wr_spill_new(struct wr_pool *pool, const char *folder, uint64_t max);
+struct wr_spill *wr_spill_new(struct wr_pool *pool, const char *folder, uint64_t max,
+                              struct wr_threads *threads);
 size_t wr_spill_room(const struct wr_spill *s);    /* NULL: 0 */
 bool wr_spill_put(struct wr_spill *s, const void *p, size_t n) WR_CHECKED; /* false: logged */
 bool wr_spill_get(struct wr_spill *s, struct wr_bufq *q); /* all of it as a slice; false: none */

@@ -9,16 +9,18 @@
 
 static void close_file(void *arg)
 {
-    (void)close(((struct wr_spill *)arg)->fd);
+    wr_reader_end(&((struct wr_spill *)arg)->reader);
 }
 
-struct wr_spill *wr_spill_new(struct wr_pool *pool, const char *folder, uint64_t max)
+struct wr_spill *wr_spill_new(struct wr_pool *pool, const char *folder, uint64_t max,
+                              struct wr_threads *threads)
 {
     struct wr_spill *s = WR_NEW(pool, struct wr_spill);
 
     s->pool = pool;
     s->folder = folder;
     s->max = max;
+    s->threads = threads;
     s->fd = -1;
     return s;
 }
@@ -31,6 +33,7 @@ static bool open_file(struct wr_spill *s)
         s->max = 0;
         return false;
     }
+    wr_reader_init(&s->reader, wr_opened_new(s->fd, s->folder), s->threads);
     wr_pool_cleanup(s->pool, close_file, s);
     return true;
 }
@@ -66,7 +69,7 @@ bool wr_spill_get(struct wr_spill *s, struct wr_bufq *q)
 {
     if (s == NULL || s->out == s->in)
         return false;
-    wr_bufq_file(q, s->fd, (off_t)s->out, (size_t)(s->in - s->out));
+    wr_bufq_file(q, &s->reader, (off_t)s->out, (size_t)(s->in - s->out));
     s->out = s->in;
     return true;
 }

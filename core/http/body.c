@@ -25,7 +25,7 @@ static bool write_all(int fd, const char *p, size_t n)
 
 static void close_file(void *arg)
 {
-    (void)close((int)(intptr_t)arg);
+    wr_reader_end(arg);
 }
 
 /* The name is gone before the first byte is in: nothing is left behind by a crash. */
@@ -34,13 +34,16 @@ static bool open_file(struct wr_exchange *x)
     const struct wr_http_conf *c = wr_conf_of(x, &wr_module_http);
     struct wr_body *b = &wr_http_of(x)->body;
     const char *folder = wr_pool_cstr(x->pool, c->client_body_temp_path);
+    struct wr_threads *threads;
 
     b->fd = open(folder, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
     if (b->fd < 0) {
         wr_xlog(x, WR_LOG_CRIT, errno, "open() \"%s\" failed", folder);
         return false;
     }
-    wr_pool_cleanup(x->pool, close_file, (void *)(intptr_t)b->fd);
+    (void)!wr_http_threads(x, false, &threads); /* no such pool: the worker reads */
+    wr_reader_init(&b->reader, wr_opened_new(b->fd, folder), threads);
+    wr_pool_cleanup(x->pool, close_file, &b->reader);
     wr_xlog(x, WR_LOG_WARN, 0, "a client request body is buffered to a temporary file in %s",
             folder);
     return true;

@@ -8,11 +8,11 @@
  * mime (types), path (root and alias), h1_server and h1_client (the two endpoints), h1_out (how
  * both write), http_session (keep-alive, pipelining, lingering), http_steps (the steps of a
  * request up to the reply's head), http_relay (the steps behind it), body (request bodies: limits,
- * buffering, temp files), reply_head (the reply's head), answer (short replies of our own), kept
- * (fields that outlive X-Accel-Redirect), proxy_rows and http_next (what proxy modules share),
- * http_time, status (reasons, methods), error_page (the directive, who answers errors), error_text
- * (built-in pages), picking (values out of fields, cookies, arguments, Basic credentials: pure),
- * http_vars, reply_vars, http_upstream_vars (variables).
+ * buffering, temp files), aio (who reads files), reply_head (the reply's head), answer (short
+ * replies of our own), kept (fields that outlive X-Accel-Redirect), proxy_rows and http_next (what
+ * proxy modules share), http_time, status (reasons, methods), error_page (the directive, who answers
+ * errors), error_text (built-in pages), picking (values out of fields, cookies, arguments, Basic
+ * credentials: pure), http_vars, reply_vars, http_upstream_vars (variables).
  *
  * A request: http_session reads bytes -> h1_parse, server by Host -> phases (SET, FIND, REWRITE,
  * PREACCESS, ACCESS, PRECONTENT, CONTENT) -> a content hook either fills h->res and calls
@@ -333,7 +333,10 @@ struct wr_http_conf {          /* of wr_module_http, by location */
     uint32_t keepalive_disable;            /* enum wr_keepalive_disable */
     uint64_t client_max_body;              /* 0: no limit */
     struct wr_amount limit_rate, limit_rate_after; /* bytes a second, bytes; 0: none */
-    size_t client_body_buffer, sendfile_max_chunk;
+    size_t client_body_buffer, sendfile_max_chunk, output_buffers; /* all of them together */
+    enum wr_aio { WR_AIO_OFF, WR_AIO_DIRECT, WR_AIO_THREADS } aio; /* DIRECT: directio's reads */
+    struct wr_thread_pool *aio_pool;
+    struct wr_template *aio_pool_name;     /* instead of it when it has variables, else NULL */
     uint64_t client_body_timeout_ms, send_timeout_ms, keepalive_timeout_ms, keepalive_header_s,
         keepalive_time_ms, keepalive_min_timeout_ms, lingering_time_ms, lingering_timeout_ms;
     uint32_t keepalive_requests, lingering_close; /* 0 off, 1 on, 2 always */
@@ -352,6 +355,7 @@ extern const struct wr_layer wr_layer_http;
 struct wr_body {               /* of a request */
     struct wr_bufq q;          /* in memory, as far as it is there */
     int fd;                    /* temp file; -1: none */
+    struct wr_reader reader;   /* of the file, which it owns */
     uint64_t size;             /* read so far, memory and file */
     uint64_t in_file;          /* of size: at the start of the file */
     const char *path;          /* of the file; NULL: it has no name */
@@ -574,6 +578,9 @@ struct wr_str wr_error_text(struct wr_exchange *x, unsigned status);
  * them ("/i../x" in `location /i { alias /img/; }`) is refused. */
 bool wr_http_path(struct wr_exchange *x, struct wr_str uri, struct wr_text *out) WR_CHECKED;
 bool wr_http_root(struct wr_exchange *x, struct wr_text *out) WR_CHECKED; /* $document_root */
+/* Who reads files for this request, by aio; NULL: the worker. direct: past the system's cache.
+ * False: it named a pool there is none of, which is logged. */
+bool wr_http_threads(struct wr_exchange *x, bool direct, struct wr_threads **out) WR_CHECKED;
 uint64_t wr_http_limit_rate(struct wr_exchange *x); /* $limit_rate */
 struct wr_str wr_http_type_of(struct wr_exchange *x, struct wr_str path); /* by extension */
 

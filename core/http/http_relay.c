@@ -44,6 +44,15 @@ static bool buffers(const struct wr_http *h)
                                               : h->x_buffering == WR_BUFFER;
 }
 
+static struct wr_spill *new_spill(struct wr_exchange *x)
+{
+    const struct wr_http_proxy_conf *c = wr_http_of(x)->proxy_conf;
+    struct wr_threads *threads;
+
+    (void)!wr_http_threads(x, false, &threads); /* no such pool: the worker reads */
+    return wr_spill_new(x->pool, c->temp_path.p, c->max_temp_file, threads);
+}
+
 static void reply_direction(struct wr_exchange *x)
 {
     struct wr_http *h = wr_http_of(x);
@@ -66,8 +75,7 @@ static void reply_direction(struct wr_exchange *x)
         if (h->proxy_conf->max_temp_file > 0) {
             x->spill_timer.task = &x->s->task;
             x->down.spill_timer = &x->spill_timer;
-            x->down.spill = wr_spill_new(x->pool, h->proxy_conf->temp_path.p,
-                                         h->proxy_conf->max_temp_file);
+            x->down.spill = new_spill(x);
         }
     }
     if (h->header_only && x->down.src != NULL && h->res.framing != WR_BODY_NONE)
@@ -170,6 +178,7 @@ static enum wr_go respond_run(struct wr_exchange *x)
         return head_too_long(x);
     h->head_sent = true;
     reply_direction(x);
+    wr_bufq_load(&x->down.q);
     forward_first(x);
     x->step = &wr_step_http_relay;
     return WR_GO;
@@ -296,7 +305,9 @@ static enum wr_go relay_run(struct wr_exchange *x)
         return wr_finish(x, 0);
     if (down == WR_PUMP_SRC_ERROR || down == WR_PUMP_DST_ERROR)
         return cut(x, down);
-    if (moved || x->idle.at == 0)
+    if (x->s->conn.reading) /* a disk is slow, not the client */
+        wr_timer_idle(&x->idle);
+    else if (moved || x->idle.at == 0)
         set_idle(x);
     if (down == WR_PUMP_MORE)
         wr_exchange_wake(x);

@@ -51,11 +51,13 @@ static bool set_large_buffers(struct wr_cf *cf, void *conf)
 
 static bool set_output_buffers(struct wr_cf *cf, void *conf)
 {
-    uint32_t count;
-    size_t size;
+    CONF *c = conf;
+    uint32_t number = 0;
+    size_t size = 0;
 
-    (void)conf;
-    return take_buffers(cf, &count, &size);
+    if (!take_buffers(cf, &number, &size))
+        return false;
+    return wr_mul(number, size, &c->output_buffers) || invalid_value(cf, 1);
 }
 
 /* ---- times, rates, paths ---- */
@@ -210,8 +212,11 @@ const struct wr_directive wr_http_rows[] = {
     WR_FLAG("sendfile", SCOPES_IF, CONF, sendfile, "off", "files go out by sendfile"),
     WR_SIZE("sendfile_max_chunk", SCOPES, CONF, sendfile_max_chunk, "2m",
             "most bytes one sendfile call may move; 0 for any"),
-    WR_CUSTOM("output_buffers", SCOPES, 2, 2, set_output_buffers, NULL,
-              "checked only: files are read into the worker's buffer"),
+    WR_CUSTOM("output_buffers", SCOPES, 2, 2, set_output_buffers, "2 32k",
+              "number and size of buffers: together what one direct read (directio) takes"),
+    WR_CUSTOM("aio", SCOPES, 1, 1, wr_http_set_aio, "threads",
+              "who reads what is not in memory: threads[=POOL]; on: those of directio; off: the "
+              "worker, which waits"),
     WR_CUSTOM("postpone_output", SCOPES, 1, 1, set_needless_size, NULL,
               "checked only: a head waits for the first bytes of the body, nothing else waits"),
     WR_AMOUNT("limit_rate", SCOPES_IF, CONF, limit_rate, "0",

@@ -268,7 +268,7 @@ static void request_direction(struct wr_exchange *x, struct wr_str own)
         return;
     wr_bufq_tee(&x->up.q, &h->body.q); /* all of it, or what came with the head */
     if (h->body.fd >= 0)
-        wr_bufq_file(&x->up.q, h->body.fd, 0, (size_t)h->body.in_file);
+        wr_bufq_file(&x->up.q, &h->body.reader, 0, (size_t)h->body.in_file);
     if (!h->body.complete && h->req.framing != WR_BODY_NONE)
         x->up.src = &x->client;
 }
@@ -392,7 +392,9 @@ static bool pump_up(struct wr_exchange *x, enum wr_go *go)
         return true;
     p = wr_relay_pump(&x->up, x->loop, &moved);
     send_head(x);
-    if (moved || (x->idle.at == 0 && !x->idle.fired))
+    if (x->attempts->conn->reading) /* a disk is slow, neither side */
+        wr_timer_idle(&x->idle);
+    else if (moved || (x->idle.at == 0 && !x->idle.fired))
         set_patience(x);
     if (p == WR_PUMP_MORE)
         wr_exchange_wake(x);

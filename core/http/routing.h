@@ -58,6 +58,7 @@ struct wr_http_state {          /* of a configuration, state of wr_module_http *
     uint32_t locations;
     struct wr_dict *types;      /* what holds without types {} */
 };
+bool wr_http_set_aio(struct wr_cf *cf, void *conf);
 bool wr_http_set_http(struct wr_cf *cf, void *conf);
 bool wr_http_set_server(struct wr_cf *cf, void *conf);
 bool wr_http_set_listen(struct wr_cf *cf, void *conf);

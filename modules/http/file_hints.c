@@ -44,16 +44,6 @@ static bool set_cache(struct wr_cf *cf, void *conf)
         || wr_cf_error(cf, 0, "\"open_file_cache\" must have the \"max\" parameter");
 }
 
-static bool set_aio(struct wr_cf *cf, void *conf)
-{
-    struct wr_str arg = wr_cf_arg(cf, 1), pool;
-
-    (void)conf;
-    return wr_str_is(arg, "on") || wr_str_is(arg, "off") || wr_str_is(arg, "threads")
-        || wr_param(arg, "threads", &pool)
-        || wr_cf_error(cf, 1, "\"aio\" directive invalid value");
-}
-
 static bool set_directio(struct wr_cf *cf, void *conf)
 {
     return wr_str_is(wr_cf_arg(cf, 1), "off") || needless_offset(cf, conf);
@@ -70,8 +60,6 @@ static const struct wr_directive directives[] = {
               "without effect: files are opened for each request"),
     WR_CUSTOM("open_file_cache_valid", SCOPES, 1, 1, needless_sec, NULL,
               "without effect: files are opened for each request"),
-    WR_CUSTOM("aio", SCOPES, 1, 1, set_aio, NULL,
-              "without effect: files go out by sendfile, which reads ahead"),
     WR_CUSTOM("aio_write", SCOPES, 1, 1, needless_flag, NULL,
               "without effect: temp files are written by the worker"),
     WR_CUSTOM("directio", SCOPES, 1, 1, set_directio, NULL,

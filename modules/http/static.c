@@ -1,7 +1,6 @@
 /* static: answers with a file under root or alias. The last but one of the content hooks: whatever
- * else a location has (proxy_pass, return, index) was asked before. Owns the descriptor through a
- * cleanup of the exchange's pool. Files are opened and read by the worker itself; a slow disk is a
- * matter for a pool of threads, later. */
+ * else a location has (proxy_pass, return, index) was asked before. Owns the file through a
+ * cleanup of the exchange's pool. Files are opened by the worker itself and read as aio says. */
 #include "content.h"
 #include "open_path.h"
 
@@ -11,7 +10,7 @@
 
 static void close_file(void *arg)
 {
-    (void)close((int)(intptr_t)arg);
+    wr_reader_end(arg);
 }
 
 /* As nginx: what is not there or may not be read is the client's affair; the rest is ours. */
@@ -42,7 +41,7 @@ static enum wr_verdict to_folder(struct wr_exchange *x)
     return wr_http_redirect(x, 301, wr_text_view(&to));
 }
 
-static enum wr_verdict send_file(struct wr_exchange *x, int fd, const struct stat *st)
+static enum wr_verdict send_file(struct wr_exchange *x, struct wr_reader *r, const struct stat *st)
 {
     const struct wr_http_conf *c = wr_conf_of(x, &wr_module_http);
     struct wr_http *h = wr_http_of(x);
@@ -59,7 +58,7 @@ static enum wr_verdict send_file(struct wr_exchange *x, int fd, const struct sta
                                wr_pool_fmt(x->pool, "\"%llx-%llx\"",
                                            (unsigned long long)st->st_mtime,
                                            (unsigned long long)st->st_size));
-    wr_bufq_file(&q, fd, 0, (size_t)st->st_size);
+    wr_bufq_file(&q, r, 0, (size_t)st->st_size);
     wr_http_discard_body(x);
     return wr_http_respond(x, &q);
 }
@@ -70,6 +69,8 @@ static enum wr_verdict static_run(struct wr_exchange *x)
     struct wr_text text = wr_text_grow(x->pool, 256, WR_OPEN_PATH_MAX);
     struct wr_open_error e;
     const char *path;
+    struct wr_threads *threads;
+    struct wr_reader *r;
     struct stat st;
     int fd;
 
@@ -82,7 +83,9 @@ static enum wr_verdict static_run(struct wr_exchange *x)
     fd = wr_open_path(x, path, &st, &e);
     if (fd == -1)
         return refuse(x, &e, path);
-    wr_pool_cleanup(x->pool, close_file, (void *)(intptr_t)fd);
+    r = WR_NEW(x->pool, struct wr_reader);
+    wr_pool_cleanup(x->pool, close_file, r);
+    wr_reader_init(r, wr_opened_new(fd, path), NULL);
     if (S_ISDIR(st.st_mode))
         return to_folder(x);
     if (!S_ISREG(st.st_mode)) {
@@ -91,7 +94,11 @@ static enum wr_verdict static_run(struct wr_exchange *x)
     }
     if (h->req.method == WR_M_POST)
         return wr_reject(x, 405, NULL);
-    return send_file(x, fd, &st);
+    if (!wr_http_threads(x, false, &threads))
+        return wr_reject(x, 500, NULL);
+    wr_opened_facts(r->file, &st);
+    r->threads = threads;
+    return send_file(x, r, &st);
 }
 
 struct wr_module wr_module_static = {

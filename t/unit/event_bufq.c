@@ -146,11 +146,12 @@ END_TEST
 START_TEST(files_split_too)
 {
     struct wr_bufq a = { 0 }, b = { 0 };
+    struct wr_reader r = { 0 };
     struct iovec v[4];
     char c[8];
 
     wr_bufq_copy(&a, "head", 4);
-    wr_bufq_file(&a, 5, 1000, 300);
+    wr_bufq_file(&a, &r, 1000, 300);
     wr_bufq_borrow(&a, "tail", 4);
     ck_assert_uint_eq(a.n, 308);
     ck_assert_uint_eq(wr_bufq_iovec(&a, v, 4), 1);

@@ -175,13 +175,15 @@ START_TEST(a_queue_with_a_file)
     char path[] = "/tmp/weir-unit-XXXXXX", buf[64];
     int file = mkstemp(path);
     struct wr_bufq q = { 0 };
+    struct wr_reader r;
     size_t put;
 
     setup(SOCK_STREAM);
     unlink(path);
+    wr_reader_init(&r, wr_opened_new(file, path), NULL);
     ck_assert_int_eq(write(file, "0123456789", 10), 10);
     wr_bufq_copy(&q, "head ", 5);
-    wr_bufq_file(&q, file, 2, 5);
+    wr_bufq_file(&q, &r, 2, 5);
     wr_bufq_borrow(&q, " tail", 5);
     ck_assert_int_eq(wr_conn_write_q(&c, &q, 7, &put), WR_IO_OK);
     ck_assert_uint_eq(put, 7);
@@ -191,12 +193,12 @@ START_TEST(a_queue_with_a_file)
     ck_assert_int_eq(read(other, buf, sizeof(buf)), 15);
     ck_assert_mem_eq(buf, "head 23456 tail", 15);
 
-    wr_bufq_file(&q, file, 8, 5); /* three bytes short */
+    wr_bufq_file(&q, &r, 8, 5); /* three bytes short */
     ck_assert_int_eq(wr_conn_write_q(&c, &q, SIZE_MAX, &put), WR_IO_ERROR);
     ck_assert_uint_eq(put, 2);
     ck_assert_int_eq(c.error, EIO);
     wr_bufq_clear(&q);
-    close(file);
+    wr_reader_end(&r);
     teardown();
 }
 END_TEST
@@ -212,19 +214,21 @@ START_TEST(a_file_past_a_transport_that_is_not_raw)
     char path[] = "/tmp/weir-unit-XXXXXX", buf[16];
     int file = mkstemp(path);
     struct wr_bufq q = { 0 };
+    struct wr_reader r;
     size_t put;
 
     setup(SOCK_STREAM);
+    wr_reader_init(&r, wr_opened_new(file, path), NULL);
     spy = wr_plain;
     spy.raw = false;
     spy.write = spy_write;
     c.io = &spy;
     unlink(path);
     ck_assert_int_eq(write(file, "0123456789", 10), 10);
-    wr_bufq_file(&q, file, 0, 10);
+    wr_bufq_file(&q, &r, 0, 10);
     ck_assert_int_eq(wr_conn_write_q(&c, &q, SIZE_MAX, &put), WR_IO_OK);
     ck_assert_int_eq(read(other, buf, sizeof(buf)), 10);
-    close(file);
+    wr_reader_end(&r);
     teardown();
 }
 END_TEST

@@ -22,8 +22,8 @@ static struct wr_module up_module = {
 };
 
 struct wr_module *const wr_modules[] = { &wr_module_vars, &wr_module_core_vars,
-                                         &wr_module_log_conf, &wr_module_listen, &wr_module_http,
-                                         &up_module, NULL };
+                                         &wr_module_log_conf, &wr_module_thread_pool,
+                                         &wr_module_listen, &wr_module_http, &up_module, NULL };
 
 static struct wr_conf *load(const char *text)
 {

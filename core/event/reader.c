@@ -1,0 +1,336 @@
+/* Files on their way out. A connection asks the reader of a slice before it touches the file: what
+ * is warm (in the page cache) goes by sendfile, what is cold a thread reads first, and files that
+ * are read directly never enter the cache: their bytes wait in a buffer of the reader.
+ *
+ * A chunk counts as warm when its first and its last page are: what was read in order is evicted in
+ * order. To ask for every page would cost as much as sending them. */
+#include "event/inside.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#define KNOWN_CHUNKS 8        /* so many that are known to be warm go out by one call */
+#define SINK 65536
+
+struct wr_fetch {             /* one read, and the thread's memory while it runs */
+    struct wr_job job;
+    struct wr_opened *file;     /* a use of its own */
+    struct wr_reader *reader; /* NULL: has left, the job frees itself */
+    struct wr_loop *loop;
+    struct wr_task *task;     /* waits for it */
+    uint64_t at, asked;       /* asked: of a direct read, before it was aligned */
+    size_t n, ahead;
+    char *buf;                /* of direct reads, aligned */
+    size_t got;
+    int err;
+};
+
+/* ---- files ---- */
+
+struct wr_opened *wr_opened_new(int fd, const char *name)
+{
+    size_t n = strlen(name);
+    struct wr_opened *f = wr_calloc(1, sizeof(*f) + n + 1);
+
+    f->fd = fd;
+    f->uses = 1;
+    memcpy(f->name, name, n);
+    return f;
+}
+
+void wr_opened_facts(struct wr_opened *f, const struct stat *st)
+{
+    const uint64_t facts[] = {
+        (uint64_t)st->st_dev, (uint64_t)st->st_ino, (uint64_t)st->st_size,
+        (uint64_t)st->st_mtim.tv_sec, (uint64_t)st->st_mtim.tv_nsec,
+    };
+
+    f->size = (uint64_t)st->st_size;
+    f->id = wr_hash(wr_str_of((const char *)facts, sizeof(facts)));
+}
+
+struct wr_opened *wr_opened_use(struct wr_opened *f)
+{
+    f->uses++;
+    return f;
+}
+
+void wr_opened_drop(struct wr_opened *f)
+{
+    if (f == NULL || --f->uses > 0)
+        return;
+    (void)close(f->fd);
+    free(f);
+}
+
+/* ---- in a thread ---- */
+
+/* Into nowhere: afterwards it is in the page cache. What follows may come meanwhile. */
+static ssize_t warm_up(const struct wr_fetch *f)
+{
+    char *sink = malloc(SINK);
+    size_t done = 0;
+    ssize_t r = 1;
+
+    if (sink == NULL)
+        return -1;
+    (void)readahead(f->file->fd, (off64_t)f->at, f->n + f->ahead);
+    while (done < f->n && r > 0) {
+        r = pread(f->file->fd, sink, wr_min(f->n - done, (size_t)SINK), (off_t)(f->at + done));
+        if (r > 0)
+            done += (size_t)r;
+    }
+    free(sink);
+    return r < 0 ? -1 : (ssize_t)done;
+}
+
+static void fetch_run(struct wr_job *j)
+{
+    struct wr_fetch *f = wr_container(j, struct wr_fetch, job);
+    ssize_t r = f->buf != NULL ? pread(f->file->fd, f->buf, f->n, (off_t)f->at) : warm_up(f);
+
+    f->err = r < 0 ? errno : 0;
+    f->got = r < 0 ? 0 : (size_t)r;
+}
+
+/* ---- in the loop ---- */
+
+static void fetch_free(struct wr_fetch *f)
+{
+    wr_opened_drop(f->file);
+    free(f->buf);
+    free(f);
+}
+
+static bool whole_chunk(const struct wr_opened *f, uint64_t at, size_t n)
+{
+    return at % WR_FILE_CHUNK == 0 && (n == WR_FILE_CHUNK || at + n == f->size);
+}
+
+static void is_warm(struct wr_reader *r, uint64_t at, size_t n)
+{
+    if (at != r->warm_end)
+        r->warm = at;
+    r->warm_end = at + n;
+    if (whole_chunk(r->file, at, n))
+        wr_warm_note(r->file->id, at);
+}
+
+/* The file system or its alignment may not allow it: then as if nobody had asked for it. */
+static void not_direct(struct wr_reader *r, struct wr_fetch *f)
+{
+    int flags = fcntl(f->file->fd, F_GETFL);
+
+    wr_say(WR_LOG_WARN, f->err, "direct reading of \"%s\" failed, the system's cache is used",
+           f->file->name);
+    (void)fcntl(f->file->fd, F_SETFL, flags & ~O_DIRECT);
+    f->file->direct = false;
+    r->direct = 0;
+    free(f->buf);
+    f->buf = NULL;
+    f->err = 0;
+}
+
+static void fetched(struct wr_reader *r, struct wr_fetch *f)
+{
+    if (f->err == EINVAL && f->buf != NULL)
+        not_direct(r, f);
+    else if (f->err != 0)
+        wr_say(WR_LOG_CRIT, f->err, "pread() \"%s\" failed", f->file->name);
+    else if (f->buf == NULL)
+        is_warm(r, f->at, f->n);
+}
+
+static void fetch_done(struct wr_job *j)
+{
+    struct wr_fetch *f = wr_container(j, struct wr_fetch, job);
+
+    if (f->reader == NULL) {
+        fetch_free(f);
+        return;
+    }
+    fetched(f->reader, f);
+    wr_task_wake(f->loop, f->task);
+}
+
+void wr_reader_init(struct wr_reader *r, struct wr_opened *f, struct wr_threads *t)
+{
+    *r = (struct wr_reader){ .file = f, .threads = t };
+}
+
+void wr_reader_direct(struct wr_reader *r, size_t size, size_t align)
+{
+    r->align = wr_max(align, (size_t)512);
+    r->direct = (size + r->align - 1) / r->align * r->align;
+}
+
+void wr_reader_end(struct wr_reader *r)
+{
+    struct wr_fetch *f = r->fetch;
+
+    if (f != NULL && wr_job_cancel(&f->job))
+        fetch_free(f);
+    else if (f != NULL)
+        f->reader = NULL;
+    wr_opened_drop(r->file);
+    *r = (struct wr_reader){ 0 };
+}
+
+static struct wr_fetch *fetch_of(struct wr_reader *r)
+{
+    struct wr_fetch *f = r->fetch;
+
+    if (f == NULL) {
+        f = r->fetch = wr_calloc(1, sizeof(*f));
+        f->job.run = fetch_run;
+        f->job.done = fetch_done;
+        f->file = wr_opened_use(r->file);
+        f->reader = r;
+    }
+    return f;
+}
+
+static enum wr_at_hand start(struct wr_reader *r, const struct wr_conn *c, struct wr_wanted *w)
+{
+    struct wr_fetch *f = r->fetch;
+
+    f->err = 0;
+    f->got = 0;
+    f->loop = c->loop;
+    f->task = c->task;
+    if (r->threads == NULL) { /* aio off: the worker itself waits */
+        fetch_run(&f->job);
+        fetched(r, f);
+        return WR_LOOK_AGAIN;
+    }
+    if (wr_job_start(r->threads, &f->job))
+        return WR_NOT_YET;
+    w->err = 0; /* was logged */
+    return WR_NEVER;
+}
+
+/* The end of what is remembered to be warm from `at` on. */
+static uint64_t known_until(const struct wr_opened *f, uint64_t at, size_t n)
+{
+    uint64_t end = at;
+
+    for (int i = 0; i < KNOWN_CHUNKS && end < at + n && wr_warm_known(f->id, end); i++)
+        end = (end / WR_FILE_CHUNK + 1) * WR_FILE_CHUNK;
+    return end;
+}
+
+/* The chunk at `at`, or what is left of it. */
+static bool chunk_is_warm(struct wr_reader *r, uint64_t at, size_t n)
+{
+    int fd = r->file->fd;
+    bool goes_on = r->warm < r->warm_end && at == r->warm_end;
+
+    if (!goes_on && !wr_warm_byte(fd, (off_t)at))
+        return false;
+    if (!wr_warm_byte(fd, (off_t)(at + n - 1)))
+        return false;
+    is_warm(r, at, n);
+    return true;
+}
+
+static enum wr_at_hand through_cache(struct wr_reader *r, const struct wr_conn *c, uint64_t at,
+                                     struct wr_wanted *w)
+{
+    uint64_t end = at;
+    struct wr_fetch *f;
+
+    if (r->threads == NULL)
+        return WR_AT_HAND;
+    if (at >= r->warm && at < r->warm_end)
+        end = r->warm_end;
+    else
+        end = known_until(r->file, at, w->n);
+    if (end > at) {
+        w->n = (size_t)wr_min((uint64_t)w->n, end - at);
+        return WR_AT_HAND;
+    }
+    w->n = (size_t)wr_min((uint64_t)w->n, WR_FILE_CHUNK - at % WR_FILE_CHUNK);
+    if (chunk_is_warm(r, at, w->n))
+        return WR_AT_HAND;
+    f = fetch_of(r);
+    f->at = at;
+    f->n = w->n;
+    f->ahead = wr_min(w->left - w->n, (size_t)WR_FILE_CHUNK);
+    return start(r, c, w);
+}
+
+static void make_buffer(struct wr_reader *r, struct wr_fetch *f)
+{
+    void *p;
+
+    if (f->buf != NULL)
+        return;
+    if (posix_memalign(&p, wr_max(r->align, (size_t)4096), r->direct) != 0)
+        wr_out_of_memory(r->direct);
+    f->buf = p;
+}
+
+/* What the buffer holds of it, or else a read of the aligned range around it. */
+static enum wr_at_hand directly(struct wr_reader *r, const struct wr_conn *c, uint64_t at,
+                                struct wr_wanted *w)
+{
+    struct wr_fetch *f = fetch_of(r);
+    uint64_t from = at / r->align * r->align;
+
+    if (at >= f->at && at < f->at + f->got) {
+        w->p = f->buf + (at - f->at);
+        w->n = (size_t)wr_min((uint64_t)w->n, f->at + f->got - at);
+        return WR_AT_HAND;
+    }
+    if (f->buf != NULL && f->asked == at) { /* it was read, and the file ends before */
+        w->err = EIO;
+        return WR_NEVER;
+    }
+    make_buffer(r, f);
+    f->asked = at;
+    f->at = from;
+    f->n = wr_min(r->direct, (size_t)(at - from + w->left + r->align - 1) / r->align * r->align);
+    return start(r, c, w);
+}
+
+static enum wr_at_hand look(struct wr_reader *r, const struct wr_conn *c, uint64_t at,
+                            struct wr_wanted *w)
+{
+    struct wr_fetch *f = r->fetch;
+
+    if (f != NULL && f->job.busy) {
+        f->task = c->task;
+        return WR_NOT_YET;
+    }
+    if (f != NULL && f->err != 0) {
+        w->err = f->err;
+        return WR_NEVER;
+    }
+    return r->direct > 0 ? directly(r, c, at, w) : through_cache(r, c, at, w);
+}
+
+enum wr_at_hand wr_reader_ask(struct wr_reader *r, const struct wr_conn *c, uint64_t at,
+                              struct wr_wanted *w)
+{
+    enum wr_at_hand h;
+
+    w->p = NULL;
+    do {
+        h = look(r, c, at, w);
+    } while (h == WR_LOOK_AGAIN);
+    return h;
+}
+
+/* A file that fits into a block and is warm need not be asked twice: what tells is the data. */
+bool wr_reader_take(struct wr_reader *r, void *p, size_t n, uint64_t at)
+{
+    struct iovec v = { p, n };
+    bool may_wait = r->threads == NULL || wr_warm_known(r->file->id, at);
+
+    if (r->direct > 0 || (!may_wait && wr_chaos() && wr_random() % 4 == 0))
+        return false;
+    return preadv2(r->file->fd, &v, 1, (off_t)at, may_wait ? 0 : RWF_NOWAIT) == (ssize_t)n;
+}

@@ -1,0 +1,188 @@
+#!/usr/bin/perl
+# chaos: yes
+
+# Who reads files: threads, so that a slow disk keeps nobody waiting but those who asked for what is
+# on it. The bytes are the same whoever reads them, cold or warm.
+
+use strict;
+use warnings;
+use FindBin;
+use lib "$FindBin::Bin/lib";
+use Digest::SHA qw(sha256_hex);
+use Test::More;
+use Weir;
+use Weir::Http;
+use Weir::SlowFs;
+
+my $w = Weir->new;
+my $slow = Weir::SlowFs::works();
+my $SIZE = chaos() ? 600_077 : 5_000_077;
+my $large = join '', map { sprintf '%07d ', $_ } 0 .. $SIZE / 8 + 1;
+$large = substr $large, 0, $SIZE;
+my $SLOW = substr $large, 0, 400_000;
+
+mkdir $w->path('html');
+chmod 0755, $w->path('html');
+$w->write('html/large.bin', $large);
+$w->write('html/chunk.bin', substr $large, 0, 262_144);
+$w->write('html/middle.bin', substr $large, 0, 16_385);
+$w->write('html/small.txt', 'small');
+my $fs;
+if ($slow) {
+    $fs = Weir::SlowFs->new(at => $w->path('html/slow'),
+        files => { 'a.bin' => $SLOW, 'b.bin' => $SLOW, map { ("$_.txt" => "text $_") } 'a' .. 'z' });
+    push @{ $w->{helpers} }, $fs;
+}
+
+my $CONF = <<'CONF';
+thread_pool few threads=1 max_queue=1;
+worker_processes 1;
+http {
+    access_log off;
+    root %{dir}/html;
+    server {
+        listen %{web};
+        sendfile on;
+        location /copied/ { sendfile off; alias %{dir}/html/; }
+        location /off/ { aio off; alias %{dir}/html/; }
+        location /on/ { aio on; alias %{dir}/html/; }
+        location /few/ { aio threads=few; alias %{dir}/html/; }
+        location /chunks/ { sendfile_max_chunk 64k; alias %{dir}/html/; }
+        location /variable/ { aio threads=$arg_pool; alias %{dir}/html/; }
+        location /text { return 200 text; }
+    }
+}
+CONF
+$w->start($CONF);
+
+sub ask { return Weir::Http::ask($w, 'web', @_) }
+
+# The system forgets what it holds of the file, where it can.
+sub evict {
+    my $file = $w->path("html/$_[0]");
+    system "dd of=$file oflag=nocache conv=notrunc,fdatasync count=0 2>/dev/null";
+}
+
+sub is_body {
+    my ($r, $status, $body, $name) = @_;
+    my $got = "$r->{status} " . length($r->{body}) . " $r->{wrong}";
+    return is $got . sha256_hex($r->{body}), "$status " . length($body) . ' ' . sha256_hex($body), $name;
+}
+
+sub threads { my ($pid) = @_; return scalar(() = glob "/proc/$pid/task/*") }
+
+# ---- the same bytes, however they are read
+
+is_body(ask("GET /off/$_"), 200, slurp($w->path("html/$_")), "the worker reads $_")
+    for 'large.bin', 'small.txt';
+is threads($w->workers), 1, 'as long as nothing else is to do there are no threads';
+
+for my $place ('', qw(copied/ off/ on/ few/ chunks/)) {
+    for my $file (qw(large.bin chunk.bin middle.bin small.txt)) {
+        my $text = slurp($w->path("html/$file"));
+        for my $how ('cold', 'warm') {
+            evict($file) if $how eq 'cold';
+            is_body(ask("GET /$place$file"), 200, $text, "/$place$file $how");
+        }
+    }
+    evict('large.bin');
+    is_body(ask("GET /${place}large.bin", Range => 'bytes=300001-560000'), 206,
+        substr($large, 300_001, 260_000), "/$place a range, cold");
+    is_body(ask("GET /${place}large.bin", Range => 'bytes=-1'), 206, substr($large, -1),
+        "/$place its last byte");
+    evict('large.bin');
+    my $r = ask("GET /${place}large.bin", Range => 'bytes=400000-400009,7-9,100-70000');
+    my @parts = $r->{body} =~ /Content-Range: bytes \S+\r\n\r\n(.*?)\r\n--/sg;
+    is sha256_hex(join '|', @parts), sha256_hex(join '|', substr($large, 400_000, 10),
+        substr($large, 7, 3), substr($large, 100, 69_901)), "/$place three ranges, cold";
+}
+is_body(ask('GET /variable/large.bin?pool=few'), 200, $large, 'the name of the pool in a variable');
+is ask('GET /variable/large.bin?pool=none')->{status}, 500, 'a name of no pool';
+like $w->error_log, qr/\[error\] .*thread pool "none" not found/, 'is logged';
+
+if (!$slow) {
+    diag 'no file system of our own without root and /dev/fuse: slow disks are left out';
+    $w->finish;
+    done_testing;
+    exit;
+}
+
+# ---- a slow disk
+
+# A connection with a request on it.
+sub begin {
+    my ($uri) = @_;
+    my $c = $w->connect('web');
+    $c->send(Weir::Http::request("GET $uri", Connection => 'close'));
+    return $c;
+}
+
+sub stuck { my ($n) = @_; return becomes { $fs->held >= $n } "$n reads wait for the disk" }
+
+$fs->hold;
+my $waits = begin('/slow/a.bin');
+stuck(1);
+is ask('GET /text')->{body}, 'text', 'while a read waits, the worker answers';
+is_body(ask('GET /large.bin'), 200, $large, 'with a file from another disk too');
+ok !$waits->fill(time), 'and the first reply has not come' if !chaos();
+my $second = begin('/slow/a.txt');
+stuck(2);
+is ask('GET /small.txt')->{body}, 'small', 'while two reads wait';
+$fs->release;
+is_body(Weir::Http::reply($waits), 200, $SLOW, 'then the first is answered');
+is_body(Weir::Http::reply($second), 200, 'text a', 'and the second');
+$_->close for $waits, $second;
+for my $place (qw(copied/ off/ on/)) {
+    is_body(ask("GET /${place}slow/b.bin"), 200, $SLOW, "/$place from the slow disk");
+}
+
+# ---- clients that leave, pools that are full
+
+$fs->hold;
+my $gone = begin('/slow/c.txt');
+stuck(1);
+$gone->abort;
+$gone = begin('/slow/d.txt');
+stuck(2);
+$gone->close;
+is ask('GET /text')->{body}, 'text', 'two clients left while their files are read';
+$fs->release;
+becomes { $fs->held == 0 } 'the reads come to nothing';
+is ask('GET /slow/c.txt')->{body}, 'text c', 'and others read these files';
+
+$fs->hold;
+my @few = begin('/few/slow/e.txt');
+stuck(1);
+push @few, begin('/few/slow/f.txt');
+is ask('GET /text')->{body}, 'text', '(the worker has seen the second)';
+becomes {
+    my $c = begin('/few/slow/g.txt');
+    push @few, $c;
+    $c->rest(1) !~ /text g/ && $w->error_log =~ /queue overflow/;
+} 'a reader too many is refused';
+like $w->error_log, qr/\[error\] .*thread pool "few" queue overflow: 1 tasks waiting/,
+    'in the words of nginx';
+$fs->release;
+is Weir::Http::reply($few[0])->{body}, 'text e', 'who was there first is answered';
+is Weir::Http::reply($few[1])->{body}, 'text f', 'and who waited';
+$_->close for @few;
+
+# ---- the end
+
+$fs->hold;
+my $late = begin('/slow/h.txt');
+stuck(1);
+my $left = begin('/slow/i.txt');
+stuck(2);
+$left->abort;
+my ($old) = $w->workers;
+$w->reload($CONF);
+ok alive($old), 'a worker does not go while it reads';
+is ask('GET /text')->{body}, 'text', 'a new one answers';
+$fs->release;
+is Weir::Http::reply($late)->{body}, 'text h', 'what the old one read is sent';
+$late->close;
+becomes { !alive($old) } 'then it goes';
+
+$w->finish;
+done_testing;
