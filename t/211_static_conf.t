@@ -50,6 +50,10 @@ my @wrong = (
     ['aio perhaps;',                  '"aio" directive invalid value'],
     ['aio threads=no;',               'unknown thread pool "no"'],
     ['directio perhaps;',             '"directio" directive invalid value'],
+    ['directio_alignment 3;',         '"directio_alignment" must be a power of 2'],
+    ['open_file_cache max=1 inactive=x;', 'invalid "open_file_cache" parameter "inactive=x"'],
+    ['open_file_cache_valid x;',      '"open_file_cache_valid" directive invalid value'],
+    ['read_ahead x;',                 '"read_ahead" directive invalid value'],
 );
 for my $try (@wrong) {
     my ($text, $reason) = @$try;
@@ -82,7 +86,7 @@ for my $text (
     'open_file_cache max=1000 inactive=20s; open_file_cache_valid 30s; open_file_cache_min_uses 2;
         open_file_cache_errors on;',
     'open_file_cache off;',
-    'aio threads; aio_write on;',
+    'aio threads;',
     'aio threads=default;',
     'aio threads=$host;',
     'aio on; output_buffers 1 128k;',

@@ -45,7 +45,17 @@ http {
         sendfile on;
         location /copied/ { sendfile off; alias %{dir}/html/; }
         location /off/ { aio off; alias %{dir}/html/; }
-        location /on/ { aio on; alias %{dir}/html/; }
+        location /on/ { aio on; directio 1m; alias %{dir}/html/; }
+        location /direct/ { directio 512; alias %{dir}/html/; }
+        location /aligned/ {
+            sendfile off;
+            directio 4k;
+            directio_alignment 4k;
+            output_buffers 1 128k;
+            alias %{dir}/html/;
+        }
+        location /direct-off/ { aio off; directio 16k; alias %{dir}/html/; }
+        location /ahead/ { read_ahead 1m; alias %{dir}/html/; }
         location /few/ { aio threads=few; alias %{dir}/html/; }
         location /chunks/ { sendfile_max_chunk 64k; alias %{dir}/html/; }
         location /variable/ { aio threads=$arg_pool; alias %{dir}/html/; }
@@ -77,7 +87,7 @@ is_body(ask("GET /off/$_"), 200, slurp($w->path("html/$_")), "the worker reads $
     for 'large.bin', 'small.txt';
 is threads($w->workers), 1, 'as long as nothing else is to do there are no threads';
 
-for my $place ('', qw(copied/ off/ on/ few/ chunks/)) {
+for my $place ('', qw(copied/ off/ on/ few/ chunks/ direct/ aligned/ direct-off/ ahead/)) {
     for my $file (qw(large.bin chunk.bin middle.bin small.txt)) {
         my $text = slurp($w->path("html/$file"));
         for my $how ('cold', 'warm') {
@@ -99,6 +109,24 @@ for my $place ('', qw(copied/ off/ on/ few/ chunks/)) {
 is_body(ask('GET /variable/large.bin?pool=few'), 200, $large, 'the name of the pool in a variable');
 is ask('GET /variable/large.bin?pool=none')->{status}, 500, 'a name of no pool';
 like $w->error_log, qr/\[error\] .*thread pool "none" not found/, 'is logged';
+
+# ---- past the system's cache
+
+SKIP: {
+    my $cached = sub {
+        my ($n) = `fincore -nbo RES @{[$w->path('html/large.bin')]} 2>/dev/null` =~ /(\d+)/;
+        return $n;
+    };
+    evict('large.bin');
+    skip 'no fincore, or nothing is evicted here', 4 if ($cached->() // 1) != 0;
+    skip 'no direct reading here', 4 if $w->error_log =~ /direct reading of|O_DIRECT/;
+    for my $place (qw(direct/ aligned/ direct-off/)) {
+        ask("GET /${place}large.bin");
+        is $cached->(), 0, "/$place leaves nothing in the system's cache";
+    }
+    ask('GET /large.bin');
+    cmp_ok $cached->(), '>=', $SIZE, 'others fill it';
+}
 
 if (!$slow) {
     diag 'no file system of our own without root and /dev/fuse: slow disks are left out';

@@ -10,9 +10,9 @@
  * request up to the reply's head), http_relay (the steps behind it), body (request bodies: limits,
  * buffering, temp files), aio (who reads files), reply_head (the reply's head), answer (short
  * replies of our own), kept (fields that outlive X-Accel-Redirect), proxy_rows and http_next (what
- * proxy modules share), http_time, status (reasons, methods), error_page (the directive, who answers
- * errors), error_text (built-in pages), picking (values out of fields, cookies, arguments, Basic
- * credentials: pure), http_vars, reply_vars, http_upstream_vars (variables).
+ * proxy modules share), http_time, status (reasons, methods), error_page (the directive, who
+ * answers errors), error_text (built-in pages), picking (values out of fields, cookies, arguments,
+ * Basic credentials: pure), http_vars, reply_vars, http_upstream_vars (variables).
  *
  * A request: http_session reads bytes -> h1_parse, server by Host -> phases (SET, FIND, REWRITE,
  * PREACCESS, ACCESS, PRECONTENT, CONTENT) -> a content hook either fills h->res and calls

@@ -1,163 +1,196 @@
-/* open_path: see open_path.h. Where links are not trusted the path is walked folder by folder, each
- * opened relative to the one before, so that nobody can exchange a folder for a link in between. */
-#include "open_path.h"
+/* open_path: see open_path.h. What open_file_cache remembers answers where it is fresh; else the
+ * disk is asked, as far as disable_symlinks allows. */
+#include "open_impl.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <unistd.h>
 
-enum symlinks { SYMLINKS_OFF, SYMLINKS_ON, SYMLINKS_OWNER }; /* what is disabled */
+#define READ_AHEAD_FROM 131072 /* the system reads that much ahead as it is */
 
-struct open_conf {
-    struct {
-        uint32_t disabled;
-        struct wr_template *from;  /* NULL: the whole path is looked at */
-    } links;
+struct look {                   /* one question */
+    struct wr_exchange *x;
+    const struct wr_open_conf *c;
+    const char *path;
+    bool open;                  /* a regular file is to be opened */
+    struct stat *st;            /* answers; file: a use is the caller's, NULL: not opened */
+    struct wr_opened *file;
+    struct wr_open_error *e;
 };
 
-extern struct wr_module wr_module_open_path;
-
-static int failed(struct wr_open_error *e, int fd, const char *call)
+static bool failed(const struct look *l, int fd, const char *plain)
 {
-    *e = (struct wr_open_error){ errno, call };
+    bool walked = l->c->links.disabled != WR_SYMLINKS_OFF;
+
+    *l->e = (struct wr_open_error){ errno, walked ? "openat()" : plain };
     if (fd != -1)
         (void)close(fd);
-    return -1;
+    return false;
 }
 
-/* A link inside folder may be followed when it and what it leads to have one owner. Asked of what
- * was opened, not of the name. */
-static int follow(int folder, const char *name, int flags, uid_t owner)
-{
-    int fd = openat(folder, name, flags);
-    struct stat st;
+/* ---- the disk ---- */
 
-    if (fd == -1 || (fstat(fd, &st) == 0 && st.st_uid == owner))
-        return fd;
+static bool look_only(const struct look *l, struct stat *st)
+{
+    int fd;
+
+    if (wr_likely(l->c->links.disabled == WR_SYMLINKS_OFF))
+        return stat(l->path, st) == 0 || failed(l, -1, "stat()");
+    fd = wr_open_walk(l->x, l->c, l->path, O_PATH | O_CLOEXEC);
+    if (fd == -1 || fstat(fd, st) == -1)
+        return failed(l, fd, NULL);
     (void)close(fd);
-    errno = ELOOP;
-    return -1;
+    return true;
 }
 
-static int open_in(int folder, const char *name, int flags, uint32_t disabled)
+static void read_directly(struct wr_opened *f)
 {
-    struct stat st;
+    int flags = fcntl(f->fd, F_GETFL);
 
-    if (fstatat(folder, name, &st, AT_SYMLINK_NOFOLLOW) == -1)
-        return -1;
-    if (!S_ISLNK(st.st_mode))
-        return openat(folder, name, flags | O_NOFOLLOW);
-    if (disabled == SYMLINKS_OWNER)
-        return follow(folder, name, flags, st.st_uid);
-    errno = ELOOP;
-    return -1;
+    f->direct = flags != -1 && fcntl(f->fd, F_SETFL, flags | O_DIRECT) == 0;
+    if (!f->direct)
+        wr_say(WR_LOG_WARN, errno, "fcntl(O_DIRECT) \"%s\" failed, the system's cache is used",
+               f->name);
 }
 
-/* How much of path is trusted: `from` where it is an initial part of it, else the slash it begins
- * with. */
-static size_t trusted(struct wr_exchange *x, const struct open_conf *c, struct wr_str path)
+/* For reading, without waiting for a pipe's writer. */
+static bool look_and_open(struct look *l, struct stat *st)
 {
-    size_t root = path.n > 0 && path.p[0] == '/';
-    struct wr_str from;
-
-    if (c->links.from == NULL)
-        return root;
-    from = wr_template_str(x, c->links.from);
-    if (from.n == 0 || !wr_str_starts(path, from))
-        return root;
-    if (from.n == path.n || from.p[from.n - 1] == '/')
-        return from.n;
-    return path.p[from.n] == '/' ? from.n + 1 : root;
-}
-
-/* The next name of the path, zero-terminated in place; folder: a slash follows it. */
-static char *next_name(char **path, bool *folder)
-{
-    char *name = *path, *end;
-
-    while (*name == '/')
-        name++;
-    end = name + strcspn(name, "/");
-    *folder = *end == '/';
-    *path = *folder ? end + 1 : end;
-    *end = '\0';
-    return *name != '\0' ? name : NULL;
-}
-
-/* The folder was needed until fd was opened. */
-static int leave(int folder, int fd)
-{
-    int err = errno;
-
-    (void)close(folder);
-    errno = err;
-    return fd;
-}
-
-static int walk(int folder, char *rest, int flags, uint32_t disabled)
-{
-    const int pass = O_PATH | O_DIRECTORY | O_CLOEXEC;
-    bool more;
-
-    for (char *name; (name = next_name(&rest, &more)) != NULL;) {
-        int fd = leave(folder, open_in(folder, name, more ? pass : flags, disabled));
-
-        if (fd == -1 || !more)
-            return fd;
-        folder = fd;
-    }
-    return leave(folder, openat(folder, ".", flags)); /* it ended with a slash */
-}
-
-static int open_checked(struct wr_exchange *x, const struct open_conf *c, const char *path,
-                        int flags)
-{
-    struct wr_str whole = wr_str_c(path);
-    size_t n = trusted(x, c, whole);
-    int folder;
-
-    if (n == whole.n)
-        return open(path, flags);
-    folder = open(n > 0 ? wr_pool_cstr(x->pool, wr_str_of(path, n)) : ".",
-                  O_PATH | O_DIRECTORY | O_CLOEXEC);
-    if (folder == -1)
-        return -1;
-    return walk(folder, wr_pool_cstr(x->pool, wr_str_skip(whole, n)), flags, c->links.disabled);
-}
-
-int wr_open_path(struct wr_exchange *x, const char *path, struct stat *st, struct wr_open_error *e)
-{
-    const struct open_conf *c = wr_conf_of(x, &wr_module_open_path);
-    bool plain = wr_likely(c->links.disabled == SYMLINKS_OFF);
-    int flags = O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY;
-    int fd = plain ? open(path, flags) : open_checked(x, c, path, flags);
+    int fd = wr_open_walk(l->x, l->c, l->path, O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
 
     if (fd == -1)
-        return failed(e, -1, plain ? "open()" : "openat()");
+        return failed(l, -1, "open()");
     if (fstat(fd, st) == -1)
-        return failed(e, fd, "fstat()");
-    return fd;
+        return failed(l, fd, "fstat()");
+    if (!S_ISREG(st->st_mode)) {
+        (void)close(fd);
+        return true;
+    }
+    l->file = wr_opened_new(fd, l->path);
+    wr_opened_facts(l->file, st);
+    if ((uint64_t)st->st_size >= l->c->directio)
+        read_directly(l->file);
+    if (l->c->read_ahead > 0 && st->st_size > READ_AHEAD_FROM)
+        (void)posix_fadvise(fd, 0, 0, POSIX_FADV_SEQUENTIAL);
+    return true;
+}
+
+static bool look_at_disk(struct look *l, struct stat *st)
+{
+    return l->open ? look_and_open(l, st) : look_only(l, st);
+}
+
+/* ---- the cache ---- */
+
+static bool answer(struct look *l, const struct wr_open_known *k)
+{
+    if (k->error.err != 0) {
+        *l->e = k->error;
+        return false;
+    }
+    *l->st = k->st;
+    if (l->open && k->file != NULL)
+        l->file = wr_opened_use(k->file);
+    return true;
+}
+
+/* What a process has run out of says nothing about the path. */
+static bool lasts(int err)
+{
+    return err != EMFILE && err != ENFILE && err != ENOMEM && err != EINTR && err != EIO;
+}
+
+static bool learn(struct look *l, struct wr_open_known *k)
+{
+    bool there = look_at_disk(l, &k->st);
+
+    wr_opened_drop(k->file);
+    k->file = NULL;
+    k->checked_ms = wr_now();
+    if (!there) {
+        k->error = *l->e;
+        if (!l->c->cache_errors || !lasts(l->e->err))
+            wr_open_cache_drop(l->c->cache, k);
+        return false;
+    }
+    k->error.err = 0;
+    *l->st = k->st;
+    if (l->file != NULL && k->uses >= l->c->cache_min_uses)
+        k->file = wr_opened_use(l->file);
+    return true;
+}
+
+/* The name still leads to the file that is open; it may have grown. */
+static bool same_file(struct look *l, struct wr_open_known *k)
+{
+    struct stat st;
+
+    if (k->file == NULL || !look_only(l, &st) || st.st_ino != k->st.st_ino
+        || st.st_dev != k->st.st_dev)
+        return false;
+    k->st = st;
+    k->checked_ms = wr_now();
+    wr_opened_facts(k->file, &st);
+    return true;
+}
+
+/* Paths that are walked are known by how they are. */
+static struct wr_str key_of(const struct look *l)
+{
+    struct wr_str path = wr_str_c(l->path);
+
+    if (wr_likely(l->c->links.disabled == WR_SYMLINKS_OFF))
+        return path;
+    return wr_pool_fmt(l->x->pool, "%u:%zu:%s", l->c->links.disabled,
+                       wr_open_trusted(l->x, l->c, path), l->path);
+}
+
+static bool look(struct look *l)
+{
+    struct wr_open_known *k;
+    bool fresh;
+
+    if (l->c->cache == NULL)
+        return look_at_disk(l, l->st);
+    k = wr_open_cache_use(l->c->cache, key_of(l));
+    fresh = k->checked_ms > 0 && wr_now() - k->checked_ms < l->c->cache_valid_s * 1000;
+    if (fresh && (k->error.err != 0 || !l->open || k->file != NULL || !S_ISREG(k->st.st_mode)))
+        return answer(l, k);
+    if (!fresh && k->error.err == 0 && same_file(l, k))
+        return answer(l, k);
+    return learn(l, k);
+}
+
+bool wr_open_path(struct wr_exchange *x, const char *path, struct stat *st,
+                  struct wr_opened **file, struct wr_open_error *e)
+{
+    struct look l = {
+        .x = x, .c = wr_conf_of(x, &wr_module_open_path), .path = path, .open = true, .st = st,
+        .e = e,
+    };
+    bool there = look(&l);
+
+    *file = l.file;
+    return there;
 }
 
 bool wr_stat_path(struct wr_exchange *x, const char *path, struct stat *st,
                   struct wr_open_error *e)
 {
-    const struct open_conf *c = wr_conf_of(x, &wr_module_open_path);
-    int fd;
+    struct look l = {
+        .x = x, .c = wr_conf_of(x, &wr_module_open_path), .path = path, .st = st, .e = e,
+    };
 
-    if (wr_likely(c->links.disabled == SYMLINKS_OFF)) {
-        if (stat(path, st) == 0)
-            return true;
-        *e = (struct wr_open_error){ errno, "stat()" };
-        return false;
-    }
-    fd = open_checked(x, c, path, O_PATH | O_CLOEXEC);
-    if (fd == -1 || fstat(fd, st) == -1) {
-        (void)failed(e, fd, "openat()");
-        return false;
-    }
-    (void)close(fd);
-    return true;
+    return look(&l);
+}
+
+void wr_open_reader(struct wr_exchange *x, struct wr_reader *r)
+{
+    const struct wr_open_conf *c = wr_conf_of(x, &wr_module_open_path);
+    const struct wr_http_conf *h = wr_conf_of(x, &wr_module_http);
+
+    if (r->file->direct)
+        wr_reader_direct(r, h->output_buffers, c->directio_alignment);
 }
 
 unsigned wr_open_status(int err)
@@ -174,51 +207,3 @@ unsigned wr_open_status(int err)
         return 500;
     }
 }
-
-static bool set_links(struct wr_cf *cf, void *conf)
-{
-    static const char *const modes[] = { "off", "on", "if_not_owner" };
-    struct open_conf *c = conf;
-    uint32_t mode = UINT32_MAX;
-
-    c->links.from = NULL;
-    for (uint32_t i = 1; i <= cf->nargs; i++) {
-        struct wr_str arg = wr_cf_arg(cf, i), from;
-        uint32_t m = 0;
-
-        if (wr_param(arg, "from", &from)) {
-            c->links.from = wr_template_new(cf, i, from);
-            if (c->links.from == NULL)
-                return false;
-            continue;
-        }
-        while (m < WR_COUNT(modes) && !wr_str_is(arg, modes[m]))
-            m++;
-        if (m == WR_COUNT(modes))
-            return wr_cf_error(cf, i, "invalid parameter \"" WR_FMT "\"", WR_ARG(arg));
-        if (mode != UINT32_MAX)
-            return wr_cf_error(cf, i, "duplicate parameters \"%s " WR_FMT "\"", modes[mode],
-                               WR_ARG(arg));
-        mode = m;
-    }
-    if (mode == UINT32_MAX)
-        return wr_cf_error(cf, 0, "\"disable_symlinks\" must have \"off\", \"on\" or "
-                           "\"if_not_owner\" parameter");
-    if (mode == SYMLINKS_OFF && c->links.from != NULL)
-        return wr_cf_error(cf, 0, "\"from=\" cannot be used with \"off\" parameter");
-    c->links.disabled = mode;
-    return true;
-}
-
-static const struct wr_directive directives[] = {
-    WR_CUSTOM("disable_symlinks", WR_L7 | WR_SCOPES, 1, 2, set_links, "off",
-              "refuses paths with symbolic links in them, or with links of somebody else"),
-    { 0 }
-};
-
-struct wr_module wr_module_open_path = {
-    .name = "open_path",
-    .layers = WR_L7,
-    .conf_size = sizeof(struct open_conf),
-    .directives = directives,
-};

@@ -1,5 +1,6 @@
 /* open_path: opening what a uri names in the file system, the way every module that looks at files
- * does it: static, index, try_files, `if (-f ...)`. disable_symlinks is kept here. */
+ * does it: static, index, try_files, `if (-f ...)`. disable_symlinks, open_file_cache, directio and
+ * read_ahead are kept here. */
 #ifndef WR_OPEN_PATH_H
 #define WR_OPEN_PATH_H
 
@@ -13,9 +14,12 @@ struct wr_open_error {
     int err;
     const char *call; /* "open()", as in nginx's log */
 };
-/* For reading, without waiting for a pipe's writer; *st describes it. The descriptor is the
- * caller's. -1: *e says why. */
-int wr_open_path(struct wr_exchange *x, const char *path, struct stat *st, struct wr_open_error *e);
+/* *st describes what is there; a regular file is opened for reading and *file a use of it, for the
+ * caller; else NULL. False: *e says why. */
+bool wr_open_path(struct wr_exchange *x, const char *path, struct stat *st,
+                  struct wr_opened **file, struct wr_open_error *e) WR_CHECKED;
+/* directio, for a reader of such a file. */
+void wr_open_reader(struct wr_exchange *x, struct wr_reader *r);
 /* Only looks: is it there, and may it be opened as far as disable_symlinks goes? */
 bool wr_stat_path(struct wr_exchange *x, const char *path, struct stat *st,
                   struct wr_open_error *e) WR_CHECKED;

@@ -63,16 +63,27 @@ static enum wr_verdict send_file(struct wr_exchange *x, struct wr_reader *r, con
     return wr_http_respond(x, &q);
 }
 
+static struct wr_reader *reader_of(struct wr_exchange *x, struct wr_opened *file)
+{
+    struct wr_reader *r = WR_NEW(x->pool, struct wr_reader);
+
+    if (file == NULL)
+        return NULL;
+    wr_reader_init(r, file, NULL);
+    wr_open_reader(x, r);
+    wr_pool_cleanup(x->pool, close_file, r);
+    return r;
+}
+
 static enum wr_verdict static_run(struct wr_exchange *x)
 {
     const struct wr_http *h = wr_http_of(x);
     struct wr_text text = wr_text_grow(x->pool, 256, WR_OPEN_PATH_MAX);
     struct wr_open_error e;
     const char *path;
-    struct wr_threads *threads;
+    struct wr_opened *file;
     struct wr_reader *r;
     struct stat st;
-    int fd;
 
     if (h->req.method != WR_M_GET && h->req.method != WR_M_HEAD && h->req.method != WR_M_POST)
         return wr_reject(x, 405, NULL);
@@ -80,12 +91,9 @@ static enum wr_verdict static_run(struct wr_exchange *x)
         return WR_PASS;
     if (!wr_http_path(x, h->req.uri, &text) || !wr_text_cstr(&text, &path))
         return wr_reject(x, 500, NULL);
-    fd = wr_open_path(x, path, &st, &e);
-    if (fd == -1)
+    if (!wr_open_path(x, path, &st, &file, &e))
         return refuse(x, &e, path);
-    r = WR_NEW(x->pool, struct wr_reader);
-    wr_pool_cleanup(x->pool, close_file, r);
-    wr_reader_init(r, wr_opened_new(fd, path), NULL);
+    r = reader_of(x, file);
     if (S_ISDIR(st.st_mode))
         return to_folder(x);
     if (!S_ISREG(st.st_mode)) {
@@ -94,10 +102,8 @@ static enum wr_verdict static_run(struct wr_exchange *x)
     }
     if (h->req.method == WR_M_POST)
         return wr_reject(x, 405, NULL);
-    if (!wr_http_threads(x, false, &threads))
+    if (!wr_http_threads(x, file->direct, &r->threads))
         return wr_reject(x, 500, NULL);
-    wr_opened_facts(r->file, &st);
-    r->threads = threads;
     return send_file(x, r, &st);
 }
 

@@ -1,0 +1,51 @@
+/* What the files behind open_path.h share: its configuration, opening past links that are not
+ * trusted, and what open_file_cache keeps. Only open_*.c include it. */
+#ifndef WR_OPEN_IMPL_H
+#define WR_OPEN_IMPL_H
+
+#include "open_path.h"
+
+enum wr_symlinks { WR_SYMLINKS_OFF, WR_SYMLINKS_ON, WR_SYMLINKS_OWNER }; /* what is disabled */
+struct wr_open_cache;
+struct wr_open_conf {
+    struct {
+        uint32_t disabled;
+        struct wr_template *from; /* NULL: the whole path is looked at */
+    } links;
+    struct wr_open_cache *cache;  /* NULL: off */
+    uint64_t cache_valid_s;
+    uint32_t cache_min_uses;
+    bool cache_errors;
+    uint64_t directio;            /* size from which on files are read directly; UINT64_MAX: none */
+    size_t directio_alignment, read_ahead;
+};
+extern struct wr_module wr_module_open_path;
+
+/* ---- open_walk: as open(2); links in the path are followed as the configuration says ---- */
+/* How much of path is trusted: `from` where it is an initial part of it, else the slash it begins
+ * with. */
+size_t wr_open_trusted(struct wr_exchange *x, const struct wr_open_conf *c, struct wr_str path);
+/* -1 with errno. */
+int wr_open_walk(struct wr_exchange *x, const struct wr_open_conf *c, const char *path, int flags);
+
+/* ---- open_cache: which paths lead to which files, folders or errors, and open files; belongs to a
+ * configuration and, what is in it, to a worker ---- */
+struct wr_open_known {           /* one element */
+    struct wr_link recent;       /* the most recently used is first */
+    struct wr_open_known *next;  /* in its bucket */
+    uint64_t hash, used_ms;
+    uint64_t checked_ms;         /* when it was looked up; 0: never */
+    uint32_t uses;
+    struct wr_opened *file;      /* NULL: not kept open */
+    struct wr_open_error error;  /* err 0: st is what is there */
+    struct stat st;
+    size_t n;
+    char key[];
+};
+/* At most max elements; one that was not used for inactive_ms goes. */
+struct wr_open_cache *wr_open_cache_new(struct wr_pool *pool, uint32_t max, uint64_t inactive_ms);
+/* The element of this key, made when there is none; a use is counted. Good until the next call. */
+struct wr_open_known *wr_open_cache_use(struct wr_open_cache *c, struct wr_str key);
+void wr_open_cache_drop(struct wr_open_cache *c, struct wr_open_known *k);
+
+#endif
