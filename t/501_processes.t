@@ -57,6 +57,8 @@ for my $row (
     ['HUP',  'goes on', 'stays'],
     ['USR1', 'goes on', 'stays'],
     ['USR2', 'goes on', 'stays'],
+    ['ALRM', 'goes on', 'stays'],
+    ['IO',   'goes on', 'stays'],
 ) {
     my ($signal, $session, $worker) = @$row;
     my $c = session();
@@ -93,6 +95,10 @@ is_deeply \@wrong, [], 'and never noticed';
 
 # Signals to the master.
 
+my $with = session();
+$w->signal($_) for qw(ALRM IO PIPE);
+ok $with->echoes('x') && $w->ask('pid') && alive($master), 'some signals mean nothing to the master';
+$with->close;
 for my $row (
     ['TERM', 'ends'],
     ['INT',  'ends'],

@@ -72,6 +72,9 @@ bool wr_signals_ask(struct wr_ask *out)
     return true;
 }
 
+/* What would end a process, though nobody who sends it means that. */
+static const int meaningless[] = { SIGPIPE, SIGALRM, SIGIO };
+
 void wr_signals_init(enum wr_kind kind)
 {
     const int handled[] = { SIGHUP, SIGUSR1, SIGUSR2, SIGWINCH, SIGQUIT, SIGTERM, SIGINT, SIGCHLD,
@@ -92,7 +95,8 @@ void wr_signals_init(enum wr_kind kind)
         sigaction(signo, ours ? &a : signo == SIGCHLD ? &plain : &ignore, NULL);
         sigaddset(&set, signo);
     }
-    sigaction(SIGPIPE, &ignore, NULL);
+    for (size_t i = 0; i < WR_COUNT(meaningless); i++)
+        sigaction(meaningless[i], &ignore, NULL);
     sigprocmask(kind == WR_PROC_MASTER ? SIG_BLOCK : SIG_UNBLOCK, &set, NULL);
 }
 
