@@ -104,6 +104,28 @@ is $code, 0, 'another server behind the same address' or diag $err;
 is join(' ', map { $w->ask('web') } 1 .. 10), join(' ', ('two') x 10), 'new sessions go there';
 becomes { !-S $w->path('web.sock') } 'a unix socket that is no longer listened on is gone';
 
+# The pid file moves with the configuration, which is refused when it cannot be written.
+
+my $moving = Weir->new;
+my $CONF = "pid %{dir}/NAME.pid;\nstream { server { listen %{web}; return NAME; } }\n";
+
+sub move {
+    my ($name) = @_;
+    $moving->conf($CONF =~ s/NAME/$name/gr);
+    $moving->signal('HUP');
+}
+$moving->start($CONF =~ s/NAME/one/gr);
+move('no/such');
+becomes { $moving->error_log =~ m{open\(\) "\S+/no/such\.pid" failed \(2: } } 'no such folder';
+is $moving->ask('web'), 'one', 'the old configuration runs on';
+ok -e $moving->path('one.pid'), 'with its pid file';
+move('two');
+becomes { $moving->ask('web') eq 'two' } 'another name is taken';
+is $moving->pid, $moving->master, 'the file is there';
+ok !-e $moving->path('one.pid'), 'and the old one is gone';
+$moving->expect(qr/no\/such/);
+$moving->finish;
+
 $w->expect(qr/serber|unexpected end|bind\(\)|still could not|no\/such\/log|"wrong"/);
 $w->finish;
 done_testing;

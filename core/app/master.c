@@ -64,13 +64,12 @@ static const char *pid_of(const struct wr_cycle *c)
     return wr_core_of(c->conf)->pid.p;
 }
 
-static bool remember_pid_path(const char *path)
+static void remember_pid_path(const char *path)
 {
     size_t n = strlen(path) + 1;
 
     free(wr_master.pid_path);
     wr_master.pid_path = memcpy(wr_malloc(n), path, n);
-    return wr_pid_write(path);
 }
 
 /* Whoever started us can go: from here on messages are for the log. */
@@ -120,7 +119,8 @@ static bool begin(struct wr_cycle *c)
     if (core->master_process)
         set_title();
     log_start();
-    if (!remember_pid_path(pid_of(c)) || (core->master_process && !wr_children_new(c)))
+    remember_pid_path(pid_of(c));
+    if (!wr_pid_write(wr_master.pid_path) || (core->master_process && !wr_children_new(c)))
         return false;
     if (daemon)
         stand_alone(true);
@@ -141,6 +141,23 @@ static void say_verdict(FILE *to, const char *path, bool ok)
         fprintf(to, "weir: configuration file %s failed, weir goes on with the one before\n", path);
 }
 
+static bool pid_file_moves(const struct wr_cycle *c)
+{
+    return strcmp(wr_master.pid_path, pid_of(c)) != 0;
+}
+
+/* A pid file of another name is written before the configuration is accepted. */
+static bool open_places(const struct wr_cycle *c)
+{
+    if (pid_file_moves(c) && !wr_pid_write(pid_of(c)))
+        return false;
+    if (wr_sockets_open(c))
+        return true;
+    if (pid_file_moves(c))
+        (void)unlink(pid_of(c));
+    return false;
+}
+
 static struct wr_cycle *load_next(void)
 {
     struct wr_cycle *c = wr_cycle_load(wr_master.cycle, wr_str_c(wr_master.options->globals));
@@ -150,23 +167,19 @@ static struct wr_cycle *load_next(void)
     c->workers = wr_core_of(c->conf)->worker_processes;
     if (wr_children_new(c)) {
         wr_names_start(c->conf, NAMES_START_MS);
-        if (wr_sockets_open(c))
+        if (open_places(c))
             return c;
     }
     wr_cycle_free(c);
     return NULL;
 }
 
-static void move_pid_file(const char *path)
+static void leave_old_pid_file(const struct wr_cycle *c)
 {
-    char *old = wr_master.pid_path;
-
-    if (strcmp(old, path) == 0)
+    if (!pid_file_moves(c))
         return;
-    wr_master.pid_path = NULL;
-    if (remember_pid_path(path))
-        (void)unlink(old);
-    free(old);
+    (void)unlink(wr_master.pid_path);
+    remember_pid_path(pid_of(c));
 }
 
 static void adopt(struct wr_cycle *c)
@@ -174,7 +187,7 @@ static void adopt(struct wr_cycle *c)
     c->old = wr_master.cycle;
     wr_master.cycle = c;
     use_log(c);
-    move_pid_file(pid_of(c));
+    leave_old_pid_file(c);
     wr_sockets_drop(c, c->old);
     wr_children_retire(c->old, 0);
     launch(c);
