@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 #define QUICK_MS 1000    /* who lived shorter died quickly */
-#define BACKOFF_MAX_MS 5000
+#define BACKOFF_MAX_MS 1000 /* it may be the only one */
 
 #define EACH_CYCLE(c) (struct wr_cycle *c = wr_master.cycle; c != NULL; c = c->old)
 
