@@ -245,6 +245,11 @@ uint64_t wr_backoff_ms(uint32_t deaths);
 uint32_t wr_slot_take(enum wr_kind kind, uint32_t generation, uint32_t index); /* or SLOT_NONE */
 void wr_slot_ready(uint32_t slot);       /* before a process starts (again) in it */
 void wr_slot_release(uint32_t slot);
+/* The soft limit of open files (often 1024) is for programs that use select(). Every process has a
+ * socket for each worker and address. */
+void wr_files_raise(void);
+/* So many of them may be listening sockets; the rest is for connections and files. */
+uint32_t wr_files_for_listening(void);
 void wr_process_begin(enum wr_kind kind, const struct wr_cycle *c, uint32_t slot, uint32_t index);
 /* Limits, priority, rights, working directory, environment; exits on failure. */
 void wr_process_settle(const struct wr_cycle *c);

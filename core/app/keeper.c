@@ -80,8 +80,10 @@ void wr_keeper_run(struct wr_cycle *c, uint32_t slot)
     close_listeners(c->conf);
     me.cycle = c;
     me.loop = wr_loop_new(64);
-    if (me.loop == NULL)
+    if (me.loop == NULL) {
+        wr_say(WR_LOG_EMERG, errno, "no event loop in the keeper");
         exit(2);
+    }
     me.try_lock.run = try_lock;
     me.timer.task = &me.try_lock;
     wr_loop_on_bell(me.loop, on_bell, NULL);

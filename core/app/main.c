@@ -70,6 +70,7 @@ int main(int argc, char **argv)
         return code;
     if (!wr_places_init(&o))
         return 1;
+    wr_files_raise();
     wr_error_log_default = wr_places.error_log;
     wr_console_init(wr_places.error_log);
     if (o.signal != NULL)

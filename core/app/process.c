@@ -83,6 +83,25 @@ void wr_slot_release(uint32_t slot)
 
 /* ---- a new process ---- */
 
+void wr_files_raise(void)
+{
+    struct rlimit r;
+
+    if (getrlimit(RLIMIT_NOFILE, &r) != 0 || r.rlim_cur >= r.rlim_max)
+        return;
+    r.rlim_cur = r.rlim_max;
+    (void)setrlimit(RLIMIT_NOFILE, &r);
+}
+
+uint32_t wr_files_for_listening(void)
+{
+    struct rlimit r;
+
+    if (getrlimit(RLIMIT_NOFILE, &r) != 0)
+        return 512;
+    return (uint32_t)wr_min(r.rlim_cur / 2, (rlim_t)INT32_MAX);
+}
+
 void wr_process_begin(enum wr_kind kind, const struct wr_cycle *c, uint32_t slot, uint32_t index)
 {
     wr_self.slot = slot;

@@ -2,8 +2,8 @@
  * (cycle, reload, upgrade). Owns the descriptors; configurations and workers borrow them.
  *
  * An address has as many sockets as there were ever workers (SO_REUSEPORT), and keeps them while
- * it is configured: closing one would reset what waits in its queue. Socket i belongs to worker
- * i mod n; the owner map in shared memory says so, and gives the sockets of a worker that is away
+ * it is configured: closing one would reset what waits in its queue. They are counted through all
+ * addresses, and socket i belongs to worker i mod n; the owner map in shared memory says so, and gives the sockets of a worker that is away
  * to the next one. A unix socket has one descriptor for all. */
 #include "app/app.h"
 
@@ -205,11 +205,11 @@ bool wr_sockets_probe(const struct wr_conf *c)
 /* ---- sharing ---- */
 
 /* A share more or less is no reason to fail: the workers take turns on those there are. */
-static void open_shares(struct place *p, const struct wr_listener *l, uint32_t workers)
+static void open_shares(struct place *p, const struct wr_listener *l, uint32_t shares)
 {
     const char *step = "";
 
-    while (p->fds.n < workers && !is_unix(p)) {
+    while (p->fds.n < shares && !is_unix(p)) {
         int fd = wr_socket_listen(&l->addr, &l->opts, &step);
 
         if (fd < 0) {
@@ -243,15 +243,33 @@ static void give(struct wr_cycle *c, struct wr_listener *l, const struct place *
     }
 }
 
+/* One for each worker, unless all of them would take too many of the files there may be open. */
+static uint32_t shares_of_each(const struct wr_cycle *c)
+{
+    uint32_t addresses = 0, room;
+
+    for (struct wr_listener *l = wr_conf_listens(c->conf)->first; l != NULL; l = l->next)
+        addresses++;
+    room = wr_files_for_listening() / wr_max(addresses, 1u);
+    if (room >= c->workers)
+        return c->workers;
+    wr_say(WR_LOG_WARN, 0, "there is room for %u sockets on each of %u addresses, %u workers share "
+           "them: the limit of open files is too low (ulimit -Hn)", wr_max(room, 1u), addresses,
+           c->workers);
+    return wr_max(room, 1u);
+}
+
 void wr_sockets_share(struct wr_cycle *c)
 {
+    uint32_t shares = shares_of_each(c);
+
     for (struct wr_listener *l = wr_conf_listens(c->conf)->first; l != NULL; l = l->next) {
         struct place *p = find_for(l);
 
         WR_ASSERT(p != NULL);
         for (uint32_t i = 0; i < p->fds.n; i++)
             wr_socket_tune(p->fds.at[i], &l->opts);
-        open_shares(p, l, c->workers);
+        open_shares(p, l, shares);
         give(c, l, p);
     }
     c->owners = shared_array(c->nshares, sizeof(*c->owners));
@@ -289,7 +307,8 @@ void wr_owners_write(struct wr_cycle *c)
             uint32_t gone = atomic_load(o) & (WR_OWNER_GONE | WR_OWNER_SLOW);
 
             atomic_store(o, gone | (one_for_all ? WR_OWNER_ALL
-                                                : wr_share_owner(i, c->workers, away)));
+                                                : wr_share_owner(l->fds[i].share, c->workers,
+                                                                 away)));
         }
     }
     if (c->nchildren > 0)

@@ -229,8 +229,10 @@ static bool begin(struct wr_cycle *c)
     me.look_timer.task = &me.look;
     me.late_timer.task = &me.late;
     me.loop = wr_loop_new(events->worker_connections);
-    if (me.loop == NULL)
+    if (me.loop == NULL) {
+        wr_say(WR_LOG_EMERG, errno, "no event loop in this worker");
         return false;
+    }
     wr_sessions_use(me.loop, c->conf);
     wr_accepting_limit(events->worker_connections);
     if (events->debug_connection.list.n > 0)
