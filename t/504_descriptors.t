@@ -46,5 +46,11 @@ is scalar(() = $w->error_log =~ /\[warn\].*: there is room for 3 sockets on each
 my $served = serves($w);
 is_deeply [grep { !/^\d+$/ } keys %$served], [], 'every address is served';
 cmp_ok scalar(keys %$served), '==', 8, 'by all workers';
+$w->expect(qr{too large});
+$w->conf("worker_processes 501;\n");
+like +($w->command('-t'))[2], qr/"worker_processes" is too large, 500 is the most in/,
+    'more workers than there are places for are refused';
+$w->conf("worker_processes 500;\n");
+is +($w->command('-t'))[0], 0, 'not the last one';
 $w->finish;
 done_testing;

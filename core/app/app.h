@@ -86,7 +86,7 @@ enum wr_debug_points { WR_DEBUG_NONE, WR_DEBUG_STOP, WR_DEBUG_ABORT };
 extern struct wr_module wr_module_core;
 const struct wr_core_conf *wr_core_of(const struct wr_conf *c);   /* main */
 const struct wr_core_conf *wr_events_of(const struct wr_conf *c); /* events */
-#define WR_WORKERS_MAX 120 /* two generations and their keepers fit into the slots */
+#define WR_WORKERS_MAX 500 /* two generations and their keepers fit into the slots */
 
 bool wr_set_events(struct wr_cf *cf, void *conf);
 bool wr_set_user(struct wr_cf *cf, void *conf);
@@ -196,7 +196,7 @@ void wr_reply_end(struct wr_reply *r, bool ok);
 
 /* ---- master ---- */
 /* The run segment begins with struct wr_run (os.h). */
-#define WR_COMMON_LAYOUT 1
+#define WR_COMMON_LAYOUT 2
 struct wr_common {
     struct wr_run run;
     _Atomic uint32_t generation;  /* last one given out, by any master of this instance */

@@ -103,7 +103,7 @@ struct wr_shm_set *wr_shm_import(struct wr_str text);
 void wr_shm_inherit(const struct wr_shm_set *s, bool on); /* on: survives exec */
 
 /* ---- process: slots, doorbells, rights ---- */
-#define WR_SLOTS 256 /* processes of one instance, all generations together */
+#define WR_SLOTS 1024 /* processes of one instance, all generations together */
 #define WR_SLOT_NONE UINT32_MAX
 enum wr_kind { WR_PROC_MASTER, WR_PROC_WORKER, WR_PROC_KEEPER, WR_PROC_SINGLE };
 

@@ -102,7 +102,7 @@ struct wr_resolver *wr_resolver_of(struct wr_resolver_conf *c, struct wr_loop *l
 void wr_resolvers_forget(void); /* frees all that were made in this process */
 
 /* ---- shared: slots ---- */
-#define WR_PEER_LAYOUT 2
+#define WR_PEER_LAYOUT 3
 enum wr_down { WR_DOWN_CONF = 1, WR_DOWN_CHECK = 2 };
 struct wr_peer_slot {
     _Atomic uint32_t generation; /* odd while the slot is being written; grows at each reuse */
