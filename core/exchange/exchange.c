@@ -82,6 +82,8 @@ void wr_exchange_run(struct wr_exchange *x)
             say_step(x);
         go = x->step->run(x);
     } while (go == WR_GO);
+    if (go == WR_WAIT && (x->s->conn.ready & (WR_HUP | WR_ERR)) != 0 && x->layer->left != NULL)
+        go = x->layer->left(x);
     running = NULL;
     if (go != WR_WAIT)
         return;

@@ -193,6 +193,9 @@ struct wr_layer {
     enum wr_go (*reject)(struct wr_exchange *x, unsigned status);
     /* The peer is connected (L4) or the reply head is there (L7): sets the next step. */
     enum wr_go (*connected)(struct wr_exchange *x);
+    /* The client has ended its side (FIN, RST) while the exchange waits: goes on waiting, or has
+     * finished it. NULL: nothing to know, an end is passed on like any byte. */
+    enum wr_go (*left)(struct wr_exchange *x);
     /* Values of the client's header field of this name (case folded, nothing else), joined by ", ";
      * false: there is none. NULL where there are no fields. */
     bool (*field)(struct wr_exchange *x, struct wr_str name, struct wr_str *out);

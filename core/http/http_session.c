@@ -481,6 +481,7 @@ const struct wr_layer wr_layer_http = {
     .no_content = no_content,
     .reject = reject,
     .connected = wr_http_connected,
+    .left = wr_http_left,
     .field = wr_http_field,
     .log_context = log_context,
     .finished = finished,

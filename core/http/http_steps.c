@@ -325,27 +325,32 @@ static enum wr_go client_gone(struct wr_exchange *x)
 {
     wr_xlog(x, WR_LOG_INFO, x->s->conn.error, "client prematurely closed connection");
     wr_http_of(x)->aborted = true;
-    return wr_finish(x, 499);
+    return wr_finish(x, wr_http_of(x)->head_sent ? 0 : 499);
 }
 
-/* FIN from a client that waits for its reply means it has left, as nginx sees it. */
-static bool client_left(struct wr_exchange *x)
+/* Is it no news, or are there bytes in front of the end that somebody reads? */
+static bool end_is_expected(const struct wr_exchange *x)
+{
+    const struct wr_http *h = wr_http_of(x);
+
+    if (h->tunnel || x->step == &wr_step_phases || x->step == &wr_step_body)
+        return true;
+    if (x->step != &wr_step_dial && x->up.src != NULL && !x->up.src_fin && !x->up.dst_fin)
+        return true;
+    return h->proxy != NULL && h->proxy_conf->ignore_client_abort;
+}
+
+/* FIN from a client that waits for its reply means it has left, as nginx sees it: also when other
+ * requests stand in front of it. */
+enum wr_go wr_http_left(struct wr_exchange *x)
 {
     struct wr_conn *c = &x->s->conn;
-    char byte;
-    size_t got;
-    enum wr_io io;
 
-    if (wr_http_of(x)->proxy_conf->ignore_client_abort || (c->ready & (WR_HUP | WR_ERR)) == 0)
-        return false;
-    if ((c->ready & WR_ERR) != 0)
-        return true;
-    if (x->up.src != NULL && !x->up.src_fin) /* the body's reader sees it */
-        return false;
-    if (wr_http_session_of(x->s)->n > wr_http_session_of(x->s)->at)
-        return false; /* a pipelined request waits: it may close behind it */
-    io = wr_conn_peek(c, &byte, 1, &got);
-    return io == WR_IO_EOF || io == WR_IO_ERROR;
+    if (end_is_expected(x))
+        return WR_WAIT;
+    if ((c->ready & WR_ERR) != 0 && c->error == 0)
+        c->error = wr_socket_error(c->fd);
+    return client_gone(x);
 }
 
 /* What streams past was not measured before. */
@@ -504,7 +509,7 @@ static enum wr_go replied(struct wr_exchange *x)
     }
     if (h->res.status == 101) {
         h->tunnel = true;
-        h->keepalive = false;
+        h->keepalive = h->expect = false;
     }
     x->status = h->res.status;
     x->step = &wr_step_respond;
@@ -540,7 +545,7 @@ static enum wr_go head_run(struct wr_exchange *x)
         return upstream_failed(x, io);
     if (x->idle.fired)
         return timed_out(x);
-    return client_left(x) ? client_gone(x) : WR_WAIT;
+    return WR_WAIT;
 }
 
 const struct wr_step wr_step_head = {
