@@ -275,6 +275,29 @@ static enum wr_go tunnel_run(struct wr_exchange *x)
     return WR_WAIT;
 }
 
+/* The server agreed before it had the whole request: the rest of that goes in front, framed as its
+ * head has said. */
+static enum wr_go tunnel_waits(struct wr_exchange *x)
+{
+    const struct wr_http_conf *c = wr_conf_of(x, &wr_module_http);
+    bool moved = false;
+    enum wr_pump p;
+    size_t put;
+
+    if (x->idle.fired || x->client.ops->write(&x->client, NULL, false, &put) == WR_IO_ERROR)
+        return cut(x, WR_PUMP_IDLE);
+    p = wr_relay_pump(&x->up, x->loop, &moved);
+    if (p == WR_PUMP_SRC_ERROR || p == WR_PUMP_DST_ERROR || wr_http_streams_too_much(x))
+        return cut(x, WR_PUMP_IDLE);
+    if (p == WR_PUMP_DONE)
+        return WR_GO;
+    if (p == WR_PUMP_MORE)
+        wr_exchange_wake(x);
+    if (moved || x->idle.at == 0)
+        wr_timer_set(x->loop, &x->idle, c->client_body_timeout_ms);
+    return WR_WAIT;
+}
+
 /* Of a request whose reply came early. Whatever becomes of it, the reply goes on. */
 static void pump_rest(struct wr_exchange *x, bool *moved)
 {
@@ -295,7 +318,7 @@ static enum wr_go relay_run(struct wr_exchange *x)
     enum wr_pump down;
 
     if (wr_http_of(x)->tunnel)
-        return tunnel_run(x);
+        return wr_http_of(x)->tunnel_open || x->up.dst_fin ? tunnel_run(x) : tunnel_waits(x);
     if (x->idle.fired)
         return timed_out(x);
     if (x->up.dst != NULL && !x->up.dst_fin && x->attempts != NULL && x->peer.ops != NULL)
