@@ -86,7 +86,7 @@ for my $text (
     'open_file_cache max=1000 inactive=20s; open_file_cache_valid 30s; open_file_cache_min_uses 2;
         open_file_cache_errors on;',
     'open_file_cache off;',
-    'aio threads;',
+    'aio threads; aio_write on;',
     'aio threads=default;',
     'aio threads=$host;',
     'aio on; output_buffers 1 128k;',

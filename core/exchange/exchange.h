@@ -111,11 +111,19 @@ struct wr_spill {
     int fd;                     /* -1 until the first byte */
     struct wr_reader reader;    /* owns the file */
     struct wr_threads *threads; /* of the reader */
+    struct wr_threads *writers; /* NULL: who puts also writes */
+    struct wr_loop *loop;       /* these two with writers */
+    struct wr_task *task;
+    struct wr_spill_write *writing; /* a piece that is not in the file yet; NULL: none */
+    bool failed;                /* to write; was logged */
     uint64_t in, out, max;      /* offsets; at most max bytes */
 };
 struct wr_spill *wr_spill_new(struct wr_pool *pool, const char *folder, uint64_t max,
                               struct wr_threads *threads);
-size_t wr_spill_room(const struct wr_spill *s);    /* NULL: 0 */
+/* From now on threads write what is put; the task is woken when it is done. */
+void wr_spill_by_threads(struct wr_spill *s, struct wr_threads *t, struct wr_loop *l,
+                         struct wr_task *task);
+size_t wr_spill_room(const struct wr_spill *s);    /* NULL, or a thread is writing: 0 */
 bool wr_spill_put(struct wr_spill *s, const void *p, size_t n) WR_CHECKED; /* false: logged */
 bool wr_spill_get(struct wr_spill *s, struct wr_bufq *q); /* all of it as a slice; false: none */
 void wr_spill_drained(struct wr_spill *s);         /* the slices are sent: begin again at 0 */
@@ -157,6 +165,12 @@ enum wr_pump {
 };
 /* Moves what can be moved; *moved_any tells whether anything did. */
 enum wr_pump wr_relay_pump(struct wr_relay *r, struct wr_loop *l, bool *moved_any);
+/* It waits for a disk, and neither side is to blame. */
+static inline bool wr_relay_at_disk(const struct wr_relay *r)
+{
+    return (r->dst != NULL && r->dst->conn != NULL && r->dst->conn->reading)
+        || (r->spill != NULL && r->spill->writing != NULL);
+}
 /* What the relay holds is dropped; pipes go back. Idempotent. */
 void wr_relay_end(struct wr_relay *r, struct wr_loop *l);
 

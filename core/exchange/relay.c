@@ -147,7 +147,8 @@ static enum state copy_once(struct wr_relay *r, struct wr_loop *l, size_t max)
 static enum state read_ahead(struct wr_relay *r, struct wr_loop *l)
 {
     char *scratch = wr_loop_scratch(l);
-    bool filed = r->spill != NULL && (r->spill->in > 0 || r->q.n >= r->high || r->pipe != NULL);
+    bool filed = r->spill != NULL && (r->spill->in > 0 || r->spill->writing != NULL
+                                      || r->q.n >= r->high || r->pipe != NULL);
     size_t n = 0, max = r->q.n < r->high && r->pipe == NULL ? r->high - r->q.n : 0;
     enum wr_io io;
 
@@ -227,7 +228,7 @@ static enum state splice_once(struct wr_relay *r, struct wr_loop *l, size_t max)
 
 static enum state round_of(struct wr_relay *r, struct wr_loop *l)
 {
-    enum state st = flush_pipe(r, l);
+    enum state st = r->spill != NULL && r->spill->failed ? SRC_FAILED : flush_pipe(r, l);
     size_t max = wr_min(r->high, (size_t)WR_SCRATCH);
 
     if (st == MOVED)
@@ -238,6 +239,8 @@ static enum state round_of(struct wr_relay *r, struct wr_loop *l)
         return read_ahead(r, l);
     if (st != MOVED)
         return st;
+    if (r->spill != NULL && r->spill->writing != NULL) /* that comes first */
+        return STARVED;
     wr_spill_drained(r->spill);
     if (r->src_fin || r->src == NULL) {
         r->src_fin = true;

@@ -328,7 +328,7 @@ struct wr_http_conf {          /* of wr_module_http, by location */
     const struct wr_scope *root_scope;     /* where it was set; NULL: the default */
     bool is_alias, internal, etag, log_not_found, absolute_redirect,
          server_name_in_redirect, port_in_redirect, chunked, tcp_nodelay, sendfile,
-         reset_timedout, recursive_error_pages, msie_padding;
+         reset_timedout, recursive_error_pages, msie_padding, aio_write;
     uint32_t client_body_in_file_only;     /* 0 off, 1 on, 2 clean */
     uint32_t keepalive_disable;            /* enum wr_keepalive_disable */
     uint64_t client_max_body;              /* 0: no limit */

@@ -46,11 +46,16 @@ static bool buffers(const struct wr_http *h)
 
 static struct wr_spill *new_spill(struct wr_exchange *x)
 {
+    const struct wr_http_conf *hc = wr_conf_of(x, &wr_module_http);
     const struct wr_http_proxy_conf *c = wr_http_of(x)->proxy_conf;
     struct wr_threads *threads;
+    struct wr_spill *s;
 
     (void)!wr_http_threads(x, false, &threads); /* no such pool: the worker reads */
-    return wr_spill_new(x->pool, c->temp_path.p, c->max_temp_file, threads);
+    s = wr_spill_new(x->pool, c->temp_path.p, c->max_temp_file, threads);
+    if (hc->aio_write)
+        wr_spill_by_threads(s, threads, x->loop, &x->s->task);
+    return s;
 }
 
 static void reply_direction(struct wr_exchange *x)
@@ -328,7 +333,7 @@ static enum wr_go relay_run(struct wr_exchange *x)
         return wr_finish(x, 0);
     if (down == WR_PUMP_SRC_ERROR || down == WR_PUMP_DST_ERROR)
         return cut(x, down);
-    if (x->s->conn.reading) /* a disk is slow, not the client */
+    if (wr_relay_at_disk(&x->down))
         wr_timer_idle(&x->idle);
     else if (moved || x->idle.at == 0)
         set_idle(x);

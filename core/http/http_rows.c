@@ -217,6 +217,8 @@ const struct wr_directive wr_http_rows[] = {
     WR_CUSTOM("aio", SCOPES, 1, 1, wr_http_set_aio, "threads",
               "who reads what is not in memory: threads[=POOL]; on: those of directio; off: the "
               "worker, which waits"),
+    WR_FLAG("aio_write", SCOPES, CONF, aio_write, "off",
+            "the threads of aio also write replies that wait in temp files for slow clients"),
     WR_CUSTOM("postpone_output", SCOPES, 1, 1, set_needless_size, NULL,
               "checked only: a head waits for the first bytes of the body, nothing else waits"),
     WR_AMOUNT("limit_rate", SCOPES_IF, CONF, limit_rate, "0",

@@ -397,7 +397,7 @@ static bool pump_up(struct wr_exchange *x, enum wr_go *go)
         return true;
     p = wr_relay_pump(&x->up, x->loop, &moved);
     send_head(x);
-    if (x->attempts->conn->reading) /* a disk is slow, neither side */
+    if (wr_relay_at_disk(&x->up))
         wr_timer_idle(&x->idle);
     else if (moved || (x->idle.at == 0 && !x->idle.fired))
         set_patience(x);
