@@ -36,16 +36,34 @@ my ($code, $said) = there('./configure --add-module=t/modules/none');
 isnt $code, 0, 'a folder without a module is refused';
 like $said, qr{t/modules/none/config}, 'by name';
 
-my $options = q(--add-module=t/modules/stamp --with-cc-opt='-O0');
+my $options = q(--add-module=t/modules/stamp --with-cc-opt='-O0')
+    . ' --without-stream_map_module --without-http_geo_module';
 ($code, $said) = there("./configure $options");
 is $code, 0, 'configure' or diag $said;
 like $said, qr/^\s*stamp\b.*\bin\b/m, 'its table has the module';
+like $said, qr/^\s*map +in, not for stream +map$/m, 'a module that serves one layer only';
 ($code, $said) = there('make objs/weir');
 is $code, 0, 'make' or die $said;
 
 $w->{bin} = "$copy/objs/weir";
 like join('', $w->bare('-V')), qr/configure arguments: .*--add-module=t\/modules\/stamp/,
     '-V shows how it was built';
+
+# --without-stream_map_module leaves map in http alone, and the other way round.
+
+for my $case (
+    ['stream', 'map $pid $x { default 1; }', qr/"map" directive is not allowed here/],
+    ['http',   'map $uri $x { default 1; }', undef],
+    ['http',   'geo $x { default 1; }', qr/"geo" directive is not allowed here/],
+    ['stream', 'geo $x { default 1; }', undef],
+) {
+    my ($layer, $text, $refused) = @$case;
+    $w->conf("$layer { $text }\n");
+    my ($exit, undef, $err) = $w->command('-t');
+    is $exit, $refused ? 1 : 0, "$layer: $text" or diag $err;
+    like $err, $refused // qr/test is successful/, 'and why';
+}
+$w->expect(qr/directive is not allowed here/);
 
 $w->start(<<'CONF');
 stream {

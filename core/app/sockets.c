@@ -1,10 +1,11 @@
 /* sockets: every listening socket of the instance, and who accepts on it. Called by the master
  * (cycle, reload, upgrade). Owns the descriptors; configurations and workers borrow them.
  *
- * An address has as many sockets as there were ever workers (SO_REUSEPORT), and keeps them while
- * it is configured: closing one would reset what waits in its queue. They are counted through all
- * addresses, and socket i belongs to worker i mod n; the owner map in shared memory says so, and gives the sockets of a worker that is away
- * to the next one. A unix socket has one descriptor for all. */
+ * An address has as many sockets as there were ever workers (SO_REUSEPORT), and keeps them while it
+ * is configured: closing one would reset what waits in its queue. They are counted through all
+ * addresses, and socket i belongs to worker i mod n; the owner map in shared memory says so, and
+ * gives the sockets of a worker that is away to the next one. A unix socket has one descriptor for
+ * all. */
 #include "app/app.h"
 
 #include <errno.h>

@@ -130,6 +130,8 @@ struct wr_module {
     const char *name;            /* "map"; nginx's module word where there is one */
     const char *words;           /* extra words for the modules: line of -V, or NULL */
     uint32_t layers;             /* WR_L4 | WR_L7 */
+    uint32_t without;            /* those it was built without (--without-stream_map_module ...):
+                                  * its rows, variables and phase hooks are not there in them */
     /* Of the struct in each scope; 0: none. The first one is made, zeroed and with defaults, at
      * main when a simple row of the module is allowed there (layers 0: also without one), in
      * events{} when one is allowed only there, else in stream{} and http{} as `layers` says. Inner

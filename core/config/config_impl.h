@@ -63,6 +63,7 @@ struct wr_node **wr_source_include(struct wr_parse *p, const struct wr_node *n,
 struct wr_row {
     const struct wr_directive *row;
     struct wr_module *module;
+    uint32_t where;        /* of the row, but for the layers the module was built without */
     uint32_t index;        /* among all rows: the bit in wr_scope.written */
     uint32_t shared_index; /* of the row whose bit says "first": see wr_cf.first */
     struct wr_row *next;   /* of the same name */

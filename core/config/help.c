@@ -79,7 +79,7 @@ static void print_all(FILE *out)
     for (i = 0; i < wr_rows_count; i++) {
         const struct wr_directive *row = sorted[i]->row;
 
-        fprintf(out, "%s\t%s\t%s\t%s\n", row->name, places(row->where, buf),
+        fprintf(out, "%s\t%s\t%s\t%s\n", row->name, places(sorted[i]->where, buf),
                 row->def != NULL ? row->def : "-", row->help);
     }
     free(sorted);
@@ -116,7 +116,7 @@ bool wr_directive_help(const char *name, FILE *out)
         fprintf(out, "%s: %s\n", r->row->name, r->row->help);
         print_syntax(r->row, out);
         fprintf(out, "    default:  %s\n    context:  %s\n    module:   %s\n",
-                r->row->def != NULL ? r->row->def : "-", places(r->row->where, buf),
+                r->row->def != NULL ? r->row->def : "-", places(r->where, buf),
                 r->module->name);
     }
     return true;

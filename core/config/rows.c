@@ -35,6 +35,7 @@ static void add(struct wr_module *m, const struct wr_directive *row)
               (row->where & WR_ANY) != 0);
     r->row = row;
     r->module = m;
+    r->where = row->where & ~m->without;
     r->index = wr_rows_count++;
     r->shared_index = shared_index(r);
 }
@@ -101,9 +102,9 @@ const struct wr_row *wr_row_chain(struct wr_str name)
     return found != NULL ? *found : NULL;
 }
 
-static bool matches(const struct wr_directive *row, uint32_t layer, uint32_t level)
+static bool matches(const struct wr_row *r, uint32_t layer, uint32_t level)
 {
-    return (row->where & level) != 0 && (layer == 0 || (row->where & layer) != 0);
+    return (r->where & level) != 0 && (layer == 0 || (r->where & layer) != 0);
 }
 
 const struct wr_row *wr_row_find(struct wr_str name, uint32_t layer, uint32_t level)
@@ -111,7 +112,7 @@ const struct wr_row *wr_row_find(struct wr_str name, uint32_t layer, uint32_t le
     const struct wr_row *r;
 
     for (r = wr_row_chain(name); r != NULL; r = r->next)
-        if (matches(r->row, layer, level))
+        if (matches(r, layer, level))
             return r;
     return NULL;
 }
@@ -122,9 +123,9 @@ uint32_t wr_row_where(const struct wr_row *chain, uint32_t layer)
     uint32_t here = 0, all = 0;
 
     for (r = chain; r != NULL; r = r->next) {
-        all |= r->row->where;
-        if ((r->row->where & layer) != 0)
-            here |= r->row->where;
+        all |= r->where;
+        if ((r->where & layer) != 0)
+            here |= r->where;
     }
     return here != 0 ? (here & ~(WR_ANY & ~layer)) : all;
 }

@@ -51,7 +51,7 @@ static bool begins_here(const struct wr_module *m, const struct wr_scope *s)
     uint32_t home = 0;
 
     if (s->level == WR_LV_LAYER)
-        return (m->layers & s->layer) != 0;
+        return (m->layers & ~m->without & s->layer) != 0;
     for (row = m->directives; row != NULL && row->name != NULL; row++)
         if ((row->where & (WR_BLOCK | WR_DEFINE)) == 0)
             home |= row->where & (WR_LV_MAIN | WR_LV_EVENTS);
@@ -61,15 +61,18 @@ static bool begins_here(const struct wr_module *m, const struct wr_scope *s)
 }
 
 /* A default is set once, in the outermost scope where its row may stand. */
-static bool defaults_here(const struct wr_directive *row, const struct wr_scope *s)
+static bool defaults_here(const struct wr_module *m, const struct wr_directive *row,
+                          const struct wr_scope *s)
 {
+    uint32_t where = row->where & ~m->without;
+
     if (row->def == NULL)
         return false;
     if (s->level == WR_LV_MAIN)
-        return (row->where & WR_LV_MAIN) != 0;
-    if ((row->where & WR_LV_MAIN) != 0)
+        return (where & WR_LV_MAIN) != 0;
+    if ((where & WR_LV_MAIN) != 0)
         return false;
-    return (row->where & (s->level == WR_LV_EVENTS ? (uint32_t)WR_LV_EVENTS : s->layer)) != 0;
+    return (where & (s->level == WR_LV_EVENTS ? (uint32_t)WR_LV_EVENTS : s->layer)) != 0;
 }
 
 static void set_default(struct wr_conf *c, struct wr_scope *s, struct wr_module *m,
@@ -98,7 +101,7 @@ static void begin(struct wr_conf *c, struct wr_scope *s, struct wr_module *m)
         wr_bit_set(s->owned, m->index);
     }
     for (row = m->directives; row != NULL && row->name != NULL; row++)
-        if (defaults_here(row, s))
+        if (defaults_here(m, row, s))
             set_default(c, s, m, row);
 }
 

@@ -26,7 +26,7 @@ static void build(void)
     for (struct wr_module *const *m = wr_modules; *m != NULL; m++)
         for (const struct wr_phase_hook *p = (*m)->phases; p != NULL && p->run != NULL; p++)
             for (uint32_t layer = 0; layer < 2; layer++)
-                if ((p->layers & (layer == 0 ? WR_L4 : WR_L7)) != 0)
+                if ((p->layers & ~(*m)->without & (layer == 0 ? WR_L4 : WR_L7)) != 0)
                     insert(&table[layer][p->phase], p);
     built = true;
 }

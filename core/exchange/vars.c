@@ -57,7 +57,7 @@ static void registry_init(struct wr_pool *pool, struct registry *r, uint32_t lay
     r->vars = wr_dict_new(pool, true);
     for (struct wr_module *const *m = wr_modules; *m != NULL; m++)
         for (const struct wr_variable *v = (*m)->variables; v != NULL && v->name != NULL; v++)
-            if ((v->layers & layer) != 0)
+            if ((v->layers & ~(*m)->without & layer) != 0)
                 registry_add(pool, r, v);
 }
 
