@@ -259,6 +259,8 @@ void wr_worker_run(struct wr_cycle *c, uint32_t slot, uint32_t index)
     end();
     wr_say(WR_LOG_NOTICE, 0, "exit");
     wr_master_free();
+    if (wr_threads_stuck()) /* they cannot be stopped for a last look at the memory either */
+        _exit(0);
     exit(0);
 }
 

@@ -106,8 +106,10 @@ struct wr_job {               /* embedded in its owner; zeroed before its first 
 struct wr_threads *wr_threads_new(struct wr_loop *l, struct wr_str name, uint32_t max,
                                   uint32_t max_queue);
 /* Waits for the jobs that run, and calls their done. None may be queued: owners cancel what they
- * have. Before wr_loop_free. NULL is fine. */
+ * have. Before wr_loop_free. Jobs that are not done within a second are left as they are, which is
+ * logged; then the process is to end by _exit. NULL is fine. */
 void wr_threads_free(struct wr_threads *t);
+bool wr_threads_stuck(void); /* were there such? */
 uint32_t wr_threads_started(const struct wr_threads *t);
 /* Everything run() touches stays until done() was called or a cancel said true. False: not started,
  * which is logged: the queue is full, or there is no thread to be had. */

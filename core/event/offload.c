@@ -9,6 +9,8 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+enum { END_S = 1 }; /* so long a pool that ends waits for its threads */
+
 /* What a job needs: a few calls, and no large frames. Sanitizers want more. */
 #if WR_DEBUG
 enum { STACK = 512 * 1024 };
@@ -27,7 +29,10 @@ struct wr_threads {
     struct wr_link queue;
     uint32_t waiting, idle;
     bool ending;
+    bool abandoned;            /* there is no loop any more */
 };
+
+static bool stuck;             /* some thread outlived its pool */
 
 /* ---- in the threads ---- */
 
@@ -73,7 +78,10 @@ static void *thread_main(void *arg)
         if (j->delay_us > 0)
             (void)usleep(j->delay_us);
         j->run(j);
-        give_back(t->loop, j);
+        (void)pthread_mutex_lock(&t->lock);
+        if (!t->abandoned)
+            give_back(t->loop, j);
+        (void)pthread_mutex_unlock(&t->lock);
     }
     return NULL;
 }
@@ -163,6 +171,35 @@ struct wr_threads *wr_threads_new(struct wr_loop *l, struct wr_str name, uint32_
     return t;
 }
 
+static bool all_ended(struct wr_threads *t)
+{
+    struct timespec until;
+
+    (void)clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += END_S;
+    for (uint32_t i = 0; i < t->started; i++)
+        if (pthread_timedjoin_np(t->id[i], NULL, &until) != 0)
+            return false;
+    return true;
+}
+
+/* A disk does not answer. What the thread has in hand stays, with the pool, until the process
+ * ends. */
+static void abandon(struct wr_threads *t)
+{
+    wr_say(WR_LOG_WARN, 0, "a thread of pool \"%s\" still waits for a disk", t->name);
+    stuck = true;
+    (void)pthread_mutex_lock(&t->lock);
+    t->abandoned = true;
+    (void)pthread_mutex_unlock(&t->lock);
+    take_done(t->loop);
+}
+
+bool wr_threads_stuck(void)
+{
+    return stuck;
+}
+
 void wr_threads_free(struct wr_threads *t)
 {
     if (t == NULL)
@@ -172,8 +209,10 @@ void wr_threads_free(struct wr_threads *t)
     t->ending = true;
     (void)pthread_cond_broadcast(&t->work);
     (void)pthread_mutex_unlock(&t->lock);
-    for (uint32_t i = 0; i < t->started; i++)
-        (void)pthread_join(t->id[i], NULL);
+    if (!all_ended(t)) {
+        abandon(t);
+        return;
+    }
     take_done(t->loop);
     (void)pthread_cond_destroy(&t->work);
     (void)pthread_mutex_destroy(&t->lock);

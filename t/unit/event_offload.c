@@ -239,11 +239,31 @@ START_TEST(the_end_waits_for_what_runs)
 }
 END_TEST
 
+START_TEST(a_job_that_never_ends)
+{
+    static struct work *w;
+
+    setup(2, 10);
+    w = work_new(1, pass_gate);
+    w->left = true;
+    ck_assert(wr_job_start(t, &w->job));
+    wait_inside(1);
+    ck_assert(!wr_threads_stuck());
+    wr_threads_free(t);
+    ck_assert(wr_threads_stuck());
+    wr_loop_free(l);
+    open_gate(true); /* what the thread does now must not touch the loop */
+    usleep(10000);
+    ck_assert_uint_eq(freed, 0);
+    _exit(0);
+}
+END_TEST
+
 int main(void)
 {
     const TTest *const tests[] = {
         a_job_comes_back, many_jobs, threads_begin_when_none_is_idle, a_full_queue, cancelling,
-        the_end_waits_for_what_runs, NULL,
+        the_end_waits_for_what_runs, a_job_that_never_ends, NULL,
     };
 
     return run_suite("offload", tests);

@@ -5,7 +5,7 @@ package Weir::SlowFs;
 #
 #     my $fs = Weir::SlowFs->new(at => $w->path('slow'), files => { a => 'text' });
 #     $fs->hold;           # reads that come from now on wait
-#     $fs->held;           # how many do
+#     $fs->held;           # the names of the files whose reads do
 #     $fs->release;        # they are answered, and those that come
 
 use strict;
@@ -48,7 +48,7 @@ sub mark {
     return $on ? open(my $fh, '>', $file) : unlink $file;
 }
 
-sub held { return Weir::Process::slurp("$_[0]{at}.held") || 0 }
+sub held { return split ' ', Weir::Process::slurp("$_[0]{at}.held") // '' }
 
 sub kill {
     my ($f) = @_;
@@ -74,15 +74,15 @@ sub run {
         if (!-e "$f->{at}.hold") {
             $f->reply($dev, @$_) for splice @{ $f->{waiting} };
         }
-        $f->tell(scalar @{ $f->{waiting} });
+        $f->tell(join ' ', map { $_->[3] } @{ $f->{waiting} });
     }
 }
 
 sub tell {
-    my ($f, $n) = @_;
-    return if $n == ($f->{told} // 0);
+    my ($f, $names) = @_;
+    return if $names eq ($f->{told} // '');
     open my $fh, '>', "$f->{at}.held.new" or return;
-    print $fh $f->{told} = $n;
+    print $fh $f->{told} = $names;
     close $fh;
     rename "$f->{at}.held.new", "$f->{at}.held";
 }
@@ -96,7 +96,8 @@ sub serve {
     return if $what eq 'none';
     return $f->reply($dev, $unique, 0, '') if $what eq 'ok';
     if ($what eq 'read' && -e "$f->{at}.hold") {
-        push @{ $f->{waiting} }, [$unique, 0, $f->read($node, $body)];
+        push @{ $f->{waiting} }, [$unique, 0, $f->read($node, $body),
+            $f->{names}[$node - 2]];
         return;
     }
     my $answer = $f->can($what)->($f, $node, $body);
@@ -110,7 +111,8 @@ sub reply {
     syswrite $dev, pack('LlQ', 16 + length $body, -$error, $unique) . $body;
 }
 
-sub init { return pack 'LLLLSSLLSSLL7', 7, 31, 65536, 0, 16, 12, 65536, 1, 0, 0, 0, (0) x 7 }
+# FUSE_ASYNC_READ: who waits for a page may be killed.
+sub init { return pack 'LLLLSSLLSSLL7', 7, 31, 65536, 1, 16, 12, 65536, 1, 0, 0, 0, (0) x 7 }
 
 sub attr {
     my ($f, $node) = @_;
