@@ -52,7 +52,7 @@ sub server {
 
 sub arrived { return Weir::HttpServer::recorded($w->path("$_[0].requests")) }
 
-server($_) for qw(a b c d e f g h);
+server($_) for qw(a b c d e f g h i j k);
 
 my $CONF = <<'CONF';
 worker_processes 1;
@@ -70,6 +70,7 @@ http {
         server %{g} max_fails=2 fail_timeout=3s;
     }
     upstream one { server %{h}; }
+    upstream kept { server %{j}; }
 
     server {
         listen %{web};
@@ -80,6 +81,12 @@ http {
         location /time/ { proxy_pass http://time/; }
         location /version10/ { proxy_http_version 1.0; proxy_pass http://default/; }
         location /one/ { proxy_pass http://one/; }
+        location /implicit/ { proxy_pass http://%{i}/; }
+        location /same/ { proxy_pass http://%{i}/; }
+        location /variable/ { set $to %{i}; proxy_pass http://$to/; }
+        location /group/ { set $to kept; proxy_pass http://$to/; }
+        location /unheard/ { set $to %{k}; proxy_pass http://$to/; }
+        location /own/ { proxy_set_header Connection "x"; proxy_pass http://none/; }
         location /two/ {
             proxy_read_timeout 1s;
             proxy_next_upstream error timeout invalid_header http_500 http_503 http_404 http_429;
@@ -131,6 +138,18 @@ is join(', ', bodies('/timeout/', 2)), 'd 2 1, d 2 2', 'and not behind it';
 is join(', ', bodies('/time/', 2)), 'e 1 1, e 1 2', 'keepalive_time: kept within it';
 sleep 1.5;
 is join(', ', bodies('/time/', 2)), 'e 1 3, e 2 1', 'the first request behind it is the last';
+is_deeply [bodies('/implicit/', 3)], [map { "i 1 $_" } 1 .. 3],
+    'an address in proxy_pass is a group like others';
+is_deeply [bodies('/same/', 2)], [map { "i 2 $_" } 1 .. 2],
+    'each location keeps its own: "keepalive 32 local"';
+is_deeply [bodies('/variable/', 2)], [map { "i 3 $_" } 1 .. 2], 'a variable that means it, too';
+is_deeply [bodies('/group/', 2)], [map { "j 1 $_" } 1 .. 2], 'or a group by its name';
+is scalar(grep { /^Connection:/m } arrived('i'), arrived('j')), 0, 'none of them gets Connection';
+is_deeply [bodies('/unheard/', 2)], [map { "k $_ 1" } 1 .. 2],
+    'an address nobody knew before is no group: nothing is kept';
+is scalar(grep { /^Connection: close\r$/m } arrived('k')), 2, 'and the server is told so';
+get('GET /own/');
+like +(arrived('b'))[-1], qr/^Connection: x\r$/m, 'proxy_set_header says something else';
 get('GET /version10/');
 like +(arrived('a'))[-1], qr{^GET / HTTP/1\.0\r.*^Connection: close\r$}ms, 'HTTP/1.0: none is kept';
 is join(', ', (bodies('/close', 1), bodies('/', 1))[1]) =~ /a \d+ 1/ ? 1 : 0, 1,

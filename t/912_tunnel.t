@@ -102,7 +102,7 @@ for my $path ('/', '/streamed/') {
     $c->send("3\r\nfgh\r\n0\r\n\r\n");
     $c->send('more?');
     my $all = join '|', map { s/\r$//r } map { $c->line // '' } 1 .. 8;
-    like $all, qr{^hello\|5\|abcde\|3\|fgh\|0\|\|more}, 
+    like $all, qr{^hello\|5\|abcde\|3\|fgh\|0\|\|more},
         'chunks stay chunks, what follows does not become one';
     $c->close;
 
