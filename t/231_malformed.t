@@ -33,6 +33,7 @@ my %ANSWER = (
     'status-0' => "HTTP/1.1 000 OK\r\n\r\n",
     'bad-field' => "HTTP/1.1 200 OK\r\nno field\r\n\r\nunseen",
     'space-field' => "HTTP/1.1 200 OK\r\nX-A : b\r\n\r\nunseen",
+    'many-names' => "HTTP/1.1 200 OK\r\nConnection: close" . ',x' x 65 . "\r\n\r\nunseen",
     'fold' => "HTTP/1.1 200 OK\r\nX-A: b\r\n c\r\n\r\nunseen",
     'nul' => "HTTP/1.1 200 OK\r\nX-A: b\0c\r\n\r\nunseen",
     'cr' => "HTTP/1.1 200 OK\r\nX-A: b\rX-B: c\r\n\r\nunseen",
@@ -244,6 +245,8 @@ refused(400, @$_) for
     ['a trailer section that ends in LF', "$CHUNKED\r\n0\r\n\n"],
     ['endless chunk extensions', "$CHUNKED\r\n3;" . 'x' x 10_000 . "\r\nabc\r\n0\r\n\r\n"],
     ['endless trailers', "$CHUNKED\r\n0\r\n" . "X-A: b\r\n" x 2000 . "\r\n"];
+refused(400, 'a Connection that names very many fields',
+    "${GET}X: 1\r\nConnection: close" . ',a' x 32 . "\r\nConnection: " . 'b,' x 33 . "\r\n\r\n");
 refused(400, 'odd names, where they are not ignored', "${GET}X(A: b\r\n\r\n", 'strict');
 refused(501, 'an unknown coding', "POST / HTTP/1.1\r\n${HOST}Transfer-Encoding: gzip\r\n\r\n");
 refused(505, 'HTTP/2.0', "GET / HTTP/2.0\r\n$HOST\r\n");
@@ -275,6 +278,8 @@ arrives_as('chunks become a length',
 arrives_as('fields named in Connection go', "${GET}X-Named: 1\r\nX-Also: 1\r\nKeep-Alive: 3\r\n"
     . "Connection: close, x-named\r\nConnection: X-Also\r\nX-Kept: 1\r\n\r\n",
     "GET / HTTP/1.1\r\nX-Kept: 1\r\n\r\n");
+arrives_as('also in a second one', "${GET}X-Also: 1\r\nConnection: close\r\n"
+    . "Connection: X-Also\r\n\r\n", "GET / HTTP/1.1\r\n\r\n");
 arrives_as('Content-Length cannot be named in Connection', "POST / HTTP/1.1\r\n${HOST}"
     . "Content-Length: 3\r\nConnection: close, Content-Length\r\n\r\nabc",
     "${head}Content-Length: 3\r\n\r\nabc");
@@ -369,7 +374,8 @@ arrived();
 # ---- broken replies
 
 my %CUT = map { $_ => 1 } qw(short short-chunk no-last-chunk bad-chunk long-chunk);
-my @BROKEN = qw(garbage binary empty half-line half-head http-2 lower letters two-digits four-digits
+my @BROKEN = qw(many-names
+    garbage binary empty half-line half-head http-2 lower letters two-digits four-digits
     status-0 bad-field space-field fold nul cr two-lengths list-length negative-length huge-length
     length-and-coding two-codings other-coding big-head many-fields);
 

@@ -211,6 +211,21 @@ bool wr_h1_field(struct wr_str *rest, struct wr_h1_field *f)
     return true;
 }
 
+bool wr_h1_options_fit(const struct wr_fields *f)
+{
+    unsigned n = 0;
+
+    for (uint32_t i = f->first[WR_F_CONNECTION]; i > 0 && i <= f->n; i++) {
+        struct wr_str list = f->at[i - 1].value;
+
+        if (f->at[i - 1].id != WR_F_CONNECTION)
+            continue;
+        for (; n <= WR_H1_OPTIONS_MAX && list.n > 0; n++)
+            (void)wr_str_cut(&list, ',');
+    }
+    return n <= WR_H1_OPTIONS_MAX;
+}
+
 /* Fields that say how a message is framed, routed, handled or read must not come behind it. */
 static bool forbidden_trailer(enum wr_field_id id)
 {

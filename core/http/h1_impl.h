@@ -44,6 +44,10 @@ struct wr_h1_field {
  * before it, a control character or a bare CR; line is set all the same. */
 bool wr_h1_field(struct wr_str *rest, struct wr_h1_field *f) WR_CHECKED;
 
+/* Connection names few fields: each of them is looked for among all that came. */
+#define WR_H1_OPTIONS_MAX 64
+bool wr_h1_options_fit(const struct wr_fields *f) WR_CHECKED;
+
 /* Length of the empty line s begins with: it ends a head, or stands before one. 0: none. */
 static inline size_t wr_h1_blank(struct wr_str s)
 {

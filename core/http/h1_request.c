@@ -302,12 +302,15 @@ static bool authority(struct reader *r)
     return true;
 }
 
-static void wishes(struct wr_request *out)
+static bool wishes(struct reader *r)
 {
+    struct wr_request *out = r->out;
     const struct wr_fields *f = &out->fields;
 
     out->keepalive = out->version == 11;
     if (f->first[WR_F_CONNECTION] != 0) {
+        if (!wr_h1_options_fit(f))
+            return bad(r, 400, "client sent too many names in \"Connection\" header");
         if (out->version == 10)
             out->keepalive = wr_fields_has_token(f, WR_F_CONNECTION, WR_STR("keep-alive"));
         if (wr_fields_has_token(f, WR_F_CONNECTION, WR_STR("close")))
@@ -315,6 +318,7 @@ static void wishes(struct wr_request *out)
     }
     if (f->first[WR_F_EXPECT] != 0 && out->version == 11)
         out->expect = wr_str_ieq(wr_fields_value(f, WR_F_EXPECT), WR_STR("100-continue"));
+    return true;
 }
 
 /* "http://host" has the path "/" all the same. */
@@ -390,6 +394,5 @@ enum wr_parse wr_h1_request(struct wr_str text, const struct wr_head_rules *rule
         return WR_PARSE_BAD;
     if (p->size > r.limits->total)
         return wr_h1_bad(p, 431, "client sent too large request");
-    wishes(out);
-    return WR_PARSE_OK;
+    return wishes(&r) ? WR_PARSE_OK : WR_PARSE_BAD;
 }

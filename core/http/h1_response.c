@@ -125,13 +125,16 @@ static void option(struct wr_fields *fields, struct wr_str token, struct options
         remove_named(fields, token);
 }
 
-static void connection(struct wr_response *out)
+static bool connection(struct reader *r)
 {
+    struct wr_response *out = r->out;
     struct wr_fields *fields = &out->fields;
     struct options o = { 0 };
     struct wr_str list;
 
     if (fields->first[WR_F_CONNECTION] != 0) {
+        if (!wr_h1_options_fit(fields))
+            return bad(r, "upstream sent too many names in \"Connection\" header");
         for (uint32_t i = fields->first[WR_F_CONNECTION] - 1; i < fields->n; i++) {
             list = fields->at[i].id == WR_F_CONNECTION ? fields->at[i].value : wr_str_of(NULL, 0);
             while (list.n > 0)
@@ -140,6 +143,7 @@ static void connection(struct wr_response *out)
         wr_fields_remove(fields, WR_F_CONNECTION);
     }
     out->keepalive = !o.close && (out->version == 11 || o.keep);
+    return true;
 }
 
 static bool bodyless(unsigned status, enum wr_method method)
@@ -211,8 +215,6 @@ enum wr_parse wr_h1_response(struct wr_str text, size_t limit, enum wr_method me
         p->first_line_done = false;
         return wr_h1_bad(p, 502, "upstream sent no valid HTTP/1.0 header");
     }
-    if (!read_fields(&r, rest))
-        return WR_PARSE_BAD;
-    connection(out);
-    return framing(&r, method) ? WR_PARSE_OK : WR_PARSE_BAD;
+    return read_fields(&r, rest) && connection(&r) && framing(&r, method) ? WR_PARSE_OK
+                                                                          : WR_PARSE_BAD;
 }

@@ -233,8 +233,9 @@ static bool names_fields(const struct wr_request *r)
 {
     const struct wr_field *f = wr_fields_first(&r->fields, WR_F_CONNECTION);
 
-    return f != NULL && !wr_str_ieq(f->value, WR_STR("keep-alive"))
-        && !wr_str_ieq(f->value, WR_STR("close"));
+    return f != NULL && ((!wr_str_ieq(f->value, WR_STR("keep-alive"))
+                          && !wr_str_ieq(f->value, WR_STR("close")))
+                         || wr_fields_find(&r->fields, f->name, f) != NULL);
 }
 
 static void put_fields(const struct wr_request *r, const struct wr_proxy_plan *p,
