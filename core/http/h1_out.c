@@ -50,12 +50,17 @@ static size_t gather(struct iovec *v, const struct wr_text *out, size_t at,
 
 /* A short body joins its head: one send instead of a list. Where more than that waits already the
  * receiver is behind, and its bytes are the relay's to keep. */
-static size_t join(struct wr_text *out, size_t at, const struct wr_slice *chain, uint64_t left,
+static size_t join(struct wr_text *out, size_t *at, const struct wr_slice *chain, uint64_t left,
                    bool chunk)
 {
-    if (out->n == at || out->n - at > JOIN || chain == NULL || chain->p == NULL
+    if (out->n == *at || out->n - *at > JOIN || chain == NULL || chain->p == NULL
         || chain->next != NULL || chain->n > JOIN || chain->n > left)
         return 0;
+    if (*at > 0) { /* a receiver that takes a little each time must not make the text grow */
+        memmove(out->p, out->p + *at, out->n - *at);
+        out->n -= *at;
+        *at = 0;
+    }
     wr_text_str(out, wr_str_of(chain->p, chain->n));
     if (chunk && chain->n == left)
         wr_text_str(out, chunk_end);
@@ -106,7 +111,7 @@ enum wr_io wr_h1_send(struct wr_conn *c, struct wr_text *out, size_t *at,
 {
     enum wr_io io;
 
-    *put = join(out, *at, chain, left, chunk);
+    *put = join(out, at, chain, left, chunk);
     if (*put > 0 || chain == NULL || chain->p == NULL) {
         c->more = chain != NULL && *put == 0; /* a file comes right behind it */
         io = send_control(c, out, at);
