@@ -35,6 +35,15 @@ sub serve {
         }
         return substr $ok, 20;
     }
+    if ($how eq 'trickle') { # for a client that does not read
+        Weir::HttpServer::give($fh, "HTTP/1.1 200 OK\r\nContent-Length: 99000000\r\n\r\n");
+        Weir::HttpServer::give($fh, 'b' x 6_000_000) or return;
+        for (1 .. 1000) {
+            sleep 0.1;
+            Weir::HttpServer::give($fh, 'f' x 1000) or return;
+        }
+        return;
+    }
     if ($how eq 'head') { # no body before the client shows that it has seen the head
         Weir::HttpServer::give($fh, "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n");
         sleep 2;
@@ -92,6 +101,11 @@ http {
         location @other { proxy_pass http://server; }
         location /page { root %{dir}; }
         location /no { return 403; }
+        location /as-get/ { proxy_method GET; proxy_pass http://server/; }
+        location /small { client_max_body_size 10; error_page 413 @other;
+                          proxy_pass http://server; }
+        location /trickle { send_timeout 2s; proxy_buffers 64 1m; proxy_max_temp_file_size 0;
+                            proxy_pass http://server; }
         location /elsewhere { return 302 http://e$uri; }
         location /away { error_page 404 =302 http://e$uri; return 404; }
         location /page-of-400 { proxy_pass http://server; }
@@ -166,6 +180,32 @@ like $c->line, qr/ 413 /, 'a streamed body that is too large';
 $c->close;
 is get('/pair'), 'GET /pair', 'and the server is not to blame';
 
+$c = $w->connect('web');
+$c->send("POST /small HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\n");
+my $r = Weir::Http::reply($c);
+is "$r->{status} $r->{body}", '413 POST /small', 'the page of a body that is too large has none';
+$c->close;
+
+# ---- a HEAD that is asked as a GET does not wait for the body
+
+$c = $w->connect('web');
+$c->send(Weir::Http::request('HEAD /as-get/head') . Weir::Http::request('GET /behind'));
+$began = time;
+is +Weir::Http::reply($c, 1)->{status}, 200, 'HEAD';
+is +Weir::Http::reply($c)->{body}, 'GET /behind', 'and the next';
+cmp_ok time - $began, '<', 1.8, 'at once' if !chaos;
+$c->close;
+
+# ---- the patience with a client does not begin again with each byte for it
+
+SKIP: {
+    skip 'slow', 1 if chaos;
+    $c = $w->connect('web', rcvbuf => 4096);
+    $c->send(Weir::Http::request('GET /trickle'));
+    becomes { $w->error_log =~ /client timed out .*GET \/trickle/ } 'send_timeout', 40;
+    $c->close;
+}
+
 # ---- 100-continue that was never said
 
 $c = $w->connect('web');
@@ -187,7 +227,7 @@ like $c->line, qr/ 400 /, 'the page of a bad request has no body to ask for';
 $c->close;
 
 for my $uri (qw(/elsewhere /away)) {
-    my $r = Weir::Http::ask($w, 'web', "GET $uri%0d%0aX-Evil:1");
+    $r = Weir::Http::ask($w, 'web', "GET $uri%0d%0aX-Evil:1");
     is $r->field('X-Evil'), undef, "a decoded URI ($uri) makes no field";
     is $r->field('Location'), "http://e$uri%0D%0AX-Evil:1", 'but a Location';
 }

@@ -45,6 +45,16 @@ static bool closes(unsigned status)
     }
 }
 
+/* A body that is too large, or that nobody can read, is not sent to the server of a page: the
+ * session drops it. */
+static void without_body(struct wr_http *h)
+{
+    wr_bufq_clear(&h->body.q);
+    h->body.fd = -1; /* the file is the pool's */
+    h->body.size = h->body.in_file = 0;
+    h->req.framing = WR_BODY_NONE;
+}
+
 /* ---- built-in ---- */
 
 /* Whatever a server said or would still say is not for this client. */
@@ -175,6 +185,8 @@ enum wr_verdict wr_http_error(struct wr_exchange *x, unsigned status)
     }
     if (closes(status))
         h->keepalive = false;
+    if (status == 413 || status == 400)
+        without_body(h);
     wr_http_discard_body(x);
     h->error_status = status;
     p = h->error_page && !c->recursive_error_pages ? NULL : find_page(x, status);

@@ -83,8 +83,8 @@ static void reply_direction(struct wr_exchange *x)
             x->down.spill = new_spill(x);
         }
     }
-    if (h->header_only && x->down.src != NULL && h->res.framing != WR_BODY_NONE)
-        x->down.src = NULL; /* a HEAD asked of a GET: the body is not wanted */
+    if (h->header_only)
+        x->down.src = NULL; /* a HEAD asked of a GET has a body: it is not wanted */
     if (h->filters != NULL && !h->header_only) {
         struct wr_bufq all = x->down.q;
 
@@ -232,11 +232,16 @@ static enum wr_go cut(struct wr_exchange *x, enum wr_pump p)
     return wr_finish(x, 0);
 }
 
+/* Who keeps the reply waiting: the client that bytes are there for, or the server? */
+static bool awaits_client(const struct wr_exchange *x)
+{
+    return x->down.q.n > 0 || x->down.pipe != NULL || wr_http_of(x)->proxy == NULL
+        || x->down.src == NULL;
+}
+
 static enum wr_go timed_out(struct wr_exchange *x)
 {
-    struct wr_http *h = wr_http_of(x);
-
-    if (x->down.q.n == 0 && h->proxy != NULL && x->down.src != NULL) {
+    if (!awaits_client(x)) {
         wr_xlog(x, WR_LOG_ERROR, ETIMEDOUT, "upstream timed out");
     } else {
         const struct wr_http_conf *c = wr_conf_of(x, &wr_module_http);
@@ -247,16 +252,15 @@ static enum wr_go timed_out(struct wr_exchange *x)
     return cut(x, WR_PUMP_IDLE);
 }
 
-/* While bytes wait for the client its patience counts, else the upstream's. */
-static void set_idle(struct wr_exchange *x)
+/* What the server adds to what a client does not take is no reason to go on waiting for it. */
+static void set_patience(struct wr_exchange *x, bool moved, bool sent)
 {
     const struct wr_http_conf *c = wr_conf_of(x, &wr_module_http);
-    const struct wr_http *h = wr_http_of(x);
-    bool client = x->down.q.n > 0 || x->down.pipe != NULL || h->proxy == NULL
-               || x->down.src == NULL;
+    bool client = awaits_client(x);
 
-    wr_timer_set(x->loop, &x->idle,
-                 client ? c->send_timeout_ms : h->proxy_conf->read_timeout_ms);
+    if (x->idle.at == 0 || (client ? sent : moved))
+        wr_timer_set(x->loop, &x->idle,
+                     client ? c->send_timeout_ms : wr_http_of(x)->proxy_conf->read_timeout_ms);
 }
 
 static enum wr_go tunnel_run(struct wr_exchange *x)
@@ -319,6 +323,7 @@ static void pump_rest(struct wr_exchange *x, bool *moved)
 
 static enum wr_go relay_run(struct wr_exchange *x)
 {
+    uint64_t before = x->down.moved;
     bool moved = false;
     enum wr_pump down;
 
@@ -335,8 +340,8 @@ static enum wr_go relay_run(struct wr_exchange *x)
         return cut(x, down);
     if (wr_relay_at_disk(&x->down))
         wr_timer_idle(&x->idle);
-    else if (moved || x->idle.at == 0)
-        set_idle(x);
+    else
+        set_patience(x, moved, x->down.moved != before);
     if (down == WR_PUMP_MORE)
         wr_exchange_wake(x);
     return WR_WAIT;
