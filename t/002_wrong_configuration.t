@@ -227,6 +227,12 @@ stream {
 }
 CONF
 
+    ['statistics of name servers', <<'CONF', qr/the "status_zone" parameter/, qr/commercial subscription/],
+stream {
+    resolver 127.0.0.1 <>status_zone=z;
+}
+CONF
+
     ['a listen name that does not resolve', <<'CONF', qr/host not found in "no-such\.invalid:1"/],
 stream {
     server { listen <>no-such.invalid:1; return x; }

@@ -63,8 +63,9 @@ static bool resolver_param(struct wr_cf *cf, uint32_t i, struct wr_resolver_opts
     } else if (wr_param(arg, "ipv6", &v)) {
         ok = on_off(v, &o->no_ipv6);
     } else if (wr_param(arg, "status_zone", &v)) {
-        return wr_cf_error(cf, i, "the \"status_zone\" parameter is known in nginx, not in this "
-                           "build");
+        return wr_cf_error_hint(cf, i, "part of nginx's commercial subscription; leave it out",
+                                "the \"status_zone\" parameter is known in nginx, not in this "
+                                "build");
     } else {
         *known = false;
     }
