@@ -36,6 +36,10 @@ my ($code, $said) = there('./configure --add-module=t/modules/none');
 isnt $code, 0, 'a folder without a module is refused';
 like $said, qr{t/modules/none/config}, 'by name';
 
+($code, $said) = there('./configure --without-open_path');
+isnt $code, 0, 'what others call cannot be left out';
+like $said, qr/weir does not do without this/, 'is said';
+
 my $options = q(--add-module=t/modules/stamp --with-cc-opt='-O0')
     . ' --without-stream_map_module --without-http_geo_module';
 ($code, $said) = there("./configure $options");
