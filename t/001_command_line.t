@@ -52,6 +52,9 @@ like $out, qr/^proxy_pass\b.*\n(?:.*\n)*\s*context:.*\bserver\b/, 'and tells of 
 ($code, $out, $err) = $w->bare('--help', 'keepalive');
 is $code, 0, 'of an upstream, too';
 like $out, qr/^    default:  32 local$/m, 'with its default';
+($code, $out, $err) = $w->bare('--help', 'include');
+is $code, 0, 'and what the reader of files does itself';
+like $out, qr/^    syntax:   include path;$/m, 'include';
 ($code, $out, $err) = $w->bare('--help', 'proxy_pas');
 isnt $code, 0, '--help with a word that is no directive fails';
 

@@ -59,6 +59,22 @@ static const char *places(uint32_t where, char *buf)
     return wr_text_cstr(&t, &s) ? s : "";
 }
 
+/* The reader of files does this one itself, wherever it stands: a row only to be shown. */
+#define ANYWHERE (WR_LV_MAIN | WR_LV_EVENTS | WR_ANY | WR_LV_LAYER | WR_LV_SERVER                  \
+                  | WR_LV_LOCATION | WR_LV_UPSTREAM | WR_MULTI)
+
+static const struct wr_directive include = {
+    .name = "include",
+    .where = ANYWHERE,
+    .min = 1,
+    .max = 1,
+    .set = wr_set_path,
+    .help = "reads a file, or all that match a pattern, as if their lines stood here",
+};
+static struct wr_module reader = { .name = "conf" };
+static const struct wr_row include_row = { .row = &include, .module = &reader,
+                                           .where = ANYWHERE };
+
 static int by_name(const void *a, const void *b)
 {
     const struct wr_row *const *x = a, *const *y = b;
@@ -69,14 +85,15 @@ static int by_name(const void *a, const void *b)
 
 static void print_all(FILE *out)
 {
-    const struct wr_row **sorted = wr_calloc(wr_rows_count + 1, sizeof(*sorted));
+    uint32_t i, n = wr_rows_count + 1;
+    const struct wr_row **sorted = wr_calloc(n, sizeof(*sorted));
     char buf[PLACES_MAX];
-    uint32_t i;
 
     for (i = 0; i < wr_rows_count; i++)
         sorted[i] = &wr_rows[i];
-    qsort(sorted, wr_rows_count, sizeof(*sorted), by_name);
-    for (i = 0; i < wr_rows_count; i++) {
+    sorted[i] = &include_row;
+    qsort(sorted, n, sizeof(*sorted), by_name);
+    for (i = 0; i < n; i++) {
         const struct wr_directive *row = sorted[i]->row;
 
         fprintf(out, "%s\t%s\t%s\t%s\n", row->name, places(sorted[i]->where, buf),
@@ -108,6 +125,8 @@ bool wr_directive_help(const char *name, FILE *out)
         print_all(out);
         return true;
     }
+    if (r == NULL && strcmp(name, include.name) == 0)
+        r = &include_row;
     if (r == NULL) {
         print_unknown(wr_str_c(name), out);
         return false;
