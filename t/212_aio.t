@@ -31,7 +31,8 @@ $w->write('html/small.txt', 'small');
 my $fs;
 if ($slow) {
     $fs = Weir::SlowFs->new(at => $w->path('html/slow'),
-        files => { 'a.bin' => $SLOW, 'b.bin' => $SLOW, map { ("$_.txt" => "text $_") } 'a' .. 'z' });
+        files => { 'a.bin' => $SLOW, 'b.bin' => $SLOW, 'late.txt' => 'late', 'later.txt' => 'later',
+            map { ("$_.txt" => "text $_") } 'a' .. 'z' });
     push @{ $w->{helpers} }, $fs;
 }
 
@@ -63,6 +64,7 @@ http {
         location /few/ { aio threads=few; alias %{dir}/html/; }
         location /chunks/ { sendfile_max_chunk 64k; alias %{dir}/html/; }
         location /variable/ { aio threads=$arg_pool; alias %{dir}/html/; }
+        location /kept/ { open_file_cache max=10; alias %{dir}/html/; }
         location /text { return 200 text; }
         location /write/ { aio_write on; proxy_pass http://%{web}/; }
         location /write-off/ { aio off; aio_write on; proxy_pass http://%{web}/; }
@@ -183,13 +185,14 @@ sub stuck {
 }
 
 $fs->hold;
-my $waits = begin('/slow/a.bin');
+my ($waits, $second, $gone);
+$waits = begin('/slow/a.bin');
 stuck('a.bin');
 is ask('GET /text')->{body}, 'text', 'while a read waits, the worker answers';
 is_body(ask('GET /large.bin'), 200, $large, 'with a file from another disk too');
 $waits->fill(time);
 unlike $waits->{in}, qr/\r\n\r\n./s, 'and nothing of the first file has come';
-my $second = begin('/slow/a.txt');
+$second = begin('/slow/a.txt');
 stuck('a.txt');
 is ask('GET /small.txt')->{body}, 'small', 'while two reads wait';
 $fs->release;
@@ -200,10 +203,28 @@ for my $place (qw(copied/ off/ on/)) {
     is_body(ask("GET /${place}slow/b.bin"), 200, $SLOW, "/$place from the slow disk");
 }
 
+# ---- a name that is slow to be found
+
+$fs->hold;
+$waits = begin('/slow/late.txt');
+stuck('late.txt');
+is ask('GET /text')->{body}, 'text', 'while a file is opened, the worker answers';
+$second = begin('/slow/late-but-not-there.txt');
+stuck('late-but-not-there.txt');
+$gone = begin('/slow/later.txt');
+stuck('later.txt');
+$gone->abort;
+$fs->release;
+is_body(Weir::Http::reply($waits), 200, 'late', 'what was found is sent');
+is Weir::Http::reply($second)->{status}, 404, 'what was not is said';
+$_->close for $waits, $second;
+is_body(ask('GET /slow/late.txt'), 200, 'late', 'once it is known, it is opened at once');
+is_body(ask('GET /kept/slow/later.txt'), 200, 'later', 'with open_file_cache') for 1, 2;
+
 # ---- clients that leave, pools that are full
 
 $fs->hold;
-my $gone = begin('/slow/c.txt');
+$gone = begin('/slow/c.txt');
 stuck('c.txt');
 $gone->abort;
 $gone = begin('/slow/d.txt');

@@ -127,5 +127,6 @@ struct wr_module wr_module_open_path = {
     .name = "open_path",
     .layers = WR_L7,
     .conf_size = sizeof(struct wr_open_conf),
+    .ctx_size = sizeof(struct wr_open_ctx),
     .directives = directives,
 };

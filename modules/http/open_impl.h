@@ -28,6 +28,15 @@ size_t wr_open_trusted(struct wr_exchange *x, const struct wr_open_conf *c, stru
 /* -1 with errno. */
 int wr_open_walk(struct wr_exchange *x, const struct wr_open_conf *c, const char *path, int flags);
 
+/* ---- open_later: as open(2), but a thread does it where the path is not in memory ---- */
+struct wr_open_ctx {             /* of an exchange */
+    void *later;                 /* open_later's; NULL: nothing was begun */
+    bool cleanup;
+};
+/* NOT_THERE with errno. OPENING: the exchange is woken, and is to ask for this path again; then it
+ * gets what came of it, once. */
+enum wr_there wr_open_later(struct wr_exchange *x, const char *path, int flags, int *fd) WR_CHECKED;
+
 /* ---- open_cache: which paths lead to which files, folders or errors, and open files; belongs to a
  * configuration and, what is in it, to a worker ---- */
 struct wr_open_known {           /* one element */

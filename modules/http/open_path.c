@@ -18,29 +18,29 @@ struct look {                   /* one question */
     struct wr_open_error *e;
 };
 
-static bool failed(const struct look *l, int fd, const char *plain)
+static enum wr_there failed(const struct look *l, int fd, const char *plain)
 {
     bool walked = l->c->links.disabled != WR_SYMLINKS_OFF;
 
     *l->e = (struct wr_open_error){ errno, walked ? "openat()" : plain };
     if (fd != -1)
         (void)close(fd);
-    return false;
+    return WR_NOT_THERE;
 }
 
 /* ---- the disk ---- */
 
-static bool look_only(const struct look *l, struct stat *st)
+static enum wr_there look_only(const struct look *l, struct stat *st)
 {
     int fd;
 
     if (wr_likely(l->c->links.disabled == WR_SYMLINKS_OFF))
-        return stat(l->path, st) == 0 || failed(l, -1, "stat()");
+        return stat(l->path, st) == 0 ? WR_THERE : failed(l, -1, "stat()");
     fd = wr_open_walk(l->x, l->c, l->path, O_PATH | O_CLOEXEC);
     if (fd == -1 || fstat(fd, st) == -1)
         return failed(l, fd, NULL);
     (void)close(fd);
-    return true;
+    return WR_THERE;
 }
 
 static void read_directly(struct wr_opened *f)
@@ -54,17 +54,33 @@ static void read_directly(struct wr_opened *f)
 }
 
 /* For reading, without waiting for a pipe's writer. */
-static bool look_and_open(struct look *l, struct stat *st)
+static enum wr_there open_it(const struct look *l, int *fd)
 {
-    int fd = wr_open_walk(l->x, l->c, l->path, O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
+    const int flags = O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY;
 
-    if (fd == -1)
+    if (wr_likely(l->c->links.disabled == WR_SYMLINKS_OFF))
+        return wr_open_later(l->x, l->path, flags, fd);
+    *fd = wr_open_walk(l->x, l->c, l->path, flags);
+    return *fd != -1 ? WR_THERE : WR_NOT_THERE;
+}
+
+static enum wr_there look_and_open(struct look *l, struct stat *st)
+{
+    int fd;
+
+    switch (open_it(l, &fd)) {
+    case WR_OPENING:
+        return WR_OPENING;
+    case WR_NOT_THERE:
         return failed(l, -1, "open()");
+    case WR_THERE:
+        break;
+    }
     if (fstat(fd, st) == -1)
         return failed(l, fd, "fstat()");
     if (!S_ISREG(st->st_mode)) {
         (void)close(fd);
-        return true;
+        return WR_THERE;
     }
     l->file = wr_opened_new(fd, l->path);
     wr_opened_facts(l->file, st);
@@ -72,52 +88,58 @@ static bool look_and_open(struct look *l, struct stat *st)
         read_directly(l->file);
     if (l->c->read_ahead > 0 && st->st_size > READ_AHEAD_FROM)
         (void)posix_fadvise(fd, 0, 0, POSIX_FADV_SEQUENTIAL);
-    return true;
+    return WR_THERE;
 }
 
-static bool look_at_disk(struct look *l, struct stat *st)
+static enum wr_there look_at_disk(struct look *l, struct stat *st)
 {
     return l->open ? look_and_open(l, st) : look_only(l, st);
 }
 
 /* ---- the cache ---- */
 
-static bool answer(struct look *l, const struct wr_open_known *k)
+static enum wr_there answer(struct look *l, const struct wr_open_known *k)
 {
     if (k->error.err != 0) {
         *l->e = k->error;
-        return false;
+        return WR_NOT_THERE;
     }
     *l->st = k->st;
     if (l->open && k->file != NULL)
         l->file = wr_opened_use(k->file);
-    return true;
+    return WR_THERE;
 }
 
 /* What a process has run out of says nothing about the path. */
 static bool lasts(int err)
 {
-    return err != EMFILE && err != ENFILE && err != ENOMEM && err != EINTR && err != EIO;
+    return err != EMFILE && err != ENFILE && err != ENOMEM && err != EAGAIN && err != EINTR
+        && err != EIO;
 }
 
-static bool learn(struct look *l, struct wr_open_known *k)
+static enum wr_there learn(struct look *l, struct wr_open_known *k)
 {
-    bool there = look_at_disk(l, &k->st);
+    struct stat st;
+    enum wr_there there = look_at_disk(l, &st);
 
+    if (there == WR_OPENING) {
+        k->uses--; /* it is asked again */
+        return there;
+    }
     wr_opened_drop(k->file);
     k->file = NULL;
     k->checked_ms = wr_now();
-    if (!there) {
+    if (there == WR_NOT_THERE) {
         k->error = *l->e;
         if (!l->c->cache_errors || !lasts(l->e->err))
             wr_open_cache_drop(l->c->cache, k);
-        return false;
+        return there;
     }
     k->error.err = 0;
-    *l->st = k->st;
+    *l->st = k->st = st;
     if (l->file != NULL && k->uses >= l->c->cache_min_uses)
         k->file = wr_opened_use(l->file);
-    return true;
+    return there;
 }
 
 /* The name still leads to the file that is open; it may have grown. */
@@ -125,7 +147,7 @@ static bool same_file(struct look *l, struct wr_open_known *k)
 {
     struct stat st;
 
-    if (k->file == NULL || !look_only(l, &st) || st.st_ino != k->st.st_ino
+    if (k->file == NULL || look_only(l, &st) != WR_THERE || st.st_ino != k->st.st_ino
         || st.st_dev != k->st.st_dev)
         return false;
     k->st = st;
@@ -145,7 +167,7 @@ static struct wr_str key_of(const struct look *l)
                        wr_open_trusted(l->x, l->c, path), l->path);
 }
 
-static bool look(struct look *l)
+static enum wr_there look(struct look *l)
 {
     struct wr_open_known *k;
     bool fresh;
@@ -161,14 +183,14 @@ static bool look(struct look *l)
     return learn(l, k);
 }
 
-bool wr_open_path(struct wr_exchange *x, const char *path, struct stat *st,
-                  struct wr_opened **file, struct wr_open_error *e)
+enum wr_there wr_open_path(struct wr_exchange *x, const char *path, struct stat *st,
+                           struct wr_opened **file, struct wr_open_error *e)
 {
     struct look l = {
         .x = x, .c = wr_conf_of(x, &wr_module_open_path), .path = path, .open = true, .st = st,
         .e = e,
     };
-    bool there = look(&l);
+    enum wr_there there = look(&l);
 
     *file = l.file;
     return there;
@@ -181,7 +203,7 @@ bool wr_stat_path(struct wr_exchange *x, const char *path, struct stat *st,
         .x = x, .c = wr_conf_of(x, &wr_module_open_path), .path = path, .st = st, .e = e,
     };
 
-    return look(&l);
+    return look(&l) == WR_THERE;
 }
 
 void wr_open_reader(struct wr_exchange *x, struct wr_reader *r)

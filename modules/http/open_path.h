@@ -14,10 +14,15 @@ struct wr_open_error {
     int err;
     const char *call; /* "open()", as in nginx's log */
 };
+enum wr_there {
+    WR_THERE,
+    WR_NOT_THERE, /* *e says why */
+    WR_OPENING    /* a thread does it: hold, and ask for the same path again when woken */
+};
 /* *st describes what is there; a regular file is opened for reading and *file a use of it, for the
- * caller; else NULL. False: *e says why. */
-bool wr_open_path(struct wr_exchange *x, const char *path, struct stat *st,
-                  struct wr_opened **file, struct wr_open_error *e) WR_CHECKED;
+ * caller; else NULL. */
+enum wr_there wr_open_path(struct wr_exchange *x, const char *path, struct stat *st,
+                           struct wr_opened **file, struct wr_open_error *e) WR_CHECKED;
 /* directio, for a reader of such a file. */
 void wr_open_reader(struct wr_exchange *x, struct wr_reader *r);
 /* Only looks: is it there, and may it be opened as far as disable_symlinks goes? */

@@ -1,6 +1,6 @@
 /* static: answers with a file under root or alias. The last but one of the content hooks: whatever
  * else a location has (proxy_pass, return, index) was asked before. Owns the file through a
- * cleanup of the exchange's pool. Files are opened by the worker itself and read as aio says. */
+ * cleanup of the exchange's pool. Files are opened and read as aio says. */
 #include "content.h"
 #include "open_path.h"
 
@@ -81,6 +81,7 @@ static enum wr_verdict static_run(struct wr_exchange *x)
     struct wr_text text = wr_text_grow(x->pool, 256, WR_OPEN_PATH_MAX);
     struct wr_open_error e;
     const char *path;
+    enum wr_there there;
     struct wr_opened *file;
     struct wr_reader *r;
     struct stat st;
@@ -91,8 +92,9 @@ static enum wr_verdict static_run(struct wr_exchange *x)
         return WR_PASS;
     if (!wr_http_path(x, h->req.uri, &text) || !wr_text_cstr(&text, &path))
         return wr_reject(x, 500, NULL);
-    if (!wr_open_path(x, path, &st, &file, &e))
-        return refuse(x, &e, path);
+    there = wr_open_path(x, path, &st, &file, &e);
+    if (there != WR_THERE)
+        return there == WR_OPENING ? WR_HOLD : refuse(x, &e, path);
     r = reader_of(x, file);
     if (S_ISDIR(st.st_mode))
         return to_folder(x);

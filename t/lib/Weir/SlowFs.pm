@@ -4,7 +4,7 @@ package Weir::SlowFs;
 # reads wait while the test holds them. Root only; see works().
 #
 #     my $fs = Weir::SlowFs->new(at => $w->path('slow'), files => { a => 'text' });
-#     $fs->hold;           # reads that come from now on wait
+#     $fs->hold;           # reads that come from now on wait, and looks for names with "late" in them
 #     $fs->held;           # the names of the files whose reads do
 #     $fs->release;        # they are answered, and those that come
 
@@ -95,14 +95,15 @@ sub serve {
 
     return if $what eq 'none';
     return $f->reply($dev, $unique, 0, '') if $what eq 'ok';
-    if ($what eq 'read' && -e "$f->{at}.hold") {
-        push @{ $f->{waiting} }, [$unique, 0, $f->read($node, $body),
-            $f->{names}[$node - 2]];
-        return;
-    }
     my $answer = $f->can($what)->($f, $node, $body);
-    return defined $answer ? $f->reply($dev, $unique, 0, $answer)
-        : $f->reply($dev, $unique, POSIX::ENOENT);
+    my $name = $what eq 'read' ? $f->{names}[$node - 2]
+        : $what eq 'lookup' && $body =~ /^(.*late.*?)\0/ ? $1 : undef;
+    my @reply = defined $answer ? ($unique, 0, $answer) : ($unique, POSIX::ENOENT, '');
+    if (defined $name && -e "$f->{at}.hold") {
+        push @{ $f->{waiting} }, [@reply, $name];
+    } else {
+        $f->reply($dev, @reply);
+    }
 }
 
 sub reply {
@@ -111,8 +112,9 @@ sub reply {
     syswrite $dev, pack('LlQ', 16 + length $body, -$error, $unique) . $body;
 }
 
-# FUSE_ASYNC_READ: who waits for a page may be killed.
-sub init { return pack 'LLLLSSLLSSLL7', 7, 31, 65536, 1, 16, 12, 65536, 1, 0, 0, 0, (0) x 7 }
+# FUSE_ASYNC_READ: who waits for a page may be killed. FUSE_PARALLEL_DIROPS: names do not wait for
+# one another.
+sub init { return pack 'LLLLSSLLSSLL7', 7, 31, 65536, 1 | 1 << 18, 16, 12, 65536, 1, 0, 0, 0, (0) x 7 }
 
 sub attr {
     my ($f, $node) = @_;
