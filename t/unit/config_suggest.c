@@ -24,6 +24,25 @@ START_TEST(rows_by_place)
 }
 END_TEST
 
+/* --without-stream_..._module: the rows are not there, nor is the struct. */
+START_TEST(a_layer_left_out)
+{
+    struct wr_conf *c;
+
+    fake_proxy.without = WR_L4;
+    c = fake_load("stream { } http { soon; }");
+    ck_assert_uint_eq(c->tree->errors, 0);
+    ck_assert_ptr_null(wr_row_find(WR_STR("soon"), WR_L4, WR_LV_LAYER));
+    ck_assert_ptr_nonnull(wr_row_find(WR_STR("soon"), WR_L7, WR_LV_LAYER));
+    ck_assert_ptr_null(fake_of(c->main->children, &fake_proxy));
+    ck_assert_ptr_nonnull(fake_of(c->main->children->next, &fake_proxy));
+    wr_conf_free(c);
+    c = fake_load("stream { soon; }");
+    ck_assert_uint_eq(c->tree->errors, 1);
+    wr_conf_free(c);
+}
+END_TEST
+
 struct where {
     uint32_t where;
     const char *text;
@@ -102,5 +121,6 @@ START_TEST(nginx_words)
 }
 END_TEST
 
-FAKE_MAIN("config_suggest", { rows_by_place, 0 }, { where_text, WR_COUNT(wheres) },
+FAKE_MAIN("config_suggest", { rows_by_place, 0 }, { a_layer_left_out, 0 },
+          { where_text, WR_COUNT(wheres) },
           { near_names, WR_COUNT(nears) }, { nginx_words, 0 })
