@@ -279,6 +279,8 @@ void wr_daemon_ready(void);
 bool wr_pid_write(const char *path) WR_CHECKED;
 
 /* ---- demo ---- */
+/* Before the places are looked for: a demo of root's goes on as an ordinary user. False: told. */
+bool wr_demo_rights(void) WR_CHECKED;
 int wr_demo(const struct wr_options *o);
 void wr_demo_tell(void);                 /* once it runs */
 

@@ -170,6 +170,19 @@ void wr_demo_tell(void)
     fflush(stdout);
 }
 
+bool wr_demo_rights(void)
+{
+    struct wr_core_conf c = { 0 };
+    const char *step;
+
+    if (geteuid() != 0 || !wr_user_find(WR_STR(WR_USER), WR_STR(WR_GROUP), &c)
+        || wr_drop_rights(WR_USER, c.uid, c.gid, 0, &step))
+        return true;
+    fprintf(stderr, "weir: [emerg] %s to user \"%s\" failed (%d: %s)\n", step, WR_USER, errno,
+            strerror(errno));
+    return false;
+}
+
 int wr_demo(const struct wr_options *o)
 {
     char conf[8192];

@@ -68,7 +68,7 @@ int main(int argc, char **argv)
         return 1;
     if (only_told(&o, &code))
         return code;
-    if (!wr_places_init(&o))
+    if ((o.demo && !wr_demo_rights()) || !wr_places_init(&o))
         return 1;
     wr_files_raise();
     wr_error_log_default = wr_places.error_log;

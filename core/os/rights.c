@@ -1,4 +1,4 @@
-/* rights: from root to the user of the configuration, for good. Workers and the keeper call it
+/* rights: from root to the user of the configuration, for good. Workers, keeper and demo call it
  * once, after fork and before they look at anything a peer sent. It owns nothing. */
 #include "os/os.h"
 
