@@ -1,8 +1,8 @@
 #!/usr/bin/perl
 
-# How many connections a worker has: those to servers count for worker_connections, clients above it
-# wait, and parked ones make room. How many are parked: as `keepalive` says, and where it says
-# nothing as many as were in use lately.
+# How many connections a worker has: those to servers count for worker_connections, clients above
+# it wait, parked connections and clients between two requests make room. How many are parked: as
+# `keepalive` says, and where it says nothing as many as were in use lately.
 
 use strict;
 use warnings;
@@ -75,6 +75,7 @@ stream { server { listen %{l4}; proxy_pass %{echo}; } }
 http {
     upstream parked { server %{parked}; }
     server { listen %{l7}; location / { proxy_pass http://parked; } }
+    server { listen %{local}; return 200 ok; }
 }
 CONF
 
@@ -100,5 +101,22 @@ for my $n (1 .. 3) {
     is scalar(grep { $_->echoes('hello') } @l4), 4, 'parked connections make room';
     $_->close for @l4;
 }
+
+# Clients between two requests make room, too, however late they came to rest.
+
+my @kept = map { $w->connect('local') } 1 .. 8;
+for my $c (@kept) {
+    $c->send(Weir::Http::request('GET /'));
+    is Weir::Http::reply($c)->{status}, 200, 'a client that keeps its connection';
+}
+$more = $w->connect('l4');
+ok $more->echoes('x'), 'another one finds room';
+like $w->error_log, qr/\[warn\].*: 8 worker_connections are not enough, reusing connections$/m,
+    'and the log says why';
+is scalar(grep { $_->ending(0) eq 'eof' } @kept), 2, 'two of those idle for longest were closed';
+is $kept[0]->ending(0), 'eof', 'the first';
+$kept[-1]->send(Weir::Http::request('GET /'));
+is Weir::Http::reply($kept[-1])->{status}, 200, 'not the last';
+$_->close for $more, @kept;
 $w->finish;
 done_testing;

@@ -332,6 +332,7 @@ void wr_accepting_limit(uint32_t max_connections);
 void wr_connections_add(int delta); /* callers: sessions and peer connections */
 /* At the limit this is asked to close a connection that nobody uses; false: there is none. */
 void wr_connections_spare(bool (*close_one)(void));
+void wr_connections_idle(void); /* there is one now: accepting goes on if it paused at the limit */
 uint32_t wr_connections(void);
 
 /* ---- dns: pure; message in, records out ---- */

@@ -62,20 +62,31 @@ static void rest(struct wr_loop *l, int err)
     wr_timer_set(l, &rest_timer, REST_MS);
 }
 
+/* Under load one is closed and the next comes in all the time: said once a second. */
+static void warn_of_limit(const char *what)
+{
+    if (warned != 0 && wr_now() - warned < WARN_MS)
+        return;
+    warned = wr_now();
+    wr_say(WR_LOG_WARN, 0, "%u worker_connections are not enough%s", connections_max, what);
+}
+
+/* Closes what nobody uses until there are at most so many. */
+static void make_room(uint32_t most)
+{
+    while (connections > most && close_spare != NULL && close_spare())
+        warn_of_limit(", reusing connections");
+}
+
 static bool at_limit(void)
 {
-    while (connections_max > 0 && connections >= connections_max && close_spare != NULL
-           && close_spare())
-        ;
     if (connections_max == 0 || connections < connections_max)
         return false;
-    full = true;
-    /* under load one is closed and the next comes in all the time */
-    if (warned == 0 || wr_now() - warned >= WARN_MS) {
-        warned = wr_now();
-        wr_say(WR_LOG_WARN, 0, "%u worker_connections are not enough", connections_max);
-    }
-    return true;
+    make_room(connections_max - 1);
+    full = connections >= connections_max;
+    if (full)
+        warn_of_limit("");
+    return full;
 }
 
 void wr_accepting_limit(uint32_t max_connections)
@@ -87,6 +98,8 @@ void wr_accepting_limit(uint32_t max_connections)
 void wr_connections_add(int delta)
 {
     connections += (uint32_t)delta;
+    if (delta > 0 && connections_max > 0)
+        make_room(connections_max);
     if (full && (connections_max == 0 || connections < connections_max)) {
         full = false;
         go_on();
@@ -96,6 +109,14 @@ void wr_connections_add(int delta)
 void wr_connections_spare(bool (*close_one)(void))
 {
     close_spare = close_one;
+}
+
+void wr_connections_idle(void)
+{
+    if (!full || close_spare == NULL)
+        return;
+    full = false;
+    go_on();
 }
 
 uint32_t wr_connections(void)

@@ -226,6 +226,7 @@ struct wr_session {
     struct wr_task task;       /* runs what `run` says */
     struct wr_doomed doomed;
     struct wr_link link;       /* of all live sessions of this process */
+    struct wr_link idle_link;  /* of those that are idle, the longest idle first */
     struct wr_conf *conf;
     struct wr_loop *loop;
     const struct wr_listener *listener;
@@ -239,7 +240,7 @@ struct wr_session {
     struct wr_exchange *x;     /* the running one; NULL: between two requests */
     void *of_layer;            /* session_size bytes */
     bool begun;                /* layer->begin was called */
-    bool idle;                 /* kept alive: may be closed at a shutdown */
+    bool idle;                 /* kept alive: may be closed at a shutdown, or to make room */
     bool quitting;             /* the process shuts down: no further request */
     uint64_t keep_until;       /* ms: an idle one may not be closed before */
     bool ending;
@@ -249,6 +250,9 @@ void wr_session_new(struct wr_listener *l, int fd, const struct wr_addr *peer);
 const struct wr_addr *wr_session_local(struct wr_session *s);
 /* Closes the client and condemns the session. Idempotent; called by wr_finish. */
 void wr_session_end(struct wr_session *s);
+void wr_session_idle(struct wr_session *s, bool idle); /* between two requests, or no longer */
+/* Closes the one that is idle for longest, of which nothing has come; false: there is none. */
+bool wr_sessions_spare(void);
 uint32_t wr_sessions_live(void);
 /* Closes what is idle; at `now` also what is not (worker_shutdown_timeout, TERM). */
 void wr_sessions_shutdown(bool now);

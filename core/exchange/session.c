@@ -1,19 +1,21 @@
 /* session: an accepted client. Listeners call wr_session_new; the layer makes exchanges on it;
- * wr_finish ends it. Owns the client connection; all live sessions of the process
- * are on one list, so that a shutdown can find them. */
+ * wr_finish ends it. Owns the client connection. All live sessions of the process are on one list,
+ * so that a shutdown can find them, the idle ones on another, so that a new client gets room. */
 #include "exchange/exchange.h"
 
 #include <sys/socket.h>
 
+#define SPARE_LOOKS 32
+
 static struct {
-    struct wr_link sessions;
+    struct wr_link sessions, idle;
     uint32_t count;
     struct wr_loop *loop;
     struct wr_conf *conf;
     void (*on_empty)(void *);
     void *on_empty_arg;
     bool quitting;             /* what is accepted from now on gets one request */
-} live = { .sessions = { &live.sessions, &live.sessions } };
+} live = { .sessions = { &live.sessions, &live.sessions }, .idle = { &live.idle, &live.idle } };
 
 bool (*wr_session_debug)(const struct wr_addr *client);
 
@@ -144,6 +146,7 @@ void wr_session_end(struct wr_session *s)
     if (s->ending)
         return;
     s->ending = true;
+    wr_session_idle(s, false);
     if (s->layer->session_ended != NULL)
         s->layer->session_ended(s);
     take_unread(s);
@@ -153,6 +156,42 @@ void wr_session_end(struct wr_session *s)
     count_sessions(-1);
     s->doomed.free = session_free;
     wr_condemn(s->loop, &s->doomed);
+}
+
+void wr_session_idle(struct wr_session *s, bool idle)
+{
+    if (s->idle == idle)
+        return;
+    s->idle = idle;
+    if (idle) {
+        wr_list_push(&live.idle, &s->idle_link);
+        wr_connections_idle();
+    } else
+        wr_list_remove(&s->idle_link);
+}
+
+/* keepalive_min_timeout promised it, or a request has just come. */
+static bool is_needed(const struct wr_session *s)
+{
+    char byte;
+
+    return s->keep_until > wr_now() || (s->conn.ready & WR_READABLE) != 0
+        || recv(s->conn.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
+}
+
+bool wr_sessions_spare(void)
+{
+    struct wr_link *l = live.idle.next;
+
+    for (int i = 0; i < SPARE_LOOKS && l != &live.idle; i++, l = l->next) {
+        struct wr_session *s = wr_container(l, struct wr_session, idle_link);
+
+        if (is_needed(s))
+            continue;
+        wr_session_end(s);
+        return true;
+    }
+    return false;
 }
 
 uint32_t wr_sessions_live(void)

@@ -224,7 +224,7 @@ static void head_wait(struct wr_session *s, bool begun)
     if (hs->requests == 0 ? s->conn.deadline.at == 0 : begun && hs->head_ms == 0)
         wr_conn_timeout(&s->conn, standard_conf(s)->client_header_timeout_ms);
     if (begun) {
-        s->idle = false;
+        wr_session_idle(s, false);
         hs->head_ms = hs->head_ms != 0 ? hs->head_ms : wr_now();
     }
     wr_conn_arm(&s->conn);
@@ -234,7 +234,7 @@ static void run(struct wr_session *s)
 {
     struct wr_http_session *hs = s->of_layer;
 
-    s->idle = false;
+    wr_session_idle(s, false);
     wr_conn_timeout(&s->conn, 0);
     hs->progress = (struct wr_h1_progress){ 0 };
     wr_exchange_run(s->x);
@@ -360,7 +360,7 @@ void wr_http_next(struct wr_session *s, bool keep)
         wr_task_wake(s->loop, &s->task);
     else
         wr_conn_arm(&s->conn);
-    s->idle = hs->n == hs->at;
+    wr_session_idle(s, hs->n == hs->at);
     wr_conn_timeout(&s->conn, hs->keep_ms);
 }
 

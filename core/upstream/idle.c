@@ -166,6 +166,7 @@ void wr_idle_park(struct wr_link_to *l)
     wr_list_unshift(&u->idle, &l->link);
     u->idle_count++;
     count_use(l, -1);
+    wr_connections_idle();
 }
 
 bool wr_idle_drop_one(struct wr_upstream *u)

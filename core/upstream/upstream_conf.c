@@ -343,7 +343,7 @@ static bool set_keepalive_ms(struct wr_cf *cf, void *conf)
 
 static struct wr_upstreams *in_this_worker;
 
-/* A new client needs room more than a parked connection does. */
+/* A new client needs room more than a parked connection does, or a client between requests. */
 static bool make_room(void)
 {
     struct wr_upstreams *all = in_this_worker;
@@ -351,7 +351,7 @@ static bool make_room(void)
     for (uint32_t i = 0; i < all->all.n; i++)
         if (wr_idle_drop_one(all->all.at[i]))
             return true;
-    return false;
+    return wr_sessions_spare();
 }
 
 static bool worker_init(struct wr_conf *conf, struct wr_loop *l)
