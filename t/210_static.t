@@ -11,6 +11,7 @@ use lib "$FindBin::Bin/lib";
 use Digest::SHA qw(sha256_hex);
 use POSIX qw(mkfifo strftime setlocale LC_ALL);
 use Test::More;
+use Time::HiRes qw(time);
 use Weir;
 use Weir::Bulk qw(digest_of);
 use Weir::Http;
@@ -68,6 +69,7 @@ http {
         location /ims-before/ { if_modified_since before; alias %{dir}/html/; }
         location /none/ { max_ranges 0; alias %{dir}/html/; }
         location /one/ { max_ranges 1; alias %{dir}/html/; }
+        location /limited/ { limit_rate $arg_rate; alias %{dir}/html/; }
         location /no-etag/ { add_header ETag ""; alias %{dir}/html/; }
         location /no-date/ { add_header Last-Modified ""; alias %{dir}/html/; }
         location /dated/ {
@@ -438,6 +440,14 @@ for my $try (
     is join(' ', map { $r->field($_) // '-' } 'X-S', 'X-L', 'X-I'), join(' ', map { $_ // '-' } @want),
         "inheritance: $uri";
 }
+
+# ---- a rate
+
+my $begun = time;
+$r = ask('GET /limited/large.txt?rate=' . int $LARGE / 4);
+is sha256_hex($r->{body}), sha256_hex($large), 'a file at a rate';
+cmp_ok time - $begun, '>', 1.5, 'takes its time';
+is_reply ask('GET /limited/a.txt?rate=1m'), 200, $TEXT, 'a short one is not held up';
 
 chmod 0755, $w->path('html/closed');
 $w->finish;

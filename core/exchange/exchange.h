@@ -133,6 +133,7 @@ struct wr_relay {
     struct wr_endpoint *src;    /* NULL: only what is in q */
     struct wr_endpoint *dst;
     struct wr_bufq q;           /* read and not yet written */
+    struct wr_bufq held;        /* with a rate: here from the start, counts as read bit by bit */
     struct wr_pipe *pipe;       /* while bytes are in it */
     size_t high;                /* at most this much waits in q */
     uint64_t taken, moved;      /* bytes read from src, written to dst */

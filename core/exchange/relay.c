@@ -106,6 +106,19 @@ static void rest(struct wr_relay *r, size_t n)
     r->rate_next = wr_now() + wr_min(wr_min((uint64_t)n, over) * 1000 / r->rate, (uint64_t)1000);
 }
 
+/* What was there before the first read keeps to the rate as well. */
+static enum state take_held(struct wr_relay *r, struct wr_loop *l, size_t max)
+{
+    size_t n = allowance(r, l, wr_min(max, r->held.n));
+
+    if (n == 0)
+        return STARVED;
+    wr_bufq_move(&r->q, &r->held, n);
+    r->taken += n;
+    rest(r, n);
+    return MOVED;
+}
+
 static enum state src_state(struct wr_relay *r, enum wr_io io)
 {
     if (io == WR_IO_EOF)
@@ -242,6 +255,8 @@ static enum state round_of(struct wr_relay *r, struct wr_loop *l)
     if (r->spill != NULL && r->spill->writing != NULL) /* that comes first */
         return STARVED;
     wr_spill_drained(r->spill);
+    if (r->held.n > 0)
+        return take_held(r, l, max);
     if (r->src_fin || r->src == NULL) {
         r->src_fin = true;
         return write_fin(r);
@@ -297,6 +312,7 @@ enum wr_pump wr_relay_pump(struct wr_relay *r, struct wr_loop *l, bool *moved_an
 void wr_relay_end(struct wr_relay *r, struct wr_loop *l)
 {
     wr_bufq_clear(&r->q);
+    wr_bufq_clear(&r->held);
     if (r->pipe != NULL)
         wr_pipe_return(l, r->pipe);
     r->pipe = NULL;

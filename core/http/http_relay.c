@@ -96,6 +96,15 @@ static void reply_direction(struct wr_exchange *x)
     }
 }
 
+/* A file, or a text, is there as a whole; it goes out at its rate all the same. */
+static void hold_back(struct wr_relay *r)
+{
+    if (r->rate == 0)
+        return;
+    r->held = r->q;
+    r->q = (struct wr_bufq){ 0 };
+}
+
 static bool head_filters(struct wr_exchange *x)
 {
     static const struct wr_filter *sorted[64];
@@ -184,6 +193,7 @@ static enum wr_go respond_run(struct wr_exchange *x)
     h->head_sent = true;
     reply_direction(x);
     wr_bufq_load(&x->down.q);
+    hold_back(&x->down);
     forward_first(x);
     x->step = &wr_step_http_relay;
     return WR_GO;
