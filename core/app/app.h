@@ -15,7 +15,7 @@
 
 #include "stream/stream.h"
 
-#include <pthread.h>
+
 #include <sched.h>
 #include <signal.h>
 
@@ -258,7 +258,6 @@ void wr_process_settle(const struct wr_cycle *c);
 void wr_worker_run(struct wr_cycle *c, uint32_t slot, uint32_t index) WR_NORETURN;
 int wr_single_run(struct wr_cycle *c);   /* master_process off */
 void wr_keeper_run(struct wr_cycle *c, uint32_t slot) WR_NORETURN;
-void wr_keeper_lock_init(pthread_mutex_t *m);
 
 /* ---- upgrade ---- */
 void wr_upgrade_remember(char **argv);   /* before titles overwrite it */

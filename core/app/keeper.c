@@ -16,17 +16,6 @@ static struct {
     bool locked;
 } me;
 
-void wr_keeper_lock_init(pthread_mutex_t *m)
-{
-    pthread_mutexattr_t a;
-
-    pthread_mutexattr_init(&a);
-    pthread_mutexattr_setpshared(&a, PTHREAD_PROCESS_SHARED);
-    pthread_mutexattr_setrobust(&a, PTHREAD_MUTEX_ROBUST);
-    pthread_mutex_init(m, &a);
-    pthread_mutexattr_destroy(&a);
-}
-
 /* What the dead keeper was writing is written anew by the next answer. */
 static bool lock(void)
 {

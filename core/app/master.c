@@ -31,7 +31,7 @@ bool wr_master_common(void)
     wr_self.run = &wr_master.common->run;
     wr_master.common_fresh = s->fresh;
     if (s->fresh)
-        wr_keeper_lock_init(&wr_master.common->keeper);
+        wr_lock_init(&wr_master.common->keeper);
     return true;
 }
 

@@ -2,9 +2,7 @@
  * nothing (the strings are those of argv). */
 #include "app/app.h"
 
-#if WR_HAVE_OPENSSL
 #include <openssl/crypto.h>
-#endif
 
 static bool refuse(const char *text)
 {
@@ -184,12 +182,10 @@ void wr_options_version(FILE *out, bool full)
     if (!full)
         return;
     fprintf(out, "built by %s\n", WR_COMPILER);
-#if WR_HAVE_OPENSSL
     fprintf(out, "built with %s", OPENSSL_VERSION_TEXT);
     if (strcmp(OPENSSL_VERSION_TEXT, OpenSSL_version(OPENSSL_VERSION)) != 0)
         fprintf(out, " (running with %s)", OpenSSL_version(OPENSSL_VERSION));
-    fputc('\n', out);
-#endif
+    fputs("\nTLS SNI support enabled\n", out);
     print_modules(out);
     fprintf(out, "configure arguments: %s\n", WR_CONFIGURE_ARGS);
 }

@@ -11,6 +11,7 @@
 
 #include "base/base.h"
 
+#include <pthread.h>
 #include <stdatomic.h>
 
 /* ---- socket ---- */
@@ -101,6 +102,11 @@ struct wr_shm *wr_shm_get(struct wr_shm_set *set, struct wr_shm_set *old, const 
 void wr_shm_export(const struct wr_shm_set *s, struct wr_text *out);
 struct wr_shm_set *wr_shm_import(struct wr_str text);
 void wr_shm_inherit(const struct wr_shm_set *s, bool on); /* on: survives exec */
+
+/* ---- lock: a mutex in shared memory; who died with it held leaves it to the next ---- */
+void wr_lock_init(pthread_mutex_t *m); /* once, by who made the memory */
+void wr_lock(pthread_mutex_t *m);
+void wr_unlock(pthread_mutex_t *m);
 
 /* ---- process: slots, doorbells, rights ---- */
 #define WR_SLOTS 1024 /* processes of one instance, all generations together */
