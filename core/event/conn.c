@@ -128,6 +128,16 @@ enum wr_io wr_conn_read(struct wr_conn *c, void *p, size_t n, size_t *got)
     return c->io->read(c, p, n, got);
 }
 
+enum wr_io wr_conn_peek(struct wr_conn *c, void *p, size_t n, size_t *got)
+{
+    *got = 0;
+    if (c->read_eof)
+        return WR_IO_EOF;
+    if (!(c->ready & WR_READABLE))
+        return WR_IO_AGAIN;
+    return c->io->peek(c, p, n, got);
+}
+
 enum wr_io wr_conn_writev(struct wr_conn *c, const struct iovec *v, size_t nv, size_t *put)
 {
     *put = 0;
@@ -201,6 +211,7 @@ void wr_conn_close(struct wr_conn *c)
     wr_timer_off(c->loop, &c->deadline);
     if (c->fd < 0)
         return;
+    c->task = NULL; /* a last message wakes nobody */
     if (c->free_state != NULL)
         c->free_state(c);
     c->free_state = NULL;

@@ -3,9 +3,9 @@
  * Map: loop (epoll, tasks, reap), timer (deadlines in a heap), block (16 KiB buffers and slices),
  * bufq (queues of slices), offload (thread pools and their jobs), reader (files on their way out),
  * warm (what is in the page cache), conn (a descriptor with its ready bits), plain (the bare
- * transport), pipe (pooled pipes for splice), listen (accepting), resolver (questions, their cache,
- * who waits), channel (c-ares in our loop), dns (the pure answer parser), hosts (/etc/hosts). What
- * these files share among themselves only is in inside.h.
+ * transport), tls (OpenSSL), pipe (pooled pipes for splice), listen (accepting), resolver
+ * (questions, their cache, who waits), channel (c-ares in our loop), dns (the pure answer parser),
+ * hosts (/etc/hosts). What these files share among themselves only is in inside.h.
  *
  * One turn: (1) epoll_wait sets ready bits and queues tasks, nothing else; (2) expired timers set
  * bits and queue; (3) the queued tasks run, each at most once a turn; (4) reap frees everything
@@ -204,9 +204,10 @@ enum wr_ready {
     WR_ERR = 8,   /* EPOLLERR was seen */
 };
 struct wr_conn;
-struct wr_transport { /* plain here; TLS later */
+struct wr_transport {
     enum wr_io (*read)(struct wr_conn *c, void *p, size_t n, size_t *got);
     enum wr_io (*write)(struct wr_conn *c, const struct iovec *v, size_t nv, size_t *put);
+    enum wr_io (*peek)(struct wr_conn *c, void *p, size_t n, size_t *got);
     enum wr_io (*shutdown)(struct wr_conn *c);   /* write side: FIN */
     bool raw;                                    /* bytes may be spliced past it */
 };
@@ -223,7 +224,7 @@ struct wr_conn {
     struct wr_loop *loop;
     struct wr_task *task;     /* woken on events and deadline */
     const struct wr_transport *io;
-    void *tls;
+    void *tls;                /* NULL: none */
     struct wr_timer deadline;
     uint64_t received, sent;  /* bytes */
     size_t file_max;          /* most bytes of one sendfile; 0: files are read and written */
@@ -256,7 +257,7 @@ enum wr_io wr_conn_write_file(struct wr_conn *c, const struct wr_slice *s, size_
 enum wr_io wr_conn_shutdown(struct wr_conn *c); /* idempotent */
 /* Looks at what has come without taking it (MSG_PEEK). READABLE stays set when there was something:
  * to wait for more, just wait, the next event wakes the task. Chaos does not shorten it: more of
- * the same is no event. Raw transports only. */
+ * the same is no event. */
 enum wr_io wr_conn_peek(struct wr_conn *c, void *p, size_t n, size_t *got);
 /* Idempotent; timer off, fd closed. Due even with fd -1 if a timeout was ever set. */
 void wr_conn_close(struct wr_conn *c);
@@ -267,6 +268,23 @@ void wr_conn_retask(struct wr_conn *c, struct wr_task *task);
 /* The worker's scratch for reads; valid until the next step runs. */
 #define WR_SCRATCH (256 * 1024)
 char *wr_loop_scratch(struct wr_loop *l);
+
+/* ---- tls: OpenSSL as a transport ---- */
+struct ssl_st;
+struct ssl_ctx_st;
+extern const struct wr_transport wr_tls;
+/* Gives the connection a TLS state (the other side is the client when `server`); the context is
+ * borrowed, SSL_get_app_data is the conn. record: most plain bytes of a record, 0: 16 KB. False:
+ * OpenSSL had no memory. Freed by wr_conn_close, which says goodbye (close_notify). */
+bool wr_tls_open(struct wr_conn *c, struct ssl_ctx_st *ctx, bool server, size_t record) WR_CHECKED;
+/* OK: c->io is wr_tls from now on. AGAIN: call again when an event has come. EOF: the other side
+ * has closed. ERROR: c->error, or see wr_tls_errors. */
+enum wr_io wr_tls_handshake(struct wr_conn *c) WR_CHECKED;
+struct ssl_st *wr_tls_of(const struct wr_conn *c); /* NULL: none */
+bool wr_tls_up(const struct wr_conn *c);           /* the handshake is done */
+/* Appends " (SSL: error:... error:...)", what OpenSSL has to say of its last failure; nothing when
+ * it has nothing. */
+void wr_tls_errors(struct wr_text *t);
 
 /* ---- pipe: splice for bulk; a pipe is borrowed only while bytes are in it ---- */
 struct wr_pipe {
@@ -316,6 +334,7 @@ struct wr_listener {           /* one configured address */
     const struct wr_node *node; /* the listen directive */
     bool inherited;
     bool proxy_protocol;       /* clients say first who they are */
+    bool ssl;                  /* then comes a TLS handshake */
 };
 /* Accepts one connection a turn, up to 64 while the queue stays full (level triggered: why, says
  * listen.c). On EMFILE/ENFILE accepting rests for 500 ms (logged once) on all of them. fd and

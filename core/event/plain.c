@@ -100,24 +100,11 @@ static enum wr_io plain_shutdown(struct wr_conn *c)
     return WR_IO_ERROR;
 }
 
-const struct wr_transport wr_plain = {
-    .read = plain_read,
-    .write = plain_write,
-    .shutdown = plain_shutdown,
-    .raw = true,
-};
-
-enum wr_io wr_conn_peek(struct wr_conn *c, void *p, size_t n, size_t *got)
+static enum wr_io plain_peek(struct wr_conn *c, void *p, size_t n, size_t *got)
 {
     size_t any = 1;
     ssize_t r;
 
-    WR_ASSERT(n > 0 && c->io->raw);
-    *got = 0;
-    if (c->read_eof)
-        return WR_IO_EOF;
-    if (!(c->ready & WR_READABLE))
-        return WR_IO_AGAIN;
     if (!wr_chaos_io(&any))
         return wr_conn_pretend_again(c);
     do {
@@ -133,6 +120,14 @@ enum wr_io wr_conn_peek(struct wr_conn *c, void *p, size_t n, size_t *got)
     *got = (size_t)r;
     return WR_IO_OK;
 }
+
+const struct wr_transport wr_plain = {
+    .read = plain_read,
+    .write = plain_write,
+    .peek = plain_peek,
+    .shutdown = plain_shutdown,
+    .raw = true,
+};
 
 /* ---- ranges of files ---- */
 static enum wr_io truncated(struct wr_conn *c)

@@ -1,0 +1,382 @@
+/* tls: OpenSSL as the transport of a connection. wr_tls_open gives the connection a state, steps
+ * call wr_tls_handshake until it says OK; from then on conn reads and writes through it. Owns the
+ * SSL; the context is the caller's.
+ *
+ * OpenSSL reads and writes through a BIO of ours, so that a read that emptied the socket is known
+ * to have done so: the next one costs no system call. The conn's READABLE means "there may be plain
+ * bytes": it stays set while the library holds some. */
+#include "event/inside.h"
+
+#include <errno.h>
+#include <openssl/bio.h>
+#include <openssl/err.h>
+#include <openssl/ssl.h>
+
+#define RECORD 16384 /* most plain bytes of one record, RFC 8446 5.1 */
+
+struct tls {
+    SSL *ssl;
+    struct wr_conn *conn;
+    size_t record;           /* plain bytes given to the library at once */
+    size_t pending;          /* of a record that is made but not yet sent: it must come again */
+    bool dry;                /* the last recv took all there was */
+    bool ended;              /* the last recv found the end */
+    bool pretended;          /* chaos: EAGAIN that is none */
+    bool up, broken;
+};
+
+/* ---- the socket under it ---- */
+
+static int bio_wait(BIO *b, bool reading)
+{
+    BIO_clear_retry_flags(b);
+    if (reading)
+        BIO_set_retry_read(b);
+    else
+        BIO_set_retry_write(b);
+    return -1;
+}
+
+static int bio_pretend(BIO *b, struct tls *t, bool reading)
+{
+    t->pretended = true;
+    (void)wr_conn_pretend_again(t->conn);
+    return bio_wait(b, reading);
+}
+
+static int bio_read(BIO *b, char *p, int len)
+{
+    struct tls *t = BIO_get_data(b);
+    size_t n = (size_t)len;
+    ssize_t r;
+
+    if (t->dry)
+        return bio_wait(b, true);
+    if (!wr_chaos_io(&n))
+        return bio_pretend(b, t, true);
+    do {
+        r = recv(t->conn->fd, p, n, 0);
+    } while (r < 0 && errno == EINTR);
+    if (r < 0 && errno == EAGAIN) {
+        t->dry = true;
+        return bio_wait(b, true);
+    }
+    BIO_clear_retry_flags(b);
+    t->ended = r == 0;
+    if (r < 0)
+        t->conn->error = errno;
+    /* a FIN that was reported may still wait behind what was read */
+    t->dry = r > 0 && (size_t)r < n && !(t->conn->ready & (WR_HUP | WR_ERR));
+    return (int)r;
+}
+
+static int bio_write(BIO *b, const char *p, int len)
+{
+    struct tls *t = BIO_get_data(b);
+    size_t n = (size_t)len;
+    ssize_t r;
+
+    if (!wr_chaos_io(&n))
+        return bio_pretend(b, t, false);
+    do {
+        r = send(t->conn->fd, p, n, MSG_NOSIGNAL | (t->conn->more ? MSG_MORE : 0));
+    } while (r < 0 && errno == EINTR);
+    if (r < 0 && errno == EAGAIN)
+        return bio_wait(b, false);
+    BIO_clear_retry_flags(b);
+    if (r < 0)
+        t->conn->error = errno;
+    return (int)r;
+}
+
+/* That it is the end lets a FIN without close_notify pass for one that had it: see
+ * SSL_OP_IGNORE_UNEXPECTED_EOF. */
+static long bio_ctrl(BIO *b, int command, long n, void *p)
+{
+    const struct tls *t = BIO_get_data(b);
+
+    (void)n;
+    (void)p;
+    if (command == BIO_CTRL_EOF)
+        return t != NULL && t->ended;
+    return command == BIO_CTRL_FLUSH || command == BIO_CTRL_PUSH || command == BIO_CTRL_POP;
+}
+
+static BIO_METHOD *method(void)
+{
+    static BIO_METHOD *m;
+
+    if (m == NULL) {
+        m = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "weir");
+        if (m == NULL || !BIO_meth_set_read(m, bio_read) || !BIO_meth_set_write(m, bio_write)
+            || !BIO_meth_set_ctrl(m, bio_ctrl))
+            wr_out_of_memory(0);
+    }
+    return m;
+}
+
+/* ---- what came of a call ---- */
+
+static struct tls *tls_of(const struct wr_conn *c)
+{
+    return c->tls;
+}
+
+static enum wr_io again_reading(struct tls *t)
+{
+    if (!t->pretended)
+        t->conn->ready = (uint8_t)(t->conn->ready & ~(unsigned)WR_READABLE);
+    return WR_IO_AGAIN;
+}
+
+static enum wr_io again_writing(struct tls *t)
+{
+    if (!t->pretended)
+        wr_conn_full(t->conn);
+    return WR_IO_AGAIN;
+}
+
+/* r: what the SSL_ function returned, not positive. */
+static enum wr_io result(struct tls *t, int r)
+{
+    switch (SSL_get_error(t->ssl, r)) {
+    case SSL_ERROR_WANT_READ:
+        return again_reading(t);
+    case SSL_ERROR_WANT_WRITE:
+        return again_writing(t);
+    case SSL_ERROR_ZERO_RETURN:
+        return WR_IO_EOF;
+    case SSL_ERROR_SYSCALL:
+        t->broken = true;
+        return t->conn->error == 0 && ERR_peek_error() == 0 ? WR_IO_EOF : WR_IO_ERROR;
+    default:
+        t->broken = true;
+        if (t->conn->error == 0)
+            t->conn->error = EPROTO;
+        return WR_IO_ERROR;
+    }
+}
+
+static void before_call(struct tls *t)
+{
+    ERR_clear_error();
+    t->pretended = false;
+    t->dry = false; /* an event may have come since */
+}
+
+/* ---- the transport ---- */
+
+static enum wr_io tls_read(struct wr_conn *c, void *p, size_t n, size_t *got)
+{
+    struct tls *t = tls_of(c);
+    int r;
+
+    before_call(t);
+    r = SSL_read(t->ssl, p, (int)wr_min(n, (size_t)INT32_MAX));
+    if (r > 0) {
+        *got = (size_t)r;
+        c->received += *got;
+        if (t->dry && !SSL_has_pending(t->ssl))
+            c->ready = (uint8_t)(c->ready & ~(unsigned)WR_READABLE);
+        return WR_IO_OK;
+    }
+    switch (result(t, r)) {
+    case WR_IO_EOF:
+        c->read_eof = true;
+        return WR_IO_EOF;
+    case WR_IO_AGAIN:
+        return WR_IO_AGAIN;
+    default:
+        return WR_IO_ERROR;
+    }
+}
+
+static enum wr_io tls_peek(struct wr_conn *c, void *p, size_t n, size_t *got)
+{
+    struct tls *t = tls_of(c);
+    int r;
+
+    before_call(t);
+    r = SSL_peek(t->ssl, p, (int)wr_min(n, (size_t)INT32_MAX));
+    if (r <= 0)
+        return result(t, r);
+    *got = (size_t)r;
+    return WR_IO_OK;
+}
+
+static enum wr_io write_record(struct tls *t, const void *p, size_t n, size_t *put)
+{
+    int r;
+
+    /* Callers come again with what was not taken, and more: the library insists on it. */
+    if (n < t->pending) {
+        t->conn->error = EIO;
+        return WR_IO_ERROR;
+    }
+    before_call(t);
+    r = SSL_write(t->ssl, p, (int)n);
+    if (r <= 0) {
+        enum wr_io io = result(t, r);
+
+        t->pending = io == WR_IO_AGAIN ? n : 0;
+        if (io == WR_IO_EOF) {
+            t->conn->error = EPIPE;
+            return WR_IO_ERROR;
+        }
+        return io;
+    }
+    t->pending = 0;
+    t->conn->sent += (size_t)r;
+    *put += (size_t)r;
+    return WR_IO_OK;
+}
+
+/* Several pieces become one record: a head and the beginning of its body, say. */
+static size_t gather(const struct iovec *v, size_t nv, size_t skip, char *to, size_t max)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < nv && n < max; i++) {
+        size_t from = wr_min(skip, v[i].iov_len), len = wr_min(v[i].iov_len - from, max - n);
+
+        memcpy(to + n, (const char *)v[i].iov_base + from, len);
+        n += len;
+        skip -= from;
+    }
+    return n;
+}
+
+static enum wr_io tls_write(struct wr_conn *c, const struct iovec *v, size_t nv, size_t *put)
+{
+    static char together[RECORD];
+    struct tls *t = tls_of(c);
+    size_t total = 0;
+    enum wr_io io = WR_IO_OK;
+
+    for (size_t i = 0; i < nv; i++)
+        total += v[i].iov_len;
+    while (*put < total && io == WR_IO_OK) {
+        size_t n = wr_min(total - *put, t->record);
+
+        if (nv == 1)
+            io = write_record(t, (const char *)v->iov_base + *put, n, put);
+        else
+            io = write_record(t, together, gather(v, nv, *put, together, n), put);
+    }
+    return io == WR_IO_AGAIN && *put > 0 ? WR_IO_OK : io;
+}
+
+static enum wr_io tls_shutdown(struct wr_conn *c)
+{
+    struct tls *t = tls_of(c);
+    int r;
+
+    if (!t->broken) {
+        before_call(t);
+        r = SSL_shutdown(t->ssl);
+        if (r < 0 && SSL_get_error(t->ssl, r) == SSL_ERROR_WANT_WRITE)
+            return again_writing(t);
+    }
+    return wr_plain.shutdown(c);
+}
+
+const struct wr_transport wr_tls = {
+    .read = tls_read,
+    .write = tls_write,
+    .peek = tls_peek,
+    .shutdown = tls_shutdown,
+    .raw = false,
+};
+
+/* ---- beginning and end ---- */
+
+/* close_notify, so that the other side knows that nothing is missing. Sent once, not waited for; a
+ * session that was broken is not offered again. */
+static void free_state(struct wr_conn *c)
+{
+    struct tls *t = tls_of(c);
+
+    ERR_clear_error();
+    if (!t->up || t->broken || c->reset_on_close)
+        SSL_set_shutdown(t->ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
+    else if (!c->write_shut)
+        (void)SSL_shutdown(t->ssl);
+    SSL_free(t->ssl);
+    free(t);
+    c->tls = NULL;
+    c->io = &wr_plain;
+    ERR_clear_error();
+}
+
+bool wr_tls_open(struct wr_conn *c, struct ssl_ctx_st *ctx, bool server, size_t record)
+{
+    struct tls *t = wr_calloc(1, sizeof(*t));
+    BIO *bio = BIO_new(method());
+
+    t->conn = c;
+    t->record = record == 0 ? RECORD : wr_min(record, (size_t)RECORD);
+    t->ssl = SSL_new(ctx);
+    if (t->ssl == NULL || bio == NULL) {
+        SSL_free(t->ssl);
+        BIO_free(bio);
+        free(t);
+        return false;
+    }
+    BIO_set_data(bio, t);
+    BIO_set_init(bio, 1);
+    SSL_set_bio(t->ssl, bio, bio);
+    SSL_set_app_data(t->ssl, c);
+    if (server)
+        SSL_set_accept_state(t->ssl);
+    else
+        SSL_set_connect_state(t->ssl);
+    c->tls = t;
+    c->free_state = free_state;
+    return true;
+}
+
+enum wr_io wr_tls_handshake(struct wr_conn *c)
+{
+    struct tls *t = tls_of(c);
+    int r;
+
+    /* It reads or writes as the protocol has it: neither bit alone says whether to try. */
+    before_call(t);
+    r = SSL_do_handshake(t->ssl);
+    if (r <= 0)
+        return result(t, r);
+    t->up = true;
+    c->io = &wr_tls;
+    c->ready |= WR_READABLE; /* the first bytes may have come along */
+    return WR_IO_OK;
+}
+
+struct ssl_st *wr_tls_of(const struct wr_conn *c)
+{
+    return c->tls != NULL ? tls_of(c)->ssl : NULL;
+}
+
+bool wr_tls_up(const struct wr_conn *c)
+{
+    return c->tls != NULL && tls_of(c)->up;
+}
+
+void wr_tls_errors(struct wr_text *t)
+{
+    const char *data, *separator = " (SSL: ";
+    unsigned long e;
+    int flags;
+
+    while ((e = ERR_get_error_all(NULL, NULL, NULL, &data, &flags)) != 0) {
+        char buf[256];
+
+        ERR_error_string_n(e, buf, sizeof(buf));
+        wr_text_c(t, separator);
+        wr_text_c(t, buf);
+        if ((flags & ERR_TXT_STRING) != 0 && data != NULL && *data != '\0')
+            wr_text_fmt(t, ":%s", data);
+        separator = " ";
+    }
+    if (*separator == ' ' && separator[1] == '\0')
+        wr_text_char(t, ')');
+}
