@@ -30,6 +30,7 @@ like $out . $err, $_->[0], "-V names $_->[1]" for (
     [qr{^weir version: weir/\d+\.}m, 'the version'],
     [qr{^built (?:by|with) .*(?:gcc|clang)}m, 'the compiler'],
     [qr{^built with OpenSSL \d+\.\d+\.\d+}m, 'the OpenSSL it runs with'],
+    [qr{^TLS SNI support enabled$}m, 'that a name of a TLS client chooses the server'],
     [qr{^modules:(?=.* stream )(?=.* stream_map )(?=.* stream_return )(?=.* stream_set )}m,
         'its modules'],
     [qr{^configure arguments:}m, 'the configure arguments'],

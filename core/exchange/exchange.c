@@ -115,6 +115,13 @@ static void exchange_free(struct wr_doomed *d)
     wr_pool_free(wr_container(d, struct wr_exchange, doomed)->pool);
 }
 
+void wr_exchange_drop(struct wr_exchange *x)
+{
+    x->s->x = NULL;
+    x->doomed.free = exchange_free;
+    wr_condemn(x->loop, &x->doomed);
+}
+
 enum wr_go wr_finish(struct wr_exchange *x, unsigned status)
 {
     struct wr_session *s = x->s;

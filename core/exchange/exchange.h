@@ -6,8 +6,10 @@
  * phase (hooks in rank order), raw (a descriptor as endpoint), memory (a text as endpoint), relay
  * (the only byte pump), spill (its temp file), vars (their values), core_vars ($remote_addr ...),
  * template (text with variables, one pass), assign (set), listen_conf and listen_addr (the listen
- * directive of both layers), log_conf (error_log), thread_pool_conf (thread_pool), trace (the event
- * ring).
+ * directive of both layers), ssl_conf (ssl_ of servers), ssl_rows and ssl_context (what proxy_ssl_
+ * shares with it), ssl_accept (handshakes with clients), ssl_cache (sessions all workers share),
+ * ssl_vars ($ssl_protocol ...), log_conf (error_log), thread_pool_conf (thread_pool), trace (the
+ * event ring).
  *
  * Two endpoints, one exchange, one relay: what differs between the layers is in const tables
  * (wr_layer, wr_endpoint_ops). No HTTP word here but one opaque pointer. */
@@ -211,6 +213,11 @@ struct wr_layer {
     /* The client has ended its side (FIN, RST) while the exchange waits: goes on waiting, or has
      * finished it. NULL: nothing to know, an end is passed on like any byte. */
     enum wr_go (*left)(struct wr_exchange *x);
+    /* Scope of the server a TLS client names (SNI); NULL: the default one. May be NULL. */
+    const struct wr_scope *(*by_name)(const struct wr_session *s, struct wr_str name);
+    /* An exchange that is no request: variables are asked in it, then wr_exchange_drop. NULL where
+     * the session has one anyway. */
+    struct wr_exchange *(*blank)(struct wr_session *s);
     /* Values of the client's header field of this name (case folded, nothing else), joined by ", ";
      * false: there is none. NULL where there are no fields. */
     bool (*field)(struct wr_exchange *x, struct wr_str name, struct wr_str *out);
@@ -249,6 +256,10 @@ struct wr_session {
 /* Takes fd. Makes the session, calls layer->begin. */
 void wr_session_new(struct wr_listener *l, int fd, const struct wr_addr *peer);
 const struct wr_addr *wr_session_local(struct wr_session *s);
+/* An error log line of a session, with its exchange's context or, before there is one, " while
+ * DOING, client: ..., server: ...". */
+void wr_session_log(const struct wr_session *s, const char *doing, enum wr_level l, int err,
+                    const char *fmt, ...) WR_PRINTF(5, 6);
 /* Closes the client and condemns the session. Idempotent; called by wr_finish. */
 void wr_session_end(struct wr_session *s);
 void wr_session_idle(struct wr_session *s, bool idle); /* between two requests, or no longer */
@@ -292,6 +303,79 @@ extern struct wr_module wr_module_proxy_protocol;
 bool wr_forwarded(struct wr_addr *a, struct wr_str list, const struct wr_networks *proxies,
                   bool recursive);
 
+/* ---- TLS: what ssl_ and proxy_ssl_ have in common, and servers ---- */
+enum wr_tls_versions {
+    WR_TLS_NONE = 1, WR_TLS_1_0 = 2, WR_TLS_1_1 = 4, WR_TLS_1_2 = 8, WR_TLS_1_3 = 16
+};
+struct wr_tls_name {           /* of a certificate or key: path, "data:...", with variables */
+    struct wr_template *name;
+    const struct wr_node *node;
+};
+struct wr_tls_names { struct wr_tls_name *at; uint32_t n, cap; };
+struct wr_tls_nodes { const struct wr_node **at; uint32_t n, cap; };
+struct wr_tls_passwords { struct wr_str *at; uint32_t n, cap; };
+struct wr_tls_file { const char *path; const struct wr_node *node; };    /* path NULL: none */
+struct wr_tls_text { struct wr_str text; const struct wr_node *node; };
+struct wr_tls_conf {
+    struct wr_tls_names certificates, keys; /* the n-th key is that of the n-th certificate */
+    struct wr_tls_passwords passwords;      /* of keys, tried in turn */
+    struct wr_tls_file trusted, crl;
+    struct wr_tls_text ciphers;
+    struct wr_tls_nodes commands;           /* ssl_conf_command */
+    uint32_t protocols, depth;
+    const char *folder;        /* of relative names */
+    bool dynamic;              /* a name has variables: loaded in the handshake */
+    struct ssl_ctx_st *ctx;    /* of the configuration; NULL: none was made */
+};
+extern const struct wr_enum wr_tls_protocols[];
+bool wr_set_tls_files(struct wr_cf *cf, void *conf);     /* struct wr_tls_names */
+bool wr_set_tls_file(struct wr_cf *cf, void *conf);      /* struct wr_tls_file */
+bool wr_set_tls_text(struct wr_cf *cf, void *conf);      /* struct wr_tls_text */
+bool wr_set_tls_command(struct wr_cf *cf, void *conf);   /* struct wr_tls_nodes */
+bool wr_set_tls_passwords(struct wr_cf *cf, void *conf); /* struct wr_tls_passwords */
+bool wr_set_alpn(struct wr_cf *cf, void *conf);          /* struct wr_str, as on the wire */
+/* The rows of both families; many: WR_MULTI where there may be several certificates. */
+#define WR_TLS_ROWS(prefix, where, type, field, many, standard_ciphers) \
+    WR_ROW(prefix "_certificate", (where) | (many), 1, 1, wr_set_tls_files, type, \
+           field.certificates, NULL, NULL, "certificate to show (PEM, with its chain), or data:"), \
+    WR_ROW(prefix "_certificate_key", (where) | (many), 1, 1, wr_set_tls_files, type, field.keys, \
+           NULL, NULL, "its key (PEM), or data:"), \
+    WR_ROW(prefix "_password_file", where, 1, 1, wr_set_tls_passwords, type, field.passwords, \
+           NULL, NULL, "passwords of keys, one a line"), \
+    WR_ROW(prefix "_protocols", where, 1, WR_ARGS_ANY, wr_set_mask, type, field.protocols, \
+           wr_tls_protocols, "TLSv1.2 TLSv1.3", "versions of TLS that are spoken"), \
+    WR_ROW(prefix "_ciphers", where, 1, 1, wr_set_tls_text, type, field.ciphers, NULL, \
+           standard_ciphers, "ciphers up to TLS 1.2, in OpenSSL's words"), \
+    WR_ROW(prefix "_trusted_certificate", where, 1, 1, wr_set_tls_file, type, field.trusted, NULL, \
+           NULL, "certificates (PEM) the other side's is verified with"), \
+    WR_ROW(prefix "_crl", where, 1, 1, wr_set_tls_file, type, field.crl, NULL, NULL, \
+           "revoked certificates (PEM)"), \
+    WR_ROW(prefix "_verify_depth", where, 1, 1, wr_set_num, type, field.depth, NULL, "1", \
+           "longest chain of certificates"), \
+    WR_ROW(prefix "_conf_command", (where) | WR_MULTI, 2, 2, wr_set_tls_command, type, \
+           field.commands, NULL, NULL, "a command of OpenSSL's configuration and its value")
+/* From `finish`, after all rows: c->ctx, freed with the configuration. NULL: reported. */
+struct ssl_ctx_st *wr_tls_context(struct wr_cf *cf, struct wr_tls_conf *c, bool server);
+/* Behind everything else: the commands have the last word. False: reported. */
+bool wr_tls_commands(struct wr_cf *cf, struct wr_tls_conf *c, bool server);
+/* One certificate and its key into ssl, or into c->ctx where ssl is NULL; the pool is for the
+ * names. False: *why says it. */
+bool wr_tls_load_pair(struct wr_pool *pool, const struct wr_tls_conf *c, struct ssl_st *ssl,
+                      struct wr_str certificate, struct wr_str key,
+                      struct wr_text *why) WR_CHECKED;
+extern struct wr_module wr_module_ssl, wr_module_ssl_vars;
+/* Server side: opens and goes on with the handshake of the session's client, as the scope of the
+ * address's default server says, or that of the server the client names. AGAIN: call again; EOF,
+ * ERROR: it failed, which was logged. */
+enum wr_io wr_ssl_accept(struct wr_session *s) WR_CHECKED;
+/* What is known of the client's certificate: 0 fine (or nobody asked), 495 not valid, 496 none
+ * though one is wanted, 421 (layer 7) the request is for another server than the handshake was;
+ * logged. */
+unsigned wr_ssl_verified(struct wr_exchange *x);
+/* Each address with `ssl` has a certificate for who names no server; called for each by the layers'
+ * check. False: reported. */
+bool wr_ssl_check(struct wr_cf *cf, const struct wr_listener *l, const struct wr_scope *standard);
+
 /* ---- exchange ---- */
 struct wr_value {
     struct wr_str v;
@@ -329,6 +413,7 @@ struct wr_exchange {
 /* Makes the running exchange of a session, with a pool of its own. */
 struct wr_exchange *wr_exchange_new(struct wr_session *s, const struct wr_scope *scope,
                                     const struct wr_step *first);
+void wr_exchange_drop(struct wr_exchange *x); /* one of layer->blank: no end, no log */
 /* Runs steps while they return GO. The session's task calls it; nobody else. */
 void wr_exchange_run(struct wr_exchange *x);
 void wr_exchange_wake(struct wr_exchange *x);
@@ -462,7 +547,7 @@ struct wr_listens { /* state of the listen module: all addresses of the configur
  * to layer's `attach`. Errors in nginx's words. default_port 0: a port is required. */
 struct wr_listen_line {
     struct wr_listener *listener;
-    bool default_server, ssl, http2, quic, udp;
+    bool default_server, udp;
 };
 bool wr_listen_conf(struct wr_cf *cf, const struct wr_layer *layer, uint16_t default_port,
                     bool (*attach)(struct wr_cf *cf, const struct wr_listen_line *line));

@@ -24,7 +24,7 @@ struct line {
     const struct wr_layer *layer;
     struct wr_listen_opts opts;
     bool options;                   /* one of the socket's options was given */
-    bool proxy_protocol;
+    bool proxy_protocol, ssl;
     struct wr_listen_line out;
 };
 
@@ -196,6 +196,14 @@ static bool take_proxy_protocol(struct line *l, uint32_t i, struct wr_str value)
     return true;
 }
 
+static bool take_ssl(struct line *l, uint32_t i, struct wr_str value)
+{
+    (void)i;
+    (void)value;
+    l->ssl = true;
+    return true;
+}
+
 static bool take_udp(struct line *l, uint32_t i, struct wr_str value)
 {
     (void)i;
@@ -208,7 +216,7 @@ static bool take_udp(struct line *l, uint32_t i, struct wr_str value)
 static bool needs_module(struct line *l, uint32_t i, struct wr_str value)
 {
     struct wr_str word = wr_cf_arg(l->cf, i);
-    const char *module = wr_str_is(word, "http2") ? "v2" : wr_str_is(word, "quic") ? "v3" : "ssl";
+    const char *module = wr_str_is(word, "http2") ? "v2" : "v3";
 
     (void)value;
     return wr_cf_error(l->cf, i, "the \"" WR_FMT "\" parameter requires ngx_%s_%s_module",
@@ -248,7 +256,7 @@ static const struct param params[] = {
     { "multipath", false, WR_ANY, OPTION | TCP_ONLY, take_multipath },
     { "so_keepalive", true, WR_ANY, OPTION | TCP_ONLY, take_so_keepalive },
     { "udp", false, WR_L4, 0, take_udp },
-    { "ssl", false, WR_ANY, TCP_ONLY, needs_module },
+    { "ssl", false, WR_ANY, TCP_ONLY, take_ssl },
     { "http2", false, WR_L7, TCP_ONLY, needs_module },
     { "quic", false, WR_L7, 0, needs_module },
     { "proxy_protocol", false, WR_ANY, TCP_ONLY, take_proxy_protocol },
@@ -317,6 +325,7 @@ static struct entry *entry_new(struct line *l, const struct wr_addr *a, struct w
     e->l.accepted = wr_session_new;
     e->l.opts = l->opts;
     e->l.proxy_protocol = l->proxy_protocol;
+    e->l.ssl = l->ssl;
     *all->list.last = &e->l;
     all->list.last = &e->l.next;
     all->list.n++;
@@ -345,9 +354,10 @@ static bool share(struct line *l, struct entry *e)
     if (l->options)
         e->l.opts = l->opts;
     /* Of the connection, so of the address: one line that wants it is enough. */
-    if (l->proxy_protocol != e->l.proxy_protocol)
+    if (l->proxy_protocol != e->l.proxy_protocol || l->ssl != e->l.ssl)
         wr_cf_warn(cf, 1, "protocol options redefined for " WR_FMT, WR_ARG(e->l.text));
     e->l.proxy_protocol = e->l.proxy_protocol || l->proxy_protocol;
+    e->l.ssl = e->l.ssl || l->ssl;
     return true;
 }
 

@@ -6,60 +6,26 @@
 
 #include <errno.h>
 
-/* An error line before there is an exchange. */
-struct reading {
-    struct wr_log_source source;
-    const struct wr_session *s;
-};
-
-static void reading_context(const struct wr_log_source *src, struct wr_text *t)
-{
-    const struct wr_session *s = wr_container(src, struct reading, source)->s;
-
-    wr_text_c(t, " while reading PROXY protocol, client: ");
-    wr_addr_text_ip(&s->client, t);
-    wr_text_c(t, ", server: ");
-    wr_text_str(t, s->listener->text);
-}
-
-static struct reading reading_of(const struct wr_session *s)
-{
-    return (struct reading){
-        .source = {
-            .number = s->number,
-            .context = reading_context,
-            .debug = wr_session_debug != NULL && wr_session_debug(&s->client),
-        },
-        .s = s,
-    };
-}
+#define READING "reading PROXY protocol"
 
 static enum wr_io broken(struct wr_session *s, struct wr_str in, const char *why)
 {
-    const struct wr_log *log = wr_scope_log(s->layer->greeting(s, NULL));
-    struct reading r = reading_of(s);
-
     in.n = wr_min(in.n, (size_t)128); /* whatever it is, the beginning tells */
-    wr_log(log, WR_LOG_ERROR, 0, &r.source, "broken header: \"" WR_FMT "\" (%s)", WR_ARG(in), why);
+    wr_session_log(s, READING, WR_LOG_ERROR, 0, "broken header: \"" WR_FMT "\" (%s)", WR_ARG(in),
+                   why);
     return WR_IO_ERROR;
 }
 
 static enum wr_io gone(struct wr_session *s, enum wr_io io)
 {
-    const struct wr_log *log = wr_scope_log(s->layer->greeting(s, NULL));
-    struct reading r = reading_of(s);
-
-    wr_log(log, WR_LOG_INFO, io == WR_IO_ERROR ? s->conn.error : 0, &r.source,
-           "client closed connection");
+    wr_session_log(s, READING, WR_LOG_INFO, io == WR_IO_ERROR ? s->conn.error : 0,
+                   "client closed connection");
     return WR_IO_ERROR;
 }
 
 static enum wr_io late(struct wr_session *s)
 {
-    const struct wr_log *log = wr_scope_log(s->layer->greeting(s, NULL));
-    struct reading r = reading_of(s);
-
-    wr_log(log, WR_LOG_INFO, ETIMEDOUT, &r.source, "client timed out");
+    wr_session_log(s, READING, WR_LOG_INFO, ETIMEDOUT, "client timed out");
     return WR_IO_EOF;
 }
 

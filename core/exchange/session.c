@@ -25,6 +25,52 @@ void wr_sessions_use(struct wr_loop *l, struct wr_conf *conf)
     live.conf = conf;
 }
 
+/* ---- log lines before there is an exchange ---- */
+
+struct early {
+    struct wr_log_source source;
+    const struct wr_session *s;
+    const char *doing;
+};
+
+static void early_context(const struct wr_log_source *src, struct wr_text *t)
+{
+    const struct early *e = wr_container(src, struct early, source);
+
+    wr_text_fmt(t, " while %s, client: ", e->doing);
+    wr_addr_text_ip(&e->s->client, t);
+    wr_text_c(t, ", server: ");
+    wr_text_str(t, e->s->listener->text);
+}
+
+void wr_session_log(const struct wr_session *s, const char *doing, enum wr_level l, int err,
+                    const char *fmt, ...)
+{
+    char buf[1024];
+    struct wr_text t = wr_text_on(buf, sizeof(buf));
+    const struct early e = {
+        .source = {
+            .number = s->number,
+            .context = early_context,
+            .debug = wr_session_debug != NULL && wr_session_debug(&s->client),
+        },
+        .s = s,
+        .doing = doing,
+    };
+    va_list ap;
+
+    va_start(ap, fmt);
+    wr_text_vfmt(&t, fmt, ap);
+    va_end(ap);
+    if (s->x != NULL)
+        wr_xlog(s->x, l, err, WR_FMT, WR_ARG(wr_text_view(&t)));
+    else
+        wr_log(wr_scope_log(s->layer->greeting(s, NULL)), l, err, &e.source, WR_FMT,
+               WR_ARG(wr_text_view(&t)));
+}
+
+/* ---- the beginning ---- */
+
 /* No PROXY header: nothing is served. A layer that makes its exchange at once logs it. */
 static void refuse(struct wr_session *s, unsigned status)
 {

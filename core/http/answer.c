@@ -16,20 +16,16 @@ enum wr_verdict wr_http_respond_text(struct wr_exchange *x, unsigned status, str
     return wr_http_respond(x, &q);
 }
 
-static bool default_port(uint16_t port)
-{
-    return port == 80;
-}
-
 void wr_http_origin(struct wr_exchange *x, struct wr_text *t)
 {
     const struct wr_http *h = wr_http_of(x);
     const struct wr_http_conf *c = wr_conf_of(x, &wr_module_http);
     uint16_t port = wr_addr_port(wr_session_local(x->s));
+    bool secure = wr_tls_up(&x->s->conn);
 
     if (!c->absolute_redirect)
         return;
-    wr_text_c(t, "http://");
+    wr_text_c(t, secure ? "https://" : "http://");
     if (c->server_name_in_redirect && h->server->name.n > 0) {
         wr_text_str(t, h->server->name);
     } else if (h->req.host.n > 0) {
@@ -37,7 +33,7 @@ void wr_http_origin(struct wr_exchange *x, struct wr_text *t)
     } else {
         wr_addr_text_ip(wr_session_local(x->s), t);
     }
-    if (c->port_in_redirect && port != 0 && !default_port(port)) {
+    if (c->port_in_redirect && port != 0 && port != (secure ? 443 : 80)) {
         wr_text_char(t, ':');
         wr_text_u64(t, port);
     }

@@ -25,6 +25,7 @@ struct wr_http_session {
     uint64_t received_before;  /* of the connection when the request began */
     uint64_t keep_ms;          /* how long the next request may take to come */
     bool pipelined;            /* the request was here before the reply to the last one was out */
+    bool secured;              /* shook hands, or came in plain to where TLS is spoken */
     bool closing;              /* after the reply: drop and close, no next request */
 };
 static inline struct wr_http_session *wr_http_session_of(const struct wr_session *s)
@@ -36,6 +37,10 @@ enum wr_io wr_http_take(struct wr_session *s, void *p, size_t n, size_t *got);
 void wr_http_untake(struct wr_session *s, const void *p, size_t n); /* gives back, in front */
 /* Decoded body bytes; EOF when the body is complete. p must hold n bytes; used as scratch too. */
 enum wr_io wr_http_read_in(struct wr_session *s, void *p, size_t n, size_t *got);
+/* True: heads may be read, after a handshake or as the client speaks plain HTTP (it is told so, in
+ * plain). False: not yet, or the session has ended. */
+bool wr_http_secured(struct wr_session *s);
+const struct wr_scope *wr_http_by_name(const struct wr_session *s, struct wr_str name);
 void wr_http_next(struct wr_session *s, bool keep); /* the exchange is over */
 uint64_t wr_http_keepalive_ms(const struct wr_exchange *x); /* 0: not kept */
 

@@ -6,13 +6,14 @@
  * regex_index (regexes by literal prefix), http_conf (http {}, server {}, where they listen),
  * server_name and location_conf (these directives), http_rows (the table of the core directives),
  * mime (types), path (root and alias), h1_server and h1_client (the two endpoints), h1_out (how
- * both write), http_session (keep-alive, pipelining, lingering), http_steps (the steps of a
- * request up to the reply's head), http_relay (the steps behind it), body (request bodies: limits,
- * buffering, temp files), aio (who reads files), reply_head (the reply's head), answer (short
- * replies of our own), kept (fields that outlive X-Accel-Redirect), proxy_rows and http_next (what
- * proxy modules share), http_time, status (reasons, methods), error_page (the directive, who
- * answers errors), error_text (built-in pages), picking (values out of fields, cookies, arguments,
- * Basic credentials: pure), http_vars, reply_vars, http_upstream_vars (variables).
+ * both write), http_session (keep-alive, pipelining, lingering), http_tls (before the first request
+ * of HTTPS), http_steps (the steps of a request up to the reply's head), http_relay (the steps
+ * behind it), body (request bodies: limits, buffering, temp files), aio (who reads files),
+ * reply_head (the reply's head), answer (short replies of our own), kept (fields that outlive
+ * X-Accel-Redirect), proxy_rows and http_next (what proxy modules share), http_time, status
+ * (reasons, methods), error_page (the directive, who answers errors), error_text (built-in pages),
+ * picking (values out of fields, cookies, arguments, Basic credentials: pure), http_vars,
+ * reply_vars, http_upstream_vars (variables).
  *
  * A request: http_session reads bytes -> h1_parse, server by Host -> phases (SET, FIND, REWRITE,
  * PREACCESS, ACCESS, PRECONTENT, CONTENT) -> a content hook either fills h->res and calls

@@ -180,6 +180,13 @@ static void most_of(struct wr_http_address *a)
     }
 }
 
+static const struct wr_scope *standard_scope(const struct wr_listener *l)
+{
+    const struct wr_http_address *a = l->object;
+
+    return a->standard->scope;
+}
+
 static bool check(struct wr_cf *cf)
 {
     struct wr_http_state *state = wr_cf_state(cf, &wr_module_http);
@@ -192,7 +199,7 @@ static bool check(struct wr_cf *cf)
     for (struct wr_listener *l = wr_conf_listens(cf->conf)->first; l != NULL; l = l->next) {
         if (l->layer != &wr_layer_http)
             continue;
-        ok = build_map(cf, l) && ok;
+        ok = build_map(cf, l) && wr_ssl_check(cf, l, standard_scope(l)) && ok;
         most_of(l->object);
     }
     return ok;

@@ -398,6 +398,8 @@ static void wake(struct wr_session *s)
 {
     struct wr_http_session *hs = s->of_layer;
 
+    if (s->listener->ssl && !hs->secured && !wr_http_secured(s))
+        return;
     if (hs->linger_until > 0) {
         drop(s);
     } else if (s->conn.deadline.fired) {
@@ -477,6 +479,8 @@ const struct wr_layer wr_layer_http = {
     .session_size = sizeof(struct wr_http_session),
     .begin = begin,
     .greeting = greeting,
+    .by_name = wr_http_by_name,
+    .blank = exchange_new,
     .wake = wake,
     .no_content = no_content,
     .reject = reject,

@@ -181,8 +181,12 @@ static bool get_request_port(struct wr_exchange *x, const struct wr_var *v, stru
 
 static bool get_scheme(struct wr_exchange *x, const struct wr_var *v, struct wr_str *out)
 {
-    (void)x;
-    *out = wr_str_c((const char *)v->data);
+    bool secure = wr_tls_up(&x->s->conn);
+
+    if (v->data == 1) /* $https */
+        *out = secure ? WR_STR("on") : WR_STR("");
+    else
+        *out = secure ? WR_STR("https") : WR_STR("http");
     return true;
 }
 
@@ -298,7 +302,7 @@ static const struct wr_variable variables[] = {
     ROW("document_uri", get_part, URI, 0),
     ROW("host", get_host, 0, 0),
     ROW("http_", get_http, 0, WR_VAR_PREFIX),
-    ROW("https", get_scheme, (uintptr_t)"", 0),
+    ROW("https", get_scheme, 1, 0),
     ROW("is_args", get_is_args, 0, 0),
     ROW("is_request_port", get_request_port, 1, 0),
     ROW("pipe", get_pipe, 0, 0),
@@ -314,7 +318,7 @@ static const struct wr_variable variables[] = {
     ROW("request_method", get_part, METHOD, 0),
     ROW("request_port", get_request_port, 0, 0),
     ROW("request_uri", get_part, TARGET, 0),
-    ROW("scheme", get_scheme, (uintptr_t)"http", 0),
+    ROW("scheme", get_scheme, 0, 0),
     ROW("server_name", get_server_name, 0, 0),
     ROW("server_protocol", get_server_protocol, 0, 0),
     ROW("tcpinfo_rcv_space", get_tcpinfo, RCV_SPACE, 0),

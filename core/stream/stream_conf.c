@@ -72,6 +72,9 @@ static bool check(struct wr_cf *cf)
         if (sv->content == NULL)
             ok = wr_cf_error_at(cf, sv->node, 0, "no handler for server");
     }
+    for (const struct wr_listener *l = wr_conf_listens(cf->conf)->first; l != NULL; l = l->next)
+        if (l->layer == &wr_layer_stream)
+            ok = wr_ssl_check(cf, l, ((const struct wr_stream_server *)l->object)->scope) && ok;
     return ok;
 }
 

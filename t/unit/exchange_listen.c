@@ -187,8 +187,11 @@ static const struct {
       "invalid parameter \"default_server=1\"" },
     { "deferred=1", "the invalid \"deferred=1\" parameter", "invalid parameter \"deferred=1\"" },
     { "setfib=1", "the invalid \"setfib=1\" parameter", "invalid parameter \"setfib=1\"" },
-    { "ssl", "the \"ssl\" parameter requires ngx_stream_ssl_module",
-      "the \"ssl\" parameter requires ngx_http_ssl_module" },
+    { "ssl", NULL, NULL },
+    { "ssl proxy_protocol bind", NULL, NULL },
+    { "ssl=on", "the invalid \"ssl=on\" parameter", "invalid parameter \"ssl=on\"" },
+    { "ssl udp", "\"listen\" directive \"ssl\" parameter is incompatible with \"udp\"",
+      "invalid parameter \"udp\"" },
     { "http2", "the invalid \"http2\" parameter",
       "the \"http2\" parameter requires ngx_http_v2_module" },
     { "quic", "the invalid \"quic\" parameter",
@@ -224,6 +227,20 @@ static const struct {
       "\"listen\" directive \"so_keepalive\" parameter is incompatible with \"udp\"",
       "invalid parameter \"udp\"" },
 };
+
+START_TEST(ssl_is_of_the_address)
+{
+    struct wr_conf *c = fake_load("http { server { listen 80 ssl; listen 81; listen 82 ssl; }"
+                                  " server { listen 80; listen 81 ssl; listen 82 ssl; } }");
+    const struct wr_listener *l = wr_conf_listens(c)->first;
+
+    ck_assert_str_eq(fake_findings(c),
+                     "warn 1:76 protocol options redefined for 0.0.0.0:80\n"
+                     "warn 1:87 protocol options redefined for 0.0.0.0:81\n");
+    ck_assert(l->ssl && l->next->ssl && l->next->next->ssl);
+    wr_conf_free(c);
+}
+END_TEST
 
 START_TEST(proxy_protocol_is_of_the_address)
 {
@@ -332,5 +349,5 @@ END_TEST
 
 UNIT_MAIN("exchange/listen", addresses, names_are_resolved, http_has_a_default_port,
           refuses_addresses, refuses_long_paths, options, parameters, warns, shares,
-          proxy_protocol_is_of_the_address,
+          ssl_is_of_the_address, proxy_protocol_is_of_the_address,
           options_come_from_the_line_that_has_some, a_wide_range)

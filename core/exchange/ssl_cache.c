@@ -1,0 +1,456 @@
+/* ssl_cache: TLS sessions and ticket keys in memory that all workers share, so that a client may go
+ * on with any of them, and after a reload. Called by OpenSSL in handshakes. The master makes a zone
+ * while loading.
+ *
+ * Sessions are written into a ring, the oldest are overwritten; a table of places, by the hash of
+ * the session's id, says where one lies. A place that the ring has passed is no more valid, so
+ * nothing is ever freed and a worker that dies leaves nothing to repair. */
+#include "exchange/ssl_impl.h"
+
+#include <openssl/core_names.h>
+#include <openssl/rand.h>
+
+#define LAYOUT 1
+#define SESSION_MAX 8192     /* larger ones are not kept */
+#define TYPICAL 256          /* bytes of a session, for the size of the table */
+#define WAYS 8               /* places a session may have: with one, two would share it too soon */
+#define KEYS 3               /* for tickets: the newest is used, those before are taken */
+
+struct entry {               /* in the ring, 8-aligned */
+    uint64_t expires_s;      /* Unix time; 0: removed */
+    uint32_t n;              /* bytes of the session, behind the id */
+    uint32_t id_n;
+    unsigned char id[SSL_MAX_SSL_SESSION_ID_LENGTH];
+    unsigned char session[];
+};
+struct cache {
+    pthread_mutex_t lock;
+    uint64_t head;           /* bytes ever written; head % ring is where the next one goes */
+    struct wr_ssl_ticket_key keys[KEYS];
+    uint64_t keys_made_s;    /* Unix time of keys[0]; 0: there are none */
+    uint32_t places;         /* a multiple of WAYS */
+    uint64_t ring;           /* bytes */
+    uint64_t place[];        /* head at the time it was written, plus one; 0: none */
+};
+struct wr_ssl_zone {
+    struct wr_str name;
+    size_t size;
+    const struct wr_node *node;
+    struct cache *cache;
+    uint64_t timeout_s;
+    struct wr_ssl_zone *next;
+};
+
+static int zone_index(void)
+{
+    static int index = -1;
+
+    if (index == -1)
+        index = SSL_CTX_get_ex_new_index(0, NULL, NULL, NULL, NULL);
+    return index;
+}
+
+static int keys_index(void)
+{
+    static int index = -1;
+
+    if (index == -1)
+        index = SSL_CTX_get_ex_new_index(0, NULL, NULL, NULL, NULL);
+    return index;
+}
+
+static uint64_t now_s(void)
+{
+    return wr_clock.wall_ms / 1000;
+}
+
+/* ---- the ring ---- */
+
+static unsigned char *ring_of(struct cache *c)
+{
+    return (unsigned char *)(c->place + c->places);
+}
+
+static size_t entry_size(size_t n)
+{
+    return (sizeof(struct entry) + n + 7) & ~(size_t)7;
+}
+
+/* The first of WAYS. */
+static uint64_t *places_of(struct cache *c, struct wr_str id)
+{
+    return &c->place[wr_hash_stable(id, 0) % (c->places / WAYS) * WAYS];
+}
+
+static struct entry *entry_at(struct cache *c, uint64_t at)
+{
+    return (struct entry *)(void *)(ring_of(c) + at % c->ring);
+}
+
+static bool lies_at(struct cache *c, uint64_t place, struct wr_str id)
+{
+    uint64_t at = place - 1;
+    const struct entry *e;
+
+    if (place == 0 || at + c->ring < c->head || at >= c->head)
+        return false;
+    e = entry_at(c, at);
+    return e->id_n <= sizeof(e->id) && wr_str_eq(wr_str_of((const char *)e->id, e->id_n), id);
+}
+
+static uint64_t *place_of(struct cache *c, struct wr_str id)
+{
+    uint64_t *place = places_of(c, id);
+
+    for (size_t i = 0; i < WAYS; i++)
+        if (lies_at(c, place[i], id))
+            return &place[i];
+    return NULL;
+}
+
+/* What is nowhere yet takes the oldest one's: places grow with time, and 0 is none. */
+static uint64_t *place_for(struct cache *c, struct wr_str id)
+{
+    uint64_t *place = place_of(c, id), *all = places_of(c, id);
+
+    if (place != NULL)
+        return place;
+    place = all;
+    for (size_t i = 1; i < WAYS; i++)
+        if (all[i] < *place)
+            place = &all[i];
+    return place;
+}
+
+/* Whole entries only: the rest of the ring is passed over. */
+static uint64_t make_room(struct cache *c, size_t size)
+{
+    uint64_t at = c->head % c->ring;
+
+    if (at + size > c->ring)
+        c->head += c->ring - at;
+    at = c->head;
+    c->head += size;
+    return at;
+}
+
+static void put(struct cache *c, struct wr_str id, const unsigned char *session, size_t n,
+                uint64_t expires_s)
+{
+    uint64_t *place = place_for(c, id), at;
+    struct entry *e;
+
+    if (entry_size(n) > c->ring || id.n > sizeof(e->id))
+        return;
+    *place = 0;
+    at = make_room(c, entry_size(n));
+    e = entry_at(c, at);
+    *e = (struct entry){ .expires_s = expires_s, .n = (uint32_t)n, .id_n = (uint32_t)id.n };
+    memcpy(e->id, id.p, id.n);
+    memcpy(e->session, session, n);
+    *place = at + 1;
+}
+
+static struct entry *find(struct cache *c, struct wr_str id)
+{
+    const uint64_t *place = place_of(c, id);
+
+    return place != NULL ? entry_at(c, *place - 1) : NULL;
+}
+
+/* ---- sessions, as OpenSSL wants them kept ---- */
+
+static struct wr_ssl_zone *zone_of(SSL_CTX *ctx)
+{
+    return SSL_CTX_get_ex_data(ctx, zone_index());
+}
+
+static SSL_CTX *first_context(const SSL *ssl)
+{
+    return wr_ssl_first(wr_ssl_session_of(ssl))->tls.ctx;
+}
+
+static struct wr_str id_of(const SSL_SESSION *s)
+{
+    unsigned n;
+    const unsigned char *id = SSL_SESSION_get_id(s, &n);
+
+    return wr_str_of((const char *)id, n);
+}
+
+static int session_new(SSL *ssl, SSL_SESSION *s)
+{
+    struct wr_ssl_zone *z = zone_of(first_context(ssl));
+    unsigned char buf[SESSION_MAX], *p = buf;
+    int n = i2d_SSL_SESSION(s, NULL);
+
+    if (z == NULL || n <= 0 || n > SESSION_MAX || id_of(s).n == 0)
+        return 0;
+    n = i2d_SSL_SESSION(s, &p);
+    wr_lock(&z->cache->lock);
+    put(z->cache, id_of(s), buf, (size_t)n, now_s() + z->timeout_s);
+    wr_unlock(&z->cache->lock);
+    OPENSSL_cleanse(buf, sizeof(buf));
+    return 0; /* OpenSSL's reference is OpenSSL's */
+}
+
+static SSL_SESSION *session_get(SSL *ssl, const unsigned char *id, int id_n, int *copy)
+{
+    struct wr_ssl_zone *z = zone_of(first_context(ssl));
+    unsigned char buf[SESSION_MAX];
+    const unsigned char *p = buf;
+    const struct entry *e;
+    SSL_SESSION *s;
+    size_t n = 0;
+
+    *copy = 0;
+    if (z == NULL)
+        return NULL;
+    wr_lock(&z->cache->lock);
+    e = find(z->cache, wr_str_of((const char *)id, (size_t)id_n));
+    if (e != NULL && e->expires_s > now_s() && e->n <= sizeof(buf)) {
+        n = e->n;
+        memcpy(buf, e->session, n);
+    }
+    wr_unlock(&z->cache->lock);
+    s = n > 0 ? d2i_SSL_SESSION(NULL, &p, (long)n) : NULL;
+    OPENSSL_cleanse(buf, sizeof(buf));
+    return s;
+}
+
+static void session_remove(SSL_CTX *ctx, SSL_SESSION *s)
+{
+    struct wr_ssl_zone *z = zone_of(ctx);
+    struct entry *e;
+
+    if (z == NULL)
+        return;
+    wr_lock(&z->cache->lock);
+    e = find(z->cache, id_of(s));
+    if (e != NULL)
+        e->expires_s = 0;
+    wr_unlock(&z->cache->lock);
+}
+
+/* ---- tickets ---- */
+
+struct keys {                /* what a context's tickets are made with */
+    uint32_t n;
+    struct wr_ssl_ticket_key at[KEYS];
+};
+
+static void keys_free(void *arg)
+{
+    OPENSSL_cleanse(arg, sizeof(struct keys));
+}
+
+static bool fresh_key(struct wr_ssl_ticket_key *k)
+{
+    *k = (struct wr_ssl_ticket_key){ .aes128 = false };
+    return RAND_bytes(k->name, sizeof(k->name)) == 1 && RAND_bytes(k->hmac, sizeof(k->hmac)) == 1
+        && RAND_bytes(k->aes, sizeof(k->aes)) == 1;
+}
+
+/* A key makes tickets for as long as one is good; it takes them for twice as long. */
+static void rotate(struct wr_ssl_zone *z)
+{
+    struct cache *c = z->cache;
+    struct wr_ssl_ticket_key k;
+    /* Another worker's clock may have gone on since this turn began. */
+    uint64_t age = wr_max(now_s(), c->keys_made_s) - c->keys_made_s;
+
+    if ((c->keys_made_s != 0 && age < z->timeout_s) || !fresh_key(&k))
+        return;
+    if (c->keys_made_s != 0 && age >= 2 * z->timeout_s + 1) /* nobody asked for so long */
+        memset(c->keys, 0, sizeof(c->keys));
+    memmove(&c->keys[1], &c->keys[0], (KEYS - 1) * sizeof(k));
+    c->keys[0] = k;
+    c->keys_made_s = now_s();
+    OPENSSL_cleanse(&k, sizeof(k));
+}
+
+/* A copy, so that no lock is held while OpenSSL works. */
+static void keys_now(SSL_CTX *ctx, struct keys *out)
+{
+    struct wr_ssl_zone *z = zone_of(ctx);
+    const struct keys *fixed = SSL_CTX_get_ex_data(ctx, keys_index());
+
+    if (fixed != NULL) {
+        *out = *fixed;
+        return;
+    }
+    wr_lock(&z->cache->lock);
+    rotate(z);
+    out->n = KEYS;
+    memcpy(out->at, z->cache->keys, sizeof(out->at));
+    wr_unlock(&z->cache->lock);
+}
+
+static bool set_hmac(EVP_MAC_CTX *hmac, const struct wr_ssl_ticket_key *k)
+{
+    char digest[] = "SHA256";
+    OSSL_PARAM p[3] = {
+        OSSL_PARAM_construct_octet_string(OSSL_MAC_PARAM_KEY, (void *)(uintptr_t)k->hmac,
+                                          k->aes128 ? 16 : sizeof(k->hmac)),
+        OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, digest, 0),
+        OSSL_PARAM_construct_end(),
+    };
+
+    return EVP_MAC_CTX_set_params(hmac, p) == 1;
+}
+
+static const EVP_CIPHER *cipher_of(const struct wr_ssl_ticket_key *k)
+{
+    return k->aes128 ? EVP_aes_128_cbc() : EVP_aes_256_cbc();
+}
+
+static int seal(const struct wr_ssl_ticket_key *k, unsigned char *name, unsigned char *iv,
+                EVP_CIPHER_CTX *cipher, EVP_MAC_CTX *hmac)
+{
+    int n = EVP_CIPHER_get_iv_length(cipher_of(k));
+
+    if (RAND_bytes(iv, n) != 1 || EVP_EncryptInit_ex(cipher, cipher_of(k), NULL, k->aes, iv) != 1
+        || !set_hmac(hmac, k))
+        return -1;
+    memcpy(name, k->name, sizeof(k->name));
+    return 1;
+}
+
+/* 2: the ticket is good, but the client gets a new one. */
+static int unseal(const struct keys *keys, const unsigned char *name, const unsigned char *iv,
+                  EVP_CIPHER_CTX *cipher, EVP_MAC_CTX *hmac)
+{
+    static const unsigned char none[WR_TICKET_NAME];
+
+    for (uint32_t i = 0; i < keys->n; i++) {
+        const struct wr_ssl_ticket_key *k = &keys->at[i];
+
+        if (memcmp(k->name, name, sizeof(k->name)) != 0 || memcmp(name, none, sizeof(none)) == 0)
+            continue;
+        if (!set_hmac(hmac, k) || EVP_DecryptInit_ex(cipher, cipher_of(k), NULL, k->aes, iv) != 1)
+            return -1;
+        return i == 0 ? 1 : 2;
+    }
+    return 0;
+}
+
+static int ticket(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHER_CTX *cipher,
+                  EVP_MAC_CTX *hmac, int sealing)
+{
+    struct keys keys;
+    int r;
+
+    keys_now(first_context(ssl), &keys);
+    r = sealing ? seal(&keys.at[0], name, iv, cipher, hmac)
+                : unseal(&keys, name, iv, cipher, hmac);
+    /* TLS 1.3 gives out a new ticket anyway; once used, one is renewed. */
+    if (r == 1 && !sealing && SSL_version(ssl) == TLS1_3_VERSION)
+        r = 2;
+    OPENSSL_cleanse(&keys, sizeof(keys));
+    return r;
+}
+
+/* A file is 80 bytes (name, HMAC key, AES-256 key) or 48 (name, AES-128 key, HMAC key). */
+static bool take_key(struct wr_str text, struct wr_ssl_ticket_key *k)
+{
+    *k = (struct wr_ssl_ticket_key){ .aes128 = text.n == 48 };
+    if (text.n != 48 && text.n != 80)
+        return false;
+    memcpy(k->name, text.p, sizeof(k->name));
+    if (k->aes128) {
+        memcpy(k->aes, text.p + 16, 16);
+        memcpy(k->hmac, text.p + 32, 16);
+    } else {
+        memcpy(k->hmac, text.p + 16, 32);
+        memcpy(k->aes, text.p + 48, 32);
+    }
+    return true;
+}
+
+bool wr_ssl_ticket_keys_load(struct wr_cf *cf, struct wr_ssl_conf *c)
+{
+    struct keys *all = WR_NEW(cf->pool, struct keys);
+
+    wr_pool_cleanup(cf->pool, keys_free, all);
+    for (uint32_t i = 0; i < c->ticket_keys.n; i++) {
+        const struct wr_node *n = c->ticket_keys.at[i];
+        const char *path = wr_cf_path(cf, n->words[1].text, true);
+        struct wr_str text = wr_file_read(cf->pool, path, 4096);
+
+        if (text.p == NULL)
+            return wr_cf_error_at(cf, n, 1, "cannot read \"%s\" (%d: %s)", path, errno,
+                                  strerror(errno));
+        if (all->n == KEYS)
+            return wr_cf_error_at(cf, n, 1, "at most %d keys are used", KEYS);
+        if (!take_key(text, &all->at[all->n]))
+            return wr_cf_error_at(cf, n, 1, "\"%s\" must be 48 or 80 bytes", path);
+        all->n++;
+    }
+    SSL_CTX_set_ex_data(c->tls.ctx, keys_index(), all);
+    SSL_CTX_set_tlsext_ticket_key_evp_cb(c->tls.ctx, ticket);
+    return true;
+}
+
+void wr_ssl_zone_use(SSL_CTX *ctx, struct wr_ssl_zone *zone, uint64_t timeout_s)
+{
+    zone->timeout_s = wr_max(zone->timeout_s, timeout_s);
+    SSL_CTX_set_ex_data(ctx, zone_index(), zone);
+    SSL_CTX_sess_set_new_cb(ctx, session_new);
+    SSL_CTX_sess_set_get_cb(ctx, session_get);
+    SSL_CTX_sess_set_remove_cb(ctx, session_remove);
+    if (SSL_CTX_get_ex_data(ctx, keys_index()) == NULL)
+        SSL_CTX_set_tlsext_ticket_key_evp_cb(ctx, ticket);
+}
+
+/* ---- zones of a configuration ---- */
+
+struct wr_ssl_zone *wr_ssl_zone_named(struct wr_cf *cf, uint32_t i, struct wr_str name, size_t size)
+{
+    struct wr_ssl_state *state = wr_cf_state(cf, &wr_module_ssl);
+    struct wr_ssl_zone *z;
+
+    for (z = state->zones; z != NULL && !wr_str_eq(z->name, name); z = z->next)
+        ;
+    if (z != NULL && z->size != size) {
+        (void)wr_cf_error(cf, i, "the size %zu of shared memory zone \"" WR_FMT "\" conflicts with"
+                          " already declared size %zu", size, WR_ARG(name), z->size);
+        return NULL;
+    }
+    if (z != NULL)
+        return z;
+    z = WR_NEW(cf->pool, struct wr_ssl_zone);
+    z->name = wr_pool_str(cf->pool, name);
+    z->size = size;
+    z->node = cf->node;
+    z->next = state->zones;
+    state->zones = z;
+    return z;
+}
+
+static void cache_init(struct cache *c, size_t size)
+{
+    size_t room = size - sizeof(*c);
+
+    wr_lock_init(&c->lock);
+    c->places = (uint32_t)(room / (TYPICAL + sizeof(c->place[0]))) / WAYS * WAYS;
+    c->ring = (room - c->places * sizeof(c->place[0])) & ~(size_t)7;
+}
+
+bool wr_ssl_zones_open(struct wr_cf *cf)
+{
+    const struct wr_ssl_state *state = wr_cf_state(cf, &wr_module_ssl);
+
+    for (struct wr_ssl_zone *z = state->zones; z != NULL; z = z->next) {
+        const char *name = wr_pool_fmt(cf->pool, "ssl/" WR_FMT, WR_ARG(z->name)).p;
+        struct wr_shm *shm = wr_shm_get(cf->conf->shm, cf->conf->old_shm, name, LAYOUT, z->size,
+                                        z->size, NULL);
+
+        if (shm == NULL)
+            return wr_cf_error_at(cf, z->node, 0, "no memory for the zone \"" WR_FMT "\" (%d: %s)",
+                                  WR_ARG(z->name), errno, strerror(errno));
+        z->cache = shm->p;
+        if (shm->fresh)
+            cache_init(z->cache, z->size);
+    }
+    return true;
+}

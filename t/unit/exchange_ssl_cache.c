@@ -1,0 +1,221 @@
+/* The ring of TLS sessions and the keys of tickets, from inside: what is put is found until as much
+ * again was written, never anything else, whatever died half way. */
+#define wr_ssl_zone_named test_zone_named /* the file is in the program once already */
+#define wr_ssl_zones_open test_zones_open
+#define wr_ssl_zone_use test_zone_use
+#define wr_ssl_ticket_keys_load test_ticket_keys_load
+#include "exchange/ssl_cache.c"
+
+#include "lib/unit.h"
+
+static struct cache *cache_new(size_t size)
+{
+    struct cache *c = wr_calloc(1, size);
+
+    cache_init(c, size);
+    return c;
+}
+
+static struct wr_str id_number(unsigned char *buf, uint32_t i)
+{
+    memset(buf, 0, 32);
+    memcpy(buf, &i, sizeof(i));
+    return wr_str_of((char *)buf, 32);
+}
+
+/* Of a size and with bytes that follow from its number. */
+static size_t session_of(unsigned char *buf, uint32_t i, size_t max)
+{
+    size_t n = 1 + i * 7919U % max;
+
+    for (size_t k = 0; k < n; k++)
+        buf[k] = (unsigned char)(i + k);
+    return n;
+}
+
+static void put_number(struct cache *c, uint32_t i, size_t max)
+{
+    unsigned char id[32], session[SESSION_MAX];
+    size_t n = session_of(session, i, max);
+
+    put(c, id_number(id, i), session, n, 1000 + i);
+}
+
+/* It is not there, or it is what was put. */
+static bool has_number(struct cache *c, uint32_t i, size_t max)
+{
+    unsigned char id[32], session[SESSION_MAX];
+    size_t n = session_of(session, i, max);
+    struct entry *e = find(c, id_number(id, i));
+
+    if (e == NULL)
+        return false;
+    ck_assert_uint_eq(e->expires_s, 1000 + i);
+    ck_assert_uint_eq(e->n, n);
+    ck_assert_int_eq(memcmp(e->session, session, n), 0);
+    return true;
+}
+
+START_TEST(fits)
+{
+    static const size_t sizes[] = { 32768, 32769, 65536, 1000003, 1 << 20 };
+
+    for (size_t i = 0; i < WR_COUNT(sizes); i++) {
+        struct cache *c = cache_new(sizes[i]);
+
+        ck_assert_uint_gt(c->places, 0);
+        ck_assert_uint_eq(c->places % WAYS, 0);
+        ck_assert_uint_eq(c->ring % 8, 0);
+        ck_assert(ring_of(c) + c->ring <= (unsigned char *)c + sizes[i]);
+        ck_assert_uint_gt(c->ring, sizes[i] * 9 / 10);
+        free(c);
+    }
+}
+END_TEST
+
+/* Several times around, with sessions of all sizes: nothing wrong is ever found. */
+START_TEST(around)
+{
+    static const size_t most[] = { 1, 150, 1000, SESSION_MAX };
+
+    for (size_t m = 0; m < WR_COUNT(most); m++) {
+        struct cache *c = cache_new(32768);
+
+        for (uint32_t i = 1; i < 3000; i++) {
+            put_number(c, i, most[m]);
+            ck_assert(has_number(c, i, most[m]));
+            for (uint32_t k = i > 300 ? i - 300 : 1; k < i; k += 7)
+                (void)has_number(c, k, most[m]);
+        }
+        ck_assert(!has_number(c, 1, most[m]));
+        ck_assert(!has_number(c, 3001, most[m]));
+        free(c);
+    }
+}
+END_TEST
+
+/* Half of what there is room for is kept, but for a few that share their places with others. */
+START_TEST(keeps)
+{
+    struct cache *c = cache_new(1 << 20);
+    uint32_t n = c->places / 2, kept = 0;
+
+    for (uint32_t i = 1; i <= n; i++)
+        put_number(c, i, 180);
+    for (uint32_t i = 1; i <= n; i++)
+        kept += has_number(c, i, 180);
+    ck_assert_uint_ge(kept, n - n / 20);
+    free(c);
+}
+END_TEST
+
+START_TEST(replaces)
+{
+    struct cache *c = cache_new(32768);
+    unsigned char id[32];
+    struct wr_str one = id_number(id, 1);
+
+    put(c, one, (const unsigned char *)"first", 5, 10);
+    put(c, one, (const unsigned char *)"again", 5, 20);
+    ck_assert_uint_eq(find(c, one)->expires_s, 20);
+    ck_assert_int_eq(memcmp(find(c, one)->session, "again", 5), 0);
+    free(c);
+}
+END_TEST
+
+START_TEST(too_large)
+{
+    struct cache *c = cache_new(32768);
+    unsigned char *session = wr_calloc(1, 40000), id[64] = { 0 };
+    uint64_t head = c->head;
+
+    put(c, wr_str_of((char *)id, 32), session, 40000, 10);
+    put(c, wr_str_of((char *)id, 33), session, 100, 10);
+    ck_assert_uint_eq(c->head, head);
+    ck_assert_ptr_null(find(c, wr_str_of((char *)id, 32)));
+    ck_assert_ptr_null(find(c, wr_str_of((char *)id, 0)));
+    free(session);
+    free(c);
+}
+END_TEST
+
+/* A worker that died made room and wrote a part, or nothing. */
+START_TEST(half_written)
+{
+    struct cache *c = cache_new(32768);
+    unsigned char id[32];
+
+    for (uint32_t i = 1; i < 1000; i++) {
+        put_number(c, i, 300);
+        if (i % 3 == 0) {
+            *place_for(c, id_number(id, i)) = 0;
+            memset(ring_of(c) + make_room(c, entry_size(200)) % c->ring, 0xff, 100);
+            ck_assert(!has_number(c, i, 300));
+        }
+        for (uint32_t k = i > 100 ? i - 100 : 1; k <= i; k++)
+            (void)has_number(c, k, 300);
+    }
+    free(c);
+}
+END_TEST
+
+/* ---- keys of tickets ---- */
+
+static struct keys keys_at(struct wr_ssl_zone *z, uint64_t s)
+{
+    struct keys k = { .n = KEYS };
+
+    wr_clock.wall_ms = s * 1000;
+    rotate(z);
+    memcpy(k.at, z->cache->keys, sizeof(k.at));
+    return k;
+}
+
+static bool same(const struct wr_ssl_ticket_key *a, const struct wr_ssl_ticket_key *b)
+{
+    return memcmp(a->name, b->name, sizeof(a->name)) == 0
+        && memcmp(a->aes, b->aes, sizeof(a->aes)) == 0;
+}
+
+START_TEST(rotation)
+{
+    struct wr_ssl_zone z = { .cache = cache_new(32768), .timeout_s = 300 };
+    struct keys a = keys_at(&z, 10000), b, c, d;
+
+    b = keys_at(&z, 10299);
+    ck_assert(same(&a.at[0], &b.at[0]));
+    b = keys_at(&z, 9999); /* a worker whose turn began earlier */
+    ck_assert(same(&a.at[0], &b.at[0]));
+    b = keys_at(&z, 10300);
+    ck_assert(!same(&a.at[0], &b.at[0]));
+    ck_assert(same(&a.at[0], &b.at[1]));
+    c = keys_at(&z, 10600);
+    ck_assert(same(&b.at[0], &c.at[1]));
+    ck_assert(same(&a.at[0], &c.at[2]));
+    d = keys_at(&z, 20000); /* nobody came for long */
+    ck_assert(!same(&c.at[0], &d.at[0]));
+    ck_assert(!same(&c.at[0], &d.at[1]) && !same(&c.at[0], &d.at[2]));
+    free(z.cache);
+}
+END_TEST
+
+START_TEST(key_files)
+{
+    static const char bytes[] = "0123456789abcdef" "ABCDEFGHIJKLMNOPQRSTUVWXYZABCDEF"
+                                "abcdefghijklmnopqrstuvwxyzabcdef";
+    struct wr_ssl_ticket_key k;
+
+    ck_assert(take_key(wr_str_of(bytes, 80), &k));
+    ck_assert(!k.aes128);
+    ck_assert_int_eq(memcmp(k.hmac, bytes + 16, 32), 0);
+    ck_assert_int_eq(memcmp(k.aes, bytes + 48, 32), 0);
+    ck_assert(take_key(wr_str_of(bytes, 48), &k));
+    ck_assert(k.aes128);
+    ck_assert_int_eq(memcmp(k.aes, bytes + 16, 16), 0);
+    ck_assert_int_eq(memcmp(k.hmac, bytes + 32, 16), 0);
+    for (size_t n = 0; n < 80; n++)
+        ck_assert(n == 48 || !take_key(wr_str_of(bytes, n), &k));
+}
+END_TEST
+
+UNIT_MAIN("ssl_cache", fits, around, keeps, replaces, too_large, half_written, rotation, key_files)
