@@ -26,7 +26,6 @@ struct wr_stream_relay {
     size_t buffer_size;
     struct wr_amount upload_rate, download_rate; /* bytes a second; 0: no limit */
     bool half_close;
-    bool proxy_protocol;          /* tells the server who the client is */
 };
 /* Content hooks: relays from x->peer (already set) to the client and returns WR_TAKEN. */
 enum wr_verdict wr_stream_serve(struct wr_exchange *x, const struct wr_stream_relay *how);

@@ -94,24 +94,12 @@ void wr_stream_relay_as(struct wr_exchange *x, const struct wr_stream_relay *how
     x->of_layer = (void *)(uintptr_t)how;
 }
 
-/* The first thing the server hears: who the client is. */
-static void announce(struct wr_exchange *x)
-{
-    char buf[WR_ADDR_TEXT_MAX];
-    struct wr_text t = wr_text_on(buf, sizeof(buf));
-
-    wr_proxy_header_write(&t, &x->s->client, wr_session_local(x->s));
-    wr_bufq_copy(&x->up.q, t.p, t.n);
-}
-
 static void relay_begin(struct wr_exchange *x, bool up)
 {
     const struct wr_stream_relay *how = x->of_layer;
 
     if (up) {
         x->up = direction(x, &x->client, &x->peer, &how->upload_rate, &x->up_timer);
-        if (how->proxy_protocol)
-            announce(x);
         wr_bufq_move(&x->up.q, &x->preread, x->preread.n);
     }
     x->down = direction(x, &x->peer, &x->client, &how->download_rate, &x->down_timer);

@@ -110,7 +110,7 @@ static bool reuse(struct wr_exchange *x, struct wr_try *t)
     struct wr_attempts *a = x->attempts;
     struct wr_addr buf;
     struct wr_link_to *l = a->u->idle_count > 0
-                         ? wr_idle_take(a->u, &t->peer, a->rows, bind_address(x, &buf)) : NULL;
+                         ? wr_idle_take(a, &t->peer, bind_address(x, &buf)) : NULL;
 
     a->reused = l != NULL;
     if (l == NULL)
@@ -143,7 +143,11 @@ static enum wr_go dial_run(struct wr_exchange *x)
         return failed(x, WR_FAIL_TIMEOUT);
     }
     t->connect_ms = wr_now() - t->begun_ms;
-    return x->layer->connected(x);
+    if (a->tls == NULL && a->announce.n == 0)
+        return x->layer->connected(x);
+    a->announced = 0;
+    x->step = &wr_step_secure;
+    return WR_GO;
 }
 
 const struct wr_step wr_step_dial = { "dial", "connecting to upstream", dial_run };

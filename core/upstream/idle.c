@@ -59,9 +59,22 @@ struct wr_link_to *wr_link_open(struct wr_upstream *u, const struct wr_peer *pee
     return l;
 }
 
+void wr_link_name(struct wr_link_to *l, struct wr_str name)
+{
+    char *own = wr_calloc(1, name.n + 1);
+
+    if (name.n > 0)
+        memcpy(own, name.p, name.n);
+    free((void *)(uintptr_t)l->tls_name.p);
+    l->tls_name = wr_str_of(own, name.n);
+}
+
 static void link_free(struct wr_doomed *d)
 {
-    free(wr_container(d, struct wr_link_to, doomed));
+    struct wr_link_to *l = wr_container(d, struct wr_link_to, doomed);
+
+    free((void *)(uintptr_t)l->tls_name.p);
+    free(l);
 }
 
 static void unpark(struct wr_link_to *l)
@@ -86,21 +99,6 @@ void wr_link_close(struct wr_link_to *l)
     wr_condemn(l->conn.loop, &l->doomed);
 }
 
-static void parked_woken(struct wr_task *t)
-{
-    wr_link_close(wr_container(t, struct wr_link_to, task));
-}
-
-static bool serves(const struct wr_link_to *l, const struct wr_peer *peer,
-                   const struct wr_upstream_rows *rows, const struct wr_addr *bind)
-{
-    if (l->peer.index != peer->index || l->peer.generation != peer->generation)
-        return false;
-    if (l->u->keepalive.local && l->rows != rows)
-        return false;
-    return bind == NULL ? l->bind.len == 0 : wr_addr_eq(&l->bind, bind);
-}
-
 /* Bytes nobody asked for must not become the reply to what is asked next. The event that tells of
  * them may still wait in this turn; a read that took all it wanted leaves the bit set. */
 static bool silent(struct wr_conn *c)
@@ -110,22 +108,47 @@ static bool silent(struct wr_conn *c)
 
     if ((c->ready & (WR_HUP | WR_ERR)) != 0)
         return false;
-    if ((c->ready & WR_READABLE) != 0 && c->io->raw
-        && wr_conn_peek(c, &byte, 1, &got) != WR_IO_AGAIN)
-        return false;
-    return (c->ready & WR_READABLE) == 0 || !c->io->raw;
+    return wr_conn_peek(c, &byte, 1, &got) == WR_IO_AGAIN;
 }
 
-struct wr_link_to *wr_idle_take(struct wr_upstream *u, const struct wr_peer *peer,
-                                const struct wr_upstream_rows *rows, const struct wr_addr *bind)
+static void parked_woken(struct wr_task *t)
 {
+    struct wr_link_to *l = wr_container(t, struct wr_link_to, task);
+
+    /* TLS has messages of its own (session tickets), which say nothing to us. */
+    if (l->conn.io->raw || l->conn.deadline.fired || !silent(&l->conn))
+        wr_link_close(l);
+}
+
+/* Who shook hands for another name, or with other certificates, is somebody else. */
+static bool same_tls(const struct wr_link_to *l, const struct wr_attempts *a)
+{
+    if (a->tls == NULL || l->tls == NULL)
+        return a->tls == NULL && l->tls == NULL;
+    return l->tls == a->tls->live && !a->tls->tls.dynamic && wr_str_eq(l->tls_name, a->tls_name);
+}
+
+static bool serves(const struct wr_link_to *l, const struct wr_attempts *a,
+                   const struct wr_peer *peer, const struct wr_addr *bind)
+{
+    if (l->peer.index != peer->index || l->peer.generation != peer->generation)
+        return false;
+    if ((l->u->keepalive.local && l->rows != a->rows) || !same_tls(l, a))
+        return false;
+    return bind == NULL ? l->bind.len == 0 : wr_addr_eq(&l->bind, bind);
+}
+
+struct wr_link_to *wr_idle_take(const struct wr_attempts *a, const struct wr_peer *peer,
+                                const struct wr_addr *bind)
+{
+    struct wr_upstream *u = a->u;
     struct wr_link *next;
 
     for (struct wr_link *k = u->idle.next; k != &u->idle; k = next) {
         struct wr_link_to *l = wr_container(k, struct wr_link_to, link);
 
         next = k->next;
-        if (!serves(l, peer, rows, bind))
+        if (!serves(l, a, peer, bind))
             continue;
         if (!silent(&l->conn)) {
             wr_link_close(l);

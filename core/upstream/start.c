@@ -22,6 +22,8 @@ static struct wr_attempts *attempts_new(struct wr_exchange *x, struct wr_upstrea
     a->sealed = a->lost = a->reused = a->may_park = false;
     a->u = u;
     a->rows = rows;
+    a->tls = NULL;
+    a->announce = wr_str_of(NULL, 0);
     a->begun_ms = wr_now();
     x->step = &wr_step_start;
     return a;

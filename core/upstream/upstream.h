@@ -1,11 +1,11 @@
 /* upstream: choosing a server, getting there, trying another. Rank 4: knows exchange and below.
  * The same files serve layer 4 and 7.
  *
- * Map: upstream_conf (upstream {}, the proxy_* rows both layers share), addresses (server names
- * and who learns their addresses), shared (peers as slots in shared memory, the ledger), peers (a
+ * Map: upstream_conf (upstream {}, the proxy_* rows both layers share), addresses (server names and
+ * who learns their addresses), shared (peers as slots in shared memory, the ledger), peers (a
  * worker's view), round_robin (the default balancer), schedule (its order: pure), start, pick,
- * dial, retry (the steps), idle (parked connections), policy and hostport (pure), resolver_conf
- * (the resolver directive), upstream_vars ($upstream_addr ...).
+ * dial, peer_tls (TLS to servers), retry (the steps), idle (parked connections), policy and
+ * hostport (pure), resolver_conf (the resolver directive), upstream_vars ($upstream_addr ...).
  *
  * A worker holds nothing of a peer but a slot number and its generation; what counts is in shared
  * memory, written to this process' ledger row before the shared total changes, so that the master
@@ -66,6 +66,7 @@ struct wr_upstream {
 struct wr_upstreams {            /* state of wr_module_upstream */
     WR_VEC(struct wr_upstream *) all;
     struct wr_keepalive keepalive; /* of a group of layer 7 that says nothing about it */
+    struct wr_peer_tls_live *tls;  /* contexts of proxy_ssl_ */
 };
 extern struct wr_module wr_module_upstream, wr_module_upstream_vars;
 struct wr_upstreams *wr_conf_upstreams(const struct wr_conf *c);
@@ -263,9 +264,37 @@ bool wr_set_bind(struct wr_cf *cf, void *conf);
     WR_FLAG(prefix "_socket_keepalive", (layers) | WR_SCOPES, type, field.socket_keepalive, \
             "off", "SO_KEEPALIVE on connections to servers")
 
+/* ---- TLS to servers ---- */
+struct wr_peer_tls_live;
+struct wr_peer_tls {             /* proxy_ssl_* */
+    struct wr_tls_conf tls;
+    struct wr_template *name;    /* NULL: the host of proxy_pass */
+    struct wr_str alpn;          /* as on the wire; empty: none */
+    bool server_name, verify, session_reuse;
+    struct wr_peer_tls_live *live; /* the context; NULL: TLS is not used here */
+};
+#define WR_PEER_TLS_ROWS(prefix, where, type, field) \
+    WR_TLS_ROWS(prefix "_ssl", where, type, field.tls, 0, "DEFAULT"), \
+    WR_TEMPLATE(prefix "_ssl_name", where, type, field.name, NULL, \
+                "name the server's certificate must have, and that is sent to it"), \
+    WR_FLAG(prefix "_ssl_server_name", where, type, field.server_name, "off", \
+            "sends the name to the server (SNI)"), \
+    WR_FLAG(prefix "_ssl_verify", where, type, field.verify, "off", \
+            "the server's certificate must be good and have the name"), \
+    WR_FLAG(prefix "_ssl_session_reuse", where, type, field.session_reuse, "on", \
+            "goes on with TLS sessions of earlier connections")
+/* From `finish` of a conf that uses TLS: c->live. prefix: "proxy". False: reported. */
+bool wr_peer_tls_finish(struct wr_cf *cf, struct wr_peer_tls *c, const char *prefix);
+/* Behind wr_upstream_start*: this exchange speaks TLS to the server. host: of proxy_pass. */
+void wr_attempts_secure(struct wr_exchange *x, const struct wr_peer_tls *tls, struct wr_str host);
+
 struct wr_attempts {
     struct wr_upstream *u;
     const struct wr_upstream_rows *rows;
+    const struct wr_peer_tls *tls; /* NULL: plain */
+    struct wr_str tls_host, tls_name; /* of proxy_pass; without port, zero behind it */
+    struct wr_str announce;      /* goes out first, before any handshake: a PROXY header */
+    size_t announced;            /* bytes of it that are out */
     struct wr_conn *conn;        /* to the current peer, in a wr_link_to; NULL: none */
     WR_VEC(struct wr_try) tries; /* the last is the current */
     uint32_t first;              /* of tries: where those of this upstream begin */
@@ -313,6 +342,9 @@ struct wr_link_to {              /* a connection to a peer; lives longer than on
     struct wr_peer peer;
     const struct wr_upstream_rows *rows; /* of the location that opened it */
     struct wr_addr bind;         /* local address asked for; len 0: none */
+    struct wr_addr addr;         /* with TLS: whom it goes to */
+    struct wr_peer_tls_live *tls; /* NULL: plain */
+    struct wr_str tls_name;      /* its own; p NULL: none */
     uint64_t opened_ms;
     uint32_t requests;
 };
@@ -321,8 +353,9 @@ struct wr_link_to *wr_link_of(struct wr_conn *c);
 void wr_link_close(struct wr_link_to *l); /* idempotent; freed at the end of the turn */
 /* A parked connection to that peer, opened from bind (NULL: no matter where), taken out; with
  * `keepalive N local` one of the same location only. NULL: none. */
-struct wr_link_to *wr_idle_take(struct wr_upstream *u, const struct wr_peer *peer,
-                                const struct wr_upstream_rows *rows, const struct wr_addr *bind);
+struct wr_link_to *wr_idle_take(const struct wr_attempts *a, const struct wr_peer *peer,
+                                const struct wr_addr *bind);
+void wr_link_name(struct wr_link_to *l, struct wr_str name); /* tls_name; copied */
 void wr_idle_park(struct wr_link_to *l); /* or closes it when it may not or there are too many */
 void wr_idle_drop(struct wr_upstream *u); /* all of them: shutdown */
 bool wr_idle_drop_one(struct wr_upstream *u); /* the one idle for longest; false: none */
@@ -345,6 +378,7 @@ struct wr_retry_facts {
     bool lost;                   /* and cannot */
 };
 enum wr_retry_decision wr_retry_policy(const struct wr_retry_facts *f);
-extern const struct wr_step wr_step_start, wr_step_pick, wr_step_dial, wr_step_retry;
+extern const struct wr_step wr_step_start, wr_step_pick, wr_step_dial, wr_step_secure,
+    wr_step_retry;
 
 #endif

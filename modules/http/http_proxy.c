@@ -37,11 +37,23 @@ static bool set_pass(struct wr_cf *cf, void *conf)
                            "\"proxy_pass\" cannot have URI part in location given by regular "
                            "expression, or inside named location, or inside \"if\" statement, or "
                            "inside \"limit_except\" block");
-    c->pass.upstream = wr_upstream_named(cf, 1, c->pass.url.target, 80);
+    c->pass.upstream = wr_upstream_named(cf, 1, c->pass.url.target,
+                                         wr_proxy_url_port(&c->pass.url));
     return c->pass.upstream != NULL;
 }
 
 static const struct wr_http_proxy_ops ops;
+
+static enum wr_verdict pass_on(struct wr_exchange *x, const struct wr_proxy_conf *c,
+                               const struct wr_proxy_url *url)
+{
+    struct wr_upstream *u = c->pass.upstream;
+    enum wr_verdict v = wr_http_proxy(x, &ops, &c->base, u, url->target, wr_proxy_url_port(url));
+
+    if (v == WR_TAKEN && url->secure)
+        wr_attempts_secure(x, &c->tls, url->host);
+    return v;
+}
 
 /* The URL as variables make it for this request. */
 static enum wr_verdict pass_to_url(struct wr_exchange *x, const struct wr_proxy_conf *c)
@@ -54,7 +66,7 @@ static enum wr_verdict pass_to_url(struct wr_exchange *x, const struct wr_proxy_
         wr_xlog(x, WR_LOG_ERROR, 0, "%s in \"" WR_FMT "\"", why, WR_ARG(url));
         return wr_reject(x, 500, NULL);
     }
-    return wr_http_proxy(x, &ops, &c->base, NULL, ctx->url.target, 80);
+    return pass_on(x, c, &ctx->url);
 }
 
 static enum wr_verdict content(struct wr_exchange *x)
@@ -65,7 +77,7 @@ static enum wr_verdict content(struct wr_exchange *x)
         return WR_PASS;
     if (c->pass.url_tpl != NULL)
         return pass_to_url(x, c);
-    return wr_http_proxy(x, &ops, &c->base, c->pass.upstream, wr_str_of(NULL, 0), 80);
+    return pass_on(x, c, &c->pass.url);
 }
 
 const struct wr_proxy_url *wr_proxy_url_of(const struct wr_exchange *x)
@@ -85,7 +97,7 @@ static void log_url(const struct wr_exchange *x, struct wr_text *t)
     const struct wr_proxy_conf *c = wr_conf_of(x, &wr_module_http_proxy);
     const struct wr_try *try = &x->attempts->tries.at[x->attempts->tries.n - 1];
 
-    wr_text_c(t, "http://");
+    wr_text_c(t, wr_proxy_url_of(x)->secure ? "https://" : "http://");
     wr_try_whom(t, try);
     wr_text_c(t, try->addr.sa.sa_family == AF_UNIX ? ":" : "");
     wr_proxy_target(t, wr_http_of(x), &c->pass, wr_proxy_url_of(x));
@@ -191,6 +203,9 @@ static bool finish(struct wr_cf *cf, struct wr_scope *scope, void *conf)
         return false;
     if (c->pass.node == NULL)
         return true;
+    if ((c->pass.url.secure || c->pass.url_tpl != NULL)
+        && !wr_peer_tls_finish(cf, &c->tls, "proxy"))
+        return false;
     wr_proxy_plan_make(cf->pool, c);
     wr_proxy_hidden_make(cf->pool, c);
     return wr_proxy_rules_finish(cf, c);
@@ -201,10 +216,11 @@ static bool finish(struct wr_cf *cf, struct wr_scope *scope, void *conf)
 static const struct wr_directive directives[] = {
     WR_CUSTOM("proxy_pass", WR_L7 | WR_LV_LOCATION | WR_LV_IF | WR_LV_LMT | WR_LOCAL, 1, 1,
               set_pass, NULL,
-              "where requests go: http:// and a group, name, address or unix:path:, maybe a URI"),
+              "where requests go: http(s):// and a group, name, address or unix:path:, and a URI"),
     WR_HTTP_PROXY_ROWS("proxy", WR_PROXY_TEMP_PATH, CONF, base),
     WR_CUSTOM("proxy_set_header", IN | WR_MULTI, 2, 2, wr_proxy_set_header, NULL,
               "a header field of the request sent on; empty: left out. Replaces the outer list"),
+    WR_PEER_TLS_ROWS("proxy", IN, CONF, tls),
     WR_TEMPLATE("proxy_set_body", IN, CONF, base.set_body, NULL,
                 "is sent instead of the client's body"),
     WR_TEMPLATE("proxy_method", IN, CONF, method, NULL,

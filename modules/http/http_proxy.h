@@ -32,10 +32,15 @@ static inline bool wr_proxy_names_has(const struct wr_proxy_names *n, unsigned i
 struct wr_proxy_url {          /* "http://host:port/uri" */
     struct wr_str origin;      /* "http://host:port" */
     struct wr_str target;      /* "host:port", "unix:/path": names the upstream */
-    struct wr_str host;        /* $proxy_host: without the port when it is 80; unix: localhost */
+    struct wr_str host;        /* $proxy_host: without the scheme's own port; unix: localhost */
     struct wr_str port;        /* $proxy_port; empty for unix */
     struct wr_str uri;         /* from the first '/' or '?' on; p NULL: none */
+    bool secure;               /* https:// */
 };
+static inline uint16_t wr_proxy_url_port(const struct wr_proxy_url *u)
+{
+    return u->secure ? 443 : 80;
+}
 /* Views into url. NULL, or what is wrong with it, in nginx's words. */
 const char *wr_proxy_url_parse(struct wr_str url, struct wr_proxy_url *out) WR_CHECKED;
 
@@ -93,6 +98,7 @@ struct wr_proxy_cookie_rule {  /* proxy_cookie_flags */
 struct wr_proxy_conf {
     struct wr_http_proxy_conf base; /* first */
     struct wr_proxy_pass pass;
+    struct wr_peer_tls tls;      /* with https:// */
     WR_VEC(struct wr_proxy_set) set;
     struct wr_template *method;
     bool http10;

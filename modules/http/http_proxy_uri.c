@@ -25,27 +25,32 @@ static void split_port(struct wr_proxy_url *u)
     uint64_t port;
 
     u->host = host;
-    u->port = WR_STR("80");
+    u->port = u->secure ? WR_STR("443") : WR_STR("80");
     if (colon == host.n || (host.n > 0 && host.p[host.n - 1] == ']'))
         return;
     u->port = wr_str_skip(host, colon + 1);
-    if (wr_str_u64(u->port, &port) && port == 80)
+    if (wr_str_u64(u->port, &port) && port == wr_proxy_url_port(u))
         u->host.n = colon;
+}
+
+static bool has_scheme(struct wr_str url, struct wr_str scheme)
+{
+    return url.n >= scheme.n && wr_str_ieq(wr_str_of(url.p, scheme.n), scheme);
 }
 
 const char *wr_proxy_url_parse(struct wr_str url, struct wr_proxy_url *out)
 {
-    struct wr_str rest = wr_str_skip(url, 7);
-    size_t n;
+    struct wr_str rest;
+    size_t scheme, n;
 
-    *out = (struct wr_proxy_url){ 0 };
-    if (url.n >= 8 && wr_str_ieq(wr_str_of(url.p, 8), WR_STR("https://")))
-        return "https protocol requires SSL support";
-    if (url.n < 7 || !wr_str_ieq(wr_str_of(url.p, 7), WR_STR("http://")))
+    *out = (struct wr_proxy_url){ .secure = has_scheme(url, WR_STR("https://")) };
+    if (!out->secure && !has_scheme(url, WR_STR("http://")))
         return "invalid URL prefix";
+    scheme = out->secure ? 8 : 7;
+    rest = wr_str_skip(url, scheme);
     n = authority(rest);
     out->target = wr_str_of(rest.p, n);
-    out->origin = wr_str_of(url.p, 7 + n);
+    out->origin = wr_str_of(url.p, scheme + n);
     if (wr_str_starts(rest, WR_STR("unix:"))) {
         out->host = WR_STR("localhost");
         out->port = WR_STR("");

@@ -6,6 +6,8 @@ struct proxy_conf {
     struct wr_template *target;   /* proxy_pass with variables */
     struct wr_upstream_rows rows;
     struct wr_stream_relay relay;
+    struct wr_peer_tls tls;
+    bool ssl, proxy_protocol;
 };
 
 extern struct wr_module wr_module_stream_proxy;
@@ -29,18 +31,42 @@ static bool set_pass(struct wr_cf *cf, void *conf)
     return c->upstream != NULL;
 }
 
+/* The first thing the server hears: who the client is. */
+static void announce(struct wr_exchange *x)
+{
+    struct wr_text t = wr_text_grow(x->pool, WR_ADDR_TEXT_MAX, 256);
+
+    wr_proxy_header_write(&t, &x->s->client, wr_session_local(x->s));
+    x->attempts->announce = wr_text_view(&t);
+}
+
 static enum wr_verdict content(struct wr_exchange *x)
 {
     const struct proxy_conf *c = wr_conf_of(x, &wr_module_stream_proxy);
+    struct wr_str target;
 
     if (c->upstream == NULL && c->target == NULL)
         return WR_PASS;
     wr_stream_relay_as(x, &c->relay);
-    if (c->upstream != NULL)
+    if (c->upstream != NULL) {
+        target = c->upstream->name;
         wr_upstream_start(x, c->upstream, &c->rows);
-    else
-        wr_upstream_start_text(x, wr_template_str(x, c->target), 0, &c->rows);
+    } else {
+        target = wr_template_str(x, c->target);
+        wr_upstream_start_text(x, target, 0, &c->rows);
+    }
+    if (c->proxy_protocol)
+        announce(x);
+    if (c->ssl)
+        wr_attempts_secure(x, &c->tls, target);
     return WR_TAKEN;
+}
+
+static bool finish(struct wr_cf *cf, struct wr_scope *scope, void *conf)
+{
+    struct proxy_conf *c = conf;
+
+    return !c->ssl || scope->level != WR_LV_SERVER || wr_peer_tls_finish(cf, &c->tls, "proxy");
 }
 
 static const struct wr_enum on_off[] = {
@@ -66,8 +92,12 @@ static const struct wr_directive directives[] = {
               "bytes a second read from a server; 0: no limit"),
     WR_FLAG("proxy_half_close", IN, struct proxy_conf, relay.half_close, "off",
             "keeps one direction open when the other has ended"),
-    WR_FLAG("proxy_protocol", IN, struct proxy_conf, relay.proxy_protocol, "off",
+    WR_FLAG("proxy_protocol", IN, struct proxy_conf, proxy_protocol, "off",
             "tells the server by a PROXY header who the client is"),
+    WR_FLAG("proxy_ssl", IN, struct proxy_conf, ssl, "off", "speaks TLS to the server"),
+    WR_PEER_TLS_ROWS("proxy", IN, struct proxy_conf, tls),
+    WR_ROW("proxy_ssl_alpn", IN, 1, WR_ARGS_ANY, wr_set_alpn, struct proxy_conf, tls.alpn, NULL,
+           NULL, "protocols offered to the server (ALPN)"),
     WR_SIZE("proxy_socket_rcvbuf", IN, struct proxy_conf, rows.rcvbuf, NULL,
             "SO_RCVBUF of connections to servers"),
     WR_SIZE("proxy_socket_sndbuf", IN, struct proxy_conf, rows.sndbuf, NULL,
@@ -80,6 +110,7 @@ struct wr_module wr_module_stream_proxy = {
     .layers = WR_L4,
     .conf_size = sizeof(struct proxy_conf),
     .directives = directives,
+    .finish = finish,
     .phases = (const struct wr_phase_hook[]){
         { .phase = WR_PH_CONTENT, .layers = WR_L4, .run = content },
         { 0 },

@@ -27,7 +27,9 @@ START_TEST(urls)
         { "", "invalid URL prefix", NULL, NULL, NULL, NULL },
         { "back", "invalid URL prefix", NULL, NULL, NULL, NULL },
         { "http:/back", "invalid URL prefix", NULL, NULL, NULL, NULL },
-        { "https://b", "https protocol requires SSL support", NULL, NULL, NULL, NULL },
+        { "https://b", NULL, "b", "b", "443", NULL },
+        { "HTTPS://b:443/x", NULL, "b:443", "b", "443", "/x" },
+        { "https://b:80", NULL, "b:80", "b:80", "80", NULL },
     };
 
     for (size_t i = 0; i < WR_COUNT(rows); i++) {
@@ -469,7 +471,6 @@ START_TEST(refuses)
         { "@a", "proxy_pass http://b/;", NO_URI },
         { "/", "limit_except GET { proxy_pass http://b/; }", NO_URI },
         { "/", "proxy_pass 127.0.0.1;", "invalid URL prefix" },
-        { "/", "proxy_pass https://b;", "https protocol requires SSL support" },
         { "/", "proxy_pass http://;", "no host in upstream \"\"" },
         { "/", "proxy_pass http://127.0.0.1:0/x;", "invalid port in upstream \"127.0.0.1:0\"" },
         { "/", "proxy_pass http://b; proxy_pass http://b;",

@@ -1,0 +1,314 @@
+/* peer_tls: TLS to servers: the proxy_ssl_ directives of both layers, and the step between dial and
+ * the layer: what goes before (a PROXY header), the handshake, whether the certificate is good.
+ *
+ * Locations that say the same share a context, and with it parked connections and sessions. A
+ * session is offered only to the address and name it came from. */
+#include "upstream/upstream.h"
+
+#include <errno.h>
+#include <openssl/err.h>
+#include <openssl/ssl.h>
+#include <openssl/x509v3.h>
+
+#define SESSIONS 64 /* by address and name, of a context in a process */
+
+struct kept {
+    uint64_t key;
+    struct wr_addr addr;
+    char *name;
+    SSL_SESSION *session;
+};
+struct wr_peer_tls_live {
+    struct wr_peer_tls as;       /* what it was made of */
+    SSL_CTX *ctx;
+    struct kept kept[SESSIONS];
+    struct wr_peer_tls_live *next;
+};
+
+/* ---- configuration ---- */
+
+static void live_free(void *arg)
+{
+    struct wr_peer_tls_live *l = arg;
+
+    for (size_t i = 0; i < SESSIONS; i++) {
+        SSL_SESSION_free(l->kept[i].session);
+        free(l->kept[i].name);
+    }
+}
+
+/* Inherited values are the same pointers. */
+static bool same(const struct wr_peer_tls *a, const struct wr_peer_tls *b)
+{
+    const struct wr_tls_conf *s = &a->tls, *t = &b->tls;
+
+    return s->certificates.at == t->certificates.at && s->keys.at == t->keys.at
+        && s->certificates.n == t->certificates.n && s->keys.n == t->keys.n
+        && s->passwords.at == t->passwords.at && s->trusted.path == t->trusted.path
+        && s->crl.path == t->crl.path && s->ciphers.text.p == t->ciphers.text.p
+        && s->commands.at == t->commands.at && s->commands.n == t->commands.n
+        && s->protocols == t->protocols && s->depth == t->depth && a->alpn.p == b->alpn.p
+        && a->verify == b->verify && a->server_name == b->server_name
+        && a->session_reuse == b->session_reuse;
+}
+
+static int keep_session(SSL *ssl, SSL_SESSION *s);
+
+static bool live_new(struct wr_cf *cf, struct wr_peer_tls *c, const char *prefix)
+{
+    struct wr_peer_tls_live **all = &wr_conf_upstreams(cf->conf)->tls, *l;
+
+    if (c->verify && c->tls.trusted.path == NULL)
+        return wr_cf_error(cf, 0, "no %s_ssl_trusted_certificate for %s_ssl_verify", prefix,
+                           prefix);
+    l = WR_NEW(cf->pool, struct wr_peer_tls_live);
+    wr_pool_cleanup(cf->pool, live_free, l);
+    l->ctx = wr_tls_context(cf, &c->tls, false);
+    if (l->ctx == NULL || !wr_tls_commands(cf, &c->tls, false))
+        return false;
+    if (c->session_reuse) {
+        SSL_CTX_set_session_cache_mode(l->ctx, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
+        SSL_CTX_sess_set_new_cb(l->ctx, keep_session);
+    } else {
+        SSL_CTX_set_session_cache_mode(l->ctx, SSL_SESS_CACHE_OFF);
+    }
+    l->as = *c;
+    l->next = *all;
+    *all = l;
+    c->live = l;
+    return true;
+}
+
+bool wr_peer_tls_finish(struct wr_cf *cf, struct wr_peer_tls *c, const char *prefix)
+{
+    for (struct wr_peer_tls_live *l = wr_conf_upstreams(cf->conf)->tls; l != NULL; l = l->next) {
+        if (same(&l->as, c)) {
+            c->live = l;
+            c->tls = l->as.tls;
+            return true;
+        }
+    }
+    return live_new(cf, c, prefix);
+}
+
+/* ---- sessions ---- */
+
+static uint64_t key_of(const struct wr_addr *a, struct wr_str name)
+{
+    return wr_addr_hash(a) ^ wr_hash_stable(name, 1);
+}
+
+static struct kept *place_of(struct wr_peer_tls_live *l, const struct wr_addr *a,
+                             struct wr_str name)
+{
+    return &l->kept[key_of(a, name) % SESSIONS];
+}
+
+/* 1: the session is ours now. */
+static int keep_session(SSL *ssl, SSL_SESSION *s)
+{
+    struct wr_link_to *link = wr_link_of(SSL_get_app_data(ssl));
+    struct kept *k = place_of(link->tls, &link->addr, link->tls_name);
+
+    SSL_SESSION_free(k->session);
+    free(k->name);
+    *k = (struct kept){ .key = key_of(&link->addr, link->tls_name), .addr = link->addr,
+                        .session = s };
+    k->name = wr_calloc(1, link->tls_name.n + 1);
+    if (link->tls_name.n > 0)
+        memcpy(k->name, link->tls_name.p, link->tls_name.n);
+    return 1;
+}
+
+static void offer_session(struct wr_link_to *link, SSL *ssl)
+{
+    const struct kept *k = place_of(link->tls, &link->addr, link->tls_name);
+
+    if (k->session != NULL && k->key == key_of(&link->addr, link->tls_name)
+        && wr_addr_eq(&k->addr, &link->addr) && wr_str_is(link->tls_name, k->name))
+        (void)SSL_set_session(ssl, k->session);
+}
+
+/* ---- the name ---- */
+
+/* The part of host:port before the port. */
+static struct wr_str without_port(struct wr_str name)
+{
+    size_t end;
+
+    if (name.n > 0 && name.p[0] == '[')
+        return wr_str_of(name.p, wr_min(wr_str_find(name, ']') + 1, name.n));
+    end = wr_str_find(name, ':');
+    return end == wr_str_rfind(name, ':') ? wr_str_of(name.p, end) : name;
+}
+
+static struct wr_str name_of(struct wr_exchange *x, const struct wr_attempts *a)
+{
+    const struct wr_peer_tls *c = a->tls;
+
+    return without_port(c->name != NULL ? wr_template_str(x, c->name) : a->tls_host);
+}
+
+void wr_attempts_secure(struct wr_exchange *x, const struct wr_peer_tls *tls, struct wr_str host)
+{
+    struct wr_attempts *a = x->attempts;
+
+    a->tls = tls;
+    a->tls_host = host;
+    a->tls_name = wr_pool_str(x->pool, name_of(x, a));
+}
+
+static bool literal(struct wr_str name)
+{
+    struct wr_addr a;
+
+    return wr_addr_parse_ip(name, &a);
+}
+
+/* ---- the step ---- */
+
+static enum wr_go failed(struct wr_exchange *x, enum wr_failure why)
+{
+    x->attempts->failure = why;
+    x->step = &wr_step_retry;
+    return WR_GO;
+}
+
+static enum wr_go tls_failed(struct wr_exchange *x, enum wr_level l, int err, const char *what)
+{
+    char buf[768];
+    struct wr_text t = wr_text_on(buf, sizeof(buf));
+
+    wr_tls_errors(&t);
+    wr_xlog(x, l, t.n > 0 ? 0 : err, "%s" WR_FMT, what, WR_ARG(wr_text_view(&t)));
+    return failed(x, WR_FAIL_ERROR);
+}
+
+static bool load_pair(struct wr_exchange *x, const struct wr_tls_conf *c, SSL *ssl)
+{
+    struct wr_str certificate = wr_template_str(x, c->certificates.at[0].name);
+    struct wr_str key = wr_template_str(x, c->keys.at[0].name);
+    char buf[1024];
+    struct wr_text why = wr_text_on(buf, sizeof(buf));
+
+    if (certificate.n == 0 || wr_tls_load_pair(x->pool, c, ssl, certificate, key, &why))
+        return true;
+    wr_xlog(x, WR_LOG_ERROR, 0, WR_FMT, WR_ARG(wr_text_view(&why)));
+    return false;
+}
+
+static bool prepare(struct wr_exchange *x, struct wr_link_to *link)
+{
+    const struct wr_attempts *a = x->attempts;
+    const struct wr_peer_tls *c = a->tls;
+    SSL *ssl = wr_tls_of(&link->conn);
+
+    if (c->server_name && a->tls_name.n > 0 && !literal(a->tls_name)
+        && SSL_set_tlsext_host_name(ssl, a->tls_name.p) != 1)
+        return false;
+    if (c->alpn.n > 0 && SSL_set_alpn_protos(ssl, (const unsigned char *)c->alpn.p,
+                                             (unsigned)c->alpn.n) != 0)
+        return false;
+    if (c->tls.dynamic && !load_pair(x, &c->tls, ssl))
+        return false;
+    if (c->session_reuse)
+        offer_session(link, ssl);
+    return true;
+}
+
+static bool begin(struct wr_exchange *x)
+{
+    struct wr_attempts *a = x->attempts;
+    struct wr_link_to *link = wr_link_of(a->conn);
+
+    link->tls = a->tls->live;
+    link->addr = wr_try_now(a)->addr;
+    wr_link_name(link, a->tls_name);
+    wr_timer_set(x->loop, &x->idle, a->rows->connect_timeout_ms);
+    return wr_tls_open(a->conn, a->tls->live->ctx, false, 0) && prepare(x, link);
+}
+
+/* What is wrong with the server's certificate was noted by OpenSSL; its name it was not asked. */
+static bool verified(struct wr_exchange *x)
+{
+    const struct wr_attempts *a = x->attempts;
+    SSL *ssl = wr_tls_of(a->conn);
+    long result = SSL_get_verify_result(ssl);
+    X509 *cert = SSL_get0_peer_certificate(ssl);
+    struct wr_str name = a->tls_name;
+    bool match;
+
+    if (!a->tls->verify)
+        return true;
+    if (result != X509_V_OK || cert == NULL) {
+        wr_xlog(x, WR_LOG_ERROR, 0, "upstream SSL certificate verify error: (%ld:%s)", result,
+                X509_verify_cert_error_string(result));
+        return false;
+    }
+    match = literal(name) ? X509_check_ip_asc(cert, name.p, 0) == 1
+                          : X509_check_host(cert, name.p, name.n, 0, NULL) == 1;
+    if (!match)
+        wr_xlog(x, WR_LOG_ERROR, 0, "upstream SSL certificate does not match \"" WR_FMT "\"",
+                WR_ARG(name));
+    return match;
+}
+
+static enum wr_go hands_shaken(struct wr_exchange *x)
+{
+    if (!verified(x))
+        return failed(x, WR_FAIL_ERROR);
+    return x->layer->connected(x);
+}
+
+static enum wr_go waits(struct wr_exchange *x)
+{
+    if (!x->idle.fired)
+        return WR_WAIT;
+    wr_xlog(x, WR_LOG_ERROR, ETIMEDOUT, "upstream timed out");
+    return failed(x, WR_FAIL_TIMEOUT);
+}
+
+/* AGAIN: not all of it is out. */
+static enum wr_io announce(struct wr_attempts *a)
+{
+    enum wr_io io = WR_IO_OK;
+
+    while (io == WR_IO_OK && a->announced < a->announce.n) {
+        size_t put = 0;
+
+        io = wr_conn_write(a->conn, a->announce.p + a->announced, a->announce.n - a->announced,
+                           &put);
+        a->announced += put;
+    }
+    return io;
+}
+
+static enum wr_go secure_run(struct wr_exchange *x)
+{
+    struct wr_attempts *a = x->attempts;
+    enum wr_io io = announce(a);
+
+    if (io == WR_IO_AGAIN)
+        return waits(x);
+    if (io == WR_IO_ERROR) {
+        wr_xlog(x, WR_LOG_ERROR, a->conn->error, "send() failed");
+        return failed(x, WR_FAIL_ERROR);
+    }
+    if (a->tls == NULL)
+        return x->layer->connected(x);
+    ERR_clear_error();
+    if (a->conn->tls == NULL && !begin(x))
+        return tls_failed(x, WR_LOG_ERROR, 0, "SSL to upstream cannot begin");
+    switch (wr_tls_handshake(a->conn)) {
+    case WR_IO_OK:
+        return hands_shaken(x);
+    case WR_IO_AGAIN:
+        return waits(x);
+    case WR_IO_EOF:
+        return tls_failed(x, WR_LOG_ERROR, 0, "peer closed connection in SSL handshake");
+    default:
+        return tls_failed(x, WR_LOG_ERROR, a->conn->error, "SSL_do_handshake() failed");
+    }
+}
+
+const struct wr_step wr_step_secure = { "secure", "SSL handshaking to upstream", secure_run };
