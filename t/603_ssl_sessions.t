@@ -46,15 +46,16 @@ my @servers = (
 
 sub servers {
     my ($layer, $text) = @_;
-    return join '', map { "    server { listen %{${layer}_$_->[0]} ssl; $OWN $_->[1] $text }\n" } @servers;
+    return join '', map {
+        "    server { listen %{${layer}_$_->[0]} ssl; $OWN $_->[1] $text }\n"
+    } @servers;
 }
 
 sub conf {
-    my ($workers, $more) = @_;
-    return "worker_processes $workers;\nhttp {\n"
-        . servers('http', 'return 200 "$pid $ssl_session_reused $ssl_session_id\n";')
-        . "}\nstream {\n" . servers('stream', 'return "$pid $ssl_session_reused $ssl_session_id\n";')
-        . ($more // '') . "}\n";
+    my ($workers) = @_;
+    my $say = '"$pid $ssl_session_reused $ssl_session_id\n"';
+    return "worker_processes $workers;\nhttp {\n" . servers('http', "return 200 $say;")
+        . "}\nstream {\n" . servers('stream', "return $say;") . "}\n";
 }
 
 # One connection: the client and what weir said of it: the worker, reused or not, the session's id.
@@ -130,24 +131,43 @@ key_file('c.key', 80, 3);
 
 sub keys_conf {
     my ($keys) = @_;
+    my $say = 'return 200 "$pid $ssl_session_reused \n";';
     return <<"CONF";
 worker_processes 1;
 http {
     $OWN
-    server { listen %{http_builtin} ssl; $OFF ssl_session_cache builtin; return 200 "\$pid \$ssl_session_reused \\n"; }
-    server { listen %{http_few} ssl; $OFF ssl_session_cache builtin:2; return 200 "\$pid \$ssl_session_reused \\n"; }
-    server { listen %{http_short} ssl; $OFF ssl_session_cache shared:short:1m; ssl_session_timeout 1s; return 200 "\$pid \$ssl_session_reused \\n"; }
-    server { listen %{http_shortticket} ssl; ssl_session_timeout 1s; return 200 "\$pid \$ssl_session_reused \\n"; }
-    server { listen %{http_small} ssl; $OFF ssl_session_cache shared:small:32k; return 200 "\$pid \$ssl_session_reused \\n"; }
-    server { listen %{http_rotating} ssl; $keys return 200 "\$pid \$ssl_session_reused \\n"; }
+    server {
+        listen %{http_builtin} ssl; $OFF ssl_session_cache builtin;
+        $say
+    }
+    server {
+        listen %{http_few} ssl; $OFF ssl_session_cache builtin:2;
+        $say
+    }
+    server {
+        listen %{http_short} ssl; $OFF ssl_session_cache shared:short:1m; ssl_session_timeout 1s;
+        $say
+    }
+    server {
+        listen %{http_shortticket} ssl; ssl_session_timeout 1s;
+        $say
+    }
+    server {
+        listen %{http_small} ssl; $OFF ssl_session_cache shared:small:32k;
+        $say
+    }
+    server {
+        listen %{http_rotating} ssl; $keys
+        $say
+    }
     server {
         listen %{http_names} ssl; server_name one; ssl_session_cache shared:names:1m; $OFF
-        return 200 "\$pid \$ssl_session_reused \\n";
+        $say
     }
     server {
         listen %{http_names} ssl; server_name two; ssl_session_cache shared:names:1m; $OFF
         ssl_certificate second.crt; ssl_certificate_key second.key;
-        return 200 "\$pid \$ssl_session_reused \\n";
+        $say
     }
 }
 CONF

@@ -27,6 +27,8 @@ $w->greeter('greeter');
 $w->backend('bulk', serve => \&Weir::Bulk::serve);
 
 my $OWN = 'ssl_certificate server.crt; ssl_certificate_key server.key;';
+my $SHOW = join '|', map { "\$ssl_$_" } qw(protocol cipher server_name alpn_protocol session_reused
+    ciphers curves);
 $w->start(<<"CONF");
 worker_processes 2;
 stream {
@@ -44,9 +46,12 @@ stream {
     server { listen %{pp_on} ssl; proxy_protocol on; proxy_pass %{echo}; }
     server { listen %{timed} ssl; ssl_handshake_timeout 1s; proxy_pass %{echo}; }
     server { listen %{idle} ssl; proxy_timeout 1s; proxy_pass %{echo}; }
-    server { listen %{show} ssl; return "\$ssl_protocol|\$ssl_cipher|\$ssl_server_name|\$ssl_alpn_protocol|\$ssl_session_reused|\$ssl_ciphers|\$ssl_curves\\n"; }
+    server { listen %{show} ssl; return "$SHOW\\n"; }
     server { listen %{plain}; return "\$ssl_protocol|\$ssl_cipher|\$ssl_client_verify\\n"; }
-    server { listen %{rated} ssl; proxy_download_rate 50k; proxy_upload_rate 50k; proxy_pass %{bulk}; }
+    server {
+        listen %{rated} ssl; proxy_pass %{bulk};
+        proxy_download_rate 50k; proxy_upload_rate 50k;
+    }
 }
 CONF
 
