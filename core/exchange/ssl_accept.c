@@ -108,33 +108,31 @@ static int choose_protocol(SSL *ssl, const unsigned char **out, unsigned char *n
 
 /* ---- which certificate, where its name has variables ---- */
 
-static bool load(struct wr_exchange *x, SSL *ssl, const struct wr_tls_conf *c, uint32_t i)
+static bool load(struct wr_exchange *x, SSL *ssl, const struct wr_tls_conf *c, uint32_t i,
+                 struct wr_text *why)
 {
     struct wr_str certificate = wr_template_str(x, c->certificates.at[i].name);
     struct wr_str key = wr_template_str(x, c->keys.at[i].name);
-    char buf[1024];
-    struct wr_text why = wr_text_on(buf, sizeof(buf));
 
-    if (certificate.n == 0)
-        return true;
-    if (wr_tls_load_pair(x->pool, c, ssl, certificate, key, &why))
-        return true;
-    wr_session_log(x->s, HANDSHAKING, WR_LOG_ERROR, 0, WR_FMT, WR_ARG(wr_text_view(&why)));
-    return false;
+    return certificate.n == 0 || wr_tls_load_pair(x->pool, c, ssl, certificate, key, why);
 }
 
 static int load_certificates(SSL *ssl, void *arg)
 {
     struct wr_session *s = wr_ssl_session_of(ssl);
     const struct wr_tls_conf *c = &conf_for(s, ssl)->tls;
+    char buf[1024];
+    struct wr_text why = wr_text_on(buf, sizeof(buf));
     bool ok = true, own = s->x == NULL;
     struct wr_exchange *x = own ? s->layer->blank(s) : s->x;
 
     (void)arg;
     for (uint32_t i = 0; c->dynamic && ok && i < wr_min(c->certificates.n, c->keys.n); i++)
-        ok = load(x, ssl, c, i);
+        ok = load(x, ssl, c, i, &why);
     if (own)
         wr_exchange_drop(x);
+    if (!ok)
+        wr_session_log(s, HANDSHAKING, WR_LOG_ERROR, 0, WR_FMT, WR_ARG(wr_text_view(&why)));
     return ok;
 }
 
