@@ -104,6 +104,37 @@ is $code, 0, 'another server behind the same address' or diag $err;
 is join(' ', map { $w->ask('web') } 1 .. 10), join(' ', ('two') x 10), 'new sessions go there';
 becomes { !-S $w->path('web.sock') } 'a unix socket that is no longer listened on is gone';
 
+# An address that gives way to a wildcard, and back: the kernel prefers it until it is closed.
+
+my $turns = Weir->new;
+$turns->echo('echo');
+
+sub listen_on {
+    my ($address, $workers) = @_;
+    return "worker_processes $workers;\n"
+        . "stream { server { listen $address; proxy_pass %{echo}; } }\n";
+}
+$turns->start(listen_on('%{all.port}', 2));
+my $over = $turns->load('127.0.0.1:%{all.port}');
+for my $next (['%{all}', 3], ['%{all.port}', 1], ['%{all}', 1], ['%{all}', 2], ['%{all.port}', 3]) {
+    ($code, $out, $err) = $turns->reload(listen_on(@$next));
+    is $code, 0, "now $next->[0]" or diag $err;
+    ok $over->rounds(10), 'the load goes on';
+}
+my (undef, @lost) = $over->end;
+SKIP: {
+    skip 'some kernels let only root end handshakes', 1 if !is_root;
+    is_deeply \@lost, [], 'no session was refused or reset';
+}
+# Back and forth faster than the old workers leave.
+for my $next (['%{all}', 2], ['%{all.port}', 2], ['%{all}', 2]) {
+    $turns->conf(listen_on(@$next));
+    is +($turns->command('-s', 'reload'))[0], 0, "at once $next->[0]";
+}
+ok $turns->connect('all')->echoes('x'), 'served';
+$turns->expect(qr/bind\(\)/);
+$turns->finish;
+
 # The pid file moves with the configuration, which is refused when it cannot be written.
 
 my $moving = Weir->new;

@@ -142,7 +142,9 @@ int wr_cycle_test(const struct wr_options *o); /* -t, -T: exit code */
 /* ---- sockets ---- */
 #define WR_OWNER_GONE 0x80000000u /* bit: the socket goes away, accept what waits, then close */
 #define WR_OWNER_SLOW 0x40000000u /* bit: ... but not before a handshake had its time */
-#define WR_OWNER_ALL 0x3fffffffu  /* one descriptor for all: a unix socket */
+#define WR_OWNER_MOVED 0x20000000u /* bit: ... and others listen there on an overlapping address */
+#define WR_OWNER_BITS (WR_OWNER_GONE | WR_OWNER_SLOW | WR_OWNER_MOVED)
+#define WR_OWNER_ALL 0x1fffffffu  /* one descriptor for all: a unix socket */
 /* Every address of the configuration gets its first socket, probed before. 5 tries, 500 ms apart.
  * False: told; what was opened by this call is closed. */
 bool wr_sockets_open(const struct wr_cycle *c) WR_CHECKED;
@@ -152,6 +154,10 @@ void wr_sockets_share(struct wr_cycle *c);
 /* Closes the master's sockets of addresses that `now` (NULL: nothing) does not have, and marks
  * them in the owner maps of the cycles before. */
 void wr_sockets_drop(const struct wr_cycle *now, struct wr_cycle *before);
+/* The workers that accept on what was dropped are about to be told to go: where another address
+ * takes over, new handshakes there end now (for good: not those of an old binary that goes on). A
+ * new process lets go of its copies: nobody would accept on them. */
+void wr_sockets_part(bool for_good);
 void wr_sockets_unsteer(void);     /* the old binary, when a rollback is over */
 void wr_sockets_unlink(bool keep); /* at the end: unix socket files; keep: somebody else serves */
 /* For an upgrade: "listen TYPE FDS ADDR" lines; descriptors survive exec when on. */

@@ -94,8 +94,10 @@ static void set_title(void)
 static void launch(struct wr_cycle *c)
 {
     wr_sockets_share(c);
-    if (wr_master.inherited)
-        wr_sockets_drop(c, NULL); /* what the old binary listened on, and we do not */
+    if (wr_master.inherited) { /* what the old binary listened on, and we do not */
+        wr_sockets_drop(c, NULL);
+        wr_sockets_part(true);
+    }
     wr_upstreams_commit(c->conf);
     wr_children_start(c);
 }
@@ -194,12 +196,28 @@ static void adopt(struct wr_cycle *c)
     wr_master.retire_ms = wr_now() + RETIRE_MS;
 }
 
+/* The old generation goes when the new one stands, or has had time to; or at once, because
+ * the next is coming, which may want the addresses the old one leaves. */
+static void retire_old(bool at_once)
+{
+    struct wr_master *m = &wr_master;
+
+    if (m->retire_ms == 0 ||
+        (!at_once && wr_now() < m->retire_ms && !wr_children_ready(m->cycle)))
+        return;
+    m->retire_ms = 0;
+    wr_sockets_part(true);
+    for (struct wr_cycle *c = m->cycle->old; c != NULL; c = c->old)
+        wr_children_retire(c, SIGQUIT);
+}
+
 static void reload(void)
 {
     struct wr_reply reply;
     struct wr_cycle *c;
 
     wr_say(WR_LOG_NOTICE, 0, "reconfiguring");
+    retire_old(true);
     wr_reply_begin(&reply);
     wr_console_to(reply.text);
     c = load_next();
@@ -356,24 +374,12 @@ static void take_signals(void)
     }
 }
 
-/* The old generation goes when the new one stands, or has had time to. */
-static void retire_old(void)
-{
-    struct wr_master *m = &wr_master;
-
-    if (m->retire_ms == 0 || (wr_now() < m->retire_ms && !wr_children_ready(m->cycle)))
-        return;
-    m->retire_ms = 0;
-    for (struct wr_cycle *c = m->cycle->old; c != NULL; c = c->old)
-        wr_children_retire(c, SIGQUIT);
-}
-
 static void keep_deadlines(void)
 {
     struct wr_master *m = &wr_master;
 
     if (m->going == WR_RUNNING) {
-        retire_old();
+        retire_old(false);
         wr_children_respawn();
         if (m->restart_workers) {
             m->restart_workers = false;

@@ -114,6 +114,7 @@ void wr_process_begin(enum wr_kind kind, const struct wr_cycle *c, uint32_t slot
         atomic_store(&wr_self.run->slot[slot].pid, (int32_t)getpid());
     }
     wr_random_reseed();
+    wr_sockets_part(false);
     wr_signals_init(kind);
 }
 

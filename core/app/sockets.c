@@ -28,6 +28,7 @@ struct place {               /* one address with its sockets */
     bool fresh;              /* made by the load that is going on */
 };
 static struct wr_link places = { &places, &places };
+static struct wr_link parting = { &parting, &parting }; /* those wr_sockets_part will close */
 
 #define EACH_PLACE(p) \
     (struct wr_link *each = places.next, *after; \
@@ -305,7 +306,7 @@ void wr_owners_write(struct wr_cycle *c)
         for (uint32_t i = 0; i < l->nfds; i++) {
             _Atomic uint32_t *o = &c->owners[l->fds[i].share];
             bool one_for_all = l->addr.sa.sa_family == AF_UNIX && c->workers > 1;
-            uint32_t gone = atomic_load(o) & (WR_OWNER_GONE | WR_OWNER_SLOW);
+            uint32_t gone = atomic_load(o) & WR_OWNER_BITS;
 
             atomic_store(o, gone | (one_for_all ? WR_OWNER_ALL
                                                 : wr_share_owner(l->fds[i].share, c->workers,
@@ -324,6 +325,19 @@ static bool has(const struct wr_cycle *c, const struct place *p)
         return false;
     for (struct wr_listener *l = wr_conf_listens(c->conf)->first; l != NULL; l = l->next) {
         if (l->opts.type == p->type && wr_addr_eq(&l->addr, &p->addr))
+            return true;
+    }
+    return false;
+}
+
+/* Does a listener of `now` take the connections of that address, or some of them? */
+static bool overlaps(const struct wr_cycle *now, const struct place *p)
+{
+    if (now == NULL || is_unix(p))
+        return false;
+    for (struct wr_listener *l = wr_conf_listens(now->conf)->first; l != NULL; l = l->next) {
+        if (l->opts.type == p->type && wr_addr_port(&l->addr) == wr_addr_port(&p->addr) &&
+            (wr_addr_wildcard(&l->addr) || wr_addr_wildcard(&p->addr)))
             return true;
     }
     return false;
@@ -402,11 +416,29 @@ void wr_sockets_drop(const struct wr_cycle *now, struct wr_cycle *before)
             continue;
         }
         for (struct wr_cycle *c = before; c != NULL; c = c->old)
-            mark(c, p, 0, WR_OWNER_GONE);
+            mark(c, p, 0, WR_OWNER_GONE | (overlaps(now, p) ? WR_OWNER_MOVED : 0));
         if (now == NULL)
             continue; /* the end: wr_sockets_unlink closes, files last */
+        if (overlaps(now, p)) {
+            wr_list_remove(&p->link);
+            wr_list_push(&parting, &p->link);
+            continue;
+        }
         if (p->inherited == 0 || !wr_upgrade_old_lives())
             place_unlink(p);
+        place_close(p);
+    }
+}
+
+void wr_sockets_part(bool for_good)
+{
+    while (!wr_list_empty(&parting)) {
+        struct place *p = wr_container(parting.next, struct place, link);
+        bool deaf = for_good && (p->inherited == 0 || !wr_upgrade_old_lives());
+
+        /* EPERM: not every kernel lets everybody. */
+        for (uint32_t i = 0; deaf && i < p->fds.n; i++)
+            (void)wr_socket_deafen(p->fds.at[i]);
         place_close(p);
     }
 }

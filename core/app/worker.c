@@ -8,6 +8,7 @@
 
 #define DRAIN_LOOK_MS 5
 #define SLOW_MS 1000 /* the first SYN and its first repetition */
+#define DEAF_MS 100  /* a handshake */
 
 static struct {
     struct wr_cycle *cycle;
@@ -32,7 +33,7 @@ static uint32_t owner_of(const struct wr_accepting *a)
 
 static bool is_mine(const struct wr_accepting *a)
 {
-    uint32_t owner = owner_of(a) & ~(WR_OWNER_GONE | WR_OWNER_SLOW);
+    uint32_t owner = owner_of(a) & ~WR_OWNER_BITS;
 
     return owner == wr_self.index || owner == WR_OWNER_ALL;
 }
@@ -69,11 +70,23 @@ static void let_go(struct wr_accepting *a)
     a->fd = -1;
 }
 
+/* The kernel prefers an address of its own to a wildcard until it is closed, and closing resets
+ * what came meanwhile: the master has ended new handshakes (wr_sockets_part), here those that have
+ * begun come to their end. */
+static bool must_wait(const struct wr_accepting *a)
+{
+    uint32_t owner = owner_of(a);
+
+    if ((owner & WR_OWNER_SLOW) != 0)
+        return wr_now() < me.quit_ms + SLOW_MS;
+    return (owner & WR_OWNER_MOVED) != 0 && wr_now() < me.quit_ms + DEAF_MS;
+}
+
 static void look(struct wr_task *t)
 {
     (void)t;
     for EACH_ACCEPTING(a) {
-        bool wait = (owner_of(a) & WR_OWNER_SLOW) != 0 && wr_now() < me.quit_ms + SLOW_MS;
+        bool wait = must_wait(a);
 
         if (a->draining && a->drained && a->watching && !wait) {
             let_go(a);

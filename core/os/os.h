@@ -46,6 +46,9 @@ int wr_socket_accept(int fd, struct wr_addr *peer);
 int wr_socket_client(int family, int type, const struct wr_addr *bind_to, bool transparent,
                      const char **step) WR_CHECKED;
 bool wr_socket_local(int fd, struct wr_addr *out); /* getsockname */
+/* A listening socket that will be closed: new SYNs are dropped, so that their repetition (after a
+ * second) finds who listens then; handshakes that have begun go on. */
+bool wr_socket_deafen(int fd);
 int wr_socket_error(int fd);                       /* SO_ERROR */
 void wr_socket_nodelay(int fd);
 void wr_socket_delay(int fd);                      /* accepted ones have TCP_NODELAY on: off */

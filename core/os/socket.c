@@ -3,6 +3,7 @@
 #include "os/os.h"
 
 #include <errno.h>
+#include <linux/filter.h>
 #include <netinet/tcp.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -252,6 +253,20 @@ int wr_socket_client(int family, int type, const struct wr_addr *bind_to, bool t
     if (bind_to != NULL && bind_to->len > 0 && !bind_client(fd, bind_to))
         return fail(fd, step, "bind()");
     return fd;
+}
+
+bool wr_socket_deafen(int fd)
+{
+    struct sock_filter code[] = {
+        BPF_STMT(BPF_LD | BPF_B | BPF_ABS, 13), /* the flags of the TCP header */
+        BPF_STMT(BPF_ALU | BPF_AND | BPF_K, TH_SYN | TH_ACK),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, TH_SYN, 1, 0),
+        BPF_STMT(BPF_RET | BPF_K, UINT32_MAX),
+        BPF_STMT(BPF_RET | BPF_K, 0),
+    };
+    struct sock_fprog program = { .len = WR_COUNT(code), .filter = code };
+
+    return setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program)) == 0;
 }
 
 bool wr_socket_local(int fd, struct wr_addr *out)
