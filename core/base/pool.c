@@ -154,7 +154,7 @@ static void *region_take(struct wr_pool *p, size_t size)
 
 /* The limit and `used` count whole units, so that a million tiny pieces do not pass it. A size so
  * near SIZE_MAX that rounding wraps comes out smaller than n. */
-void *wr_pool_try(struct wr_pool *p, size_t n)
+static inline void *take(struct wr_pool *p, size_t n)
 {
     size_t size = (n + (n == 0) + ALIGNMENT - 1) & ~(size_t)(ALIGNMENT - 1);
     void *out;
@@ -174,9 +174,14 @@ void *wr_pool_try(struct wr_pool *p, size_t n)
     return out;
 }
 
+void *wr_pool_try(struct wr_pool *p, size_t n)
+{
+    return take(p, n);
+}
+
 void *wr_pool_alloc(struct wr_pool *p, size_t n)
 {
-    void *out = wr_pool_try(p, n);
+    void *out = take(p, n);
 
     if (wr_unlikely(out == NULL))
         wr_out_of_memory(n);
@@ -185,7 +190,11 @@ void *wr_pool_alloc(struct wr_pool *p, size_t n)
 
 void *wr_pool_zalloc(struct wr_pool *p, size_t n)
 {
-    return memset(wr_pool_alloc(p, n), 0, n);
+    void *out = take(p, n);
+
+    if (wr_unlikely(out == NULL))
+        wr_out_of_memory(n);
+    return memset(out, 0, n);
 }
 
 void *wr_pool_array(struct wr_pool *p, size_t count, size_t size)
@@ -241,16 +250,25 @@ size_t wr_pool_used(const struct wr_pool *p)
 /* Doubling leaves the old arrays in the pool, together no more than the one in use.
  * The array's own type is unknown here: its pointer is moved as bytes, so that no optimiser may
  * believe that a store through void ** leaves a T * alone. */
+/* Of large elements most arrays hold one. */
+static uint32_t first_of(size_t size)
+{
+    return size >= 512 ? 1 : size >= 128 ? 2 : 8;
+}
+
 void wr_vec_reserve(struct wr_pool *p, void **at, const uint32_t *n, uint32_t *cap, size_t size)
 {
     char *old, *wider;
 
     memcpy(&old, (void *)at, sizeof(old));
     if (*n == *cap) {
-        uint32_t more = *cap == 0 ? 8 : *cap * 2;
+        uint32_t more = *cap == 0 ? first_of(size) : *cap * 2;
+        size_t bytes;
 
         WR_ASSERT(more > *cap);
-        wider = wr_pool_array(p, more, size);
+        if (!wr_mul(more, size, &bytes))
+            wr_out_of_memory(SIZE_MAX);
+        wider = wr_pool_alloc(p, bytes);
         if (*n > 0)
             memcpy(wider, old, *n * size);
         memcpy((void *)at, &wider, sizeof(wider));

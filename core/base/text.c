@@ -69,8 +69,14 @@ static struct wr_str digits(uint64_t v, char buf[static 20])
 void wr_text_u64(struct wr_text *t, uint64_t v)
 {
     char buf[20];
+    struct wr_str s = digits(v, buf);
 
-    wr_text_str(t, digits(v, buf));
+    if (s.n > t->cap - t->n || t->overflow) {
+        wr_text_more(t, s);
+        return;
+    }
+    for (size_t i = 0; i < s.n; i++) /* few: less than a call */
+        t->p[t->n++] = s.p[i];
 }
 
 void wr_text_i64(struct wr_text *t, int64_t v)

@@ -222,7 +222,7 @@ size_t wr_bufq_peek(const struct wr_bufq *q, void *p, size_t n)
     return done;
 }
 
-void wr_bufq_clear(struct wr_bufq *q)
+void wr_bufq_free(struct wr_bufq *q)
 {
     struct wr_slice *s, *next;
 

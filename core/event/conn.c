@@ -61,10 +61,8 @@ static void not_watched(struct wr_conn *c)
         wr_task_wake(c->loop, c->task);
 }
 
-void wr_conn_arm(struct wr_conn *c)
+void wr_conn_register(struct wr_conn *c)
 {
-    if (wr_likely(c->registered))
-        return;
     c->registered = true;
     c->watches_out = !(c->ready & WR_WRITABLE);
     if (!wr_watch_add(c->loop, c->fd, &c->watch, wanted(c)))
@@ -116,16 +114,6 @@ enum wr_io wr_conn_pretend_again(struct wr_conn *c)
     if (c->task != NULL)
         wr_task_wake(c->loop, c->task);
     return WR_IO_AGAIN;
-}
-
-enum wr_io wr_conn_read(struct wr_conn *c, void *p, size_t n, size_t *got)
-{
-    *got = 0;
-    if (wr_unlikely(c->read_eof))
-        return WR_IO_EOF;
-    if (!(c->ready & WR_READABLE))
-        return WR_IO_AGAIN;
-    return c->io->read(c, p, n, got);
 }
 
 enum wr_io wr_conn_peek(struct wr_conn *c, void *p, size_t n, size_t *got)
@@ -224,16 +212,3 @@ void wr_conn_close(struct wr_conn *c)
     c->registered = false;
 }
 
-void wr_conn_timeout(struct wr_conn *c, uint64_t ms)
-{
-    if (ms == 0)
-        wr_timer_idle(&c->deadline);
-    else
-        wr_timer_set(c->loop, &c->deadline, ms);
-}
-
-void wr_conn_retask(struct wr_conn *c, struct wr_task *task)
-{
-    c->task = task;
-    c->deadline.task = task;
-}

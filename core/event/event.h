@@ -27,7 +27,12 @@ struct wr_task {
 };
 /* Queues the task for this turn (from events or timers) or the next (from a running task). */
 void wr_task_wake(struct wr_loop *l, struct wr_task *t);
-void wr_task_cancel(struct wr_loop *l, struct wr_task *t); /* not queued any more; idempotent */
+void wr_task_dequeue(struct wr_loop *l, struct wr_task *t); /* t is queued */
+static inline void wr_task_cancel(struct wr_loop *l, struct wr_task *t) /* idempotent */
+{
+    if (t->queued)
+        wr_task_dequeue(l, t);
+}
 
 struct wr_doomed {
     struct wr_doomed *next;
@@ -75,14 +80,20 @@ struct wr_timer {
     struct wr_task *task;     /* woken at expiry; now and then without it (chaos) */
 };
 void wr_timer_set(struct wr_loop *l, struct wr_timer *t, uint64_t ms_from_now);
-/* Idempotent; the heap does not know the timer any more, its memory may go. */
-void wr_timer_off(struct wr_loop *l, struct wr_timer *t);
+void wr_timer_take_out(struct wr_loop *l, struct wr_timer *t); /* of the heap, where it is */
 /* Off as far as the owner is concerned, but the heap still points to it: costs nothing. Only for
  * a timer that sees wr_timer_off before it is freed. */
 static inline void wr_timer_idle(struct wr_timer *t)
 {
     t->at = 0;
     t->fired = false;
+}
+/* Idempotent; the heap does not know the timer any more, its memory may go. */
+static inline void wr_timer_off(struct wr_loop *l, struct wr_timer *t)
+{
+    if (t->place != 0)
+        wr_timer_take_out(l, t);
+    wr_timer_idle(t);
 }
 
 /* ---- offload: what may wait for a disk runs in a thread, and the loop goes on ---- */
@@ -188,7 +199,12 @@ size_t wr_bufq_iovec(const struct wr_bufq *q, struct iovec *v, size_t max);
 void wr_bufq_drop(struct wr_bufq *q, size_t n);                        /* consumed from the front */
 /* Copies out without consuming, up to the first file slice; says how much. */
 size_t wr_bufq_peek(const struct wr_bufq *q, void *p, size_t n);
-void wr_bufq_clear(struct wr_bufq *q);
+void wr_bufq_free(struct wr_bufq *q); /* all there is, an unused room too */
+static inline void wr_bufq_clear(struct wr_bufq *q)
+{
+    if (q->head != NULL)
+        wr_bufq_free(q);
+}
 
 /* ---- conn: one descriptor ---- */
 enum wr_io {
@@ -235,7 +251,12 @@ struct wr_conn {
 void wr_conn_init(struct wr_conn *c, struct wr_loop *l, int fd, struct wr_task *task);
 /* Registers with epoll (edge triggered, once for life). Call before waiting; cheap when done. If
  * the kernel refuses (max_user_watches) the socket is shut down, the task woken: it reads EOF. */
-void wr_conn_arm(struct wr_conn *c);
+void wr_conn_register(struct wr_conn *c); /* for the first time */
+static inline void wr_conn_arm(struct wr_conn *c)
+{
+    if (wr_unlikely(!c->registered))
+        wr_conn_register(c);
+}
 /* For transports: nothing more can be written now. Clears WRITABLE, and from the first time on
  * epoll reports EPOLLOUT: a registration with it would end the next epoll_wait at once. */
 void wr_conn_full(struct wr_conn *c);
@@ -245,7 +266,13 @@ enum wr_io wr_conn_connect(struct wr_conn *c, const struct wr_addr *to);
 enum wr_io wr_conn_connected(struct wr_conn *c); /* OK, AGAIN (no event yet), ERROR */
 /* All I/O below says AGAIN without a system call while its ready bit is clear. A short read clears
  * the bit unless HUP or ERR is set (never trust it there); a short write clears it always. */
-enum wr_io wr_conn_read(struct wr_conn *c, void *p, size_t n, size_t *got);
+static inline enum wr_io wr_conn_read(struct wr_conn *c, void *p, size_t n, size_t *got)
+{
+    *got = 0;
+    if (wr_unlikely(c->read_eof))
+        return WR_IO_EOF;
+    return (c->ready & WR_READABLE) != 0 ? c->io->read(c, p, n, got) : WR_IO_AGAIN;
+}
 enum wr_io wr_conn_write(struct wr_conn *c, const void *p, size_t n, size_t *put);
 enum wr_io wr_conn_writev(struct wr_conn *c, const struct iovec *v, size_t nv, size_t *put);
 /* At most max bytes from the front of q: memory by writev, file ranges by sendfile (read and
@@ -261,9 +288,20 @@ enum wr_io wr_conn_shutdown(struct wr_conn *c); /* idempotent */
 enum wr_io wr_conn_peek(struct wr_conn *c, void *p, size_t n, size_t *got);
 /* Idempotent; timer off, fd closed. Due even with fd -1 if a timeout was ever set. */
 void wr_conn_close(struct wr_conn *c);
-void wr_conn_timeout(struct wr_conn *c, uint64_t ms); /* 0: off; cheap, ended by wr_conn_close */
+/* 0: off; cheap, ended by wr_conn_close. */
+static inline void wr_conn_timeout(struct wr_conn *c, uint64_t ms)
+{
+    if (ms == 0)
+        wr_timer_idle(&c->deadline);
+    else
+        wr_timer_set(c->loop, &c->deadline, ms);
+}
 /* Hands the conn to another task (parking, taking over). */
-void wr_conn_retask(struct wr_conn *c, struct wr_task *task);
+static inline void wr_conn_retask(struct wr_conn *c, struct wr_task *task)
+{
+    c->task = task;
+    c->deadline.task = task;
+}
 
 /* The worker's scratch for reads; valid until the next step runs. */
 #define WR_SCRATCH (256 * 1024)

@@ -54,7 +54,14 @@ struct wr_loop {
 
 /* timer.c: step (2), and how long step (1) may wait (-1: for ever). */
 void wr_timers_expire(struct wr_loop *l);
-int wr_timers_wait(const struct wr_loop *l);
+static inline int wr_timers_wait(const struct wr_loop *l)
+{
+    uint64_t now = wr_now();
+
+    if (l->timers == 0)
+        return -1;
+    return l->heap[1].at <= now ? 0 : (int)wr_min(l->heap[1].at - now, (uint64_t)INT32_MAX);
+}
 
 /* pipe.c */
 void wr_pipes_drop(struct wr_loop *l);

@@ -92,11 +92,10 @@ void wr_task_wake(struct wr_loop *l, struct wr_task *t)
         enqueue(l, t);
 }
 
-void wr_task_cancel(struct wr_loop *l, struct wr_task *t)
+void wr_task_dequeue(struct wr_loop *l, struct wr_task *t)
 {
     (void)l;
-    if (t->queued)
-        dequeue(t);
+    dequeue(t);
 }
 
 void wr_condemn(struct wr_loop *l, struct wr_doomed *d)

@@ -57,7 +57,7 @@ static void insert(struct wr_loop *l, struct wr_timer *t)
     sift_up(l, ++l->timers, (struct wr_heap_entry){ t->at, t });
 }
 
-static void take_out(struct wr_loop *l, struct wr_timer *t)
+void wr_timer_take_out(struct wr_loop *l, struct wr_timer *t)
 {
     uint32_t i = t->place;
     /* the last one fills the gap: it may have to go up from there, when it comes from elsewhere */
@@ -82,24 +82,6 @@ void wr_timer_set(struct wr_loop *l, struct wr_timer *t, uint64_t ms_from_now)
         t->queued_at = t->at;
         sift_up(l, t->place, (struct wr_heap_entry){ t->at, t });
     }
-}
-
-void wr_timer_off(struct wr_loop *l, struct wr_timer *t)
-{
-    if (t->place != 0)
-        take_out(l, t);
-    wr_timer_idle(t);
-}
-
-int wr_timers_wait(const struct wr_loop *l)
-{
-    uint64_t now = wr_now();
-
-    if (l->timers == 0)
-        return -1;
-    if (l->heap[1].at <= now)
-        return 0;
-    return (int)wr_min(l->heap[1].at - now, (uint64_t)INT_MAX);
 }
 
 static void wake(struct wr_loop *l, struct wr_timer *t)
@@ -128,7 +110,7 @@ void wr_timers_expire(struct wr_loop *l)
             sift_down(l, 1, (struct wr_heap_entry){ t->at, t });
             continue;
         }
-        take_out(l, t);
+        wr_timer_take_out(l, t);
         /* 0: it was left idle in the heap */
         if (t->at != 0) {
             t->at = 0;

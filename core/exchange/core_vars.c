@@ -53,7 +53,8 @@ static struct wr_str port_text(struct wr_exchange *x, const struct wr_addr *a)
 static bool get_remote_addr(struct wr_exchange *x, const struct wr_var *v, struct wr_str *out)
 {
     (void)v;
-    *out = address_text(x, &x->s->client, false);
+    *out = x->s->client_other ? address_text(x, &x->s->client, false)
+                              : wr_session_client_text(x->s);
     return true;
 }
 

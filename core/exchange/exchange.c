@@ -18,12 +18,6 @@ static void log_context(const struct wr_log_source *src, struct wr_text *t)
     x->layer->log_context(x, t);
 }
 
-void wr_exchange_scope(struct wr_exchange *x, const struct wr_scope *scope)
-{
-    x->scope = scope;
-    x->log = wr_scope_log(scope);
-}
-
 struct wr_exchange *wr_exchange_new(struct wr_session *s, const struct wr_scope *scope,
                                     const struct wr_step *first)
 {

@@ -239,7 +239,10 @@ struct wr_session {
     struct wr_loop *loop;
     const struct wr_listener *listener;
     const struct wr_layer *layer;
-    struct wr_addr client;     /* realip may replace it */
+    struct wr_addr client;
+    bool client_other;         /* realip has put another one in its place */
+    uint8_t client_len;        /* 0: nobody asked yet */
+    char client_text[INET6_ADDRSTRLEN]; /* of the one that connected, for $remote_addr */
     struct wr_addr local;      /* len 0 until wr_session_local asked */
     struct wr_proxy_header *proxy; /* of `listen ... proxy_protocol`; else NULL */
     size_t proxy_unread;       /* bytes of it not yet taken from the connection */
@@ -256,6 +259,8 @@ struct wr_session {
 /* Takes fd. Makes the session, calls layer->begin. */
 void wr_session_new(struct wr_listener *l, int fd, const struct wr_addr *peer);
 const struct wr_addr *wr_session_local(struct wr_session *s);
+/* The address without the port, made once. Not while client_other. */
+struct wr_str wr_session_client_text(struct wr_session *s);
 /* An error log line of a session, with its exchange's context or, before there is one, " while
  * DOING, client: ..., server: ...". */
 void wr_session_log(const struct wr_session *s, const char *doing, enum wr_level l, int err,
@@ -420,7 +425,13 @@ void wr_exchange_wake(struct wr_exchange *x);
 /* The one exit: ends attempts, endpoints and relays, runs the LOG phase, condemns. Returns
  * WR_END. */
 enum wr_go wr_finish(struct wr_exchange *x, unsigned status);
-void wr_exchange_scope(struct wr_exchange *x, const struct wr_scope *scope); /* scope and log */
+const struct wr_log *wr_scope_log(const struct wr_scope *s);
+static inline void wr_exchange_scope(struct wr_exchange *x, const struct wr_scope *scope)
+{
+    if (x->scope != scope)
+        x->log = wr_scope_log(scope);
+    x->scope = scope;
+}
 /* Module conf of this exchange's scope; module state of this exchange (zeroed, ctx_size). */
 static inline void *wr_conf_of(const struct wr_exchange *x, const struct wr_module *m)
 {
@@ -524,7 +535,11 @@ struct wr_amount {
     struct wr_template *text; /* NULL: fixed */
 };
 bool wr_set_amount(struct wr_cf *cf, void *conf); /* field: struct wr_amount; k, m */
-uint64_t wr_amount_of(struct wr_exchange *x, const struct wr_amount *a); /* 0: what came is none */
+uint64_t wr_amount_made(struct wr_exchange *x, const struct wr_amount *a); /* of its text */
+static inline uint64_t wr_amount_of(struct wr_exchange *x, const struct wr_amount *a)
+{
+    return a->text == NULL ? a->fixed : wr_amount_made(x, a); /* 0: what came is none */
+}
 #define WR_AMOUNT(nm, wh, type, field, df, hl) \
     WR_ROW(nm, wh, 1, 1, wr_set_amount, type, field, NULL, df, hl)
 
@@ -582,6 +597,5 @@ extern struct wr_module wr_module_log_conf;
 /* Where main logs to without an error_log: set by the app before loading ("-e", or "stderr"); NULL
  * means WR_ERROR_LOG_PATH. */
 extern const char *wr_error_log_default;
-const struct wr_log *wr_scope_log(const struct wr_scope *s);
 
 #endif

@@ -239,14 +239,24 @@ static enum state splice_once(struct wr_relay *r, struct wr_loop *l, size_t max)
     return flush_pipe(r, l);
 }
 
+static enum state flush(struct wr_relay *r, struct wr_loop *l)
+{
+    enum state st = MOVED;
+
+    if (r->spill != NULL && r->spill->failed)
+        return SRC_FAILED;
+    if (r->pipe != NULL)
+        st = flush_pipe(r, l);
+    return st == MOVED && r->q.n > 0 ? flush_queue(r) : st;
+}
+
 static enum state round_of(struct wr_relay *r, struct wr_loop *l)
 {
-    enum state st = r->spill != NULL && r->spill->failed ? SRC_FAILED : flush_pipe(r, l);
+    enum state st = flush(r, l);
     size_t max = wr_min(r->high, (size_t)WR_SCRATCH);
+    bool spilled = r->spill != NULL && r->spill->in > 0;
 
-    if (st == MOVED)
-        st = flush_queue(r);
-    if (st == MOVED && (r->q.n > 0 || wr_spill_get(r->spill, &r->q)))
+    if (st == MOVED && (r->q.n > 0 || (spilled && wr_spill_get(r->spill, &r->q))))
         return MOVED;
     if (st == BLOCKED)
         return read_ahead(r, l);
@@ -254,7 +264,8 @@ static enum state round_of(struct wr_relay *r, struct wr_loop *l)
         return st;
     if (r->spill != NULL && r->spill->writing != NULL) /* that comes first */
         return STARVED;
-    wr_spill_drained(r->spill);
+    if (spilled)
+        wr_spill_drained(r->spill);
     if (r->held.n > 0)
         return take_held(r, l, max);
     if (r->src_fin || r->src == NULL) {

@@ -155,6 +155,18 @@ void wr_session_new(struct wr_listener *l, int fd, const struct wr_addr *peer)
     session_run(&s->task);
 }
 
+struct wr_str wr_session_client_text(struct wr_session *s)
+{
+    struct wr_text t = wr_text_on(s->client_text, sizeof(s->client_text));
+
+    WR_ASSERT(!s->client_other);
+    if (s->client_len == 0) {
+        wr_addr_text_ip(&s->client, &t);
+        s->client_len = (uint8_t)t.n;
+    }
+    return wr_str_of(s->client_text, s->client_len);
+}
+
 const struct wr_addr *wr_session_local(struct wr_session *s)
 {
     if (s->local.len == 0) {

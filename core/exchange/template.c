@@ -292,11 +292,9 @@ bool wr_set_amount(struct wr_cf *cf, void *conf)
         || wr_cf_error(cf, 1, "\"%s\" directive invalid value", cf->row->name);
 }
 
-uint64_t wr_amount_of(struct wr_exchange *x, const struct wr_amount *a)
+uint64_t wr_amount_made(struct wr_exchange *x, const struct wr_amount *a)
 {
     uint64_t n;
 
-    if (a->text == NULL)
-        return a->fixed;
     return wr_parse_size(wr_template_str(x, a->text), &n) ? n : 0;
 }

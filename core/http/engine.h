@@ -55,7 +55,10 @@ struct wr_h1_server {          /* client.state of an exchange */
     uint64_t body_sent;
 };
 void wr_h1_server_open(struct wr_exchange *x);
-struct wr_h1_server *wr_h1_server_of(const struct wr_exchange *x);
+static inline struct wr_h1_server *wr_h1_server_of(const struct wr_exchange *x)
+{
+    return x->client.state;
+}
 /* Sends what waits in out (100 Continue). */
 enum wr_io wr_h1_server_flush(struct wr_endpoint *e);
 
@@ -76,7 +79,10 @@ struct wr_h1_client {          /* peer.state */
     const char *why;           /* of an ERROR that is no errno */
 };
 void wr_h1_client_open(struct wr_exchange *x, bool chunked);
-struct wr_h1_client *wr_h1_client_of(const struct wr_exchange *x);
+static inline struct wr_h1_client *wr_h1_client_of(const struct wr_exchange *x)
+{
+    return x->peer.state;
+}
 /* Body bytes that came with the head, where they lie; p NULL: none, or they need decoding. They
  * count as read. */
 struct wr_str wr_h1_client_first(struct wr_exchange *x);

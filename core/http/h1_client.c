@@ -5,11 +5,6 @@
 
 #define INTERIM_MAX 65536 /* bytes of 1xx heads before the final one */
 
-struct wr_h1_client *wr_h1_client_of(const struct wr_exchange *x)
-{
-    return x->peer.state;
-}
-
 /* ---- out ---- */
 
 static enum wr_io client_write(struct wr_endpoint *e, const struct wr_slice *chain, bool fin,
@@ -93,7 +88,6 @@ static enum wr_parse parse(struct wr_h1_client *c, struct wr_str text, size_t li
     if (c->heads > limit + INTERIM_MAX)
         return wr_h1_bad(&c->progress, 502, "upstream sent too many interim responses");
     head = wr_pool_str(c->x->pool, wr_str_of(text.p, c->progress.size));
-    wr_response_init(&h->res);
     return wr_h1_response(head, limit, h->upstream_method, c->x->pool, &c->progress, &h->res);
 }
 
@@ -324,7 +318,7 @@ void wr_h1_client_open(struct wr_exchange *x, bool chunked)
     struct wr_h1_client *c = WR_NEW(x->pool, struct wr_h1_client);
 
     c->x = x;
-    c->out = wr_text_grow(x->pool, 1024, 1 << 20);
+    c->out = wr_text_grow(x->pool, 1000, 1 << 20);
     c->out_chunked = chunked;
     x->peer = (struct wr_endpoint){ .ops = &client_ops, .conn = x->attempts->conn, .state = c };
 }

@@ -29,6 +29,15 @@ static inline size_t wr_h1_span(const char *p, size_t n, unsigned char low)
     return i;
 }
 
+/* Index of the first LF from i on, or s.n. Lines are short and hold no other control characters:
+ * cheaper than a call for each of them. */
+static inline size_t wr_h1_line_feed(struct wr_str s, size_t i)
+{
+    while (i += wr_h1_span(s.p + i, s.n - i, ' '), i < s.n && s.p[i] != '\n')
+        i++;
+    return i;
+}
+
 /* What a name was made of besides letters, digits and '-'. */
 #define WR_H1_UNDERSCORE 1
 #define WR_H1_TOKEN 2         /* token characters of RFC 9110 that nginx does not take */
@@ -56,11 +65,14 @@ static inline size_t wr_h1_blank(struct wr_str s)
     return s.n >= 2 && s.p[0] == '\r' && s.p[1] == '\n' ? 2 : 0;
 }
 
-/* Cuts the first line off *rest, without its line end; *rest holds a LF. */
+/* Cuts the first line off *rest, without its line end. Without a LF all of it is the line, and the
+ * rest is NULL. */
 static inline struct wr_str wr_h1_cut_line(struct wr_str *rest)
 {
-    struct wr_str line = wr_str_cut(rest, '\n');
+    size_t n = wr_h1_line_feed(*rest, 0);
+    struct wr_str line = wr_str_of(rest->p, n);
 
+    *rest = n < rest->n ? wr_str_of(rest->p + n + 1, rest->n - n - 1) : wr_str_of(NULL, 0);
     if (line.n > 0 && line.p[line.n - 1] == '\r')
         line.n--;
     return line;

@@ -2,11 +2,6 @@
  * each request; what outlives it (unread bytes, the rest of a body) is the session's. */
 #include "http/engine.h"
 
-struct wr_h1_server *wr_h1_server_of(const struct wr_exchange *x)
-{
-    return x->client.state;
-}
-
 static enum wr_io server_read(struct wr_endpoint *e, void *p, size_t n, size_t *got)
 {
     struct wr_h1_server *sv = e->state;
@@ -143,6 +138,6 @@ void wr_h1_server_open(struct wr_exchange *x)
     struct wr_h1_server *sv = WR_NEW(x->pool, struct wr_h1_server);
 
     sv->x = x;
-    sv->out = wr_text_grow(x->pool, 1024, 1 << 20);
+    sv->out = wr_text_grow(x->pool, 1000, 1 << 20); /* in a region of the pool, not beside it */
     x->client = (struct wr_endpoint){ .ops = &server_ops, .conn = &x->s->conn, .state = sv };
 }

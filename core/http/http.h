@@ -92,6 +92,37 @@ void wr_fields_remove(struct wr_fields *f, enum wr_field_id id); /* all of them 
 void wr_fields_drop(struct wr_fields *f, struct wr_field *field);
 /* Replaces all of that id by one. */
 void wr_fields_set(struct wr_pool *p, struct wr_fields *f, enum wr_field_id id, struct wr_str v);
+/* Field lines for the wire. Those that came one behind the other, and stay so, are copied in one
+ * piece: *run is what waits for its next one, empty at first; at the end it is written, too. */
+static inline bool wr_field_touches(struct wr_str a, struct wr_str b, const char *between)
+{
+    return (uintptr_t)b.p - (uintptr_t)a.p == a.n + 2 && memcmp(a.p + a.n, between, 2) == 0;
+}
+static inline void wr_field_lines_end(struct wr_str *run, struct wr_text *out)
+{
+    if (run->n > 0) {
+        wr_text_str(out, *run);
+        wr_text_str(out, WR_STR("\r\n"));
+    }
+    run->n = 0;
+}
+static inline void wr_field_line(struct wr_str *run, const struct wr_field *f, struct wr_text *out)
+{
+    struct wr_str whole = wr_str_of(f->name.p, f->name.n + 2 + f->value.n);
+
+    if (!wr_field_touches(f->name, f->value, ": ")) {
+        wr_field_lines_end(run, out);
+        wr_text_str(out, f->name);
+        wr_text_str(out, WR_STR(": "));
+        wr_text_str(out, f->value);
+        wr_text_str(out, WR_STR("\r\n"));
+    } else if (run->n > 0 && wr_field_touches(*run, whole, "\r\n")) {
+        run->n += 2 + whole.n;
+    } else {
+        wr_field_lines_end(run, out);
+        *run = whole;
+    }
+}
 /* Is token in the comma-separated list of all fields of that id (case-insensitive)? */
 bool wr_fields_has_token(const struct wr_fields *f, enum wr_field_id id, struct wr_str token);
 
@@ -156,7 +187,11 @@ struct wr_response {
     struct wr_fields trailers;
     size_t head_size;
 };
-void wr_response_init(struct wr_response *r);
+static inline void wr_response_init(struct wr_response *r)
+{
+    memset(r, 0, sizeof(*r));
+    r->last_modified = -1;
+}
 #define WR_MODIFIED_UNREAD ((time_t)-2) /* the Last-Modified field was not parsed yet: few ask */
 time_t wr_response_modified(struct wr_response *r); /* -1: none */
 

@@ -62,6 +62,7 @@ static void reply_direction(struct wr_exchange *x)
 {
     struct wr_http *h = wr_http_of(x);
     struct wr_bufq ready = x->down.q;
+    uint64_t after, rate = rate_of(x, &after);
     bool proxied = x->peer.ops != NULL && h->proxy != NULL;
 
     x->down_timer.task = &x->s->task;
@@ -71,9 +72,10 @@ static void reply_direction(struct wr_exchange *x)
         .q = ready,
         .high = proxied ? h->proxy_conf->buffer_size : 32768,
         .rate_from = wr_now(),
+        .rate_after = after,
         .rate_timer = &x->down_timer,
     };
-    x->down.rate = wr_min(rate_of(x, &x->down.rate_after), RATE_MAX);
+    x->down.rate = wr_min(rate, RATE_MAX);
     if (proxied && buffers(h)) {
         x->down.high = wr_max(h->proxy_conf->buffers_total, h->proxy_conf->buffer_size);
         x->down.ahead = true;
@@ -172,7 +174,8 @@ static enum wr_go respond_run(struct wr_exchange *x)
 {
     struct wr_http *h = wr_http_of(x);
 
-    wr_http_add_kept(x);
+    if (h->kept.n > 0)
+        wr_http_add_kept(x);
     if (h->error_status != 0) { /* a page of error_page has the error's status */
         h->res.status = h->error_status;
         h->res.reason = wr_str_of(NULL, 0);
@@ -192,7 +195,8 @@ static enum wr_go respond_run(struct wr_exchange *x)
         return head_too_long(x);
     h->head_sent = true;
     reply_direction(x);
-    wr_bufq_load(&x->down.q);
+    if (x->down.q.n > 0)
+        wr_bufq_load(&x->down.q);
     hold_back(&x->down);
     forward_first(x);
     x->step = &wr_step_http_relay;

@@ -153,7 +153,7 @@ static struct wr_exchange *exchange_new(struct wr_session *s)
     h->req.version = 11;
     h->sent_before = s->conn.sent;
     h->received_before = hs->received_before;
-    wr_response_init(&h->res);
+    h->res.last_modified = -1; /* as wr_response_init has it */
     wr_h1_server_open(x);
     return x;
 }

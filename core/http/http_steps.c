@@ -260,13 +260,15 @@ static void request_direction(struct wr_exchange *x, struct wr_str own)
 {
     struct wr_http *h = wr_http_of(x);
 
-    wr_relay_end(&x->up, x->loop);
+    if (x->up.dst != NULL) /* of the try before */
+        wr_relay_end(&x->up, x->loop);
     x->up = (struct wr_relay){ .dst = &x->peer, .high = 16384, .copied = true };
     if (own.n > 0)
         wr_bufq_borrow(&x->up.q, own.p, own.n);
     if (own.p != NULL || !h->proxy_conf->pass_request_body)
         return;
-    wr_bufq_tee(&x->up.q, &h->body.q); /* all of it, or what came with the head */
+    if (h->body.q.n > 0) /* all of it, or what came with the head */
+        wr_bufq_tee(&x->up.q, &h->body.q);
     if (h->body.fd >= 0)
         wr_bufq_file(&x->up.q, &h->body.reader, 0, (size_t)h->body.in_file);
     if (!h->body.complete && h->req.framing != WR_BODY_NONE)
@@ -460,12 +462,14 @@ static bool another(struct wr_exchange *x)
         .tries = a->tries.n - a->first - a->stale,
         .max_tries = a->rows->next_tries, .elapsed_ms = wr_now() - a->begun_ms,
         .max_ms = a->rows->next_timeout_ms,
-        .sent = !wr_method_idempotent(wr_http_of(x)->req.method),
         .lost = body_lost(x),
     };
 
-    return (a->rows->next & wr_next_of_status(wr_http_of(x)->res.status)) != 0
-        && wr_retry_policy(&f) == WR_RETRY_NEXT && wr_peer_left(x);
+    if (wr_http_of(x)->res.status < 400
+        || (a->rows->next & wr_next_of_status(wr_http_of(x)->res.status)) == 0)
+        return false;
+    f.sent = !wr_method_idempotent(wr_http_of(x)->req.method);
+    return wr_retry_policy(&f) == WR_RETRY_NEXT && wr_peer_left(x);
 }
 
 /* proxy_intercept_errors: the page answers; how to log in is still the backend's to say. */

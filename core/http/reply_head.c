@@ -14,10 +14,12 @@ static void line(struct wr_text *t, const char *name, struct wr_str value)
 
 static void status_line(struct wr_text *t, const struct wr_response *r)
 {
-    const char *reason = wr_status_reason(r->status);
+    const char *reason = r->reason.n > 0 ? NULL : wr_status_reason(r->status);
+    char digits[3] = { (char)('0' + r->status / 100 % 10), (char)('0' + r->status / 10 % 10),
+                       (char)('0' + r->status % 10) };
 
     wr_text_c(t, "HTTP/1.1 ");
-    wr_text_pad(t, r->status, 3);
+    wr_text_str(t, wr_str_of(digits, sizeof(digits)));
     wr_text_char(t, ' ');
     if (r->reason.n > 0)
         wr_text_str(t, r->reason);
@@ -147,6 +149,7 @@ void wr_http_reply_head(struct wr_exchange *x, struct wr_text *out)
 {
     struct wr_http *h = wr_http_of(x);
     struct wr_response *r = &h->res;
+    struct wr_str run = { NULL, 0 };
     size_t begun = out->n;
 
     decide_framing(x);
@@ -158,16 +161,10 @@ void wr_http_reply_head(struct wr_exchange *x, struct wr_text *out)
     status_line(out, r);
     own_fields(x, out);
     connection_lines(x, out);
-    for (uint32_t i = 0; i < r->fields.n; i++) {
-        const struct wr_field *f = &r->fields.at[i];
-
-        if (f->gone)
-            continue;
-        wr_text_str(out, f->name);
-        wr_text_c(out, ": ");
-        wr_text_str(out, f->value);
-        wr_text_c(out, "\r\n");
-    }
+    for (uint32_t i = 0; i < r->fields.n; i++)
+        if (!r->fields.at[i].gone)
+            wr_field_line(&run, &r->fields.at[i], out);
+    wr_field_lines_end(&run, out);
     wr_text_c(out, "\r\n");
     h->header_bytes_sent = out->n - begun;
     if (h->header_only)

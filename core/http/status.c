@@ -23,12 +23,6 @@ bool wr_method_idempotent(enum wr_method m)
     return m != WR_M_POST && m != WR_M_LOCK && m != WR_M_PATCH;
 }
 
-void wr_response_init(struct wr_response *r)
-{
-    memset(r, 0, sizeof(*r));
-    r->last_modified = -1;
-}
-
 #define REASONS(X) \
     X(100, "Continue") X(101, "Switching Protocols") X(102, "Processing") X(103, "Early Hints") \
     X(200, "OK") X(201, "Created") X(202, "Accepted") \

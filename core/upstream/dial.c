@@ -34,8 +34,6 @@ static const struct wr_addr *bind_address(struct wr_exchange *x, struct wr_addr 
 {
     struct wr_str text;
 
-    if (x->attempts->rows->bind == NULL)
-        return NULL;
     text = wr_template_str(x, x->attempts->rows->bind);
     if (text.n == 0)
         return NULL;
@@ -83,7 +81,7 @@ static enum wr_io begin(struct wr_exchange *x, struct wr_try *t)
 {
     struct wr_attempts *a = x->attempts;
     struct wr_addr buf;
-    const struct wr_addr *local = bind_address(x, &buf);
+    const struct wr_addr *local = a->rows->bind != NULL ? bind_address(x, &buf) : NULL;
     const char *step = "socket()";
     struct wr_link_to *l;
     int fd = wr_socket_client(t->addr.sa.sa_family, SOCK_STREAM, local,
@@ -108,10 +106,14 @@ static enum wr_io begin(struct wr_exchange *x, struct wr_try *t)
 static bool reuse(struct wr_exchange *x, struct wr_try *t)
 {
     struct wr_attempts *a = x->attempts;
+    const struct wr_addr *local = NULL;
+    struct wr_link_to *l = NULL;
     struct wr_addr buf;
-    struct wr_link_to *l = a->u->idle_count > 0
-                         ? wr_idle_take(a, &t->peer, bind_address(x, &buf)) : NULL;
 
+    if (a->u->idle_count > 0) {
+        local = a->rows->bind != NULL ? bind_address(x, &buf) : NULL;
+        l = wr_idle_take(a, &t->peer, local);
+    }
     a->reused = l != NULL;
     if (l == NULL)
         return false;

@@ -35,11 +35,6 @@ uint32_t wr_idle_limit(struct wr_upstream *u, uint64_t now_ms)
     return wr_max(u->keepalive.connections, wr_max(u->in_use.peak[0], u->in_use.peak[1]));
 }
 
-struct wr_link_to *wr_link_of(struct wr_conn *c)
-{
-    return wr_container(c, struct wr_link_to, conn);
-}
-
 static void count_use(struct wr_link_to *l, int delta)
 {
     if (l->u != NULL)

@@ -349,7 +349,10 @@ struct wr_link_to {              /* a connection to a peer; lives longer than on
     uint32_t requests;
 };
 struct wr_link_to *wr_link_open(struct wr_upstream *u, const struct wr_peer *peer);
-struct wr_link_to *wr_link_of(struct wr_conn *c);
+static inline struct wr_link_to *wr_link_of(struct wr_conn *c)
+{
+    return wr_container(c, struct wr_link_to, conn);
+}
 void wr_link_close(struct wr_link_to *l); /* idempotent; freed at the end of the turn */
 /* A parked connection to that peer, opened from bind (NULL: no matter where), taken out; with
  * `keepalive N local` one of the same location only. NULL: none. */

@@ -71,9 +71,9 @@ static void hide(struct wr_response *r, const struct wr_proxy_names *names)
         if (!f->gone && wr_proxy_names_has(names, f->id, f->name))
             wr_fields_drop(&r->fields, f);
     }
-    if (wr_proxy_names_has(names, WR_F_CONTENT_TYPE, wr_field_name(WR_F_CONTENT_TYPE)))
+    if (wr_proxy_names_has(names, WR_F_CONTENT_TYPE, wr_str_of(NULL, 0)))
         r->type = wr_str_of(NULL, 0);
-    if (wr_proxy_names_has(names, WR_F_LAST_MODIFIED, wr_field_name(WR_F_LAST_MODIFIED)))
+    if (wr_proxy_names_has(names, WR_F_LAST_MODIFIED, wr_str_of(NULL, 0)))
         r->last_modified = -1;
 }
 

@@ -190,44 +190,6 @@ static void framing(const struct wr_http *h, const struct wr_proxy_plan *p, uint
     }
 }
 
-/* Fields that came one behind the other and stay so are copied in one piece. */
-struct run {
-    struct wr_str text;
-};
-
-/* b begins n bytes behind the end of a, and between stands what the wire has there. */
-static bool touches(struct wr_str a, struct wr_str b, const char *between)
-{
-    return (uintptr_t)b.p - (uintptr_t)a.p == a.n + 2 && memcmp(a.p + a.n, between, 2) == 0;
-}
-
-static void run_end(struct run *r, struct wr_text *out)
-{
-    if (r->text.n == 0)
-        return;
-    wr_text_str(out, r->text);
-    wr_text_str(out, WR_STR("\r\n"));
-    r->text.n = 0;
-}
-
-static void run_add(struct run *r, const struct wr_field *f, struct wr_text *out)
-{
-    struct wr_str whole = wr_str_of(f->name.p, f->name.n + 2 + f->value.n);
-
-    if (!touches(f->name, f->value, ": ")) {
-        run_end(r, out);
-        wr_text_str(out, f->name);
-        wr_text_str(out, WR_STR(": "));
-        wr_text_str(out, f->value);
-        wr_text_str(out, WR_STR("\r\n"));
-    } else if (r->text.n > 0 && touches(r->text, whole, "\r\n")) {
-        r->text.n += 2 + whole.n;
-    } else {
-        run_end(r, out);
-        r->text = whole;
-    }
-}
-
 /* Does Connection name fields, rather than say how the connection goes on? */
 static bool names_fields(const struct wr_request *r)
 {
@@ -242,7 +204,7 @@ static void put_fields(const struct wr_request *r, const struct wr_proxy_plan *p
                        struct wr_text *out)
 {
     bool named = names_fields(r);
-    struct run run = { 0 };
+    struct wr_str run = { NULL, 0 };
 
     for (uint32_t i = 0; i < r->fields.n; i++) {
         const struct wr_field *f = &r->fields.at[i];
@@ -250,9 +212,9 @@ static void put_fields(const struct wr_request *r, const struct wr_proxy_plan *p
         if (f->gone || wr_proxy_names_has(&p->skip, f->id, f->name)
             || (named && wr_fields_has_token(&r->fields, WR_F_CONNECTION, f->name)))
             continue;
-        run_add(&run, f, out);
+        wr_field_line(&run, f, out);
     }
-    run_end(&run, out);
+    wr_field_lines_end(&run, out);
 }
 
 bool wr_proxy_request(struct wr_exchange *x, struct wr_text *out, uint64_t body_length)

@@ -49,6 +49,7 @@ static enum wr_verdict replace(struct wr_exchange *x)
     ctx->own = x->s->client;
     ctx->replaced = true;
     x->s->client = a;
+    x->s->client_other = true;
     return WR_PASS;
 }
 
@@ -61,7 +62,9 @@ static const struct wr_addr *own_address(struct wr_exchange *x)
 
 static enum wr_verdict put_back(struct wr_exchange *x)
 {
-    x->s->client = *own_address(x);
+    if (x->s->client_other)
+        x->s->client = *own_address(x);
+    x->s->client_other = false;
     return WR_PASS;
 }
 
