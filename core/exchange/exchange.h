@@ -6,10 +6,10 @@
  * phase (hooks in rank order), raw (a descriptor as endpoint), memory (a text as endpoint), relay
  * (the only byte pump), spill (its temp file), vars (their values), core_vars ($remote_addr ...),
  * template (text with variables, one pass), assign (set), listen_conf and listen_addr (the listen
- * directive of both layers), ssl_conf (ssl_ of servers), ssl_rows and ssl_context (what proxy_ssl_
- * shares with it), ssl_accept (handshakes with clients), ssl_cache (sessions all workers share),
- * ssl_vars ($ssl_protocol ...), log_conf (error_log), thread_pool_conf (thread_pool), trace (the
- * event ring).
+ * directive of both layers), ssl_conf (ssl_ of servers), ssl_rows, ssl_context and ssl_cert_cache
+ * (what proxy_ssl_ shares with it), ssl_accept (handshakes with clients), ssl_cache (sessions all
+ * workers share), ssl_vars ($ssl_protocol ...), log_conf (error_log), thread_pool_conf
+ * (thread_pool), trace (the event ring).
  *
  * Two endpoints, one exchange, one relay: what differs between the layers is in const tables
  * (wr_layer, wr_endpoint_ops). No HTTP word here but one opaque pointer. */
@@ -321,6 +321,7 @@ struct wr_tls_nodes { const struct wr_node **at; uint32_t n, cap; };
 struct wr_tls_passwords { struct wr_str *at; uint32_t n, cap; };
 struct wr_tls_file { const char *path; const struct wr_node *node; };    /* path NULL: none */
 struct wr_tls_text { struct wr_str text; const struct wr_node *node; };
+struct wr_tls_cache;
 struct wr_tls_conf {
     struct wr_tls_names certificates, keys; /* the n-th key is that of the n-th certificate */
     struct wr_tls_passwords passwords;      /* of keys, tried in turn */
@@ -328,6 +329,7 @@ struct wr_tls_conf {
     struct wr_tls_text ciphers;
     struct wr_tls_nodes commands;           /* ssl_conf_command */
     uint32_t protocols, depth;
+    struct wr_tls_cache *cache; /* of what a handshake loads; NULL: none */
     const char *folder;        /* of relative names */
     bool dynamic;              /* a name has variables: loaded in the handshake */
     struct ssl_ctx_st *ctx;    /* of the configuration; NULL: none was made */
@@ -337,6 +339,7 @@ bool wr_set_tls_files(struct wr_cf *cf, void *conf);     /* struct wr_tls_names 
 bool wr_set_tls_file(struct wr_cf *cf, void *conf);      /* struct wr_tls_file */
 bool wr_set_tls_text(struct wr_cf *cf, void *conf);      /* struct wr_tls_text */
 bool wr_set_tls_command(struct wr_cf *cf, void *conf);   /* struct wr_tls_nodes */
+bool wr_set_tls_cache(struct wr_cf *cf, void *conf);     /* struct wr_tls_cache * */
 bool wr_set_tls_passwords(struct wr_cf *cf, void *conf); /* struct wr_tls_passwords */
 bool wr_set_alpn(struct wr_cf *cf, void *conf);          /* struct wr_str, as on the wire */
 /* The rows of both families; many: WR_MULTI where there may be several certificates. */
@@ -347,6 +350,8 @@ bool wr_set_alpn(struct wr_cf *cf, void *conf);          /* struct wr_str, as on
            NULL, NULL, "its key (PEM), or data:"), \
     WR_ROW(prefix "_password_file", where, 1, 1, wr_set_tls_passwords, type, field.passwords, \
            NULL, NULL, "passwords of keys, one a line"), \
+    WR_ROW(prefix "_certificate_cache", where, 1, 3, wr_set_tls_cache, type, field.cache, NULL, \
+           "off", "keeps certificates whose names have variables: off, max=N inactive= valid="), \
     WR_ROW(prefix "_protocols", where, 1, WR_ARGS_ANY, wr_set_mask, type, field.protocols, \
            wr_tls_protocols, "TLSv1.2 TLSv1.3", "versions of TLS that are spoken"), \
     WR_ROW(prefix "_ciphers", where, 1, 1, wr_set_tls_text, type, field.ciphers, NULL, \

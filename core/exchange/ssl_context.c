@@ -77,17 +77,25 @@ static BIO *open_pem(struct wr_cf *cf, struct wr_str name)
     return text.p != NULL ? BIO_new_mem_buf(text.p, (int)text.n) : BIO_new_file(name.p, "r");
 }
 
-struct pair {
-    X509 *certificate;
-    STACK_OF(X509) *chain;
-    EVP_PKEY *key;
-};
-
-static void pair_free(struct pair *p)
+void wr_tls_pair_free(struct wr_tls_pair *p)
 {
     X509_free(p->certificate);
     sk_X509_pop_free(p->chain, X509_free);
     EVP_PKEY_free(p->key);
+    *p = (struct wr_tls_pair){ 0 };
+}
+
+void wr_tls_pair_share(struct wr_tls_pair *to, const struct wr_tls_pair *from)
+{
+    if (from->certificate != NULL) {
+        X509_up_ref(from->certificate);
+        to->certificate = from->certificate;
+        to->chain = X509_chain_up_ref(from->chain);
+    }
+    if (from->key != NULL) {
+        EVP_PKEY_up_ref(from->key);
+        to->key = from->key;
+    }
 }
 
 /* The end of a file is an error like any other for PEM. */
@@ -98,7 +106,7 @@ static bool at_end(void)
     return ERR_GET_LIB(e) == ERR_LIB_PEM && ERR_GET_REASON(e) == PEM_R_NO_START_LINE;
 }
 
-static bool read_chain(BIO *b, struct pair *out)
+static bool read_chain(BIO *b, struct wr_tls_pair *out)
 {
     X509 *x;
 
@@ -114,7 +122,7 @@ static bool read_chain(BIO *b, struct pair *out)
     return true;
 }
 
-static bool load_certificate(struct wr_cf *cf, struct wr_str name, struct pair *out,
+static bool load_certificate(struct wr_cf *cf, struct wr_str name, struct wr_tls_pair *out,
                              struct wr_text *why)
 {
     BIO *b = open_pem(cf, name);
@@ -123,7 +131,8 @@ static bool load_certificate(struct wr_cf *cf, struct wr_str name, struct pair *
     if (b == NULL)
         return wrong(why, "certificate", name, "BIO_new_file()");
     out->certificate = PEM_read_bio_X509_AUX(b, NULL, NULL, NULL);
-    if (out->certificate == NULL)
+    out->chain = sk_X509_new_null();
+    if (out->certificate == NULL || out->chain == NULL)
         call = "PEM_read_bio_X509_AUX()";
     else if (!read_chain(b, out))
         call = "PEM_read_bio_X509()";
@@ -159,7 +168,7 @@ static EVP_PKEY *read_key(struct wr_cf *cf, struct wr_str name, struct wr_str *p
 }
 
 static bool load_key(struct wr_cf *cf, const struct wr_tls_conf *c, struct wr_str name,
-                     struct pair *out, struct wr_text *why)
+                     struct wr_tls_pair *out, struct wr_text *why)
 {
     const char *call = NULL;
     uint32_t i = 0;
@@ -171,7 +180,43 @@ static bool load_key(struct wr_cf *cf, const struct wr_tls_conf *c, struct wr_st
     return out->key != NULL || wrong(why, "certificate key", name, call);
 }
 
-static bool into_context(SSL_CTX *ctx, struct pair *p, const char **call)
+/* The cache is for handshakes; what is in line is at hand anyway. */
+static struct wr_tls_cache *cache_for(const struct wr_cf *cf, const struct wr_tls_conf *c,
+                                      struct wr_str name)
+{
+    return cf == NULL && !wr_str_starts(name, WR_STR("data:")) ? c->cache : NULL;
+}
+
+static bool get_certificate(struct wr_cf *cf, const struct wr_tls_conf *c, struct wr_str name,
+                            struct wr_tls_pair *out, struct wr_text *why)
+{
+    struct wr_tls_cache *cache = cache_for(cf, c, name);
+
+    if (cache != NULL && wr_tls_cache_get(cache, name, false, out))
+        return true;
+    if (!load_certificate(cf, name, out, why))
+        return false;
+    if (cache != NULL)
+        wr_tls_cache_put(cache, name, false, &(struct wr_tls_pair){ out->certificate, out->chain,
+                                                                    NULL });
+    return true;
+}
+
+static bool get_key(struct wr_cf *cf, const struct wr_tls_conf *c, struct wr_str name,
+                    struct wr_tls_pair *out, struct wr_text *why)
+{
+    struct wr_tls_cache *cache = cache_for(cf, c, name);
+
+    if (cache != NULL && wr_tls_cache_get(cache, name, true, out))
+        return true;
+    if (!load_key(cf, c, name, out, why))
+        return false;
+    if (cache != NULL)
+        wr_tls_cache_put(cache, name, true, &(struct wr_tls_pair){ .key = out->key });
+    return true;
+}
+
+static bool into_context(SSL_CTX *ctx, struct wr_tls_pair *p, const char **call)
 {
     *call = "SSL_CTX_use_certificate()";
     if (SSL_CTX_use_certificate(ctx, p->certificate) != 1)
@@ -183,7 +228,7 @@ static bool into_context(SSL_CTX *ctx, struct pair *p, const char **call)
     return SSL_CTX_use_PrivateKey(ctx, p->key) == 1;
 }
 
-static bool into_connection(SSL *ssl, struct pair *p, const char **call)
+static bool into_connection(SSL *ssl, struct wr_tls_pair *p, const char **call)
 {
     *call = "SSL_use_certificate()";
     if (SSL_use_certificate(ssl, p->certificate) != 1)
@@ -208,19 +253,18 @@ static bool load_pair(struct wr_cf *cf, struct wr_pool *pool, const struct wr_tl
                       const struct wr_str name[2], struct wr_text *why)
 {
     struct wr_str certificate = full_name(pool, c, name[0]), key = full_name(pool, c, name[1]);
-    struct pair p = { .chain = sk_X509_new_null() };
+    struct wr_tls_pair p = { 0 };
     const char *call = "";
     bool ok;
 
     ERR_clear_error();
-    ok = p.chain != NULL && load_certificate(cf, certificate, &p, why)
-      && load_key(cf, c, key, &p, why);
+    ok = get_certificate(cf, c, certificate, &p, why) && get_key(cf, c, key, &p, why);
     if (ok && !(ssl == NULL ? into_context(c->ctx, &p, &call) : into_connection(ssl, &p, &call))) {
         /* The key may belong to another certificate: say so with both names. */
         (void)wrong(why, "certificate key", key, call);
         ok = false;
     }
-    pair_free(&p);
+    wr_tls_pair_free(&p);
     return ok;
 }
 

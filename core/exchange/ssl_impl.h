@@ -29,6 +29,22 @@ void wr_tls_forget(struct wr_cf *cf); /* the texts of files: everything is loade
 bool wr_tls_trust(struct wr_cf *cf, const struct wr_tls_file *f, SSL_CTX *ctx,
                   STACK_OF(X509_NAME) *names);
 
+struct wr_tls_pair {             /* what of a pair is there */
+    X509 *certificate;
+    STACK_OF(X509) *chain;
+    EVP_PKEY *key;
+};
+void wr_tls_pair_free(struct wr_tls_pair *p);
+/* Another reference to what is there. */
+void wr_tls_pair_share(struct wr_tls_pair *to, const struct wr_tls_pair *from);
+
+/* ---- ssl_cert_cache ---- */
+/* A certificate with its chain, or a key, by the path of its file. False: not kept. */
+bool wr_tls_cache_get(struct wr_tls_cache *k, struct wr_str name, bool key,
+                      struct wr_tls_pair *out) WR_CHECKED;
+void wr_tls_cache_put(struct wr_tls_cache *k, struct wr_str name, bool key,
+                      const struct wr_tls_pair *pair);
+
 /* ---- ssl_conf: servers ---- */
 enum wr_ssl_verify { WR_VERIFY_OFF, WR_VERIFY_ON, WR_VERIFY_OPTIONAL, WR_VERIFY_OPTIONAL_NO_CA };
 enum wr_ssl_sessions { WR_SESSIONS_OFF, WR_SESSIONS_NONE, WR_SESSIONS_OURS };

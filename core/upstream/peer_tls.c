@@ -42,7 +42,8 @@ static bool same(const struct wr_peer_tls *a, const struct wr_peer_tls *b)
 {
     const struct wr_tls_conf *s = &a->tls, *t = &b->tls;
 
-    return s->certificates.at == t->certificates.at && s->keys.at == t->keys.at
+    return s->cache == t->cache
+        && s->certificates.at == t->certificates.at && s->keys.at == t->keys.at
         && s->certificates.n == t->certificates.n && s->keys.n == t->keys.n
         && s->passwords.at == t->passwords.at && s->trusted.path == t->trusted.path
         && s->crl.path == t->crl.path && s->ciphers.text.p == t->ciphers.text.p
