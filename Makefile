@@ -2,21 +2,23 @@
 # make install     installs under the prefix of ./configure; DESTDIR is honoured
 # make demo        everything from nothing: packages, build, a running weir to play with
 # make test        everything .ci/run asks for; test-all adds the plain and the whole chaos run
+# make pgo         objs-pgo/weir: optimized for what a load on loopback was seen to do (gcc); a
+#                  minute or two. Then make OBJS=objs-pgo install
 # make unit lint fuzz bench clean distclean
 #
 # V=1 shows the commands. OBJS names the folder of the build, and by its ending the kind:
 # objs is the ordinary one, objs-asan has ASan, UBSan and the debug checks, objs-fuzz is for
-# libFuzzer. `make OBJS=/tmp/my-asan unit` keeps out of other people's way.
+# libFuzzer, objs-pgo is what make pgo makes. `make OBJS=/tmp/my-asan unit` keeps out of other people's way.
 
 OBJS ?= objs
-KIND := $(or $(filter asan fuzz,$(lastword $(subst -, ,$(OBJS)))),plain)
+KIND := $(or $(filter asan fuzz pgo,$(lastword $(subst -, ,$(OBJS)))),plain)
 Q := $(if $(V),,@)
 
 .DELETE_ON_ERROR:
 .SECONDARY:
 .SECONDEXPANSION:
 .PHONY: all install unit units replay fuzzers clang-check FORCE \
-	test test-all demo bench lint fuzz clean distclean
+	test test-all demo bench pgo lint fuzz clean distclean
 
 all: $(OBJS)/weir
 
@@ -34,6 +36,12 @@ bench:
 	$(Q)auto/deps build bench
 	$(Q)$(MAKE) objs/weir
 	$(Q)t/bench/run $(BENCH)
+pgo:
+	rm -rf objs-pgo
+	$(Q)$(MAKE) OBJS=objs-pgo
+	$(Q)t/bench/train objs-pgo/weir
+	$(Q)touch objs-pgo/trained
+	$(Q)$(MAKE) OBJS=objs-pgo
 fuzz:
 	$(Q)auto/deps build fuzz
 	$(Q)$(MAKE) OBJS=objs-fuzz fuzzers
@@ -42,11 +50,11 @@ lint:
 	$(Q)$(MAKE) objs/weir
 	$(Q)t/lint/run objs/weir
 clean:
-	rm -rf objs-asan objs-fuzz objs-clang objs/weir objs/core objs/modules objs/t objs/*.[od]
+	rm -rf objs-asan objs-fuzz objs-clang objs-pgo objs/weir objs/core objs/modules objs/t objs/*.[od]
 distclean: clean
 	rm -rf objs
 
-ifneq ($(filter-out test test-all demo bench fuzz lint clean distclean, \
+ifneq ($(filter-out test test-all demo bench pgo fuzz lint clean distclean, \
 	$(or $(MAKECMDGOALS),all)),)
 
 include objs/config.mk
@@ -68,11 +76,19 @@ TRAPS := -O1 -fno-omit-frame-pointer -DWR_DEBUG=1 -Werror -fno-sanitize-recover=
 FLAGS_plain = -O2 $(HARDEN) $(WERROR)
 FLAGS_asan = $(TRAPS) $(TRAP_INIT) -fsanitize=address,undefined
 FLAGS_fuzz = $(TRAPS) -fsanitize=fuzzer-no-link,address,undefined
+# Counts first; once trained, the counts beside the objects are used, across all files.
+PGO = $(if $(wildcard $(OBJS)/trained),-flto=auto -fprofile-use -fprofile-partial-training \
+	-Wno-missing-profile,-fprofile-generate -fprofile-update=prefer-atomic)
+FLAGS_pgo = $(FLAGS_plain) $(PGO)
 LINK_plain = $(HARDEN_LD)
+LINK_pgo = $(FLAGS_pgo) $(LINK_plain)
 LINK_asan = -fsanitize=address,undefined
 LINK_fuzz = -fsanitize=address,undefined
 ifeq ($(KIND),fuzz)
 override CC := clang
+endif
+ifeq ($(KIND)$(findstring clang,$(shell $(CC) --version)),pgoclang)
+$(error make pgo needs gcc: ./configure --with-cc=gcc)
 endif
 COMPILE = $(CC) -std=gnu11 -g -pthread $(WARN) -Icore -Iobjs $(FLAGS_$(KIND)) $(CC_OPT)
 LINK = $(CC) -pthread $(LINK_$(KIND))
