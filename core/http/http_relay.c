@@ -79,7 +79,8 @@ static void reply_direction(struct wr_exchange *x)
     if (proxied && buffers(h)) {
         x->down.high = wr_max(h->proxy_conf->buffers_total, h->proxy_conf->buffer_size);
         x->down.ahead = true;
-        if (h->proxy_conf->max_temp_file > 0) {
+        if (h->proxy_conf->max_temp_file > 0
+            && !(h->res.framing == WR_BODY_LENGTH && h->res.length <= x->down.high)) {
             x->spill_timer.task = &x->s->task;
             x->down.spill_timer = &x->spill_timer;
             x->down.spill = new_spill(x);

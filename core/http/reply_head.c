@@ -5,9 +5,9 @@
 #define WR_SERVER "weir"
 #endif
 
-static void line(struct wr_text *t, const char *name, struct wr_str value)
+static void line(struct wr_text *t, struct wr_str name, struct wr_str value)
 {
-    wr_text_c(t, name);
+    wr_text_str(t, name);
     wr_text_str(t, value);
     wr_text_c(t, "\r\n");
 }
@@ -135,12 +135,12 @@ static void own_fields(struct wr_exchange *x, struct wr_text *t)
     const struct wr_response *r = &h->res;
 
     if (wr_fields_first(&r->fields, WR_F_SERVER) == NULL)
-        line(t, "Server: ", c->server_tokens == 0 ? WR_STR(WR_SERVER)
+        line(t, WR_STR("Server: "), c->server_tokens == 0 ? WR_STR(WR_SERVER)
                                                   : WR_STR(WR_SERVER "/" WR_VERSION));
     if (wr_fields_first(&r->fields, WR_F_DATE) == NULL)
-        line(t, "Date: ", wr_clock.http);
+        line(t, WR_STR("Date: "), wr_clock.http);
     if (r->type.n > 0)
-        line(t, "Content-Type: ", r->type);
+        line(t, WR_STR("Content-Type: "), r->type);
     framing_lines(t, r, h->header_only);
     last_modified(t, r);
 }
