@@ -6,10 +6,11 @@
  * phase (hooks in rank order), raw (a descriptor as endpoint), memory (a text as endpoint), relay
  * (the only byte pump), spill (its temp file), vars (their values), core_vars ($remote_addr ...),
  * template (text with variables, one pass), assign (set), listen_conf and listen_addr (the listen
- * directive of both layers), ssl_conf (ssl_ of servers), ssl_rows, ssl_context and ssl_cert_cache
- * (what proxy_ssl_ shares with it), ssl_accept (handshakes with clients), ssl_cache (sessions all
- * workers share), ssl_vars ($ssl_protocol ...), log_conf (error_log), thread_pool_conf
- * (thread_pool), trace (the event ring).
+ * directive of both layers), names and server_name (several servers on one address), ssl_conf (ssl_
+ * of servers), ssl_rows, ssl_context and ssl_cert_cache (what proxy_ssl_ shares with it),
+ * ssl_accept (handshakes with clients), ssl_cache (sessions all workers share), ssl_vars
+ * ($ssl_protocol ...), log_conf (error_log), thread_pool_conf (thread_pool), trace (the event
+ * ring).
  *
  * Two endpoints, one exchange, one relay: what differs between the layers is in const tables
  * (wr_layer, wr_endpoint_ops). No HTTP word here but one opaque pointer. */
@@ -508,6 +509,9 @@ void wr_captures_set(struct wr_exchange *x, const struct wr_regex *re, const str
                      uint32_t n);
 /* $1..$9 of the last match; false: no match yet, or the group was not in it. */
 bool wr_capture(const struct wr_exchange *x, uint32_t i, struct wr_str *out);
+/* Matches and sets the captures (x NULL: does not). 1, 0 for no match, -1: the engine failed, which
+ * is logged. */
+int wr_match(struct wr_exchange *x, const struct wr_regex *re, struct wr_str subject) WR_CHECKED;
 /* Compiles a pattern of the configuration and defines its named groups as variables. NULL: an
  * error was reported at word i. */
 struct wr_regex *wr_cf_regex(struct wr_cf *cf, uint32_t i, struct wr_str pattern, bool fold_case);
@@ -571,6 +575,42 @@ struct wr_listen_line {
 };
 bool wr_listen_conf(struct wr_cf *cf, const struct wr_layer *layer, uint16_t default_port,
                     bool (*attach)(struct wr_cf *cf, const struct wr_listen_line *line));
+/* ---- virtual servers: several on one address, chosen by a name ---- */
+struct wr_server_name {
+    struct wr_str text;        /* lower case; "" too; the pattern with its ~ */
+    struct wr_regex *regex;    /* ~... */
+    const struct wr_node *node; /* server_name, or the server without one */
+    uint32_t word;
+};
+struct wr_virtual {            /* server {} of either layer, first in the layer's own struct */
+    const struct wr_scope *scope;
+    const struct wr_node *node;
+    struct wr_str name;        /* the first, for $server_name */
+    WR_VEC(struct wr_server_name) names;
+    bool has_listen;
+};
+bool wr_set_server_name(struct wr_cf *cf, void *conf); /* of the server cf->scope is */
+void wr_virtual_unnamed(struct wr_cf *cf, struct wr_virtual *v); /* it has no server_name */
+struct wr_hosts_map;           /* names.c: of one listening address */
+enum wr_host_put { WR_HOST_PUT, WR_HOST_CONFLICT /* ignored */, WR_HOST_INVALID };
+struct wr_hosts_map *wr_hosts_new(struct wr_pool *p, struct wr_virtual *standard);
+enum wr_host_put wr_hosts_add(struct wr_hosts_map *m, const struct wr_server_name *name,
+                              struct wr_virtual *v) WR_CHECKED;
+/* Exact, longest *.wildcard, longest wildcard.*, first regex in order, default. Sets captures (x
+ * NULL: does not). Never NULL. host is in lower case; _any: as it came. */
+struct wr_virtual *wr_host_find(const struct wr_hosts_map *m, struct wr_exchange *x,
+                                struct wr_str host);
+struct wr_virtual *wr_host_find_any(const struct wr_hosts_map *m, struct wr_exchange *x,
+                                    struct wr_str host);
+struct wr_address {            /* listener->object, first in it */
+    struct wr_virtual *standard; /* default_server, or the first */
+    struct wr_hosts_map *map;
+    WR_VEC(struct wr_virtual *) servers;
+};
+/* A listen line of the server cf->scope is; after loading: the map. False: reported. */
+bool wr_address_attach(struct wr_cf *cf, const struct wr_listen_line *line, struct wr_address *a);
+bool wr_address_finish(struct wr_cf *cf, const struct wr_listener *l, struct wr_address *a);
+
 struct wr_listens *wr_conf_listens(const struct wr_conf *c);
 extern struct wr_module wr_module_listen;
 

@@ -342,9 +342,6 @@ static bool share(struct line *l, struct entry *e)
         return wr_cf_error_hint(
             cf, 1, wr_pool_fmt(cf->pool, "it is used in %s {} already", e->l.layer->name).p,
             "duplicate \"" WR_FMT "\" address and port pair", WR_ARG(e->l.text));
-    if (l->layer->bit == WR_L4)
-        return wr_cf_error(cf, 1, "duplicate \"" WR_FMT "\" address and port pair",
-                           WR_ARG(e->l.text));
     if (e->server == cf->scope)
         return wr_cf_error(cf, 1, "a duplicate listen " WR_FMT, WR_ARG(e->l.text));
     if (l->options && e->options)

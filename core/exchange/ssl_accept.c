@@ -23,6 +23,11 @@ static const struct wr_scope *named(const struct wr_session *s, const SSL *ssl)
     return scope_of(s, wr_str_c(SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name)));
 }
 
+const struct wr_scope *wr_ssl_scope(const struct wr_session *s)
+{
+    return named(s, wr_tls_of(&s->conn));
+}
+
 /* A server without certificates shows those of the default one. */
 static const struct wr_ssl_conf *conf_for(const struct wr_session *s, const SSL *ssl)
 {

@@ -239,6 +239,7 @@ static enum wr_verdict shake_hands(struct wr_exchange *x)
     switch (wr_ssl_accept(x->s)) {
     case WR_IO_OK:
         wr_timer_off(x->loop, &x->idle);
+        wr_exchange_scope(x, wr_ssl_scope(x->s));
         return wr_ssl_verified(x) == 0 ? WR_PASS : wr_reject(x, 500, NULL);
     case WR_IO_AGAIN:
         return WR_HOLD;

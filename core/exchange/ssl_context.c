@@ -140,19 +140,25 @@ static bool load_certificate(struct wr_cf *cf, struct wr_str name, struct wr_tls
     return call == NULL || wrong(why, "certificate", name, call);
 }
 
+struct password {
+    struct wr_str text;          /* p NULL: none */
+    bool asked;
+};
+
 /* Asked once for an encrypted key; without a password the answer is none, never a prompt. */
 static int give_password(char *buf, int size, int writing, void *arg)
 {
-    const struct wr_str *password = arg;
+    struct password *p = arg;
 
     (void)writing;
-    if (password == NULL || password->n >= (size_t)size)
+    p->asked = true;
+    if (p->text.p == NULL || p->text.n >= (size_t)size)
         return -1;
-    memcpy(buf, password->p, password->n);
-    return (int)password->n;
+    memcpy(buf, p->text.p, p->text.n);
+    return (int)p->text.n;
 }
 
-static EVP_PKEY *read_key(struct wr_cf *cf, struct wr_str name, struct wr_str *password,
+static EVP_PKEY *read_key(struct wr_cf *cf, struct wr_str name, struct password *password,
                           const char **call)
 {
     BIO *b = open_pem(cf, name);
@@ -174,46 +180,14 @@ static bool load_key(struct wr_cf *cf, const struct wr_tls_conf *c, struct wr_st
     uint32_t i = 0;
 
     do {
+        struct password p = { .text = i < c->passwords.n ? c->passwords.at[i]
+                                                         : wr_str_of(NULL, 0) };
+
         ERR_clear_error();
-        out->key = read_key(cf, name, i < c->passwords.n ? &c->passwords.at[i] : NULL, &call);
+        out->key = read_key(cf, name, &p, &call);
+        out->locked = p.asked;
     } while (out->key == NULL && ++i < c->passwords.n);
     return out->key != NULL || wrong(why, "certificate key", name, call);
-}
-
-/* The cache is for handshakes; what is in line is at hand anyway. */
-static struct wr_tls_cache *cache_for(const struct wr_cf *cf, const struct wr_tls_conf *c,
-                                      struct wr_str name)
-{
-    return cf == NULL && !wr_str_starts(name, WR_STR("data:")) ? c->cache : NULL;
-}
-
-static bool get_certificate(struct wr_cf *cf, const struct wr_tls_conf *c, struct wr_str name,
-                            struct wr_tls_pair *out, struct wr_text *why)
-{
-    struct wr_tls_cache *cache = cache_for(cf, c, name);
-
-    if (cache != NULL && wr_tls_cache_get(cache, name, false, out))
-        return true;
-    if (!load_certificate(cf, name, out, why))
-        return false;
-    if (cache != NULL)
-        wr_tls_cache_put(cache, name, false, &(struct wr_tls_pair){ out->certificate, out->chain,
-                                                                    NULL });
-    return true;
-}
-
-static bool get_key(struct wr_cf *cf, const struct wr_tls_conf *c, struct wr_str name,
-                    struct wr_tls_pair *out, struct wr_text *why)
-{
-    struct wr_tls_cache *cache = cache_for(cf, c, name);
-
-    if (cache != NULL && wr_tls_cache_get(cache, name, true, out))
-        return true;
-    if (!load_key(cf, c, name, out, why))
-        return false;
-    if (cache != NULL)
-        wr_tls_cache_put(cache, name, true, &(struct wr_tls_pair){ .key = out->key });
-    return true;
 }
 
 static bool into_context(SSL_CTX *ctx, struct wr_tls_pair *p, const char **call)
@@ -249,6 +223,33 @@ static struct wr_str full_name(struct wr_pool *pool, const struct wr_tls_conf *c
     return wr_pool_fmt(pool, "%s" WR_FMT, c->folder, WR_ARG(name));
 }
 
+static bool is_file(struct wr_str name)
+{
+    return !wr_str_starts(name, WR_STR("data:"));
+}
+
+/* In a handshake. A key that takes a password is not kept, nor is its certificate: whoever has the
+ * cache need not have the password. */
+static bool from_cache(const struct wr_tls_conf *c, struct wr_str certificate, struct wr_str key,
+                       struct wr_tls_pair *p, struct wr_text *why)
+{
+    bool had_certificate = is_file(certificate) && wr_tls_cache_get(c->cache, certificate, false, p);
+    bool had_key = is_file(key) && wr_tls_cache_get(c->cache, key, true, p);
+
+    if ((!had_certificate && !load_certificate(NULL, certificate, p, why))
+        || (!had_key && !load_key(NULL, c, key, p, why)))
+        return false;
+    if (p->locked)
+        return true;
+    if (!had_certificate && is_file(certificate))
+        wr_tls_cache_put(c->cache, certificate, false,
+                         &(struct wr_tls_pair){ .certificate = p->certificate,
+                                                .chain = p->chain });
+    if (!had_key && is_file(key))
+        wr_tls_cache_put(c->cache, key, true, &(struct wr_tls_pair){ .key = p->key });
+    return true;
+}
+
 static bool load_pair(struct wr_cf *cf, struct wr_pool *pool, const struct wr_tls_conf *c, SSL *ssl,
                       const struct wr_str name[2], struct wr_text *why)
 {
@@ -258,7 +259,9 @@ static bool load_pair(struct wr_cf *cf, struct wr_pool *pool, const struct wr_tl
     bool ok;
 
     ERR_clear_error();
-    ok = get_certificate(cf, c, certificate, &p, why) && get_key(cf, c, key, &p, why);
+    ok = cf != NULL || c->cache == NULL
+             ? load_certificate(cf, certificate, &p, why) && load_key(cf, c, key, &p, why)
+             : from_cache(c, certificate, key, &p, why);
     if (ok && !(ssl == NULL ? into_context(c->ctx, &p, &call) : into_connection(ssl, &p, &call))) {
         /* The key may belong to another certificate: say so with both names. */
         (void)wrong(why, "certificate key", key, call);

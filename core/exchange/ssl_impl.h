@@ -33,6 +33,7 @@ struct wr_tls_pair {             /* what of a pair is there */
     X509 *certificate;
     STACK_OF(X509) *chain;
     EVP_PKEY *key;
+    bool locked;                 /* the key took a password */
 };
 void wr_tls_pair_free(struct wr_tls_pair *p);
 /* Another reference to what is there. */
@@ -95,6 +96,7 @@ static inline const struct wr_ssl_conf *wr_ssl_first(const struct wr_session *s)
 {
     return wr_ssl_conf_of(s->layer->greeting(s, NULL));
 }
+const struct wr_scope *wr_ssl_scope(const struct wr_session *s); /* of the server it was for */
 void wr_ssl_accept_setup(SSL_CTX *ctx, struct wr_ssl_conf *c); /* callbacks of a server */
 
 #endif

@@ -13,6 +13,8 @@
  * of another definition in place until they have assigned. */
 #include "exchange/exchange.h"
 
+#define GROUPS_MAX 32
+
 #define NO_SLOT UINT32_MAX
 #define CAPTURES 10 /* $1 to $9; 0 is the whole match and has no variable */
 
@@ -414,6 +416,20 @@ void wr_captures_set(struct wr_exchange *x, const struct wr_regex *re, const str
         if (v != NULL)
             wr_var_store(x, v, text.p != NULL ? text : WR_STR(""));
     }
+}
+
+int wr_match(struct wr_exchange *x, const struct wr_regex *re, struct wr_str subject)
+{
+    struct wr_str groups[GROUPS_MAX];
+    uint32_t n = wr_min(wr_regex_captures(re) + 1, GROUPS_MAX);
+    int found = wr_regex_match(re, subject, groups, n);
+
+    if (found < 0 && x != NULL)
+        wr_xlog(x, WR_LOG_ERROR, 0, "regex \"" WR_FMT "\" failed on \"" WR_FMT "\"",
+                WR_ARG(wr_regex_pattern(re)), WR_ARG(subject));
+    if (found > 0 && x != NULL)
+        wr_captures_set(x, re, groups, n);
+    return found;
 }
 
 bool wr_capture(const struct wr_exchange *x, uint32_t i, struct wr_str *out)

@@ -26,8 +26,8 @@ void wr_http_origin(struct wr_exchange *x, struct wr_text *t)
     if (!c->absolute_redirect)
         return;
     wr_text_c(t, secure ? "https://" : "http://");
-    if (c->server_name_in_redirect && h->server->name.n > 0) {
-        wr_text_str(t, h->server->name);
+    if (c->server_name_in_redirect && h->server->v.name.n > 0) {
+        wr_text_str(t, h->server->v.name);
     } else if (h->req.host.n > 0) {
         wr_text_str(t, h->req.host);
     } else {

@@ -1,19 +1,18 @@
 /* http: layer 7. Rank 5: knows upstream and below; stream is a sibling it never includes.
  *
  * Map: fields (header fields with known names), h1_parse (request and response heads: pure),
- * chunked (chunk framing: pure), uri (decoding, normalizing, escaping: pure), names (server names:
- * hash, wildcards, regexes), location (which location a uri means), radix (the trie under it),
- * regex_index (regexes by literal prefix), http_conf (http {}, server {}, where they listen),
- * server_name and location_conf (these directives), http_rows (the table of the core directives),
- * mime (types), path (root and alias), h1_server and h1_client (the two endpoints), h1_out (how
- * both write), http_session (keep-alive, pipelining, lingering), http_tls (before the first request
- * of HTTPS), http_steps (the steps of a request up to the reply's head), http_relay (the steps
- * behind it), body (request bodies: limits, buffering, temp files), aio (who reads files),
- * reply_head (the reply's head), answer (short replies of our own), kept (fields that outlive
- * X-Accel-Redirect), proxy_rows and http_next (what proxy modules share), http_time, status
- * (reasons, methods), error_page (the directive, who answers errors), error_text (built-in pages),
- * picking (values out of fields, cookies, arguments, Basic credentials: pure), http_vars,
- * reply_vars, http_upstream_vars (variables).
+ * chunked (chunk framing: pure), uri (decoding, normalizing, escaping: pure), location (which
+ * location a uri means), radix (the trie under it), regex_index (regexes by literal prefix),
+ * http_conf (http {}, server {}, where they listen), location_conf (the directive), http_rows (the
+ * table of the core directives), mime (types), path (root and alias), h1_server and h1_client (the
+ * two endpoints), h1_out (how both write), http_session (keep-alive, pipelining, lingering),
+ * http_tls (before the first request of HTTPS), http_steps (the steps of a request up to the
+ * reply's head), http_relay (the steps behind it), body (request bodies: limits, buffering, temp
+ * files), aio (who reads files), reply_head (the reply's head), answer (short replies of our own),
+ * kept (fields that outlive X-Accel-Redirect), proxy_rows and http_next (what proxy modules share),
+ * http_time, status (reasons, methods), error_page (the directive, who answers errors), error_text
+ * (built-in pages), picking (values out of fields, cookies, arguments, Basic credentials: pure),
+ * http_vars, reply_vars, http_upstream_vars (variables).
  *
  * A request: http_session reads bytes -> h1_parse, server by Host -> phases (SET, FIND, REWRITE,
  * PREACCESS, ACCESS, PRECONTENT, CONTENT) -> a content hook either fills h->res and calls
@@ -277,35 +276,17 @@ bool wr_http_time(struct wr_str s, time_t *out) WR_CHECKED; /* RFC 9110 5.6.7, t
 
 /* ---- servers and locations ---- */
 struct wr_http_server {
-    const struct wr_scope *scope;
-    const struct wr_node *node;
-    struct wr_str name;        /* the first, for $server_name */
+    struct wr_virtual v;       /* first */
     struct wr_locations *locations;
     struct wr_head_limits limits;
-    WR_VEC(struct wr_server_name) names;
-    bool has_listen;
 };
-struct wr_server_name {
-    struct wr_str text;        /* lower case; "" too; the pattern with its ~ */
-    struct wr_regex *regex;    /* ~... */
-    const struct wr_node *node; /* server_name, or the server without one */
-    uint32_t word;
-};
-struct wr_hosts_map;           /* names.c: of one listening address */
-enum wr_host_put { WR_HOST_PUT, WR_HOST_CONFLICT /* ignored */, WR_HOST_INVALID };
-struct wr_hosts_map *wr_hosts_new(struct wr_pool *p, struct wr_http_server *standard);
-enum wr_host_put wr_hosts_add(struct wr_hosts_map *m, const struct wr_server_name *name,
-                              struct wr_http_server *sv) WR_CHECKED;
-/* Exact, longest *.wildcard, longest wildcard.*, first regex in order, default. Sets captures (x
- * NULL, for tests: does not). Never NULL. */
-struct wr_http_server *wr_host_find(const struct wr_hosts_map *m, struct wr_exchange *x,
-                                    struct wr_str host);
+static inline struct wr_http_server *wr_http_server_of(struct wr_virtual *v)
+{
+    return wr_container(v, struct wr_http_server, v);
+}
 struct wr_http_address {       /* listener->object at layer 7 */
-    struct wr_http_server *standard; /* default_server */
+    struct wr_address a;       /* first */
     struct wr_head_limits most; /* that any of the servers allows */
-    struct wr_hosts_map *map;
-    WR_VEC(struct wr_http_server *) servers;
-    bool standard_set;
 };
 
 enum wr_location_kind { WR_LOC_EXACT, WR_LOC_PREFIX, WR_LOC_PREFIX_FINAL /* ^~ */, WR_LOC_REGEX,
@@ -344,11 +325,6 @@ void wr_locations_build(struct wr_locations *l); /* trie and regex index */
 const struct wr_location *wr_location_find(const struct wr_locations *l, struct wr_exchange *x,
                                            struct wr_str uri, bool *redirect);
 const struct wr_location *wr_location_named(const struct wr_locations *l, struct wr_str name);
-/* Matches and sets the captures (x NULL: does not). 1, 0 for no match, -1: the engine failed, which
- * is logged. */
-int wr_http_match(struct wr_exchange *x, const struct wr_regex *re, struct wr_str subject)
-    WR_CHECKED;
-
 struct wr_http_conf {          /* of wr_module_http, by location */
     /* server */
     size_t large_buffer;

@@ -34,21 +34,9 @@ struct wr_locations *wr_http_level(struct wr_cf *cf)
 
 static bool attach(struct wr_cf *cf, const struct wr_listen_line *line)
 {
-    struct wr_http_server *sv = cf->scope->object;
-    struct wr_http_address *a = line->listener->object;
-
-    sv->has_listen = true;
-    if (a == NULL) {
-        a = WR_NEW(cf->pool, struct wr_http_address);
-        a->standard = sv;
-        line->listener->object = a;
-    }
-    if (line->default_server) {
-        a->standard = sv;
-        a->standard_set = true;
-    }
-    *wr_vec_push(cf->pool, &a->servers) = sv;
-    return true;
+    if (line->listener->object == NULL)
+        line->listener->object = WR_NEW(cf->pool, struct wr_http_address);
+    return wr_address_attach(cf, line, line->listener->object);
 }
 
 bool wr_http_set_listen(struct wr_cf *cf, void *conf)
@@ -86,14 +74,14 @@ bool wr_http_set_server(struct wr_cf *cf, void *conf)
     bool ok;
 
     (void)conf;
-    sv->node = cf->node;
+    sv->v.node = cf->node;
     sv->locations = wr_http_level(cf);
     *wr_vec_push(cf->pool, &state->servers) = sv;
     ok = wr_cf_block(cf, 0, WR_LV_SERVER, sv, &scope);
-    sv->scope = scope;
-    if (sv->names.n == 0)
-        wr_http_no_name(cf, sv);
-    if (ok && !sv->has_listen)
+    sv->v.scope = scope;
+    if (sv->v.names.n == 0)
+        wr_virtual_unnamed(cf, &sv->v);
+    if (ok && !sv->v.has_listen)
         ok = listen_default(cf, scope);
     return ok;
 }
@@ -120,43 +108,9 @@ static bool finish(struct wr_cf *cf, struct wr_scope *scope, void *conf)
 
 /* ---- after loading ---- */
 
-static bool add_name(struct wr_cf *cf, const struct wr_listener *l, struct wr_hosts_map *map,
-                     const struct wr_server_name *name, struct wr_http_server *sv)
-{
-    enum wr_host_put put = wr_hosts_add(map, name, sv);
-
-    if (put == WR_HOST_INVALID)
-        return wr_cf_error_at(cf, name->node, name->word,
-                              "invalid server name or wildcard \"" WR_FMT "\" on " WR_FMT,
-                              WR_ARG(name->text), WR_ARG(l->text));
-    if (put == WR_HOST_CONFLICT)
-        wr_diag_add(cf->conf->tree, WR_LOG_WARN, name->node, name->word, NULL,
-                    "conflicting server name \"" WR_FMT "\" on " WR_FMT ", ignored",
-                    WR_ARG(name->text), WR_ARG(l->text));
-    return true;
-}
-
-/* A single server answers whatever the host says: of its names only regexes matter, as they have
- * captures. */
-static bool build_map(struct wr_cf *cf, const struct wr_listener *l)
-{
-    struct wr_http_address *a = l->object;
-    bool ok = true;
-
-    a->map = wr_hosts_new(cf->pool, a->standard);
-    for (uint32_t i = 0; i < a->servers.n; i++) {
-        struct wr_http_server *sv = a->servers.at[i];
-
-        for (uint32_t j = 0; j < sv->names.n; j++)
-            if (a->servers.n > 1 || sv->names.at[j].regex != NULL)
-                ok = add_name(cf, l, a->map, &sv->names.at[j], sv) && ok;
-    }
-    return ok;
-}
-
 static void limits_of(struct wr_http_server *sv)
 {
-    const struct wr_http_conf *c = wr_scope_conf(sv->scope, &wr_module_http);
+    const struct wr_http_conf *c = wr_scope_conf(sv->v.scope, &wr_module_http);
 
     sv->limits = (struct wr_head_limits){
         .line = c->large_buffer,
@@ -171,20 +125,13 @@ static void limits_of(struct wr_http_server *sv)
 /* A head is taken in before its server is known: as much of it as any of them would read. */
 static void most_of(struct wr_http_address *a)
 {
-    a->most = a->standard->limits;
-    for (uint32_t i = 0; i < a->servers.n; i++) {
-        const struct wr_head_limits *l = &a->servers.at[i]->limits;
+    a->most = wr_http_server_of(a->a.standard)->limits;
+    for (uint32_t i = 0; i < a->a.servers.n; i++) {
+        const struct wr_head_limits *l = &wr_http_server_of(a->a.servers.at[i])->limits;
 
         a->most.line = wr_max(a->most.line, l->line);
         a->most.total = wr_max(a->most.total, l->total);
     }
-}
-
-static const struct wr_scope *standard_scope(const struct wr_listener *l)
-{
-    const struct wr_http_address *a = l->object;
-
-    return a->standard->scope;
 }
 
 static bool check(struct wr_cf *cf)
@@ -199,7 +146,7 @@ static bool check(struct wr_cf *cf)
     for (struct wr_listener *l = wr_conf_listens(cf->conf)->first; l != NULL; l = l->next) {
         if (l->layer != &wr_layer_http)
             continue;
-        ok = build_map(cf, l) && wr_ssl_check(cf, l, standard_scope(l)) && ok;
+        ok = wr_address_finish(cf, l, l->object) && ok;
         most_of(l->object);
     }
     return ok;

@@ -136,7 +136,7 @@ const struct wr_directive wr_http_rows[] = {
     WR_CUSTOM("listen", WR_L7 | WR_LV_SERVER | WR_MULTI, 1, WR_ARGS_ANY, wr_http_set_listen, NULL,
               "address and port (or unix:path) on which the server accepts"),
     WR_CUSTOM("server_name", WR_L7 | WR_LV_SERVER | WR_MULTI, 1, WR_ARGS_ANY,
-              wr_http_set_server_name, NULL,
+              wr_set_server_name, NULL,
               "hosts the server answers for: exact, *.wildcard, wildcard.*, ~regex"),
     WR_CUSTOM("location", WR_L7 | WR_LV_SERVER | WR_LV_LOCATION | WR_BLOCK | WR_MULTI, 1, 2,
               wr_http_set_location, NULL,

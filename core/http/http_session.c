@@ -13,7 +13,7 @@ static const struct wr_http_address *address_of(const struct wr_session *s)
 
 static const struct wr_http_conf *standard_conf(const struct wr_session *s)
 {
-    return wr_scope_conf(address_of(s)->standard->scope, &wr_module_http);
+    return wr_scope_conf(address_of(s)->a.standard->scope, &wr_module_http);
 }
 
 /* ---- unread bytes ---- */
@@ -137,7 +137,7 @@ static struct wr_exchange *exchange_new(struct wr_session *s)
 {
     const struct wr_http_address *a = address_of(s);
     struct wr_http_session *hs = s->of_layer;
-    struct wr_exchange *x = wr_exchange_new(s, a->standard->scope, &wr_step_route);
+    struct wr_exchange *x = wr_exchange_new(s, a->a.standard->scope, &wr_step_route);
     struct wr_http *h = WR_NEW(x->pool, struct wr_http);
 
     if (hs->head_ms != 0)
@@ -146,7 +146,7 @@ static struct wr_exchange *exchange_new(struct wr_session *s)
     hs->requests++;
     x->of_layer = h;
     h->pool = x->pool;
-    h->server = a->standard;
+    h->server = wr_http_server_of(a->a.standard);
     h->session = hs;
     h->redirects = 10;
     h->body.fd = -1;
@@ -164,8 +164,8 @@ static const struct wr_head_limits *host_known(void *arg, const struct wr_reques
     struct wr_exchange *x = arg;
     struct wr_http *h = wr_http_of(x);
 
-    h->server = wr_host_find(address_of(x->s)->map, x, r->host);
-    wr_exchange_scope(x, h->server->scope);
+    h->server = wr_http_server_of(wr_host_find(address_of(x->s)->a.map, x, r->host));
+    wr_exchange_scope(x, h->server->v.scope);
     return &h->server->limits;
 }
 
@@ -418,7 +418,7 @@ static const struct wr_scope *greeting(const struct wr_session *s, uint64_t *ms)
 {
     if (ms != NULL)
         *ms = standard_conf(s)->client_header_timeout_ms;
-    return address_of(s)->standard->scope;
+    return address_of(s)->a.standard->scope;
 }
 
 static void session_ended(struct wr_session *s)
@@ -449,7 +449,7 @@ static void log_context(const struct wr_exchange *x, struct wr_text *t)
     if (h == NULL)
         return;
     wr_text_c(t, ", server: ");
-    wr_text_str(t, h->server->name);
+    wr_text_str(t, h->server->v.name);
     if (h->req.line.n > 0) {
         wr_text_c(t, ", request: \"");
         wr_text_str(t, h->req.line);

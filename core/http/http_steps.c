@@ -106,7 +106,7 @@ static enum wr_verdict entered(struct wr_exchange *x)
 static enum wr_verdict find_location(struct wr_exchange *x)
 {
     struct wr_http *h = wr_http_of(x);
-    const struct wr_scope *scope = h->server->scope, *limited;
+    const struct wr_scope *scope = h->server->v.scope, *limited;
     bool slash = false;
 
     h->uri_changed = false;
@@ -188,7 +188,7 @@ enum wr_verdict wr_http_internal(struct wr_exchange *x, struct wr_str uri, struc
         h->uri_internal = true;
         h->uri_astray = h->alias_open = false;
         h->location = NULL;
-        wr_exchange_scope(x, h->server->scope);
+        wr_exchange_scope(x, h->server->v.scope);
         x->phase = WR_PH_SET; /* the rewrite program of the server runs again */
     }
     wr_response_init(&h->res);

@@ -60,11 +60,6 @@ bool wr_http_secured(struct wr_session *s)
 const struct wr_scope *wr_http_by_name(const struct wr_session *s, struct wr_str name)
 {
     const struct wr_http_address *a = s->listener->object;
-    char buf[256];
 
-    if (name.n > sizeof(buf))
-        return NULL;
-    for (size_t i = 0; i < name.n; i++)
-        buf[i] = (char)wr_lower((unsigned char)name.p[i]);
-    return wr_host_find(a->map, NULL, wr_str_of(buf, name.n))->scope;
+    return wr_host_find_any(a->a.map, NULL, name)->scope;
 }

@@ -157,14 +157,14 @@ static bool get_host(struct wr_exchange *x, const struct wr_var *v, struct wr_st
     const struct wr_http *h = wr_http_of(x);
 
     (void)v;
-    *out = h->req.host.n > 0 ? h->req.host : h->server->name;
+    *out = h->req.host.n > 0 ? h->req.host : h->server->v.name;
     return true;
 }
 
 static bool get_server_name(struct wr_exchange *x, const struct wr_var *v, struct wr_str *out)
 {
     (void)v;
-    *out = wr_http_of(x)->server->name;
+    *out = wr_http_of(x)->server->v.name;
     return true;
 }
 

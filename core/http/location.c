@@ -8,7 +8,6 @@
  * regex location only regexes are found. */
 #include "http/routing.h"
 
-#define GROUPS_MAX 32
 
 /* What one name means: `location = /a` and `location /a` may both be there. */
 struct place {
@@ -83,20 +82,6 @@ void wr_locations_build(struct wr_locations *l)
 
 /* ---- on each request ---- */
 
-int wr_http_match(struct wr_exchange *x, const struct wr_regex *re, struct wr_str subject)
-{
-    struct wr_str groups[GROUPS_MAX];
-    uint32_t n = wr_min(wr_regex_captures(re) + 1, GROUPS_MAX);
-    int found = wr_regex_match(re, subject, groups, n);
-
-    if (found < 0 && x != NULL)
-        wr_xlog(x, WR_LOG_ERROR, 0, "regex \"" WR_FMT "\" failed on \"" WR_FMT "\"",
-                WR_ARG(wr_regex_pattern(re)), WR_ARG(subject));
-    if (found > 0 && x != NULL)
-        wr_captures_set(x, re, groups, n);
-    return found;
-}
-
 enum outcome {
     NONE,       /* nothing of this level */
     OPEN,       /* a prefix: regexes around it may still come before it */
@@ -158,7 +143,7 @@ static enum outcome find_regex(const struct wr_locations *l, struct wr_exchange 
         return NONE;
     wr_regex_cursor_start(&c, l->index, uri);
     while ((loc = wr_regex_cursor_next(&c)) != NULL) {
-        int match = wr_http_match(x, loc->regex, uri);
+        int match = wr_match(x, loc->regex, uri);
 
         if (match == 0)
             continue;

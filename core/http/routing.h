@@ -62,7 +62,6 @@ bool wr_http_set_aio(struct wr_cf *cf, void *conf);
 bool wr_http_set_http(struct wr_cf *cf, void *conf);
 bool wr_http_set_server(struct wr_cf *cf, void *conf);
 bool wr_http_set_listen(struct wr_cf *cf, void *conf);
-bool wr_http_set_server_name(struct wr_cf *cf, void *conf);
 bool wr_http_set_location(struct wr_cf *cf, void *conf);
 bool wr_http_set_limit_except(struct wr_cf *cf, void *conf);
 bool wr_http_set_root(struct wr_cf *cf, void *conf);
@@ -70,7 +69,5 @@ bool wr_http_set_types(struct wr_cf *cf, void *conf);
 struct wr_dict *wr_http_default_types(struct wr_pool *p);
 /* A new level of locations: of a server, or inside of a location. */
 struct wr_locations *wr_http_level(struct wr_cf *cf);
-/* The name a server without server_name has. */
-void wr_http_no_name(struct wr_cf *cf, struct wr_http_server *sv);
 
 #endif

@@ -13,10 +13,8 @@ struct wr_stream_conf {           /* of wr_module_stream, by server */
     uint64_t preread_timeout_ms, proxy_protocol_timeout_ms;
 };
 struct wr_stream_server {
-    const struct wr_scope *scope;
-    const struct wr_node *node;
+    struct wr_virtual v;           /* first */
     const struct wr_node *content; /* proxy_pass, return: who answers */
-    bool has_listen;
 };
 extern struct wr_module wr_module_stream;
 extern const struct wr_layer wr_layer_stream;

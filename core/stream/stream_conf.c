@@ -26,20 +26,20 @@ static bool set_server(struct wr_cf *cf, void *conf)
     bool ok;
 
     (void)conf;
-    sv->node = cf->node;
+    sv->v.node = cf->node;
     *wr_vec_push(cf->pool, &list->all) = sv;
     ok = wr_cf_block(cf, 0, WR_LV_SERVER, sv, &scope);
-    sv->scope = scope;
+    sv->v.scope = scope;
+    if (sv->v.names.n == 0)
+        wr_virtual_unnamed(cf, &sv->v);
     return ok;
 }
 
 static bool attach(struct wr_cf *cf, const struct wr_listen_line *line)
 {
-    struct wr_stream_server *sv = cf->scope->object;
-
-    sv->has_listen = true;
-    line->listener->object = sv;
-    return true;
+    if (line->listener->object == NULL)
+        line->listener->object = WR_NEW(cf->pool, struct wr_address);
+    return wr_address_attach(cf, line, line->listener->object);
 }
 
 static bool set_listen(struct wr_cf *cf, void *conf)
@@ -67,14 +67,16 @@ static bool check(struct wr_cf *cf)
     for (uint32_t i = 0; i < list->all.n; i++) {
         const struct wr_stream_server *sv = list->all.at[i];
 
-        if (!sv->has_listen)
-            ok = wr_cf_error_at(cf, sv->node, 0, "no \"listen\" is defined for server");
+        if (!sv->v.has_listen)
+            ok = wr_cf_error_at(cf, sv->v.node, 0, "no \"listen\" is defined for server");
+        /* Newer nginx takes it (a server that only refuses handshakes needs none). */
         if (sv->content == NULL)
-            ok = wr_cf_error_at(cf, sv->node, 0, "no handler for server");
+            wr_diag_add(cf->conf->tree, WR_LOG_WARN, sv->v.node, 0, NULL,
+                        "no handler for server: its sessions are closed");
     }
     for (const struct wr_listener *l = wr_conf_listens(cf->conf)->first; l != NULL; l = l->next)
         if (l->layer == &wr_layer_stream)
-            ok = wr_ssl_check(cf, l, ((const struct wr_stream_server *)l->object)->scope) && ok;
+            ok = wr_address_finish(cf, l, l->object) && ok;
     return ok;
 }
 
@@ -87,6 +89,8 @@ static const struct wr_directive directives[] = {
               "one service: where it listens and what it does"),
     WR_CUSTOM("listen", WR_L4 | WR_LV_SERVER | WR_MULTI, 1, WR_ARGS_ANY, set_listen, NULL,
               "address and port (or unix:path) on which the server accepts"),
+    WR_CUSTOM("server_name", WR_L4 | WR_LV_SERVER | WR_MULTI, 1, WR_ARGS_ANY, wr_set_server_name,
+              NULL, "names, *.wildcards and ~regexes of TLS clients this server is for"),
     WR_FLAG("tcp_nodelay", WR_L4 | WR_SCOPES, struct wr_stream_conf, tcp_nodelay, "on",
             "TCP_NODELAY on both sides"),
     WR_SIZE("preread_buffer_size", WR_L4 | WR_SCOPES, struct wr_stream_conf, preread_size, "16k",

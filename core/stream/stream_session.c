@@ -8,8 +8,8 @@ static const struct wr_step step_relay;
 
 static void begin(struct wr_session *s)
 {
-    const struct wr_stream_server *sv = s->listener->object;
-    struct wr_exchange *x = wr_exchange_new(s, sv->scope, &wr_step_phases);
+    const struct wr_address *a = s->listener->object;
+    struct wr_exchange *x = wr_exchange_new(s, a->standard->scope, &wr_step_phases);
 
     if (wr_log_on(x->log, WR_LOG_INFO, &x->source)) {
         char buf[WR_ADDR_TEXT_MAX];
@@ -24,12 +24,19 @@ static void begin(struct wr_session *s)
 
 static const struct wr_scope *greeting(const struct wr_session *s, uint64_t *ms)
 {
-    const struct wr_stream_server *sv = s->listener->object;
-    const struct wr_stream_conf *c = wr_scope_conf(sv->scope, &wr_module_stream);
+    const struct wr_address *a = s->listener->object;
+    const struct wr_stream_conf *c = wr_scope_conf(a->standard->scope, &wr_module_stream);
 
     if (ms != NULL)
         *ms = c->proxy_protocol_timeout_ms;
-    return sv->scope;
+    return a->standard->scope;
+}
+
+static const struct wr_scope *by_name(const struct wr_session *s, struct wr_str name)
+{
+    const struct wr_address *a = s->listener->object;
+
+    return wr_host_find_any(a->map, NULL, name)->scope;
 }
 
 static enum wr_go no_content(struct wr_exchange *x)
@@ -235,6 +242,7 @@ const struct wr_layer wr_layer_stream = {
     .bit = WR_L4,
     .begin = begin,
     .greeting = greeting,
+    .by_name = by_name,
     .no_content = no_content,
     .reject = reject,
     .connected = connected,

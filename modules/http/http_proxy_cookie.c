@@ -193,7 +193,7 @@ static const struct wr_proxy_cookie_rule *rule_for(struct wr_exchange *x,
     for (uint32_t i = 0; i < c->cookie_flags.n; i++) {
         const struct wr_proxy_cookie_rule *r = &c->cookie_flags.at[i];
 
-        if (r->regex != NULL ? wr_http_match(x, r->regex, name) == 1
+        if (r->regex != NULL ? wr_match(x, r->regex, name) == 1
                              : wr_str_ieq(wr_template_str(x, r->name), name))
             return r;
     }

@@ -170,7 +170,7 @@ bool wr_proxy_rules_apply(struct wr_exchange *x, const struct wr_proxy_rules *ru
         if (r->regex == NULL) {
             if (replace(x, r, domain, value, out))
                 return true;
-        } else if (wr_http_match(x, r->regex, value) == 1) {
+        } else if (wr_match(x, r->regex, value) == 1) {
             *out = text_of(x, r->to, r->to_text);
             return true;
         }

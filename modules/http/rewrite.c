@@ -20,7 +20,7 @@ enum wr_rewrite_next wr_rewrite_reject(struct wr_rewrite *rw, unsigned status)
 
 int wr_rewrite_match(struct wr_rewrite *rw, const struct wr_regex *re, struct wr_str subject)
 {
-    int found = wr_http_match(rw->x, re, subject);
+    int found = wr_match(rw->x, re, subject);
 
     if (found == 0)
         wr_captures_set(rw->x, re, NULL, 0);

@@ -31,8 +31,11 @@ static enum wr_verdict preread(struct wr_exchange *x)
     ctx = wr_ctx_of(x, &wr_module_ssl_preread);
     while ((v = wr_stream_preread(x, &ctx->seen)) == WR_PASS) {
         ctx->looked = true;
-        if (wr_client_hello_parse(ctx->seen, x->pool, &ctx->hello) != WR_HELLO_MORE)
-            return WR_PASS;
+        if (wr_client_hello_parse(ctx->seen, x->pool, &ctx->hello) == WR_HELLO_MORE)
+            continue;
+        if (ctx->hello.name.n > 0) /* as if the handshake were ours: the server of that name */
+            wr_exchange_scope(x, x->layer->by_name(x->s, ctx->hello.name));
+        return WR_PASS;
     }
     return v;
 }

@@ -140,10 +140,11 @@ static void begin(const char *text)
 static const struct wr_http_conf *at(const char *host, const char *uri)
 {
     bool redirect;
-    const struct wr_http_server *sv = wr_host_find(address->map, NULL, wr_str_c(host));
+    const struct wr_http_server *sv =
+        wr_http_server_of(wr_host_find(address->a.map, NULL, wr_str_c(host)));
     const struct wr_location *loc = wr_location_find(sv->locations, NULL, wr_str_c(uri), &redirect);
     const struct wr_http_conf *c =
-        wr_scope_conf(loc != NULL ? loc->scope : sv->scope, &wr_module_http);
+        wr_scope_conf(loc != NULL ? loc->scope : sv->v.scope, &wr_module_http);
 
     ck_assert_ptr_eq(c->location, loc);
     return c;
@@ -155,8 +156,8 @@ START_TEST(defaults)
 
     begin("http { server { listen 80; } }");
     c = at("", "/");
-    ck_assert_ptr_eq(address->map != NULL ? address->standard : NULL, address->servers.at[0]);
-    ck_view(address->standard->name, "");
+    ck_assert_ptr_eq(address->a.map != NULL ? address->a.standard : NULL, address->a.servers.at[0]);
+    ck_view(address->a.standard->name, "");
     ck_assert(c->large_buffers == 4 && c->large_buffer == 8192 && c->max_headers == 1000);
     ck_assert(c->client_max_body == 1 << 20 && c->client_body_buffer == 16384);
     ck_assert(c->keepalive_timeout_ms == 75000 && c->keepalive_header_s == 0);
@@ -180,15 +181,15 @@ START_TEST(inherits)
           "  location /a/ { internal; location /a/b/ { send_timeout 9; } }\n"
           "  location /l { limit_except GET POST { } } }\n"
           "server { listen 80 default_server; server_name ~^x $hostname; limit_rate 0; } }");
-    ck_assert_uint_eq(address->servers.n, 2);
-    ck_assert_ptr_eq(address->standard, address->servers.at[1]);
+    ck_assert_uint_eq(address->a.servers.n, 2);
+    ck_assert_ptr_eq(address->a.standard, address->a.servers.at[1]);
     ck_assert_uint_eq(at("a", "/")->keepalive_timeout_ms, 1000);
     ck_assert_uint_eq(at("a", "/")->keepalive_header_s, 2);
     ck_assert_uint_eq(at("a", "/")->limit_rate.fixed, 0);
     ck_assert_uint_eq(at("one", "/")->keepalive_timeout_ms, 3000);
     ck_assert_uint_eq(at("one", "/")->keepalive_header_s, 0);
     ck_assert_uint_eq(at("x.two.org", "/")->limit_rate.fixed, 5120);
-    ck_view(address->servers.at[1]->name, "~^x");
+    ck_view(address->a.servers.at[1]->name, "~^x");
     ck_assert(at("one", "/a/b/")->internal && at("one", "/a/")->internal);
     ck_assert_uint_eq(at("one", "/a/b/")->send_timeout_ms, 9000);
     ck_assert_uint_eq(at("one", "/a/")->send_timeout_ms, 60000);
@@ -208,7 +209,7 @@ START_TEST(listens_without_being_told)
     begin("http { server { } server { server_name b; } }");
     ck_view(wr_conf_listens(conf)->first->text, geteuid() == 0 ? "0.0.0.0:80" : "0.0.0.0:8000");
     ck_assert_uint_eq(wr_conf_listens(conf)->n, 1);
-    ck_assert_uint_eq(address->servers.n, 2);
+    ck_assert_uint_eq(address->a.servers.n, 2);
     wr_conf_free(conf);
 }
 END_TEST
@@ -234,7 +235,7 @@ static void exchange_at(const char *uri)
     exchange.of_layer = &request;
     exchange.pool = conf->pool;
     exchange.layer = &wr_layer_http;
-    exchange.scope = loc != NULL ? loc->scope : address->standard->scope;
+    exchange.scope = loc != NULL ? loc->scope : address->a.standard->scope;
     exchange.log = &silent;
 }
 

@@ -1,6 +1,6 @@
 /* server_name: the directive: its names in lower case, checked and, where they are regexes,
  * compiled. What they mean together on one address is up to names.c. */
-#include "http/routing.h"
+#include "exchange/exchange.h"
 
 #include <unistd.h>
 
@@ -59,9 +59,9 @@ static bool take_name(struct wr_cf *cf, uint32_t i, struct wr_server_name *out)
     return true;
 }
 
-bool wr_http_set_server_name(struct wr_cf *cf, void *conf)
+bool wr_set_server_name(struct wr_cf *cf, void *conf)
 {
-    struct wr_http_server *sv = cf->scope->object;
+    struct wr_virtual *sv = cf->scope->object;
     bool ok = true;
 
     (void)conf;
@@ -74,7 +74,7 @@ bool wr_http_set_server_name(struct wr_cf *cf, void *conf)
     return ok;
 }
 
-void wr_http_no_name(struct wr_cf *cf, struct wr_http_server *sv)
+void wr_virtual_unnamed(struct wr_cf *cf, struct wr_virtual *sv)
 {
     *wr_vec_push(cf->pool, &sv->names) =
         (struct wr_server_name){ .text = WR_STR(""), .node = cf->node };

@@ -1,24 +1,24 @@
-/* names: which server of a listening address a host name means. http_conf fills one map for each
- * address after loading; the router asks once a request. Exact names and wildcards are hashed,
+/* names: which server of a listening address a host name means. One map for each address is filled
+ * after loading; layer 7 asks once a request (Host), both layers once a handshake (SNI). Exact names and wildcards are hashed,
  * regexes tried in the order of the file.
  *
  * A wildcard is found by dropping labels, longest first. Only what is no longer than the longest
  * wildcard of the map is looked up, so a host of a thousand dots costs no more than an ordinary. */
-#include "http/routing.h"
+#include "exchange/exchange.h"
 
 struct host_regex {
     const struct wr_regex *re;
-    struct wr_http_server *server;
+    struct wr_virtual *server;
 };
 struct wr_hosts_map {
     struct wr_pool *pool;
-    struct wr_http_server *standard;
+    struct wr_virtual *standard;
     struct wr_dict *exact, *head, *tail; /* "*.a.b" is "a.b" in head, "a.b.*" in tail; NULL: none */
     size_t head_max, tail_max;           /* length of the longest key */
     WR_VEC(struct host_regex) regexes;
 };
 
-struct wr_hosts_map *wr_hosts_new(struct wr_pool *p, struct wr_http_server *standard)
+struct wr_hosts_map *wr_hosts_new(struct wr_pool *p, struct wr_virtual *standard)
 {
     struct wr_hosts_map *m = WR_NEW(p, struct wr_hosts_map);
 
@@ -33,7 +33,7 @@ static bool taken(const struct wr_dict *d, struct wr_str key)
 }
 
 static void put(struct wr_hosts_map *m, struct wr_dict **d, struct wr_str key,
-                struct wr_http_server *sv)
+                struct wr_virtual *sv)
 {
     if (*d == NULL)
         *d = wr_dict_new(m->pool, false);
@@ -41,7 +41,7 @@ static void put(struct wr_hosts_map *m, struct wr_dict **d, struct wr_str key,
 }
 
 static enum wr_host_put put_head(struct wr_hosts_map *m, struct wr_str key, bool exact_too,
-                                 struct wr_http_server *sv)
+                                 struct wr_virtual *sv)
 {
     if (taken(m->head, key) || (exact_too && taken(m->exact, key)))
         return WR_HOST_CONFLICT;
@@ -53,7 +53,7 @@ static enum wr_host_put put_head(struct wr_hosts_map *m, struct wr_str key, bool
 }
 
 enum wr_host_put wr_hosts_add(struct wr_hosts_map *m, const struct wr_server_name *name,
-                              struct wr_http_server *sv)
+                              struct wr_virtual *sv)
 {
     struct wr_str s = name->text;
     size_t star;
@@ -117,10 +117,10 @@ static void *find_tail(const struct wr_hosts_map *m, struct wr_str host)
     }
 }
 
-struct wr_http_server *wr_host_find(const struct wr_hosts_map *m, struct wr_exchange *x,
+struct wr_virtual *wr_host_find(const struct wr_hosts_map *m, struct wr_exchange *x,
                                     struct wr_str host)
 {
-    struct wr_http_server *found = m->exact != NULL ? wr_dict_get(m->exact, host) : NULL;
+    struct wr_virtual *found = m->exact != NULL ? wr_dict_get(m->exact, host) : NULL;
 
     if (found == NULL && m->head != NULL)
         found = find_head(m, host);
@@ -129,7 +129,65 @@ struct wr_http_server *wr_host_find(const struct wr_hosts_map *m, struct wr_exch
     if (found != NULL)
         return found;
     for (uint32_t i = 0; host.n > 0 && i < m->regexes.n; i++)
-        if (wr_http_match(x, m->regexes.at[i].re, host) > 0)
+        if (wr_match(x, m->regexes.at[i].re, host) > 0)
             return m->regexes.at[i].server;
     return m->standard;
+}
+
+struct wr_virtual *wr_host_find_any(const struct wr_hosts_map *m, struct wr_exchange *x,
+                                    struct wr_str host)
+{
+    char buf[256];
+
+    if (host.n > sizeof(buf))
+        return m->standard;
+    for (size_t i = 0; i < host.n; i++)
+        buf[i] = (char)wr_lower((unsigned char)host.p[i]);
+    return wr_host_find(m, x, wr_str_of(buf, host.n));
+}
+
+/* ---- addresses with several servers ---- */
+
+bool wr_address_attach(struct wr_cf *cf, const struct wr_listen_line *line, struct wr_address *a)
+{
+    struct wr_virtual *v = cf->scope->object;
+
+    v->has_listen = true;
+    if (a->standard == NULL || line->default_server)
+        a->standard = v;
+    *wr_vec_push(cf->pool, &a->servers) = v;
+    return true;
+}
+
+static bool add_name(struct wr_cf *cf, const struct wr_listener *l, struct wr_hosts_map *map,
+                     const struct wr_server_name *name, struct wr_virtual *v)
+{
+    enum wr_host_put put = wr_hosts_add(map, name, v);
+
+    if (put == WR_HOST_INVALID)
+        return wr_cf_error_at(cf, name->node, name->word,
+                              "invalid server name or wildcard \"" WR_FMT "\" on " WR_FMT,
+                              WR_ARG(name->text), WR_ARG(l->text));
+    if (put == WR_HOST_CONFLICT)
+        wr_diag_add(cf->conf->tree, WR_LOG_WARN, name->node, name->word, NULL,
+                    "conflicting server name \"" WR_FMT "\" on " WR_FMT ", ignored",
+                    WR_ARG(name->text), WR_ARG(l->text));
+    return true;
+}
+
+/* A single server answers whatever the host says: of its names only regexes matter, as they have
+ * captures. */
+bool wr_address_finish(struct wr_cf *cf, const struct wr_listener *l, struct wr_address *a)
+{
+    bool ok = true;
+
+    a->map = wr_hosts_new(cf->pool, a->standard);
+    for (uint32_t i = 0; i < a->servers.n; i++) {
+        struct wr_virtual *v = a->servers.at[i];
+
+        for (uint32_t j = 0; j < v->names.n; j++)
+            if (a->servers.n > 1 || v->names.at[j].regex != NULL)
+                ok = add_name(cf, l, a->map, &v->names.at[j], v) && ok;
+    }
+    return wr_ssl_check(cf, l, a->standard->scope) && ok;
 }

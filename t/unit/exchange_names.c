@@ -1,10 +1,10 @@
 /* Which server a host means: by table, and random names against a search that looks at all. */
 #include "lib/unit.h"
 
-#include "http/http.h"
+#include "exchange/exchange.h"
 
 static struct wr_pool *pool;
-static struct wr_http_server servers[40]; /* the first is the default */
+static struct wr_virtual servers[40]; /* the first is the default */
 static uint32_t n_servers;
 
 static struct wr_str take_name(struct wr_str word, struct wr_server_name *out)
@@ -28,7 +28,7 @@ static struct wr_hosts_map *map_of(const char *names, struct wr_text *taken)
     servers[0].name = WR_STR("default");
     for (n_servers = 1; rest.n > 0; n_servers++) {
         struct wr_server_name name = { .word = 1 };
-        struct wr_http_server *sv = &servers[n_servers];
+        struct wr_virtual *sv = &servers[n_servers];
 
         ck_assert_uint_lt(n_servers, WR_COUNT(servers));
         sv->name = take_name(wr_str_cut(&rest, ' '), &name);
@@ -151,9 +151,9 @@ static size_t fit(struct wr_str name, struct wr_str host)
     return wr_str_starts(host, part) ? part.n : 0;
 }
 
-static const struct wr_http_server *naive(const char *taken, struct wr_str host)
+static const struct wr_virtual *naive(const char *taken, struct wr_str host)
 {
-    const struct wr_http_server *best = &servers[0];
+    const struct wr_virtual *best = &servers[0];
     size_t most = 0;
 
     for (uint32_t i = 1; i < n_servers; i++) {
@@ -184,7 +184,7 @@ START_TEST(as_a_full_search)
         m = map_of(text, &taken);
         for (unsigned i = 0; i < 100; i++) {
             struct wr_text host = wr_text_grow(pool, 16, 256);
-            const struct wr_http_server *got, *want;
+            const struct wr_virtual *got, *want;
 
             labels(&host, 5);
             got = wr_host_find(m, NULL, wr_text_view(&host));
