@@ -233,7 +233,8 @@ static bool is_file(struct wr_str name)
 static bool from_cache(const struct wr_tls_conf *c, struct wr_str certificate, struct wr_str key,
                        struct wr_tls_pair *p, struct wr_text *why)
 {
-    bool had_certificate = is_file(certificate) && wr_tls_cache_get(c->cache, certificate, false, p);
+    bool had_certificate = is_file(certificate)
+                        && wr_tls_cache_get(c->cache, certificate, false, p);
     bool had_key = is_file(key) && wr_tls_cache_get(c->cache, key, true, p);
 
     if ((!had_certificate && !load_certificate(NULL, certificate, p, why))
