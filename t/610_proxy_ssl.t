@@ -23,11 +23,15 @@ Weir::Tls::authority($w, 'other');
 Weir::Tls::certificate($w, 'one', by => 'ca');
 Weir::Tls::certificate($w, 'two', by => 'ca');
 Weir::Tls::certificate($w, 'client', by => 'ca');
+Weir::Tls::certificate($w, 'somebody', by => 'ca');
+Weir::Tls::openssl($w, qw(req -x509 -nodes -newkey ec -pkeyopt ec_paramgen_curve:prime256v1
+    -keyout ip.key -out ip.crt -days 30 -subj /CN=ip -addext), 'subjectAltName=IP:::1,IP:127.0.0.1',
+    qw(-CA ca.crt -CAkey ca.key));
 Weir::Tls::openssl($w, qw(ec -in client.key -aes128 -passout pass:sesame -out locked.key));
 Weir::Tls::revoked($w, 'one.crl', 'ca', 'one');
 Weir::Tls::revoked($w, 'none.crl', 'ca');
 $w->write('passwords', "wrong\nsesame\n");
-chmod 0644, map { $w->path($_) } qw(client.key locked.key passwords);
+chmod 0644, map { $w->path($_) } qw(client.key somebody.key locked.key passwords);
 
 my $SAW = 'sni=$ssl_server_name client=$ssl_client_s_dn $ssl_protocol'
     . ' $ssl_cipher reused=$ssl_session_reused';
@@ -94,6 +98,8 @@ http {
     map \$uri \$named { default two; }
     map \$uri \$who { default client; }
     map \$uri \$nobody { default ''; }
+    map \$arg_who \$own { default client; other somebody; }
+    upstream local { server unix:$w->{dir}/tls.sock; }
     upstream group { server %{tls}; keepalive 0; }
     upstream once { server %{tls}; keepalive 0; }
     upstream kept { server %{tls}; keepalive 8; }
@@ -107,6 +113,14 @@ http {
         location /connection { return 200 "\$connection:\$connection_requests\n"; }
         location /back { return 302 https://\$http_host/back/there; }
         location /echo { proxy_pass http://%{plain}; }
+    }
+    server {
+        listen %{ip} ssl; ssl_certificate ip.crt; ssl_certificate_key ip.key;
+        return 200 "sni=\$ssl_server_name\n";
+    }
+    server {
+        listen unix:$w->{dir}/tls.sock ssl; ssl_certificate one.crt; ssl_certificate_key one.key;
+        return 200 "$SAW\n";
     }
     server { listen %{plain}; client_max_body_size 20m; location / { return 200 "\$content_length\n"; } }
     server {
@@ -124,6 +138,15 @@ http {
         location /plain-there { proxy_pass https://%{echo}; proxy_connect_timeout 2s; }
         location /redirected/ { proxy_pass https://%{tls}/back/; }
         location /url { proxy_pass https://\$http_x_to/saw; }
+        location /who { proxy_pass https://once/saw;
+            proxy_ssl_certificate \$own.crt; proxy_ssl_certificate_key \$own.key; }
+        location /unix { proxy_pass https://local; proxy_connect_timeout 600s; }
+        location /ip4 { proxy_pass https://%{ip}; $CHECK proxy_ssl_server_name on;
+            proxy_ssl_name 127.0.0.1; }
+        location /ip6 { proxy_pass https://%{ip}; $CHECK proxy_ssl_server_name on;
+            proxy_ssl_name [::1]; }
+        location /ip-other { proxy_pass https://%{ip}; $CHECK proxy_ssl_name [::2]; }
+        location /unnamed { proxy_pass https://%{ip}; $CHECK proxy_ssl_name \$nobody; }
         location /large { proxy_pass https://%{tls}/echo; }
     }
 }
@@ -189,6 +212,16 @@ like body('/elsewhere'), qr/reused=r/, 'but under its own';
     isnt body('/kept2') =~ s/:.*//sr, $first, 'and is not that of another name';
     is body('/kept'), "$first:3\n", 'it still serves its own';
 }
+for my $who ('client', 'somebody', 'client') {
+    my $query = $who eq 'client' ? '' : '?who=other';
+    like body("/who$query"), qr/client=CN=$who .*reused=\./,
+        'with certificates of variables each goes by its own';
+}
+like body('/unix'), qr/^sni=/, 'a unix socket';
+is body('/ip4'), "sni=\n", 'a certificate for an address';
+is body('/ip6'), "sni=\n", 'and for one of IPv6';
+is(Weir::Http::ask($w, 'web', "GET $_")->{status}, 502, "$_: not for that name")
+    for '/ip-other', '/unnamed';
 like body('/next'), qr/^sni=/, 'another server, when one speaks no TLS' for 1 .. 2;
 is(Weir::Http::ask($w, 'web', 'GET /silent')->{status}, 504, 'a server that says nothing');
 like $w->error_log, qr/upstream timed out \(110: .*\) while SSL handshaking to upstream/, 'logged';

@@ -55,6 +55,13 @@ static bool same(const struct wr_peer_tls *a, const struct wr_peer_tls *b)
 
 static int keep_session(SSL *ssl, SSL_SESSION *s);
 
+/* A session goes on with the certificate it began with: where that is a variable's affair, the next
+ * exchange may have another one to show. */
+static bool keeps_sessions(const struct wr_peer_tls *c)
+{
+    return c->session_reuse && !c->tls.dynamic;
+}
+
 static bool live_new(struct wr_cf *cf, struct wr_peer_tls *c, const char *prefix)
 {
     struct wr_peer_tls_live **all = &wr_conf_upstreams(cf->conf)->tls, *l;
@@ -67,7 +74,7 @@ static bool live_new(struct wr_cf *cf, struct wr_peer_tls *c, const char *prefix
     l->ctx = wr_tls_context(cf, &c->tls, false);
     if (l->ctx == NULL || !wr_tls_commands(cf, &c->tls, false))
         return false;
-    if (c->session_reuse) {
+    if (keeps_sessions(c)) {
         SSL_CTX_set_session_cache_mode(l->ctx, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
         SSL_CTX_sess_set_new_cb(l->ctx, keep_session);
     } else {
@@ -166,6 +173,18 @@ static bool literal(struct wr_str name)
     return wr_addr_parse_ip(name, &a);
 }
 
+static bool names(X509 *cert, struct wr_str name)
+{
+    struct wr_addr a;
+    bool v4;
+
+    if (!wr_addr_parse_ip(name, &a))
+        return X509_check_host(cert, name.p, name.n, 0, NULL) == 1;
+    v4 = a.sa.sa_family == AF_INET;
+    return X509_check_ip(cert, v4 ? (const unsigned char *)&a.in.sin_addr
+                                  : a.in6.sin6_addr.s6_addr, v4 ? 4 : 16, 0) == 1;
+}
+
 /* ---- the step ---- */
 
 static enum wr_go failed(struct wr_exchange *x, enum wr_failure why)
@@ -212,7 +231,7 @@ static bool prepare(struct wr_exchange *x, struct wr_link_to *link)
         return false;
     if (c->tls.dynamic && !load_pair(x, &c->tls, ssl))
         return false;
-    if (c->session_reuse)
+    if (keeps_sessions(c))
         offer_session(link, ssl);
     return true;
 }
@@ -246,8 +265,7 @@ static bool verified(struct wr_exchange *x)
                 X509_verify_cert_error_string(result));
         return false;
     }
-    match = literal(name) ? X509_check_ip_asc(cert, name.p, 0) == 1
-                          : X509_check_host(cert, name.p, name.n, 0, NULL) == 1;
+    match = names(cert, name);
     if (!match)
         wr_xlog(x, WR_LOG_ERROR, 0, "upstream SSL certificate does not match \"" WR_FMT "\"",
                 WR_ARG(name));
@@ -263,8 +281,10 @@ static enum wr_go hands_shaken(struct wr_exchange *x)
 
 static enum wr_go waits(struct wr_exchange *x)
 {
-    if (!x->idle.fired)
+    if (!x->idle.fired) {
+        wr_conn_arm(x->attempts->conn); /* a unix socket connects at once, and was not armed then */
         return WR_WAIT;
+    }
     wr_xlog(x, WR_LOG_ERROR, ETIMEDOUT, "upstream timed out");
     return failed(x, WR_FAIL_TIMEOUT);
 }
