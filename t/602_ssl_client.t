@@ -86,6 +86,31 @@ $w->start("worker_processes 2;\nhttp {\n" . servers('http', 'return 200 "%s\n";'
         ssl_client_certificate ca.crt; ssl_verify_client on;
         return 200 "shut \$ssl_client_verify\\n";
     }
+    server {
+        listen %{trust} ssl; $OWN server_name ours;
+        ssl_trusted_certificate ca.crt; ssl_verify_client on;
+        return 200 "ours \$ssl_client_s_dn\\n";
+    }
+    server {
+        listen %{trust} ssl; $OWN server_name same;
+        ssl_trusted_certificate ca.crt; ssl_verify_client on;
+        return 200 "same \$ssl_client_s_dn\\n";
+    }
+    server {
+        listen %{trust} ssl; $OWN server_name theirs;
+        ssl_trusted_certificate other.crt; ssl_verify_client on;
+        return 200 "theirs \$ssl_client_s_dn\\n";
+    }
+    server {
+        listen %{trust} ssl; $OWN server_name strict;
+        ssl_trusted_certificate ca.crt; ssl_crl crl.pem; ssl_verify_client on;
+        return 200 "strict \$ssl_client_s_dn\\n";
+    }
+    server {
+        listen %{trust} ssl; server_name bare;
+        ssl_trusted_certificate other.crt; ssl_verify_client on;
+        return 200 "bare \$ssl_client_s_dn\\n";
+    }
 CONF
     . "}\nstream {\n" . servers('stream', 'return "%s\n";') . "}\n");
 
@@ -199,6 +224,30 @@ is Weir::Tls::ask($w, 'names', { name => 'shut', %good }, 'GET /', Host => 'open
     "open SUCCESS\n", 'the other way there is nothing to get around';
 like Weir::Tls::ask($w, 'names', {}, 'GET /', Host => 'shut')->{status}, qr/^4(?:00|21)$/,
     'without a name it is not to be had, either';
+
+# ---- servers that trust others: neither a session nor a missing name gets around one of them
+
+for my $max (0x0303, 0) {
+    my $v = $max ? 'TLS 1.2' : 'TLS 1.3';
+    my @bad = (certificate => 'bad', max => $max); # revoked, says strict
+    my $ask = sub {
+        my ($host, %how) = @_;
+        my $r = Weir::Tls::ask($w, 'trust', { @bad, %how }, 'GET /', Host => $host);
+        return $r->{status} == 200 ? $r->{body} =~ s/\n\z//r : $r->{status};
+    };
+    my $c = Weir::Tls->new($w, 'trust', @bad, name => 'ours');
+    $c->send(Weir::Http::request('GET /', Host => 'ours'));
+    is Weir::Http::reply($c)->{body}, "ours CN=bad\n", "$v: one server lets it in";
+    my $session = $c->session;
+    $c->close;
+    for my $other ('theirs', 'strict') {
+        is $ask->($other, name => $other), 400, "$v: $other does not";
+        is $ask->($other, name => $other, session => $session), 400, "$v: nor by a session of ours";
+        is $ask->($other), 421, "$v: nor $other without a name";
+    }
+    is $ask->('bare', name => 'bare'), 421, "$v: the default server does not verify for others";
+    is $ask->('same'), 'same CN=bad', "$v: who trusts the same serves it without a name, too";
+}
 
 # ---- a session that is gone on with was verified, and stays so
 

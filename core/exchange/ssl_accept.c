@@ -198,12 +198,29 @@ static bool only_unknown(long result)
     }
 }
 
-/* Who was let in under one name must not speak to another server that wants certificates. */
+static bool same_file(const struct wr_tls_file *a, const struct wr_tls_file *b)
+{
+    return a->path == b->path
+        || (a->path != NULL && b->path != NULL && strcmp(a->path, b->path) == 0);
+}
+
+static bool trusts_the_same(const struct wr_ssl_conf *a, const struct wr_ssl_conf *b)
+{
+    return same_file(&a->client_ca, &b->client_ca) && same_file(&a->tls.trusted, &b->tls.trusted)
+        && same_file(&a->tls.crl, &b->tls.crl) && a->tls.depth == b->tls.depth;
+}
+
+/* Who was let in under one name must not speak to another server that wants certificates; who named
+ * none, or one that has no certificate of its own, was verified by the default server. */
 static bool another_server(const struct wr_exchange *x, const SSL *ssl)
 {
-    return x->s->layer->by_name != NULL
-        && SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name) != NULL
-        && named(x->s, ssl) != x->scope;
+    if (x->s->layer->by_name == NULL)
+        return false;
+    if (SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name) != NULL
+        && named(x->s, ssl) != x->scope)
+        return true;
+    return SSL_get0_peer_certificate(ssl) != NULL
+        && !trusts_the_same(conf_for(x->s, ssl), wr_ssl_conf_of(x->scope));
 }
 
 unsigned wr_ssl_verified(struct wr_exchange *x)

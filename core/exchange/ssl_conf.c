@@ -98,13 +98,32 @@ static bool set_client_ca(struct wr_cf *cf, const struct wr_ssl_conf *c, SSL_CTX
     return true;
 }
 
+/* Whom clients' certificates are verified with: what is in the files, not their names. A session
+ * says "verified" and is not verified again, also after a reload that revoked somebody. */
+static bool digest_trust(EVP_MD_CTX *md, const struct wr_ssl_conf *c, SSL_CTX *ctx)
+{
+    STACK_OF(X509_OBJECT) *all = X509_STORE_get0_objects(SSL_CTX_get_cert_store(ctx));
+    bool ok = EVP_DigestUpdate(md, &c->tls.depth, sizeof(c->tls.depth)) == 1;
+
+    for (int i = 0; ok && i < sk_X509_OBJECT_num(all); i++) {
+        const X509_OBJECT *o = sk_X509_OBJECT_value(all, i);
+        unsigned char digest[EVP_MAX_MD_SIZE];
+        unsigned n = 0;
+
+        ok = X509_OBJECT_get_type(o) == X509_LU_CRL
+                 ? X509_CRL_digest(X509_OBJECT_get0_X509_CRL(o), EVP_sha256(), digest, &n) == 1
+                 : X509_digest(X509_OBJECT_get0_X509(o), EVP_sha256(), digest, &n) == 1;
+        ok = ok && EVP_DigestUpdate(md, digest, n) == 1;
+    }
+    return ok;
+}
+
 /* Sessions of one server are not good for another that shows other certificates or trusts others:
  * the digest of all that is what OpenSSL compares. */
 static bool set_id_context(struct wr_cf *cf, const struct wr_ssl_conf *c, SSL_CTX *ctx)
 {
     unsigned char digest[EVP_MAX_MD_SIZE];
     EVP_MD_CTX *md = EVP_MD_CTX_new();
-    const char *ca = c->client_ca.path != NULL ? c->client_ca.path : "";
     unsigned n = 0;
     bool ok = md != NULL && EVP_DigestInit_ex(md, EVP_sha256(), NULL) == 1;
 
@@ -117,7 +136,7 @@ static bool set_id_context(struct wr_cf *cf, const struct wr_ssl_conf *c, SSL_CT
 
         ok = EVP_DigestUpdate(md, name.p, name.n) == 1;
     }
-    ok = ok && EVP_DigestUpdate(md, ca, strlen(ca)) == 1
+    ok = ok && (c->verify == WR_VERIFY_OFF || digest_trust(md, c, ctx))
       && EVP_DigestUpdate(md, &c->verify, sizeof(c->verify)) == 1
       && EVP_DigestFinal_ex(md, digest, &n) == 1
       && SSL_CTX_set_session_id_context(ctx, digest, n) == 1;
@@ -139,7 +158,7 @@ static bool set_sessions(struct wr_cf *cf, struct wr_ssl_conf *c, SSL_CTX *ctx)
         return false;
     if (c->zone != NULL)
         wr_ssl_zone_use(ctx, c->zone, c->session_timeout_s);
-    return set_id_context(cf, c, ctx);
+    return true;
 }
 
 static bool verifies_by_nothing(struct wr_cf *cf, const struct wr_ssl_conf *c)
@@ -184,7 +203,8 @@ static bool make_context(struct wr_cf *cf, struct wr_ssl_conf *c)
     if (c->client_ca.path != NULL && !set_client_ca(cf, c, ctx))
         return false;
     wr_ssl_accept_setup(ctx, c);
-    return set_sessions(cf, c, ctx) && wr_tls_commands(cf, &c->tls, true);
+    return set_sessions(cf, c, ctx) && wr_tls_commands(cf, &c->tls, true)
+        && set_id_context(cf, c, ctx);
 }
 
 /* Of servers only: what stands in http {} may be complete no sooner than in one of them. */
