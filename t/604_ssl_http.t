@@ -23,6 +23,7 @@ my $LARGE = chaos() ? 2 * $MIB : 20 * $MIB;
 
 my $w = Weir->new;
 Weir::Tls::certificate($w, 'server', cn => 'test');
+chmod 0644, $w->path('server.key'); # a worker reads it, too
 mkdir $w->path('html');
 my $block = join '', map { Digest::SHA::sha256("block $_") } 1 .. 32768;    # 1 MiB
 my $bulk = join '', map { $_ . substr $block, length $_ } 1 .. $LARGE / $MIB;
@@ -78,6 +79,11 @@ http {
         return 200 "\$proxy_protocol_addr \$scheme\\n";
     }
     server { listen %{denied} ssl; deny all; }
+    server {
+        listen %{dynamic} ssl; client_header_timeout 1s;
+        ssl_certificate \$ssl_server_name.crt; ssl_certificate_key \$ssl_server_name.key;
+        return 200 "\$connection_requests\\n";
+    }
 }
 CONF
 
@@ -109,6 +115,15 @@ is ask('pp', { before => "PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n" }, 'GET /')->{
     is Weir::Http::reply($c)->{body}, "192.0.2.1 https\n", 'and may come in one piece with it';
 }
 is ask('denied', {}, 'GET /')->{status}, 403, 'who is not let in is told by TLS';
+
+# ---- what is made for the variables of a certificate's name is no request
+
+is ask('dynamic', { name => 'server' }, 'GET /')->{body}, "1\n", 'the first request is the first';
+{
+    my $c = Weir::Tls->new($w, 'dynamic', name => 'server');
+    ok $c->{up}, 'hands are shaken' or diag $c->{why};
+    $c->ends_well('who says nothing then is not waited for');
+}
 
 # ---- plain HTTP to the port of HTTPS
 

@@ -140,10 +140,6 @@ static struct wr_exchange *exchange_new(struct wr_session *s)
     struct wr_exchange *x = wr_exchange_new(s, a->a.standard->scope, &wr_step_route);
     struct wr_http *h = WR_NEW(x->pool, struct wr_http);
 
-    if (hs->head_ms != 0)
-        x->begun_ms = hs->head_ms;
-    hs->head_ms = 0;
-    hs->requests++;
     x->of_layer = h;
     h->pool = x->pool;
     h->server = wr_http_server_of(a->a.standard);
@@ -155,6 +151,18 @@ static struct wr_exchange *exchange_new(struct wr_session *s)
     h->received_before = hs->received_before;
     h->res.last_modified = -1; /* as wr_response_init has it */
     wr_h1_server_open(x);
+    return x;
+}
+
+static struct wr_exchange *request_new(struct wr_session *s)
+{
+    struct wr_http_session *hs = s->of_layer;
+    struct wr_exchange *x = exchange_new(s);
+
+    if (hs->head_ms != 0)
+        x->begun_ms = hs->head_ms;
+    hs->head_ms = 0;
+    hs->requests++;
     return x;
 }
 
@@ -192,7 +200,7 @@ static void head_bad(struct wr_exchange *x, struct wr_http *h, struct wr_http_se
 static size_t head_read(struct wr_session *s, struct wr_str text)
 {
     struct wr_http_session *hs = s->of_layer;
-    struct wr_exchange *x = exchange_new(s);
+    struct wr_exchange *x = request_new(s);
     struct wr_http *h = wr_http_of(x);
     size_t n = hs->progress.size > 0 ? hs->progress.size : text.n;
     struct wr_head_rules rules = { &h->server->limits, x->pool, host_known, x };
