@@ -96,7 +96,7 @@ enum wr_at_hand wr_reader_ask(struct wr_reader *r, const struct wr_conn *c, uint
 /* All n bytes at once, if no disk is needed. */
 bool wr_reader_take(struct wr_reader *r, void *p, size_t n, uint64_t at) WR_CHECKED;
 
-/* conn.c: chaos wants this call to look like EAGAIN; the task is woken again. */
+/* conn.c: this call is to look like EAGAIN, for chaos or for others; the task is woken again. */
 enum wr_io wr_conn_pretend_again(struct wr_conn *c);
 
 /* ---- channel.c: c-ares in our loop ---- */

@@ -193,6 +193,9 @@ enum wr_io wr_conn_write_file(struct wr_conn *c, const struct wr_slice *s, size_
         return WR_IO_AGAIN;
     if (send)
         w.n = wr_min(w.n, c->file_max);
+    else /* what a transport did not take must come again as long as it was, whatever is known of
+          * the next chunk by then */
+        w.n = wr_min(w.n, WR_FILE_CHUNK - (size_t)(s->at % WR_FILE_CHUNK));
     switch (wr_reader_ask(s->file, c, (uint64_t)s->at, &w)) {
     case WR_NOT_YET:
         return not_yet(c);

@@ -13,15 +13,17 @@
 #include <openssl/ssl.h>
 
 #define RECORD 16384 /* most plain bytes of one record, RFC 8446 5.1 */
+#define RECVS 4      /* in one call: OpenSSL goes on while messages come that bring no data */
 
 struct tls {
     SSL *ssl;
     struct wr_conn *conn;
     size_t record;           /* plain bytes given to the library at once */
     size_t pending;          /* of a record that is made but not yet sent: it must come again */
+    unsigned recvs;          /* of this call */
     bool dry;                /* the last recv took all there was */
     bool ended;              /* the last recv found the end */
-    bool pretended;          /* chaos: EAGAIN that is none */
+    bool pretended;          /* EAGAIN that is none: chaos, or others are to have their turn */
     bool up, broken;
 };
 
@@ -52,7 +54,7 @@ static int bio_read(BIO *b, char *p, int len)
 
     if (t->dry)
         return bio_wait(b, true);
-    if (!wr_chaos_io(&n))
+    if (t->recvs++ >= RECVS || !wr_chaos_io(&n))
         return bio_pretend(b, t, true);
     do {
         r = recv(t->conn->fd, p, n, 0);
@@ -161,6 +163,7 @@ static void before_call(struct tls *t)
 {
     ERR_clear_error();
     t->pretended = false;
+    t->recvs = 0;
     t->dry = false; /* an event may have come since */
 }
 

@@ -1,0 +1,211 @@
+/* TLS over a socket pair, with OpenSSL itself at the far end: what no ordinary client does, and
+ * what a receiver that stands still brings about. */
+#include "event/event.h" /* first: it asks for O_DIRECT */
+
+#include "lib/event_lib.h"
+
+#include <fcntl.h>
+#include <openssl/evp.h>
+#include <openssl/ssl.h>
+#include <openssl/x509.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+
+#define CHUNK (256 * 1024)
+#define SIZE (3 * CHUNK)
+
+static struct wr_loop *l;
+static struct counter task;
+static struct wr_conn c;
+static SSL_CTX *ours, *theirs;
+static SSL *far;
+static int other; /* the far end, non-blocking */
+
+static SSL_CTX *server_context(void)
+{
+    SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
+    EVP_PKEY *key = EVP_EC_gen("P-256");
+    X509 *x = X509_new();
+
+    ck_assert(X509_gmtime_adj(X509_getm_notBefore(x), 0) != NULL);
+    ck_assert(X509_gmtime_adj(X509_getm_notAfter(x), 1000) != NULL);
+    ck_assert_int_eq(X509_set_pubkey(x, key), 1);
+    ck_assert_int_gt(X509_sign(x, key, EVP_sha256()), 0);
+    ck_assert_int_eq(SSL_CTX_use_certificate(ctx, x), 1);
+    ck_assert_int_eq(SSL_CTX_use_PrivateKey(ctx, key), 1);
+    SSL_CTX_set_mode(ctx, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER
+                              | SSL_MODE_RELEASE_BUFFERS);
+    SSL_CTX_set_read_ahead(ctx, 1);
+    X509_free(x);
+    EVP_PKEY_free(key);
+    return ctx;
+}
+
+static void setup(void)
+{
+    enum wr_io io = WR_IO_AGAIN;
+    int fd[2], r = 0;
+
+    l = wr_loop_new(16);
+    task = COUNTER;
+    ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fd), 0);
+    wr_conn_init(&c, l, fd[0], &task.task);
+    other = fd[1];
+    ours = server_context();
+    theirs = SSL_CTX_new(TLS_client_method());
+    far = SSL_new(theirs);
+    ck_assert_int_eq(SSL_set_fd(far, other), 1);
+    SSL_set_connect_state(far);
+    ck_assert(wr_tls_open(&c, ours, true, 0));
+    while (io != WR_IO_OK || r != 1) {
+        r = SSL_do_handshake(far);
+        if (io != WR_IO_OK)
+            io = wr_tls_handshake(&c);
+        ck_assert(io == WR_IO_OK || io == WR_IO_AGAIN);
+    }
+    wr_conn_arm(&c);
+}
+
+static void teardown(void)
+{
+    wr_conn_close(&c);
+    SSL_free(far);
+    SSL_CTX_free(ours);
+    SSL_CTX_free(theirs);
+    close(other);
+    wr_loop_free(l);
+    ck_assert_uint_eq(wr_blocks_live(), 0);
+}
+
+/* Bytes on their way to us. */
+static int unread(void)
+{
+    int n = 0;
+
+    ck_assert_int_eq(ioctl(c.fd, FIONREAD, &n), 0);
+    return n;
+}
+
+/* In one piece, as a receiver finds them that is slower than they come. */
+static void update_keys(int n)
+{
+    BIO *b = BIO_new(BIO_s_mem());
+    char *p;
+    long size;
+
+    SSL_set0_wbio(far, b);
+    for (int i = 0; i < n; i++) {
+        ck_assert_int_eq(SSL_key_update(far, SSL_KEY_UPDATE_NOT_REQUESTED), 1);
+        ck_assert_int_eq(SSL_do_handshake(far), 1);
+    }
+    size = BIO_get_mem_data(b, &p);
+    ck_assert_int_eq(write(other, p, (size_t)size), size);
+    SSL_set0_wbio(far, BIO_new_socket(other, BIO_NOCLOSE));
+}
+
+/* Messages that bring no byte could keep OpenSSL busy for as long as they come. */
+START_TEST(a_read_that_brings_nothing_ends)
+{
+    char buf[100];
+    size_t got;
+    enum wr_io io;
+    int before, reads = 0;
+
+    setup();
+    update_keys(5000);
+    before = unread();
+    ck_assert_int_gt(before, 100000);
+    ck_assert_int_eq(wr_conn_read(&c, buf, sizeof(buf), &got), WR_IO_AGAIN);
+    ck_assert_int_lt(before - unread(), 80000);
+    ck_assert(task.task.queued); /* nothing else would say that more is there */
+    ck_assert(c.ready & WR_READABLE);
+
+    while ((io = wr_conn_read(&c, buf, sizeof(buf), &got)) == WR_IO_AGAIN && unread() > 0)
+        ck_assert_int_lt(++reads, 1000);
+    ck_assert_int_eq(SSL_do_handshake(far), 1);
+    ck_assert_int_eq(SSL_write(far, "hello", 5), 5);
+    wr_loop_turn(l, 1000);
+    do {
+        io = wr_conn_read(&c, buf, sizeof(buf), &got);
+    } while (io == WR_IO_AGAIN && ++reads < 1000);
+    ck_assert_int_eq(io, WR_IO_OK);
+    ck_assert_uint_eq(got, 5);
+    teardown();
+}
+END_TEST
+
+/* One record at most: so the sender is stopped at each. */
+static size_t take_some(void)
+{
+    char buf[16384];
+    int r = SSL_read(far, buf, sizeof(buf));
+
+    return r > 0 ? (size_t)r : 0;
+}
+
+static void send_some(struct wr_bufq *q)
+{
+    enum wr_io io = WR_IO_OK;
+    size_t put;
+
+    while (q->n > 0 && io == WR_IO_OK)
+        io = wr_conn_write_q(&c, q, SIZE_MAX, &put);
+    ck_assert_int_ne(io, WR_IO_ERROR);
+}
+
+static void send_from(size_t from, struct wr_threads *t, int file, const struct stat *st)
+{
+    struct wr_bufq q = { 0 };
+    struct wr_reader r;
+    size_t have = 0;
+
+    wr_reader_init(&r, wr_opened_new(dup(file), "test"), t);
+    wr_opened_facts(r.file, st);
+    wr_bufq_file(&q, &r, (off_t)from, SIZE - from);
+    for (int turns = 0; have < SIZE - from; turns++) {
+        ck_assert_int_lt(turns, 1000);
+        send_some(&q);
+        if (q.n > 0 && q.head->at % CHUNK > CHUNK - 16384)
+            wr_clock.mono_ms += 60000; /* no longer believed to be in memory */
+        c.ready |= WR_WRITABLE;
+        send_some(&q);
+        have += take_some();
+        wr_loop_turn(l, c.reading ? 1000 : 0);
+    }
+    ck_assert_uint_eq(have, SIZE - from);
+    wr_bufq_clear(&q);
+    wr_reader_end(&r);
+}
+
+/* A record that OpenSSL has made must come again with as many bytes, also when meanwhile it was
+ * forgotten how much of the file is in memory. */
+START_TEST(a_file_goes_on_after_a_long_halt)
+{
+    char path[] = "/tmp/weir-unit-XXXXXX";
+    struct wr_threads *t;
+    struct stat st;
+    int file = mkstemp(path);
+
+    unlink(path);
+    ck_assert_int_eq(ftruncate(file, SIZE), 0);
+    ck_assert_int_eq(fstat(file, &st), 0);
+    setup();
+    t = wr_threads_new(l, WR_STR("test"), 1, 10);
+    send_from(0, t, file, &st); /* all of it is known now */
+    for (size_t from = 100; from < 16384; from += 1000)
+        send_from(from, t, file, &st);
+    close(file);
+    wr_threads_free(t);
+    teardown();
+}
+END_TEST
+
+int main(void)
+{
+    const TTest *const tests[] = {
+        a_read_that_brings_nothing_ends, a_file_goes_on_after_a_long_halt, NULL,
+    };
+
+    return run_suite("tls", tests);
+}
