@@ -9,9 +9,11 @@ static enum wr_io server_read(struct wr_endpoint *e, void *p, size_t n, size_t *
     if (wr_http_of(sv->x)->expect) {
         wr_http_of(sv->x)->expect = false;
         wr_text_c(&sv->out, "HTTP/1.1 100 Continue\r\n\r\n");
-        if (wr_h1_server_flush(e) == WR_IO_ERROR)
-            return WR_IO_ERROR;
     }
+    /* a client that does not take it at once waits for it all the same */
+    if (sv->out.n > sv->out_at && !wr_http_of(sv->x)->head_sent
+        && wr_h1_server_flush(e) == WR_IO_ERROR)
+        return WR_IO_ERROR;
     return wr_http_read_in(sv->x->s, p, n, got);
 }
 
@@ -37,6 +39,17 @@ static void frame(struct wr_h1_server *sv, const struct wr_slice *chain, bool fi
         wr_chunk_open(&sv->out, 0, h->trailer_text);
         sv->last = true;
     }
+}
+
+/* Only the end of the connection ends such a body, and a receiver of TLS wants to be told that it
+ * is one: not done before close_notify is out. */
+static enum wr_io say_end(struct wr_endpoint *e)
+{
+    const struct wr_h1_server *sv = e->state;
+
+    if (sv->framing != WR_BODY_CLOSE || e->conn->io->raw)
+        return WR_IO_OK;
+    return wr_conn_shutdown(e->conn) == WR_IO_AGAIN ? WR_IO_AGAIN : WR_IO_OK;
 }
 
 /* A body of known length that ends early must not look complete. */
@@ -68,7 +81,7 @@ static enum wr_io server_write(struct wr_endpoint *e, const struct wr_slice *cha
     if (bounded)
         sv->left -= *put;
     sv->body_sent += *put;
-    return io;
+    return io == WR_IO_OK && chain == NULL && fin ? say_end(e) : io;
 }
 
 enum wr_io wr_h1_server_flush(struct wr_endpoint *e)

@@ -334,6 +334,8 @@ static void drop(struct wr_session *s)
         wr_session_end(s);
         return;
     }
+    if (hs->closing) /* TLS may not have got its last message out at once */
+        (void)!wr_conn_shutdown(&s->conn);
     while (io == WR_IO_OK && reads < DROPS) {
         io = hs->closing ? wr_http_take(s, scratch, 65536, &got)
                          : wr_http_read_in(s, scratch, 65536, &got);
@@ -396,8 +398,6 @@ static void finished(struct wr_exchange *x)
         wr_http_next(s, true);
         return;
     }
-    if (hs->closing)
-        (void)!wr_conn_shutdown(&s->conn);
     drop_begin(s, c->lingering_time_ms, c->lingering_timeout_ms);
     wr_task_wake(s->loop, &s->task);
 }
