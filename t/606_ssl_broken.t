@@ -61,6 +61,8 @@ becomes {
 
 my $hello = tls('stream', later => 1)->hello;
 my $named = tls('stream', later => 1, name => 'a' x 200, alpn => ['http/1.1'])->hello;
+my $off_curve = tls('stream', later => 1, groups => 'P-256')->hello;
+$off_curve =~ s/(\0\x17\0\x41\x04.{63})(.)/$1 . ($2 ^ "\1")/se or die 'no key share of P-256';
 my $ssl2 = "\x80\x2e\x01\x03\x03\0\x15\0\0\0\x10\x01\0\x80\0\0\x2f" . "\0" x 31;
 my %wrong = (
     'garbage' => "\xde\xad\xbe\xef" x 100,
@@ -75,6 +77,7 @@ my %wrong = (
     'a strange message' => "\x16\x03\x01\0\x08\x63\0\0\x04abcd",
     'a hello of a strange length' => "\x16\x03\x01\0\x08\x01\xff\xff\xffabcd",
     'a hello with a list that is too long' => substr($hello, 0, 43) . "\xff" x (length($hello) - 43),
+    'a key that is not on its curve' => $off_curve,
     'a hello of SSLv2' => $ssl2,
     'a hello and garbage' => $hello . "\xff" x 500,
     'two hellos' => $hello . $hello,

@@ -147,9 +147,9 @@ static void say_failed(struct wr_session *s)
 {
     char buf[768];
     struct wr_text t = wr_text_on(buf, sizeof(buf));
-    unsigned long e = ERR_peek_error();
-    /* What a client may bring about says nothing of us. */
-    bool ours = ERR_GET_LIB(e) != ERR_LIB_SSL && e != 0;
+    /* What a client may bring about says nothing of us, and it may bring about errors of any part of
+     * OpenSSL: by keys, certificates and ciphertexts that are none. */
+    bool ours = ERR_FATAL_ERROR(ERR_peek_last_error()) != 0;
 
     wr_tls_errors(&t);
     wr_session_log(s, HANDSHAKING, ours ? WR_LOG_CRIT : WR_LOG_INFO,
