@@ -147,8 +147,8 @@ static void say_failed(struct wr_session *s)
 {
     char buf[768];
     struct wr_text t = wr_text_on(buf, sizeof(buf));
-    /* What a client may bring about says nothing of us, and it may bring about errors of any part of
-     * OpenSSL: by keys, certificates and ciphertexts that are none. */
+    /* What a client may bring about says nothing of us, and that are errors of any part of OpenSSL:
+     * by keys, certificates and ciphertexts that are none. */
     bool ours = ERR_FATAL_ERROR(ERR_peek_last_error()) != 0;
 
     wr_tls_errors(&t);
