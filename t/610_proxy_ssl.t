@@ -25,8 +25,8 @@ Weir::Tls::certificate($w, 'two', by => 'ca');
 Weir::Tls::certificate($w, 'client', by => 'ca');
 Weir::Tls::certificate($w, 'somebody', by => 'ca');
 Weir::Tls::openssl($w, qw(req -x509 -nodes -newkey ec -pkeyopt ec_paramgen_curve:prime256v1
-    -keyout ip.key -out ip.crt -days 30 -subj /CN=ip -addext), 'subjectAltName=IP:::1,IP:127.0.0.1',
-    qw(-CA ca.crt -CAkey ca.key));
+    -keyout ip.key -out ip.crt -days 30 -subj /CN=ip -addext),
+    'subjectAltName=IP:::1,IP:127.0.0.1,DNS:a.test', qw(-CA ca.crt -CAkey ca.key));
 Weir::Tls::openssl($w, qw(ec -in client.key -aes128 -passout pass:sesame -out locked.key));
 Weir::Tls::revoked($w, 'one.crl', 'ca', 'one');
 Weir::Tls::revoked($w, 'none.crl', 'ca');
@@ -146,6 +146,8 @@ http {
         location /ip6 { proxy_pass https://%{ip}; $CHECK proxy_ssl_server_name on;
             proxy_ssl_name [::1]; }
         location /ip-other { proxy_pass https://%{ip}; $CHECK proxy_ssl_name [::2]; }
+        location /below { proxy_pass https://%{ip}; $CHECK proxy_ssl_name a.test; }
+        location /dot { proxy_pass https://%{ip}; $CHECK proxy_ssl_name .test; }
         location /unnamed { proxy_pass https://%{ip}; $CHECK proxy_ssl_name \$nobody; }
         location /large { proxy_pass https://%{tls}/echo; }
     }
@@ -220,8 +222,9 @@ for my $who ('client', 'somebody', 'client') {
 like body('/unix'), qr/^sni=/, 'a unix socket';
 is body('/ip4'), "sni=\n", 'a certificate for an address';
 is body('/ip6'), "sni=\n", 'and for one of IPv6';
+is body('/below'), "sni=\n", 'a name of several';
 is(Weir::Http::ask($w, 'web', "GET $_")->{status}, 502, "$_: not for that name")
-    for '/ip-other', '/unnamed';
+    for '/ip-other', '/dot', '/unnamed';
 like body('/next'), qr/^sni=/, 'another server, when one speaks no TLS' for 1 .. 2;
 is(Weir::Http::ask($w, 'web', 'GET /silent')->{status}, 504, 'a server that says nothing');
 like $w->error_log, qr/upstream timed out \(110: .*\) while SSL handshaking to upstream/, 'logged';

@@ -179,7 +179,9 @@ static bool names(X509 *cert, struct wr_str name)
     bool v4;
 
     if (!wr_addr_parse_ip(name, &a))
-        return X509_check_host(cert, name.p, name.n, 0, NULL) == 1;
+        /* a dot in front would stand for any name below */
+        return name.n > 0 && name.p[0] != '.'
+            && X509_check_host(cert, name.p, name.n, 0, NULL) == 1;
     v4 = a.sa.sa_family == AF_INET;
     return X509_check_ip(cert, v4 ? (const unsigned char *)&a.in.sin_addr
                                   : a.in6.sin6_addr.s6_addr, v4 ? 4 : 16, 0) == 1;
