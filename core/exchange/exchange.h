@@ -346,7 +346,8 @@ bool wr_set_alpn(struct wr_cf *cf, void *conf);          /* struct wr_str, as on
 /* The rows of both families; many: WR_MULTI where there may be several certificates. */
 #define WR_TLS_ROWS(prefix, where, type, field, many, standard_ciphers) \
     WR_ROW(prefix "_certificate", (where) | (many), 1, 1, wr_set_tls_files, type, \
-           field.certificates, NULL, NULL, "certificate to show (PEM, with its chain), or data:"), \
+           field.certificates, NULL, NULL, \
+           "certificate (PEM, with its chain) or data:; with variables a worker reads it"), \
     WR_ROW(prefix "_certificate_key", (where) | (many), 1, 1, wr_set_tls_files, type, field.keys, \
            NULL, NULL, "its key (PEM), or data:"), \
     WR_ROW(prefix "_password_file", where, 1, 1, wr_set_tls_passwords, type, field.passwords, \
