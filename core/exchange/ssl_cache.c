@@ -251,7 +251,7 @@ static bool fresh_key(struct wr_ssl_ticket_key *k)
         && RAND_bytes(k->aes, sizeof(k->aes)) == 1;
 }
 
-/* A key makes tickets for as long as one is good; it takes them for twice as long. */
+/* A key makes tickets for as long as one is good, and is taken until two others have come. */
 static void rotate(struct wr_ssl_zone *z)
 {
     struct cache *c = z->cache;
@@ -304,11 +304,22 @@ static const EVP_CIPHER *cipher_of(const struct wr_ssl_ticket_key *k)
     return k->aes128 ? EVP_aes_128_cbc() : EVP_aes_256_cbc();
 }
 
+/* No random bytes when it should have been made. */
+static bool is_no_key(const unsigned char *name)
+{
+    static const unsigned char none[WR_TICKET_NAME];
+
+    return memcmp(name, none, sizeof(none)) == 0;
+}
+
+/* 0: no ticket. */
 static int seal(const struct wr_ssl_ticket_key *k, unsigned char *name, unsigned char *iv,
                 EVP_CIPHER_CTX *cipher, EVP_MAC_CTX *hmac)
 {
     int n = EVP_CIPHER_get_iv_length(cipher_of(k));
 
+    if (is_no_key(k->name))
+        return 0;
     if (RAND_bytes(iv, n) != 1 || EVP_EncryptInit_ex(cipher, cipher_of(k), NULL, k->aes, iv) != 1
         || !set_hmac(hmac, k))
         return -1;
@@ -320,12 +331,10 @@ static int seal(const struct wr_ssl_ticket_key *k, unsigned char *name, unsigned
 static int unseal(const struct keys *keys, const unsigned char *name, const unsigned char *iv,
                   EVP_CIPHER_CTX *cipher, EVP_MAC_CTX *hmac)
 {
-    static const unsigned char none[WR_TICKET_NAME];
-
     for (uint32_t i = 0; i < keys->n; i++) {
         const struct wr_ssl_ticket_key *k = &keys->at[i];
 
-        if (memcmp(k->name, name, sizeof(k->name)) != 0 || memcmp(name, none, sizeof(none)) == 0)
+        if (memcmp(k->name, name, sizeof(k->name)) != 0 || is_no_key(name))
             continue;
         if (!set_hmac(hmac, k) || EVP_DecryptInit_ex(cipher, cipher_of(k), NULL, k->aes, iv) != 1)
             return -1;
