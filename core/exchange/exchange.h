@@ -7,7 +7,7 @@
  * (the only byte pump), spill (its temp file), vars (their values), core_vars ($remote_addr ...),
  * template (text with variables, one pass), assign (set), listen_conf and listen_addr (the listen
  * directive of both layers), names and server_name (several servers on one address), ssl_conf (ssl_
- * of servers), ssl_rows, ssl_context and ssl_cert_cache (what proxy_ssl_ shares with it),
+ * of servers), ssl_rows, ssl_pem, ssl_context and ssl_cert_cache (what proxy_ssl_ shares with it),
  * ssl_accept (handshakes with clients), ssl_cache (sessions all workers share), ssl_vars
  * ($ssl_protocol ...), log_conf (error_log), thread_pool_conf (thread_pool), trace (the event
  * ring).
@@ -201,7 +201,8 @@ struct wr_layer {
     /* A client was accepted (listener->accepted calls wr_session_new, which calls this), and the
      * PROXY header was read if the address wants one. */
     void (*begin)(struct wr_session *s);
-    /* Scope of the address's default server; *ms (may be NULL): longest wait for a PROXY header. */
+    /* Scope of the address's default server; *ms (may be NULL): longest wait for what
+     * comes before the layer reads. */
     const struct wr_scope *(*greeting)(const struct wr_session *s, uint64_t *ms);
     /* The session was woken while no exchange runs. */
     void (*wake)(struct wr_session *s);
@@ -262,6 +263,9 @@ void wr_session_new(struct wr_listener *l, int fd, const struct wr_addr *peer);
 const struct wr_addr *wr_session_local(struct wr_session *s);
 /* The address without the port, made once. Not while client_other. */
 struct wr_str wr_session_client_text(struct wr_session *s);
+/* For what comes before a layer reads (PROXY header, handshake): arms the connection, with one
+ * deadline for all of it (layer->greeting). */
+void wr_session_wait(struct wr_session *s);
 /* An error log line of a session, with its exchange's context or, before there is one, " while
  * DOING, client: ..., server: ...". */
 void wr_session_log(const struct wr_session *s, const char *doing, enum wr_level l, int err,

@@ -81,7 +81,7 @@ static void refuse(struct wr_session *s, unsigned status)
     wr_session_end(s);
 }
 
-static void wait_for_header(struct wr_session *s)
+void wr_session_wait(struct wr_session *s)
 {
     uint64_t ms;
 
@@ -102,7 +102,7 @@ static bool begin(struct wr_session *s)
         s->layer->begin(s);
         return true;
     case WR_IO_AGAIN:
-        wait_for_header(s);
+        wr_session_wait(s);
         return false;
     case WR_IO_EOF:
         refuse(s, 200);

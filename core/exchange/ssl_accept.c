@@ -129,10 +129,13 @@ static int load_certificates(SSL *ssl, void *arg)
     char buf[1024];
     struct wr_text why = wr_text_on(buf, sizeof(buf));
     bool ok = true, own = s->x == NULL;
-    struct wr_exchange *x = own ? s->layer->blank(s) : s->x;
+    struct wr_exchange *x;
 
     (void)arg;
-    for (uint32_t i = 0; c->dynamic && ok && i < wr_min(c->certificates.n, c->keys.n); i++)
+    if (!c->dynamic)
+        return 1;
+    x = own ? s->layer->blank(s) : s->x;
+    for (uint32_t i = 0; ok && i < wr_min(c->certificates.n, c->keys.n); i++)
         ok = load(x, ssl, c, i, &why);
     if (own)
         wr_exchange_drop(x);

@@ -6,8 +6,11 @@
 
 #include <sys/stat.h>
 
+#define BUCKETS 1024
+
 struct kept {
     struct wr_link link;         /* the last used first */
+    struct wr_link bucket;       /* those of the same hash */
     struct wr_tls_pair pair;     /* of a certificate, or of a key */
     bool key;
     struct timespec mtime;
@@ -18,6 +21,7 @@ struct kept {
 };
 struct wr_tls_cache {
     struct wr_link all;
+    struct wr_link bucket[BUCKETS];
     uint32_t n, max;
     uint64_t inactive_ms, valid_ms;
 };
@@ -25,6 +29,7 @@ struct wr_tls_cache {
 static void drop(struct wr_tls_cache *k, struct kept *e)
 {
     wr_list_remove(&e->link);
+    wr_list_remove(&e->bucket);
     k->n--;
     wr_tls_pair_free(&e->pair);
     free(e);
@@ -77,10 +82,17 @@ static bool still_the_same(struct wr_tls_cache *k, struct kept *e)
     return true;
 }
 
+static struct wr_link *bucket_of(struct wr_tls_cache *k, struct wr_str name)
+{
+    return &k->bucket[wr_hash(name) % BUCKETS];
+}
+
 static struct kept *find(struct wr_tls_cache *k, struct wr_str name, bool key)
 {
-    for (struct wr_link *l = k->all.next; l != &k->all; l = l->next) {
-        struct kept *e = wr_container(l, struct kept, link);
+    struct wr_link *head = bucket_of(k, name);
+
+    for (struct wr_link *l = head->next; l != head; l = l->next) {
+        struct kept *e = wr_container(l, struct kept, bucket);
 
         if (e->key == key && wr_str_eq(e->name, name))
             return e;
@@ -124,6 +136,7 @@ void wr_tls_cache_put(struct wr_tls_cache *k, struct wr_str name, bool key,
         drop(k, oldest(k));
     wr_tls_pair_share(&e->pair, pair);
     wr_list_unshift(&k->all, &e->link);
+    wr_list_unshift(bucket_of(k, e->name), &e->bucket);
     k->n++;
 }
 
@@ -156,6 +169,8 @@ bool wr_set_tls_cache(struct wr_cf *cf, void *conf)
         return true;
     k = WR_NEW(cf->pool, struct wr_tls_cache);
     wr_list_init(&k->all);
+    for (uint32_t i = 0; i < BUCKETS; i++)
+        wr_list_init(&k->bucket[i]);
     k->inactive_ms = 10000;
     k->valid_ms = 60000;
     for (uint32_t i = 1; i <= cf->nargs; i++)

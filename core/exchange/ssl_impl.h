@@ -20,10 +20,18 @@ struct wr_ssl_state {
     struct wr_ssl_pem *pems;     /* while loading */
 };
 
-/* ---- ssl_context ---- */
+/* ---- ssl_pem ---- */
+/* A file or "data:..."; cf NULL: traffic flows, the file is read anew. NULL: OpenSSL says why. */
+BIO *wr_tls_pem_open(struct wr_cf *cf, struct wr_str name);
+bool wr_tls_pem_end(void); /* was the last error the end of a file? For PEM it is one like others */
+/* name: certificate and key; else as wr_tls_load_pair, which is it with cf NULL. */
+bool wr_tls_load(struct wr_cf *cf, struct wr_pool *pool, const struct wr_tls_conf *c, SSL *ssl,
+                 const struct wr_str name[2], struct wr_text *why) WR_CHECKED;
 /* Not only regular files: a key may come through a FIFO. p NULL with errno. */
 struct wr_str wr_tls_file_read(struct wr_pool *pool, const char *path);
 void wr_tls_forget(struct wr_cf *cf); /* the texts of files: everything is loaded */
+
+/* ---- ssl_context ---- */
 /* The certificates of the file are trusted; their names are added to `names` unless it is NULL.
  * False: reported. */
 bool wr_tls_trust(struct wr_cf *cf, const struct wr_tls_file *f, SSL_CTX *ctx,

@@ -4,21 +4,6 @@
 
 #include <errno.h>
 
-static uint64_t patience(const struct wr_session *s)
-{
-    uint64_t ms;
-
-    (void)s->layer->greeting(s, &ms);
-    return ms;
-}
-
-static void wait_for_hands(struct wr_session *s)
-{
-    if (s->conn.deadline.at == 0)
-        wr_conn_timeout(&s->conn, patience(s));
-    wr_conn_arm(&s->conn);
-}
-
 /* OK: a record of TLS (RFC 8446 5.1: a handshake is 22) or an SSLv2 hello; EOF: something else. */
 static enum wr_io speaks_tls(struct wr_session *s)
 {
@@ -51,7 +36,7 @@ bool wr_http_secured(struct wr_session *s)
     if (hs->secured)
         wr_conn_timeout(&s->conn, 0);
     else if (io == WR_IO_AGAIN)
-        wait_for_hands(s);
+        wr_session_wait(s);
     else
         wr_session_end(s);
     return hs->secured;

@@ -44,11 +44,21 @@ static const struct wr_addr *bind_address(struct wr_exchange *x, struct wr_addr 
     return buf;
 }
 
-static enum wr_go failed(struct wr_exchange *x, enum wr_failure why)
+enum wr_go wr_try_failed(struct wr_exchange *x, enum wr_failure why)
 {
     x->attempts->failure = why;
     x->step = &wr_step_retry;
     return WR_GO;
+}
+
+enum wr_go wr_try_waits(struct wr_exchange *x)
+{
+    if (!x->idle.fired) {
+        wr_conn_arm(x->attempts->conn); /* a unix socket connects at once, and was not armed then */
+        return WR_WAIT;
+    }
+    wr_xlog(x, WR_LOG_ERROR, ETIMEDOUT, "upstream timed out");
+    return wr_try_failed(x, WR_FAIL_TIMEOUT);
 }
 
 static enum wr_go connect_failed(struct wr_exchange *x)
@@ -60,7 +70,7 @@ static enum wr_go connect_failed(struct wr_exchange *x)
                     ? WR_LOG_ERROR : WR_LOG_CRIT;
 
     wr_xlog(x, l, err, "connect() failed");
-    return failed(x, WR_FAIL_ERROR);
+    return wr_try_failed(x, WR_FAIL_ERROR);
 }
 
 static void tune(const struct wr_upstream_rows *r, int fd)
@@ -135,15 +145,11 @@ static enum wr_go dial_run(struct wr_exchange *x)
         return x->layer->connected(x);
     io = a->conn == NULL ? begin(x, t) : wr_conn_connected(a->conn);
     if (io == WR_IO_EOF)
-        return failed(x, WR_FAIL_ERROR);
+        return wr_try_failed(x, WR_FAIL_ERROR);
     if (io == WR_IO_ERROR)
         return connect_failed(x);
-    if (io == WR_IO_AGAIN) {
-        if (!x->idle.fired)
-            return WR_WAIT;
-        wr_xlog(x, WR_LOG_ERROR, ETIMEDOUT, "upstream timed out");
-        return failed(x, WR_FAIL_TIMEOUT);
-    }
+    if (io == WR_IO_AGAIN)
+        return wr_try_waits(x);
     t->connect_ms = wr_now() - t->begun_ms;
     if (a->tls == NULL && a->announce.n == 0)
         return x->layer->connected(x);

@@ -189,13 +189,6 @@ static bool names(X509 *cert, struct wr_str name)
 
 /* ---- the step ---- */
 
-static enum wr_go failed(struct wr_exchange *x, enum wr_failure why)
-{
-    x->attempts->failure = why;
-    x->step = &wr_step_retry;
-    return WR_GO;
-}
-
 static enum wr_go tls_failed(struct wr_exchange *x, enum wr_level l, int err, const char *what)
 {
     char buf[768];
@@ -203,7 +196,7 @@ static enum wr_go tls_failed(struct wr_exchange *x, enum wr_level l, int err, co
 
     wr_tls_errors(&t);
     wr_xlog(x, l, t.n > 0 ? 0 : err, "%s" WR_FMT, what, WR_ARG(wr_text_view(&t)));
-    return failed(x, WR_FAIL_ERROR);
+    return wr_try_failed(x, WR_FAIL_ERROR);
 }
 
 static bool load_pair(struct wr_exchange *x, const struct wr_tls_conf *c, SSL *ssl)
@@ -277,18 +270,8 @@ static bool verified(struct wr_exchange *x)
 static enum wr_go hands_shaken(struct wr_exchange *x)
 {
     if (!verified(x))
-        return failed(x, WR_FAIL_ERROR);
+        return wr_try_failed(x, WR_FAIL_ERROR);
     return x->layer->connected(x);
-}
-
-static enum wr_go waits(struct wr_exchange *x)
-{
-    if (!x->idle.fired) {
-        wr_conn_arm(x->attempts->conn); /* a unix socket connects at once, and was not armed then */
-        return WR_WAIT;
-    }
-    wr_xlog(x, WR_LOG_ERROR, ETIMEDOUT, "upstream timed out");
-    return failed(x, WR_FAIL_TIMEOUT);
 }
 
 /* AGAIN: not all of it is out. */
@@ -312,10 +295,10 @@ static enum wr_go secure_run(struct wr_exchange *x)
     enum wr_io io = announce(a);
 
     if (io == WR_IO_AGAIN)
-        return waits(x);
+        return wr_try_waits(x);
     if (io == WR_IO_ERROR) {
         wr_xlog(x, WR_LOG_ERROR, a->conn->error, "send() failed");
-        return failed(x, WR_FAIL_ERROR);
+        return wr_try_failed(x, WR_FAIL_ERROR);
     }
     if (a->tls == NULL)
         return x->layer->connected(x);
@@ -326,7 +309,7 @@ static enum wr_go secure_run(struct wr_exchange *x)
     case WR_IO_OK:
         return hands_shaken(x);
     case WR_IO_AGAIN:
-        return waits(x);
+        return wr_try_waits(x);
     case WR_IO_EOF:
         return tls_failed(x, WR_LOG_ERROR, 0, "peer closed connection in SSL handshake");
     default:

@@ -366,6 +366,9 @@ bool wr_idle_drop_one(struct wr_upstream *u); /* the one idle for longest; false
 void wr_in_use_add(struct wr_in_use *u, int delta, uint64_t now_ms);
 /* How many may be parked. */
 uint32_t wr_idle_limit(struct wr_upstream *u, uint64_t now_ms);
+/* For steps that get a connection ready: to step retry; waits until x->idle, else failed. */
+enum wr_go wr_try_failed(struct wr_exchange *x, enum wr_failure why);
+enum wr_go wr_try_waits(struct wr_exchange *x);
 /* Ends the current try: counts it, closes or parks the connection. Idempotent. */
 void wr_try_end(struct wr_exchange *x, bool failed);
 void wr_attempts_end(struct wr_exchange *x);
