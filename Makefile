@@ -66,12 +66,14 @@ objs/config.mk: configure auto/cc auto/lib auto/make auto/modules auto/options \
 
 # What is compiled, and how.
 
-CORE_SRC := $(wildcard $(FOLDERS:%=core/%/*.c))
+CORE_SRC := $(sort $(wildcard $(FOLDERS:%=core/%/*.c)))
 UNIT_SRC := $(wildcard t/unit/*.c)
 FUZZ_SRC := $(filter-out t/fuzz/replay.c,$(wildcard t/fuzz/*.c))
 OBJ := $(CORE_SRC:%.c=$(OBJS)/%.o) $(MODULE_SRC:%.c=$(OBJS)/%.o) $(OBJS)/modules.o
 
 WARN := -Wall -Wextra -Wshadow -Wconversion -Wvla
+# The same sources make the same bytes, wherever and whenever they are built.
+SAME := -ffile-prefix-map=$(CURDIR)=. -Wdate-time
 TRAPS := -O1 -fno-omit-frame-pointer -DWR_DEBUG=1 -Werror -fno-sanitize-recover=all
 FLAGS_plain = -O2 $(HARDEN) $(WERROR)
 FLAGS_asan = $(TRAPS) $(TRAP_INIT) -fsanitize=address,undefined
@@ -90,7 +92,7 @@ endif
 ifeq ($(KIND)$(findstring clang,$(shell $(CC) --version)),pgoclang)
 $(error make pgo needs gcc: ./configure --with-cc=gcc)
 endif
-COMPILE = $(CC) -std=gnu11 -g -pthread $(WARN) -Icore -Iobjs $(FLAGS_$(KIND)) $(CC_OPT)
+COMPILE = $(CC) -std=gnu11 -g -pthread $(WARN) $(SAME) -Icore -Iobjs $(FLAGS_$(KIND)) $(CC_OPT)
 LINK = $(CC) -pthread $(LINK_$(KIND))
 
 # Two small files remember the flags and the list of objects: when they change, so does the build.
@@ -119,8 +121,8 @@ $(OBJS)/weir: $(OBJ) $(OBJS)/objects
 
 -include $(shell find $(OBJS) -name '*.d' 2>/dev/null)
 
-# A unit test or fuzz driver t/unit/FOLDER_name.c is linked with what FOLDER may know (DESIGN
-# section 2) and nothing else: an upward call does not link. Tests of app and modules get all.
+# A unit test or fuzz driver t/unit/FOLDER_name.c is linked with what FOLDER may know (the ranks of
+# HACKING.md) and nothing else: an upward call does not link. Tests of app and modules get all.
 
 below_base := base
 below_os := base os
