@@ -39,30 +39,9 @@ void wr_http_origin(struct wr_exchange *x, struct wr_text *t)
     }
 }
 
-struct wr_str wr_http_one_line(struct wr_pool *p, struct wr_str s)
-{
-    struct wr_text t;
-    size_t i = 0;
-
-    while (i < s.n && s.p[i] != '\r' && s.p[i] != '\n' && s.p[i] != '\0')
-        i++;
-    if (i == s.n)
-        return s;
-    t = wr_text_grow(p, s.n + 16, 3 * s.n);
-    for (i = 0; i < s.n; i++) {
-        if (s.p[i] == '\r' || s.p[i] == '\n' || s.p[i] == '\0')
-            wr_text_fmt(&t, "%%%02X", (unsigned)s.p[i]);
-        else
-            wr_text_char(&t, s.p[i]);
-    }
-    return wr_text_view(&t);
-}
-
 enum wr_verdict wr_http_redirect(struct wr_exchange *x, unsigned status, struct wr_str location)
 {
     struct wr_http *h = wr_http_of(x);
-
-    location = wr_http_one_line(x->pool, location);
 
     if (location.n > 0 && location.p[0] == '/') {
         struct wr_text t = wr_text_grow(x->pool, location.n + 64, 1 << 17);

@@ -117,7 +117,7 @@ static enum wr_verdict to_elsewhere(struct wr_exchange *x, struct wr_str url)
     struct wr_http *h = wr_http_of(x);
     unsigned status = is_redirect(h->error_status) ? h->error_status : 302;
 
-    wr_fields_set(x->pool, &h->res.fields, WR_F_LOCATION, wr_http_one_line(x->pool, url));
+    wr_fields_set(x->pool, &h->res.fields, WR_F_LOCATION, url);
     return built_in(x, status);
 }
 

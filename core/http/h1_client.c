@@ -193,6 +193,7 @@ static bool take_trailers(struct wr_h1_client *c)
 {
     struct wr_http *h = wr_http_of(c->x);
     struct wr_fields *f = &h->res.trailers;
+    struct wr_str run = { NULL, 0 };
     struct wr_text t;
 
     if (c->in.chunked.trailers.n == 0)
@@ -207,7 +208,8 @@ static bool take_trailers(struct wr_h1_client *c)
     t = wr_text_grow(c->x->pool, 128, 1 << 20);
     wr_text_str(&t, h->trailer_text);
     for (uint32_t i = 0; i < f->n; i++)
-        wr_text_fmt(&t, WR_FMT ": " WR_FMT "\r\n", WR_ARG(f->at[i].name), WR_ARG(f->at[i].value));
+        wr_field_line(&run, &f->at[i], &t);
+    wr_field_lines_end(&run, &t);
     h->trailer_text = wr_text_view(&t);
     return true;
 }

@@ -91,37 +91,18 @@ void wr_fields_remove(struct wr_fields *f, enum wr_field_id id); /* all of them 
 void wr_fields_drop(struct wr_fields *f, struct wr_field *field);
 /* Replaces all of that id by one. */
 void wr_fields_set(struct wr_pool *p, struct wr_fields *f, enum wr_field_id id, struct wr_str v);
-/* Field lines for the wire. Those that came one behind the other, and stay so, are copied in one
- * piece: *run is what waits for its next one, empty at first; at the end it is written, too. */
-static inline bool wr_field_touches(struct wr_str a, struct wr_str b, const char *between)
-{
-    return (uintptr_t)b.p - (uintptr_t)a.p == a.n + 2 && memcmp(a.p + a.n, between, 2) == 0;
-}
-static inline void wr_field_lines_end(struct wr_str *run, struct wr_text *out)
-{
-    if (run->n > 0) {
-        wr_text_str(out, *run);
-        wr_text_str(out, WR_STR("\r\n"));
-    }
-    run->n = 0;
-}
-static inline void wr_field_line(struct wr_str *run, const struct wr_field *f, struct wr_text *out)
-{
-    struct wr_str whole = wr_str_of(f->name.p, f->name.n + 2 + f->value.n);
-
-    if (!wr_field_touches(f->name, f->value, ": ")) {
-        wr_field_lines_end(run, out);
-        wr_text_str(out, f->name);
-        wr_text_str(out, WR_STR(": "));
-        wr_text_str(out, f->value);
-        wr_text_str(out, WR_STR("\r\n"));
-    } else if (run->n > 0 && wr_field_touches(*run, whole, "\r\n")) {
-        run->n += 2 + whole.n;
-    } else {
-        wr_field_lines_end(run, out);
-        *run = whole;
-    }
-}
+/* ---- field lines for the wire (h1_out): the only way a field of a reply, of a request to a server
+ * or of trailers gets there ----
+ * Variables can put any byte into a value; what came off the wire was checked by the parser. A
+ * control character other than TAB (RFC 9110 5.5) is written as a space, in Location and Refresh as
+ * %XX: it begins no other field or message, and as the field stays, nobody can take one away
+ * (Content-Security-Policy, say) by asking for /%0A. Names are checked while loading. */
+/* What out has from `from` on is a value of such a field. */
+void wr_field_guard(struct wr_text *out, size_t from, enum wr_field_id id);
+/* Lines that came one behind the other, and stay so, are copied in one piece: *run is what waits
+ * for its next one, empty at first; at the end it is written, too. */
+void wr_field_line(struct wr_str *run, const struct wr_field *f, struct wr_text *out);
+void wr_field_lines_end(struct wr_str *run, struct wr_text *out);
 /* Is token in the comma-separated list of all fields of that id (case-insensitive)? */
 bool wr_fields_has_token(const struct wr_fields *f, enum wr_field_id id, struct wr_str token);
 
@@ -550,8 +531,6 @@ enum wr_verdict wr_http_respond_text(struct wr_exchange *x, unsigned status, str
                                      struct wr_str text);
 /* 301, 302, 303, 307, 308 with Location (absolute as absolute_redirect says). */
 enum wr_verdict wr_http_redirect(struct wr_exchange *x, unsigned status, struct wr_str location);
-/* A line end in a value (a decoded $uri, say) would be a field of the client's choice: %0D%0A. */
-struct wr_str wr_http_one_line(struct wr_pool *p, struct wr_str s);
 /* Internal: back to SET with this uri (args p NULL: none); "@name": to FIND, named location. TAKEN,
  * or REJECTED with 500 after 10. */
 enum wr_verdict wr_http_internal(struct wr_exchange *x, struct wr_str uri, struct wr_str args);

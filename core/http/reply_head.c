@@ -5,11 +5,13 @@
 #define WR_SERVER "weir"
 #endif
 
-static void line(struct wr_text *t, struct wr_str name, struct wr_str value)
+static void own_line(struct wr_text *t, enum wr_field_id id, struct wr_str value)
 {
-    wr_text_str(t, name);
-    wr_text_str(t, value);
-    wr_text_c(t, "\r\n");
+    struct wr_field f = { .name = wr_field_name(id), .value = value, .id = (uint16_t)id };
+    struct wr_str run = { NULL, 0 };
+
+    wr_field_line(&run, &f, t);
+    wr_field_lines_end(&run, t);
 }
 
 static void status_line(struct wr_text *t, const struct wr_response *r)
@@ -135,12 +137,12 @@ static void own_fields(struct wr_exchange *x, struct wr_text *t)
     const struct wr_response *r = &h->res;
 
     if (wr_fields_first(&r->fields, WR_F_SERVER) == NULL)
-        line(t, WR_STR("Server: "), c->server_tokens == 0 ? WR_STR(WR_SERVER)
-                                                  : WR_STR(WR_SERVER "/" WR_VERSION));
+        own_line(t, WR_F_SERVER, c->server_tokens == 0 ? WR_STR(WR_SERVER)
+                                                       : WR_STR(WR_SERVER "/" WR_VERSION));
     if (wr_fields_first(&r->fields, WR_F_DATE) == NULL)
-        line(t, WR_STR("Date: "), wr_clock.http);
+        own_line(t, WR_F_DATE, wr_clock.http);
     if (r->type.n > 0)
-        line(t, WR_STR("Content-Type: "), r->type);
+        own_line(t, WR_F_CONTENT_TYPE, r->type);
     framing_lines(t, r, h->header_only);
     last_modified(t, r);
 }

@@ -51,23 +51,6 @@ static bool status_takes_trailers(unsigned status)
     return status != 204 && status != 304 && status_takes_headers(status);
 }
 
-/* A value with a line end in it (a decoded $uri, say) would be a field of the client's choice. */
-static bool value_of(struct wr_exchange *x, const struct row *r, struct wr_str *value)
-{
-    *value = wr_template_str(x, r->value);
-    /* Line ends behind it, as in "a\n" of a configuration, are left away. */
-    while (value->n > 0 && (value->p[value->n - 1] == '\n' || value->p[value->n - 1] == '\r'))
-        value->n--;
-    for (size_t i = 0; i < value->n; i++) {
-        if (value->p[i] == '\r' || value->p[i] == '\n' || value->p[i] == '\0') {
-            wr_xlog(x, WR_LOG_ERROR, 0, "the value of \"" WR_FMT "\" has a line end in it",
-                    WR_ARG(r->name));
-            return false;
-        }
-    }
-    return true;
-}
-
 static void set_last_modified(struct wr_exchange *x, struct wr_str value)
 {
     struct wr_response *res = &wr_http_of(x)->res;
@@ -82,10 +65,8 @@ static void set_last_modified(struct wr_exchange *x, struct wr_str value)
 static void add_header(struct wr_exchange *x, const struct row *r)
 {
     struct wr_response *res = &wr_http_of(x)->res;
-    struct wr_str value;
+    struct wr_str value = wr_template_str(x, r->value);
 
-    if (!value_of(x, r, &value))
-        return;
     if (r->id == WR_F_LAST_MODIFIED) {
         set_last_modified(x, value);
         return;
@@ -137,18 +118,22 @@ static enum wr_filter_result headers_head(struct wr_exchange *x)
 static void add_trailers(struct wr_exchange *x, const struct list *l)
 {
     struct wr_http *h = wr_http_of(x);
+    struct wr_text t = wr_text_grow(x->pool, 128, 1 << 20);
+    struct wr_str run = { NULL, 0 };
     bool usual = status_takes_trailers(h->res.status);
 
+    wr_text_str(&t, h->trailer_text);
     for (uint32_t i = 0; i < l->rows.n; i++) {
         const struct row *r = &l->rows.at[i];
-        struct wr_str value;
+        struct wr_str value = wr_str_of(NULL, 0);
 
-        if ((!usual && !r->always) || !value_of(x, r, &value) || value.n == 0)
-            continue;
-        (void)wr_fields_add(x->pool, &h->res.trailers, r->name, value);
-        h->trailer_text = wr_pool_fmt(x->pool, WR_FMT WR_FMT ": " WR_FMT "\r\n",
-                                      WR_ARG(h->trailer_text), WR_ARG(r->name), WR_ARG(value));
+        if (usual || r->always)
+            value = wr_template_str(x, r->value);
+        if (value.n > 0)
+            wr_field_line(&run, wr_fields_add(x->pool, &h->res.trailers, r->name, value), &t);
     }
+    wr_field_lines_end(&run, &t);
+    h->trailer_text = wr_text_view(&t);
 }
 
 static void trailers_run(struct wr_body_filter *f, struct wr_exchange *x, struct wr_bufq *in,
@@ -184,12 +169,22 @@ static enum wr_filter_result trailers_head(struct wr_exchange *x)
     return WR_FILTER_OK;
 }
 
+static bool has_control(struct wr_str s)
+{
+    for (size_t i = 0; i < s.n; i++)
+        if ((unsigned char)s.p[i] < ' ' || s.p[i] == 0x7f)
+            return true;
+    return false;
+}
+
 static bool set_field(struct wr_cf *cf, void *conf)
 {
     struct list *l = WR_FIELD(cf, conf, struct list);
     struct wr_template *value = wr_template_new(cf, 2, wr_cf_arg(cf, 2));
     struct row *r;
 
+    if (has_control(wr_cf_arg(cf, 1)))
+        return wr_cf_error(cf, 1, "a header name has no control characters");
     if (value == NULL)
         return false;
     if (cf->nargs == 3 && !wr_str_is(wr_cf_arg(cf, 3), "always"))

@@ -38,14 +38,6 @@ bool wr_proxy_set_header(struct wr_cf *cf, void *conf)
     return s->value != NULL;
 }
 
-/* A value must not end its line, whatever variables put into it (RFC 9110 5.5). */
-static void one_line(struct wr_text *t, size_t from)
-{
-    for (size_t i = from; i < t->n; i++)
-        if (wr_unlikely(t->p[i] == '\r' || t->p[i] == '\n' || t->p[i] == '\0'))
-            t->p[i] = ' ';
-}
-
 static void constant(struct wr_text *t, struct wr_str name, struct wr_str value)
 {
     size_t from;
@@ -56,7 +48,7 @@ static void constant(struct wr_text *t, struct wr_str name, struct wr_str value)
     wr_text_c(t, ": ");
     from = t->n;
     wr_text_str(t, value);
-    one_line(t, from);
+    wr_field_guard(t, from, WR_F_OTHER);
     wr_text_c(t, "\r\n");
 }
 
@@ -165,7 +157,7 @@ static void put_line(struct wr_exchange *x, const struct wr_proxy_line *l, struc
         out->n -= out->overflow ? 0 : l->own;
         return;
     }
-    one_line(out, from);
+    wr_field_guard(out, from, WR_F_OTHER);
     wr_text_str(out, WR_STR("\r\n"));
 }
 

@@ -1,4 +1,4 @@
-/* How both HTTP/1 endpoints write: to a receiver that takes a little each time. */
+/* How both HTTP/1 endpoints write: to a receiver that takes a little each time, and field lines. */
 #include "http/engine.h"
 #include "lib/unit.h"
 
@@ -65,4 +65,69 @@ START_TEST(short_messages)
 }
 END_TEST
 
-UNIT_MAIN("http/h1_out", short_messages)
+static const char *lines_of(struct wr_pool *pool, const struct wr_fields *f)
+{
+    struct wr_text out = wr_text_grow(pool, 16, 4096);
+    struct wr_str run = { NULL, 0 };
+    const char *p;
+
+    for (uint32_t i = 0; i < f->n; i++)
+        wr_field_line(&run, &f->at[i], &out);
+    wr_field_lines_end(&run, &out);
+    ck_assert(wr_text_cstr(&out, &p));
+    return p;
+}
+
+/* Field lines: in one piece or apart, the same bytes, and no control character among them. */
+START_TEST(field_lines)
+{
+    static const struct {
+        const char *name, *value, *line;
+    } rows[] = {
+        { "X-A", "b", "X-A: b\r\n" },
+        { "X-A", "", "X-A: \r\n" },
+        { "X-A", "a\tb\xc3\xa4\x80", "X-A: a\tb\xc3\xa4\x80\r\n" },
+        { "X-A", "a\r\nX-B: c\f\x7f", "X-A: a  X-B: c  \r\n" },
+        { "Set-Cookie", "\n", "Set-Cookie:  \r\n" },
+        { "Location", "/a b", "Location: /a b\r\n" },
+        { "location", "\r\n/a\x01/", "location: %0D%0A/a%01/\r\n" },
+        { "Refresh", "5; url=/a\n", "Refresh: 5; url=/a%0A\r\n" },
+    };
+    struct wr_pool *pool = wr_pool_new(0);
+    struct wr_str whole = WR_STR("X-A: 1\r\nX-B: 2\r\nX-C: 3\r\nX-D: a\nb");
+    struct wr_fields f = { 0 };
+
+    for (size_t i = 0; i < WR_COUNT(rows); i++) {
+        struct wr_fields one = { 0 };
+
+        (void)wr_fields_add(pool, &one, wr_str_c(rows[i].name), wr_str_c(rows[i].value));
+        ck_assert_str_eq(lines_of(pool, &one), rows[i].line);
+    }
+    for (size_t i = 0; i < whole.n; i += 8) /* as a parser leaves them */
+        (void)wr_fields_add(pool, &f, wr_str_of(whole.p + i, 3),
+                            wr_str_of(whole.p + i + 5, i == 24 ? 3 : 1));
+    ck_assert_str_eq(lines_of(pool, &f), "X-A: 1\r\nX-B: 2\r\nX-C: 3\r\nX-D: a b\r\n");
+    f.at[1].value = WR_STR("other");
+    ck_assert_str_eq(lines_of(pool, &f), "X-A: 1\r\nX-B: other\r\nX-C: 3\r\nX-D: a b\r\n");
+    wr_pool_free(pool);
+}
+END_TEST
+
+/* A value that is guarded where it was written, in a text that is too small for it. */
+START_TEST(field_guard)
+{
+    char room[16];
+
+    for (size_t cap = 7; cap <= sizeof(room); cap++) {
+        struct wr_text out = wr_text_on(room, cap);
+
+        wr_text_c(&out, "L: /\n/\n");
+        wr_field_guard(&out, 3, WR_F_LOCATION);
+        ck_assert(cap < 11 ? out.overflow : wr_str_is(wr_text_view(&out), "L: /%0A/%0A"));
+        for (size_t i = 0; i < out.n; i++)
+            ck_assert(out.p[i] >= ' ');
+    }
+}
+END_TEST
+
+UNIT_MAIN("http/h1_out", short_messages, field_lines, field_guard)
