@@ -30,8 +30,8 @@ test-all:
 	$(Q)t/run all
 demo:
 	$(Q)auto/deps build demo
-	$(Q)$(MAKE) objs/weir
-	$(Q)exec objs/weir --demo
+	$(Q)auto/quiet objs/build.log 'building objs/weir' $(MAKE) -j$$(nproc) objs/weir
+	$(Q)auto/front objs/weir --demo
 bench:
 	$(Q)auto/deps build bench
 	$(Q)$(MAKE) objs/weir

@@ -1,7 +1,8 @@
 #!/usr/bin/perl
 
 # weir --demo: what it tells to type works and answers as told, at both layers, the servers take
-# turns, a body that needs a temporary file arrives, and SIGINT ends it with nothing left.
+# turns, a body that needs a temporary file arrives, and SIGINT ends it with nothing left. Ctrl-C at
+# a terminal ends it alone, so that make, which ran it, says nothing; and so does the terminal's end.
 
 use strict;
 use warnings;
@@ -20,13 +21,15 @@ chown((getpwnam 'nobody')[2, 3], $home) if is_root;    # it goes on as that user
 my $told = $w->path('told');
 my $pid = spawn(sub {
     $w->redirect($told, $w->path('stderr'));
-    $ENV{XDG_RUNTIME_DIR} = $home;
+    $ENV{TMPDIR} = $home;
     exec { Weir::binary() } 'weir', '--demo' or die "exec: $!\n";
 });
-ok wait_for { slurp($told) =~ /^Next: .*\n\z/m || !alive($pid) }, 'it tells what to type';
+ok wait_for { slurp($told) =~ /--help all.*\n\z/ || !alive($pid) }, 'it tells what to type';
 my $text = slurp($told);
 diag $text, slurp($w->path('stderr')) if !alive($pid);
 is scalar(grep { length > 100 } split /\n/, $text), 0, 'in lines that fit';
+like $text, qr/^    weir -c FILE$/m, 'the program is called as it was';
+like join('', glob "$home/*"), qr{^\Q$home\E/weir-demo\.\w+\z}, 'it has a folder of its own';
 my ($uid) = slurp("/proc/$pid/status") =~ /^Uid:\t(\d+)/m;
 isnt $uid, 0, 'it runs as an ordinary user, whoever started it';
 
@@ -94,6 +97,40 @@ SKIP: {
 kill 'INT', $pid;
 ok wait_for { !alive($pid) }, 'SIGINT ends it';
 is status_of($pid), 0, 'cleanly';
-is_deeply [glob "$home/weir/*.pid $home/weir/*_temp/*"], [], 'no pid file and no body is left';
+is_deeply [glob "$home/*"], [], 'its folder is gone';
+
+# ---- at a terminal, under make
+
+# Runs make from a shell in a terminal of its own, which gets what is written to the handle.
+sub at_terminal {
+    $w->write('demo.mk', "all:\n\t@" . Weir::top() . '/auto/front ' . Weir::binary() . " --demo\n");
+    my ($said, $typed) = $w->path('said');
+    unlink $said;
+    pipe my $keys, $typed or die "pipe: $!\n";
+    my $script = spawn(sub {
+        close $typed;
+        $w->redirect($said, $w->path('stderr'));
+        open STDIN, '<&', $keys or die "dup: $!\n";
+        $ENV{TMPDIR} = $home;
+        my $make = 'make -f ' . $w->path('demo.mk') . '; exit $?';
+        exec 'script', '-qec', $make, '/dev/null' or die "exec: $!\n";
+    });
+    ok wait_for { slurp($said) =~ /--help all/ || !alive($script) }, 'the demo runs at a terminal';
+    return ($script, $typed, $said);
+}
+
+SKIP: {
+    skip 'no script, or no make', 6 if grep { !Weir::program($_) } qw(script make);
+    my ($script, $typed, $said) = at_terminal();
+    syswrite $typed, "\cC";
+    ok wait_for { !alive($script) }, 'Ctrl-C ends it';
+    is status_of($script), 0, 'and make ends well';
+    unlike slurp($said), qr/\*\*\*/, 'without a word';
+    is_deeply [glob "$home/*"], [], 'and nothing is left';
+
+    ($script) = at_terminal();
+    kill 'KILL', $script;
+    becomes { !@{[glob "$home/*"]} } 'when its terminal is gone it goes, too';
+}
 $w->finish;
 done_testing;

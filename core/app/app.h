@@ -23,6 +23,7 @@
 
 /* ---- options ---- */
 struct wr_options {
+    const char *program; /* as it was called */
     const char *conf, *prefix, *error_log, *globals, *signal, *help_word;
     bool test, dump, quiet, version, version_full, help, demo;
 };
@@ -39,7 +40,8 @@ struct wr_places {
     const char *conf;
     const char *error_log; /* or "stderr" */
     const char *pid, *lock; /* defaults */
-    const char *home;      /* the private folder when the prefix cannot be written, else NULL */
+    const char *home;      /* the private folder when the prefix cannot be written, or the demo's,
+                            * which is removed at its end; else NULL */
     char cwd[4096];        /* at start, ends with / */
 };
 extern struct wr_places wr_places;

@@ -6,6 +6,7 @@
 #include "app/app.h"
 
 #include <errno.h>
+#include <ftw.h>
 #include <unistd.h>
 
 enum { L4, L7, DB, API = DB + 3, MEDIA = API + 3, PORTS = MEDIA + 2 };
@@ -165,8 +166,10 @@ void wr_demo_tell(void)
 #if WR_HAVE_HTTP
     tell("", told_l7);
 #endif
-    printf("Next: write your own file and run  weir -c FILE ; weir --help all  lists what it may"
-           " say.\n");
+    printf("Next, a file of your own:\n\n"
+           "    %s -c FILE\n"
+           "    %s --help all         # what it may say\n", wr_master.options->program,
+           wr_master.options->program);
     fflush(stdout);
 }
 
@@ -183,7 +186,16 @@ bool wr_demo_rights(void)
     return false;
 }
 
-int wr_demo(const struct wr_options *o)
+static int remove_one(const char *path, const struct stat *st, int kind, struct FTW *at)
+{
+    (void)st;
+    (void)kind;
+    (void)at;
+    (void)remove(path);
+    return 0;
+}
+
+static int run_demo(const struct wr_options *o)
 {
     char conf[8192];
     struct wr_text t = wr_text_on(conf, sizeof(conf));
@@ -197,4 +209,13 @@ int wr_demo(const struct wr_options *o)
     WR_ASSERT(!t.overflow);
     c = wr_master_common() ? wr_cycle_load_text("demo", wr_text_view(&t)) : NULL;
     return c == NULL ? 1 : wr_master_run(c, o);
+}
+
+int wr_demo(const struct wr_options *o)
+{
+    int code = run_demo(o);
+
+    if (wr_places.home != NULL)
+        (void)nftw(wr_places.home, remove_one, 8, FTW_DEPTH | FTW_PHYS | FTW_MOUNT);
+    return code;
 }

@@ -11,8 +11,9 @@ static void help_newcomer(const struct wr_options *o)
     if (o->conf != NULL || access(wr_places.conf, F_OK) == 0)
         return;
     fprintf(stderr, "weir: there is no %s yet; try\n"
-            "    weir --demo       an example on free ports, nothing to prepare\n"
-            "    weir -c FILE      with a configuration of yours\n", wr_places.conf);
+            "    %s --demo       an example on free ports, nothing to prepare\n"
+            "    %s -c FILE      with a configuration of yours\n", wr_places.conf, o->program,
+            o->program);
 }
 
 static int run(const struct wr_options *o)

@@ -259,6 +259,8 @@ static void on_hup(void)
 {
     if (wr_master.going != WR_RUNNING)
         wr_refuse_reload("weir is shutting down");
+    else if (wr_master.options->demo && wr_signals.hup_from == 0)
+        (void)raise(SIGINT); /* its terminal is gone */
     else if (wr_master.options->demo)
         wr_refuse_reload("the demo has no file to load");
     else if (wr_master.stopped) {

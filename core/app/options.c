@@ -84,7 +84,7 @@ static bool short_options(int argc, char **argv, int *i, struct wr_options *o)
 
 bool wr_options_parse(int argc, char **argv, struct wr_options *o)
 {
-    *o = (struct wr_options){ 0 };
+    *o = (struct wr_options){ .program = argc > 0 ? argv[0] : "weir" };
     for (int i = 1; i < argc; i++) {
         if (argv[i][0] != '-')
             return refuse(argv[i]);

@@ -3,7 +3,8 @@
  *
  * A person who has just built weir owns no /usr/local/weir/logs: when no -p was given and the
  * default folder cannot be written, the log goes to stderr, and a private folder is the prefix for
- * the pid file, temporary files and what a configuration names without a path. */
+ * the pid file, temporary files and what a configuration names without a path. The demo has one of
+ * its own each time. */
 #include "app/app.h"
 
 #include <errno.h>
@@ -89,11 +90,25 @@ static const char *private_folder(void)
     return join("", path, "/");
 }
 
-static bool use_private_folder(void)
+static const char *demo_folder(void)
+{
+    const char *tmp = getenv("TMPDIR");
+    char path[4096];
+
+    snprintf(path, sizeof(path), "%s/weir-demo.XXXXXX",
+             tmp != NULL && tmp[0] == '/' && strlen(tmp) < sizeof(path) - 32 ? tmp : "/tmp");
+    if (mkdtemp(path) != NULL)
+        return join("", path, "/");
+    fprintf(stderr, "weir: [emerg] mkdtemp() \"%s\" failed (%d: %s)\n", path, errno,
+            strerror(errno));
+    return NULL;
+}
+
+static bool use_folder(const char *folder)
 {
     const char *logs;
 
-    wr_places.home = private_folder();
+    wr_places.home = folder;
     if (wr_places.home == NULL)
         return false;
     put(&wr_places.error_log, join("", "stderr", ""));
@@ -130,7 +145,8 @@ bool wr_places_init(const struct wr_options *o)
     wr_places.pid = join(wr_places.prefix, WR_PID_PATH, "");
     wr_places.lock = join(wr_places.prefix, WR_LOCK_PATH, "");
     wr_places.error_log = join(wr_places.prefix, WR_ERROR_LOG_PATH, "");
-    if (o->prefix == NULL && !can_write_beside(wr_places.pid) && !use_private_folder())
+    if (o->prefix == NULL && (o->demo || !can_write_beside(wr_places.pid))
+        && !use_folder(o->demo ? demo_folder() : private_folder()))
         return false;
     if (o->error_log != NULL)
         put(&wr_places.error_log, join(strcmp(o->error_log, "stderr") == 0 ? "" : wr_places.prefix,
