@@ -4,9 +4,9 @@
  * are), console (the log before there is one), core_conf and core_set (main and events
  * directives), folders (of temporary files), cycle (load a configuration, open what it needs),
  * sockets (every listening socket, the owner map), master (the main loop, reload, the end),
- * supervise (fork, reap, back-off), signals, verdict (weir -s reload and its answer), upgrade
- * (USR2), process (slots, rights, limits of a new process), worker, keeper, daemon (background,
- * pid file), demo.
+ * supervise (fork, reap, back-off), report (what master and children say to each other), signals,
+ * verdict (weir -s reload and its answer), upgrade (USR2), process (slots, rights, limits of a new
+ * process), worker, keeper, daemon (background, pid file), demo.
  *
  * The master is one thread that sleeps in ppoll; handlers only set flags. Children are told by
  * signals as in nginx, and by the doorbell when the owner map changed. */
@@ -121,6 +121,10 @@ struct wr_child {
     uint64_t again_ms;            /* when it is started again; 0: not planned */
     uint32_t deaths;              /* quick ones in a row */
     bool retired;                 /* told to go: not replaced */
+    int report;                   /* the master's end, -1: none; see report */
+    uint32_t words;               /* heard since it was last asked something */
+    bool ready;                   /* it said so */
+    uint32_t committed;           /* keeper: the last number it said that of */
 };
 struct wr_cycle {
     struct wr_conf *conf;
@@ -235,9 +239,38 @@ bool wr_master_common(void) WR_CHECKED; /* makes the run segment, or takes up th
 void wr_refuse_reload(const char *why);
 void wr_master_free(void);        /* at the end of any process: configurations, caches */
 
+/* ---- report: what the master and a child say to each other ---- */
+enum wr_message {
+    WR_MSG_READY = 1,   /* child: stands, in its loop */
+    WR_MSG_FAILED,      /* child: cannot begin (or commit); the text says why */
+    WR_MSG_COMMIT,      /* master to the keeper: the zones are yours, publish; with a number */
+    WR_MSG_COMMITTED,   /* keeper: done, with that number */
+};
+struct wr_report {
+    uint32_t word;       /* from a child anything may come */
+    uint32_t number;
+    char text[513];      /* ends with a zero byte */
+};
+/* Before the fork; *other is the end of the child, which the master closes then. False: errno. */
+bool wr_report_open(struct wr_child *ch, int *other) WR_CHECKED;
+void wr_report_close(struct wr_child *ch);
+/* Child: keeps its own end, closes the master's of all. */
+void wr_report_begin(int own);
+void wr_report(enum wr_message word, uint32_t number, const char *text); /* child: says it */
+int wr_report_fd(void);                              /* child: to be watched; -1: none */
+bool wr_report_hear(struct wr_report *out) WR_CHECKED; /* child: the next one; never waits */
+/* Master: false: it is gone, or has not taken what it was told before. */
+bool wr_tell_keeper(struct wr_child *ch, enum wr_message word, uint32_t number);
+/* Master: readable when a child said something or closed; -1: there was no child yet. */
+int wr_reports_fd(void);
+typedef void wr_report_heard(struct wr_child *ch, const struct wr_report *r);
+void wr_reports_take(wr_report_heard *heard);        /* a bounded number; never waits */
+
 /* ---- supervise ---- */
 bool wr_children_new(struct wr_cycle *c) WR_CHECKED; /* slots and bells for a generation */
+/* The keeper first: it publishes the servers before a worker looks. */
 void wr_children_start(struct wr_cycle *c);
+void wr_children_heard(struct wr_child *ch, const struct wr_report *r); /* notes what it said */
 void wr_children_signal(int signo);      /* all of all cycles */
 void wr_children_retire(struct wr_cycle *c, int signo); /* not replaced; 0: told later */
 bool wr_children_ready(const struct wr_cycle *c); /* every worker has done a turn */

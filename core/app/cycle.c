@@ -74,8 +74,10 @@ struct wr_cycle *wr_cycle_again(struct wr_cycle *c)
 
 void wr_cycle_free(struct wr_cycle *c)
 {
-    for (uint32_t i = 0; i < c->nchildren; i++)
+    for (uint32_t i = 0; i < c->nchildren; i++) {
         wr_slot_release(c->child[i].slot);
+        wr_report_close(&c->child[i]);
+    }
     if (c->owners != NULL)
         (void)munmap(c->owners, wr_max(c->nshares, 1U) * sizeof(*c->owners));
     if (--*c->conf_users == 0) {

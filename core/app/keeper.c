@@ -4,6 +4,7 @@
 #include "app/app.h"
 
 #include <errno.h>
+#include <sys/epoll.h>
 #include <unistd.h>
 
 #define LOCK_LOOK_MS 50
@@ -13,6 +14,8 @@ static struct {
     struct wr_loop *loop;
     struct wr_task try_lock;
     struct wr_timer timer;
+    struct wr_watch told;
+    struct wr_task hear;
     bool locked;
 } me;
 
@@ -37,6 +40,43 @@ static void try_lock(struct wr_task *t)
         wr_names_keep(me.cycle->conf, me.loop);
     else
         wr_timer_set(me.loop, &me.timer, LOCK_LOOK_MS);
+}
+
+/* ---- the master's words ---- */
+
+static void on_told(struct wr_watch *w, uint32_t events)
+{
+    (void)w;
+    (void)events;
+    wr_task_wake(me.loop, &me.hear);
+}
+
+static void hear_master(struct wr_task *t)
+{
+    int fd = wr_report_fd();
+    struct wr_report r;
+
+    (void)t;
+    while (wr_report_hear(&r)) {
+        if (r.word != WR_MSG_COMMIT)
+            continue;
+        wr_upstreams_commit(me.cycle->conf);
+        wr_report(WR_MSG_COMMITTED, r.number, "");
+        wr_task_wake(me.loop, &me.try_lock);
+    }
+    if (fd != wr_report_fd()) /* closed: the kernel has forgotten it */
+        wr_say(WR_LOG_NOTICE, 0, "the master is gone");
+}
+
+static void hear_from_master(void)
+{
+    me.hear.run = hear_master;
+    me.told.on_event = on_told;
+    if (wr_report_fd() >= 0 && !wr_watch_add(me.loop, wr_report_fd(), &me.told, EPOLLIN)) {
+        wr_say(WR_LOG_EMERG, errno, "epoll_ctl() of the master's words failed");
+        exit(2);
+    }
+    wr_report(WR_MSG_READY, 0, "");
 }
 
 static void on_bell(uint32_t bits, void *arg)
@@ -76,7 +116,7 @@ void wr_keeper_run(struct wr_cycle *c, uint32_t slot)
     me.try_lock.run = try_lock;
     me.timer.task = &me.try_lock;
     wr_loop_on_bell(me.loop, on_bell, NULL);
-    wr_task_wake(me.loop, &me.try_lock);
+    hear_from_master();
     on_bell(0, NULL);
     wr_loop_run(me.loop);
     wr_timer_off(me.loop, &me.timer);

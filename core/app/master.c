@@ -98,7 +98,6 @@ static void launch(struct wr_cycle *c)
         wr_sockets_drop(c, NULL);
         wr_sockets_part(true);
     }
-    wr_upstreams_commit(c->conf);
     wr_children_start(c);
 }
 
@@ -453,6 +452,7 @@ static void serve(void)
 
         wr_clock_update();
         take_signals();
+        wr_reports_take(wr_children_heard);
         if (bell != 0 && wr_master.going == WR_RUNNING)
             wr_children_leaving();
         keep_deadlines();

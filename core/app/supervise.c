@@ -4,11 +4,13 @@
 #include "app/app.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #define QUICK_MS 1000    /* who lived shorter died quickly */
 #define BACKOFF_MAX_MS 1000 /* it may be the only one */
+#define COMMIT_MS 5000
 
 #define EACH_CYCLE(c) (struct wr_cycle *c = wr_master.cycle; c != NULL; c = c->old)
 
@@ -33,8 +35,10 @@ bool wr_children_new(struct wr_cycle *c)
     c->generation = atomic_fetch_add(&wr_master.common->generation, 1) + 1;
     c->nchildren = c->workers + 1;
     c->child = wr_calloc(c->nchildren, sizeof(*c->child));
-    for (uint32_t i = 0; i < c->nchildren; i++)
+    for (uint32_t i = 0; i < c->nchildren; i++) {
         c->child[i].slot = WR_SLOT_NONE;
+        c->child[i].report = -1;
+    }
     for (uint32_t i = 0; i < c->nchildren; i++) {
         struct wr_child *ch = &c->child[i];
 
@@ -47,7 +51,30 @@ bool wr_children_new(struct wr_cycle *c)
     return true;
 }
 
-/* In the child nothing returns. */
+/* The parent's answer is the child's pid or -1 with errno; in the child nothing returns. */
+static pid_t fork_child(struct wr_cycle *c, struct wr_child *ch)
+{
+    int other, err;
+    pid_t pid;
+
+    if (!wr_report_open(ch, &other))
+        return -1;
+    fflush(NULL);
+    pid = fork();
+    if (pid == 0) {
+        wr_report_begin(other);
+        if (ch->kind == WR_PROC_KEEPER)
+            wr_keeper_run(c, ch->slot);
+        wr_worker_run(c, ch->slot, ch->index);
+    }
+    err = errno;
+    (void)close(other);
+    if (pid < 0)
+        wr_report_close(ch);
+    errno = err;
+    return pid;
+}
+
 static void start(struct wr_cycle *c, struct wr_child *ch)
 {
     pid_t pid;
@@ -55,13 +82,8 @@ static void start(struct wr_cycle *c, struct wr_child *ch)
     wr_slot_ready(ch->slot);
     ch->again_ms = 0;
     ch->born_ms = wr_now();
-    fflush(NULL);
-    pid = fork();
-    if (pid == 0) {
-        if (ch->kind == WR_PROC_KEEPER)
-            wr_keeper_run(c, ch->slot);
-        wr_worker_run(c, ch->slot, ch->index);
-    }
+    ch->ready = false;
+    pid = fork_child(c, ch);
     if (pid < 0) {
         wr_say(WR_LOG_ALERT, errno, "fork() failed while spawning \"%s\"", what(ch));
         ch->again_ms = wr_now() + wr_backoff_ms(++ch->deaths + 1);
@@ -70,16 +92,45 @@ static void start(struct wr_cycle *c, struct wr_child *ch)
     ch->pid = pid;
     atomic_store(&wr_self.run->slot[ch->slot].pid, (int32_t)pid);
     wr_say(WR_LOG_NOTICE, 0, "start %s %d", what(ch), (int)pid);
+    if (ch->kind == WR_PROC_KEEPER)
+        (void)wr_tell_keeper(ch, WR_MSG_COMMIT, c->generation);
+}
+
+void wr_children_heard(struct wr_child *ch, const struct wr_report *r)
+{
+    if (r->word == WR_MSG_READY)
+        ch->ready = true;
+    else if (r->word == WR_MSG_COMMITTED && ch->kind == WR_PROC_KEEPER)
+        ch->committed = r->number;
+    else if (r->word == WR_MSG_FAILED)
+        wr_say(WR_LOG_ERROR, 0, "%s %d: %s", what(ch), (int)ch->pid, r->text);
+}
+
+static void await_commit(const struct wr_cycle *c)
+{
+    const struct wr_child *keeper = &c->child[c->nchildren - 1];
+    struct pollfd p = { .fd = wr_reports_fd(), .events = POLLIN };
+    uint64_t end = wr_now() + COMMIT_MS;
+
+    while (keeper->committed != c->generation && keeper->report >= 0 && wr_now() < end) {
+        (void)poll(&p, 1, (int)(end - wr_now()));
+        wr_reports_take(wr_children_heard);
+        wr_clock_update();
+    }
+    if (keeper->committed != c->generation)
+        wr_say(WR_LOG_ERROR, 0, "the keeper did not publish the servers");
 }
 
 void wr_children_start(struct wr_cycle *c)
 {
     wr_say(WR_LOG_NOTICE, 0, "start worker processes");
-    for (uint32_t i = 0; i < c->nchildren; i++) {
+    for (uint32_t i = c->nchildren; i-- > 0;) {
         c->child[i].retired = false;
         c->child[i].deaths = 0;
         if (c->child[i].pid == 0)
             start(c, &c->child[i]);
+        if (c->child[i].kind == WR_PROC_KEEPER)
+            await_commit(c);
     }
 }
 
@@ -185,6 +236,7 @@ static void ended(pid_t pid, int status)
     }
     tell_end(ch, pid, status);
     ch->pid = 0;
+    wr_report_close(ch);
     for EACH_CYCLE(c)
         wr_upstreams_reclaim(c->conf, ch->slot);
     if (ch->retired || wr_master.going != WR_RUNNING)

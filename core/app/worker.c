@@ -255,6 +255,7 @@ static bool begin(struct wr_cycle *c)
     wr_loop_on_bell(me.loop, on_bell, NULL);
     follow_owner_map();
     wr_loop_turn(me.loop, 0); /* the master sees that we stand */
+    wr_report(WR_MSG_READY, 0, "");
     on_bell(0, NULL); /* a signal may have come before the loop could hear it */
     return true;
 }

@@ -139,7 +139,8 @@ bool wr_slot_claim(struct wr_peer_slot *s) WR_CHECKED;
 _Atomic uint32_t *wr_shared_ledger(struct wr_peers_shared *z, uint32_t process, uint32_t slot);
 /* Master, before workers are forked: makes or adopts the zones, fills in what is known. */
 bool wr_upstreams_open(struct wr_conf *c);   /* part of loading: gets the memory */
-void wr_upstreams_commit(struct wr_conf *c); /* the configuration is accepted: publishes */
+/* Keeper (or the only process): the zones are its own from now on, publishes what is known. */
+void wr_upstreams_commit(struct wr_conf *c);
 /* Replaces the addresses of one server; publishes a new index if anything changed. Returns true
  * then. Of service records those of the lowest priority number are the server, others its backups
  * (if it is a backup itself: left out), and their weights are used unless it has one. Only one
