@@ -203,10 +203,12 @@ void wr_conn_close(struct wr_conn *c)
     if (c->free_state != NULL)
         c->free_state(c);
     c->free_state = NULL;
-    if (c->reset_on_close)
-        wr_socket_reset_on_close(c->fd);
-    /* no other process has this socket, so closing takes it out of epoll */
-    close(c->fd);
+    if (c->fd >= 0) { /* else it was kept for a last message */
+        if (c->reset_on_close)
+            wr_socket_reset_on_close(c->fd);
+        /* no other process has this socket, so closing takes it out of epoll */
+        close(c->fd);
+    }
     c->fd = -1;
     c->ready = 0;
     c->registered = false;

@@ -50,6 +50,8 @@ struct wr_loop {
     _Atomic(struct wr_job *) jobs_done; /* given back by threads, the last one first */
     int jobs_fd;              /* eventfd: there are some; -1 before the first job */
     struct wr_watch jobs_watch;
+    struct wr_link last_words;
+    uint32_t nlast_words;
 };
 
 /* timer.c: step (2), and how long step (1) may wait (-1: for ever). */
@@ -65,6 +67,12 @@ static inline int wr_timers_wait(const struct wr_loop *l)
 
 /* pipe.c */
 void wr_pipes_drop(struct wr_loop *l);
+
+/* last_words.c: for a transport's free_state. At most WR_LAST_WORDS bytes, the last ones of a
+ * connection whose socket is full; takes its descriptor (c->fd is -1) if they have to wait. */
+#define WR_LAST_WORDS 512
+void wr_last_words(struct wr_conn *c, const char *p, size_t n);
+void wr_last_words_drop(struct wr_loop *l);
 
 /* offload.c */
 void wr_jobs_close(struct wr_loop *l);

@@ -35,6 +35,7 @@ struct wr_loop *wr_loop_new(uint32_t connections)
     l->doomed_last = &l->doomed;
     l->bell.on_event = bell_rung;
     l->jobs_fd = -1;
+    wr_list_init(&l->last_words);
     signal(SIGPIPE, SIG_IGN);
     wr_clock_update();
     return l;
@@ -59,6 +60,7 @@ void wr_loop_free(struct wr_loop *l)
 {
     if (l == NULL)
         return;
+    wr_last_words_drop(l);
     reap(l);
     wr_pipes_drop(l);
     wr_jobs_close(l);

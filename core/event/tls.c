@@ -21,6 +21,8 @@ struct tls {
     size_t record;           /* plain bytes given to the library at once */
     size_t pending;          /* of a record that is made but not yet sent: it must come again */
     unsigned recvs;          /* of this call */
+    char *refused;           /* by the socket, of the last write, if they are few; NULL: none yet */
+    size_t refused_n;
     bool dry;                /* the last recv took all there was */
     bool ended;              /* the last recv found the end */
     bool pretended;          /* EAGAIN that is none: chaos, or others are to have their turn */
@@ -72,19 +74,35 @@ static int bio_read(BIO *b, char *p, int len)
     return (int)r;
 }
 
+/* A message the library makes at the end (an alert, close_notify) it tries to write once: what is
+ * not taken of it is kept here. */
+static int keep_refused(BIO *b, struct tls *t, const char *p, size_t n)
+{
+    if (n <= WR_LAST_WORDS) {
+        if (t->refused == NULL)
+            t->refused = wr_malloc(WR_LAST_WORDS);
+        memcpy(t->refused, p, n);
+        t->refused_n = n;
+    }
+    return bio_wait(b, false);
+}
+
 static int bio_write(BIO *b, const char *p, int len)
 {
     struct tls *t = BIO_get_data(b);
     size_t n = (size_t)len;
     ssize_t r;
 
-    if (!wr_chaos_io(&n))
-        return bio_pretend(b, t, false);
+    t->refused_n = 0;
+    if (!wr_chaos_io(&n)) {
+        (void)bio_pretend(b, t, false);
+        return keep_refused(b, t, p, (size_t)len);
+    }
     do {
         r = send(t->conn->fd, p, n, MSG_NOSIGNAL | (t->conn->more ? MSG_MORE : 0));
     } while (r < 0 && errno == EINTR);
     if (r < 0 && errno == EAGAIN)
-        return bio_wait(b, false);
+        return keep_refused(b, t, p, (size_t)len);
     BIO_clear_retry_flags(b);
     if (r < 0)
         t->conn->error = errno;
@@ -293,17 +311,22 @@ const struct wr_transport wr_tls = {
 
 /* ---- beginning and end ---- */
 
-/* close_notify, so that the other side knows that nothing is missing. Sent once, not waited for; a
- * session that was broken is not offered again. */
+/* close_notify, so that the other side knows that nothing is missing; a session that was broken is
+ * not offered again, and its alert is what may not have been taken yet. */
 static void free_state(struct wr_conn *c)
 {
     struct tls *t = tls_of(c);
 
     ERR_clear_error();
+    if (!t->broken)
+        t->refused_n = 0;
     if (!t->up || t->broken || c->reset_on_close)
         SSL_set_shutdown(t->ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
     else if (!c->write_shut)
         (void)SSL_shutdown(t->ssl);
+    if (t->refused_n > 0 && !c->write_shut && !c->reset_on_close)
+        wr_last_words(c, t->refused, t->refused_n);
+    free(t->refused);
     SSL_free(t->ssl);
     free(t);
     c->tls = NULL;

@@ -1,9 +1,10 @@
 /* TLS over a socket pair, with OpenSSL itself at the far end: what no ordinary client does, and
  * what a receiver that stands still brings about. */
-#include "event/event.h" /* first: it asks for O_DIRECT */
+#include "event/inside.h" /* first: it asks for O_DIRECT */
 
 #include "lib/event_lib.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <openssl/evp.h>
 #include <openssl/ssl.h>
@@ -201,10 +202,102 @@ START_TEST(a_file_goes_on_after_a_long_halt)
 }
 END_TEST
 
+/* ---- the last message of a connection meets a full socket ---- */
+
+static void fill_socket(void)
+{
+    char junk[4096] = { 0 };
+    int small = 0;
+
+    ck_assert_int_eq(setsockopt(c.fd, SOL_SOCKET, SO_SNDBUF, &small, sizeof(small)), 0);
+    while (send(c.fd, junk, sizeof(junk), 0) > 0)
+        ;
+    ck_assert_int_eq(errno, EAGAIN);
+}
+
+/* Up to the end, where a message of two bytes must be: it looks like application data, 2 bytes, 1
+ * of type, 16 of tag (RFC 8446 5.2). */
+static void far_reads_last_message(void)
+{
+    static const char header[] = { 0x17, 3, 3, 0, 19 };
+    char buf[65536], last[sizeof(header) + 19] = { 0 };
+    ssize_t r = -1;
+
+    for (int turns = 0; turns < 1000 && r != 0; turns++) {
+        wr_loop_turn(l, 0);
+        r = recv(other, buf, sizeof(buf), 0);
+        if (r >= (ssize_t)sizeof(last))
+            memcpy(last, buf + r - sizeof(last), sizeof(last));
+        else if (r > 0) {
+            memmove(last, last + r, sizeof(last) - (size_t)r);
+            memcpy(last + sizeof(last) - r, buf, (size_t)r);
+        }
+    }
+    ck_assert_int_eq(r, 0);
+    ck_assert_mem_eq(last, header, sizeof(header));
+}
+
+START_TEST(close_notify_waits_for_room)
+{
+    setup();
+    fill_socket();
+    wr_conn_close(&c);
+    far_reads_last_message();
+    teardown();
+}
+END_TEST
+
+static void fail_reading(void)
+{
+    char buf[100];
+    size_t got;
+
+    ck_assert_int_eq(send(other, "\x17\x03\x03\x00\x20 this cannot be decrypted by any key", 37, 0),
+                     37);
+    ck_assert_int_eq(wr_conn_read(&c, buf, sizeof(buf), &got), WR_IO_ERROR);
+}
+
+START_TEST(an_alert_waits_for_room)
+{
+    setup();
+    fill_socket();
+    fail_reading();
+    wr_conn_close(&c);
+    far_reads_last_message();
+    teardown();
+}
+END_TEST
+
+START_TEST(last_words_end_with_the_loop_or_after_a_while)
+{
+    char buf[65536];
+    ssize_t r;
+
+    setup();
+    fill_socket();
+    wr_conn_close(&c);
+    teardown(); /* the sanitizer sees what is left */
+
+    setup();
+    fill_socket();
+    wr_conn_close(&c);
+    wr_clock.mono_ms += 6000;
+    wr_timers_expire(l);
+    wr_loop_turn(l, 0);
+    do {
+        r = recv(other, buf, sizeof(buf), 0);
+    } while (r > 0);
+    ck_assert_int_eq(r, 0);
+    teardown();
+}
+END_TEST
+
 int main(void)
 {
     const TTest *const tests[] = {
-        a_read_that_brings_nothing_ends, a_file_goes_on_after_a_long_halt, NULL,
+        a_read_that_brings_nothing_ends, a_file_goes_on_after_a_long_halt,
+        close_notify_waits_for_room, an_alert_waits_for_room,
+        last_words_end_with_the_loop_or_after_a_while, NULL,
     };
 
     return run_suite("tls", tests);

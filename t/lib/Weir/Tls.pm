@@ -318,12 +318,11 @@ sub close {
     $c->SUPER::close;
 }
 
-# A test: the other side ended by close_notify. It sends that once, so under chaos it may be lost.
+# A test: the other side ended by close_notify.
 sub ends_well {
     my ($c, $name) = @_;
     local $Test::Builder::Level = $Test::Builder::Level + 1;
-    my $end = $c->ending;
-    return Test::More::is($ENV{WR_CHAOS} && $end eq 'cut' ? 'eof' : $end, 'eof', $name);
+    return Test::More::is($c->ending, 'eof', $name);
 }
 
 # ---- what was agreed on
