@@ -71,19 +71,22 @@ for (
 like got('tls', 'refused.example'), qr/^no handshake: .*unrecognized name/, 'ssl_reject_handshake';
 is $w->ask('plain'), 'second', 'without TLS the default server';
 
+my $port = $w->port('wrong');
 my %bad = (
-    'server { listen 1; server_name a; return x; } server { listen 1; server_name a; return x; }'
-        => qr/conflicting server name "a" on 0\.0\.0\.0:1, ignored/,
-    'server { listen 1 default_server; return x; } server { listen 1 default_server; return x; }'
-        => qr/a duplicate default server for 0\.0\.0\.0:1/,
-    'server { listen 1; listen 1; return x; }' => qr/a duplicate listen 0\.0\.0\.0:1/,
-    'server { listen 1; server_name a.*.b; return x; } server { listen 1; server_name c; return x; }'
-        => qr/invalid server name or wildcard "a\.\*\.b" on 0\.0\.0\.0:1/,
-    'server { listen 1; }' => qr/\[warn\] no handler for server/,
+    'server { listen PORT; server_name a; return x; } server { listen PORT; server_name a; return x; }'
+        => qr/conflicting server name "a" on 0\.0\.0\.0:$port, ignored/,
+    'server { listen PORT default_server; return x; } server { listen PORT default_server; return x; }'
+        => qr/a duplicate default server for 0\.0\.0\.0:$port/,
+    'server { listen PORT; listen PORT; return x; }' => qr/a duplicate listen 0\.0\.0\.0:$port/,
+    'server { listen PORT; server_name a.*.b; return x; }
+        server { listen PORT; server_name c; return x; }'
+        => qr/invalid server name or wildcard "a\.\*\.b" on 0\.0\.0\.0:$port/,
+    'server { listen PORT; }' => qr/\[warn\] no handler for server/,
 );
 $w->expect(qr/\[emerg\].*wrong\.conf:1/);
 for (sort keys %bad) {
-    my (undef, undef, $err) = $w->command('-t', '-c', $w->write('wrong.conf', "stream { $_ }\n"));
+    my $text = "stream { $_ }\n" =~ s/PORT/$port/gr;
+    my (undef, undef, $err) = $w->command('-t', '-c', $w->write('wrong.conf', $text));
     like $err, $bad{$_}, "said: $_";
 }
 
