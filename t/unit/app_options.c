@@ -76,15 +76,43 @@ START_TEST(takes_help)
 }
 END_TEST
 
+/* What parsing says on the standard error output. */
+static const char *complaint(const char *line)
+{
+    static char text[256];
+    struct wr_options o;
+    FILE *f = tmpfile();
+    int fd = dup(STDERR_FILENO);
+    size_t n;
+
+    ck_assert(f != NULL && fd >= 0 && dup2(fileno(f), STDERR_FILENO) >= 0);
+    ck_assert_msg(!parse(line, &o), "%s", line);
+    fflush(stderr);
+    ck_assert_int_ge(dup2(fd, STDERR_FILENO), 0);
+    close(fd);
+    rewind(f);
+    n = fread(text, 1, sizeof(text) - 1, f);
+    text[n] = '\0';
+    fclose(f);
+    return text;
+}
+
 START_TEST(refuses_the_rest)
 {
-    static const char *const wrong[] = {
-        "-x", "word", "-tx", "-c", "-p", "-e", "-g", "-s", "-s halt", "--wrong", "-t word",
+    static const struct {
+        const char *line, *why;
+    } wrong[] = {
+        { "-x", "invalid option: \"x\"" }, { "word", "invalid option: \"word\"" },
+        { "-tx", "invalid option: \"x\"" }, { "-c", "option \"-c\" requires file name" },
+        { "-p", "option \"-p\" requires directory name" },
+        { "-e", "option \"-e\" requires file name" }, { "-g", "option \"-g\" requires parameter" },
+        { "-s", "option \"-s\" requires parameter" },
+        { "-s halt", "invalid option: \"-s halt\"" }, { "--wrong", "invalid option: \"--wrong\"" },
+        { "-t word", "invalid option: \"word\"" },
     };
-    struct wr_options o;
 
     for (size_t i = 0; i < WR_COUNT(wrong); i++)
-        ck_assert_msg(!parse(wrong[i], &o), "%s", wrong[i]);
+        ck_assert_ptr_nonnull(strstr(complaint(wrong[i].line), wrong[i].why));
 }
 END_TEST
 

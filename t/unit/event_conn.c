@@ -271,6 +271,7 @@ START_TEST(another_task_takes_over)
     wr_conn_arm(&c);
     wr_conn_retask(&c, &heir.task);
     far_writes("a");
+    turn_until(l, heir.runs == 1);
     wr_conn_timeout(&c, 5);
     turn_until(l, c.deadline.fired);
     ck_assert_uint_ge(heir.runs, 2);

@@ -1,5 +1,6 @@
 /* Accepting: batches, the limit of connections, draining an address that goes away. */
 #include "lib/event_lib.h"
+#include "lib/said.h"
 
 #include <errno.h>
 #include <sys/resource.h>
@@ -83,6 +84,7 @@ END_TEST
 START_TEST(the_limit_pauses_and_a_close_goes_on)
 {
     setup();
+    said_keep();
     wr_accepting_limit(3);
     come(5);
     turn_until(l, a.paused);
@@ -90,6 +92,7 @@ START_TEST(the_limit_pauses_and_a_close_goes_on)
     wr_loop_turn(l, 10);
     ck_assert_uint_eq(ntaken, 3);
     ck_assert_uint_eq(wr_connections(), 3);
+    ck_assert(said("[warn]") && said("3 worker_connections are not enough"));
     wr_connections_add(-1);
     turn_until(l, ntaken == 4);
     wr_accepting_limit(0);
@@ -103,6 +106,7 @@ START_TEST(no_descriptors_left)
     struct rlimit old, low;
 
     setup();
+    said_keep();
     come(3);
     ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &old), 0);
     low = old;
@@ -111,6 +115,7 @@ START_TEST(no_descriptors_left)
     wr_loop_turn(l, 1000);
     ck_assert_uint_eq(ntaken, 0);
     wr_loop_turn(l, 50);
+    ck_assert(said("[crit]") && said("accept4() failed, accepting rests for"));
     ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &old), 0);
     turn_until(l, ntaken == 3);
     teardown();

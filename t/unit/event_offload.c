@@ -1,6 +1,7 @@
 /* Thread pools: jobs run beside the loop and come back into it; threads come when they are needed
  * and go with their pool; a full queue, cancelling, owners that leave. */
 #include "lib/event_lib.h"
+#include "lib/said.h"
 
 #include <pthread.h>
 #include <signal.h>
@@ -182,6 +183,7 @@ START_TEST(a_full_queue)
     struct work *w[3];
 
     setup(1, 1);
+    said_keep();
     for (unsigned i = 0; i < 3; i++)
         w[i] = work_new(i, pass_gate);
     ck_assert(wr_job_start(t, &w[0]->job));
@@ -189,6 +191,7 @@ START_TEST(a_full_queue)
     ck_assert(wr_job_start(t, &w[1]->job));
     ck_assert(!wr_job_start(t, &w[2]->job));
     ck_assert(!w[2]->job.busy);
+    ck_assert(said("thread pool \"test\" queue overflow: 1 tasks waiting"));
     open_gate(true);
     turn_until(l, w[0]->done && w[1]->done);
     ck_assert(wr_job_start(t, &w[2]->job));
@@ -244,6 +247,7 @@ START_TEST(a_job_that_never_ends)
     static struct work *w;
 
     setup(2, 10);
+    said_keep();
     w = work_new(1, pass_gate);
     w->left = true;
     ck_assert(wr_job_start(t, &w->job));
@@ -251,6 +255,7 @@ START_TEST(a_job_that_never_ends)
     ck_assert(!wr_threads_stuck());
     wr_threads_free(t);
     ck_assert(wr_threads_stuck());
+    ck_assert(said("a thread of pool \"test\" still waits for a disk"));
     wr_loop_free(l);
     open_gate(true); /* what the thread does now must not touch the loop */
     usleep(10000);

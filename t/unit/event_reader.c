@@ -3,6 +3,7 @@
 #include "event/event.h" /* first: it asks for O_DIRECT */
 
 #include "lib/event_lib.h"
+#include "lib/said.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -170,11 +171,13 @@ START_TEST(no_room_in_the_queue)
 
     setup(true);
     wr_threads_free(t);
+    said_keep();
     r.threads = t = wr_threads_new(l, WR_STR("none"), 1, 0);
     wr_reader_direct(&r, 65536, 4096);
     wr_bufq_file(&q, &r, 0, SIZE);
     ck_assert_int_eq(wr_conn_write_q(&c, &q, SIZE_MAX, &put), WR_IO_ERROR);
     ck_assert_int_eq(c.error, 0);
+    ck_assert(said("thread pool \"none\" queue overflow: 0 tasks waiting"));
     wr_bufq_clear(&q);
     teardown();
 }

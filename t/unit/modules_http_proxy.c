@@ -3,6 +3,7 @@
 #include "lib/unit.h"
 
 #include "lib/proxy_exchange.h"
+#include "lib/said.h"
 
 #include "../../modules/http/http_proxy.h"
 
@@ -210,16 +211,19 @@ static const char *without_cr(struct wr_pool *pool, struct wr_str s)
 
 START_TEST(heads)
 {
+    said_keep();
     for (size_t i = 0; i < WR_COUNT(requests); i++) {
         struct proxied p;
         struct wr_text out;
 
         proxied_begin(&p, requests[i].http, requests[i].request);
+        p.x.log = &said_log;
         out = wr_text_grow(p.x.pool, 16, 1 << 16);
         ck_assert(wr_proxy_request(&p.x, &out, requests[i].length));
         ck_assert_str_eq(without_cr(p.x.pool, wr_text_view(&out)), requests[i].want);
         proxied_end(&p);
     }
+    ck_assert(said("invalid method \"a/b\" of proxy_method is not used"));
 }
 END_TEST
 
