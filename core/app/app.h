@@ -124,6 +124,7 @@ struct wr_child {
     int report;                   /* the master's end, -1: none; see report */
     uint32_t words;               /* heard since it was last asked something */
     bool ready;                   /* it said so */
+    bool leaving;                 /* it accepts no more */
     uint32_t committed;           /* keeper: the last number it said that of */
 };
 struct wr_cycle {
@@ -135,6 +136,7 @@ struct wr_cycle {
     uint32_t nshares;
     struct wr_child *child;       /* workers, then the keeper */
     uint32_t nchildren;
+    bool resumed;                 /* of a configuration that ran before */
     struct wr_cycle *old;         /* the one before, while its processes live */
 };
 /* Loads from the places (or from text, for the demo). NULL: everything was told and undone. */
@@ -185,8 +187,8 @@ extern struct wr_signals wr_signals;
 #define WR_SIGTRACE SIGRTMIN /* to a master or worker: the rings of what runs go to the log */
 /* Of wr_self.kind: the master blocks them but for its sleep, others take them at any time. */
 void wr_signals_init(enum wr_kind kind);
-/* Master: sleeps until a signal or its bell; UINT64_MAX: no limit. Returns the bell's bits. */
-uint32_t wr_signals_wait(uint64_t ms);
+/* Master: sleeps until a signal or a child's word; UINT64_MAX: no limit. */
+void wr_signals_wait(uint64_t ms);
 struct wr_ask {          /* a reload asked for by `weir -s reload` */
     pid_t pid;
     int fd;              /* its pipe, in its descriptor table */
@@ -207,22 +209,15 @@ void wr_reply_begin(struct wr_reply *r);        /* tells all who asked that it i
 void wr_reply_end(struct wr_reply *r, bool ok);
 
 /* ---- master ---- */
-/* The run segment begins with struct wr_run (os.h). */
-#define WR_COMMON_LAYOUT 2
-struct wr_common {
-    struct wr_run run;
-    _Atomic uint32_t generation;  /* last one given out, by any master of this instance */
-    pthread_mutex_t keeper;       /* robust, shared: one keeper at a time */
-    _Atomic uint32_t leaving[WR_SLOTS]; /* 1: this worker accepts no more */
-};
+#define WR_RUN_LAYOUT 3           /* of the run segment: struct wr_run of os.h */
 struct wr_master {
     const struct wr_options *options;
     pid_t pid;                    /* our own */
-    uint32_t slot;                /* workers ring here when they leave */
     struct wr_cycle *cycle;       /* the newest; ->old are those before */
     struct wr_shm_set *shm;       /* holds the run segment */
-    struct wr_common *common;
-    bool common_fresh;            /* not taken up from an old binary */
+    bool run_fresh;               /* not taken up from an old binary */
+    uint32_t half;                /* 0 or 1: of the slots; the other is another master's */
+    uint32_t generation;          /* last one given out, by any master of this instance */
     char *pid_path;               /* as written; NULL: not yet */
     pid_t new_binary;             /* child of an upgrade, 0 none */
     pid_t parent;                 /* who started us */
@@ -235,7 +230,7 @@ struct wr_master {
 };
 extern struct wr_master wr_master;
 int wr_master_run(struct wr_cycle *c, const struct wr_options *o); /* the whole life; exit code */
-bool wr_master_common(void) WR_CHECKED; /* makes the run segment, or takes up the old binary's */
+bool wr_master_segment(void) WR_CHECKED; /* makes the run segment, or takes up the old binary's */
 void wr_refuse_reload(const char *why);
 void wr_master_free(void);        /* at the end of any process: configurations, caches */
 
@@ -245,6 +240,8 @@ enum wr_message {
     WR_MSG_FAILED,      /* child: cannot begin (or commit); the text says why */
     WR_MSG_COMMIT,      /* master to the keeper: the zones are yours, publish; with a number */
     WR_MSG_COMMITTED,   /* keeper: done, with that number */
+    WR_MSG_LEAVING,     /* worker: accepts no more, its sockets are for others */
+    WR_MSG_DIED,        /* master to the keeper: a process died, look what it held */
 };
 struct wr_report {
     uint32_t word;       /* from a child anything may come */
@@ -275,6 +272,9 @@ void wr_children_signal(int signo);      /* all of all cycles */
 void wr_children_retire(struct wr_cycle *c, int signo); /* not replaced; 0: told later */
 bool wr_children_ready(const struct wr_cycle *c); /* every worker has done a turn */
 void wr_children_leaving(void);          /* some accept no more: others get their sockets */
+void wr_children_ring(uint32_t bits);    /* workers of all cycles */
+/* The zones are ours again, after another master's keeper owned them. */
+void wr_children_commit_again(void);
 void wr_children_reap(void);
 void wr_children_respawn(void);          /* those whose time has come */
 uint64_t wr_children_next_ms(void);      /* when respawn has something to do; UINT64_MAX never */
@@ -283,7 +283,8 @@ uint32_t wr_children_alive(void);
 uint64_t wr_backoff_ms(uint32_t deaths);
 
 /* ---- process ---- */
-uint32_t wr_slot_take(enum wr_kind kind, uint32_t generation, uint32_t index); /* or SLOT_NONE */
+/* The master's own list says which are given out. WR_SLOT_NONE: told. */
+uint32_t wr_slot_take(enum wr_kind kind, uint32_t generation, uint32_t index);
 void wr_slot_ready(uint32_t slot);       /* before a process starts (again) in it */
 void wr_slot_release(uint32_t slot);
 /* The soft limit of open files (often 1024) is for programs that use select(). Every process has a

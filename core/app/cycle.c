@@ -66,6 +66,7 @@ struct wr_cycle *wr_cycle_again(struct wr_cycle *c)
     struct wr_cycle *again = wr_calloc(1, sizeof(*again));
 
     again->conf = c->conf;
+    again->resumed = true;
     again->conf_users = c->conf_users;
     again->workers = c->workers;
     ++*c->conf_users;
@@ -106,6 +107,8 @@ static bool check_pid(const struct wr_conf *c)
 static bool test(struct wr_conf *c, const struct wr_options *o)
 {
     if (!report(c))
+        return false;
+    if (!wr_upstreams_open(c))
         return false;
     if (!o->quiet)
         fprintf(stderr, "weir: the configuration file %s syntax is ok\n", c->path);

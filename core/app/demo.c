@@ -207,7 +207,7 @@ static int run_demo(const struct wr_options *o)
     for (size_t i = 0; i < WR_COUNT(pieces); i++)
         fill_in(&t, pieces[i].text);
     WR_ASSERT(!t.overflow);
-    c = wr_master_common() ? wr_cycle_load_text("demo", wr_text_view(&t)) : NULL;
+    c = wr_master_segment() ? wr_cycle_load_text("demo", wr_text_view(&t)) : NULL;
     return c == NULL ? 1 : wr_master_run(c, o);
 }
 

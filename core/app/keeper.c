@@ -1,45 +1,73 @@
-/* keeper: the process for all work that must happen once, not once for each worker: asking for the
- * names of servers again. Started by supervise. There is one at a time: that of the next generation
- * waits for the robust lock of the one before, which the kernel frees if that one dies. */
+/* keeper: the process for all work that must happen once, not once for each worker. Started by
+ * supervise, with the workers' rights. It publishes the servers of its configuration when the
+ * master says so, which makes it the owner of the zones, asks for names again from then on, and
+ * takes back what processes held that died. The keeper of an earlier generation lives on for a
+ * while, but whatever it learns is not published any more. */
 #include "app/app.h"
 
 #include <errno.h>
 #include <sys/epoll.h>
 #include <unistd.h>
 
-#define LOCK_LOOK_MS 50
+#define LOOK_MS 10
+#define LOOKS_MAX 200        /* so many looks at the counts at that pace, then one a second */
+#define SLOW_MS 1000
 
 static struct {
     struct wr_cycle *cycle;
     struct wr_loop *loop;
-    struct wr_task try_lock;
-    struct wr_timer timer;
     struct wr_watch told;
-    struct wr_task hear;
-    bool locked;
+    struct wr_task hear, count;
+    struct wr_timer timer;
+    bool committed;
+    bool sweep;                  /* before the next look */
+    bool strangers;              /* processes of another master live */
+    uint32_t looks;
+    uint64_t run;
 } me;
 
-/* What the dead keeper was writing is written anew by the next answer. */
-static bool lock(void)
-{
-    pthread_mutex_t *m = &wr_master.common->keeper;
-    int err = pthread_mutex_trylock(m);
+/* ---- the servers ---- */
 
-    if (err == EOWNERDEAD)
-        err = pthread_mutex_consistent(m);
-    return err == 0;
+static void commit(uint32_t number)
+{
+    const struct wr_child *own = &me.cycle->child[me.cycle->nchildren - 1];
+    bool before = me.cycle->resumed || own->committed != 0;
+
+    wr_upstreams_commit(me.cycle->conf, me.run, before && !me.committed);
+    if (!me.committed)
+        wr_names_keep(me.cycle->conf, me.loop);
+    me.committed = true;
+    wr_report(WR_MSG_COMMITTED, number, "");
 }
 
-static void try_lock(struct wr_task *t)
+/* ---- the counts: workers of all generations, as far as they are known here ---- */
+
+static void begin_count(void)
 {
+    me.sweep = true;
+    me.looks = 0;
+    wr_task_wake(me.loop, &me.count);
+}
+
+static void count(struct wr_task *t)
+{
+    bool right = true;
+
     (void)t;
-    if (me.locked)
-        return;
-    me.locked = lock();
-    if (me.locked)
-        wr_names_keep(me.cycle->conf, me.loop);
-    else
-        wr_timer_set(me.loop, &me.timer, LOCK_LOOK_MS);
+    if (me.sweep) {
+        me.sweep = me.strangers = false;
+        for (struct wr_cycle *c = wr_master.cycle; c != NULL; c = c->old)
+            me.strangers |= wr_ledger_sweep(c->conf);
+    }
+    for (struct wr_cycle *c = wr_master.cycle; c != NULL; c = c->old)
+        right &= wr_ledger_look(c->conf);
+    if (!right) {
+        wr_timer_set(me.loop, &me.timer, ++me.looks < LOOKS_MAX ? LOOK_MS : SLOW_MS);
+    } else if (me.strangers) { /* nobody tells us when one dies */
+        me.sweep = true;
+        me.looks = 0;
+        wr_timer_set(me.loop, &me.timer, SLOW_MS);
+    }
 }
 
 /* ---- the master's words ---- */
@@ -53,19 +81,15 @@ static void on_told(struct wr_watch *w, uint32_t events)
 
 static void hear_master(struct wr_task *t)
 {
-    int fd = wr_report_fd();
     struct wr_report r;
 
     (void)t;
     while (wr_report_hear(&r)) {
-        if (r.word != WR_MSG_COMMIT)
-            continue;
-        wr_upstreams_commit(me.cycle->conf);
-        wr_report(WR_MSG_COMMITTED, r.number, "");
-        wr_task_wake(me.loop, &me.try_lock);
+        if (r.word == WR_MSG_COMMIT)
+            commit(r.number);
+        else if (r.word == WR_MSG_DIED)
+            begin_count();
     }
-    if (fd != wr_report_fd()) /* closed: the kernel has forgotten it */
-        wr_say(WR_LOG_NOTICE, 0, "the master is gone");
 }
 
 static void hear_from_master(void)
@@ -108,23 +132,22 @@ void wr_keeper_run(struct wr_cycle *c, uint32_t slot)
     wr_process_settle(c);
     close_listeners(c->conf);
     me.cycle = c;
+    me.run = wr_random() | 1;
     me.loop = wr_loop_new(64);
     if (me.loop == NULL) {
         wr_say(WR_LOG_EMERG, errno, "no event loop in the keeper");
         exit(2);
     }
-    me.try_lock.run = try_lock;
-    me.timer.task = &me.try_lock;
+    me.count.run = count;
+    me.timer.task = &me.count;
     wr_loop_on_bell(me.loop, on_bell, NULL);
     hear_from_master();
+    begin_count();
     on_bell(0, NULL);
     wr_loop_run(me.loop);
     wr_timer_off(me.loop, &me.timer);
-    if (me.locked) {
-        wr_names_drop();
-        wr_resolvers_forget();
-        pthread_mutex_unlock(&wr_master.common->keeper);
-    }
+    wr_names_drop();
+    wr_resolvers_forget();
     wr_loop_free(me.loop);
     wr_master_free();
     exit(0);

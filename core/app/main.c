@@ -25,7 +25,7 @@ static int run(const struct wr_options *o)
         wr_say(WR_LOG_NOTICE, 0, "%s cannot be written: the log goes to %s, pid and temporary "
                "files to %s (-p names another place)", WR_PREFIX, wr_places.error_log,
                wr_places.home);
-    c = wr_master_common() ? wr_cycle_load(NULL, wr_str_c(o->globals)) : NULL;
+    c = wr_master_segment() ? wr_cycle_load(NULL, wr_str_c(o->globals)) : NULL;
     if (c != NULL)
         return wr_master_run(c, o);
     help_newcomer(o);

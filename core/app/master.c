@@ -16,22 +16,20 @@ struct wr_master wr_master;
 
 /* ---- start ---- */
 
-bool wr_master_common(void)
+bool wr_master_segment(void)
 {
     struct wr_shm *s;
 
     wr_master.shm = wr_shm_set_new();
-    s = wr_shm_get(wr_master.shm, wr_upgrade_run(), "run", WR_COMMON_LAYOUT, sizeof(struct wr_run),
-                   sizeof(struct wr_common), NULL);
+    s = wr_shm_get(wr_master.shm, wr_upgrade_run(), "run", WR_RUN_LAYOUT, WR_SLOTS,
+                   sizeof(struct wr_run), NULL);
     if (s == NULL) {
-        wr_say(WR_LOG_EMERG, errno, "no shared memory for the processes");
+        wr_say(WR_LOG_EMERG, errno, "shared memory for the processes could not be made");
         return false;
     }
-    wr_master.common = s->p;
-    wr_self.run = &wr_master.common->run;
-    wr_master.common_fresh = s->fresh;
-    if (s->fresh)
-        wr_lock_init(&wr_master.common->keeper);
+    wr_self.run = s->p;
+    wr_self.run_fd = s->fd;
+    wr_master.run_fresh = s->fresh;
     return true;
 }
 
@@ -110,12 +108,7 @@ static bool begin(struct wr_cycle *c)
     if (!wr_sockets_open(c) || (daemon && !wr_daemonize()))
         return false;
     wr_master.pid = getpid();
-    wr_master.slot = wr_slot_take(WR_PROC_MASTER, 0, 0);
-    if (wr_master.slot == WR_SLOT_NONE)
-        return false;
-    wr_self.slot = wr_master.slot;
     wr_self.kind = WR_PROC_MASTER;
-    wr_self.bell_fd = wr_self.bell_of[wr_master.slot];
     wr_signals_init(WR_PROC_MASTER);
     if (core->master_process)
         set_title();
@@ -359,7 +352,7 @@ static void take_signals(void)
     }
     if (take(&s->trace)) {
         tell_signal(WR_SIGTRACE, "SIGRTMIN", s->trace_from, ", tracing");
-        wr_ring_kind(WR_PROC_WORKER, WR_ANY_GENERATION, WR_BELL_TRACE);
+        wr_children_ring(WR_BELL_TRACE);
     }
     if (take(&s->winch)) {
         tell_signal(SIGWINCH, "SIGWINCH", s->winch_from, "");
@@ -448,13 +441,10 @@ void wr_master_free(void)
 static void serve(void)
 {
     while (wr_master.going == WR_RUNNING || wr_children_alive() > 0) {
-        uint32_t bell = wr_signals_wait(how_long());
-
+        wr_signals_wait(how_long());
         wr_clock_update();
         take_signals();
         wr_reports_take(wr_children_heard);
-        if (bell != 0 && wr_master.going == WR_RUNNING)
-            wr_children_leaving();
         keep_deadlines();
     }
 }
@@ -482,7 +472,6 @@ int wr_master_run(struct wr_cycle *c, const struct wr_options *o)
         serve();
     }
     remove_pid_file();
-    wr_slot_release(wr_master.slot);
     wr_say(WR_LOG_NOTICE, 0, "exit");
     wr_master_free();
     return code;

@@ -2,7 +2,8 @@
  * place in wr_self, its limits, rights and environment. Called by supervise in the master, by
  * worker and keeper in the child.
  *
- * A slot keeps its doorbell (an eventfd) for good: whoever is forked later inherits it. */
+ * A slot keeps its doorbell (an eventfd) for good: whoever is forked later inherits it. Which slots
+ * are in use the master knows from itself alone; the segment's words may be wrong. */
 #include "app/app.h"
 
 #include <errno.h>
@@ -13,24 +14,18 @@
 
 /* ---- slots ---- */
 
-/* Of a master that was killed, or of its children. */
-static bool is_stale(int32_t pid)
-{
-    return kill(pid, 0) != 0 && errno == ESRCH;
-}
+#define HALF (WR_SLOTS / 2)
+#define OWN_LOCK_MS 1000     /* the keeper holds it while it sweeps */
 
-/* Two masters may look for slots at once, during an upgrade. */
-static bool claim(struct wr_slot *s, uint32_t i)
-{
-    int32_t pid = atomic_load(&s->pid), free_pid = 0;
+static bool given[WR_SLOTS];
 
-    if (pid != 0 && !is_stale(pid))
-        return false;
-    if (pid != 0 && wr_master.cycle != NULL)
-        wr_upstreams_reclaim(wr_master.cycle->conf, i);
-    if (pid != 0)
-        free_pid = pid;
-    return atomic_compare_exchange_strong(&s->pid, &free_pid, (int32_t)getpid());
+/* An orphan of a master before us may still live in our half: rather not where it is. */
+static uint32_t find_free(bool locked_too)
+{
+    for (uint32_t i = wr_master.half * HALF; i < (wr_master.half + 1) * HALF; i++)
+        if (!given[i] && (locked_too || !wr_locked(wr_self.run_fd, i)))
+            return i;
+    return WR_SLOT_NONE;
 }
 
 static bool make_bell(uint32_t i)
@@ -44,24 +39,26 @@ static bool make_bell(uint32_t i)
 
 uint32_t wr_slot_take(enum wr_kind kind, uint32_t generation, uint32_t index)
 {
-    for (uint32_t i = 0; i < WR_SLOTS; i++) {
-        struct wr_slot *s = &wr_self.run->slot[i];
+    uint32_t i = find_free(false);
+    struct wr_slot *s;
 
-        if (!claim(s, i))
-            continue;
-        atomic_store(&s->kind, (uint32_t)kind);
-        atomic_store(&s->generation, generation);
-        atomic_store(&s->index, index);
-        wr_slot_ready(i);
-        if (make_bell(i))
-            return i;
-        wr_slot_release(i);
-        return WR_SLOT_NONE;
+    if (i == WR_SLOT_NONE)
+        i = find_free(true);
+    if (i == WR_SLOT_NONE) {
+        wr_say(WR_LOG_EMERG, 0, "all %d places for processes are taken: workers of earlier "
+               "configurations still finish their sessions (see \"worker_shutdown_timeout\")",
+               HALF);
+        return i;
     }
-    wr_say(WR_LOG_EMERG, 0, "all %d places for processes are taken: workers of earlier "
-           "configurations still finish their sessions (see \"worker_shutdown_timeout\")",
-           WR_SLOTS);
-    return WR_SLOT_NONE;
+    if (!make_bell(i))
+        return WR_SLOT_NONE;
+    given[i] = true;
+    s = &wr_self.run->slot[i];
+    atomic_store(&s->kind, (uint32_t)kind);
+    atomic_store(&s->generation, generation);
+    atomic_store(&s->index, index);
+    wr_slot_ready(i);
+    return i;
 }
 
 void wr_slot_ready(uint32_t slot)
@@ -72,13 +69,22 @@ void wr_slot_ready(uint32_t slot)
     atomic_store(&s->asleep, 0);
     atomic_store(&s->beat_ms, 0);
     atomic_store(&s->active, 0);
-    atomic_store(&wr_master.common->leaving[slot], 0);
 }
 
 void wr_slot_release(uint32_t slot)
 {
-    if (slot != WR_SLOT_NONE)
-        atomic_store(&wr_self.run->slot[slot].pid, 0);
+    if (slot == WR_SLOT_NONE)
+        return;
+    given[slot] = false;
+    atomic_store(&wr_self.run->slot[slot].pid, 0);
+}
+
+static void settle_in(uint32_t slot)
+{
+    wr_self.bell_fd = wr_self.bell_of[slot];
+    atomic_store(&wr_self.run->slot[slot].pid, (int32_t)getpid());
+    if (!wr_lock(wr_self.run_fd, slot, OWN_LOCK_MS))
+        wr_say(WR_LOG_WARN, 0, "the lock of slot %u is held by another process", slot);
 }
 
 /* ---- a new process ---- */
@@ -109,10 +115,8 @@ void wr_process_begin(enum wr_kind kind, const struct wr_cycle *c, uint32_t slot
     wr_self.index = index;
     wr_self.workers = c->workers;
     wr_self.generation = c->generation;
-    if (slot != WR_SLOT_NONE) {
-        wr_self.bell_fd = wr_self.bell_of[slot];
-        atomic_store(&wr_self.run->slot[slot].pid, (int32_t)getpid());
-    }
+    if (slot != WR_SLOT_NONE)
+        settle_in(slot);
     wr_random_reseed();
     wr_sockets_part(false);
     wr_signals_init(kind);

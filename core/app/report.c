@@ -103,8 +103,8 @@ static int receive_record(int fd, struct wr_report *out)
 
 void wr_report(enum wr_message word, uint32_t number, const char *text)
 {
-    if (child_end >= 0 && !send_record(child_end, word, number, text))
-        wr_say(WR_LOG_ALERT, errno, "the master cannot be told");
+    if (child_end >= 0 && !send_record(child_end, word, number, text) && errno != EPIPE)
+        wr_say(WR_LOG_WARN, errno, "the master cannot be told"); /* or it is gone */
 }
 
 bool wr_report_hear(struct wr_report *out)

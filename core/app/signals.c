@@ -100,21 +100,12 @@ void wr_signals_init(enum wr_kind kind)
     sigprocmask(kind == WR_PROC_MASTER ? SIG_BLOCK : SIG_UNBLOCK, &set, NULL);
 }
 
-/* The same order as in the loop: first asleep, then a look at the bell. */
-uint32_t wr_signals_wait(uint64_t ms)
+void wr_signals_wait(uint64_t ms)
 {
-    struct wr_slot *slot = &wr_self.run->slot[wr_self.slot];
-    struct pollfd p[] = { { .fd = wr_self.bell_fd, .events = POLLIN },
-                          { .fd = wr_reports_fd(), .events = POLLIN } };
-    uint64_t unused;
+    struct pollfd p = { .fd = wr_reports_fd(), .events = POLLIN };
     struct timespec t = { .tv_sec = (time_t)(ms / 1000), .tv_nsec = (long)(ms % 1000) * 1000000 };
     sigset_t none;
 
     sigemptyset(&none);
-    atomic_store(&slot->asleep, 1);
-    if (atomic_load(&slot->bell) == 0 &&
-        ppoll(p, WR_COUNT(p), ms == UINT64_MAX ? NULL : &t, &none) > 0 && p[0].revents != 0)
-        (void)!read(p[0].fd, &unused, sizeof(unused));
-    atomic_store(&slot->asleep, 0);
-    return wr_bell_take();
+    (void)ppoll(&p, 1, ms == UINT64_MAX ? NULL : &t, &none);
 }

@@ -298,8 +298,7 @@ void wr_owners_write(struct wr_cycle *c)
     for (uint32_t i = 0; i < c->nchildren; i++) {
         const struct wr_child *ch = &c->child[i];
 
-        if (ch->kind == WR_PROC_WORKER &&
-            (ch->again_ms > 0 || atomic_load(&wr_master.common->leaving[ch->slot]) != 0))
+        if (ch->kind == WR_PROC_WORKER && (ch->again_ms > 0 || ch->leaving))
             away[ch->index] = true;
     }
     for (struct wr_listener *l = wr_conf_listens(c->conf)->first; l != NULL; l = l->next) {
@@ -313,8 +312,10 @@ void wr_owners_write(struct wr_cycle *c)
                                                                  away)));
         }
     }
-    if (c->nchildren > 0)
-        wr_ring_kind(WR_PROC_WORKER, c->generation, WR_BELL_LISTEN);
+    for (uint32_t i = 0; i < c->nchildren; i++) {
+        if (c->child[i].pid > 0 && c->child[i].kind == WR_PROC_WORKER)
+            wr_ring(c->child[i].slot, WR_BELL_LISTEN);
+    }
 }
 
 /* ---- leaving ---- */

@@ -32,7 +32,7 @@ static const char *what(const struct wr_child *ch)
 
 bool wr_children_new(struct wr_cycle *c)
 {
-    c->generation = atomic_fetch_add(&wr_master.common->generation, 1) + 1;
+    c->generation = ++wr_master.generation;
     c->nchildren = c->workers + 1;
     c->child = wr_calloc(c->nchildren, sizeof(*c->child));
     for (uint32_t i = 0; i < c->nchildren; i++) {
@@ -82,7 +82,7 @@ static void start(struct wr_cycle *c, struct wr_child *ch)
     wr_slot_ready(ch->slot);
     ch->again_ms = 0;
     ch->born_ms = wr_now();
-    ch->ready = false;
+    ch->ready = ch->leaving = false;
     pid = fork_child(c, ch);
     if (pid < 0) {
         wr_say(WR_LOG_ALERT, errno, "fork() failed while spawning \"%s\"", what(ch));
@@ -90,7 +90,6 @@ static void start(struct wr_cycle *c, struct wr_child *ch)
         return;
     }
     ch->pid = pid;
-    atomic_store(&wr_self.run->slot[ch->slot].pid, (int32_t)pid);
     wr_say(WR_LOG_NOTICE, 0, "start %s %d", what(ch), (int)pid);
     if (ch->kind == WR_PROC_KEEPER)
         (void)wr_tell_keeper(ch, WR_MSG_COMMIT, c->generation);
@@ -102,7 +101,11 @@ void wr_children_heard(struct wr_child *ch, const struct wr_report *r)
         ch->ready = true;
     else if (r->word == WR_MSG_COMMITTED && ch->kind == WR_PROC_KEEPER)
         ch->committed = r->number;
-    else if (r->word == WR_MSG_FAILED)
+    else if (r->word == WR_MSG_LEAVING && !ch->leaving) {
+        ch->leaving = true;
+        if (wr_master.going == WR_RUNNING)
+            wr_children_leaving();
+    } else if (r->word == WR_MSG_FAILED)
         wr_say(WR_LOG_ERROR, 0, "%s %d: %s", what(ch), (int)ch->pid, r->text);
 }
 
@@ -144,6 +147,31 @@ void wr_children_signal(int signo)
     }
 }
 
+void wr_children_ring(uint32_t bits)
+{
+    for EACH_CYCLE(c) {
+        for (uint32_t i = 0; i < c->nchildren; i++) {
+            if (c->child[i].pid > 0 && c->child[i].kind == WR_PROC_WORKER)
+                wr_ring(c->child[i].slot, bits);
+        }
+    }
+}
+
+static struct wr_child *newest_keeper(void)
+{
+    const struct wr_cycle *c = wr_master.cycle;
+
+    return c != NULL && c->nchildren > 0 ? &c->child[c->nchildren - 1] : NULL;
+}
+
+void wr_children_commit_again(void)
+{
+    struct wr_child *keeper = newest_keeper();
+
+    if (keeper != NULL && keeper->pid > 0)
+        (void)wr_tell_keeper(keeper, WR_MSG_COMMIT, wr_master.cycle->generation);
+}
+
 void wr_children_leaving(void)
 {
     for EACH_CYCLE(c) {
@@ -169,8 +197,7 @@ bool wr_children_ready(const struct wr_cycle *c)
     for (uint32_t i = 0; i < c->nchildren; i++) {
         const struct wr_child *ch = &c->child[i];
 
-        if (ch->kind == WR_PROC_WORKER &&
-            atomic_load(&wr_self.run->slot[ch->slot].beat_ms) == 0)
+        if (ch->kind == WR_PROC_WORKER && !ch->ready)
             return false;
     }
     return true;
@@ -237,12 +264,11 @@ static void ended(pid_t pid, int status)
     tell_end(ch, pid, status);
     ch->pid = 0;
     wr_report_close(ch);
-    for EACH_CYCLE(c)
-        wr_upstreams_reclaim(c->conf, ch->slot);
-    if (ch->retired || wr_master.going != WR_RUNNING)
-        atomic_store(&wr_self.run->slot[ch->slot].pid, (int32_t)getpid()); /* kept, see start */
-    else
+    if (!ch->retired && wr_master.going == WR_RUNNING)
         plan_again(of, ch);
+    /* A keeper that is dead or does not listen looks when it begins, or hears of the next. */
+    if (newest_keeper() != NULL)
+        (void)wr_tell_keeper(newest_keeper(), WR_MSG_DIED, 0);
 }
 
 /* Generations without processes go. */

@@ -3,7 +3,8 @@
  * memory; the new one takes them up. Both run until one of them is told to quit. Called by main
  * (who are we?) and by the master; owns the copy of the command line.
  *
- * WEIR holds lines: "listen TYPE FD,FD,... ADDRESS", "run SEGMENTS", "conf SEGMENTS". */
+ * WEIR holds lines: "listen TYPE FD,FD,... ADDRESS", "place HALF GENERATION" (the half of the slots
+ * that is the new master's, the last generation there was), "run SEGMENTS", "conf SEGMENTS". */
 #include "app/app.h"
 
 #include <errno.h>
@@ -72,9 +73,19 @@ const char *wr_command_line(void)
 
 /* ---- the new binary ---- */
 
+static void take_place(struct wr_str text)
+{
+    uint64_t half, generation;
+
+    if (wr_str_u64(wr_str_cut(&text, ' '), &half) && half <= 1)
+        wr_master.half = (uint32_t)half;
+    if (wr_str_u64(text, &generation) && generation <= INT32_MAX)
+        wr_master.generation = (uint32_t)generation;
+}
+
 static void take_up(struct wr_str text)
 {
-    struct wr_str run = WR_STR("run "), conf = WR_STR("conf ");
+    struct wr_str run = WR_STR("run "), conf = WR_STR("conf "), place = WR_STR("place ");
 
     while (text.n > 0) {
         struct wr_str l = wr_str_cut(&text, '\n');
@@ -83,6 +94,8 @@ static void take_up(struct wr_str text)
             old_run = wr_shm_import(wr_str_skip(l, run.n));
         else if (wr_str_starts(l, conf) && old_conf == NULL)
             old_conf = wr_shm_import(wr_str_skip(l, conf.n));
+        else if (wr_str_starts(l, place))
+            take_place(wr_str_skip(l, place.n));
         else if (!wr_sockets_import(l))
             wr_say(WR_LOG_WARN, 0, "invalid line \"" WR_FMT "\" in " VARIABLE
                    " environment variable, ignored", WR_ARG(l));
@@ -109,7 +122,7 @@ bool wr_upgrade_inherit(void)
 
 struct wr_shm_set *wr_upgrade_shm(void)
 {
-    return wr_master.common_fresh ? NULL : old_conf;
+    return wr_master.run_fresh ? NULL : old_conf;
 }
 
 struct wr_shm_set *wr_upgrade_run(void)
@@ -136,7 +149,7 @@ static bool describe(struct wr_text *t)
 {
     wr_text_c(t, VARIABLE "=");
     wr_sockets_export(t);
-    wr_text_c(t, "run ");
+    wr_text_fmt(t, "place %u %u\nrun ", 1 - wr_master.half, wr_master.generation);
     wr_shm_export(wr_master.shm, t);
     wr_text_c(t, "\nconf ");
     wr_shm_export(wr_master.cycle->conf->shm, t);
@@ -238,4 +251,6 @@ void wr_upgrade_ended(int status)
     (void)move_pid_file(true);
     if (wr_master.stopped)
         wr_master.restart_workers = true;
+    else
+        wr_children_commit_again();
 }

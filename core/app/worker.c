@@ -139,8 +139,7 @@ static void begin_quit(void)
     if (wr_self.kind == WR_PROC_WORKER)
         wr_title_set("worker process is shutting down");
     leave_listeners();
-    atomic_store(&wr_master.common->leaving[wr_self.slot], 1);
-    wr_ring(wr_master.slot, WR_BELL_STOP);
+    wr_report(WR_MSG_LEAVING, 0, "");
     wr_sessions_on_empty(sessions_ended, NULL);
     wr_sessions_shutdown(false);
     if (core->shutdown_timeout.set)
@@ -285,8 +284,8 @@ int wr_single_run(struct wr_cycle *c)
     if (slot == WR_SLOT_NONE)
         return 1;
     wr_sockets_share(c);
-    wr_upstreams_commit(c->conf);
     wr_process_begin(WR_PROC_SINGLE, c, slot, 0);
+    wr_upstreams_commit(c->conf, 1, false);
     if (!begin(c))
         return 1;
     wr_names_keep(c->conf, me.loop);

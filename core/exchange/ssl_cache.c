@@ -4,33 +4,38 @@
  *
  * Sessions are written into a ring, the oldest are overwritten; a table of places, by the hash of
  * the session's id, says where one lies. A place that the ring has passed is no more valid, so
- * nothing is ever freed and a worker that dies leaves nothing to repair. */
+ * nothing is ever freed and a worker that dies leaves nothing to repair. Any bytes may stand in the
+ * shared memory: sizes are known from the configuration, what is read is bounded by them. */
 #include "exchange/ssl_impl.h"
 
 #include <openssl/core_names.h>
 #include <openssl/rand.h>
 
-#define LAYOUT 1
+#define LAYOUT 2
 #define SESSION_MAX 8192     /* larger ones are not kept */
 #define TYPICAL 256          /* bytes of a session, for the size of the table */
 #define WAYS 8               /* places a session may have: with one, two would share it too soon */
+#define LOCK_MS 3            /* a session that is not kept costs the client a handshake */
 #define KEYS 3               /* for tickets: the newest is used, those before are taken */
 
 struct entry {               /* in the ring, 8-aligned */
-    uint64_t expires_s;      /* Unix time; 0: removed */
-    uint32_t n;              /* bytes of the session, behind the id */
-    uint32_t id_n;
+    _Atomic uint64_t expires_s; /* Unix time; 0: removed */
+    _Atomic uint32_t n;      /* bytes of the session, behind the id */
+    _Atomic uint32_t id_n;
     unsigned char id[SSL_MAX_SSL_SESSION_ID_LENGTH];
     unsigned char session[];
 };
-struct cache {
-    pthread_mutex_t lock;
-    uint64_t head;           /* bytes ever written; head % ring is where the next one goes */
+struct memory {              /* shared; then the ring */
+    _Atomic uint64_t head;   /* bytes ever written; head % ring is where the next one goes */
     struct wr_ssl_ticket_key keys[KEYS];
     uint64_t keys_made_s;    /* Unix time of keys[0]; 0: there are none */
+    _Atomic uint64_t place[]; /* head at the time it was written, plus one; 0: none */
+};
+struct cache {
+    struct memory *m;
     uint32_t places;         /* a multiple of WAYS */
     uint64_t ring;           /* bytes */
-    uint64_t place[];        /* head at the time it was written, plus one; 0: none */
+    int fd;                  /* of the memory; its first byte is the lock */
 };
 struct wr_ssl_zone {
     struct wr_str name;
@@ -68,7 +73,7 @@ static uint64_t now_s(void)
 
 static unsigned char *ring_of(struct cache *c)
 {
-    return (unsigned char *)(c->place + c->places);
+    return (unsigned char *)(c->m->place + c->places);
 }
 
 static size_t entry_size(size_t n)
@@ -77,9 +82,9 @@ static size_t entry_size(size_t n)
 }
 
 /* The first of WAYS. */
-static uint64_t *places_of(struct cache *c, struct wr_str id)
+static _Atomic uint64_t *places_of(struct cache *c, struct wr_str id)
 {
-    return &c->place[wr_hash_stable(id, 0) % (c->places / WAYS) * WAYS];
+    return &c->m->place[wr_hash_stable(id, 0) % (c->places / WAYS) * WAYS];
 }
 
 static struct entry *entry_at(struct cache *c, uint64_t at)
@@ -89,18 +94,20 @@ static struct entry *entry_at(struct cache *c, uint64_t at)
 
 static bool lies_at(struct cache *c, uint64_t place, struct wr_str id)
 {
-    uint64_t at = place - 1;
+    uint64_t at = place - 1, head = c->m->head;
     const struct entry *e;
 
-    if (place == 0 || at + c->ring < c->head || at >= c->head)
+    if (place == 0 || at % 8 != 0 || at + c->ring < head || at >= head
+        || at % c->ring + sizeof(*e) > c->ring)
         return false;
     e = entry_at(c, at);
-    return e->id_n <= sizeof(e->id) && wr_str_eq(wr_str_of((const char *)e->id, e->id_n), id);
+    return e->id_n == id.n && id.n <= sizeof(e->id)
+        && wr_str_eq(wr_str_of((const char *)e->id, id.n), id);
 }
 
-static uint64_t *place_of(struct cache *c, struct wr_str id)
+static _Atomic uint64_t *place_of(struct cache *c, struct wr_str id)
 {
-    uint64_t *place = places_of(c, id);
+    _Atomic uint64_t *place = places_of(c, id);
 
     for (size_t i = 0; i < WAYS; i++)
         if (lies_at(c, place[i], id))
@@ -109,9 +116,9 @@ static uint64_t *place_of(struct cache *c, struct wr_str id)
 }
 
 /* What is nowhere yet takes the oldest one's: places grow with time, and 0 is none. */
-static uint64_t *place_for(struct cache *c, struct wr_str id)
+static _Atomic uint64_t *place_for(struct cache *c, struct wr_str id)
 {
-    uint64_t *place = place_of(c, id), *all = places_of(c, id);
+    _Atomic uint64_t *place = place_of(c, id), *all = places_of(c, id);
 
     if (place != NULL)
         return place;
@@ -122,30 +129,36 @@ static uint64_t *place_for(struct cache *c, struct wr_str id)
     return place;
 }
 
-/* Whole entries only: the rest of the ring is passed over. */
+/* Whole entries only: the rest of the ring is passed over. A head that far on is not ours. */
 static uint64_t make_room(struct cache *c, size_t size)
 {
-    uint64_t at = c->head % c->ring;
+    uint64_t head = c->m->head & ~(uint64_t)7, at;
 
+    if (head > UINT64_MAX / 2)
+        head = 0;
+    at = head % c->ring;
     if (at + size > c->ring)
-        c->head += c->ring - at;
-    at = c->head;
-    c->head += size;
-    return at;
+        head += c->ring - at;
+    c->m->head = head + size;
+    return head;
 }
 
 static void put(struct cache *c, struct wr_str id, const unsigned char *session, size_t n,
                 uint64_t expires_s)
 {
-    uint64_t *place = place_for(c, id), at;
+    _Atomic uint64_t *place;
+    uint64_t at;
     struct entry *e;
 
     if (entry_size(n) > c->ring || id.n > sizeof(e->id))
         return;
+    place = place_for(c, id);
     *place = 0;
     at = make_room(c, entry_size(n));
     e = entry_at(c, at);
-    *e = (struct entry){ .expires_s = expires_s, .n = (uint32_t)n, .id_n = (uint32_t)id.n };
+    e->expires_s = expires_s;
+    e->n = (uint32_t)n;
+    e->id_n = (uint32_t)id.n;
     memcpy(e->id, id.p, id.n);
     memcpy(e->session, session, n);
     *place = at + 1;
@@ -153,9 +166,23 @@ static void put(struct cache *c, struct wr_str id, const unsigned char *session,
 
 static struct entry *find(struct cache *c, struct wr_str id)
 {
-    const uint64_t *place = place_of(c, id);
+    _Atomic uint64_t *places = places_of(c, id);
 
-    return place != NULL ? entry_at(c, *place - 1) : NULL;
+    for (size_t i = 0; i < WAYS; i++) {
+        uint64_t place = places[i];
+
+        if (lies_at(c, place, id))
+            return entry_at(c, place - 1);
+    }
+    return NULL;
+}
+
+/* How much of it can be read into so much room; 0: it is not a session. */
+static size_t session_bytes(struct cache *c, const struct entry *e, size_t room)
+{
+    size_t n = e->n, at = (size_t)((const unsigned char *)e - ring_of(c));
+
+    return n <= room && at + entry_size(n) <= c->ring ? n : 0;
 }
 
 /* ---- sessions, as OpenSSL wants them kept ---- */
@@ -163,6 +190,16 @@ static struct entry *find(struct cache *c, struct wr_str id)
 static struct wr_ssl_zone *zone_of(SSL_CTX *ctx)
 {
     return SSL_CTX_get_ex_data(ctx, zone_index());
+}
+
+static bool lock(const struct wr_ssl_zone *z)
+{
+    return wr_lock(z->cache->fd, 0, LOCK_MS);
+}
+
+static void unlock(const struct wr_ssl_zone *z)
+{
+    wr_unlock(z->cache->fd, 0);
 }
 
 static SSL_CTX *first_context(const SSL *ssl)
@@ -187,9 +224,10 @@ static int session_new(SSL *ssl, SSL_SESSION *s)
     if (z == NULL || n <= 0 || n > SESSION_MAX || id_of(s).n == 0)
         return 0;
     n = i2d_SSL_SESSION(s, &p);
-    wr_lock(&z->cache->lock);
-    put(z->cache, id_of(s), buf, (size_t)n, now_s() + z->timeout_s);
-    wr_unlock(&z->cache->lock);
+    if (lock(z)) {
+        put(z->cache, id_of(s), buf, (size_t)n, now_s() + z->timeout_s);
+        unlock(z);
+    }
     OPENSSL_cleanse(buf, sizeof(buf));
     return 0; /* OpenSSL's reference is OpenSSL's */
 }
@@ -206,13 +244,14 @@ static SSL_SESSION *session_get(SSL *ssl, const unsigned char *id, int id_n, int
     *copy = 0;
     if (z == NULL)
         return NULL;
-    wr_lock(&z->cache->lock);
+    if (!lock(z))
+        return NULL;
     e = find(z->cache, wr_str_of((const char *)id, (size_t)id_n));
-    if (e != NULL && e->expires_s > now_s() && e->n <= sizeof(buf)) {
-        n = e->n;
+    if (e != NULL && e->expires_s > now_s())
+        n = session_bytes(z->cache, e, sizeof(buf));
+    if (n > 0)
         memcpy(buf, e->session, n);
-    }
-    wr_unlock(&z->cache->lock);
+    unlock(z);
     s = n > 0 ? d2i_SSL_SESSION(NULL, &p, (long)n) : NULL;
     OPENSSL_cleanse(buf, sizeof(buf));
     return s;
@@ -223,13 +262,12 @@ static void session_remove(SSL_CTX *ctx, SSL_SESSION *s)
     struct wr_ssl_zone *z = zone_of(ctx);
     struct entry *e;
 
-    if (z == NULL)
+    if (z == NULL || !lock(z))
         return;
-    wr_lock(&z->cache->lock);
     e = find(z->cache, id_of(s));
     if (e != NULL)
         e->expires_s = 0;
-    wr_unlock(&z->cache->lock);
+    unlock(z);
 }
 
 /* ---- tickets ---- */
@@ -254,7 +292,7 @@ static bool fresh_key(struct wr_ssl_ticket_key *k)
 /* A key makes tickets for as long as one is good, and is taken until two others have come. */
 static void rotate(struct wr_ssl_zone *z)
 {
-    struct cache *c = z->cache;
+    struct memory *c = z->cache->m;
     struct wr_ssl_ticket_key k;
     /* Another worker's clock may have gone on since this turn began. */
     uint64_t age = wr_max(now_s(), c->keys_made_s) - c->keys_made_s;
@@ -279,11 +317,14 @@ static void keys_now(SSL_CTX *ctx, struct keys *out)
         *out = *fixed;
         return;
     }
-    wr_lock(&z->cache->lock);
+    out->n = 0;
+    memset(out->at, 0, sizeof(out->at)); /* no keys: no ticket is made */
+    if (!lock(z))
+        return;
     rotate(z);
     out->n = KEYS;
-    memcpy(out->at, z->cache->keys, sizeof(out->at));
-    wr_unlock(&z->cache->lock);
+    memcpy(out->at, z->cache->m->keys, sizeof(out->at));
+    unlock(z);
 }
 
 static bool set_hmac(EVP_MAC_CTX *hmac, const struct wr_ssl_ticket_key *k)
@@ -436,13 +477,14 @@ struct wr_ssl_zone *wr_ssl_zone_named(struct wr_cf *cf, uint32_t i, struct wr_st
     return z;
 }
 
-static void cache_init(struct cache *c, size_t size)
+static struct cache cache_of(void *memory, size_t size)
 {
-    size_t room = size - sizeof(*c);
+    struct cache c = { .m = memory, .fd = -1 };
+    size_t room = size - sizeof(*c.m);
 
-    wr_lock_init(&c->lock);
-    c->places = (uint32_t)(room / (TYPICAL + sizeof(c->place[0]))) / WAYS * WAYS;
-    c->ring = (room - c->places * sizeof(c->place[0])) & ~(size_t)7;
+    c.places = (uint32_t)(room / (TYPICAL + sizeof(c.m->place[0]))) / WAYS * WAYS;
+    c.ring = (room - c.places * sizeof(c.m->place[0])) & ~(size_t)7;
+    return c;
 }
 
 bool wr_ssl_zones_open(struct wr_cf *cf)
@@ -455,11 +497,12 @@ bool wr_ssl_zones_open(struct wr_cf *cf)
                                         z->size, NULL);
 
         if (shm == NULL)
-            return wr_cf_error_at(cf, z->node, 0, "no memory for the zone \"" WR_FMT "\" (%d: %s)",
-                                  WR_ARG(z->name), errno, strerror(errno));
-        z->cache = shm->p;
-        if (shm->fresh)
-            cache_init(z->cache, z->size);
+            return wr_cf_error_at(cf, z->node, 0, "shared memory for the zone \"" WR_FMT "\" could"
+                                  " not be made (%d: %s)", WR_ARG(z->name), errno,
+                                  strerror(errno));
+        z->cache = WR_NEW(cf->pool, struct cache);
+        *z->cache = cache_of(shm->p, z->size);
+        z->cache->fd = shm->fd;
     }
     return true;
 }

@@ -81,7 +81,7 @@ static inline const struct wr_ssl_conf *wr_ssl_conf_of(const struct wr_scope *s)
 #define WR_TICKET_NAME 16
 struct wr_ssl_ticket_key {
     unsigned char name[WR_TICKET_NAME], hmac[32], aes[32];
-    bool aes128;                 /* from a file of 48 bytes */
+    uint32_t aes128;             /* from a file of 48 bytes; no bool: it may come from a zone */
 };
 /* The zone of that name, made on first mention. NULL: an error was reported at word i. */
 struct wr_ssl_zone *wr_ssl_zone_named(struct wr_cf *cf, uint32_t i, struct wr_str name,

@@ -1,30 +1,48 @@
-/* lock: a mutex between processes, in memory they share. Whoever died with it held leaves it to the
- * next: what it protects must be readable after any half-done write. */
+/* lock: exclusion between processes by locks on bytes of a file that they share (the memfd of a
+ * segment; no byte needs to exist). The kernel keeps them: nothing a process writes into the shared
+ * memory can damage a lock, and the death of a holder frees it. What a lock protects must be
+ * readable after any half-done write. Forked processes exclude each other, threads do not. */
 #include "os/os.h"
 
-#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <time.h>
 
-void wr_lock_init(pthread_mutex_t *m)
+#define YIELDS 50
+#define NAP_US 100
+
+static bool set_lock(int fd, uint64_t at, short type)
 {
-    pthread_mutexattr_t a;
+    struct flock l = { .l_type = type, .l_whence = SEEK_SET, .l_start = (off_t)at, .l_len = 1 };
 
-    WR_ASSERT(pthread_mutexattr_init(&a) == 0);
-    WR_ASSERT(pthread_mutexattr_setpshared(&a, PTHREAD_PROCESS_SHARED) == 0);
-    WR_ASSERT(pthread_mutexattr_setrobust(&a, PTHREAD_MUTEX_ROBUST) == 0);
-    WR_ASSERT(pthread_mutex_init(m, &a) == 0);
-    WR_ASSERT(pthread_mutexattr_destroy(&a) == 0);
+    return fcntl(fd, F_SETLK, &l) == 0;
 }
 
-void wr_lock(pthread_mutex_t *m)
+bool wr_lock(int fd, uint64_t at, uint32_t most_ms)
 {
-    int err = pthread_mutex_lock(m);
+    uint32_t naps = most_ms * 1000 / NAP_US;
 
-    if (err == EOWNERDEAD)
-        err = pthread_mutex_consistent(m);
-    WR_ASSERT(err == 0);
+    for (uint32_t i = 0; i < YIELDS + naps; i++) {
+        if (set_lock(fd, at, F_WRLCK))
+            return true;
+        if (most_ms == 0)
+            return false;
+        if (i < YIELDS)
+            (void)sched_yield();
+        else
+            (void)nanosleep(&(struct timespec){ .tv_nsec = NAP_US * 1000 }, NULL);
+    }
+    return false;
 }
 
-void wr_unlock(pthread_mutex_t *m)
+void wr_unlock(int fd, uint64_t at)
 {
-    WR_ASSERT(pthread_mutex_unlock(m) == 0);
+    (void)set_lock(fd, at, F_UNLCK);
+}
+
+bool wr_locked(int fd, uint64_t at)
+{
+    struct flock l = { .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = (off_t)at, .l_len = 1 };
+
+    return fcntl(fd, F_GETLK, &l) == 0 && l.l_type != F_UNLCK;
 }

@@ -1,9 +1,9 @@
 /* os: the system calls, each wrapped once. Rank 1: knows base.
  *
  * Map: socket (listen, connect, options), fdpass (descriptors over a socketpair), file (read whole,
- * replace, make folders), shm (named shared memory that survives reload and upgrade), doorbell
- * (process slots and their bells), title (ps), rights (dropping them), syslog (a log sink), chaos
- * (debug builds).
+ * replace, make folders), shm (named shared memory that survives reload and upgrade), lock (between
+ * processes), doorbell (process slots and their bells), title (ps), rights (dropping them), syslog
+ * (a log sink), chaos (debug builds).
  *
  * All descriptors are close-on-exec and non-blocking unless a comment says otherwise. */
 #ifndef WR_OS_H
@@ -11,7 +11,6 @@
 
 #include "base/base.h"
 
-#include <pthread.h>
 #include <stdatomic.h>
 
 /* ---- socket ---- */
@@ -93,40 +92,45 @@ struct wr_shm_set {
 };
 struct wr_shm_set *wr_shm_set_new(void);
 void wr_shm_set_free(struct wr_shm_set *s); /* releases its references; last one unmaps */
-/* NULL with errno: no memory, a name with ';' (EINVAL), or this set has the name with another shape
- * (EEXIST). *previous (may be NULL) gets the segment of the same name in `old` that did not fit, so
- * that the caller can copy state by key; it lives as long as `old`. Sparse: untouched pages cost
- * nothing. */
+/* NULL with errno: no memory, or this set has the name with another shape (EEXIST). *previous (may
+ * be NULL) gets the segment of the same name and layout in `old` whose shape did not fit, so that
+ * state can be copied by key; it lives as long as `old`, or who holds it. Sparse: untouched pages
+ * cost nothing. Nobody can change the size of a segment: it is sealed. */
 struct wr_shm *wr_shm_get(struct wr_shm_set *set, struct wr_shm_set *old, const char *name,
                           uint32_t layout, uint64_t shape, size_t size,
                           struct wr_shm **previous) WR_CHECKED;
+void wr_shm_hold(struct wr_shm *shm); /* it lives until wr_shm_release */
+void wr_shm_release(struct wr_shm *shm);
 /* For a binary upgrade: text "fd:layout:shape:size:name;" for each segment (close-on-exec is
- * cleared by the caller after fork), and a set made back from it. */
+ * cleared by the caller after fork), and a set made back from it. A segment that is not sealed is
+ * copied into one that is. */
 void wr_shm_export(const struct wr_shm_set *s, struct wr_text *out);
 struct wr_shm_set *wr_shm_import(struct wr_str text);
 void wr_shm_inherit(const struct wr_shm_set *s, bool on); /* on: survives exec */
 
-/* ---- lock: a mutex in shared memory; who died with it held leaves it to the next ---- */
-void wr_lock_init(pthread_mutex_t *m); /* once, by who made the memory */
-void wr_lock(pthread_mutex_t *m);
-void wr_unlock(pthread_mutex_t *m);
+/* ---- lock: byte `at` of a file that processes share; a dead holder leaves it to the next ---- */
+/* Waits at most so long (0: not at all). False: another process has it. */
+bool wr_lock(int fd, uint64_t at, uint32_t most_ms) WR_CHECKED;
+void wr_unlock(int fd, uint64_t at);
+bool wr_locked(int fd, uint64_t at); /* by another process, now */
 
 /* ---- process: slots, doorbells, rights ---- */
-#define WR_SLOTS 1024 /* processes of one instance, all generations together */
+/* Processes of one instance, all generations together. Two masters may live at once, during an
+ * upgrade: each gives out the slots of its half. */
+#define WR_SLOTS 2048
 #define WR_SLOT_NONE UINT32_MAX
 enum wr_kind { WR_PROC_MASTER, WR_PROC_WORKER, WR_PROC_KEEPER, WR_PROC_SINGLE };
 
 /* Bells: bits that say what changed. */
 enum wr_bell {
     WR_BELL_LISTEN = 1u << 0, /* owner map of the listeners */
-    WR_BELL_PEERS = 1u << 1,  /* an upstream's membership, state or free places */
-    WR_BELL_NAMES = 1u << 2,  /* keeper: names to resolve */
-    WR_BELL_STOP = 1u << 3,   /* master asks: look at slot->order */
-    WR_BELL_TRACE = 1u << 4,  /* somebody wants to see the rings of what runs */
+    WR_BELL_TRACE = 1u << 1,  /* somebody wants to see the rings of what runs */
 };
 
-struct wr_slot {              /* in shared memory */
-    _Atomic int32_t pid;      /* 0: free */
+/* In shared memory, where every process of the instance may write: the master reads nothing of it,
+ * for the others it is a hint. A living process holds the lock of the byte of its slot. */
+struct wr_slot {
+    _Atomic int32_t pid;      /* of the last process in it */
     _Atomic uint32_t kind, generation, index; /* index: worker number in its generation */
     _Atomic uint32_t bell;    /* wr_bell bits */
     _Atomic uint32_t asleep;  /* 1 while in epoll_wait */
@@ -148,14 +152,14 @@ struct wr_self {              /* this process */
     int bell_fd;              /* own eventfd, -1 none */
     int bell_of[WR_SLOTS];    /* eventfds of the others, -1 unknown */
     struct wr_run *run;       /* never NULL: private memory before the master made one */
+    int run_fd;               /* its memfd, for the locks of slots; -1 none */
 };
 extern struct wr_self wr_self;
-#define WR_ANY_GENERATION UINT32_MAX
 void wr_self_init(void);
-/* Sets bits in the slot's bell; writes its eventfd only if the process sleeps. So who goes to sleep
- * first stores asleep = 1 and then looks at its bell once more. */
+/* Sets bits in the slot's bell; writes its eventfd only if the process sleeps (the master: in any
+ * case, the word could be wrong). So who goes to sleep first stores asleep = 1 and then looks at
+ * its bell once more. */
 void wr_ring(uint32_t slot, uint32_t bits);
-void wr_ring_kind(enum wr_kind kind, uint32_t generation, uint32_t bits);
 uint32_t wr_bell_take(void); /* own bits, cleared; does not read the eventfd */
 
 /* "weir: worker process" in ps; call wr_title_init in main before argv is used elsewhere. */

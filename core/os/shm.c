@@ -1,6 +1,10 @@
 /* shm: memory shared by the processes of an instance, kept over reloads and upgrades. The master
  * makes a set per configuration before it forks. It owns the process's list of segments; sets hold
- * them, the last set that lets go unmaps. */
+ * them, the last set that lets go unmaps.
+ *
+ * Every process of the instance may write into a segment, so its sizes and names are kept in
+ * private memory, and seals see to it that the kernel's idea of its size stays what it was: a
+ * mapping that was cut off would kill the next reader. */
 #include "os/os.h"
 
 #include <errno.h>
@@ -8,6 +12,8 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#define SEALS (F_SEAL_SHRINK | F_SEAL_GROW)
 
 struct ref {
     struct wr_link link;
@@ -32,16 +38,21 @@ static bool fits(const struct wr_shm *a, const struct wr_shm *b)
     return a->layout == b->layout && a->shape == b->shape && a->size == b->size;
 }
 
+void wr_shm_hold(struct wr_shm *shm)
+{
+    shm->users++;
+}
+
 static void hold(struct wr_shm_set *set, struct wr_shm *shm)
 {
     struct ref *r = wr_calloc(1, sizeof(*r));
 
     r->shm = shm;
-    shm->users++;
+    wr_shm_hold(shm);
     wr_list_push(&set->segments, &r->link);
 }
 
-static void release(struct wr_shm *shm)
+void wr_shm_release(struct wr_shm *shm)
 {
     if (--shm->users > 0)
         return;
@@ -70,26 +81,45 @@ static struct wr_shm *map(struct wr_str name, const struct wr_shm *like)
     return shm;
 }
 
-/* A memfd, because a file in a folder would need a name, rights and somebody to remove it. */
-static struct wr_shm *create(const char *name, const struct wr_shm *wanted)
+static int close_failed(int fd)
 {
-    struct wr_shm like = *wanted, *shm = NULL;
+    int err = errno;
+
+    (void)close(fd);
+    errno = err;
+    return -1;
+}
+
+/* A memfd, because a file in a folder would need a name, rights and somebody to remove it. Its name
+ * is for /proc only and must be short. */
+static int create_file(struct wr_str name, size_t size)
+{
+    char text[32];
+    int fd;
+
+    (void)snprintf(text, sizeof(text), "weir-%016llx",
+                   (unsigned long long)wr_hash_stable(name, 0));
+    fd = memfd_create(text, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    if (fd < 0 || (ftruncate(fd, (off_t)size) == 0 &&
+                   fcntl(fd, F_ADD_SEALS, SEALS | F_SEAL_SEAL) == 0))
+        return fd;
+    return close_failed(fd);
+}
+
+static struct wr_shm *create(struct wr_str name, const struct wr_shm *wanted)
+{
+    struct wr_shm like = *wanted, *shm;
 
     if (wanted->size > INT64_MAX) {
         errno = EFBIG;
         return NULL;
     }
-    like.fd = memfd_create(name, MFD_CLOEXEC);
+    like.fd = create_file(name, wanted->size);
     if (like.fd < 0)
         return NULL;
-    if (ftruncate(like.fd, (off_t)like.size) == 0)
-        shm = map(wr_str_c(name), &like);
-    if (shm == NULL) {
-        int err = errno;
-
-        (void)close(like.fd);
-        errno = err;
-    }
+    shm = map(name, &like);
+    if (shm == NULL)
+        (void)close_failed(like.fd);
     return shm;
 }
 
@@ -109,7 +139,7 @@ void wr_shm_set_free(struct wr_shm_set *s)
         struct ref *r = wr_container(s->segments.next, struct ref, link);
 
         wr_list_remove(&r->link);
-        release(r->shm);
+        wr_shm_release(r->shm);
         free(r);
     }
     free(s);
@@ -125,8 +155,7 @@ struct wr_shm *wr_shm_get(struct wr_shm_set *set, struct wr_shm_set *old, const 
         *previous = NULL;
     if (here != NULL && fits(here, &wanted))
         return here;
-    /* A ';' would end the name in the text of an upgrade. */
-    if (here != NULL || size == 0 || strchr(name, ';') != NULL) {
+    if (here != NULL || size == 0) {
         errno = here != NULL ? EEXIST : EINVAL;
         return NULL;
     }
@@ -137,10 +166,10 @@ struct wr_shm *wr_shm_get(struct wr_shm_set *set, struct wr_shm_set *old, const 
         hold(set, there);
         return there;
     }
-    shm = create(name, &wanted);
+    shm = create(wr_str_c(name), &wanted);
     if (shm == NULL)
         return NULL;
-    if (previous != NULL)
+    if (previous != NULL && there != NULL && there->layout == layout)
         *previous = there;
     hold(set, shm);
     return shm;
@@ -148,19 +177,106 @@ struct wr_shm *wr_shm_get(struct wr_shm_set *set, struct wr_shm_set *old, const 
 
 /* ---- over a binary upgrade ---- */
 
+/* In the text a name ends with ';', and a line with the set. */
+static bool is_plain(char c)
+{
+    return (unsigned char)c > ' ' && c != ';' && c != '%';
+}
+
+static void export_name(const char *name, struct wr_text *out)
+{
+    for (; *name != '\0'; name++) {
+        if (is_plain(*name))
+            wr_text_char(out, *name);
+        else
+            wr_text_fmt(out, "%%%02x", (unsigned)(unsigned char)*name);
+    }
+}
+
+static int hex_digit(char c)
+{
+    return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+/* Into `out`, which has room for s.n bytes. */
+static struct wr_str import_name(struct wr_str s, char *out)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < s.n; i++) {
+        int high = s.p[i] == '%' && i + 2 < s.n ? hex_digit(s.p[i + 1]) : -1;
+        int low = high >= 0 ? hex_digit(s.p[i + 2]) : -1;
+
+        out[n++] = low >= 0 ? (char)(high * 16 + low) : s.p[i];
+        i += low >= 0 ? 2 : 0;
+    }
+    return wr_str_of(out, n);
+}
+
 void wr_shm_export(const struct wr_shm_set *s, struct wr_text *out)
 {
     for (struct wr_link *l = s->segments.next; l != &s->segments; l = l->next) {
         const struct wr_shm *shm = wr_container(l, struct ref, link)->shm;
 
-        wr_text_fmt(out, "%d:%u:%llu:%zu:%s;", shm->fd, (unsigned)shm->layout,
-                    (unsigned long long)shm->shape, shm->size, shm->name);
+        wr_text_fmt(out, "%d:%u:%llu:%zu:", shm->fd, (unsigned)shm->layout,
+                    (unsigned long long)shm->shape, shm->size);
+        export_name(shm->name, out);
+        wr_text_char(out, ';');
     }
 }
 
 static bool number(struct wr_str *s, uint64_t max, uint64_t *out)
 {
     return wr_str_u64(wr_str_cut(s, ':'), out) && *out <= max;
+}
+
+/* By read(), which a file that is cut off meanwhile cannot harm. */
+static bool copy_bytes(int fd, char *to, size_t size)
+{
+    size_t at = 0;
+
+    while (at < size) {
+        off_t data = lseek(fd, (off_t)at, SEEK_DATA);
+        ssize_t n;
+
+        if (data < 0 || (size_t)data >= size) /* the rest is a hole, as it is in the copy */
+            return errno == ENXIO || data >= 0;
+        at = (size_t)data;
+        n = pread(fd, to + at, wr_min(size - at, (size_t)65536), (off_t)at);
+        if (n <= 0)
+            return false;
+        at += (size_t)n;
+    }
+    return true;
+}
+
+/* What the old binary did not seal, one of its workers may still cut off. */
+static struct wr_shm *copy_unsealed(struct wr_str name, const struct wr_shm *like)
+{
+    struct wr_shm *shm = create(name, like);
+
+    if (shm != NULL && !copy_bytes(like->fd, shm->p, like->size)) {
+        shm->users = 1;
+        wr_shm_release(shm);
+        shm = NULL;
+    }
+    if (shm != NULL)
+        (void)close(like->fd);
+    return shm;
+}
+
+static struct wr_shm *take_over(struct wr_str name, const struct wr_shm *like)
+{
+    int seals = fcntl(like->fd, F_GET_SEALS);
+    struct stat st;
+
+    if (seals < 0 || (seals & SEALS) != SEALS)
+        return copy_unsealed(name, like);
+    if (fstat(like->fd, &st) != 0 || (uint64_t)st.st_size < like->size) {
+        errno = EINVAL;
+        return NULL;
+    }
+    return map(name, like);
 }
 
 /* The text comes from our own earlier binary, but through the environment: nothing is believed that
@@ -170,7 +286,9 @@ static void import_one(struct wr_shm_set *set, struct wr_str s)
     struct wr_shm like = { .fresh = false };
     uint64_t fd, layout, size;
     struct wr_shm *shm;
+    struct wr_str name;
     struct stat st;
+    char *buf;
 
     if (!number(&s, INT32_MAX, &fd) || !number(&s, UINT32_MAX, &layout) ||
         !number(&s, UINT64_MAX, &like.shape) || !number(&s, INT64_MAX, &size))
@@ -178,15 +296,18 @@ static void import_one(struct wr_shm_set *set, struct wr_str s)
     like.fd = (int)fd;
     like.layout = (uint32_t)layout;
     like.size = (size_t)size;
-    if (size == 0 || fstat(like.fd, &st) != 0 || (uint64_t)st.st_size < size ||
-        fcntl(like.fd, F_SETFD, FD_CLOEXEC) != 0 || find(set, s) != NULL)
+    if (size == 0 || fstat(like.fd, &st) != 0 || !S_ISREG(st.st_mode) ||
+        (uint64_t)st.st_size < size || fcntl(like.fd, F_SETFD, FD_CLOEXEC) != 0)
         return;
-    shm = map(s, &like);
-    if (shm == NULL)
-        wr_say(WR_LOG_WARN, errno, "shared memory \"" WR_FMT "\" of the old binary is not used",
-               WR_ARG(s));
-    else
+    buf = wr_malloc(s.n + 1);
+    name = import_name(s, buf);
+    shm = find(set, name) == NULL ? take_over(name, &like) : NULL;
+    if (shm != NULL)
         hold(set, shm);
+    else
+        wr_say(WR_LOG_WARN, errno, "shared memory \"" WR_FMT "\" of the old binary is not used",
+               WR_ARG(name));
+    free(buf);
 }
 
 struct wr_shm_set *wr_shm_import(struct wr_str text)

@@ -191,7 +191,6 @@ static void apply(struct keeping *k, const struct wr_names *n)
         wr_say(WR_LOG_NOTICE, 0, "upstream \"" WR_FMT "\": \"" WR_FMT "\" is %s" WR_FMT,
                WR_ARG(k->u->name), WR_ARG(k->s->host), count > 0 ? "at " : "gone",
                WR_ARG(wr_text_view(&t)));
-        wr_ring_kind(WR_PROC_WORKER, wr_self.generation, WR_BELL_PEERS);
     }
 }
 

@@ -4,23 +4,7 @@
 
 #define STEPS_MAX 16384
 
-/* Copies the index; the keeper may publish twice meanwhile, then the copy is taken again. */
-static uint32_t copy_index(struct wr_peers_shared *z, uint32_t *slots, uint32_t *version)
-{
-    uint32_t n;
-
-    do {
-        const struct wr_peer_index *ix;
-
-        *version = atomic_load(&z->version);
-        ix = wr_shared_index(z, *version);
-        n = wr_min(ix->n, z->slots);
-        memcpy(slots, ix->slot, n * sizeof(*slots));
-    } while (atomic_load(&z->version) != *version);
-    return n;
-}
-
-static void group_add(struct wr_peer_group *g, struct wr_peers_shared *z, uint32_t slot)
+static void group_add(struct wr_peer_group *g, const struct wr_zone *z, uint32_t slot)
 {
     struct wr_peer *p = &g->at[g->n++];
 
@@ -36,25 +20,30 @@ static void group_schedule(struct wr_peer_group *g, struct wr_pool *pool)
     uint64_t sum = 0;
 
     for (uint32_t i = 0; i < g->n; i++)
-        sum += weights[i] = g->at[i].slot->weight;
+        sum += weights[i] = atomic_load_explicit(&g->at[i].slot->weight, memory_order_relaxed);
     g->schedule = WR_NEW_ARRAY(pool, uint32_t, wr_min(sum, (uint64_t)STEPS_MAX) + 1);
     g->steps = wr_schedule(weights, g->n, g->schedule, STEPS_MAX);
     g->pos = g->steps > 0 ? wr_self.index % g->steps : 0;
 }
 
+static bool is_backup(const struct wr_peer_slot *s)
+{
+    return atomic_load_explicit(&s->backup, memory_order_relaxed) != 0;
+}
+
 static void rebuild(struct wr_upstream *u)
 {
     struct wr_peers *v = u->peers;
-    struct wr_peers_shared *z = v->shared;
+    const struct wr_zone *z = &v->zone;
     uint32_t *slots = wr_calloc(z->slots, sizeof(*slots));
-    uint32_t n = copy_index(z, slots, &v->version);
+    uint32_t n = wr_shared_members(z, slots, &v->version);
 
     wr_pool_free(v->pool);
     v->pool = wr_pool_new(0);
     v->main = (struct wr_peer_group){ .at = WR_NEW_ARRAY(v->pool, struct wr_peer, n + 1) };
     v->backup = (struct wr_peer_group){ .at = WR_NEW_ARRAY(v->pool, struct wr_peer, n + 1) };
     for (uint32_t i = 0; i < n; i++)
-        group_add(wr_shared_slot(z, slots[i])->backup ? &v->backup : &v->main, z, slots[i]);
+        group_add(is_backup(wr_shared_slot(z, slots[i])) ? &v->backup : &v->main, z, slots[i]);
     free(slots);
     group_schedule(&v->main, v->pool);
     group_schedule(&v->backup, v->pool);
@@ -66,7 +55,7 @@ struct wr_peers *wr_peers_view(struct wr_upstream *u)
 {
     struct wr_peers *v = u->peers;
 
-    if (v->pool == NULL || v->version != atomic_load_explicit(&v->shared->version,
+    if (v->pool == NULL || v->version != atomic_load_explicit(&v->zone.shared->version,
                                                               memory_order_acquire))
         rebuild(u);
     return v;
@@ -83,49 +72,32 @@ bool wr_peer_tried(const struct wr_pick *p, const struct wr_peer *peer)
     return p->tried != NULL && (p->tried[peer->index / 64] >> (peer->index % 64) & 1) != 0;
 }
 
+static bool has_rested(const struct wr_peer_slot *s, uint64_t now_ms)
+{
+    return now_ms - atomic_load_explicit(&s->checked_ms, memory_order_relaxed)
+         > atomic_load_explicit(&s->fail_timeout_ms, memory_order_relaxed);
+}
+
 bool wr_peer_usable(const struct wr_pick *p, const struct wr_peer *peer)
 {
     const struct wr_peer_slot *s = peer->slot;
+    uint32_t most;
 
     if (wr_peer_tried(p, peer) || atomic_load_explicit(&s->down, memory_order_relaxed) != 0
         || atomic_load_explicit(&s->generation, memory_order_relaxed) != peer->generation)
         return false;
-    if (s->max_conns > 0
-        && atomic_load_explicit(&s->conns, memory_order_relaxed) >= s->max_conns)
+    most = atomic_load_explicit(&s->max_conns, memory_order_relaxed);
+    if (most > 0 && atomic_load_explicit(&s->conns, memory_order_relaxed) >= most)
         return false;
-    return p->alone || s->max_fails == 0
-        || atomic_load_explicit(&s->fails, memory_order_relaxed) < s->max_fails
-        || p->now_ms - atomic_load_explicit(&s->checked_ms, memory_order_relaxed)
-               > s->fail_timeout_ms;
+    most = atomic_load_explicit(&s->max_fails, memory_order_relaxed);
+    return p->alone || most == 0
+        || atomic_load_explicit(&s->fails, memory_order_relaxed) < most
+        || has_rested(s, p->now_ms);
 }
 
-bool wr_peer_hold(struct wr_upstream *u, const struct wr_peer *peer)
+bool wr_peer_addr(const struct wr_peer *peer, struct wr_addr *out)
 {
-    struct wr_peer_slot *s = peer->slot;
-    uint32_t before, generation;
-
-    /* The ledger first: a worker that dies in between has too much taken back, for a moment, but
-     * no count outlives its holder. */
-    if (wr_self.slot != WR_SLOT_NONE)
-        atomic_fetch_add_explicit(wr_shared_ledger(u->peers->shared, wr_self.slot, peer->index), 1,
-                                  memory_order_relaxed);
-    before = atomic_fetch_add(&s->conns, 1);
-    generation = atomic_load(&s->generation); /* after the count: see wr_slot_claim */
-    if (generation != peer->generation || (generation & 1) != 0
-        || (s->max_conns > 0 && before >= s->max_conns)) {
-        wr_peer_release(u, peer);
-        return false;
-    }
-    atomic_fetch_add_explicit(&s->requests, 1, memory_order_relaxed);
-    return true;
-}
-
-void wr_peer_release(struct wr_upstream *u, const struct wr_peer *peer)
-{
-    atomic_fetch_sub(&peer->slot->conns, 1);
-    if (wr_self.slot != WR_SLOT_NONE)
-        atomic_fetch_sub_explicit(wr_shared_ledger(u->peers->shared, wr_self.slot, peer->index), 1,
-                                  memory_order_relaxed);
+    return wr_slot_addr(peer->slot, out);
 }
 
 /* fail_timeout: the peer is set aside for it after max_fails failures, then one session is let
@@ -134,7 +106,7 @@ void wr_peer_probe(const struct wr_peer *peer, uint64_t now_ms)
 {
     struct wr_peer_slot *s = peer->slot;
 
-    if (now_ms - atomic_load_explicit(&s->checked_ms, memory_order_relaxed) > s->fail_timeout_ms)
+    if (has_rested(s, now_ms))
         atomic_store_explicit(&s->checked_ms, now_ms, memory_order_relaxed);
 }
 
@@ -142,13 +114,15 @@ bool wr_peer_failed(const struct wr_peer *peer, uint64_t now_ms)
 {
     struct wr_peer_slot *s = peer->slot;
     uint32_t fails = atomic_fetch_add(&s->fails, 1) + 1;
+    uint32_t most = atomic_load_explicit(&s->max_fails, memory_order_relaxed);
     uint64_t before = atomic_exchange(&s->failed_ms, now_ms);
 
     atomic_store(&s->checked_ms, now_ms);
     atomic_fetch_add_explicit(&s->failures, 1, memory_order_relaxed);
-    if (s->max_fails == 0 || fails < s->max_fails)
+    if (most == 0 || fails < most)
         return false;
-    return fails == s->max_fails || now_ms - before > s->fail_timeout_ms; /* a probe */
+    return fails == most /* or a probe */
+        || now_ms - before > atomic_load_explicit(&s->fail_timeout_ms, memory_order_relaxed);
 }
 
 void wr_peer_fine(const struct wr_peer *peer)

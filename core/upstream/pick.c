@@ -2,6 +2,8 @@
  * address of a run-time name. */
 #include "upstream/upstream.h"
 
+#define VIEWS_MAX 8          /* nobody changes the servers so often while one looks */
+
 static struct wr_try *push_try(struct wr_exchange *x, const struct wr_addr *addr)
 {
     struct wr_attempts *a = x->attempts;
@@ -17,13 +19,24 @@ static struct wr_try *push_try(struct wr_exchange *x, const struct wr_addr *addr
 static void mark_tried(struct wr_exchange *x, struct wr_attempts *a, uint32_t slot)
 {
     if (a->tried == NULL)
-        a->tried = WR_NEW_ARRAY(x->pool, uint64_t, a->u->peers->shared->slots / 64 + 1);
+        a->tried = WR_NEW_ARRAY(x->pool, uint64_t, a->u->peers->zone.slots / 64 + 1);
     a->tried[slot / 64] |= (uint64_t)1 << (slot % 64);
+}
+
+static bool hold(struct wr_attempts *a, const struct wr_peer *peer, struct wr_addr *addr)
+{
+    if (!wr_peer_hold(a->u, peer))
+        return false;
+    if (wr_peer_addr(peer, addr))
+        return true;
+    wr_peer_release(a->u, peer);
+    return false;
 }
 
 /* Picks until one can be held: max_conns may be reached by another worker in between, or the keeper
  * gives the slot to another server. */
-static struct wr_peer *pick_from(struct wr_exchange *x, struct wr_peer_group *g, bool alone)
+static struct wr_peer *pick_from(struct wr_exchange *x, struct wr_peer_group *g, bool alone,
+                                 struct wr_addr *addr)
 {
     struct wr_attempts *a = x->attempts;
     struct wr_pick p = { .x = x, .tried = a->tried, .now_ms = wr_now(), .alone = alone };
@@ -33,7 +46,7 @@ static struct wr_peer *pick_from(struct wr_exchange *x, struct wr_peer_group *g,
 
         if (peer == NULL)
             return NULL;
-        if (wr_peer_hold(a->u, peer)) {
+        if (hold(a, peer, addr)) {
             wr_peer_probe(peer, p.now_ms);
             return peer;
         }
@@ -53,21 +66,24 @@ static bool is_alone(const struct wr_peers *v)
 static struct wr_try *pick_peer(struct wr_exchange *x)
 {
     struct wr_attempts *a = x->attempts;
-    struct wr_peer *peer;
-    uint32_t version;
+    struct wr_peer *peer = NULL;
+    struct wr_addr addr;
     struct wr_try *t;
 
-    do { /* again when the servers changed meanwhile */
+    /* Again when the servers changed meanwhile. */
+    for (uint32_t version = 0, i = 0; peer == NULL && i < VIEWS_MAX; i++) {
         struct wr_peers *v = wr_peers_view(a->u);
 
+        if (i > 0 && v->version == version)
+            return NULL;
         version = v->version;
-        peer = pick_from(x, &v->main, is_alone(v));
+        peer = pick_from(x, &v->main, is_alone(v), &addr);
         if (peer == NULL)
-            peer = pick_from(x, &v->backup, is_alone(v));
-    } while (peer == NULL && wr_peers_view(a->u)->version != version);
+            peer = pick_from(x, &v->backup, is_alone(v), &addr);
+    }
     if (peer == NULL)
         return NULL;
-    t = push_try(x, &peer->slot->addr);
+    t = push_try(x, &addr);
     t->peer = *peer;
     t->held = true;
     return t;

@@ -1,9 +1,11 @@
 /* shared: the peers of an upstream as slots in shared memory. The master opens a zone for each
- * upstream while loading and publishes when the configuration is accepted; afterwards only the
- * keeper changes the membership. Workers count in slots and, before that, in their ledger row.
+ * upstream while loading and never looks inside; the keeper of the newest generation owns what is
+ * configured in it: it commits, and publishes what it learns of names, from its own configuration.
+ * A keeper that is not the owner any more is refused. Workers count in slots (ledger).
  *
  * Layout of a zone: header, two index arrays (index[version & 1] is current), slots, ledger
- * (a row of counts for each process of the instance; untouched rows cost no memory). */
+ * (a row of counts for each process of the instance; untouched rows cost no memory). Everything in
+ * it may be written by any process of the instance at any time: it is read once, and checked. */
 #include "upstream/upstream.h"
 
 #include <errno.h>
@@ -11,6 +13,9 @@
 #define ALIGN 64
 #define SPARE_PER_NAME 64
 #define SPARE 16
+#define COPY_TRIES 64
+#define LOCK_MS 1000         /* who publishes takes far less: it was stopped, or means harm */
+enum { PUBLISHING = 0 };     /* the lock of a zone's file */
 
 static size_t aligned(size_t n)
 {
@@ -37,24 +42,71 @@ static size_t zone_bytes(uint32_t slots)
     return ledger_at(slots) + (size_t)WR_SLOTS * slots * sizeof(uint32_t);
 }
 
-struct wr_peer_index *wr_shared_index(struct wr_peers_shared *z, uint32_t version)
+struct wr_peer_index *wr_shared_index(const struct wr_zone *z, uint32_t version)
 {
-    char *p = (char *)z + aligned(offsetof(struct wr_peers_shared, first));
+    char *p = (char *)z->shared + aligned(offsetof(struct wr_peers_shared, first));
 
     return (struct wr_peer_index *)(void *)(p + (version & 1) * index_bytes(z->slots));
 }
 
-struct wr_peer_slot *wr_shared_slot(struct wr_peers_shared *z, uint32_t i)
+struct wr_peer_slot *wr_shared_slot(const struct wr_zone *z, uint32_t i)
 {
     WR_ASSERT(i < z->slots);
-    return (struct wr_peer_slot *)(void *)((char *)z + slots_at(z->slots)) + i;
+    return (struct wr_peer_slot *)(void *)((char *)z->shared + slots_at(z->slots)) + i;
 }
 
-_Atomic uint32_t *wr_shared_ledger(struct wr_peers_shared *z, uint32_t process, uint32_t slot)
+_Atomic uint32_t *wr_shared_ledger(const struct wr_zone *z, uint32_t process, uint32_t slot)
 {
     WR_ASSERT(process < WR_SLOTS && slot < z->slots);
-    return (_Atomic uint32_t *)(void *)((char *)z + ledger_at(z->slots))
+    return (_Atomic uint32_t *)(void *)((char *)z->shared + ledger_at(z->slots))
          + (size_t)process * z->slots + slot;
+}
+
+static uint32_t version_of(const struct wr_zone *z)
+{
+    return atomic_load_explicit(&z->shared->version, memory_order_acquire);
+}
+
+/* A seqlock: the keeper writes the other index, then the version. It may publish twice meanwhile,
+ * then the copy is taken again; for ever only where somebody writes nonsense. */
+uint32_t wr_shared_members(const struct wr_zone *z, uint32_t *out, uint32_t *version)
+{
+    uint32_t count = 0;
+
+    for (uint32_t tries = 0; tries < COPY_TRIES; tries++) {
+        const struct wr_peer_index *ix;
+        uint32_t n;
+
+        *version = version_of(z);
+        ix = wr_shared_index(z, *version);
+        n = wr_min(atomic_load_explicit(&ix->n, memory_order_relaxed), z->slots);
+        count = 0;
+        for (uint32_t i = 0; i < n; i++) {
+            uint32_t slot = atomic_load_explicit(&ix->slot[i], memory_order_relaxed);
+
+            if (slot < z->slots)
+                out[count++] = slot;
+        }
+        atomic_thread_fence(memory_order_acquire); /* the copy is taken before the second look */
+        if (atomic_load_explicit(&z->shared->version, memory_order_relaxed) == *version)
+            break;
+    }
+    return count;
+}
+
+bool wr_slot_addr(const struct wr_peer_slot *s, struct wr_addr *out)
+{
+    memcpy(out, &s->addr, sizeof(*out));
+    switch (out->len == 0 ? AF_UNSPEC : out->sa.sa_family) {
+    case AF_INET:
+        return out->len == sizeof(out->in);
+    case AF_INET6:
+        return out->len == sizeof(out->in6);
+    case AF_UNIX:
+        return out->len > offsetof(struct sockaddr_un, sun_path) && out->len <= sizeof(out->un);
+    default:
+        return false;
+    }
 }
 
 /* ---- opening ---- */
@@ -72,24 +124,28 @@ static uint32_t capacity(const struct wr_upstream *u)
     return (uint32_t)n;
 }
 
+static void let_go(void *shm)
+{
+    wr_shm_release(shm);
+}
+
 static bool open_zone(struct wr_conf *c, struct wr_upstream *u)
 {
     uint32_t slots = capacity(u);
-    struct wr_shm *previous = NULL;
     const char *name = wr_pool_fmt(c->pool, "peers/%s/" WR_FMT, u->layer == WR_L4 ? "l4" : "l7",
                                    WR_ARG(u->name)).p;
-    struct wr_peers_shared *z;
 
     u->zone = wr_shm_get(c->shm, c->old_shm, name, WR_PEER_LAYOUT, slots, zone_bytes(slots),
-                         &previous);
+                         &u->previous);
     if (u->zone == NULL)
         return false;
-    z = u->zone->p;
-    u->previous = u->zone->fresh && previous != NULL ? previous->p : NULL;
-    if (u->zone->fresh)
-        z->slots = slots;
+    if (u->previous != NULL) {
+        wr_shm_hold(u->previous);
+        wr_pool_cleanup(c->pool, let_go, u->previous);
+    }
+    u->pool = c->pool;
     u->peers = WR_NEW(c->pool, struct wr_peers);
-    u->peers->shared = z;
+    u->peers->zone = (struct wr_zone){ .shared = u->zone->p, .slots = slots };
     return true;
 }
 
@@ -99,77 +155,99 @@ bool wr_upstreams_open(struct wr_conf *c)
 
     for (uint32_t i = 0; i < all->all.n; i++)
         if (!open_zone(c, all->all.at[i])) {
-            wr_say(WR_LOG_EMERG, errno, "no memory for the servers of upstream \"" WR_FMT "\"",
-                   WR_ARG(all->all.at[i]->name));
+            wr_say(WR_LOG_EMERG, errno, "shared memory for the servers of upstream \"" WR_FMT
+                   "\" could not be made", WR_ARG(all->all.at[i]->name));
             return false;
         }
     return true;
 }
 
-/* ---- membership ---- */
-
-static bool in_index(const struct wr_peer_index *ix, uint32_t slot)
+/* The zone before, if its size is what one of so many slots has. */
+static bool previous_zone(const struct wr_upstream *u, struct wr_zone *out)
 {
-    for (uint32_t i = 0; ix != NULL && i < ix->n; i++)
-        if (ix->slot[i] == slot)
-            return true;
-    return false;
+    if (u->previous == NULL || u->previous->shape > UINT32_MAX / 2)
+        return false;
+    *out = (struct wr_zone){ .shared = u->previous->p, .slots = (uint32_t)u->previous->shape };
+    return u->previous->size == zone_bytes(out->slots);
 }
 
-/* Live slots are found in the published index; a slot outside it may be reused when nothing is in
- * flight on it. A service may have an address twice: not one that is taken already. */
-static struct wr_peer_slot *find(struct wr_peers_shared *z, uint64_t key,
-                                 const struct wr_addr *addr, const struct wr_peer_index *taken,
-                                 uint32_t *at)
-{
-    const struct wr_peer_index *ix = wr_shared_index(z, atomic_load(&z->version));
-
-    for (uint32_t i = 0; i < ix->n; i++) {
-        struct wr_peer_slot *s = wr_shared_slot(z, ix->slot[i]);
-
-        if (s->key == key && wr_addr_eq(&s->addr, addr) && !in_index(taken, ix->slot[i])) {
-            *at = ix->slot[i];
-            return s;
-        }
-    }
-    return NULL;
-}
+/* ---- slots ---- */
 
 /* A worker with an old view may count on the slot at this moment. It counts, then looks at the
  * generation (wr_peer_hold); here the generation changes, then the count is looked at: one of the
  * two sees the other and steps back. */
 bool wr_slot_claim(struct wr_peer_slot *s)
 {
-    if (atomic_load(&s->live) != 0 || atomic_load(&s->conns) != 0)
+    uint32_t odd;
+
+    if (atomic_load(&s->conns) != 0)
         return false;
-    atomic_fetch_add(&s->generation, 1); /* odd: whoever has the old peer sees it is gone */
+    odd = (atomic_load(&s->generation) + 1) | 1; /* whoever has the old peer sees it is gone */
+    atomic_store(&s->generation, odd);
     if (atomic_load(&s->conns) == 0)
         return true;
-    atomic_fetch_add(&s->generation, 1);
+    atomic_store(&s->generation, odd + 1);
     return false;
 }
 
-static struct wr_peer_slot *take_free(struct wr_peers_shared *z, uint32_t *at)
-{
-    for (uint32_t i = 0; i < z->slots; i++) {
-        struct wr_peer_slot *s = wr_shared_slot(z, i);
+/* One that stands in none of the two lists, and that nobody counts on. */
+struct slot_list {
+    uint32_t *at, n;
+    uint64_t *has;               /* bit set by slot */
+};
 
-        if (wr_slot_claim(s)) {
-            *at = i;
+static struct slot_list list_new(uint32_t slots)
+{
+    return (struct slot_list){ .at = wr_calloc(slots, sizeof(uint32_t)),
+                               .has = wr_calloc(slots / 64 + 1, sizeof(uint64_t)) };
+}
+
+static void list_free(struct slot_list *l)
+{
+    free(l->at);
+    free(l->has);
+}
+
+static bool list_has(const struct slot_list *l, uint32_t slot)
+{
+    return (l->has[slot / 64] >> (slot % 64) & 1) != 0;
+}
+
+static void list_mark(struct slot_list *l, uint32_t slot)
+{
+    l->has[slot / 64] |= (uint64_t)1 << (slot % 64);
+}
+
+static struct slot_list list_members(const struct wr_zone *z)
+{
+    struct slot_list l = list_new(z->slots);
+    uint32_t version;
+
+    l.n = wr_shared_members(z, l.at, &version);
+    for (uint32_t i = 0; i < l.n; i++)
+        list_mark(&l, l.at[i]);
+    return l;
+}
+
+/* Among these members; a service may have an address twice: not one that is taken already. */
+static struct wr_peer_slot *find(const struct wr_zone *z, const struct slot_list *members,
+                                 const struct wr_server *sv, const struct wr_addr *addr,
+                                 const struct slot_list *taken)
+{
+    for (uint32_t i = 0; i < members->n; i++) {
+        struct wr_peer_slot *s = wr_shared_slot(z, members->at[i]);
+        struct wr_addr a;
+
+        if (s->key == sv->key && wr_slot_addr(s, &a) && wr_addr_eq(&a, addr)
+            && (taken == NULL || !list_has(taken, members->at[i])))
             return s;
-        }
     }
     return NULL;
 }
 
 /* Counters carry over from the zone this one replaces (it had another shape). */
-static void inherit(struct wr_peer_slot *s, struct wr_peers_shared *previous)
+static void inherit(struct wr_peer_slot *s, const struct wr_peer_slot *old)
 {
-    uint32_t at;
-    struct wr_peer_slot *old = previous ? find(previous, s->key, &s->addr, NULL, &at) : NULL;
-
-    if (old == NULL)
-        return;
     atomic_store(&s->fails, atomic_load(&old->fails));
     atomic_store(&s->failed_ms, atomic_load(&old->failed_ms));
     atomic_store(&s->checked_ms, atomic_load(&old->checked_ms));
@@ -177,127 +255,166 @@ static void inherit(struct wr_peer_slot *s, struct wr_peers_shared *previous)
     atomic_store(&s->failures, atomic_load(&old->failures));
 }
 
+static bool put(_Atomic uint32_t *word, uint32_t value)
+{
+    return atomic_exchange_explicit(word, value, memory_order_relaxed) != value;
+}
+
 /* What a service record says; of a plain name, nothing. True: what is chosen changes. */
 static bool set_share(struct wr_peer_slot *s, const struct wr_server *sv,
                       const struct wr_name_addr *a, uint16_t first)
 {
-    uint32_t weight = sv->weight == 1 && a->weight > 0 ? a->weight : sv->weight;
-    uint32_t backup = sv->backup || a->priority > first;
-    bool changed = s->weight != weight || s->backup != backup;
+    bool changed = put(&s->weight, sv->weight == 1 && a->weight > 0 ? a->weight : sv->weight);
 
-    s->weight = weight;
-    s->backup = backup;
-    return changed;
+    return put(&s->backup, sv->backup || a->priority > first) || changed;
 }
 
 static void configure(struct wr_peer_slot *s, const struct wr_server *sv)
 {
-    s->max_fails = sv->max_fails;
-    s->max_conns = sv->max_conns;
-    s->fail_timeout_ms = sv->fail_timeout_ms;
-    s->slow_start_ms = sv->slow_start_ms;
+    char name[sizeof(s->name)] = { 0 };
+
+    (void)put(&s->max_fails, sv->max_fails);
+    (void)put(&s->max_conns, sv->max_conns);
+    atomic_store_explicit(&s->fail_timeout_ms, sv->fail_timeout_ms, memory_order_relaxed);
+    atomic_store_explicit(&s->slow_start_ms, sv->slow_start_ms, memory_order_relaxed);
     if (sv->down)
         atomic_fetch_or(&s->down, WR_DOWN_CONF);
     else
         atomic_fetch_and(&s->down, ~(uint32_t)WR_DOWN_CONF);
-    (void)snprintf(s->name, sizeof(s->name), WR_FMT, WR_ARG(sv->text));
+    (void)snprintf(name, sizeof(name), WR_FMT, WR_ARG(sv->text));
+    memcpy(s->name, name, sizeof(name));
 }
 
-/* Of a claimed slot. */
-static void fill(struct wr_peer_slot *s, const struct wr_server *sv, const struct wr_addr *addr,
-                 struct wr_peers_shared *previous)
-{
-    memset(&s->key, 0, sizeof(*s) - offsetof(struct wr_peer_slot, key));
-    s->key = sv->key;
-    s->addr = *addr;
-    inherit(s, previous);
-    atomic_fetch_add(&s->generation, 1);
-}
+/* ---- the next index, under construction in private memory ---- */
 
-/* The next index, under construction. */
 struct draft {
     struct wr_upstream *u;
-    struct wr_peers_shared *z;
-    struct wr_peer_index *next;
+    const struct wr_zone *z;
+    struct wr_zone before;       /* the zone this one replaces; slots 0: none */
+    struct slot_list old;        /* members of it */
+    struct slot_list now, next;  /* members of z, and what they will be */
     uint32_t full;
-    bool changed;             /* a weight or a rank, of members that stay */
+    bool changed;                /* a weight or a rank, of members that stay */
 };
 
 static struct draft draft_new(struct wr_upstream *u)
 {
-    struct wr_peers_shared *z = u->zone->p;
-    struct draft d = { .u = u, .z = z };
+    struct draft d = { .u = u, .z = &u->peers->zone };
 
-    d.next = wr_shared_index(z, atomic_load(&z->version) + 1);
-    d.next->n = 0;
+    d.now = list_members(d.z);
+    d.next = list_new(d.z->slots);
+    if (previous_zone(u, &d.before))
+        d.old = list_members(&d.before);
+    else
+        d.before.slots = 0;
     return d;
 }
 
-static void draft_keep(struct draft *d, uint32_t slot)
+static void draft_free(struct draft *d)
 {
-    d->next->slot[d->next->n++] = slot;
+    list_free(&d->now);
+    list_free(&d->next);
+    list_free(&d->old);
+}
+
+static struct wr_peer_slot *take_free(struct draft *d)
+{
+    for (uint32_t i = 0; i < d->z->slots; i++) {
+        struct wr_peer_slot *s = wr_shared_slot(d->z, i);
+
+        if (!list_has(&d->now, i) && !list_has(&d->next, i) && wr_slot_claim(s))
+            return s;
+    }
+    return NULL;
+}
+
+/* Of a claimed slot. */
+static void fill(struct draft *d, struct wr_peer_slot *s, const struct wr_server *sv,
+                 const struct wr_addr *addr)
+{
+    const struct wr_peer_slot *old = d->before.slots == 0 ? NULL
+                                   : find(&d->before, &d->old, sv, addr, NULL);
+
+    memset(&s->key, 0, sizeof(*s) - offsetof(struct wr_peer_slot, key));
+    s->key = sv->key;
+    s->addr = *addr;
+    if (old != NULL)
+        inherit(s, old);
 }
 
 static void draft_add(struct draft *d, const struct wr_server *sv, const struct wr_name_addr *a,
                       uint16_t first)
 {
-    uint32_t at = 0;
-    struct wr_peer_slot *s = find(d->z, sv->key, &a->addr, d->next, &at);
+    struct wr_peer_slot *s;
+    uint32_t at, generation;
 
     if (sv->backup && a->priority > first)
         return;
+    s = find(d->z, &d->now, sv, &a->addr, &d->next);
     if (s == NULL) {
-        s = take_free(d->z, &at);
+        s = take_free(d);
         if (s == NULL) {
             d->full++;
             return;
         }
-        fill(s, sv, &a->addr, d->u->previous);
+        fill(d, s, sv, &a->addr);
     }
     configure(s, sv);
     d->changed |= set_share(s, sv, a, first);
-    atomic_store(&s->live, 1);
-    draft_keep(d, at);
+    generation = atomic_load(&s->generation);
+    if ((generation & 1) != 0)
+        atomic_store(&s->generation, generation + 1);
+    at = (uint32_t)(s - wr_shared_slot(d->z, 0));
+    d->next.at[d->next.n++] = at; /* each slot at most once: the list has room */
+    list_mark(&d->next, at);
 }
 
-/* All addresses of a server; the first has the lowest priority number. */
-static void draft_all(struct draft *d, const struct wr_server *sv, const struct wr_name_addr *a,
-                      uint32_t n)
+static void draft_servers(struct draft *d)
 {
-    for (uint32_t i = 0; i < n; i++)
-        draft_add(d, sv, &a[i], a->priority);
+    for (uint32_t i = 0; i < d->u->servers.n; i++) {
+        const struct wr_server *sv = &d->u->servers.at[i];
+
+        if (!sv->named)
+            draft_add(d, sv, &(struct wr_name_addr){ .addr = sv->addr }, 0);
+        for (uint32_t k = 0; sv->known != NULL && k < sv->known->n; k++)
+            draft_add(d, sv, &sv->known->at[k], sv->known->at[0].priority);
+    }
 }
 
 static bool draft_same(const struct draft *d)
 {
-    const struct wr_peer_index *now = wr_shared_index(d->z, atomic_load(&d->z->version));
-
-    return now->n == d->next->n
-        && memcmp(now->slot, d->next->slot, now->n * sizeof(uint32_t)) == 0;
+    return d->now.n == d->next.n
+        && memcmp(d->now.at, d->next.at, d->now.n * sizeof(uint32_t)) == 0;
 }
 
 static void draft_publish(struct draft *d)
 {
-    const struct wr_peer_index *old = wr_shared_index(d->z, atomic_load(&d->z->version));
-    const struct wr_peer_index *next = d->next;
+    uint32_t version = version_of(d->z) + 1;
+    struct wr_peer_index *ix = wr_shared_index(d->z, version);
 
     if (d->full > 0)
         wr_say(WR_LOG_ERROR, 0, "zone of upstream \"" WR_FMT "\" is full (%u slots), %u addresses "
                "are not used: give it a larger \"zone\" size", WR_ARG(d->u->name), d->z->slots,
                d->full);
-    atomic_fetch_add(&d->z->version, 1);
-    for (uint32_t i = 0; i < old->n; i++) {
-        if (!in_index(next, old->slot[i]))
-            atomic_store(&wr_shared_slot(d->z, old->slot[i])->live, 0);
-    }
+    /* A reader that sees a word of this index sees the version that made it the other one. */
+    atomic_thread_fence(memory_order_release);
+    atomic_store_explicit(&ix->n, d->next.n, memory_order_relaxed);
+    for (uint32_t i = 0; i < d->next.n; i++)
+        atomic_store_explicit(&ix->slot[i], d->next.at[i], memory_order_relaxed);
+    atomic_store(&d->z->shared->version, version);
 }
 
-/* The host of "host", "host:port". */
-static struct wr_str host_of(const struct wr_peer_slot *s)
-{
-    struct wr_str name = wr_str_c(s->name);
+/* ---- what was known of a name before ---- */
 
-    return wr_str_cut(&name, ':');
+/* The host of "host", "host:port". */
+static bool has_host(const struct wr_peer_slot *s, struct wr_str host)
+{
+    char text[sizeof(s->name)];
+    struct wr_str name;
+
+    memcpy(text, s->name, sizeof(text));
+    name = wr_str_of(text, strnlen(text, sizeof(text)));
+    return wr_str_ieq(wr_str_cut(&name, ':'), host);
 }
 
 static bool named_at(const struct wr_names *n, const struct wr_addr *addr)
@@ -308,100 +425,113 @@ static bool named_at(const struct wr_names *n, const struct wr_addr *addr)
     return false;
 }
 
-/* What the configuration before knew of the name, under whatever port and parameters: a name server
- * that fails while weir reloads takes no server away. */
-static void draft_old(struct draft *d, const struct wr_server *sv)
+static struct wr_names *known_of(struct wr_upstream *u, struct wr_server *sv)
 {
-    struct wr_peers_shared *z = d->u->previous != NULL ? d->u->previous : d->z;
-    const struct wr_peer_index *old = wr_shared_index(z, atomic_load(&z->version));
-    struct wr_names *n = wr_calloc(1, sizeof(*n));
-
-    for (uint32_t i = 0; i < old->n && n->n < WR_COUNT(n->at); i++) {
-        const struct wr_peer_slot *s = wr_shared_slot(z, old->slot[i]);
-        struct wr_name_addr a = { .addr = s->addr, .priority = s->backup && !sv->backup };
-
-        if (!wr_str_ieq(host_of(s), sv->host) || s->addr.sa.sa_family == AF_UNIX)
-            continue;
-        if (sv->service.n == 0)
-            wr_addr_set_port(&a.addr, sv->port);
-        else
-            a.weight = (uint16_t)s->weight;
-        if (sv->service.n > 0 || !named_at(n, &a.addr)) /* other ports were other servers */
-            n->at[n->n++] = a;
-    }
-    draft_all(d, sv, n->at, n->n);
-    free(n);
+    if (sv->known == NULL)
+        sv->known = WR_NEW(u->pool, struct wr_names);
+    return sv->known;
 }
 
-static void commit(struct wr_upstream *u)
+static void take_name(struct wr_server *sv, const struct wr_peer_slot *s)
 {
+    struct wr_names *n = sv->known;
+    struct wr_name_addr a = { .priority = 0 };
+
+    if (n->n == WR_COUNT(n->at) || !wr_slot_addr(s, &a.addr) || a.addr.sa.sa_family == AF_UNIX)
+        return;
+    a.priority = atomic_load_explicit(&s->backup, memory_order_relaxed) != 0 && !sv->backup;
+    if (sv->service.n == 0)
+        wr_addr_set_port(&a.addr, sv->port);
+    else
+        a.weight = (uint16_t)atomic_load_explicit(&s->weight, memory_order_relaxed);
+    if (sv->service.n > 0 || !named_at(n, &a.addr)) /* other ports were other servers */
+        n->at[n->n++] = a;
+}
+
+/* The same server's, or those of its name under whatever port and parameters: a name server that
+ * fails while weir reloads takes no server away. */
+static void learn_name(struct draft *d, struct wr_server *sv, bool same)
+{
+    bool here = same || d->before.slots == 0;
+    const struct wr_zone *z = here ? d->z : &d->before;
+    const struct slot_list *members = here ? &d->now : &d->old;
+
+    known_of(d->u, sv)->n = 0;
+    for (uint32_t i = 0; i < members->n; i++) {
+        const struct wr_peer_slot *s = wr_shared_slot(z, members->at[i]);
+
+        if (same ? s->key == sv->key : has_host(s, sv->host))
+            take_name(sv, s);
+    }
+}
+
+/* ---- owning and publishing ---- */
+
+/* A holder that does not let go is stopped, or means harm: one index or the other will hold, and
+ * each is checked when it is read. */
+static bool lock_zone(const struct wr_upstream *u)
+{
+    if (wr_lock(u->zone->fd, PUBLISHING, LOCK_MS))
+        return true;
+    wr_say(WR_LOG_WARN, 0, "upstream \"" WR_FMT "\": another process has its zone locked, it is "
+           "published in spite of that", WR_ARG(u->name));
+    return false;
+}
+
+static void unlock_zone(const struct wr_upstream *u, bool locked)
+{
+    if (locked)
+        wr_unlock(u->zone->fd, PUBLISHING);
+}
+
+static void commit(struct wr_upstream *u, uint64_t run, bool learn)
+{
+    bool locked = lock_zone(u);
     struct draft d = draft_new(u);
 
     for (uint32_t i = 0; i < u->servers.n; i++) {
-        const struct wr_server *sv = &u->servers.at[i];
+        struct wr_server *sv = &u->servers.at[i];
 
-        if (!sv->named)
-            draft_all(&d, sv, &(struct wr_name_addr){ .addr = sv->addr }, 1);
-        else if (sv->known != NULL)
-            draft_all(&d, sv, sv->known->at, sv->known->n);
-        else if (sv->unanswered)
-            draft_old(&d, sv);
+        if (sv->named && learn)
+            learn_name(&d, sv, true);
+        else if (sv->named && sv->known == NULL && sv->unanswered)
+            learn_name(&d, sv, false);
     }
+    u->run = run;
+    atomic_store(&u->peers->zone.shared->owner, run);
+    draft_servers(&d);
     draft_publish(&d); /* even if the members are the same: weights may differ */
-    u->previous = NULL;
+    draft_free(&d);
+    unlock_zone(u, locked);
 }
 
-void wr_upstreams_commit(struct wr_conf *c)
+void wr_upstreams_commit(struct wr_conf *c, uint64_t run, bool learn)
 {
     struct wr_upstreams *all = wr_conf_upstreams(c);
 
     for (uint32_t i = 0; i < all->all.n; i++)
-        commit(all->all.at[i]);
+        commit(all->all.at[i], run, learn);
 }
 
-bool wr_shared_update(struct wr_upstream *u, const struct wr_server *s,
+bool wr_shared_update(struct wr_upstream *u, struct wr_server *s,
                       const struct wr_name_addr *addrs, uint32_t n)
 {
-    struct draft d = draft_new(u);
-    const struct wr_peer_index *now = wr_shared_index(d.z, atomic_load(&d.z->version));
+    struct wr_names *known = known_of(u, s);
+    bool locked, publish = false;
 
-    /* In the order of the configuration: what stands before s, s itself, what stands behind. */
-    for (uint32_t i = 0; i < u->servers.n; i++) {
-        const struct wr_server *sv = &u->servers.at[i];
+    known->n = wr_min(n, (uint32_t)WR_COUNT(known->at));
+    for (uint32_t i = 0; i < known->n; i++)
+        known->at[i] = addrs[i];
+    locked = lock_zone(u);
+    if (atomic_load(&u->peers->zone.shared->owner) == u->run) {
+        struct draft d = draft_new(u);
 
-        if (sv == s)
-            draft_all(&d, s, addrs, n);
-        for (uint32_t k = 0; sv != s && k < now->n; k++)
-            if (wr_shared_slot(d.z, now->slot[k])->key == sv->key)
-                draft_keep(&d, now->slot[k]);
+        draft_servers(&d);
+        publish = !draft_same(&d) || d.changed;
+        if (publish)
+            draft_publish(&d);
+        draft_free(&d);
     }
-    if (draft_same(&d) && !d.changed)
-        return false;
-    draft_publish(&d);
-    return true;
-}
-
-/* Whoever died between the ledger and the total had one less: the total never goes below 0. */
-static void take_back(_Atomic uint32_t *total, uint32_t held)
-{
-    uint32_t now = atomic_load(total);
-
-    while (!atomic_compare_exchange_weak(total, &now, now - wr_min(now, held)))
-        ;
-}
-
-void wr_upstreams_reclaim(struct wr_conf *c, uint32_t process)
-{
-    struct wr_upstreams *all = wr_conf_upstreams(c);
-
-    for (uint32_t i = 0; i < all->all.n; i++) {
-        struct wr_peers_shared *z = all->all.at[i]->zone->p;
-
-        for (uint32_t k = 0; k < z->slots; k++) {
-            uint32_t held = atomic_exchange(wr_shared_ledger(z, process, k), 0);
-
-            if (held > 0)
-                take_back(&wr_shared_slot(z, k)->conns, held);
-        }
-    }
+    unlock_zone(u, locked);
+    return publish;
 }

@@ -2,13 +2,14 @@
  * The same files serve layer 4 and 7.
  *
  * Map: upstream_conf (upstream {}, the proxy_* rows both layers share), addresses (server names and
- * who learns their addresses), shared (peers as slots in shared memory, the ledger), peers (a
- * worker's view), round_robin (the default balancer), schedule (its order: pure), start, pick,
- * dial, peer_tls (TLS to servers), retry (the steps), idle (parked connections), policy and
- * hostport (pure), resolver_conf (the resolver directive), upstream_vars ($upstream_addr ...).
+ * who learns their addresses), shared (peers as slots in shared memory), ledger (who holds how
+ * many), peers (a worker's view), round_robin (the default balancer), schedule (its order: pure),
+ * start, pick, dial, peer_tls (TLS to servers), retry (the steps), idle (parked connections),
+ * policy and hostport (pure), resolver_conf (the resolver directive), upstream_vars
+ * ($upstream_addr ...).
  *
  * A worker holds nothing of a peer but a slot number and its generation; what counts is in shared
- * memory, written to this process' ledger row before the shared total changes, so that the master
+ * memory, written to this process' ledger row before the shared total changes, so that the keeper
  * can take back what a dead worker held. */
 #ifndef WR_UPSTREAM_H
 #define WR_UPSTREAM_H
@@ -26,7 +27,7 @@ struct wr_server {
     bool backup, down;
     bool named;                  /* the keeper resolves it */
     bool unanswered;             /* nobody answered at start: what was known before stays */
-    const struct wr_names *known; /* what the start learned of a name; NULL: nothing */
+    struct wr_names *known;      /* learned of a name, at start or later; NULL: nothing */
     uint64_t key;                /* stable hash of upstream, text, occurrence */
     const struct wr_node *node;
 };
@@ -52,7 +53,9 @@ struct wr_upstream {
     } in_use;
     struct wr_peers *peers;      /* this process' view; NULL in the master until attached */
     struct wr_shm *zone;
-    struct wr_peers_shared *previous; /* until the commit: the zone this one replaces */
+    struct wr_shm *previous;     /* held: the zone this one replaces, of another capacity */
+    struct wr_pool *pool;        /* of the configuration */
+    uint64_t run;                /* keeper: of its last commit */
     size_t zone_size;            /* zone NAME SIZE; 0: by count */
     struct wr_str zone_name;
     const struct wr_scope *scope; /* of the upstream block; the layer's for an implicit one */
@@ -103,17 +106,15 @@ struct wr_resolver *wr_resolver_of(struct wr_resolver_conf *c, struct wr_loop *l
 void wr_resolvers_forget(void); /* frees all that were made in this process */
 
 /* ---- shared: slots ---- */
-#define WR_PEER_LAYOUT 3
+#define WR_PEER_LAYOUT 4
 enum wr_down { WR_DOWN_CONF = 1, WR_DOWN_CHECK = 2 };
 struct wr_peer_slot {
     _Atomic uint32_t generation; /* odd while the slot is being written; grows at each reuse */
-    _Atomic uint32_t live;       /* in the published index */
     _Atomic uint32_t conns;      /* in use now, all workers; a reuse does not touch it */
     uint64_t key;                /* server key; with addr it is the identity */
-    struct wr_addr addr;
-    uint32_t weight, max_fails, max_conns;
-    uint64_t fail_timeout_ms, slow_start_ms;
-    uint32_t backup;
+    struct wr_addr addr;         /* read it with wr_peer_addr */
+    _Atomic uint32_t weight, max_fails, max_conns, backup;
+    _Atomic uint64_t fail_timeout_ms, slow_start_ms;
     _Atomic uint32_t down;       /* wr_down bits */
     _Atomic uint32_t fails;      /* in the current fail_timeout window */
     _Atomic uint64_t failed_ms;  /* monotonic: when the window began / it was set aside */
@@ -121,34 +122,62 @@ struct wr_peer_slot {
     _Atomic uint64_t since_ms;   /* when it became usable again, for slow_start */
     _Atomic uint64_t requests, failures, sent, received;
     _Atomic uint64_t connect_us, first_byte_us, last_byte_us; /* moving averages */
-    char name[128];              /* server text, for logs and status */
+    char name[128];              /* server text, for logs and status; may not end */
 };
-struct wr_peers_shared {         /* layout of a zone */
-    uint32_t slots;              /* capacity */
+struct wr_peers_shared {         /* how a zone begins */
+    _Atomic uint64_t owner;      /* the run of a keeper that may publish; 0 none */
     _Atomic uint32_t version;    /* of the index; index[version & 1] is current */
-    _Atomic uint32_t unresolved; /* servers without an address now */
+    _Atomic uint64_t rows[WR_SLOTS / 64]; /* bit: that process ever counted here */
     struct wr_peer_index {
-        uint32_t n;
-        uint32_t slot[];         /* `slots` places */
+        _Atomic uint32_t n;
+        _Atomic uint32_t slot[]; /* as many places as slots */
     } first;                     /* use wr_shared_index */
 };
-struct wr_peer_index *wr_shared_index(struct wr_peers_shared *z, uint32_t version);
-struct wr_peer_slot *wr_shared_slot(struct wr_peers_shared *z, uint32_t i);
+/* A zone as this process knows it. Every process of the instance may write into the shared part, so
+ * its capacity is kept here, and what is read there is checked against it. */
+struct wr_zone {
+    struct wr_peers_shared *shared;
+    uint32_t slots;
+};
+struct wr_peer_index *wr_shared_index(const struct wr_zone *z, uint32_t version);
+struct wr_peer_slot *wr_shared_slot(const struct wr_zone *z, uint32_t i); /* i < z->slots */
+_Atomic uint32_t *wr_shared_ledger(const struct wr_zone *z, uint32_t process, uint32_t slot);
+/* The members of the current index that exist, at most z->slots; *version is its number. */
+uint32_t wr_shared_members(const struct wr_zone *z, uint32_t *out, uint32_t *version);
+/* A copy; false: it is not an address. */
+bool wr_slot_addr(const struct wr_peer_slot *s, struct wr_addr *out) WR_CHECKED;
 /* Keeper: a free slot becomes one that is being written; false: somebody counts on it just now. */
 bool wr_slot_claim(struct wr_peer_slot *s) WR_CHECKED;
-_Atomic uint32_t *wr_shared_ledger(struct wr_peers_shared *z, uint32_t process, uint32_t slot);
-/* Master, before workers are forked: makes or adopts the zones, fills in what is known. */
-bool wr_upstreams_open(struct wr_conf *c);   /* part of loading: gets the memory */
-/* Keeper (or the only process): the zones are its own from now on, publishes what is known. */
-void wr_upstreams_commit(struct wr_conf *c);
-/* Replaces the addresses of one server; publishes a new index if anything changed. Returns true
- * then. Of service records those of the lowest priority number are the server, others its backups
- * (if it is a backup itself: left out), and their weights are used unless it has one. Only one
- * process (the keeper, the master at start) may call it for a zone. */
-bool wr_shared_update(struct wr_upstream *u, const struct wr_server *s,
+/* Master, before it forks: makes or adopts the zones, writes nothing. False: told. */
+bool wr_upstreams_open(struct wr_conf *c) WR_CHECKED;
+/* Keeper (or the only process): the zones are its own from now on, until another commits;
+ * publishes what is configured and known. run: of this process, not 0, never used again. learn:
+ * what the zones have of a name is newer than what the start found (a keeper died, an upgrade was
+ * undone). */
+void wr_upstreams_commit(struct wr_conf *c, uint64_t run, bool learn);
+/* Replaces the addresses of one server; publishes a new index if anything changed, and this process
+ * owns the zone. Returns true then. Of service records those of the lowest priority number are the
+ * server, others its backups (if it is a backup itself: left out), and their weights are used
+ * unless it has one. */
+bool wr_shared_update(struct wr_upstream *u, struct wr_server *s,
                       const struct wr_name_addr *addrs, uint32_t n);
-/* Master: takes back everything a dead process held in all zones of the configuration. */
-void wr_upstreams_reclaim(struct wr_conf *c, uint32_t process);
+
+/* ---- ledger: what each process holds, and the totals ---- */
+/* Worker: its rows are clean, before it counts. */
+void wr_ledger_begin(struct wr_conf *c);
+/* Keeper: takes back what processes held that are dead. True: others may die unnoticed, as their
+ * master is not ours or gone: look again. */
+bool wr_ledger_sweep(struct wr_conf *c);
+/* Keeper: one look at totals and columns; true: they agreed for several looks, no more is needed. A
+ * process may die between its row and the total, so totals are put right when both rest. */
+bool wr_ledger_look(struct wr_conf *c);
+/* Pure: `differs` (column less total) as often as this in a row is believed. */
+struct wr_ledger_seen {
+    int32_t differs;
+    uint32_t times;
+};
+enum wr_ledger_find { WR_LEDGER_LOOK, WR_LEDGER_WRONG, WR_LEDGER_RIGHT };
+enum wr_ledger_find wr_ledger_judge(struct wr_ledger_seen *seen, uint32_t column, uint32_t total);
 
 /* ---- names: start and keeper ---- */
 /* Resolves all names of the configuration with one deadline; unresolved ones are warned about.
@@ -170,7 +199,9 @@ struct wr_peer_group {
     uint32_t pos;
 };
 struct wr_peers {
-    struct wr_peers_shared *shared;
+    struct wr_zone zone;
+    uint32_t *held;              /* by slot: what this process counts; its row says the same */
+    struct wr_ledger_seen *seen; /* by slot: keeper */
     uint32_t version;
     struct wr_peer_group main, backup;
     struct wr_pool *pool;        /* of this version */
@@ -192,6 +223,8 @@ struct wr_pick {
 bool wr_peer_tried(const struct wr_pick *p, const struct wr_peer *peer);
 /* Not down, not tried, below max_conns, not failed too often. Pure but for the slot's counters. */
 bool wr_peer_usable(const struct wr_pick *p, const struct wr_peer *peer);
+/* Where it is, while it is held. False: the slot holds no address. */
+bool wr_peer_addr(const struct wr_peer *peer, struct wr_addr *out) WR_CHECKED;
 /* Counts a connection, in the ledger first; false: max_conns is reached, or the slot is another's
  * meanwhile. */
 bool wr_peer_hold(struct wr_upstream *u, const struct wr_peer *peer) WR_CHECKED;

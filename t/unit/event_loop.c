@@ -191,10 +191,10 @@ START_TEST(a_ring_while_awake_is_not_slept_over)
 {
     struct wr_loop *l = loop_with_bell();
 
-    wr_ring(3, WR_BELL_PEERS | WR_BELL_NAMES);
+    wr_ring(3, WR_BELL_LISTEN | WR_BELL_TRACE);
     wr_loop_run(l);
     ck_assert_uint_eq(rings, 1);
-    ck_assert_uint_eq(rung_bits, WR_BELL_PEERS | WR_BELL_NAMES);
+    ck_assert_uint_eq(rung_bits, WR_BELL_LISTEN | WR_BELL_TRACE);
     ck_assert_uint_eq(atomic_load(&wr_self.run->slot[3].asleep), 0);
     ck_assert_uint_ne(atomic_load(&wr_self.run->slot[3].beat_ms), 0);
     wr_loop_free(l);

@@ -10,10 +10,16 @@
 
 static struct cache *cache_new(size_t size)
 {
-    struct cache *c = wr_calloc(1, size);
+    struct cache *c = wr_malloc(sizeof(*c));
 
-    cache_init(c, size);
+    *c = cache_of(wr_calloc(1, size), size);
     return c;
+}
+
+static void cache_free(struct cache *c)
+{
+    free(c->m);
+    free(c);
 }
 
 static struct wr_str id_number(unsigned char *buf, uint32_t i)
@@ -66,9 +72,9 @@ START_TEST(fits)
         ck_assert_uint_gt(c->places, 0);
         ck_assert_uint_eq(c->places % WAYS, 0);
         ck_assert_uint_eq(c->ring % 8, 0);
-        ck_assert(ring_of(c) + c->ring <= (unsigned char *)c + sizes[i]);
+        ck_assert(ring_of(c) + c->ring <= (unsigned char *)c->m + sizes[i]);
         ck_assert_uint_gt(c->ring, sizes[i] * 9 / 10);
-        free(c);
+        cache_free(c);
     }
 }
 END_TEST
@@ -89,7 +95,7 @@ START_TEST(around)
         }
         ck_assert(!has_number(c, 1, most[m]));
         ck_assert(!has_number(c, 3001, most[m]));
-        free(c);
+        cache_free(c);
     }
 }
 END_TEST
@@ -105,7 +111,7 @@ START_TEST(keeps)
     for (uint32_t i = 1; i <= n; i++)
         kept += has_number(c, i, 180);
     ck_assert_uint_ge(kept, n - n / 20);
-    free(c);
+    cache_free(c);
 }
 END_TEST
 
@@ -119,7 +125,7 @@ START_TEST(replaces)
     put(c, one, (const unsigned char *)"again", 5, 20);
     ck_assert_uint_eq(find(c, one)->expires_s, 20);
     ck_assert_int_eq(memcmp(find(c, one)->session, "again", 5), 0);
-    free(c);
+    cache_free(c);
 }
 END_TEST
 
@@ -127,15 +133,15 @@ START_TEST(too_large)
 {
     struct cache *c = cache_new(32768);
     unsigned char *session = wr_calloc(1, 40000), id[64] = { 0 };
-    uint64_t head = c->head;
+    uint64_t head = c->m->head;
 
     put(c, wr_str_of((char *)id, 32), session, 40000, 10);
     put(c, wr_str_of((char *)id, 33), session, 100, 10);
-    ck_assert_uint_eq(c->head, head);
+    ck_assert_uint_eq(c->m->head, head);
     ck_assert_ptr_null(find(c, wr_str_of((char *)id, 32)));
     ck_assert_ptr_null(find(c, wr_str_of((char *)id, 0)));
     free(session);
-    free(c);
+    cache_free(c);
 }
 END_TEST
 
@@ -155,7 +161,39 @@ START_TEST(half_written)
         for (uint32_t k = i > 100 ? i - 100 : 1; k <= i; k++)
             (void)has_number(c, k, 300);
     }
-    free(c);
+    cache_free(c);
+}
+END_TEST
+
+/* Another process wrote whatever it likes. The memory is of the exact size: reading or writing past
+ * it is seen. */
+START_TEST(hostile_bytes)
+{
+    enum { SIZE = 32768 };
+    struct cache *c = cache_new(SIZE);
+    uint64_t seed = 1;
+
+    for (uint32_t round = 0; round < 300; round++) {
+        uint64_t *word = (void *)c->m;
+
+        for (size_t i = 0; i < SIZE / 8; i++) {
+            seed = seed * 6364136223846793005U + 1442695040888963407U;
+            word[i] = round % 3 == 0 ? seed : round % 3 == 1 ? seed >> 46 : ~(seed >> 50);
+        }
+        for (uint32_t i = 1; i < 50; i++) {
+            unsigned char id[32], session[SESSION_MAX];
+            struct entry *e = find(c, id_number(id, i));
+
+            if (e != NULL)
+                memcpy(session, e->session, session_bytes(c, e, sizeof(session)));
+            if (round % 2 == 0)
+                put_number(c, i, SESSION_MAX);
+            /* An entry that is found right at the end of the ring. */
+            places_of(c, id_number(id, i))[0] = c->ring - 8 + 1;
+            c->m->head = c->ring;
+        }
+    }
+    cache_free(c);
 }
 END_TEST
 
@@ -167,7 +205,7 @@ static struct keys keys_at(struct wr_ssl_zone *z, uint64_t s)
 
     wr_clock.wall_ms = s * 1000;
     rotate(z);
-    memcpy(k.at, z->cache->keys, sizeof(k.at));
+    memcpy(k.at, z->cache->m->keys, sizeof(k.at));
     return k;
 }
 
@@ -195,7 +233,7 @@ START_TEST(rotation)
     d = keys_at(&z, 20000); /* nobody came for long */
     ck_assert(!same(&c.at[0], &d.at[0]));
     ck_assert(!same(&c.at[0], &d.at[1]) && !same(&c.at[0], &d.at[2]));
-    free(z.cache);
+    cache_free(z.cache);
 }
 END_TEST
 
@@ -218,4 +256,5 @@ START_TEST(key_files)
 }
 END_TEST
 
-UNIT_MAIN("ssl_cache", fits, around, keeps, replaces, too_large, half_written, rotation, key_files)
+UNIT_MAIN("ssl_cache", fits, around, keeps, replaces, too_large, half_written, hostile_bytes,
+          rotation, key_files)

@@ -6,6 +6,7 @@
 #include <pthread.h>
 #include <sched.h>
 
+enum { RUN = 5 };
 static struct wr_pool *pool;
 static struct wr_conf conf;
 static struct wr_upstreams all;
@@ -53,7 +54,7 @@ static void open_conf(struct wr_upstream *u, struct wr_shm_set *old)
                              .old_shm = old };
     states[wr_module_upstream.index] = &all;
     ck_assert(wr_upstreams_open(&conf));
-    wr_upstreams_commit(&conf);
+    wr_upstreams_commit(&conf, RUN, false);
     wr_self.slot = 3; /* a worker */
 }
 
@@ -66,7 +67,9 @@ static struct wr_peer *pick(struct wr_upstream *u, uint64_t now)
 
 static uint16_t port_of(const struct wr_peer *p)
 {
-    return p == NULL ? 0 : wr_addr_port(&p->slot->addr);
+    struct wr_addr a;
+
+    return p != NULL && wr_peer_addr(p, &a) ? wr_addr_port(&a) : 0;
 }
 
 static void setup(void)
@@ -150,8 +153,8 @@ START_TEST(max_conns_and_the_ledger)
     ck_assert_ptr_null(pick(u, 1));
     wr_peer_release(u, p);
     ck_assert_uint_eq(atomic_load(&p->slot->conns), 1);
-    /* The worker dies: the master takes back what it held. */
-    wr_upstreams_reclaim(&conf, wr_self.slot);
+    /* The worker dies: who takes its place begins with nothing. */
+    wr_ledger_begin(&conf);
     ck_assert_uint_eq(atomic_load(&p->slot->conns), 0);
     ck_assert_ptr_nonnull(pick(u, 1));
     teardown(u);
@@ -219,7 +222,7 @@ START_TEST(a_slot_reused_before_the_count_is_not_held)
     ck_assert(!wr_peer_hold(u, &old));
     ck_assert_uint_eq(atomic_load(&old.slot->conns), 0);
     ck_assert_uint_eq(atomic_load(&old.slot->requests), 0);
-    ck_assert_uint_eq(atomic_load(wr_shared_ledger(u->peers->shared, 3, old.index)), 0);
+    ck_assert_uint_eq(atomic_load(wr_shared_ledger(&u->peers->zone, 3, old.index)), 0);
     ck_assert(wr_peer_hold(u, pick(u, 1)));
     teardown(u);
 }
@@ -267,6 +270,8 @@ START_TEST(a_count_and_a_reuse_see_each_other)
 }
 END_TEST
 
+static atomic_bool done;
+
 /* A reader of an old view against a keeper that changes the address as fast as it can. */
 static void *changes(void *arg)
 {
@@ -278,23 +283,23 @@ static void *changes(void *arg)
         (void)wr_shared_update(u, &u->servers.at[0], &a, 1);
         (void)wr_shared_update(u, &u->servers.at[0], NULL, 0);
     }
-    atomic_store(&u->peers->shared->unresolved, 1); /* this test's word for: done */
+    atomic_store(&done, true);
     return NULL;
 }
 
 START_TEST(no_count_is_lost_while_slots_are_reused)
 {
     struct wr_upstream *u;
-    struct wr_peers_shared *z;
+    const struct wr_zone *z;
     pthread_t keeper;
 
     setup();
     u = upstream();
     server(u, "name:80", 1, false);
     open_conf(u, NULL);
-    z = u->peers->shared;
+    z = &u->peers->zone;
     ck_assert_int_eq(pthread_create(&keeper, NULL, changes, u), 0);
-    for (uint32_t k = 0; atomic_load(&z->unresolved) == 0; k++) {
+    for (uint32_t k = 0; !atomic_load(&done); k++) {
         struct wr_peer p = { .slot = wr_shared_slot(z, k % 2), .index = k % 2 };
         uint16_t port;
 
