@@ -1,5 +1,6 @@
 # make             builds objs/weir (and configures first when that was never done)
-# make install     installs under the prefix of ./configure; DESTDIR is honoured
+# make install     installs under the prefix of ./configure, DESTDIR before it; make uninstall
+#                  takes that away again, but nothing that was changed since
 # make demo        everything from nothing: packages, build, a running weir to play with
 # make test        everything .ci/run asks for; test-all adds the plain and the whole chaos run
 # make pgo         objs-pgo/weir: optimized for what a load on loopback was seen to do (gcc); a
@@ -17,7 +18,7 @@ Q := $(if $(V),,@)
 .DELETE_ON_ERROR:
 .SECONDARY:
 .SECONDEXPANSION:
-.PHONY: all install unit units replay fuzzers clang-check FORCE \
+.PHONY: all install uninstall unit units replay fuzzers clang-check FORCE \
 	test test-all demo bench pgo lint fuzz clean distclean
 
 all: $(OBJS)/weir
@@ -50,7 +51,7 @@ lint:
 	$(Q)$(MAKE) objs/weir
 	$(Q)t/lint/run objs/weir
 clean:
-	rm -rf objs-asan objs-fuzz objs-clang objs-pgo objs/weir objs/core objs/modules objs/t objs/*.[od]
+	rm -rf objs-asan objs-fuzz objs-clang objs-pgo objs/weir objs/weir.8 objs/core objs/modules objs/t objs/*.[od]
 distclean: clean
 	rm -rf objs
 
@@ -179,18 +180,17 @@ objs-clang/%.ok: %.c
 	$(Q)touch $@
 -include $(shell find objs-clang -name '*.d' 2>/dev/null)
 
-# An existing configuration is never overwritten; what it was made from lies beside it.
+# The program, its page, html/ and the configurations.
 
-CONF_DIR = $(DESTDIR)$(dir $(CONF_PATH))
-install: $(OBJS)/weir
-	install -d $(sort $(DESTDIR)$(dir $(SBIN_PATH)) $(CONF_DIR) $(LOG_DIRS:%=$(DESTDIR)%))
-	install -m 755 $(OBJS)/weir $(DESTDIR)$(SBIN_PATH)
-	install -m 644 conf/weir.conf $(DESTDIR)$(CONF_PATH).default
-	test -f $(DESTDIR)$(CONF_PATH) || install -m 644 conf/weir.conf $(DESTDIR)$(CONF_PATH)
-	for f in $(filter-out conf/weir.conf,$(wildcard conf/*.* conf/*_params)); do \
-	    test -f $(CONF_DIR)$${f##*/} || install -m 644 $$f $(CONF_DIR) || exit 1; \
-	done
-	test ! -d conf/examples || { install -d $(CONF_DIR)examples && \
-	    install -m 644 conf/examples/* $(CONF_DIR)examples; }
+PLACES = DESTDIR='$(DESTDIR)' PREFIX='$(PREFIX)' SBIN_PATH='$(SBIN_PATH)' LINK_PATH='$(LINK_PATH)' \
+	CONF_PATH='$(CONF_PATH)' LOG_DIRS='$(LOG_DIRS)' MAN_PATH='$(MAN_PATH)'
+install: $(OBJS)/weir $(OBJS)/weir.8
+	$(Q)$(PLACES) auto/install put $^
+uninstall:
+	$(Q)$(PLACES) auto/install remove $(OBJS)/weir $(OBJS)/weir.8
+
+$(OBJS)/weir.8: docs/weir.8 objs/config.mk
+	$(Q)sed $(foreach v,PREFIX SBIN_PATH CONF_PATH ERROR_LOG HTTP_LOG PID_PATH USER,\
+	    -e 's|@$v@|$($v)|g') docs/weir.8 > $@
 
 endif

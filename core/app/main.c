@@ -5,15 +5,38 @@
 #include <errno.h>
 #include <unistd.h>
 
+/* Where a configuration of nginx is likely to be: beside ours, and where it is installed. */
+static const char *find_nginx_conf(char *beside, size_t size)
+{
+    static const char *const others[] = { "/etc/nginx/nginx.conf",
+                                          "/usr/local/nginx/conf/nginx.conf" };
+    size_t folder = wr_str_rfind(wr_str_c(wr_places.conf), '/');
+
+    snprintf(beside, size, "%.*s/nginx.conf", (int)folder, wr_places.conf);
+    if (access(beside, F_OK) == 0)
+        return beside;
+    for (size_t i = 0; i < WR_COUNT(others); i++) {
+        if (access(others[i], F_OK) == 0)
+            return others[i];
+    }
+    return NULL;
+}
+
 /* With nothing on the command line and no file at the built-in place, somebody is new here. */
 static void help_newcomer(const struct wr_options *o)
 {
+    char beside[4096];
+    const char *nginx;
+
     if (o->conf != NULL || access(wr_places.conf, F_OK) == 0)
         return;
+    nginx = find_nginx_conf(beside, sizeof(beside));
     fprintf(stderr, "weir: there is no %s yet; try\n"
             "    %s --demo       an example on free ports, nothing to prepare\n"
             "    %s -c FILE      with a configuration of yours\n", wr_places.conf, o->program,
             o->program);
+    if (nginx != NULL)
+        fprintf(stderr, "    %s -t -c %s   would it take this one of nginx?\n", o->program, nginx);
 }
 
 static int run(const struct wr_options *o)
