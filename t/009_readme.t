@@ -2,7 +2,7 @@
 
 # README tells the truth: its table of nginx's modules is what the directives of this build and the
 # list of nginx's in core/config/words.c say, and its first configuration passes -t, here and with
-# nginx where that is installed. The commands it and docs/ name exist.
+# nginx where that is installed. The files and commands it and docs/ name exist.
 #
 #     perl -It/lib t/009_readme.t table          prints the table that README should have
 
@@ -123,6 +123,20 @@ for my $doc ('README.md', 'HACKING.md', 'SECURITY.md', glob "$top/docs/*.md") {
     my @wrong = grep { !/^(?:stop|quit|reload|reopen|trace|all)$/ && ($w->bare('--help', $_))[0] }
         @words;
     is "@wrong", '', 'and commands';
+}
+
+# ---- the programs of t/bench explain themselves
+
+SKIP: {
+    skip 'no python3', 6 if !Weir::program('python3');
+    for my $program ('run', 'hops', 'train') {
+        my $help = qx('$top/t/bench/$program' --help 2>&1);
+        like $help, qr/\A(?:bench|hops|train WEIR): \w/, "t/bench/$program --help";
+    }
+    for my $program ('bench', 'hops', 'train') {    # run would build something first
+        my $said = qx('$top/t/bench/$program' --no-such-option 2>&1);
+        unlike $said, qr/Traceback/, "t/bench/$program with a wrong option";
+    }
 }
 $w->finish;
 done_testing;
