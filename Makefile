@@ -73,10 +73,10 @@ FUZZ_SRC := $(filter-out t/fuzz/replay.c,$(wildcard t/fuzz/*.c))
 OBJ := $(CORE_SRC:%.c=$(OBJS)/%.o) $(MODULE_SRC:%.c=$(OBJS)/%.o) $(OBJS)/modules.o
 
 WARN := -Wall -Wextra -Wshadow -Wconversion -Wvla
-# The same sources make the same bytes, wherever and whenever they are built.
+# What is installed: the same sources make the same bytes, wherever and whenever they are built.
 SAME := -ffile-prefix-map=$(CURDIR)=. -Wdate-time
 TRAPS := -O1 -fno-omit-frame-pointer -DWR_DEBUG=1 -Werror -fno-sanitize-recover=all
-FLAGS_plain = -O2 $(HARDEN) $(WERROR)
+FLAGS_plain = -O2 $(SAME) $(HARDEN) $(WERROR)
 FLAGS_asan = $(TRAPS) $(TRAP_INIT) -fsanitize=address,undefined
 FLAGS_fuzz = $(TRAPS) -fsanitize=fuzzer-no-link,address,undefined
 # Counts first; once trained, the counts beside the objects are used, across all files.
@@ -93,7 +93,7 @@ endif
 ifeq ($(KIND)$(findstring clang,$(shell $(CC) --version)),pgoclang)
 $(error make pgo needs gcc: ./configure --with-cc=gcc)
 endif
-COMPILE = $(CC) -std=gnu11 -g -pthread $(WARN) $(SAME) -Icore -Iobjs $(FLAGS_$(KIND)) $(CC_OPT)
+COMPILE = $(CC) -std=gnu11 -g -pthread $(WARN) -Icore -Iobjs $(FLAGS_$(KIND)) $(CC_OPT)
 LINK = $(CC) -pthread $(LINK_$(KIND))
 
 # Two small files remember the flags and the list of objects: when they change, so does the build.
