@@ -181,6 +181,36 @@ stream {
 }
 CONF
 
+    ['an upstream of backup servers', <<'CONF', qr/no servers in upstream "u"/, qr/backup/],
+stream {
+    upstream <>u { server 127.0.0.1:1 backup; server 127.0.0.1:2 backup; }
+}
+CONF
+
+    ['the default redirect where nothing is passed on', <<'CONF',
+http {
+    proxy_redirect <>default;
+}
+CONF
+        qr/"proxy_redirect default" should be placed after the "proxy_pass" directive/],
+
+    ['the default redirect before proxy_pass', <<'CONF',
+http {
+    server {
+        listen 127.0.0.1:1;
+        location / { proxy_redirect <>default; proxy_pass http://127.0.0.1:2; }
+    }
+}
+CONF
+        qr/"proxy_redirect default" should be placed after the "proxy_pass" directive/],
+
+    ['a flag that changes nothing', <<'CONF',
+http {
+    tcp_nopush <>yes;
+}
+CONF
+        qr/invalid value "yes" in "tcp_nopush" directive, it must be "on" or "off"/],
+
     ['an address listened on twice', <<'CONF', qr/a duplicate listen 127\.0\.0\.1:1\b/],
 stream {
     server {
@@ -408,6 +438,19 @@ my @right = (
     ['directives that tune what needs no tuning', 'stream { preread_buffer_size 4k;
         preread_timeout 5s; variables_hash_max_size 2048; variables_hash_bucket_size 128;
         map_hash_max_size 4096; map_hash_bucket_size 64; }'],
+    ['what may be said twice', 'http { ssl_protocols TLSv1.2; ssl_protocols TLSv1.3;
+        ssl_session_cache off; ssl_session_cache shared:a:1m;
+        proxy_ssl_protocols TLSv1.2; proxy_ssl_protocols TLSv1.3;
+        proxy_next_upstream error; proxy_next_upstream timeout;
+        proxy_ignore_headers Expires; proxy_ignore_headers Vary;
+        keepalive_disable safari; keepalive_disable msie6; }
+        stream { ssl_protocols TLSv1.2; ssl_protocols TLSv1.3; ssl_session_cache off;
+        ssl_session_cache none; proxy_ssl_protocols TLSv1.2; proxy_ssl_protocols TLSv1.3; }'],
+    ['sizes of hashes', 'stream { server_names_hash_max_size 512;
+        server_names_hash_bucket_size 64; }'],
+    ['a group whose servers are down', 'stream { upstream u { server 127.0.0.1:1 down; } }'],
+    ['the default redirect behind proxy_pass', 'http { server { listen 127.0.0.1:%{web.port};
+        location / { proxy_pass http://127.0.0.1:1; proxy_redirect default; } } }'],
     ['a built-in module loaded', 'load_module modules/ngx_stream_module.so; stream {}'],
 );
 for my $row (@right) {

@@ -290,10 +290,12 @@ bool wr_set_offset(struct wr_cf *cf, void *conf);   /* uint64_t; k, m, g */
 bool wr_set_msec(struct wr_cf *cf, void *conf);     /* uint64_t ms; "1h 30m 5s 10ms", plain = s */
 bool wr_set_sec(struct wr_cf *cf, void *conf);      /* uint64_t s; no ms, but y and M */
 bool wr_set_enum(struct wr_cf *cf, void *conf);     /* uint32_t; data: struct wr_enum[] */
-bool wr_set_mask(struct wr_cf *cf, void *conf);     /* uint32_t bits of all arguments; data: too */
-/* Accepted because nginx has it, and needless here (hash sizes, accept_mutex): the value is
- * checked as nginx does, and the help text says why it changes nothing. data: struct wr_bounds. */
-bool wr_set_needless_num(struct wr_cf *cf, void *conf);
+bool wr_set_mask(struct wr_cf *cf, void *conf);     /* uint32_t bits of all arguments; data: too.
+                                                     * In a WR_MULTI row the lines add up */
+/* Accepted because nginx has it, and needless here (hash sizes, tcp_nopush): the value is checked
+ * as nginx does, and the help text says why it changes nothing. */
+bool wr_set_needless_flag(struct wr_cf *cf, void *conf);
+bool wr_set_needless_num(struct wr_cf *cf, void *conf); /* data: struct wr_bounds */
 struct wr_bounds {
     uint32_t min, max; /* max UINT32_MAX: none */
 };

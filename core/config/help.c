@@ -5,7 +5,7 @@
 
 static const char *argument_of(const struct wr_directive *row)
 {
-    if (row->set == wr_set_flag)
+    if (row->set == wr_set_flag || row->set == wr_set_needless_flag)
         return "on | off";
     if (row->set == wr_set_num || row->set == wr_set_needless_num)
         return "number";

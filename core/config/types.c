@@ -126,18 +126,29 @@ static bool invalid_value(struct wr_cf *cf, const char *hint)
     return wr_cf_error_hint(cf, 1, hint, "\"%s\" directive invalid value", cf->row->name);
 }
 
-bool wr_set_flag(struct wr_cf *cf, void *conf)
+static bool flag(struct wr_cf *cf, bool *out)
 {
     struct wr_str s = wr_cf_arg(cf, 1);
-    bool on = wr_str_ieq(s, WR_STR("on"));
 
-    if (!on && !wr_str_ieq(s, WR_STR("off")))
-        return wr_cf_error(cf, 1,
-                           "invalid value \"" WR_FMT
-                           "\" in \"%s\" directive, it must be \"on\" or \"off\"",
-                           WR_ARG(s), cf->row->name);
-    *WR_FIELD(cf, conf, bool) = on;
-    return true;
+    *out = wr_str_ieq(s, WR_STR("on"));
+    return *out || wr_str_ieq(s, WR_STR("off"))
+        || wr_cf_error(cf, 1,
+                       "invalid value \"" WR_FMT
+                       "\" in \"%s\" directive, it must be \"on\" or \"off\"",
+                       WR_ARG(s), cf->row->name);
+}
+
+bool wr_set_flag(struct wr_cf *cf, void *conf)
+{
+    return flag(cf, WR_FIELD(cf, conf, bool));
+}
+
+bool wr_set_needless_flag(struct wr_cf *cf, void *conf)
+{
+    bool unused;
+
+    (void)conf;
+    return flag(cf, &unused);
 }
 
 bool wr_set_str(struct wr_cf *cf, void *conf)
@@ -239,7 +250,7 @@ bool wr_set_enum(struct wr_cf *cf, void *conf)
 
 bool wr_set_mask(struct wr_cf *cf, void *conf)
 {
-    uint32_t mask = 0, bits, i;
+    uint32_t *field = WR_FIELD(cf, conf, uint32_t), mask = cf->first ? 0 : *field, bits, i;
 
     for (i = 1; i <= cf->nargs; i++) {
         if (!find_enum(cf, i, &bits))
@@ -248,6 +259,6 @@ bool wr_set_mask(struct wr_cf *cf, void *conf)
             wr_cf_warn(cf, i, "duplicate value \"" WR_FMT "\"", WR_ARG(wr_cf_arg(cf, i)));
         mask |= bits;
     }
-    *WR_FIELD(cf, conf, uint32_t) = mask;
+    *field = mask;
     return true;
 }

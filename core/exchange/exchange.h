@@ -358,8 +358,9 @@ bool wr_set_alpn(struct wr_cf *cf, void *conf);          /* struct wr_str, as on
            NULL, NULL, "passwords of keys, one a line"), \
     WR_ROW(prefix "_certificate_cache", where, 1, 3, wr_set_tls_cache, type, field.cache, NULL, \
            "off", "keeps certificates whose names have variables: off, max=N inactive= valid="), \
-    WR_ROW(prefix "_protocols", where, 1, WR_ARGS_ANY, wr_set_mask, type, field.protocols, \
-           wr_tls_protocols, "TLSv1.2 TLSv1.3", "versions of TLS that are spoken"), \
+    WR_ROW(prefix "_protocols", (where) | WR_MULTI, 1, WR_ARGS_ANY, wr_set_mask, type, \
+           field.protocols, wr_tls_protocols, "TLSv1.2 TLSv1.3", \
+           "versions of TLS that are spoken"), \
     WR_ROW(prefix "_ciphers", where, 1, 1, wr_set_tls_text, type, field.ciphers, NULL, \
            standard_ciphers, "ciphers up to TLS 1.2, in OpenSSL's words"), \
     WR_ROW(prefix "_trusted_certificate", where, 1, 1, wr_set_tls_file, type, field.trusted, NULL, \

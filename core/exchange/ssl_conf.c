@@ -309,7 +309,7 @@ static const struct wr_directive directives[] = {
             "the server's order of ciphers counts, up to TLS 1.2"),
     WR_FLAG("ssl_reject_handshake", IN, CONF, reject_handshake, "off",
             "refuses clients that name no server or this one"),
-    WR_CUSTOM("ssl_session_cache", IN, 1, 2, set_cache, "none",
+    WR_CUSTOM("ssl_session_cache", IN | WR_MULTI, 1, 2, set_cache, "none",
               "sessions for clients to go on with: off, none, builtin[:N], shared:NAME:SIZE"),
     WR_ROW("ssl_session_timeout", IN, 1, 1, wr_set_sec, CONF, session_timeout_s, NULL, "5m",
            "how long a session is good for"),

@@ -418,8 +418,8 @@ struct wr_http_proxy_ops {
 /* The rows of a proxy module, written once for all of them; temp is the default folder. */
 #define WR_HTTP_PROXY_ROWS(prefix, temp, type, field) \
     WR_UPSTREAM_ROWS(prefix, WR_L7, type, field.rows), \
-    WR_ROW(prefix "_next_upstream", WR_L7 | WR_SCOPES, 1, WR_ARGS_ANY, wr_set_mask, type, \
-           field.rows.next, wr_next_words, "error timeout", \
+    WR_ROW(prefix "_next_upstream", WR_L7 | WR_SCOPES | WR_MULTI, 1, WR_ARGS_ANY, \
+           wr_set_mask, type, field.rows.next, wr_next_words, "error timeout", \
            "failures and statuses after which another server is tried; off: none"), \
     WR_MSEC(prefix "_send_timeout", WR_L7 | WR_SCOPES, type, field.send_timeout_ms, "60s", \
             "longest wait between two writes of a request to a server"), \
@@ -441,8 +441,9 @@ struct wr_http_proxy_ops {
             "serves byte ranges of replies whatever their Accept-Ranges says"), \
     WR_AMOUNT(prefix "_limit_rate", WR_L7 | WR_SCOPES, type, field.limit_rate, "0", \
               "bytes a second read from a server, per request; 0: no limit"), \
-    WR_ROW(prefix "_ignore_headers", WR_L7 | WR_SCOPES, 1, WR_ARGS_ANY, wr_set_mask, type, \
-           field.ignore, wr_ignore_words, NULL, "fields of replies that have no effect here"), \
+    WR_ROW(prefix "_ignore_headers", WR_L7 | WR_SCOPES | WR_MULTI, 1, WR_ARGS_ANY, \
+           wr_set_mask, type, field.ignore, wr_ignore_words, NULL, \
+           "fields of replies that have no effect here"), \
     WR_ROW(prefix "_buffer_size", WR_L7 | WR_SCOPES, 1, 1, wr_set_proxy_size, type, field, NULL, \
            "4k", "most of a reply's head, and of one read"), \
     WR_ROW(prefix "_buffers", WR_L7 | WR_SCOPES, 2, 2, wr_set_proxy_buffers, type, field, NULL, \

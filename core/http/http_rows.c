@@ -98,14 +98,6 @@ static bool set_internal(struct wr_cf *cf, void *conf)
     return true;
 }
 
-static bool set_needless_flag(struct wr_cf *cf, void *conf)
-{
-    struct wr_str v = wr_cf_arg(cf, 1);
-
-    (void)conf;
-    return wr_str_ieq(v, WR_STR("on")) || wr_str_ieq(v, WR_STR("off")) || invalid_value(cf, 1);
-}
-
 static bool set_needless_size(struct wr_cf *cf, void *conf)
 {
     uint64_t unused;
@@ -183,7 +175,7 @@ const struct wr_directive wr_http_rows[] = {
               "\"" WR_CLIENT_BODY_TEMP_PATH "\"", "folder of files that bodies are written to"),
     WR_ENUM("client_body_in_file_only", SCOPES, CONF, client_body_in_file_only, off_on_clean, "off",
             "always writes bodies to files, which stay (on) or go with the request (clean)"),
-    WR_CUSTOM("client_body_in_single_buffer", SCOPES, 1, 1, set_needless_flag, NULL,
+    WR_CUSTOM("client_body_in_single_buffer", SCOPES, 1, 1, wr_set_needless_flag, NULL,
               "checked only: $request_body is always one piece"),
     /* connections of clients */
     WR_CUSTOM("keepalive_timeout", SCOPES, 1, 2, set_keepalive_timeout, "75s",
@@ -194,8 +186,8 @@ const struct wr_directive wr_http_rows[] = {
             "age at which a connection is closed behind a request"),
     WR_MSEC("keepalive_min_timeout", SCOPES, CONF, keepalive_min_timeout_ms, "0",
             "how long idle connections are kept at least while a worker goes"),
-    WR_ROW("keepalive_disable", SCOPES, 1, WR_ARGS_ANY, wr_set_mask, CONF, keepalive_disable,
-           disables, "msie6", "browsers whose connections are not kept"),
+    WR_ROW("keepalive_disable", SCOPES | WR_MULTI, 1, WR_ARGS_ANY, wr_set_mask, CONF,
+           keepalive_disable, disables, "msie6", "browsers whose connections are not kept"),
     WR_ENUM("lingering_close", SCOPES, CONF, lingering_close, off_on_always, "on",
             "reads on what the client still sends before its connection is closed"),
     WR_MSEC("lingering_time", SCOPES, CONF, lingering_time_ms, "30s", "how long at most"),
@@ -204,7 +196,7 @@ const struct wr_directive wr_http_rows[] = {
     WR_FLAG("reset_timedout_connection", SCOPES, CONF, reset_timedout, "off",
             "timed out connections are reset, which frees their memory at once"),
     WR_FLAG("tcp_nodelay", SCOPES, CONF, tcp_nodelay, "on", "TCP_NODELAY on both sides"),
-    WR_CUSTOM("tcp_nopush", SCOPES, 1, 1, set_needless_flag, NULL,
+    WR_CUSTOM("tcp_nopush", SCOPES, 1, 1, wr_set_needless_flag, NULL,
               "checked only: a head always goes out with the beginning of its file"),
     /* replies */
     WR_MSEC("send_timeout", SCOPES, CONF, send_timeout_ms, "60s",

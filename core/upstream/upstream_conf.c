@@ -66,6 +66,14 @@ struct wr_upstream *wr_upstream_named(struct wr_cf *cf, uint32_t i, struct wr_st
 
 /* ---- upstream {} ---- */
 
+static bool has_backups_only(const struct wr_upstream *u)
+{
+    for (uint32_t i = 0; i < u->servers.n; i++)
+        if (!u->servers.at[i].backup)
+            return false;
+    return true;
+}
+
 static bool set_upstream(struct wr_cf *cf, void *conf)
 {
     struct wr_upstreams *all = wr_cf_state(cf, &wr_module_upstream);
@@ -85,6 +93,9 @@ static bool set_upstream(struct wr_cf *cf, void *conf)
     u->scope = scope;
     if (ok && u->servers.n == 0)
         return wr_cf_error(cf, 0, "no servers are inside upstream");
+    if (ok && has_backups_only(u))
+        return wr_cf_error_hint(cf, 1, "all of them are backup: there is nothing to stand in for",
+                                "no servers in upstream \"" WR_FMT "\"", WR_ARG(name));
     return ok;
 }
 

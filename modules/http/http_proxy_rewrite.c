@@ -66,7 +66,13 @@ static bool take_rule(struct wr_cf *cf, struct wr_proxy_rules *rules, const char
 
 bool wr_proxy_set_redirect(struct wr_cf *cf, void *conf)
 {
-    return take_rule(cf, &((struct wr_proxy_conf *)conf)->redirect, "default", false);
+    struct wr_proxy_conf *c = conf;
+
+    if (cf->nargs == 1 && wr_str_is(wr_cf_arg(cf, 1), "default") && c->pass.node == NULL)
+        return wr_cf_error_hint(cf, 1, "it is the default, where there is a proxy_pass",
+                                "\"proxy_redirect default\" should be placed after the "
+                                "\"proxy_pass\" directive");
+    return take_rule(cf, &c->redirect, "default", false);
 }
 
 bool wr_proxy_set_cookie_domain(struct wr_cf *cf, void *conf)

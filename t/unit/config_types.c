@@ -162,6 +162,24 @@ START_TEST(refused)
 }
 END_TEST
 
+/* The lines of one level add up; an inner level begins anew. */
+START_TEST(masks_add_up)
+{
+    struct wr_conf *c = fake_load("stream { proxy_next_upstream error;"
+                                  " proxy_next_upstream http_500;"
+                                  " server { proxy_next_upstream timeout; } }");
+    struct wr_scope *s = wr_conf_layer(c, WR_L4);
+
+    ck_assert_str_eq(findings(c->tree), "");
+    ck_assert_uint_eq(fake_of(s, &fake_proxy)->choice, 5);
+    ck_assert_uint_eq(fake_of(s->children, &fake_proxy)->choice, 2);
+    wr_conf_free(c);
+    c = fake_load("stream { proxy_next_upstream error; proxy_next_upstream error; }");
+    ck_assert_str_eq(findings(c->tree), "warn 1:57 duplicate value \"error\"\n");
+    wr_conf_free(c);
+}
+END_TEST
+
 START_TEST(bounds)
 {
     struct wr_conf *c = fake_load("worker_processes 0;");
@@ -173,4 +191,5 @@ END_TEST
 
 FAKE_MAIN("config_types", { parse_sizes, WR_COUNT(sizes) }, { parse_msec, WR_COUNT(times) },
           { parse_sec, WR_COUNT(secs) }, { params, 0 }, { values, 0 },
-          { refused, WR_COUNT(refusals) }, { bounds, 0 })
+          { refused, WR_COUNT(refusals) }, { masks_add_up, 0 },
+          { bounds, 0 })
