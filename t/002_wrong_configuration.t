@@ -301,7 +301,7 @@ CONF
 
     ['a variable nobody knows in a log format', <<'CONF', qr/unknown "no_such" variable/],
 stream {
-    log_format f <>'$remote_addr $no_such';
+    log_format f '$remote_addr <>$no_such';
     access_log %{dir}/a.log f;
     server { listen 127.0.0.1:1; return x; }
 }

@@ -46,11 +46,10 @@ static bool fits(struct wr_conf *c, const struct wr_scope *s, const struct wr_no
         return false;
     hint = wr_suggest_semicolon(c->pool, n, s, true);
     if (n->block && !wants_block)
-        wr_diag_add(c->tree, WR_LOG_EMERG, n, 0, hint,
-                    "directive \"%s\" is not terminated by \";\"", row->name);
+        wr_diag_structural(c->tree, n, hint, "directive \"%s\" is not terminated by \";\"",
+                           row->name);
     else if (!n->block && wants_block)
-        wr_diag_add(c->tree, WR_LOG_EMERG, n, 0, hint, "directive \"%s\" has no opening \"{\"",
-                    row->name);
+        wr_diag_structural(c->tree, n, hint, "directive \"%s\" has no opening \"{\"", row->name);
     else
         wr_diag_add(c->tree, WR_LOG_EMERG, n, 0,
                     hint != NULL ? hint : count_hint(c->pool, row, nargs),
@@ -107,10 +106,13 @@ static void set(struct wr_conf *c, struct wr_scope *s, struct item *item)
                     r->row->name);
         return;
     }
-    if (r->row->set(&cf, wr_scope_own(c->pool, s, r->module)))
+    if (r->row->set(&cf, wr_scope_own(c->pool, s, r->module))) {
         warn_swallowed(&cf);
-    else
-        WR_ASSERT(c->tree->errors > errors || errors > WR_ERRORS_MAX);
+        return;
+    }
+    if ((r->row->where & WR_BLOCK) == 0)
+        *wr_vec_push(c->pool, &c->tree->refused) = item->node;
+    WR_ASSERT(c->tree->errors > errors || c->tree->full);
 }
 
 static void apply_pass(struct wr_conf *c, struct wr_scope *s, struct item *items, uint32_t n,
@@ -118,7 +120,7 @@ static void apply_pass(struct wr_conf *c, struct wr_scope *s, struct item *items
 {
     uint32_t i;
 
-    for (i = 0; i < n && c->tree->errors <= WR_ERRORS_MAX; i++) {
+    for (i = 0; i < n && !c->tree->full; i++) {
         struct item *item = &items[i];
 
         if (item->row == NULL)
@@ -145,6 +147,8 @@ void wr_apply_scope(struct wr_conf *c, struct wr_scope *s, const struct wr_node 
     for (n = block->children; n != NULL; n = n->next, i++) {
         items[i].node = n;
         items[i].row = look_up(c, s, n);
+        if (items[i].row == NULL)
+            *wr_vec_push(c->pool, &c->tree->refused) = n;
     }
     for (pass = PASS_SIMPLE; pass < PASSES; pass++)
         apply_pass(c, s, items, count, pass);

@@ -65,6 +65,17 @@ static void check(struct wr_conf *c)
     }
 }
 
+static void report_missing(struct wr_conf *c)
+{
+    struct wr_cf cf = cf_of(c);
+
+    for (uint32_t i = 0; i < wr_modules_count && !c->tree->broken; i++) {
+        cf.module = wr_modules[i];
+        if (cf.module->missing != NULL)
+            cf.module->missing(&cf);
+    }
+}
+
 static void load(struct wr_conf *c)
 {
     if (!prepare(c)) {
@@ -72,14 +83,16 @@ static void load(struct wr_conf *c)
         return;
     }
     wr_scope_enter(c, c->main);
-    if (!c->tree->broken)
-        wr_apply_scope(c, c->main, c->tree->root);
+    wr_apply_scope(c, c->main, c->tree->root);
     if (wr_conf_events(c) == NULL)
         wr_scope_enter(c, wr_scope_new(c->pool, c->main, 0, WR_LV_EVENTS));
     if (c->tree->errors == 0)
         wr_scope_each(c->main, finish_scope, c);
+    report_missing(c);
     if (c->tree->errors == 0)
         check(c);
+    if (c->tree->broken)
+        wr_diag_cut(c->tree);
 }
 
 struct wr_conf *wr_conf_load(const char *path, struct wr_str globals, const char *prefix,

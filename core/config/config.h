@@ -3,10 +3,10 @@
  * Map: lex + tree (nginx's grammar to nodes, no module needed; a fuzz target), source (files,
  * include, -T), rows (which row a name means here), scope (module structs, copied when written),
  * apply (the order of application), conf (a whole configuration), setter (what setters call),
- * types (setters for flags, sizes, times, ...), networks (arguments that name clients), explain
- * (errors with place and caret), suggest
- * (what was probably meant), help (--help), words (every directive nginx knows, for better
- * errors). The files of this folder share config_impl.h, which nobody else includes.
+ * types (setters for flags, sizes, times, ...), networks (arguments that name clients), braces
+ * (which one is missing), explain (errors with place and caret), suggest (what was probably meant),
+ * help (--help), known (names of nginx, of other modules, of old versions; the data is in words and
+ * elsewhere). The files of this folder share config_impl.h, which nobody else includes.
  *
  * The order: files are read into a tree; for each block first its simple directives, then its
  * definition blocks (map, geo, upstream, types), then its nested scopes; then `finish` runs
@@ -28,6 +28,7 @@ struct wr_file {
     const char *path;
     struct wr_str text;          /* kept for the caret lines and -T */
     bool command_line;           /* -g: no path, errors say "in command line" */
+    uint32_t number;             /* in the order they were read */
     struct wr_file *next;
 };
 struct wr_node {                 /* one directive; words[0] is its name */
@@ -39,20 +40,31 @@ struct wr_node {                 /* one directive; words[0] is its name */
     struct wr_node *children, *next, *parent;
     uint32_t end_line;           /* of the closing brace */
 };
-struct wr_diag {                 /* one finding */
-    enum wr_level level;         /* EMERG (an error) or WARN */
+struct wr_place {
     const struct wr_file *file;  /* NULL: not about a place */
     uint32_t line, column, width;
+};
+struct wr_diag {                 /* one finding */
+    enum wr_level level;         /* EMERG (an error) or WARN */
+    struct wr_place at;          /* the first in the order of the files */
+    WR_VEC(struct wr_place) more; /* where the same has to be said again */
     const char *text, *hint;     /* hint may be NULL */
+    bool structural;             /* of braces, or of what stands where it cannot */
+    uint32_t order;              /* in which it was found */
     struct wr_diag *next;
 };
 struct wr_tree {
     struct wr_pool *pool;
     struct wr_node *root;        /* children are the top-level directives */
     struct wr_file *files, **last_file; /* in the order they were read */
+    uint32_t nfiles;
     struct wr_diag *diags, **last_diag;
-    uint32_t errors, warnings;   /* at most 20 errors are kept, then "too many errors" */
+    struct wr_dict *said;        /* the same by text and hint */
+    uint32_t errors, warnings;   /* all of them, also what was said before */
+    uint32_t kept;               /* findings in diags */
+    bool full;                   /* "too many errors" was said: reading on is of no use */
     bool broken;                 /* braces do not match: blocks may be in the wrong place */
+    WR_VEC(const struct wr_node *) refused; /* directives that had no effect */
     const char *prefix;          /* of relative include paths: the folder of the main file, with
                                   * its slash; "" when the path has none */
 };
@@ -66,10 +78,15 @@ struct wr_tree *wr_tree_parse_only(struct wr_pool *pool, const char *path, struc
  * as a file named "command line" and its directives come first. */
 struct wr_tree *wr_tree_load(struct wr_pool *pool, const char *path, struct wr_str globals);
 void wr_tree_dump(const struct wr_tree *t, FILE *out); /* -T: "# configuration file PATH:" */
-/* About word `word` of n; n NULL: about no place. hint (may be NULL) is copied. Beyond 20 errors
- * nothing is kept. */
+/* About word `word` of n; n NULL: about no place. hint (may be NULL) is copied. The same text and
+ * hint again is another place of the same finding. Nothing is kept beyond "too many errors". */
 void wr_diag_add(struct wr_tree *t, enum wr_level level, const struct wr_node *n, uint32_t word,
                  const char *hint, const char *fmt, ...) WR_PRINTF(6, 7);
+void wr_diag_put(struct wr_tree *t, enum wr_level level, struct wr_place at, const char *hint,
+                 const char *fmt, ...) WR_PRINTF(5, 6);
+struct wr_place wr_place_of(const struct wr_node *n, uint32_t word); /* n may be NULL */
+/* "$name" or "${name}" inside the word; the whole word where it is not found. */
+struct wr_place wr_place_variable(const struct wr_node *n, uint32_t word, struct wr_str name);
 
 /* ---- modules ---- */
 /* Where a row is allowed: layers times levels. MAIN and EVENTS need no layer, all others do. */
@@ -154,6 +171,9 @@ struct wr_module {
      * default); after everything is finished without errors. */
     bool (*prepare)(struct wr_cf *cf);
     bool (*check)(struct wr_cf *cf);
+    /* Before `check`, and also when there were errors: reports names that directives use and that
+     * nothing defines, but for those that a refused directive may have defined. */
+    void (*missing)(struct wr_cf *cf);
     bool (*worker_init)(struct wr_conf *conf, struct wr_loop *loop);
     void (*worker_exit)(struct wr_conf *conf);
     uint32_t index;              /* place in wr_modules and in wr_scope.conf; set at start */
@@ -261,10 +281,11 @@ struct wr_scope *wr_conf_events(const struct wr_conf *c); /* never NULL: default
 
 /* ---- explain ---- */
 /* Writes all findings, in the order of the files: to out as
- *   weir: [emerg] unknown directive "proxy_pas" in /etc/weir.conf:12
+ *   weir: [emerg] unknown directive "proxy_pas" in /etc/weir.conf:12, 2 more
  *      12 |     proxy_pas http://backend;
  *         |     ^^^^^^^^^
  *         = did you mean "proxy_pass"?
+ *         = 2 more: 30, conf.d/a.conf:8
  * and, when `log` is given, the first line of each (without "weir: [emerg] ") also to that log. */
 void wr_diag_print(const struct wr_tree *t, FILE *out, const struct wr_log *log);
 /* "http, server, location" of a where mask. */
@@ -273,12 +294,13 @@ void wr_where_text(uint32_t where, struct wr_text *out);
  * unknown, then out says what is similar. */
 bool wr_directive_help(const char *name, FILE *out);
 
-/* ---- words: what nginx has (name, contexts, module, commercial) ---- */
+/* ---- known: what nginx has ---- */
 struct wr_nginx_word {
-    const char *name, *contexts, *module; /* several modules: "a, b" */
+    const char *name, *contexts, *module; /* several modules: "a, b"; of variables no contexts */
     bool commercial;                      /* in none of them free */
 };
-const struct wr_nginx_word *wr_nginx_find(struct wr_str name); /* NULL: nginx has no such */
+const struct wr_nginx_word *wr_nginx_find(struct wr_str name);     /* NULL: no such directive */
+const struct wr_nginx_word *wr_nginx_variable(struct wr_str name); /* lower case; also families */
 
 /* ---- types: setters; the field type stands behind the name ---- */
 bool wr_set_flag(struct wr_cf *cf, void *conf);     /* bool: on | off */

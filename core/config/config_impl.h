@@ -6,25 +6,32 @@
 #include "config/config.h"
 
 /* ---- explain.c: where something is ---- */
-#define WR_ERRORS_MAX 20 /* one more says "too many errors" */
+#define WR_FINDINGS_MAX 1000 /* different ones; one more says "too many errors" */
 
-struct wr_place {
-    const struct wr_file *file;
-    uint32_t line, column, width;
-};
-void wr_diag_put(struct wr_tree *t, enum wr_level level, struct wr_place at, const char *hint,
-                 const char *fmt, ...) WR_PRINTF(5, 6);
 void wr_diag_vput(struct wr_tree *t, enum wr_level level, struct wr_place at, const char *hint,
                   const char *fmt, va_list ap) WR_PRINTF(5, 0);
-struct wr_place wr_place_of(const struct wr_node *n, uint32_t word); /* n may be NULL */
+/* The same as wr_diag_add for an error of the structure: see wr_diag.structural. */
+void wr_diag_structural(struct wr_tree *t, const struct wr_node *n, const char *hint,
+                        const char *fmt, ...) WR_PRINTF(4, 5);
+/* The braces of a file do not match and the place is not known: what was found behind the first
+ * error of the structure is no news and is forgotten. */
+void wr_diag_cut(struct wr_tree *t);
 
 /* ---- lex.c ---- */
 #define WR_WORD_MAX 65536 /* nginx stops at 4096 */
 
-enum wr_token_kind { WR_TOKEN_WORD, WR_TOKEN_SEMI, WR_TOKEN_OPEN, WR_TOKEN_CLOSE, WR_TOKEN_END };
+enum wr_token_kind {
+    WR_TOKEN_WORD,
+    WR_TOKEN_HOLE, /* "{NAME}": a word where a template was not filled in */
+    WR_TOKEN_SEMI,
+    WR_TOKEN_OPEN,
+    WR_TOKEN_CLOSE,
+    WR_TOKEN_END
+};
 struct wr_token {
     enum wr_token_kind kind;
-    struct wr_word word; /* of all kinds the place; of WORD also the text */
+    struct wr_word word; /* of all kinds the place; of WORD and HOLE also the text */
+    const char *line;    /* where the line begins that it begins on */
 };
 struct wr_lex {
     struct wr_tree *tree;
@@ -36,6 +43,28 @@ struct wr_lex {
 };
 struct wr_lex wr_lex_on(struct wr_tree *t, const struct wr_file *f);
 struct wr_token wr_lex_next(struct wr_lex *l);
+/* The directive whose "{" was read holds Lua and not directives. */
+bool wr_is_lua_block(struct wr_str name);
+/* Behind that "{": to behind the "}" that ends the program. False: there is none. */
+bool wr_lex_skip_lua(struct wr_lex *l);
+
+/* ---- braces.c: where a file's braces go wrong ---- */
+enum wr_fix_kind {
+    WR_FIX_CLOSE, /* a "}" is missing before the directive or the "}" here */
+    WR_FIX_DROP,  /* the "}" here is one too many */
+    WR_FIX_OPEN   /* the directive that begins here has no "{" at the end of its line */
+};
+#define WR_FIXES_MAX 8
+struct wr_fixes { /* in the order of the text */
+    uint32_t n;
+    struct wr_fix {
+        enum wr_fix_kind kind;
+        uint32_t line, column;
+    } at[WR_FIXES_MAX];
+};
+/* What makes the braces of the file match, as its indentation has it; none when they match or the
+ * indentation does not tell. Pure. */
+struct wr_fixes wr_braces_fix(const struct wr_file *f);
 
 /* ---- tree.c ---- */
 #define WR_NEST_MAX 64 /* blocks in blocks, over all files */
@@ -76,7 +105,7 @@ const struct wr_row *wr_row_find(struct wr_str name, uint32_t layer, uint32_t le
 uint32_t wr_row_where(const struct wr_row *chain, uint32_t layer);
 
 /* ---- suggest.c ---- */
-/* The most similar name, first among those allowed here; NULL when nothing is near. */
+/* The most similar name of those allowed here; NULL when none is near. */
 const char *wr_suggest_name(struct wr_str name, uint32_t layer, uint32_t level);
 /* Says why words[0] of n is no directive in this scope. */
 void wr_suggest_unknown(struct wr_tree *t, const struct wr_scope *s, const struct wr_node *n);
@@ -84,6 +113,23 @@ void wr_suggest_unknown(struct wr_tree *t, const struct wr_scope *s, const struc
  * misspelled name will do; only when there is an error anyway. */
 const char *wr_suggest_semicolon(struct wr_pool *pool, const struct wr_node *n,
                                  const struct wr_scope *s, bool guess);
+
+/* ---- words.c and elsewhere.c: data ---- */
+extern const struct wr_nginx_word wr_nginx_directives[], wr_nginx_variables[]; /* sorted */
+extern const uint32_t wr_nginx_directives_count, wr_nginx_variables_count;
+struct wr_other_word {
+    const char *names;   /* with * and ?, separated by spaces */
+    const char *module;
+};
+extern const struct wr_other_word wr_other_words[]; /* the end: names NULL */
+struct wr_gone_word {
+    const char *name, *version, *instead; /* of nginx that has it no more */
+};
+extern const struct wr_gone_word wr_gone_words[];   /* the end: name NULL */
+
+/* ---- known.c ---- */
+const char *wr_known_elsewhere(const char *name);   /* the module; NULL: unknown there, too */
+const struct wr_gone_word *wr_known_gone(struct wr_str name);
 
 /* ---- scope.c ---- */
 static inline bool wr_bit_get(const uint64_t *bits, uint32_t i)

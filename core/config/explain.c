@@ -8,21 +8,71 @@
 #define TEXT_MAX 1024
 #define WARNINGS_MAX 50
 #define LINE_MAX_SHOWN 100
+#define PLACES_SHOWN 40
 
-static void keep(struct wr_tree *t, enum wr_level level, struct wr_place at, const char *hint,
-                 const char *text)
+static bool is_behind(const struct wr_place *a, const struct wr_place *b)
 {
-    struct wr_diag *d = WR_NEW(t->pool, struct wr_diag);
+    if (a->file != b->file) /* without a file: behind all */
+        return a->file == NULL || (b->file != NULL && a->file->number > b->file->number);
+    return a->line != b->line ? a->line > b->line : a->column > b->column;
+}
 
+/* The same was said before: this is one more place of it. */
+static void say_again(struct wr_tree *t, struct wr_diag *d, struct wr_place at)
+{
+    struct wr_place later = at;
+
+    if (is_behind(&d->at, &at)) {
+        later = d->at;
+        d->at = at;
+    }
+    *wr_vec_push(t->pool, &d->more) = later;
+}
+
+static struct wr_str key_of(struct wr_tree *t, enum wr_level level, const char *hint,
+                            const char *text)
+{
+    return wr_pool_fmt(t->pool, "%d\n%s\n%s", (int)level, text, hint != NULL ? hint : "");
+}
+
+static struct wr_diag *keep(struct wr_tree *t, enum wr_level level, struct wr_place at,
+                            const char *hint, const char *text)
+{
+    struct wr_str key = key_of(t, level, hint, text);
+    struct wr_diag *d;
+
+    if (t->said == NULL)
+        t->said = wr_dict_new(t->pool, false);
+    d = wr_dict_get(t->said, key);
+    if (d != NULL && at.file != NULL) {
+        say_again(t, d, at);
+        return d;
+    }
+    d = WR_NEW(t->pool, struct wr_diag);
     d->level = level;
-    d->file = at.file;
-    d->line = at.line;
-    d->column = at.column;
-    d->width = at.width;
+    d->at = at;
     d->text = wr_pool_cstr(t->pool, wr_str_c(text));
     d->hint = hint != NULL ? wr_pool_cstr(t->pool, wr_str_c(hint)) : NULL;
+    d->order = t->kept++;
     *t->last_diag = d;
     t->last_diag = &d->next;
+    (void)wr_dict_add(t->said, key, d);
+    return d;
+}
+
+/* Keeps it, or counts it where it was said before; NULL: neither. */
+static struct wr_diag *put(struct wr_tree *t, enum wr_level level, struct wr_place at,
+                           const char *hint, const char *text)
+{
+    if (level > WR_LOG_ERROR)
+        return t->warnings++ < WARNINGS_MAX ? keep(t, level, at, hint, text) : NULL;
+    t->errors++;
+    if (t->full)
+        return NULL;
+    if (t->kept < WR_FINDINGS_MAX)
+        return keep(t, level, at, hint, text);
+    t->full = true;
+    return keep(t, WR_LOG_EMERG, (struct wr_place){ .file = NULL }, NULL, "too many errors");
 }
 
 void wr_diag_vput(struct wr_tree *t, enum wr_level level, struct wr_place at, const char *hint,
@@ -30,20 +80,8 @@ void wr_diag_vput(struct wr_tree *t, enum wr_level level, struct wr_place at, co
 {
     char text[TEXT_MAX];
 
-    if (level > WR_LOG_ERROR) {
-        if (t->warnings++ >= WARNINGS_MAX)
-            return;
-    } else if (t->errors == WR_ERRORS_MAX) {
-        t->errors++;
-        keep(t, WR_LOG_EMERG, (struct wr_place){ .file = NULL }, NULL, "too many errors");
-        return;
-    } else if (t->errors > WR_ERRORS_MAX) {
-        return;
-    } else {
-        t->errors++;
-    }
     vsnprintf(text, sizeof(text), fmt, ap);
-    keep(t, level, at, hint, text);
+    (void)put(t, level, at, hint, text);
 }
 
 void wr_diag_put(struct wr_tree *t, enum wr_level level, struct wr_place at, const char *hint,
@@ -67,6 +105,59 @@ struct wr_place wr_place_of(const struct wr_node *n, uint32_t word)
                               (uint32_t)w->text.n + (w->quote != 0 ? 2 : 0) };
 }
 
+/* Where the word is in the text of its file; NULL: nowhere. */
+static const char *source_of(struct wr_place at)
+{
+    struct wr_str rest = at.file->text;
+
+    for (uint32_t line = 1; line < at.line && rest.p != NULL; line++)
+        (void)wr_str_cut(&rest, '\n');
+    return rest.p != NULL && at.column <= rest.n ? rest.p + at.column - 1 : NULL;
+}
+
+static bool is_name_char(char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
+}
+
+/* How long "$name" or "${name}" is in front of s; 0: something else stands there. */
+static size_t variable_length(struct wr_str s, struct wr_str name)
+{
+    size_t skip = s.n > 1 && s.p[1] == '{' ? 2 : 1;
+    struct wr_str there = wr_str_skip(s, skip);
+
+    if (s.n < skip + name.n || s.p[0] != '$' || !wr_str_ieq(wr_str_of(there.p, name.n), name))
+        return 0;
+    if (skip == 2)
+        return there.n > name.n && there.p[name.n] == '}' ? skip + name.n + 1 : skip + name.n;
+    return there.n > name.n && is_name_char(there.p[name.n]) ? 0 : skip + name.n;
+}
+
+struct wr_place wr_place_variable(const struct wr_node *n, uint32_t word, struct wr_str name)
+{
+    struct wr_place whole = wr_place_of(n, word), at = whole;
+    const char *p = n != NULL && n->nwords > 0 ? source_of(whole) : NULL;
+    /* Escapes make the text in the file at most twice as long as the word. */
+    size_t left = p == NULL ? 0
+                            : wr_min((size_t)(whole.file->text.p + whole.file->text.n - p),
+                                     (size_t)whole.width * 2);
+
+    for (; left > 0; p++, left--) {
+        size_t found = variable_length(wr_str_of(p, left), name);
+
+        if (found > 0) {
+            at.width = (uint32_t)found;
+            return at;
+        }
+        at.column++;
+        if (*p == '\n') {
+            at.line++;
+            at.column = 1;
+        }
+    }
+    return whole;
+}
+
 void wr_diag_add(struct wr_tree *t, enum wr_level level, const struct wr_node *n, uint32_t word,
                  const char *hint, const char *fmt, ...)
 {
@@ -75,6 +166,44 @@ void wr_diag_add(struct wr_tree *t, enum wr_level level, const struct wr_node *n
     va_start(ap, fmt);
     wr_diag_vput(t, level, wr_place_of(n, word), hint, fmt, ap);
     va_end(ap);
+}
+
+void wr_diag_structural(struct wr_tree *t, const struct wr_node *n, const char *hint,
+                        const char *fmt, ...)
+{
+    char text[TEXT_MAX];
+    struct wr_diag *d;
+    va_list ap;
+
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof(text), fmt, ap);
+    va_end(ap);
+    d = put(t, WR_LOG_EMERG, wr_place_of(n, 0), hint, text);
+    if (d != NULL)
+        d->structural = true;
+}
+
+/* Structural errors of other files go with it: they were included where something was wrong. */
+void wr_diag_cut(struct wr_tree *t)
+{
+    const struct wr_diag *first = NULL;
+    struct wr_diag *d, **link = &t->diags;
+
+    for (d = t->diags; d != NULL; d = d->next)
+        if (d->structural && (first == NULL || is_behind(&first->at, &d->at)))
+            first = d;
+    if (first == NULL)
+        return;
+    while ((d = *link) != NULL) {
+        bool same_file = d->at.file == first->at.file;
+
+        if (d != first && (same_file ? is_behind(&d->at, &first->at) : d->structural)) {
+            *link = d->next;
+            continue;
+        }
+        link = &d->next;
+    }
+    t->last_diag = link;
 }
 
 /* ---- printing ---- */
@@ -89,12 +218,46 @@ static void print_plain(struct wr_text *out, const char *s)
 static void print_reason(struct wr_text *out, const struct wr_diag *d)
 {
     print_plain(out, d->text);
-    if (d->file == NULL)
+    if (d->at.file == NULL)
         return;
     wr_text_c(out, " in ");
-    print_plain(out, d->file->path);
-    if (!d->file->command_line)
-        wr_text_fmt(out, ":%u", d->line);
+    print_plain(out, d->at.file->path);
+    if (!d->at.file->command_line)
+        wr_text_fmt(out, ":%u", d->at.line);
+    if (d->more.n > 0)
+        wr_text_fmt(out, ", %u more", d->more.n);
+}
+
+static int by_place(const void *a, const void *b)
+{
+    return is_behind(a, b) ? 1 : is_behind(b, a) ? -1 : 0;
+}
+
+/* "17 more: 13, 15, conf.d/a.conf:8, ..." */
+static void print_more(struct wr_text *out, const struct wr_diag *d)
+{
+    struct wr_place last = d->at;
+    uint32_t shown = 0;
+
+    qsort(d->more.at, d->more.n, sizeof(d->more.at[0]), by_place);
+    wr_text_fmt(out, "%u more", d->more.n);
+    for (uint32_t i = 0; i < d->more.n && shown <= PLACES_SHOWN; i++) {
+        struct wr_place at = d->more.at[i];
+
+        if (at.file == last.file && at.line == last.line)
+            continue;
+        wr_text_c(out, shown == 0 ? ": " : ", ");
+        if (shown++ == PLACES_SHOWN) {
+            wr_text_c(out, "...");
+        } else {
+            if (at.file != last.file) {
+                print_plain(out, at.file->path);
+                wr_text_char(out, ':');
+            }
+            wr_text_fmt(out, "%u", at.line);
+        }
+        last = at;
+    }
 }
 
 static struct wr_str line_of(const struct wr_file *f, uint32_t line)
@@ -136,11 +299,11 @@ static void print_carets(FILE *out, struct wr_str s, size_t from, size_t to)
 
 static void print_line(FILE *out, const struct wr_diag *d)
 {
-    struct wr_str line = line_of(d->file, d->line);
-    size_t from = wr_min((size_t)d->column - 1, line.n), to, cut = 0;
+    struct wr_str line = line_of(d->at.file, d->at.line);
+    size_t from = wr_min((size_t)d->at.column - 1, line.n), to, cut = 0;
     const char *before = "", *behind = "";
 
-    to = wr_min(from + wr_max(d->width, 1u), wr_max(line.n, from + 1));
+    to = wr_min(from + wr_max(d->at.width, 1u), wr_max(line.n, from + 1));
     if (line.n > LINE_MAX_SHOWN) {
         if (from > LINE_MAX_SHOWN * 2 / 3) {
             cut = wr_min(from - LINE_MAX_SHOWN / 3, line.n - LINE_MAX_SHOWN);
@@ -156,7 +319,7 @@ static void print_line(FILE *out, const struct wr_diag *d)
     }
     from -= cut;
     to = wr_max(wr_min(to - cut, line.n), from + 1);
-    fprintf(out, "%5u | %s", d->line, before);
+    fprintf(out, "%5u | %s", d->at.line, before);
     print_text(out, line);
     fprintf(out, "%s\n      | %s", behind, *before != '\0' ? "   " : "");
     print_carets(out, line, from, to);
@@ -171,57 +334,37 @@ static void print(const struct wr_diag *d, FILE *out, const struct wr_log *log)
     fprintf(out, "weir: [%s] " WR_FMT "\n", wr_level_name(d->level), WR_ARG(wr_text_view(&t)));
     if (log != NULL)
         wr_log(log, d->level, 0, NULL, WR_FMT, WR_ARG(wr_text_view(&t)));
-    if (d->file != NULL && d->line > 0)
+    if (d->at.file != NULL && d->at.line > 0)
         print_line(out, d);
     if (d->hint != NULL) {
         t = wr_text_on(buf, sizeof(buf));
         print_plain(&t, d->hint);
         fprintf(out, "      = " WR_FMT "\n", WR_ARG(wr_text_view(&t)));
     }
-}
-
-static uint32_t file_number(const struct wr_tree *t, const struct wr_file *file)
-{
-    const struct wr_file *f;
-    uint32_t n = 0;
-
-    for (f = t->files; f != NULL && f != file; f = f->next)
-        n++;
-    return n; /* without a file: behind all */
-}
-
-static bool is_behind(const struct wr_tree *t, const struct wr_diag *a, const struct wr_diag *b)
-{
-    uint32_t fa = file_number(t, a->file), fb = file_number(t, b->file);
-
-    if (fa != fb)
-        return fa > fb;
-    return a->line != b->line ? a->line > b->line : a->column > b->column;
-}
-
-/* Directives are applied in another order than they stand in. Few and nearly sorted: insertion,
- * which keeps equal ones as they came. */
-static void sort(const struct wr_tree *t, const struct wr_diag **all, uint32_t n)
-{
-    uint32_t i, j;
-
-    for (i = 1; i < n; i++) {
-        const struct wr_diag *d = all[i];
-
-        for (j = i; j > 0 && is_behind(t, all[j - 1], d); j--)
-            all[j] = all[j - 1];
-        all[j] = d;
+    if (d->more.n > 0) {
+        t = wr_text_on(buf, sizeof(buf));
+        print_more(&t, d);
+        fprintf(out, "      = " WR_FMT "\n", WR_ARG(wr_text_view(&t)));
     }
+}
+
+/* Directives are applied in another order than they stand in. */
+static int in_order(const void *a, const void *b)
+{
+    const struct wr_diag *const *x = a, *const *y = b;
+    int order = by_place(&(*x)->at, &(*y)->at);
+
+    return order != 0 ? order : (*x)->order < (*y)->order ? -1 : 1;
 }
 
 void wr_diag_print(const struct wr_tree *t, FILE *out, const struct wr_log *log)
 {
-    const struct wr_diag *all[WR_ERRORS_MAX + 1 + WARNINGS_MAX], *d;
+    const struct wr_diag *all[WR_FINDINGS_MAX + WARNINGS_MAX + 1], *d;
     uint32_t i, n = 0;
 
     for (d = t->diags; d != NULL && n < WR_COUNT(all); d = d->next)
         all[n++] = d;
-    sort(t, all, n);
+    qsort(all, n, sizeof(all[0]), in_order);
     for (i = 0; i < n; i++)
         print(all[i], out, log);
 }

@@ -104,16 +104,25 @@ static void print_all(FILE *out)
 
 static void print_unknown(struct wr_str name, FILE *out)
 {
+    const struct wr_gone_word *gone = wr_known_gone(name);
     const struct wr_nginx_word *w = wr_nginx_find(name);
-    const char *near = wr_suggest_name(name, 0, UINT32_MAX);
+    const char *module = wr_known_elsewhere(name.p), *near;
 
-    fprintf(out, "weir: unknown directive \"" WR_FMT "\"", WR_ARG(name));
-    if (w != NULL)
-        fprintf(out, ": known in nginx (%s%s), not in this build",
-                w->commercial ? "commercial, " : "", w->module);
-    fputc('\n', out);
-    if (w == NULL && near != NULL)
-        fprintf(out, "      = did you mean \"%s\"?\n", near);
+    fprintf(out, "weir: \"" WR_FMT "\" is ", WR_ARG(name));
+    if (gone != NULL) {
+        fprintf(out, "a directive no more, it was removed in nginx %s: %s\n", gone->version,
+                gone->instead);
+    } else if (w != NULL) {
+        fprintf(out, "a directive of nginx%s (%s), not in this build\n",
+                w->commercial ? "'s commercial subscription" : "", w->module);
+    } else if (module != NULL) {
+        fprintf(out, "a directive of %s, a module that is not nginx's own\n", module);
+    } else {
+        fputs("no directive\n", out);
+        near = wr_suggest_name(name, 0, UINT32_MAX);
+        if (near != NULL)
+            fprintf(out, "      = did you mean \"%s\"?\n", near);
+    }
 }
 
 bool wr_directive_help(const char *name, FILE *out)

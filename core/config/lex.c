@@ -6,6 +6,8 @@
  * is. "${" does not open a block. */
 #include "config/config_impl.h"
 
+#include <ctype.h>
+
 struct wr_lex wr_lex_on(struct wr_tree *t, const struct wr_file *f)
 {
     const char *p = f->text.p != NULL ? f->text.p : "";
@@ -172,9 +174,28 @@ static void check_glued(struct wr_lex *l, const struct wr_word *w)
     l->glued = false;
 }
 
+/* At a "{": how long the "{NAME}" is; 0: it is none. */
+static size_t hole_length(const struct wr_lex *l)
+{
+    const char *p = l->p + 1;
+
+    while (p < l->end && (isalnum((unsigned char)*p) || memchr("_.-", *p, 3) != NULL))
+        p++;
+    return p > l->p + 1 && p < l->end && *p == '}' ? (size_t)(p + 1 - l->p) : 0;
+}
+
+static struct wr_token hole(struct wr_lex *l, struct wr_token token, size_t n)
+{
+    token.kind = WR_TOKEN_HOLE;
+    token.word.text = wr_pool_str(l->tree->pool, wr_str_of(l->p, n));
+    l->p += n;
+    return token;
+}
+
 struct wr_token wr_lex_next(struct wr_lex *l)
 {
     struct wr_token token = { .kind = WR_TOKEN_END };
+    size_t n;
 
     if (l->glued && l->p < l->end && *l->p == '#') {
         token.word.line = l->line;
@@ -184,6 +205,7 @@ struct wr_token wr_lex_next(struct wr_lex *l)
     skip_space(l);
     token.word.line = l->line;
     token.word.column = column(l);
+    token.line = l->line_start;
     if (l->p == l->end)
         return token;
     check_glued(l, &token.word);
@@ -192,6 +214,9 @@ struct wr_token wr_lex_next(struct wr_lex *l)
         token.kind = WR_TOKEN_SEMI;
         break;
     case '{':
+        n = hole_length(l);
+        if (n > 0)
+            return hole(l, token, n);
         token.kind = WR_TOKEN_OPEN;
         break;
     case '}':
@@ -202,4 +227,81 @@ struct wr_token wr_lex_next(struct wr_lex *l)
     }
     l->p++;
     return token;
+}
+
+/* ---- Lua, as far as its braces matter ---- */
+
+bool wr_is_lua_block(struct wr_str name)
+{
+    return wr_str_ends(name, WR_STR("_by_lua_block"));
+}
+
+static bool is_next(const struct wr_lex *l, const char *text)
+{
+    size_t n = strlen(text);
+
+    return (size_t)(l->end - l->p) >= n && memcmp(l->p, text, n) == 0;
+}
+
+/* At "[[" or "[==[": to behind the bracket that closes it. False, and nowhere: it is none. */
+static bool skip_long_bracket(struct wr_lex *l)
+{
+    char close[64] = "]";
+    size_t n = 1;
+
+    while (l->p + n < l->end && l->p[n] == '=' && n < sizeof(close) - 2)
+        close[n++] = '=';
+    if (l->p + n >= l->end || l->p[n] != '[')
+        return false;
+    close[n++] = ']';
+    close[n] = '\0';
+    while (l->p < l->end && !is_next(l, close))
+        advance(l);
+    for (; n > 0 && l->p < l->end; n--)
+        advance(l);
+    return true;
+}
+
+static void skip_lua_quoted(struct wr_lex *l)
+{
+    char quote = *l->p;
+
+    advance(l);
+    while (l->p < l->end && *l->p != quote && *l->p != '\n') {
+        if (*l->p == '\\' && l->p + 1 < l->end)
+            advance(l);
+        advance(l);
+    }
+    if (l->p < l->end)
+        advance(l);
+}
+
+static void skip_lua_comment(struct wr_lex *l)
+{
+    l->p += 2;
+    if (l->p < l->end && *l->p == '[' && skip_long_bracket(l))
+        return;
+    while (l->p < l->end && *l->p != '\n')
+        l->p++;
+}
+
+bool wr_lex_skip_lua(struct wr_lex *l)
+{
+    uint32_t depth = 1;
+
+    while (l->p < l->end) {
+        if (is_next(l, "--")) {
+            skip_lua_comment(l);
+        } else if (*l->p == '"' || *l->p == '\'') {
+            skip_lua_quoted(l);
+        } else if (*l->p != '[' || !skip_long_bracket(l)) {
+            char c = *l->p;
+
+            advance(l);
+            depth += c == '{' ? 1 : 0;
+            if (c == '}' && --depth == 0)
+                return true;
+        }
+    }
+    return false;
 }

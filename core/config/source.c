@@ -15,6 +15,7 @@ struct wr_file *wr_source_add(struct wr_tree *t, const char *path, struct wr_str
 
     f->path = wr_pool_cstr(t->pool, wr_str_c(path));
     f->text = text;
+    f->number = t->nfiles++;
     *t->last_file = f;
     t->last_file = &f->next;
     return f;
@@ -73,7 +74,7 @@ static struct wr_node **include_pattern(struct wr_parse *p, const char *pattern,
 
     if (err != 0 && err != GLOB_NOMATCH)
         wr_diag_add(p->tree, WR_LOG_EMERG, n, 1, NULL, "glob() \"%s\" failed", pattern);
-    for (i = 0; err == 0 && i < g.gl_pathc && p->tree->errors <= WR_ERRORS_MAX; i++)
+    for (i = 0; err == 0 && i < g.gl_pathc && !p->tree->full; i++)
         tail = include_file(p, g.gl_pathv[i], n, parent, tail);
     globfree(&g);
     return tail;

@@ -21,7 +21,7 @@ static unsigned first_too_far(struct wr_str name)
     return name.n <= 3 ? 2 : name.n <= 6 ? 3 : 4;
 }
 
-static const char *nearest_here(struct wr_str name, uint32_t layer, uint32_t level)
+const char *wr_suggest_name(struct wr_str name, uint32_t layer, uint32_t level)
 {
     unsigned near = first_too_far(name);
     const char *found = NULL;
@@ -33,16 +33,6 @@ static const char *nearest_here(struct wr_str name, uint32_t layer, uint32_t lev
     return found;
 }
 
-const char *wr_suggest_name(struct wr_str name, uint32_t layer, uint32_t level)
-{
-    const char *found = nearest_here(name, layer, level);
-    unsigned near = first_too_far(name);
-    uint32_t i;
-
-    for (i = 0; i < wr_rows_count && near > 1 && found == NULL; i++)
-        consider(&wr_rows[i], name, &near, &found);
-    return found;
-}
 
 /* A block that could stand further out may be here because of a brace forgotten before it. */
 static bool belongs_outside(const struct wr_scope *s, struct wr_str name)
@@ -68,39 +58,48 @@ static void misplaced(struct wr_tree *t, const struct wr_scope *s, const struct 
         other = s->layer == WR_L4 ? "it belongs to http {}; " : "it belongs to stream {}; ";
     snprintf(hint, sizeof(hint), "%sallowed in: " WR_FMT "%s", other, WR_ARG(wr_text_view(&text)),
              belongs_outside(s, n->words[0].text) ? "; is a \"}\" missing before it?" : "");
-    wr_diag_add(t, WR_LOG_EMERG, n, 0, hint, "\"%s\" directive is not allowed here",
-                chain->row->name);
+    wr_diag_structural(t, n, hint, "\"%s\" directive is not allowed here", chain->row->name);
 }
 
-static void foreign(struct wr_tree *t, const struct wr_node *n, const struct wr_nginx_word *w)
+/* A name that another nginx would know. False: none would. */
+static bool report_known(struct wr_tree *t, const struct wr_node *n)
 {
-    char hint[HINT_MAX];
+    struct wr_str name = n->words[0].text;
+    const struct wr_gone_word *gone = wr_known_gone(name);
+    const struct wr_nginx_word *w = wr_nginx_find(name);
+    const char *module = wr_known_elsewhere(name.p);
 
-    if (w->commercial)
-        snprintf(hint, sizeof(hint), "part of nginx's commercial subscription (module %s)",
-                 w->module);
-    else
-        snprintf(hint, sizeof(hint), "nginx has it in module %s, for: %s", w->module,
-                 w->contexts);
-    wr_diag_add(t, WR_LOG_EMERG, n, 0, hint,
-                "unknown directive \"%s\": known in nginx, not in this build", w->name);
+    if (gone != NULL)
+        wr_diag_add(t, WR_LOG_EMERG, n, 0, gone->instead,
+                    "unknown directive \"%s\": removed in nginx %s", gone->name, gone->version);
+    else if (w != NULL)
+        wr_diag_add(t, WR_LOG_EMERG, n, 0,
+                    w->commercial
+                        ? wr_pool_fmt(t->pool, "part of nginx's commercial subscription (module "
+                                      "%s)", w->module).p
+                        : wr_pool_fmt(t->pool, "nginx has it in module %s, for: %s", w->module,
+                                      w->contexts).p,
+                    "unknown directive \"%s\": known in nginx, not in this build", w->name);
+    else if (module != NULL)
+        wr_diag_add(t, WR_LOG_EMERG, n, 0,
+                    wr_pool_fmt(t->pool, "%s has it, a module that is not nginx's own", module).p,
+                    "unknown directive \"" WR_FMT "\": of a third-party module, not in this build",
+                    WR_ARG(name));
+    return gone != NULL || w != NULL || module != NULL;
 }
 
 void wr_suggest_unknown(struct wr_tree *t, const struct wr_scope *s, const struct wr_node *n)
 {
     struct wr_str name = n->words[0].text;
     const struct wr_row *chain = wr_row_chain(name);
-    const struct wr_nginx_word *w = chain == NULL ? wr_nginx_find(name) : NULL;
     const char *near, *hint = NULL;
 
     if (chain != NULL) {
         misplaced(t, s, n, chain);
         return;
     }
-    if (w != NULL) {
-        foreign(t, n, w);
+    if (report_known(t, n))
         return;
-    }
     near = wr_suggest_name(name, s->layer, s->level);
     if (wr_str_starts(name, WR_STR("\xef\xbb\xbf")))
         hint = "the file begins with a byte order mark: save it without one";
@@ -120,7 +119,7 @@ static bool starts_directive(const struct wr_node *n, uint32_t i, const struct w
     if (w->line == n->words[i - 1].line || w->quote != 0)
         return false;
     if (guess)
-        name = nearest_here(w->text, s->layer, s->level);
+        name = wr_suggest_name(w->text, s->layer, s->level);
     r = wr_row_find(name != NULL ? wr_str_c(name) : w->text, s->layer, s->level);
     return r != NULL && n->nwords - 1 - i >= r->row->min;
 }

@@ -1,9 +1,9 @@
 /* tree: the tokens of lex.c to nodes. Called by source.c and, for text alone, by tests and the
  * fuzzer. Owns the shape of the tree; all memory is the tree's pool.
  *
- * It goes on after an error as far as it can without guessing: a ; or } ends the directive, a
- * brace too many is left out. When blocks may have got the wrong contents by that, the tree is
- * marked broken and nobody applies it: the errors that followed would be noise. */
+ * It goes on after an error: a ; or } ends the directive, braces are mended where braces.c knows
+ * how. When blocks may have got the wrong contents, the tree is marked broken: of the errors found
+ * in it only those up to the first directive in a wrong place count. */
 #include "config/config_impl.h"
 
 /* One file being parsed. */
@@ -20,6 +20,8 @@ struct reader {
         uint32_t line;
     } open[WR_NEST_MAX];
     uint32_t errors;           /* of the tree when the last directive ended */
+    struct wr_fixes fixes;
+    uint32_t fixed;            /* so many of them are behind us */
 };
 
 static struct wr_place at(const struct reader *r, const struct wr_word *w)
@@ -66,14 +68,93 @@ static void end_directive(struct reader *r)
     }
 }
 
+/* Is the next fix of this kind, and here? Then it is taken. */
+static bool take_fix(struct reader *r, enum wr_fix_kind kind, const struct wr_word *w)
+{
+    const struct wr_fix *f = &r->fixes.at[r->fixed];
+
+    if (r->fixed == r->fixes.n || f->kind != kind || f->line != w->line || f->column != w->column)
+        return false;
+    r->fixed++;
+    return true;
+}
+
+static void push_block(struct reader *r, struct wr_node *n, uint32_t line)
+{
+    n->block = true;
+    r->open[r->depth].block = n;
+    r->open[r->depth].tail = r->tail;
+    r->open[r->depth].line = line;
+    r->depth++;
+    r->parent = n;
+    r->tail = &n->children;
+}
+
+static void pop_block(struct reader *r, uint32_t line)
+{
+    r->depth--;
+    r->open[r->depth].block->end_line = line;
+    r->parent = r->open[r->depth].block->parent;
+    r->tail = r->open[r->depth].tail;
+}
+
+static const char *block_name(const struct reader *r)
+{
+    const struct wr_node *n = r->open[r->depth - 1].block;
+
+    return n->nwords > 0 ? n->words[0].text.p : "";
+}
+
+/* The words of the first line are a block without its "{", the others its first directive. */
+static void split_block(struct reader *r)
+{
+    struct wr_tree *t = r->parse->tree;
+    struct wr_word *words = r->words.at;
+    uint32_t n = r->words.n, own = 1;
+    struct wr_node *block;
+
+    while (own < n && words[own].line == words[0].line)
+        own++;
+    r->words.n = own;
+    block = node_new(r);
+    wr_diag_add(t, WR_LOG_EMERG, block, 0,
+                wr_pool_fmt(t->pool, "write \"{\" at the end of line %u", words[0].line).p,
+                "directive \"" WR_FMT "\" has no opening \"{\"", WR_ARG(words[0].text));
+    append(r, block);
+    push_block(r, block, words[0].line);
+    r->errors = t->errors;
+    for (; own < n; own++)
+        *wr_vec_push(t->pool, &r->words) = words[own];
+}
+
 static void on_semi(struct reader *r, const struct wr_word *w)
 {
+    if (r->words.n > 0 && r->parse->levels + r->depth < WR_NEST_MAX
+        && take_fix(r, WR_FIX_OPEN, &r->words.at[0]))
+        split_block(r);
     if (r->words.n > 0)
         end_directive(r);
     else
         wr_diag_put(r->parse->tree, WR_LOG_EMERG, at(r, w),
                     "remove it: a block ends with its \"}\", a directive with one \";\"",
                     "unexpected \";\"");
+}
+
+/* A program and not directives: the node has no children. */
+static void take_lua(struct reader *r, const struct wr_word *w)
+{
+    struct wr_node *n = node_new(r);
+    char hint[96];
+
+    n->block = true;
+    append(r, n);
+    if (wr_lex_skip_lua(&r->lex))
+        return;
+    snprintf(hint, sizeof(hint), "the \"{\" of line %u is not closed", w->line);
+    wr_diag_put(r->parse->tree, WR_LOG_EMERG, at(r, &n->words[0]), hint,
+                "unexpected end of file, expecting \"}\"");
+    r->parse->tree->broken = true;
+    r->lex.reported = true;
 }
 
 /* False: too deep, reading on makes no sense. */
@@ -83,6 +164,10 @@ static bool on_open(struct reader *r, const struct wr_word *w)
     bool keep = true;
     struct wr_node *n;
 
+    if (r->words.n > 0 && wr_is_lua_block(r->words.at[0].text)) {
+        take_lua(r, w);
+        return true;
+    }
     if (r->parse->levels + r->depth >= WR_NEST_MAX) {
         wr_diag_put(t, WR_LOG_EMERG, at(r, w), NULL, "more than %d blocks in each other",
                     WR_NEST_MAX);
@@ -90,26 +175,83 @@ static bool on_open(struct reader *r, const struct wr_word *w)
         return false;
     }
     n = node_new(r);
-    n->block = true;
     if (n->nwords == 0) {
         wr_diag_put(t, WR_LOG_EMERG, at(r, w), "the name of the block is missing before it",
                     "unexpected \"{\"");
         t->broken = true;
         keep = false;
     } else if (is_include(r, n)) {
+        n->block = true;
         wr_diag_add(t, WR_LOG_EMERG, n, 0, NULL,
                     "directive \"include\" is not terminated by \";\"");
         keep = false;
     }
     if (keep)
         append(r, n);
-    r->open[r->depth].block = n;
-    r->open[r->depth].tail = r->tail;
-    r->open[r->depth].line = w->line;
-    r->depth++;
-    r->parent = n;
-    r->tail = &n->children;
+    push_block(r, n, w->line);
     return true;
+}
+
+/* "index {NAME};": a template that was not filled in. */
+static void on_hole(struct reader *r, const struct wr_word *w)
+{
+    struct wr_tree *t = r->parse->tree;
+
+    if (r->words.n == 0)
+        wr_diag_put(t, WR_LOG_EMERG, at(r, w), "the name of the block is missing before it",
+                    "unexpected \"{\"");
+    else
+        wr_diag_put(t, WR_LOG_EMERG,
+                    (struct wr_place){ r->lex.file, w->line, w->column, (uint32_t)w->text.n },
+                    wr_pool_fmt(t->pool, "a \"{\" begins a block: write the value of " WR_FMT
+                                " in its place, or quote it", WR_ARG(w->text)).p,
+                    "directive \"" WR_FMT "\" is not terminated by \";\"",
+                    WR_ARG(r->words.at[0].text));
+    *wr_vec_push(t->pool, &r->words) = *w;
+}
+
+static void report_unclosed(struct reader *r, const struct wr_word *w, const char *before)
+{
+    struct wr_tree *t = r->parse->tree;
+    struct wr_place p = at(r, w);
+
+    p.width = wr_max((uint32_t)w->text.n, 1u);
+    wr_diag_put(t, WR_LOG_EMERG, p,
+                wr_pool_fmt(t->pool, "the block \"%.40s\" opened on line %u is not closed",
+                            block_name(r), r->open[r->depth - 1].line).p,
+                "unexpected %s, expecting \"}\"", before);
+}
+
+/* The blocks that end before this directive or "}" although nothing says so. */
+static void close_missing(struct reader *r, const struct wr_word *w)
+{
+    struct wr_pool *pool = r->parse->tree->pool;
+
+    while (r->depth > 0 && take_fix(r, WR_FIX_CLOSE, w)) {
+        report_unclosed(r, w, w->text.n > 0
+                                  ? wr_pool_fmt(pool, "\"%.40s\"", w->text.p).p
+                                  : "end of an outer block");
+        pop_block(r, w->line);
+    }
+}
+
+static void on_word(struct reader *r, const struct wr_word *w)
+{
+    if (r->words.n == 0)
+        close_missing(r, w);
+    *wr_vec_push(r->parse->tree->pool, &r->words) = *w;
+}
+
+static void report_too_many(struct reader *r, const struct wr_word *w)
+{
+    struct wr_tree *t = r->parse->tree;
+    const char *hint = "there is no open block: one \"}\" too many";
+
+    if (r->depth > 0)
+        hint = wr_pool_fmt(t->pool,
+                           "one \"}\" too many: the block \"%.40s\" opened on line %u goes on "
+                           "behind it", block_name(r), r->open[r->depth - 1].line).p;
+    wr_diag_put(t, WR_LOG_EMERG, at(r, w), hint, "unexpected \"}\"");
 }
 
 static void on_close(struct reader *r, const struct wr_word *w)
@@ -127,17 +269,14 @@ static void on_close(struct reader *r, const struct wr_word *w)
         said = true;
         end_directive(r);
     }
-    if (r->depth == 0) {
+    close_missing(r, w);
+    if (take_fix(r, WR_FIX_DROP, w) || r->depth == 0) {
+        t->broken = t->broken || r->fixes.n == 0;
         if (!said)
-            wr_diag_put(t, WR_LOG_EMERG, at(r, w), "there is no open block: one \"}\" too many",
-                        "unexpected \"}\"");
-        t->broken = true;
+            report_too_many(r, w);
         return;
     }
-    r->depth--;
-    r->open[r->depth].block->end_line = w->line;
-    r->parent = r->open[r->depth].block->parent;
-    r->tail = r->open[r->depth].tail;
+    pop_block(r, w->line);
 }
 
 static void on_end(struct reader *r, const struct wr_word *w)
@@ -160,11 +299,7 @@ static void on_end(struct reader *r, const struct wr_word *w)
             wr_diag_put(t, WR_LOG_EMERG, at(r, w), hint,
                         "unexpected end of file, expecting \";\" or \"}\"");
     } else {
-        const struct wr_node *block = r->open[r->depth - 1].block;
-
-        snprintf(hint, sizeof(hint), "the block \"%.40s\" opened on line %u is not closed",
-                 block->nwords > 0 ? block->words[0].text.p : "", r->open[r->depth - 1].line);
-        wr_diag_put(t, WR_LOG_EMERG, at(r, w), hint, "unexpected end of file, expecting \"}\"");
+        report_unclosed(r, w, "end of file");
     }
 }
 
@@ -177,14 +312,17 @@ struct wr_node **wr_tree_read(struct wr_parse *p, const struct wr_file *f, struc
                               struct wr_node **tail)
 {
     struct reader r = { .parse = p, .lex = wr_lex_on(p->tree, f), .parent = parent,
-                        .tail = tail, .errors = p->tree->errors };
+                        .tail = tail, .errors = p->tree->errors, .fixes = wr_braces_fix(f) };
 
-    while (p->tree->errors <= WR_ERRORS_MAX) {
+    while (!p->tree->full) {
         struct wr_token token = wr_lex_next(&r.lex);
 
         switch (token.kind) {
         case WR_TOKEN_WORD:
-            *wr_vec_push(p->tree->pool, &r.words) = token.word;
+            on_word(&r, &token.word);
+            break;
+        case WR_TOKEN_HOLE:
+            on_hole(&r, &token.word);
             break;
         case WR_TOKEN_SEMI:
             on_semi(&r, &token.word);

@@ -1,16 +1,18 @@
-/* words: every directive nginx has, so that one this build does not know can be called by its
- * right name. Called by suggest.c and help.c. The table is made by auto/nginx-words: run that
- * instead of writing here. */
-#include "config/config.h"
+/* words: every directive and every variable nginx has. Data only, looked up by known.c; made by
+ * auto/nginx-words: run that instead of writing here. */
+#include "config/config_impl.h"
 
 #define SEVERAL(name, contexts, modules, commercial) { #name, contexts, modules, commercial }
 #define W(name, contexts, module) { #name, contexts, "ngx_" #module "_module", false }
 #define COMMERCIAL(name, contexts, module) { #name, contexts, "ngx_" #module "_module", true }
+#define V(name, module) { #name, NULL, "ngx_" #module "_module", false }
+#define COMMERCIAL_V(name, module) { #name, NULL, "ngx_" #module "_module", true }
+#define SEVERAL_V(name, modules) { #name, NULL, modules, false }
 #define HSL "http, server, location"
 #define SS "stream, server"
 #define MS "mail, server"
 
-static const struct wr_nginx_word words[] = {
+const struct wr_nginx_word wr_nginx_directives[] = {
     W(absolute_redirect, HSL, http_core), W(accept_mutex, "events", core),
     W(accept_mutex_delay, "events", core), W(accept_terms_of_service, "acme_issuer", http_acme),
     SEVERAL(access_log, HSL ", if in location, limit_except, stream",
@@ -622,16 +624,135 @@ static const struct wr_nginx_word words[] = {
     COMMERCIAL(zone_sync_ssl_verify_depth, SS, stream_zone_sync),
     COMMERCIAL(zone_sync_timeout, SS, stream_zone_sync),
 };
+const uint32_t wr_nginx_directives_count = WR_COUNT(wr_nginx_directives);
 
-static int compare(const void *key, const void *element)
-{
-    const struct wr_str *name = key;
-    const struct wr_nginx_word *w = element;
-
-    return wr_str_cmp(*name, wr_str_c(w->name));
-}
-
-const struct wr_nginx_word *wr_nginx_find(struct wr_str name)
-{
-    return bsearch(&name, words, WR_COUNT(words), sizeof(words[0]), compare);
-}
+/* Names that end with "_" are families. */
+const struct wr_nginx_word wr_nginx_variables[] = {
+    V(acme_certificate, http_acme), V(acme_certificate_key, http_acme),
+    V(ancient_browser, http_browser), V(arg_, http_core), V(args, http_core),
+    SEVERAL_V(binary_remote_addr, "ngx_http_core_module, ngx_stream_core_module"),
+    V(body_bytes_sent, http_core), V(bytes_received, stream_core),
+    SEVERAL_V(bytes_sent, "ngx_http_core_module, ngx_http_log_module, ngx_stream_core_module"),
+    SEVERAL_V(connection, "ngx_http_core_module, ngx_http_log_module, ngx_stream_core_module"),
+    SEVERAL_V(connection_requests, "ngx_http_core_module, ngx_http_log_module"),
+    V(connection_time, http_core), V(connections_active, http_stub_status),
+    V(connections_reading, http_stub_status), V(connections_waiting, http_stub_status),
+    V(connections_writing, http_stub_status), V(content_length, http_core),
+    V(content_type, http_core), V(cookie_, http_core), V(date_gmt, http_ssi),
+    V(date_local, http_ssi), V(document_root, http_core), V(document_uri, http_core),
+    V(fastcgi_path_info, http_fastcgi), V(fastcgi_script_name, http_fastcgi),
+    SEVERAL_V(geoip_area_code, "ngx_http_geoip_module, ngx_stream_geoip_module"),
+    SEVERAL_V(geoip_city, "ngx_http_geoip_module, ngx_stream_geoip_module"),
+    SEVERAL_V(geoip_city_continent_code, "ngx_http_geoip_module, ngx_stream_geoip_module"),
+    SEVERAL_V(geoip_city_country_code, "ngx_http_geoip_module, ngx_stream_geoip_module"),
+    SEVERAL_V(geoip_city_country_code3, "ngx_http_geoip_module, ngx_stream_geoip_module"),
+    SEVERAL_V(geoip_city_country_name, "ngx_http_geoip_module, ngx_stream_geoip_module"),
+    SEVERAL_V(geoip_country_code, "ngx_http_geoip_module, ngx_stream_geoip_module"),
+    SEVERAL_V(geoip_country_code3, "ngx_http_geoip_module, ngx_stream_geoip_module"),
+    SEVERAL_V(geoip_country_name, "ngx_http_geoip_module, ngx_stream_geoip_module"),
+    SEVERAL_V(geoip_dma_code, "ngx_http_geoip_module, ngx_stream_geoip_module"),
+    SEVERAL_V(geoip_latitude, "ngx_http_geoip_module, ngx_stream_geoip_module"),
+    SEVERAL_V(geoip_longitude, "ngx_http_geoip_module, ngx_stream_geoip_module"),
+    SEVERAL_V(geoip_org, "ngx_http_geoip_module, ngx_stream_geoip_module"),
+    SEVERAL_V(geoip_postal_code, "ngx_http_geoip_module, ngx_stream_geoip_module"),
+    SEVERAL_V(geoip_region, "ngx_http_geoip_module, ngx_stream_geoip_module"),
+    SEVERAL_V(geoip_region_name, "ngx_http_geoip_module, ngx_stream_geoip_module"),
+    V(gzip_ratio, http_gzip), V(host, http_core),
+    SEVERAL_V(hostname, "ngx_http_core_module, ngx_stream_core_module"), V(http2, http_v2),
+    V(http3, http_v3), V(http_, http_core), V(https, http_core), V(invalid_referer, http_referer),
+    V(is_args, http_core), V(is_request_port, http_core), COMMERCIAL_V(jwt_claim_, http_auth_jwt),
+    COMMERCIAL_V(jwt_header_, http_auth_jwt), COMMERCIAL_V(jwt_payload, http_auth_jwt),
+    SEVERAL_V(limit_conn_status, "ngx_http_limit_conn_module, ngx_stream_limit_conn_module"),
+    V(limit_rate, http_core), V(limit_req_status, http_limit_req), V(memcached_key, http_memcached),
+    V(modern_browser, http_browser), COMMERCIAL_V(mqtt_preread_clientid, stream_mqtt_preread),
+    COMMERCIAL_V(mqtt_preread_username, stream_mqtt_preread),
+    SEVERAL_V(msec, "ngx_http_core_module, ngx_http_log_module, ngx_stream_core_module"),
+    V(msie, http_browser), SEVERAL_V(nginx_version, "ngx_http_core_module, ngx_stream_core_module"),
+    COMMERCIAL_V(oidc_access_token, http_oidc), COMMERCIAL_V(oidc_claim_, http_oidc),
+    COMMERCIAL_V(oidc_id_token, http_oidc), COMMERCIAL_V(oidc_userinfo, http_oidc),
+    V(otel_parent_id, otel), V(otel_parent_sampled, otel), V(otel_span_id, otel),
+    V(otel_trace_id, otel), SEVERAL_V(pid, "ngx_http_core_module, ngx_stream_core_module"),
+    SEVERAL_V(pipe, "ngx_http_core_module, ngx_http_log_module"), V(protocol, stream_core),
+    V(proxy_add_x_forwarded_for, http_proxy), V(proxy_host, http_proxy), V(proxy_port, http_proxy),
+    SEVERAL_V(proxy_protocol_addr, "ngx_http_core_module, ngx_stream_core_module"),
+    SEVERAL_V(proxy_protocol_port, "ngx_http_core_module, ngx_stream_core_module"),
+    SEVERAL_V(proxy_protocol_server_addr, "ngx_http_core_module, ngx_stream_core_module"),
+    SEVERAL_V(proxy_protocol_server_port, "ngx_http_core_module, ngx_stream_core_module"),
+    SEVERAL_V(proxy_protocol_tlv_, "ngx_http_core_module, ngx_stream_core_module"),
+    SEVERAL_V(proxy_protocol_tlv_aws_vpce_id,
+      "ngx_http_proxy_protocol_vendor_module, ngx_stream_proxy_protocol_vendor_module"),
+    SEVERAL_V(proxy_protocol_tlv_azure_pel_id,
+      "ngx_http_proxy_protocol_vendor_module, ngx_stream_proxy_protocol_vendor_module"),
+    SEVERAL_V(proxy_protocol_tlv_gcp_conn_id,
+      "ngx_http_proxy_protocol_vendor_module, ngx_stream_proxy_protocol_vendor_module"),
+    V(query_string, http_core),
+    SEVERAL_V(realip_remote_addr, "ngx_http_realip_module, ngx_stream_realip_module"),
+    SEVERAL_V(realip_remote_port, "ngx_http_realip_module, ngx_stream_realip_module"),
+    V(realpath_root, http_core),
+    SEVERAL_V(remote_addr, "ngx_http_core_module, ngx_stream_core_module"),
+    SEVERAL_V(remote_port, "ngx_http_core_module, ngx_stream_core_module"),
+    V(remote_user, http_core), V(request, http_core), V(request_body, http_core),
+    V(request_body_file, http_core), V(request_completion, http_core),
+    V(request_filename, http_core), V(request_id, http_core),
+    SEVERAL_V(request_length, "ngx_http_core_module, ngx_http_log_module"),
+    V(request_method, http_core), V(request_port, http_core),
+    SEVERAL_V(request_time, "ngx_http_core_module, ngx_http_log_module"), V(request_uri, http_core),
+    V(scheme, http_core), V(secure_link, http_secure_link),
+    V(secure_link_expires, http_secure_link), V(sent_http_, http_core), V(sent_trailer_, http_core),
+    SEVERAL_V(server_addr, "ngx_http_core_module, ngx_stream_core_module"),
+    V(server_name, http_core),
+    SEVERAL_V(server_port, "ngx_http_core_module, ngx_stream_core_module"),
+    V(server_protocol, http_core), COMMERCIAL_V(session_log_binary_id, http_session_log),
+    COMMERCIAL_V(session_log_id, http_session_log), V(session_time, stream_core),
+    V(slice_range, http_slice),
+    SEVERAL_V(ssl_alpn_protocol, "ngx_http_ssl_module, ngx_stream_ssl_module"),
+    SEVERAL_V(ssl_cipher, "ngx_http_ssl_module, ngx_stream_ssl_module"),
+    SEVERAL_V(ssl_ciphers, "ngx_http_ssl_module, ngx_stream_ssl_module"),
+    SEVERAL_V(ssl_client_cert, "ngx_http_ssl_module, ngx_stream_ssl_module"),
+    V(ssl_client_escaped_cert, http_ssl),
+    SEVERAL_V(ssl_client_fingerprint, "ngx_http_ssl_module, ngx_stream_ssl_module"),
+    SEVERAL_V(ssl_client_i_dn, "ngx_http_ssl_module, ngx_stream_ssl_module"),
+    V(ssl_client_i_dn_legacy, http_ssl),
+    SEVERAL_V(ssl_client_raw_cert, "ngx_http_ssl_module, ngx_stream_ssl_module"),
+    SEVERAL_V(ssl_client_s_dn, "ngx_http_ssl_module, ngx_stream_ssl_module"),
+    V(ssl_client_s_dn_legacy, http_ssl),
+    SEVERAL_V(ssl_client_serial, "ngx_http_ssl_module, ngx_stream_ssl_module"),
+    SEVERAL_V(ssl_client_sigalg, "ngx_http_ssl_module, ngx_stream_ssl_module"),
+    SEVERAL_V(ssl_client_v_end, "ngx_http_ssl_module, ngx_stream_ssl_module"),
+    SEVERAL_V(ssl_client_v_remain, "ngx_http_ssl_module, ngx_stream_ssl_module"),
+    SEVERAL_V(ssl_client_v_start, "ngx_http_ssl_module, ngx_stream_ssl_module"),
+    SEVERAL_V(ssl_client_verify, "ngx_http_ssl_module, ngx_stream_ssl_module"),
+    SEVERAL_V(ssl_curve, "ngx_http_ssl_module, ngx_stream_ssl_module"),
+    SEVERAL_V(ssl_curves, "ngx_http_ssl_module, ngx_stream_ssl_module"),
+    V(ssl_early_data, http_ssl),
+    SEVERAL_V(ssl_ech_outer_server_name, "ngx_http_ssl_module, ngx_stream_ssl_module"),
+    SEVERAL_V(ssl_ech_status, "ngx_http_ssl_module, ngx_stream_ssl_module"),
+    V(ssl_preread_alpn_protocols, stream_ssl_preread), V(ssl_preread_protocol, stream_ssl_preread),
+    V(ssl_preread_server_name, stream_ssl_preread),
+    SEVERAL_V(ssl_protocol, "ngx_http_ssl_module, ngx_stream_ssl_module"),
+    SEVERAL_V(ssl_server_name, "ngx_http_ssl_module, ngx_stream_ssl_module"),
+    SEVERAL_V(ssl_session_id, "ngx_http_ssl_module, ngx_stream_ssl_module"),
+    SEVERAL_V(ssl_session_reused, "ngx_http_ssl_module, ngx_stream_ssl_module"),
+    SEVERAL_V(ssl_sigalg, "ngx_http_ssl_module, ngx_stream_ssl_module"),
+    SEVERAL_V(ssl_sigalgs, "ngx_http_ssl_module, ngx_stream_ssl_module"),
+    SEVERAL_V(status, "ngx_http_core_module, ngx_http_log_module, ngx_stream_core_module"),
+    V(tcpinfo_rcv_space, http_core), V(tcpinfo_rtt, http_core), V(tcpinfo_rttvar, http_core),
+    V(tcpinfo_snd_cwnd, http_core),
+    SEVERAL_V(time_iso8601, "ngx_http_core_module, ngx_http_log_module, ngx_stream_core_module"),
+    SEVERAL_V(time_iso8601_ms, "ngx_http_core_module, ngx_stream_core_module"),
+    SEVERAL_V(time_local, "ngx_http_core_module, ngx_http_log_module, ngx_stream_core_module"),
+    V(uid_got, http_userid), V(uid_reset, http_userid), V(uid_set, http_userid),
+    SEVERAL_V(upstream_addr, "ngx_http_upstream_module, ngx_stream_upstream_module"),
+    SEVERAL_V(upstream_bytes_received, "ngx_http_upstream_module, ngx_stream_upstream_module"),
+    SEVERAL_V(upstream_bytes_sent, "ngx_http_upstream_module, ngx_stream_upstream_module"),
+    V(upstream_cache_status, http_upstream),
+    SEVERAL_V(upstream_connect_time, "ngx_http_upstream_module, ngx_stream_upstream_module"),
+    V(upstream_cookie_, http_upstream), V(upstream_first_byte_time, stream_upstream),
+    V(upstream_header_time, http_upstream), V(upstream_http_, http_upstream),
+    SEVERAL_V(upstream_last_addr, "ngx_http_upstream_module, ngx_stream_upstream_module"),
+    COMMERCIAL_V(upstream_last_server_name, http_upstream), V(upstream_queue_time, http_upstream),
+    V(upstream_response_length, http_upstream), V(upstream_response_time, http_upstream),
+    V(upstream_session_time, stream_upstream), V(upstream_status, http_upstream),
+    V(upstream_trailer_, http_upstream), V(uri, http_core),
+};
+const uint32_t wr_nginx_variables_count = WR_COUNT(wr_nginx_variables);

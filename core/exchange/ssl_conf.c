@@ -207,6 +207,11 @@ static bool make_context(struct wr_cf *cf, struct wr_ssl_conf *c)
         && set_id_context(cf, c, ctx);
 }
 
+static bool has_certificate(const struct wr_ssl_conf *c)
+{
+    return c->tls.certificates.n > 0 || c->reject_handshake;
+}
+
 /* Of servers only: what stands in http {} may be complete no sooner than in one of them. */
 static bool context_of(struct wr_scope *s, void *arg)
 {
@@ -216,9 +221,9 @@ static bool context_of(struct wr_scope *s, void *arg)
     if (s->level != WR_LV_SERVER || (s->layer & WR_ANY) == 0)
         return true;
     c = wr_scope_conf(s, &wr_module_ssl);
-    if (c->tls.ctx == NULL && (c->tls.certificates.n > 0 || c->reject_handshake))
-        (void)make_context(cf, c);
-    return cf->conf->tree->errors == 0;
+    if (c->tls.ctx == NULL && !c->failed && has_certificate(c))
+        c->failed = !make_context(cf, c);
+    return true;
 }
 
 static bool check(struct wr_cf *cf)
@@ -230,7 +235,7 @@ static bool check(struct wr_cf *cf)
 
 bool wr_ssl_check(struct wr_cf *cf, const struct wr_listener *l, const struct wr_scope *standard)
 {
-    if (!l->ssl || wr_ssl_conf_of(standard)->tls.ctx != NULL)
+    if (!l->ssl || has_certificate(wr_ssl_conf_of(standard)))
         return true;
     return wr_cf_error_at(cf, l->node, 0, "no \"ssl_certificate\" is defined for the "
                           "\"listen ... ssl\" directive");

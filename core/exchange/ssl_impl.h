@@ -64,6 +64,7 @@ struct wr_ssl_conf {
     struct wr_tls_text curves;
     uint32_t verify;             /* wr_ssl_verify */
     bool prefer_server_ciphers, tickets, reject_handshake;
+    bool failed; /* to make the context, which was reported */
     uint32_t sessions;           /* wr_ssl_sessions */
     uint32_t builtin;            /* sessions kept by each worker; 0: not even those */
     struct wr_ssl_zone *zone;    /* NULL: not shared */

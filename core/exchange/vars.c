@@ -289,28 +289,81 @@ static const char *suggest(struct wr_pool *pool, const struct registry *r, struc
     return wr_pool_fmt(pool, "did you mean \"$" WR_FMT "\"?", WR_ARG(found)).p;
 }
 
-static bool registry_check(struct wr_cf *cf, const struct registry *r)
+/* May the directive, which had no effect, have defined the variable? */
+static bool may_define(const struct wr_node *n, struct wr_str name)
 {
-    bool ok = true;
+    for (uint32_t i = 1; i < n->nwords; i++) {
+        struct wr_str word = n->words[i].text;
+        size_t group = wr_str_find(word, '<');
+
+        if (word.n == name.n + 1 && word.p[0] == '$' && wr_str_ieq(wr_str_skip(word, 1), name))
+            return true;
+        for (; group < word.n; group += 1 + wr_str_find(wr_str_skip(word, group + 1), '<'))
+            if (word.n - group > name.n + 1 && word.p[group + 1 + name.n] == '>'
+                && wr_str_ieq(wr_str_of(word.p + group + 1, name.n), name))
+                return true;
+    }
+    for (const struct wr_node *c = n->children; c != NULL; c = c->next)
+        if (wr_str_ieq(c->words[0].text, name) || may_define(c, name)
+            || (c->words[0].text.n == name.n + 1
+                && wr_str_ieq(wr_str_skip(c->words[0].text, 1), name)))
+            return true;
+    return false;
+}
+
+static bool was_refused(const struct wr_tree *t, struct wr_str name)
+{
+    for (uint32_t i = 0; i < t->refused.n; i++)
+        if (may_define(t->refused.at[i], name))
+            return true;
+    return false;
+}
+
+/* nginx has it in this layer. */
+static bool is_nginx_variable(const struct wr_nginx_word *w, uint32_t layer)
+{
+    const char *here = layer == WR_L4 ? "ngx_stream_" : "ngx_http_";
+    const char *there = layer == WR_L4 ? "ngx_http_" : "ngx_stream_";
+
+    return w != NULL && (strstr(w->module, here) != NULL || strstr(w->module, there) == NULL);
+}
+
+static const char *hint_of(struct wr_cf *cf, uint32_t layer, const struct wr_nginx_word *w,
+                           struct wr_str name)
+{
+    const char *near = suggest(cf->pool, registry_of(cf->conf, layer), name);
+
+    if (!is_nginx_variable(w, layer))
+        return w == NULL || near != NULL
+                   ? near
+                   : wr_pool_fmt(cf->pool, "nginx has it in %s {}",
+                                 layer == WR_L4 ? "http" : "stream").p;
+    return wr_pool_fmt(cf->pool, w->commercial
+                           ? "part of nginx's commercial subscription (module %s)"
+                           : "nginx has it in module %s", w->module).p;
+}
+
+static void report_unknown(struct wr_cf *cf, uint32_t layer)
+{
+    const struct registry *r = registry_of(cf->conf, layer);
+    struct wr_tree *t = cf->conf->tree;
 
     for (uint32_t i = 0; i < r->all.n; i++) {
         const struct wr_var *v = r->all.at[i];
+        const struct wr_nginx_word *w = wr_nginx_variable(v->name);
+        bool known = is_nginx_variable(w, layer);
 
-        if (v->get != NULL)
-            continue;
-        wr_diag_add(cf->conf->tree, WR_LOG_EMERG, v->node, v->word, suggest(cf->pool, r, v->name),
-                    "unknown \"" WR_FMT "\" variable", WR_ARG(v->name));
-        ok = false;
+        if (v->get == NULL && (known || !was_refused(t, v->name)))
+            wr_diag_put(t, WR_LOG_EMERG, wr_place_variable(v->node, v->word, v->name),
+                        hint_of(cf, layer, w, v->name), "unknown \"" WR_FMT "\" variable%s",
+                        WR_ARG(v->name), known ? ": known in nginx, not in this build" : "");
     }
-    return ok;
 }
 
-static bool vars_check(struct wr_cf *cf)
+static void vars_missing(struct wr_cf *cf)
 {
-    const struct vars *v = wr_cf_state(cf, &wr_module_vars);
-    bool l4 = registry_check(cf, &v->layer[0]), l7 = registry_check(cf, &v->layer[1]);
-
-    return l4 && l7;
+    report_unknown(cf, WR_L4);
+    report_unknown(cf, WR_L7);
 }
 
 bool wr_var_used(const struct wr_conf *c, uint32_t layer, wr_var_get *get)
@@ -448,5 +501,5 @@ struct wr_module wr_module_vars = {
     .layers = WR_ANY,
     .ctx_size = sizeof(struct captures),
     .prepare = vars_prepare,
-    .check = vars_check,
+    .missing = vars_missing,
 };

@@ -50,8 +50,18 @@ struct row {
 };
 
 static const struct row rows[] = {
-    { "stream { proxy_pas a; }", "1:10 unknown directive \"proxy_pas\" (did you mean "
-                                 "\"proxy_pass\"?)\n" },
+    { "stream { server { proxy_pas a; } }", "1:19 unknown directive \"proxy_pas\" (did you mean "
+                                            "\"proxy_pass\"?)\n" },
+    /* proxy_pass is not allowed there */
+    { "stream { proxy_pas a; }", "1:10 unknown directive \"proxy_pas\"\n" },
+    { "foo 1; stream { foo 2; }", "1:1 unknown directive \"foo\" +1\n" },
+    { "ssl on;", "1:1 unknown directive \"ssl\": removed in nginx 1.25.1 (write \"listen 443 "
+                 "ssl\")\n" },
+    { "brotli_types a;", "1:1 unknown directive \"brotli_types\": of a third-party module, not in "
+                         "this build (ngx_brotli has it, a module that is not nginx's own)\n" },
+    { "http { server { a_by_lua_block { ';' } } }",
+      "1:17 unknown directive \"a_by_lua_block\": of a third-party module, not in this build "
+      "(lua-nginx-module has it, a module that is not nginx's own)\n" },
     { "zzzzzzzzzzzz 1;", "1:1 unknown directive \"zzzzzzzzzzzz\"\n" },
     { "fastcgi_pass a;", "1:1 unknown directive \"fastcgi_pass\": known in nginx, not in this "
                          "build (nginx has it in module ngx_http_fastcgi_module, for: location, "
@@ -128,13 +138,39 @@ START_TEST(semicolon)
 }
 END_TEST
 
-/* Blocks in doubtful places are not applied: only the error of the brace is shown. */
+/* Where the indentation does not tell what is wrong with the braces, the errors up to the first
+ * directive in a wrong place count. */
+static const struct row braces[] = {
+    { "stream { server { listen 1; } } }\nproxy_pass x;\nfoo;",
+      "1:33 unexpected \"}\" (there is no open block: one \"}\" too many)\n"
+      "2:1 \"proxy_pass\" directive is not allowed here (allowed in: server, location, if in "
+      "location)\n"
+      "3:1 unknown directive \"foo\"\n" },
+    { "foo;\nstream {\nserver {\nbar;\n}\n}\nlisten 1;\nbaz;\n}\n}\n",
+      "1:1 unknown directive \"foo\"\n"
+      "7:1 \"listen\" directive is not allowed here (allowed in: server)\n"
+      "4:1 unknown directive \"bar\"\n" },
+    { "stream {\nserver {\nlisten 1;\nfoo;\nserver {\nbar;\n}\n}\n",
+      "4:1 unknown directive \"foo\"\n"
+      "5:1 \"server\" directive is not allowed here (allowed in: stream, upstream; is a \"}\" "
+      "missing before it?)\n" },
+    { "stream {\n server\n  listen 1;\n  foo;\n }\n bar;\n}\n",
+      "2:2 directive \"server\" has no opening \"{\" (write \"{\" at the end of line 2)\n"
+      "6:2 unknown directive \"bar\"\n"
+      "4:3 unknown directive \"foo\"\n" },
+    { "stream {\n upstream a {\n  server b\n  c;\n }\n}\n}\n",
+      "7:1 unexpected \"}\" (there is no open block: one \"}\" too many)\n" },
+    { "http {\n server {\n  location /\n   foo;\n  }\n  bar;\n }\n}\n",
+      "3:3 directive \"location\" has no opening \"{\" (write \"{\" at the end of line 3)\n"
+      "6:3 unknown directive \"bar\"\n"
+      "4:4 unknown directive \"foo\"\n" },
+};
+
 START_TEST(broken)
 {
-    struct wr_conf *c = fake_load("stream { server { listen 1; } } }\nproxy_pass x;\nfoo;");
+    struct wr_conf *c = fake_load(braces[_i].text);
 
-    ck_assert_str_eq(findings(c->tree),
-                     "1:33 unexpected \"}\" (there is no open block: one \"}\" too many)\n");
+    ck_assert_str_eq(findings(c->tree), braces[_i].errors);
     ck_assert_ptr_nonnull(wr_conf_events(c));
     wr_conf_free(c);
 }
@@ -144,8 +180,9 @@ START_TEST(many)
 {
     struct wr_conf *c = fake_load("a;b;c;d;e;f;g;h;i;j;k;l;m;n;o;p;q;r;s;t;u;v;w;x;stream {y;}");
 
-    ck_assert_uint_eq(c->tree->errors, 21);
-    ck_assert_ptr_null(wr_conf_layer(c, WR_L4));
+    ck_assert_uint_eq(c->tree->errors, 25);
+    ck_assert(!c->tree->full);
+    ck_assert_ptr_nonnull(strstr(findings(c->tree), "1:57 unknown directive \"y\"\n"));
     wr_conf_free(c);
 }
 END_TEST
@@ -168,4 +205,5 @@ START_TEST(first)
 END_TEST
 
 FAKE_MAIN("config_apply", { order, 0 }, { early, 0 }, { errors, WR_COUNT(rows) },
-          { semicolon, WR_COUNT(semicolons) }, { broken, 0 }, { many, 0 }, { first, 0 })
+          { semicolon, WR_COUNT(semicolons) }, { broken, WR_COUNT(braces) }, { many, 0 },
+          { first, 0 })

@@ -17,11 +17,17 @@ struct row {
 };
 
 static const struct row rows[] = {
-    { "daemon on;\n    proxy_pas x;\n",
-      "weir: [emerg] unknown directive \"proxy_pas\" in test.conf:2\n"
-      "    2 |     proxy_pas x;\n"
-      "      |     ^^^^^^^^^\n"
-      "      = did you mean \"proxy_pass\"?\n" },
+    { "pid x;\n    daemn on;\n",
+      "weir: [emerg] unknown directive \"daemn\" in test.conf:2\n"
+      "    2 |     daemn on;\n"
+      "      |     ^^^^^\n"
+      "      = did you mean \"daemon\"?\n" },
+    /* said once, at the first place, with all others */
+    { "stream {\n server { foo_bar_baz; foo_bar_baz; }\n foo_bar_baz;\n}\nfoo_bar_baz;\n",
+      "weir: [emerg] unknown directive \"foo_bar_baz\" in test.conf:2, 3 more\n"
+      "    2 |  server { foo_bar_baz; foo_bar_baz; }\n"
+      "      |           ^^^^^^^^^^^\n"
+      "      = 3 more: 3, 5\n" },
     /* in the order of the file, not of application */
     { "stream { foo_bar_baz; }\nworker_processes x;\n",
       "weir: [emerg] unknown directive \"foo_bar_baz\" in test.conf:1\n"
@@ -80,9 +86,9 @@ START_TEST(long_line)
     wr_text_c(&text, "\";");
     wr_text_char(&text, '\0');
     c = fake_load(text.p + _i % 2);
-    c->tree->diags->column = (uint32_t)(strstr(text.p, "foo_bar_baz") - text.p) + 1 -
+    c->tree->diags->at.column = (uint32_t)(strstr(text.p, "foo_bar_baz") - text.p) + 1 -
                              (uint32_t)_i % 2;
-    c->tree->diags->width = 11;
+    c->tree->diags->at.width = 11;
     lines[0] = printed(c->tree);
     lines[1] = strchr(lines[0], '\n') + 1;
     lines[2] = strchr(lines[1], '\n') + 1;
@@ -113,13 +119,45 @@ START_TEST(command_line)
 }
 END_TEST
 
+static const struct {
+    const char *directive, *name, *place;
+    uint32_t word;
+} variables[] = {
+    { "a 'x $foo';", "foo", "1:6+4", 1 },      { "a 'x ${foo}y';", "foo", "1:6+6", 1 },
+    { "a $foobar$foo;", "foo", "1:10+4", 1 },  { "a $FOO;", "foo", "1:3+4", 1 },
+    { "a b 'x\n y $foo';", "foo", "2:4+4", 2 }, { "a 'x\\'\\'$foo';", "foo", "1:9+4", 1 },
+    { "a bar;", "foo", "1:3+3", 1 },           { "a '${foo';", "foo", "1:4+5", 1 },
+    { "a x;b $foo;", "foo", "1:3+1", 1 },
+};
+
+START_TEST(variable_places)
+{
+    struct wr_pool *pool = wr_pool_new(0);
+    struct wr_tree *t = wr_tree_parse_only(pool, "t", wr_str_c(variables[_i].directive));
+    struct wr_place at = wr_place_variable(t->root->children, variables[_i].word,
+                                           wr_str_c(variables[_i].name));
+
+    ck_assert_str_eq(wr_pool_fmt(pool, "%u:%u+%u", at.line, at.column, at.width).p,
+                     variables[_i].place);
+    wr_pool_free(pool);
+}
+END_TEST
+
 START_TEST(too_many)
 {
-    struct wr_conf *c = fake_load(";;;;;;;;;;;;;;;;;;;;;;;;;;;");
-    const char *last = "weir: [emerg] too many errors\n", *out = printed(c->tree);
+    struct wr_pool *pool = wr_pool_new(0);
+    struct wr_text text = wr_text_grow(pool, 1024, 1 << 16);
+    const struct wr_diag *d;
+    struct wr_tree *t;
 
-    ck_assert_str_eq(out + strlen(out) - strlen(last), last);
-    wr_conf_free(c);
+    for (int i = 0; i < 1100; i++)
+        wr_text_fmt(&text, "a%d }\n", i);
+    t = wr_tree_parse_only(pool, "t", wr_text_view(&text));
+    ck_assert(t->full);
+    for (d = t->diags; d->next != NULL; d = d->next)
+        ;
+    ck_assert_str_eq(d->text, "too many errors");
+    wr_pool_free(pool);
 }
 END_TEST
 
@@ -146,4 +184,4 @@ START_TEST(warnings)
 END_TEST
 
 FAKE_MAIN("config_explain", { looks, WR_COUNT(rows) }, { long_line, 40 }, { command_line, 0 },
-          { too_many, 0 }, { warnings, 0 })
+          { too_many, 0 }, { variable_places, WR_COUNT(variables) }, { warnings, 0 })

@@ -66,13 +66,22 @@ END_TEST
 START_TEST(unknown)
 {
     ck_assert(!help("proxy_pas"));
-    ck_assert_str_eq(out, "weir: unknown directive \"proxy_pas\"\n"
+    ck_assert_str_eq(out, "weir: \"proxy_pas\" is no directive\n"
                           "      = did you mean \"proxy_pass\"?\n");
+    ck_assert(!help("gzip"));
+    ck_assert_str_eq(out, "weir: \"gzip\" is a directive of nginx (ngx_http_gzip_module), not in "
+                          "this build\n");
     ck_assert(!help("zone_sync"));
-    ck_assert_str_eq(out, "weir: unknown directive \"zone_sync\": known in nginx (commercial, "
-                          "ngx_stream_zone_sync_module), not in this build\n");
+    ck_assert_str_eq(out, "weir: \"zone_sync\" is a directive of nginx's commercial subscription "
+                          "(ngx_stream_zone_sync_module), not in this build\n");
+    ck_assert(!help("brotli"));
+    ck_assert_str_eq(out, "weir: \"brotli\" is a directive of ngx_brotli, a module that is not "
+                          "nginx's own\n");
+    ck_assert(!help("ssl"));
+    ck_assert_str_eq(out, "weir: \"ssl\" is a directive no more, it was removed in nginx 1.25.1: "
+                          "write \"listen 443 ssl\"\n");
     ck_assert(!help("completely_different"));
-    ck_assert_str_eq(out, "weir: unknown directive \"completely_different\"\n");
+    ck_assert_str_eq(out, "weir: \"completely_different\" is no directive\n");
 }
 END_TEST
 

@@ -93,14 +93,15 @@ END_TEST
 START_TEST(tokens)
 {
     static const struct wr_token expected[] = {
-        { WR_TOKEN_WORD, { .line = 1, .column = 1 } },
-        { WR_TOKEN_OPEN, { .line = 1, .column = 2 } },
-        { WR_TOKEN_WORD, { .line = 2, .column = 2, .quote = '\'' } },
-        { WR_TOKEN_SEMI, { .line = 2, .column = 5 } },
-        { WR_TOKEN_CLOSE, { .line = 3, .column = 3 } },
-        { WR_TOKEN_END, { .line = 4, .column = 1 } },
-        { WR_TOKEN_END, { .line = 4, .column = 1 } },
+        { .kind = WR_TOKEN_WORD, .word = { .line = 1, .column = 1 } },
+        { .kind = WR_TOKEN_OPEN, .word = { .line = 1, .column = 2 } },
+        { .kind = WR_TOKEN_WORD, .word = { .line = 2, .column = 2, .quote = '\'' } },
+        { .kind = WR_TOKEN_SEMI, .word = { .line = 2, .column = 5 } },
+        { .kind = WR_TOKEN_CLOSE, .word = { .line = 3, .column = 3 } },
+        { .kind = WR_TOKEN_END, .word = { .line = 4, .column = 1 } },
+        { .kind = WR_TOKEN_END, .word = { .line = 4, .column = 1 } },
     };
+    static const int lines[] = { 0, 0, 6, 6, 12, 16, 16 };
     struct wr_pool *pool = wr_pool_new(0);
     struct wr_tree *t = wr_tree_new(pool, "t");
     struct wr_file *f = wr_source_add(t, "t", WR_STR("a{ #x\n 'b';\n\t\t}\n"));
@@ -114,7 +115,46 @@ START_TEST(tokens)
         ck_assert_uint_eq(token.word.line, expected[i].word.line);
         ck_assert_uint_eq(token.word.column, expected[i].word.column);
         ck_assert_int_eq(token.word.quote, expected[i].word.quote);
+        ck_assert_int_eq(token.line - f->text.p, lines[i]);
     }
+    wr_pool_free(pool);
+}
+END_TEST
+
+struct lua {
+    const char *text;
+    size_t n; /* so many bytes are the program with its brace; 0: it does not end */
+};
+
+static const struct lua programs[] = {
+    { "}", 1 },
+    { " a = {1, {2}} } x", 15 },
+    { " s = '}' }", 10 },
+    { " s = \"\\\"}\" }", 12 },
+    { " -- }\n}", 7 },
+    { " --[[ }\n} ]] }", 14 },
+    { " [==[ } ]] ]=] ]==] }", 21 },
+    { " a[b[1]] }", 10 },
+    { " a = 1 - -2 }", 13 },
+    { " s = 'it\n}", 10 },
+    { " {}", 0 },
+    { " [[ }", 0 },
+    { " '}", 0 },
+    { "--", 0 },
+    { "[=", 0 },
+};
+
+START_TEST(lua)
+{
+    const struct lua *r = &programs[_i];
+    struct wr_pool *pool = wr_pool_new(0);
+    struct wr_tree *t = wr_tree_new(pool, "t");
+    struct wr_lex lex = wr_lex_on(t, wr_source_add(t, "t", wr_str_c(r->text)));
+
+    ck_assert_int_eq(wr_lex_skip_lua(&lex), r->n > 0);
+    ck_assert_uint_eq((size_t)(lex.p - r->text), r->n > 0 ? r->n : strlen(r->text));
+    ck_assert(wr_is_lua_block(WR_STR("content_by_lua_block")));
+    ck_assert(!wr_is_lua_block(WR_STR("content_by_lua")));
     wr_pool_free(pool);
 }
 END_TEST
@@ -156,4 +196,4 @@ START_TEST(zero_bytes)
 END_TEST
 
 FAKE_MAIN("config_lex", { words, WR_COUNT(rows) }, { refused, WR_COUNT(wrong) }, { places, 0 },
-          { tokens, 0 }, { too_long, 0 }, { zero_bytes, 0 })
+          { tokens, 0 }, { lua, WR_COUNT(programs) }, { too_long, 0 }, { zero_bytes, 0 })

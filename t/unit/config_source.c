@@ -75,9 +75,7 @@ START_TEST(missing)
     snprintf(expected, sizeof(expected),
              "1:9 open() \"%s/a.conf\" failed (2: No such file or directory)\n"
              "2:2 invalid number of arguments in \"include\" directive (write one path or "
-             "pattern)\n"
-             "2:10 invalid number of arguments in \"include\" directive (write one path or "
-             "pattern)\n"
+             "pattern) +1\n"
              "2:22 directive \"include\" is not terminated by \";\"\n"
              "3:9 read() \"%s/conf.d\" failed (21: Is a directory)\n", folder, folder);
     ck_assert_str_eq(findings(t), expected);

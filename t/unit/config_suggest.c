@@ -83,8 +83,9 @@ static const struct near nears[] = {
     { "porxy_timeout", WR_L4, WR_LV_LAYER, "proxy_timeout" },
     { "Listen", WR_L7, WR_LV_SERVER, "listen" },
     { "servers", WR_L7, WR_LV_LAYER, "server" },
-    { "deamon", WR_L4, WR_LV_SERVER, "daemon" },  /* elsewhere, but nothing here is near */
-    { "alow", 0, WR_LV_MAIN, "allow" },
+    { "deamon", WR_L4, WR_LV_SERVER, NULL },      /* elsewhere */
+    { "deamon", 0, WR_LV_MAIN, "daemon" },
+    { "alow", 0, UINT32_MAX, "allow" },           /* anywhere */
     { "xyz", WR_L4, WR_LV_SERVER, NULL },
     { "", WR_L4, WR_LV_SERVER, NULL },
     { "completely_different", 0, WR_LV_MAIN, NULL },
@@ -115,12 +116,36 @@ START_TEST(nginx_words)
     ck_assert_ptr_nonnull(strstr(w->module, "ngx_stream_ssl_module"));
     ck_assert_ptr_nonnull(wr_nginx_find(WR_STR("absolute_redirect"))); /* the first */
     ck_assert_ptr_nonnull(wr_nginx_find(WR_STR("zone_sync_timeout"))); /* the last */
+    ck_assert_str_eq(wr_nginx_variable(WR_STR("upstream_cache_status"))->module,
+                     "ngx_http_upstream_module");
+    ck_assert_ptr_nonnull(wr_nginx_variable(WR_STR("arg_x")));
+    ck_assert(wr_nginx_variable(WR_STR("jwt_claim_sub"))->commercial);
+    ck_assert_ptr_nonnull(wr_nginx_variable(WR_STR("acme_certificate"))); /* the first */
+    ck_assert_ptr_nonnull(wr_nginx_variable(WR_STR("uri")));              /* the last */
+    ck_assert_ptr_null(wr_nginx_variable(WR_STR("remote_adr")));
+    ck_assert_str_eq(wr_known_elsewhere("more_set_headers"), "headers-more-nginx-module");
+    ck_assert_str_eq(wr_known_elsewhere("access_by_lua_block"), "lua-nginx-module");
+    ck_assert_str_eq(wr_known_elsewhere("lua_package_path"), "lua-nginx-module");
+    ck_assert_ptr_null(wr_known_elsewhere("proxy_pas"));
+    ck_assert_ptr_null(wr_known_elsewhere(""));
+    ck_assert_str_eq(wr_known_gone(WR_STR("ssl"))->version, "1.25.1");
+    ck_assert_ptr_null(wr_known_gone(WR_STR("ssl_")));
     ck_assert_ptr_null(wr_nginx_find(WR_STR("proxy_pas")));
     ck_assert_ptr_null(wr_nginx_find(WR_STR("")));
     ck_assert_ptr_null(wr_nginx_find(wr_str_of("zone\0", 5)));
 }
 END_TEST
 
+/* nginx's names are looked up first; a pattern of another module that fits them says too much. */
+START_TEST(others_are_others)
+{
+    for (uint32_t i = 0; i < wr_nginx_directives_count; i++)
+        ck_assert_msg(wr_known_elsewhere(wr_nginx_directives[i].name) == NULL, "%s",
+                      wr_nginx_directives[i].name);
+}
+END_TEST
+
 FAKE_MAIN("config_suggest", { rows_by_place, 0 }, { a_layer_left_out, 0 },
           { where_text, WR_COUNT(wheres) },
-          { near_names, WR_COUNT(nears) }, { nginx_words, 0 })
+          { near_names, WR_COUNT(nears) }, { nginx_words, 0 },
+          { others_are_others, 0 })

@@ -14,11 +14,10 @@ static const struct row rows[] = {
     { "s {\n listen 80 }\nb;", "s {listen 80;}b;",
       "2:12 unexpected \"}\" (missing \";\" after \"80\" on line 2)\n", false },
     { "a;}\nb;", "a;b;",
-      "1:3 unexpected \"}\" (there is no open block: one \"}\" too many)\n", true },
-    { "a }\nb;", "a;b;", "1:3 unexpected \"}\" (missing \";\" after \"a\" on line 1)\n", true },
+      "1:3 unexpected \"}\" (there is no open block: one \"}\" too many)\n", false },
+    { "a }\nb;", "a;b;", "1:3 unexpected \"}\" (missing \";\" after \"a\" on line 1)\n", false },
     { "{ a; } b { { c; } d; }", "b {d;}",
-      "1:1 unexpected \"{\" (the name of the block is missing before it)\n"
-      "1:12 unexpected \"{\" (the name of the block is missing before it)\n", true },
+      "1:1 unexpected \"{\" (the name of the block is missing before it) +1\n", true },
     { "a {\n b {\n c;\n }\n", "a {b {c;}}",
       "5:1 unexpected end of file, expecting \"}\" "
       "(the block \"a\" opened on line 1 is not closed)\n", true },
@@ -32,6 +31,23 @@ static const struct row rows[] = {
                  "(missing \";\" after \"b\" on line 1)\n", true },
     { ";", "", "1:1 unexpected \";\" (remove it: a block ends with its \"}\", a directive with "
                "one \";\")\n", false },
+    { "index {HTTP_INDEX};a;", "index {HTTP_INDEX};a;",
+      "1:7 directive \"index\" is not terminated by \";\" (a \"{\" begins a block: write the "
+      "value of {HTTP_INDEX} in its place, or quote it)\n", false },
+    { "{X} a;", "{X} a;",
+      "1:1 unexpected \"{\" (the name of the block is missing before it)\n", false },
+    { "a_by_lua_block {\n x('}', 1) -- }\n}\nb;", "a_by_lua_block {}b;", "", false },
+    { "a {\n b_by_lua_block {\n [[\n}\n", "a {b_by_lua_block {}}",
+      "2:2 unexpected end of file, expecting \"}\" (the \"{\" of line 2 is not closed)\n", true },
+    { "a {\n b {\n  c;\n d {\n  e;\n }\n}\nf;", "a {b {c;}d {e;}}f;",
+      "4:2 unexpected \"d\", expecting \"}\" (the block \"b\" opened on line 2 is not closed)\n",
+      false },
+    { "a {\n b {\n  c;\n}\nf;", "a {b {c;}}f;",
+      "4:1 unexpected end of an outer block, expecting \"}\" (the block \"b\" opened on line 2 is "
+      "not closed)\n", false },
+    { "a {\n b {\n  c;\n }\n }\n d;\n}", "a {b {c;}d;}",
+      "5:2 unexpected \"}\" (one \"}\" too many: the block \"a\" opened on line 1 goes on behind "
+      "it)\n", false },
     { "include a.conf; include b {}", "include a.conf;include b {}", "", false },
 };
 
@@ -92,14 +108,14 @@ START_TEST(too_many)
     struct wr_tree *t;
     int i, n = 0;
 
-    for (i = 0; i < 100; i++)
-        wr_text_char(&text, ';');
+    for (i = 0; i < 1100; i++)
+        wr_text_fmt(&text, "a%d }\n", i);
     t = wr_tree_parse_only(pool, "t", wr_text_view(&text));
     for (d = t->diags; d->next != NULL; d = d->next)
         n++;
-    ck_assert_int_eq(n, 20);
+    ck_assert_int_eq(n, 1000);
     ck_assert_str_eq(d->text, "too many errors");
-    ck_assert_ptr_null(d->file);
+    ck_assert_ptr_null(d->at.file);
     wr_pool_free(pool);
 }
 END_TEST

@@ -47,7 +47,7 @@ static WR_UNUSED const char *show(const struct wr_tree *t)
     return s;
 }
 
-/* "LINE:COLUMN text (hint)\n" of each finding; warnings begin with "warn ". */
+/* "LINE:COLUMN text (hint) +MORE\n" of each finding; warnings begin with "warn ". */
 static WR_UNUSED const char *findings(const struct wr_tree *t)
 {
     struct wr_text out = wr_text_grow(t->pool, 256, 1 << 20);
@@ -57,11 +57,13 @@ static WR_UNUSED const char *findings(const struct wr_tree *t)
     for (d = t->diags; d != NULL; d = d->next) {
         if (d->level == WR_LOG_WARN)
             wr_text_c(&out, "warn ");
-        if (d->file != NULL)
-            wr_text_fmt(&out, "%u:%u ", d->line, d->column);
+        if (d->at.file != NULL)
+            wr_text_fmt(&out, "%u:%u ", d->at.line, d->at.column);
         wr_text_c(&out, d->text);
         if (d->hint != NULL)
             wr_text_fmt(&out, " (%s)", d->hint);
+        if (d->more.n > 0)
+            wr_text_fmt(&out, " +%u", d->more.n);
         wr_text_char(&out, '\n');
     }
     ck_assert(wr_text_cstr(&out, &s));

@@ -221,8 +221,8 @@ static WR_UNUSED const char *fake_findings(const struct wr_conf *c)
 
     for (const struct wr_diag *d = c->tree->diags; d != NULL; d = d->next) {
         wr_text_c(&out, d->level == WR_LOG_WARN ? "warn " : "");
-        if (d->file != NULL)
-            wr_text_fmt(&out, "%u:%u ", d->line, d->column);
+        if (d->at.file != NULL)
+            wr_text_fmt(&out, "%u:%u ", d->at.line, d->at.column);
         wr_text_c(&out, d->text);
         if (d->hint != NULL)
             wr_text_fmt(&out, " (%s)", d->hint);

@@ -20,7 +20,7 @@ static WR_UNUSED const char *findings(const struct wr_conf *c)
     const char *s;
 
     for (const struct wr_diag *d = c->tree->diags; d != NULL; d = d->next)
-        wr_text_fmt(&out, "%u %s%s\n", d->line, d->level == WR_LOG_WARN ? "warn " : "", d->text);
+        wr_text_fmt(&out, "%u %s%s\n", d->at.line, d->level == WR_LOG_WARN ? "warn " : "", d->text);
     return wr_text_cstr(&out, &s) ? s : "";
 }
 

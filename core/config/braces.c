@@ -1,0 +1,235 @@
+/* braces: which brace of a file is missing or one too many. Called by tree.c before it reads the
+ * file; owns nothing. The count tells that something is wrong, the indentation of the lines where:
+ * a block ends at a "}" indented like its first line, and all between is indented further. A file
+ * that is not written like that is left to the order of its braces. */
+#include "config/config_impl.h"
+
+#define OPEN_MAX 64
+#define TAB 8
+
+enum mark_kind { MARK_DIRECTIVE, MARK_OPEN, MARK_CLOSE, MARK_HALF };
+struct mark {
+    enum mark_kind kind;
+    uint32_t line, column;  /* of a brace, else of the directive's name */
+    uint32_t indent;        /* of that line */
+    bool first;             /* nothing stands before it in its line */
+    bool upstream;          /* OPEN: of a block of servers */
+};
+struct scan {
+    struct wr_lex lex;
+    struct wr_pool *pool;
+    WR_VEC(struct mark) marks;
+    WR_VEC(struct wr_word) words; /* of the directive so far */
+    WR_VEC(bool) upstreams;       /* of the open blocks: is it one of servers? */
+    struct mark directive;
+    int depth, lowest;
+};
+
+/* ---- the braces of a file, and what begins a line ---- */
+
+static uint32_t indent_of(const char *line, const char *end)
+{
+    uint32_t n = 0;
+
+    for (; line < end && (*line == ' ' || *line == '\t'); line++)
+        n = *line == '\t' ? (n / TAB + 1) * TAB : n + 1;
+    return n;
+}
+
+static struct mark mark_of(const struct scan *s, enum mark_kind kind, const struct wr_token *t)
+{
+    struct mark m = { .kind = kind, .line = t->word.line, .column = t->word.column };
+
+    m.indent = indent_of(t->line, s->lex.end);
+    m.first = true;
+    for (uint32_t i = 0; i + 1 < m.column; i++)
+        m.first = m.first && (t->line[i] == ' ' || t->line[i] == '\t');
+    return m;
+}
+
+/* Can the name begin nothing but a block here? */
+static bool is_block_only(struct wr_str name, bool in_upstream)
+{
+    bool found = false;
+
+    for (const struct wr_row *r = wr_row_chain(name); r != NULL; r = r->next) {
+        if (((r->where & WR_LV_UPSTREAM) != 0) != in_upstream)
+            continue;
+        if ((r->where & (WR_BLOCK | WR_DEFINE)) == 0)
+            return false;
+        found = true;
+    }
+    return found;
+}
+
+static bool is_in_upstream(const struct scan *s)
+{
+    return s->upstreams.n > 0 && s->upstreams.at[s->upstreams.n - 1];
+}
+
+static void open_block(struct scan *s, enum mark_kind kind)
+{
+    struct mark m = s->directive;
+
+    m.kind = kind;
+    m.upstream = s->words.n > 0 && wr_str_is(s->words.at[0].text, "upstream");
+    *wr_vec_push(s->pool, &s->marks) = m;
+    *wr_vec_push(s->pool, &s->upstreams) = m.upstream;
+}
+
+static void on_word(struct scan *s, const struct wr_token *t)
+{
+    if (s->words.n == 0) {
+        s->directive = mark_of(s, MARK_DIRECTIVE, t);
+        *wr_vec_push(s->pool, &s->marks) = s->directive;
+    }
+    *wr_vec_push(s->pool, &s->words) = t->word;
+}
+
+static void on_semi(struct scan *s)
+{
+    if (s->words.n > 1 && s->words.at[s->words.n - 1].line != s->words.at[0].line
+        && is_block_only(s->words.at[0].text, is_in_upstream(s)))
+        open_block(s, MARK_HALF);
+    s->words.n = 0;
+}
+
+static void on_open(struct scan *s, const struct wr_token *t)
+{
+    if (s->words.n > 0 && wr_is_lua_block(s->words.at[0].text)) {
+        (void)wr_lex_skip_lua(&s->lex);
+    } else {
+        if (s->words.n == 0)
+            s->directive = mark_of(s, MARK_OPEN, t);
+        open_block(s, MARK_OPEN);
+        s->depth++;
+    }
+    s->words.n = 0;
+}
+
+static void on_close(struct scan *s, const struct wr_token *t)
+{
+    *wr_vec_push(s->pool, &s->marks) = mark_of(s, MARK_CLOSE, t);
+    if (s->upstreams.n > 0)
+        s->upstreams.n--;
+    s->words.n = 0;
+    s->depth--;
+    s->lowest = wr_min(s->lowest, s->depth);
+}
+
+static void scan_file(struct scan *s)
+{
+    for (;;) {
+        struct wr_token token = wr_lex_next(&s->lex);
+
+        switch (token.kind) {
+        case WR_TOKEN_WORD:
+        case WR_TOKEN_HOLE:
+            on_word(s, &token);
+            break;
+        case WR_TOKEN_SEMI:
+            on_semi(s);
+            break;
+        case WR_TOKEN_OPEN:
+            on_open(s, &token);
+            break;
+        case WR_TOKEN_CLOSE:
+            on_close(s, &token);
+            break;
+        case WR_TOKEN_END:
+            return;
+        }
+    }
+}
+
+/* ---- what the indentation says ---- */
+
+struct sweep {
+    struct wr_fixes fixes;
+    const struct mark *open[OPEN_MAX];
+    uint32_t depth, found; /* open blocks; faults, also those for which there is no room */
+};
+
+static void fault(struct sweep *s, enum wr_fix_kind kind, const struct mark *m)
+{
+    if (s->found++ < WR_FIXES_MAX)
+        s->fixes.at[s->fixes.n++] = (struct wr_fix){ kind, m->line, m->column };
+}
+
+static const struct mark *innermost(const struct sweep *s)
+{
+    return s->open[s->depth - 1];
+}
+
+/* A directive that stands no deeper than the block around it is not in it. */
+static void see_directive(struct sweep *s, const struct mark *m)
+{
+    while (m->first && s->depth > 0 && m->indent <= innermost(s)->indent
+           && m->line > innermost(s)->line) {
+        fault(s, WR_FIX_CLOSE, m);
+        s->depth--;
+    }
+}
+
+static void see_close(struct sweep *s, const struct mark *m)
+{
+    while (m->first && s->depth > 1 && m->indent < innermost(s)->indent
+           && m->indent <= s->open[s->depth - 2]->indent) {
+        fault(s, WR_FIX_CLOSE, m);
+        s->depth--;
+    }
+    if (s->depth == 0
+        || (m->first && m->indent > innermost(s)->indent && m->line > innermost(s)->line))
+        fault(s, WR_FIX_DROP, m);
+    else
+        s->depth--;
+}
+
+/* False: too deep. */
+static bool see(struct sweep *s, const struct mark *m)
+{
+    switch (m->kind) {
+    case MARK_DIRECTIVE:
+        see_directive(s, m);
+        return true;
+    case MARK_CLOSE:
+        see_close(s, m);
+        return true;
+    case MARK_HALF:
+        fault(s, WR_FIX_OPEN, m);
+        break;
+    case MARK_OPEN:
+        break;
+    }
+    if (s->depth == OPEN_MAX)
+        return false;
+    s->open[s->depth++] = m;
+    return true;
+}
+
+/* As many faults as the count of braces has, no more: else the indentation means nothing. Where the
+ * counts agree, one brace is in the wrong place. */
+static bool explains(const struct scan *scan, const struct sweep *s)
+{
+    uint32_t missing = (uint32_t)(scan->depth < 0 ? -scan->depth : scan->depth);
+
+    return s->found <= WR_FIXES_MAX && s->found + s->depth <= (missing > 0 ? missing : 2);
+}
+
+struct wr_fixes wr_braces_fix(const struct wr_file *f)
+{
+    struct wr_pool *pool = wr_pool_new(0);
+    struct wr_tree *scratch = wr_tree_new(pool, "");
+    struct scan scan = { .lex = wr_lex_on(scratch, f), .pool = pool };
+    struct sweep sweep = { .depth = 0 };
+    bool clear;
+
+    scan_file(&scan);
+    clear = (scan.depth != 0 || scan.lowest < 0) && !scan.lex.reported;
+    for (uint32_t i = 0; clear && i < scan.marks.n; i++)
+        clear = see(&sweep, &scan.marks.at[i]);
+    if (!clear || !explains(&scan, &sweep))
+        sweep.fixes.n = 0;
+    wr_pool_free(pool);
+    return sweep.fixes;
+}

@@ -1,0 +1,71 @@
+/* braces: which brace is missing or one too many, by the indentation. */
+#define WR_FAKE_MODULES
+#include "lib/config_fake.h"
+#include "config/config_impl.h"
+
+struct row {
+    const char *text, *fixes; /* "close 4:2 drop 5:1 open 2:1 " */
+};
+
+static const struct row rows[] = {
+    { "", "" },
+    { "a {\n b;\n}\n", "" },
+    { "a {\nb {\n}\n}\n", "" },
+    /* a "}" is missing */
+    { "a {\n b {\n  c;\n b {\n  c;\n }\n}\n", "close 4:2 " },
+    { "a {\n\tb {\n\t\tc;\n\tb {\n\t\tc;\n\t}\n}\n", "close 4:2 " },
+    { "a {\n    b {\n\tc;\n    b {\n\tc;\n    }\n}\n", "close 4:5 " }, /* tabs of eight */
+    { "a {\n b {\n  c;\n}\nd;\n", "close 4:1 " },
+    { "a {\n b {\n  c {\n   d;\n b {\n }\n}\n", "close 5:2 close 5:2 " },
+    { "a {\n b {\n  c;\n d x\n  y;\n}\n", "close 4:2 " },
+    { "a {\n b {\n  c;\n }\n", "" },                 /* the last one: the end of the file tells */
+    { "a {\n b\n {\n  c;\n b\n {\n  c;\n }\n}\n", "close 5:2 " },
+    { "a {\n b { c;\n b { c; }\n}\n", "close 3:2 " },
+    /* one is too many */
+    { "a {\n b {\n }\n }\n c;\n}\n", "drop 4:2 " },
+    { "a {\n b {\n }\n}\n}\n", "drop 5:1 " },
+    { "}\na {\n}\n", "drop 1:1 " },
+    { "a { b; } }", "drop 1:10 " },
+    { "a {\n b {\n  c; }\n  d {\n  }\n }\n}\n", "drop 6:2 " },
+    /* both */
+    { "a {\n b {\n  c;\n b {\n }\n }\n d;\n}\n", "" }, /* the count is right: no mistake */
+    /* a "{" is missing; known names only, and not those that may be simple */
+    { "stream {\n server\n  listen 1;\n }\n}\n", "open 2:2 " },
+    { "stream {\n server\n  listen 1;\n  listen 2;\n }\n server\n  listen 3;\n }\n}\n",
+      "open 2:2 open 6:2 " },
+    { "stream {\n foo\n  listen 1;\n }\n}\n", "drop 4:2 " },
+    { "stream {\n upstream a\n  server b;\n }\n}\n", "open 2:2 " },
+    { "stream {\n upstream a {\n  server\n   b;\n }\n }\n}\n", "drop 6:2 " },
+    { "stream {\n server listen 1;\n }\n}\n", "drop 3:2 " },
+    /* written without indentation: nothing is known */
+    { "a {\nb {\nc;\nb {\nc;\n}\n}\n", "" },
+    { "a {\nb {\nc;\n}\n}\n}\nd {\n}\n", "" },
+    /* neither words nor comments are braces, and Lua's are its own */
+    { "a {\n b '}' \\} x};\n # }\n}\n", "" },
+    { "a {\n b_by_lua_block {\n} { }\n }\n}\n", "drop 4:2 " },
+    { "a {\n b \"\n}\n\";\n}\n}\n", "drop 6:1 " },
+    { "a {\n b \"\n", "" },
+    { "a {\n b {X};\n", "" },
+    { "}}}}}}}}}", "" }, /* more than there is room for */
+};
+
+START_TEST(fixes)
+{
+    static const char *const kinds[] = { "close", "drop", "open" };
+    struct wr_pool *pool = wr_pool_new(0);
+    struct wr_file file = { .path = "t", .text = wr_str_c(rows[_i].text) };
+    struct wr_text out = wr_text_grow(pool, 64, 1024);
+    struct wr_fixes f;
+    const char *s;
+
+    wr_modules_init();
+    f = wr_braces_fix(&file);
+    for (uint32_t i = 0; i < f.n; i++)
+        wr_text_fmt(&out, "%s %u:%u ", kinds[f.at[i].kind], f.at[i].line, f.at[i].column);
+    ck_assert(wr_text_cstr(&out, &s));
+    ck_assert_str_eq(s, rows[_i].fixes);
+    wr_pool_free(pool);
+}
+END_TEST
+
+FAKE_MAIN("config_braces", { fixes, WR_COUNT(rows) })
