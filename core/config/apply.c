@@ -66,6 +66,8 @@ static const struct wr_row *look_up(struct wr_conf *c, const struct wr_scope *s,
         wr_suggest_unknown(c->tree, s, n);
         return NULL;
     }
+    if (n->faulty && !n->block)
+        return NULL;
     return fits(c, s, n, r->row) ? r : NULL;
 }
 

@@ -13,16 +13,15 @@ struct mark {
     uint32_t line, column;  /* of a brace, else of the directive's name */
     uint32_t indent;        /* of that line */
     bool first;             /* nothing stands before it in its line */
-    bool upstream;          /* OPEN: of a block of servers */
 };
 struct scan {
     struct wr_lex lex;
     struct wr_pool *pool;
     WR_VEC(struct mark) marks;
-    WR_VEC(struct wr_word) words; /* of the directive so far */
-    WR_VEC(bool) upstreams;       /* of the open blocks: is it one of servers? */
+    WR_VEC(struct wr_token) words; /* of the directive so far */
+    WR_VEC(bool) upstreams;        /* of the open blocks: is it one of servers? */
     struct mark directive;
-    int depth, lowest;
+    int depth, lowest, halves;
 };
 
 /* ---- the braces of a file, and what begins a line ---- */
@@ -70,11 +69,11 @@ static bool is_in_upstream(const struct scan *s)
 static void open_block(struct scan *s, enum mark_kind kind)
 {
     struct mark m = s->directive;
+    bool upstream = s->words.n > 0 && wr_str_is(s->words.at[0].word.text, "upstream");
 
     m.kind = kind;
-    m.upstream = s->words.n > 0 && wr_str_is(s->words.at[0].text, "upstream");
     *wr_vec_push(s->pool, &s->marks) = m;
-    *wr_vec_push(s->pool, &s->upstreams) = m.upstream;
+    *wr_vec_push(s->pool, &s->upstreams) = upstream;
 }
 
 static void on_word(struct scan *s, const struct wr_token *t)
@@ -83,20 +82,38 @@ static void on_word(struct scan *s, const struct wr_token *t)
         s->directive = mark_of(s, MARK_DIRECTIVE, t);
         *wr_vec_push(s->pool, &s->marks) = s->directive;
     }
-    *wr_vec_push(s->pool, &s->words) = t->word;
+    *wr_vec_push(s->pool, &s->words) = *t;
+}
+
+/* The name of a block whose next lines are other directives: those words are left. */
+static bool open_half(struct scan *s)
+{
+    uint32_t own = 1, n = s->words.n;
+
+    while (own < n && s->words.at[own].word.line == s->words.at[0].word.line)
+        own++;
+    if (own >= n || !is_block_only(s->words.at[0].word.text, is_in_upstream(s)))
+        return false;
+    open_block(s, MARK_HALF);
+    s->halves++;
+    s->directive = mark_of(s, MARK_DIRECTIVE, &s->words.at[own]);
+    s->words.n = n - own;
+    memmove(s->words.at, s->words.at + own, s->words.n * sizeof(s->words.at[0]));
+    return true;
 }
 
 static void on_semi(struct scan *s)
 {
-    if (s->words.n > 1 && s->words.at[s->words.n - 1].line != s->words.at[0].line
-        && is_block_only(s->words.at[0].text, is_in_upstream(s)))
-        open_block(s, MARK_HALF);
+    while (open_half(s))
+        ;
     s->words.n = 0;
 }
 
 static void on_open(struct scan *s, const struct wr_token *t)
 {
-    if (s->words.n > 0 && wr_is_lua_block(s->words.at[0].text)) {
+    while (open_half(s))
+        ;
+    if (s->words.n > 0 && wr_is_lua_block(s->words.at[0].word.text)) {
         (void)wr_lex_skip_lua(&s->lex);
     } else {
         if (s->words.n == 0)
@@ -211,9 +228,10 @@ static bool see(struct sweep *s, const struct mark *m)
  * counts agree, one brace is in the wrong place. */
 static bool explains(const struct scan *scan, const struct sweep *s)
 {
-    uint32_t missing = (uint32_t)(scan->depth < 0 ? -scan->depth : scan->depth);
+    uint32_t missing = (uint32_t)abs(scan->depth + scan->halves);
+    uint32_t faults = s->found - (uint32_t)scan->halves + s->depth;
 
-    return s->found <= WR_FIXES_MAX && s->found + s->depth <= (missing > 0 ? missing : 2);
+    return s->found <= WR_FIXES_MAX && faults <= (missing > 0 ? missing : 2);
 }
 
 struct wr_fixes wr_braces_fix(const struct wr_file *f)
@@ -225,7 +243,7 @@ struct wr_fixes wr_braces_fix(const struct wr_file *f)
     bool clear;
 
     scan_file(&scan);
-    clear = (scan.depth != 0 || scan.lowest < 0) && !scan.lex.reported;
+    clear = (scan.depth != 0 || scan.lowest < 0 || scan.halves > 0) && !scan.lex.reported;
     for (uint32_t i = 0; clear && i < scan.marks.n; i++)
         clear = see(&sweep, &scan.marks.at[i]);
     if (!clear || !explains(&scan, &sweep))

@@ -245,6 +245,9 @@ bool wr_cf_error(struct wr_cf *cf, uint32_t i, const char *fmt, ...) WR_PRINTF(3
 bool wr_cf_error_hint(struct wr_cf *cf, uint32_t i, const char *hint, const char *fmt, ...)
     WR_PRINTF(4, 5);
 void wr_cf_warn(struct wr_cf *cf, uint32_t i, const char *fmt, ...) WR_PRINTF(3, 4);
+/* At the variable in word i whose name was just read; see wr_place_variable. */
+bool wr_cf_error_variable(struct wr_cf *cf, uint32_t i, struct wr_str name, const char *fmt, ...)
+    WR_PRINTF(4, 5);
 /* At another node than the current one (cross checks). */
 bool wr_cf_error_at(struct wr_cf *cf, const struct wr_node *n, uint32_t i, const char *fmt, ...)
     WR_PRINTF(4, 5);
@@ -301,6 +304,16 @@ struct wr_nginx_word {
 };
 const struct wr_nginx_word *wr_nginx_find(struct wr_str name);     /* NULL: no such directive */
 const struct wr_nginx_word *wr_nginx_variable(struct wr_str name); /* lower case; also families */
+
+/* ---- suggest: parameters of a directive ("weight=3", "backup") ---- */
+struct wr_param_near {
+    struct wr_str word;          /* as it was written */
+    unsigned best;
+    const char *hint;            /* "did you mean ...", how it is written; NULL: nothing is near */
+};
+struct wr_param_near wr_param_near(struct wr_str word);
+/* Considers a parameter that is allowed here, with "=" and a value or without. */
+void wr_param_consider(struct wr_pool *pool, struct wr_param_near *n, const char *name, bool value);
 
 /* ---- types: setters; the field type stands behind the name ---- */
 bool wr_set_flag(struct wr_cf *cf, void *conf);     /* bool: on | off */

@@ -36,6 +36,17 @@ bool wr_cf_error_hint(struct wr_cf *cf, uint32_t i, const char *hint, const char
     return false;
 }
 
+bool wr_cf_error_variable(struct wr_cf *cf, uint32_t i, struct wr_str name, const char *fmt, ...)
+{
+    va_list ap;
+
+    va_start(ap, fmt);
+    wr_diag_vput(cf->conf->tree, WR_LOG_EMERG, wr_place_variable(cf->node, i, name), swallowed(cf),
+                 fmt, ap);
+    va_end(ap);
+    return false;
+}
+
 void wr_cf_warn(struct wr_cf *cf, uint32_t i, const char *fmt, ...)
 {
     va_list ap;

@@ -1,5 +1,6 @@
 /* suggest: what was probably meant when a directive is unknown, stands in the wrong place or has
- * swallowed the next one. Called by apply.c and help.c; owns nothing. */
+ * swallowed the next one, and when a parameter is unknown. Called by apply.c, help.c and setters
+ * with parameters; owns nothing. */
 #include "config/config_impl.h"
 
 #define HINT_MAX 256
@@ -137,4 +138,29 @@ const char *wr_suggest_semicolon(struct wr_pool *pool, const struct wr_node *n,
                                last->line).p;
     }
     return NULL;
+}
+
+/* ---- parameters ---- */
+
+struct wr_param_near wr_param_near(struct wr_str word)
+{
+    struct wr_str name = wr_str_of(word.p, wr_str_find(word, '='));
+
+    return (struct wr_param_near){ .word = word, .best = first_too_far(name) };
+}
+
+void wr_param_consider(struct wr_pool *pool, struct wr_param_near *n, const char *name, bool value)
+{
+    struct wr_str given = wr_str_of(n->word.p, wr_str_find(n->word, '='));
+    unsigned d = wr_str_distance(given, wr_str_c(name), n->best);
+
+    if (d >= n->best)
+        return;
+    n->best = d;
+    if (d > 0)
+        n->hint = wr_pool_fmt(pool, "did you mean \"%s%s\"?", name, value ? "=" : "").p;
+    else if (value)
+        n->hint = wr_pool_fmt(pool, "write \"%s=\" and a value", name).p;
+    else
+        n->hint = wr_pool_fmt(pool, "write \"%s\": it takes no value", name).p;
 }

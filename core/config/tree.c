@@ -19,7 +19,7 @@ struct reader {
         struct wr_node **tail;    /* where to go on behind it */
         uint32_t line;
     } open[WR_NEST_MAX];
-    uint32_t errors;           /* of the tree when the last directive ended */
+    uint32_t errors;           /* of the tree when the directive began */
     struct wr_fixes fixes;
     uint32_t fixed;            /* so many of them are behind us */
 };
@@ -39,7 +39,6 @@ static struct wr_node *node_new(struct reader *r)
     n->file = r->lex.file;
     n->parent = r->parent;
     n->faulty = r->parse->tree->errors > r->errors;
-    r->errors = r->parse->tree->errors;
     memset(&r->words, 0, sizeof(r->words));
     return n;
 }
@@ -127,11 +126,16 @@ static void split_block(struct reader *r)
         *wr_vec_push(t->pool, &r->words) = words[own];
 }
 
+static void open_half(struct reader *r)
+{
+    while (r->words.n > 0 && r->parse->levels + r->depth < WR_NEST_MAX
+           && take_fix(r, WR_FIX_OPEN, &r->words.at[0]))
+        split_block(r);
+}
+
 static void on_semi(struct reader *r, const struct wr_word *w)
 {
-    if (r->words.n > 0 && r->parse->levels + r->depth < WR_NEST_MAX
-        && take_fix(r, WR_FIX_OPEN, &r->words.at[0]))
-        split_block(r);
+    open_half(r);
     if (r->words.n > 0)
         end_directive(r);
     else
@@ -164,6 +168,7 @@ static bool on_open(struct reader *r, const struct wr_word *w)
     bool keep = true;
     struct wr_node *n;
 
+    open_half(r);
     if (r->words.n > 0 && wr_is_lua_block(r->words.at[0].text)) {
         take_lua(r, w);
         return true;
@@ -237,8 +242,10 @@ static void close_missing(struct reader *r, const struct wr_word *w)
 
 static void on_word(struct reader *r, const struct wr_word *w)
 {
-    if (r->words.n == 0)
+    if (r->words.n == 0) {
         close_missing(r, w);
+        r->errors = r->parse->tree->errors;
+    }
     *wr_vec_push(r->parse->tree->pool, &r->words) = *w;
 }
 

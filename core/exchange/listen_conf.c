@@ -31,15 +31,15 @@ struct line {
 /* ---- the parameters ---- */
 
 /* Each setter gets the word's index; value is what stands behind the '='. */
-typedef bool take_param(struct line *l, uint32_t i, struct wr_str value);
+typedef bool param_setter(struct line *l, uint32_t i, struct wr_str value);
 
-static bool bad_param(struct line *l, uint32_t i)
+static bool bad_param(struct line *l, uint32_t i, const char *hint)
 {
     /* Each layer of nginx has its own wording. */
-    return wr_cf_error(l->cf, i,
-                       l->layer->bit == WR_L4 ? "the invalid \"" WR_FMT "\" parameter"
-                                              : "invalid parameter \"" WR_FMT "\"",
-                       WR_ARG(wr_cf_arg(l->cf, i)));
+    return wr_cf_error_hint(l->cf, i, hint,
+                            l->layer->bit == WR_L4 ? "the invalid \"" WR_FMT "\" parameter"
+                                                   : "invalid parameter \"" WR_FMT "\"",
+                            WR_ARG(wr_cf_arg(l->cf, i)));
 }
 
 static bool bad_value(struct line *l, uint32_t i, const char *name)
@@ -63,7 +63,7 @@ static bool take_default_server(struct line *l, uint32_t i, struct wr_str value)
     if (wr_str_is(wr_cf_arg(l->cf, i), "default")) {
         /* The word of nginx 0.7. nginx's http still takes it, its stream never did. */
         if (l->layer->bit == WR_L4)
-            return bad_param(l, i);
+            return bad_param(l, i, "write \"default_server\"");
         wr_cf_warn(l->cf, i,
                    "the \"default\" parameter is obsolete, use \"default_server\" instead");
     }
@@ -130,7 +130,7 @@ static bool take_bind(struct line *l, uint32_t i, struct wr_str value)
 static bool take_ipv6only(struct line *l, uint32_t i, struct wr_str value)
 {
     if (!wr_str_is(value, "on") && !wr_str_is(value, "off"))
-        return bad_param(l, i);
+        return bad_param(l, i, "write \"ipv6only=on\" or \"ipv6only=off\"");
     l->opts.ipv6only_off = wr_str_is(value, "off");
     return true;
 }
@@ -212,23 +212,29 @@ static bool take_udp(struct line *l, uint32_t i, struct wr_str value)
     return true;
 }
 
-/* What nginx has in a module that this build has not. */
-static bool needs_module(struct line *l, uint32_t i, struct wr_str value)
+static bool report_not_built(struct line *l, uint32_t i, const char *hint)
 {
-    struct wr_str word = wr_cf_arg(l->cf, i);
-    const char *module = wr_str_is(word, "http2") ? "v2" : "v3";
-
-    (void)value;
-    return wr_cf_error(l->cf, i, "the \"" WR_FMT "\" parameter requires ngx_%s_%s_module",
-                       WR_ARG(word), l->layer->name, module);
+    return wr_cf_error_hint(l->cf, i, hint,
+                            "the \"" WR_FMT "\" parameter is known in nginx, not in this build",
+                            WR_ARG(wr_cf_arg(l->cf, i)));
 }
 
-static bool not_built(struct line *l, uint32_t i, struct wr_str value)
+static bool refuse_http2(struct line *l, uint32_t i, struct wr_str value)
 {
     (void)value;
-    return wr_cf_error(l->cf, i,
-                       "the \"" WR_FMT "\" parameter is known in nginx, not in this build",
-                       WR_ARG(wr_cf_arg(l->cf, i)));
+    return report_not_built(l, i, "leave it out: clients speak HTTP/1.1 then");
+}
+
+static bool refuse_quic(struct line *l, uint32_t i, struct wr_str value)
+{
+    (void)value;
+    return report_not_built(l, i, "leave the line out: clients speak HTTP/1.1 over TCP then");
+}
+
+static bool refuse_udp(struct line *l, uint32_t i, struct wr_str value)
+{
+    (void)value;
+    return report_not_built(l, i, "nginx has it in stream {}");
 }
 
 enum param_flags {
@@ -239,7 +245,7 @@ struct param {
     const char *name;
     bool has_value;
     uint32_t layers, flags;
-    take_param *take;
+    param_setter *take;
 };
 static const struct param params[] = {
     { "default_server", false, WR_ANY, 0, take_default_server },
@@ -256,9 +262,10 @@ static const struct param params[] = {
     { "multipath", false, WR_ANY, OPTION | TCP_ONLY, take_multipath },
     { "so_keepalive", true, WR_ANY, OPTION | TCP_ONLY, take_so_keepalive },
     { "udp", false, WR_L4, 0, take_udp },
+    { "udp", false, WR_L7, 0, refuse_udp },
     { "ssl", false, WR_ANY, TCP_ONLY, take_ssl },
-    { "http2", false, WR_L7, TCP_ONLY, needs_module },
-    { "quic", false, WR_L7, 0, needs_module },
+    { "http2", false, WR_L7, TCP_ONLY, refuse_http2 },
+    { "quic", false, WR_L7, 0, refuse_quic },
     { "proxy_protocol", false, WR_ANY, TCP_ONLY, take_proxy_protocol },
     /* setfib is not here: Linux has no routing tables by that name, and nginx refuses it too. */
 };
@@ -276,6 +283,16 @@ static const struct param *find_param(struct wr_str word, uint32_t layer, struct
     return NULL;
 }
 
+static const char *nearest_param(struct line *l, struct wr_str word)
+{
+    struct wr_param_near near = wr_param_near(word);
+
+    for (size_t i = 0; i < WR_COUNT(params); i++)
+        if ((params[i].layers & l->layer->bit) != 0 && params[i].take != refuse_udp)
+            wr_param_consider(l->cf->pool, &near, params[i].name, params[i].has_value);
+    return near.hint;
+}
+
 /* The index of the word; 0: it is not there. */
 static uint32_t find_word(const struct wr_cf *cf, const char *word)
 {
@@ -285,25 +302,29 @@ static uint32_t find_word(const struct wr_cf *cf, const char *word)
     return 0;
 }
 
+static bool take_param(struct line *l, uint32_t i, bool udp)
+{
+    struct wr_str word = wr_cf_arg(l->cf, i), value;
+    const struct param *p = find_param(word, l->layer->bit, &value);
+
+    if (p == NULL)
+        return bad_param(l, i, nearest_param(l, word));
+    if (udp && (p->flags & TCP_ONLY) != 0)
+        return wr_cf_error(l->cf, i,
+                           "\"listen\" directive \"%s\" parameter is incompatible with \"udp\"",
+                           p->name);
+    l->options = l->options || (p->flags & OPTION) != 0;
+    return p->take(l, i, value);
+}
+
 static bool take_params(struct line *l)
 {
     uint32_t udp = l->layer->bit == WR_L4 ? find_word(l->cf, "udp") : 0;
+    bool ok = true;
 
-    for (uint32_t i = 2; i <= l->cf->nargs; i++) {
-        struct wr_str value;
-        const struct param *p = find_param(wr_cf_arg(l->cf, i), l->layer->bit, &value);
-
-        if (p == NULL)
-            return bad_param(l, i);
-        if (udp != 0 && (p->flags & TCP_ONLY) != 0)
-            return wr_cf_error(l->cf, i,
-                               "\"listen\" directive \"%s\" parameter is incompatible with \"udp\"",
-                               p->name);
-        if (!p->take(l, i, value))
-            return false;
-        l->options = l->options || (p->flags & OPTION) != 0;
-    }
-    return udp == 0 || not_built(l, udp, wr_str_of("", 0));
+    for (uint32_t i = 2; i <= l->cf->nargs; i++)
+        ok = take_param(l, i, udp != 0) && ok;
+    return ok && (udp == 0 || report_not_built(l, udp, NULL));
 }
 
 /* ---- the addresses of the configuration ---- */

@@ -22,9 +22,13 @@ static bool load_certificates(struct wr_cf *cf, struct wr_tls_conf *c)
         }
         if (name[0].n == 0)
             continue;
-        if (!wr_tls_load(cf, cf->pool, c, NULL, name, &why))
-            return wr_cf_error_at(cf, c->certificates.at[i].node, 1, WR_FMT,
-                                  WR_ARG(wr_text_view(&why)));
+        if (!wr_tls_load(cf, cf->pool, c, NULL, name, &why)) {
+            struct wr_str said = wr_text_view(&why);
+            bool key = wr_str_starts(said, WR_STR("cannot load certificate key"));
+
+            return wr_cf_error_at(cf, (key ? &c->keys : &c->certificates)->at[i].node, 1, WR_FMT,
+                                  WR_ARG(said));
+        }
     }
     if (c->certificates.n > c->keys.n)
         return wr_cf_error_at(cf, c->certificates.at[c->keys.n].node, 0,

@@ -58,9 +58,9 @@ static bool take_name(struct compile *c, bool bracket)
         return wr_cf_error(c->cf, c->word, "invalid variable name");
     if (bracket) {
         if (c->rest.n == 0 || c->rest.p[0] != '}')
-            return wr_cf_error(c->cf, c->word,
-                               "the closing bracket in \"" WR_FMT "\" variable is missing",
-                               WR_ARG(name));
+            return wr_cf_error_variable(
+                c->cf, c->word, name, "the closing bracket in \"" WR_FMT "\" variable is missing",
+                WR_ARG(name));
         c->rest = wr_str_skip(c->rest, 1);
     }
     v = wr_var_mention(c->cf, name, c->word);

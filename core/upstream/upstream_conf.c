@@ -49,12 +49,29 @@ static struct wr_upstream *add(struct wr_cf *cf, struct wr_str name)
     return u;
 }
 
+/* An address, or a name with a port: no URL. */
+static bool is_address(struct wr_cf *cf, uint32_t i, struct wr_str text)
+{
+    bool secure = wr_str_starts(text, WR_STR("https://"));
+    const char *tls = secure && cf->scope->layer == WR_L4 ? ", and \"proxy_ssl on;\"" : "";
+
+    if (!secure && !wr_str_starts(text, WR_STR("http://")))
+        return true;
+    return wr_cf_error_hint(cf, i,
+                            wr_pool_fmt(cf->pool, "layer 4 and servers of a group have no "
+                                        "\"http%s://\": write HOST:PORT%s", secure ? "s" : "",
+                                        tls).p,
+                            "invalid host in upstream \"" WR_FMT "\"", WR_ARG(text));
+}
+
 struct wr_upstream *wr_upstream_named(struct wr_cf *cf, uint32_t i, struct wr_str text,
                                       uint16_t default_port)
 {
     const struct wr_upstreams *all = wr_cf_state(cf, &wr_module_upstream);
     struct wr_upstream *u = find(all, cf->scope->layer, text, default_port);
 
+    if (!is_address(cf, i, text))
+        return NULL;
     if (u == NULL) {
         u = add(cf, text);
         u->implicit = true;
@@ -153,45 +170,52 @@ static bool p_resolve(struct wr_server *s, struct wr_str v) /* names are always 
 static const struct {
     const char *name;
     bool value;
-    bool (*set)(struct wr_server *s, struct wr_str v);
+    bool (*set)(struct wr_server *s, struct wr_str v); /* NULL: nginx has it */
+    const char *takes;                                 /* or why it is not there */
 } params[] = {
-    { "weight", true, p_weight },             { "max_fails", true, p_max_fails },
-    { "max_conns", true, p_max_conns },       { "fail_timeout", true, p_fail_timeout },
-    { "service", true, p_service },           { "backup", false, p_backup },
-    { "down", false, p_down },                { "resolve", false, p_resolve },
+    { "weight", true, p_weight, "a number, 1 or more" },
+    { "max_fails", true, p_max_fails, "a number; 0: failures are not counted" },
+    { "max_conns", true, p_max_conns, "a number; 0: no limit" },
+    { "fail_timeout", true, p_fail_timeout, "a time of whole seconds: 30, 5m, 1d" },
+    { "service", true, p_service, "the name of an SRV record" },
+    { "backup", false, p_backup, NULL },
+    { "down", false, p_down, NULL },
+    { "resolve", false, p_resolve, NULL },
+    { "drain", false, NULL, NULL },
+    { "route", true, NULL, NULL },
+    { "slow_start", true, NULL, "part of nginx's commercial subscription" },
 };
 
 static const char *nearest_param(struct wr_cf *cf, struct wr_str arg)
 {
-    struct wr_str name = wr_str_of(arg.p, wr_str_find(arg, '='));
-    unsigned best = 3;
-    const char *hint = NULL;
+    struct wr_param_near near = wr_param_near(arg);
 
-    for (size_t k = 0; k < WR_COUNT(params); k++) {
-        unsigned d = wr_str_distance(name, wr_str_c(params[k].name), 3);
-
-        if (d < best) {
-            best = d;
-            hint = wr_pool_fmt(cf->pool, "did you mean \"%s%s\"?", params[k].name,
-                               params[k].value ? "=" : "").p;
-        }
-    }
-    return hint;
+    for (size_t k = 0; k < WR_COUNT(params); k++)
+        if (params[k].set != NULL)
+            wr_param_consider(cf->pool, &near, params[k].name, params[k].value);
+    return near.hint;
 }
 
 static bool server_param(struct wr_cf *cf, uint32_t i, struct wr_server *s)
 {
     struct wr_str arg = wr_cf_arg(cf, i), v;
+    const char *hint = NULL;
+    size_t k = 0;
 
-    for (size_t k = 0; k < WR_COUNT(params); k++) {
-        if (params[k].value ? wr_param(arg, params[k].name, &v) : wr_str_is(arg, params[k].name)) {
-            if (params[k].set(s, params[k].value ? v : arg))
-                return true;
+    for (; k < WR_COUNT(params); k++)
+        if (params[k].value ? wr_param(arg, params[k].name, &v) : wr_str_is(arg, params[k].name))
             break;
-        }
-    }
-    return wr_cf_error_hint(cf, i, nearest_param(cf, arg), "invalid parameter \"" WR_FMT "\"",
-                            WR_ARG(arg));
+    if (k < WR_COUNT(params) && params[k].set == NULL)
+        return wr_cf_error_hint(cf, i, params[k].takes,
+                                "the \"%s\" parameter is known in nginx, not in this build",
+                                params[k].name);
+    if (k < WR_COUNT(params) && params[k].set(s, params[k].value ? v : arg))
+        return true;
+    if (k < WR_COUNT(params))
+        hint = wr_pool_fmt(cf->pool, "it takes %s", params[k].takes).p;
+    else
+        hint = nearest_param(cf, arg);
+    return wr_cf_error_hint(cf, i, hint, "invalid parameter \"" WR_FMT "\"", WR_ARG(arg));
 }
 
 /* The same line again is another server; its place among equals keeps the keys apart. */
@@ -233,7 +257,7 @@ static bool set_server(struct wr_cf *cf, void *conf)
     s.node = cf->node;
     for (uint32_t i = 2; i <= cf->nargs; i++)
         ok &= server_param(cf, i, &s);
-    if (!ok)
+    if (!is_address(cf, 1, text) || !ok)
         return false;
     if (!server_address(&s, u, text, u->layer == WR_L7 ? 80 : 0, &why))
         return wr_cf_error(cf, 1, "%s in upstream \"" WR_FMT "\"", why, WR_ARG(text));
