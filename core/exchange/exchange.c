@@ -1,5 +1,6 @@
-/* exchange: the step runner and the one exit. The session's task calls wr_exchange_run; a step
- * function sets x->step and says whether to run on, wait or end. */
+/* exchange: the step runner and the one exit. The exchange's task (or the session that has just
+ * made it) calls wr_exchange_run; a step function sets x->step and says whether to run on, wait or
+ * end. */
 #include "exchange/exchange.h"
 
 static void log_context(const struct wr_log_source *src, struct wr_text *t)
@@ -18,6 +19,14 @@ static void log_context(const struct wr_log_source *src, struct wr_text *t)
     x->layer->log_context(x, t);
 }
 
+static void exchange_task(struct wr_task *t)
+{
+    struct wr_exchange *x = wr_container(t, struct wr_exchange, task);
+
+    if (!x->ended)
+        wr_exchange_run(x);
+}
+
 struct wr_exchange *wr_exchange_new(struct wr_session *s, const struct wr_scope *scope,
                                     const struct wr_step *first)
 {
@@ -33,19 +42,19 @@ struct wr_exchange *wr_exchange_new(struct wr_session *s, const struct wr_scope 
     x->loop = s->loop;
     x->step = first;
     x->begun_ms = wr_now();
-    x->idle.task = &s->task;
+    x->task.run = exchange_task;
+    x->idle.task = &x->task;
     x->source.number = s->number;
     x->source.context = log_context;
     x->source.debug = wr_session_debug != NULL && wr_session_debug(&s->client);
     wr_endpoint_raw(&x->client, &s->conn);
     wr_exchange_scope(x, scope);
-    s->x = x;
     return x;
 }
 
 void wr_exchange_wake(struct wr_exchange *x)
 {
-    wr_task_wake(x->loop, &x->s->task);
+    wr_task_wake(x->loop, &x->task);
 }
 
 /* Without the context: the step says what goes on, the number of the connection for whom. */
@@ -104,14 +113,18 @@ void *wr_ctx_of(struct wr_exchange *x, const struct wr_module *m)
     return x->ctx[m->index];
 }
 
+/* A job that ends in the same turn may have woken it once more. */
 static void exchange_free(struct wr_doomed *d)
 {
-    wr_pool_free(wr_container(d, struct wr_exchange, doomed)->pool);
+    struct wr_exchange *x = wr_container(d, struct wr_exchange, doomed);
+
+    wr_task_cancel(x->loop, &x->task);
+    wr_pool_free(x->pool);
 }
 
 void wr_exchange_drop(struct wr_exchange *x)
 {
-    x->s->x = NULL;
+    x->ended = true;
     x->doomed.free = exchange_free;
     wr_condemn(x->loop, &x->doomed);
 }
@@ -136,9 +149,8 @@ enum wr_go wr_finish(struct wr_exchange *x, unsigned status)
     x->bytes_received = s->conn.received;
     x->bytes_sent = s->conn.sent;
     wr_phases_log(x);
-    s->x = NULL;
-    x->doomed.free = exchange_free;
-    wr_condemn(x->loop, &x->doomed);
-    x->layer->finished(x);
+    wr_session_leave(x);
+    wr_exchange_drop(x);
+    x->over(x);
     return WR_END;
 }

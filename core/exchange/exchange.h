@@ -225,15 +225,13 @@ struct wr_layer {
     bool (*field)(struct wr_exchange *x, struct wr_str name, struct wr_str *out);
     /* Adds ", server: ..., request: ..." to an error log line. */
     void (*log_context)(const struct wr_exchange *x, struct wr_text *t);
-    /* wr_finish has run: layer 4 ends the session, layer 7 may begin the next request. */
-    void (*finished)(struct wr_exchange *x);
     void (*session_ended)(struct wr_session *s); /* NULL: nothing to free */
 };
 
 /* ---- session: an accepted client; owns conn and exchanges ---- */
 struct wr_session {
     struct wr_conn conn;
-    struct wr_task task;       /* runs what `run` says */
+    struct wr_task task;       /* while no exchange has the connection to itself */
     struct wr_doomed doomed;
     struct wr_link link;       /* of all live sessions of this process */
     struct wr_link idle_link;  /* of those that are idle, the longest idle first */
@@ -250,7 +248,8 @@ struct wr_session {
     size_t proxy_unread;       /* bytes of it not yet taken from the connection */
     uint64_t number;           /* $connection */
     uint64_t begun_ms;         /* monotonic */
-    struct wr_exchange *x;     /* the running one; NULL: between two requests */
+    struct wr_link exchanges;  /* all that run */
+    struct wr_exchange *x;     /* the one that has the connection to itself; NULL: none */
     void *of_layer;            /* session_size bytes */
     bool begun;                /* layer->begin was called */
     bool idle;                 /* kept alive: may be closed at a shutdown, or to make room */
@@ -272,6 +271,9 @@ void wr_session_log(const struct wr_session *s, const char *doing, enum wr_level
                     const char *fmt, ...) WR_PRINTF(5, 6);
 /* Closes the client and condemns the session. Idempotent; called by wr_finish. */
 void wr_session_end(struct wr_session *s);
+/* Adds x to the session's exchanges; it has the connection to itself, whose events wake it. */
+void wr_session_enter(struct wr_exchange *x);
+void wr_session_leave(struct wr_exchange *x); /* idempotent; called by wr_finish */
 void wr_session_idle(struct wr_session *s, bool idle); /* between two requests, or no longer */
 /* Closes the one that is idle for longest, of which nothing has come; false: there is none. */
 bool wr_sessions_spare(void);
@@ -400,7 +402,10 @@ struct wr_value {
 };
 struct wr_exchange {
     const struct wr_step *step;
+    struct wr_task task;        /* runs the steps; whatever is armed wakes it */
     struct wr_session *s;
+    struct wr_link link;        /* of the session's exchanges; next NULL: in none */
+    void (*over)(struct wr_exchange *x); /* wr_finish has run; what comes next is its owner's */
     struct wr_pool *pool;
     const struct wr_layer *layer;
     const struct wr_scope *scope;
@@ -420,6 +425,7 @@ struct wr_exchange {
     uint64_t begun_ms;          /* monotonic */
     uint64_t bytes_received, bytes_sent; /* client side, when the conn is already gone */
     unsigned status;            /* 0: not decided */
+    bool ended;                 /* condemned */
     enum wr_phase phase;
     uint32_t hook;              /* next one in the phase */
     void *of_layer;             /* the layer's own; nobody else looks at it */
@@ -427,11 +433,13 @@ struct wr_exchange {
     struct wr_doomed doomed;
     struct wr_trace trace;
 };
-/* Makes the running exchange of a session, with a pool of its own. */
+/* Makes an exchange with a pool of its own. It is not yet one of the session's: see
+ * wr_session_enter. */
 struct wr_exchange *wr_exchange_new(struct wr_session *s, const struct wr_scope *scope,
                                     const struct wr_step *first);
-void wr_exchange_drop(struct wr_exchange *x); /* one of layer->blank: no end, no log */
-/* Runs steps while they return GO. The session's task calls it; nobody else. */
+void wr_exchange_drop(struct wr_exchange *x); /* condemns it without an end and a log line */
+/* Runs steps while they return GO. Its task calls it, and for its first steps the session that made
+ * it. */
 void wr_exchange_run(struct wr_exchange *x);
 void wr_exchange_wake(struct wr_exchange *x);
 /* The one exit: ends attempts, endpoints and relays, runs the LOG phase, condemns. Returns

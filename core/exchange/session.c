@@ -100,7 +100,9 @@ static bool begin(struct wr_session *s)
         s->begun = true;
         wr_conn_timeout(&s->conn, 0);
         s->layer->begin(s);
-        return true;
+        if (s->x != NULL)
+            wr_exchange_run(s->x);
+        return !s->ending;
     case WR_IO_AGAIN:
         wr_session_wait(s);
         return false;
@@ -119,9 +121,7 @@ static void session_run(struct wr_task *t)
 
     if (s->ending || (!s->begun && !begin(s)))
         return;
-    if (s->x != NULL)
-        wr_exchange_run(s->x);
-    else
+    if (s->x == NULL)
         s->layer->wake(s);
 }
 
@@ -148,6 +148,7 @@ void wr_session_new(struct wr_listener *l, int fd, const struct wr_addr *peer)
     s->number = atomic_fetch_add_explicit(&wr_self.run->connections, 1, memory_order_relaxed) + 1;
     s->quitting = live.quitting;
     s->task.run = session_run;
+    wr_list_init(&s->exchanges);
     wr_conn_init(&s->conn, s->loop, fd, &s->task);
     wr_list_push(&live.sessions, &s->link);
     count_sessions(1);
@@ -197,6 +198,28 @@ static void take_unread(struct wr_session *s)
     if ((s->conn.ready & WR_READABLE) != 0 && !s->conn.read_eof && !s->conn.reset_on_close
         && s->conn.sent > 0)
         (void)!wr_conn_read(&s->conn, wr_loop_scratch(s->loop), WR_SCRATCH, &got);
+}
+
+void wr_session_enter(struct wr_exchange *x)
+{
+    struct wr_session *s = x->s;
+
+    wr_list_push(&s->exchanges, &x->link);
+    s->x = x;
+    wr_conn_retask(&s->conn, &x->task);
+}
+
+void wr_session_leave(struct wr_exchange *x)
+{
+    struct wr_session *s = x->s;
+
+    if (x->link.next == NULL)
+        return;
+    wr_list_remove(&x->link);
+    if (s->x == x) {
+        s->x = NULL;
+        wr_conn_retask(&s->conn, &s->task);
+    }
 }
 
 void wr_session_end(struct wr_session *s)
@@ -257,6 +280,17 @@ uint32_t wr_sessions_live(void)
     return live.count;
 }
 
+static void cut(struct wr_session *s)
+{
+    struct wr_link *l = s->exchanges.next, *next;
+
+    for (; l != &s->exchanges; l = next) {
+        next = l->next;
+        (void)wr_finish(wr_container(l, struct wr_exchange, link), 0);
+    }
+    wr_session_end(s); /* the layer may have wanted to linger */
+}
+
 void wr_sessions_shutdown(bool now)
 {
     struct wr_link *l = live.sessions.next, *next;
@@ -267,33 +301,36 @@ void wr_sessions_shutdown(bool now)
 
         next = l->next;
         s->quitting = true;
-        if (now && s->x != NULL) {
-            (void)wr_finish(s->x, 0);
-            wr_session_end(s); /* the layer may have wanted to linger */
-        } else if (s->x == NULL && (now || (s->idle && s->keep_until <= wr_now())))
+        if (now)
+            cut(s);
+        else if (s->idle && s->keep_until <= wr_now())
             wr_session_end(s);
-        else if (s->x == NULL && s->idle)
+        else if (s->idle)
             wr_conn_timeout(&s->conn, s->keep_until - wr_now());
     }
     if (live.count == 0 && live.on_empty != NULL)
         live.on_empty(live.on_empty_arg);
 }
 
-static void trace(struct wr_session *s)
+static void trace_exchange(struct wr_exchange *x)
+{
+    bool debug = x->source.debug;
+
+    x->source.debug = true; /* somebody asked */
+    wr_trace_dump(x, WR_LOG_NOTICE);
+    x->source.debug = debug;
+}
+
+static void trace_session(const struct wr_session *s)
 {
     struct wr_log_source source = { .number = s->number, .debug = true };
-    bool debug;
 
-    if (s->x == NULL) {
+    if (wr_list_empty(&s->exchanges))
         wr_log_put(wr_scope_log(s->layer->greeting(s, NULL)), WR_LOG_NOTICE, 0, &source,
                    "trace: a %s session between exchanges, %llu ms old", s->layer->name,
                    (unsigned long long)(wr_now() - s->begun_ms));
-        return;
-    }
-    debug = s->x->source.debug;
-    s->x->source.debug = true; /* somebody asked */
-    wr_trace_dump(s->x, WR_LOG_NOTICE);
-    s->x->source.debug = debug;
+    for (struct wr_link *l = s->exchanges.next; l != &s->exchanges; l = l->next)
+        trace_exchange(wr_container(l, struct wr_exchange, link));
 }
 
 void wr_sessions_trace(void)
@@ -302,7 +339,7 @@ void wr_sessions_trace(void)
 
     wr_log_put(wr_log_default, WR_LOG_NOTICE, 0, &asked, "trace of %u sessions", live.count);
     for (struct wr_link *l = live.sessions.next; l != &live.sessions; l = l->next)
-        trace(wr_container(l, struct wr_session, link));
+        trace_session(wr_container(l, struct wr_session, link));
 }
 
 void wr_sessions_on_empty(void (*fn)(void *), void *arg)

@@ -54,7 +54,7 @@ static struct wr_spill *new_spill(struct wr_exchange *x)
     (void)!wr_http_threads(x, false, &threads); /* no such pool: the worker reads */
     s = wr_spill_new(x->pool, c->temp_path.p, c->max_temp_file, threads);
     if (hc->aio_write)
-        wr_spill_by_threads(s, threads, x->loop, &x->s->task);
+        wr_spill_by_threads(s, threads, x->loop, &x->task);
     return s;
 }
 
@@ -65,7 +65,7 @@ static void reply_direction(struct wr_exchange *x)
     uint64_t after, rate = rate_of(x, &after);
     bool proxied = x->peer.ops != NULL && h->proxy != NULL;
 
-    x->down_timer.task = &x->s->task;
+    x->down_timer.task = &x->task;
     x->down = (struct wr_relay){
         .src = x->peer.ops != NULL ? &x->peer : NULL,
         .dst = &x->client,
@@ -81,7 +81,7 @@ static void reply_direction(struct wr_exchange *x)
         x->down.ahead = true;
         if (h->proxy_conf->max_temp_file > 0
             && !(h->res.framing == WR_BODY_LENGTH && h->res.length <= x->down.high)) {
-            x->spill_timer.task = &x->s->task;
+            x->spill_timer.task = &x->task;
             x->down.spill_timer = &x->spill_timer;
             x->down.spill = new_spill(x);
         }

@@ -154,11 +154,15 @@ static struct wr_exchange *exchange_new(struct wr_session *s)
     return x;
 }
 
+static void finished(struct wr_exchange *x);
+
 static struct wr_exchange *request_new(struct wr_session *s)
 {
     struct wr_http_session *hs = s->of_layer;
     struct wr_exchange *x = exchange_new(s);
 
+    x->over = finished;
+    wr_session_enter(x);
     if (hs->head_ms != 0)
         x->begun_ms = hs->head_ms;
     hs->head_ms = 0;
@@ -496,6 +500,5 @@ const struct wr_layer wr_layer_http = {
     .left = wr_http_left,
     .field = wr_http_field,
     .log_context = log_context,
-    .finished = finished,
     .session_ended = session_ended,
 };

@@ -6,11 +6,18 @@
 
 static const struct wr_step step_relay;
 
+static void over(struct wr_exchange *x)
+{
+    wr_session_end(x->s);
+}
+
 static void begin(struct wr_session *s)
 {
     const struct wr_address *a = s->listener->object;
     struct wr_exchange *x = wr_exchange_new(s, a->standard->scope, &wr_step_phases);
 
+    x->over = over;
+    wr_session_enter(x);
     if (wr_log_on(x->log, WR_LOG_INFO, &x->source)) {
         char buf[WR_ADDR_TEXT_MAX];
         struct wr_text t = wr_text_on(buf, sizeof(buf));
@@ -84,7 +91,7 @@ static struct wr_relay direction(struct wr_exchange *x, struct wr_endpoint *src,
     const struct wr_stream_relay *how = x->of_layer;
     uint64_t rate = wr_amount_of(x, limit);
 
-    timer->task = &x->s->task;
+    timer->task = &x->task;
     return (struct wr_relay){
         .src = src,
         .dst = dst,
@@ -232,11 +239,6 @@ static enum wr_go relay_run(struct wr_exchange *x)
 
 static const struct wr_step step_relay = { "relay", "proxying connection", relay_run };
 
-static void finished(struct wr_exchange *x)
-{
-    wr_session_end(x->s);
-}
-
 const struct wr_layer wr_layer_stream = {
     .name = "stream",
     .bit = WR_L4,
@@ -247,5 +249,4 @@ const struct wr_layer wr_layer_stream = {
     .reject = reject,
     .connected = connected,
     .log_context = log_context,
-    .finished = finished,
 };

@@ -107,7 +107,7 @@ static enum wr_io begin(struct wr_exchange *x, struct wr_try *t)
     if (local != NULL)
         l->bind = *local;
     a->conn = &l->conn;
-    wr_conn_init(a->conn, x->loop, fd, &x->s->task);
+    wr_conn_init(a->conn, x->loop, fd, &x->task);
     wr_timer_set(x->loop, &x->idle, a->rows->connect_timeout_ms);
     return wr_conn_connect(a->conn, &t->addr);
 }
@@ -128,7 +128,7 @@ static bool reuse(struct wr_exchange *x, struct wr_try *t)
     if (l == NULL)
         return false;
     a->conn = &l->conn;
-    wr_conn_retask(&l->conn, &x->s->task);
+    wr_conn_retask(&l->conn, &x->task);
     t->connect_ms = 0;
     t->sent = l->conn.sent; /* of the requests before; wr_try_end takes the difference */
     t->received = l->conn.received;

@@ -71,7 +71,7 @@ static enum wr_there start(struct wr_exchange *x, struct wr_threads *t, const ch
 
     *w = (struct later){
         .job.run = later_run, .job.done = later_done, .ctx = ctx, .loop = x->loop,
-        .task = &x->s->task, .flags = flags, .fd = -1,
+        .task = &x->task, .flags = flags, .fd = -1,
     };
     memcpy(w->path, path, n);
     if (!wr_job_start(t, &w->job)) {
