@@ -53,15 +53,15 @@ static struct wr_str port_text(struct wr_exchange *x, const struct wr_addr *a)
 static bool get_remote_addr(struct wr_exchange *x, const struct wr_var *v, struct wr_str *out)
 {
     (void)v;
-    *out = x->s->client_other ? address_text(x, &x->s->client, false)
-                              : wr_session_client_text(x->s);
+    *out = x->client_addr == &x->s->client ? wr_session_client_text(x->s)
+                                           : address_text(x, x->client_addr, false);
     return true;
 }
 
 static bool get_remote_port(struct wr_exchange *x, const struct wr_var *v, struct wr_str *out)
 {
     (void)v;
-    *out = port_text(x, &x->s->client);
+    *out = port_text(x, x->client_addr);
     return true;
 }
 
@@ -70,8 +70,8 @@ static bool get_binary_remote_addr(struct wr_exchange *x, const struct wr_var *v
                                    struct wr_str *out)
 {
     (void)v;
-    *out = is_unix(&x->s->client) ? WR_STR("unix:")
-                                  : wr_pool_str(x->pool, wr_addr_bytes(&x->s->client));
+    *out = is_unix(x->client_addr) ? WR_STR("unix:")
+                                  : wr_pool_str(x->pool, wr_addr_bytes(x->client_addr));
     return true;
 }
 
@@ -173,7 +173,7 @@ static bool get_time_local(struct wr_exchange *x, const struct wr_var *v, struct
 
 static bool get_hostname(struct wr_exchange *x, const struct wr_var *v, struct wr_str *out)
 {
-    const struct core_vars *c = wr_conf_state(x->s->conf, &wr_module_core_vars);
+    const struct core_vars *c = wr_conf_state(x->conf, &wr_module_core_vars);
 
     (void)v;
     *out = c->hostname;

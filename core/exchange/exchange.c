@@ -15,7 +15,7 @@ static void log_context(const struct wr_log_source *src, struct wr_text *t)
     if (doing != NULL)
         wr_text_fmt(t, " while %s", doing);
     wr_text_c(t, ", client: ");
-    wr_addr_text_ip(&x->s->client, t);
+    wr_addr_text_ip(x->client_addr, t);
     x->layer->log_context(x, t);
 }
 
@@ -40,6 +40,8 @@ struct wr_exchange *wr_exchange_new(struct wr_session *s, const struct wr_scope 
     x->pool = pool;
     x->layer = s->layer;
     x->loop = s->loop;
+    x->conf = s->conf;
+    x->client_addr = &s->client;
     x->step = first;
     x->begun_ms = wr_now();
     x->task.run = exchange_task;

@@ -239,10 +239,9 @@ struct wr_session {
     struct wr_loop *loop;
     const struct wr_listener *listener;
     const struct wr_layer *layer;
-    struct wr_addr client;
-    bool client_other;         /* realip has put another one in its place */
+    struct wr_addr client;     /* that connected */
     uint8_t client_len;        /* 0: nobody asked yet */
-    char client_text[INET6_ADDRSTRLEN]; /* of the one that connected, for $remote_addr */
+    char client_text[INET6_ADDRSTRLEN]; /* for $remote_addr */
     struct wr_addr local;      /* len 0 until wr_session_local asked */
     struct wr_proxy_header *proxy; /* of `listen ... proxy_protocol`; else NULL */
     size_t proxy_unread;       /* bytes of it not yet taken from the connection */
@@ -260,7 +259,7 @@ struct wr_session {
 /* Takes fd. Makes the session, calls layer->begin. */
 void wr_session_new(struct wr_listener *l, int fd, const struct wr_addr *peer);
 const struct wr_addr *wr_session_local(struct wr_session *s);
-/* The address without the port, made once. Not while client_other. */
+/* The client's address without the port, made once. */
 struct wr_str wr_session_client_text(struct wr_session *s);
 /* For what comes before a layer reads (PROXY header, handshake): arms the connection, with one
  * deadline for all of it (layer->greeting). */
@@ -406,6 +405,8 @@ struct wr_exchange {
     struct wr_session *s;
     struct wr_link link;        /* of the session's exchanges; next NULL: in none */
     void (*over)(struct wr_exchange *x); /* wr_finish has run; what comes next is its owner's */
+    struct wr_conf *conf;
+    const struct wr_addr *client_addr; /* &s->client, or whom realip found behind it */
     struct wr_pool *pool;
     const struct wr_layer *layer;
     const struct wr_scope *scope;

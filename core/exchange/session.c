@@ -160,7 +160,6 @@ struct wr_str wr_session_client_text(struct wr_session *s)
 {
     struct wr_text t = wr_text_on(s->client_text, sizeof(s->client_text));
 
-    WR_ASSERT(!s->client_other);
     if (s->client_len == 0) {
         wr_addr_text_ip(&s->client, &t);
         s->client_len = (uint8_t)t.n;

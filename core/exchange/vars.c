@@ -383,7 +383,7 @@ static struct wr_value *slot_of(struct wr_exchange *x, const struct wr_var *v)
     WR_ASSERT(v->slot != NO_SLOT);
     if (x->values == NULL)
         x->values = WR_NEW_ARRAY(x->pool, struct wr_value,
-                                 registry_of(x->s->conf, x->layer->bit)->slots);
+                                 registry_of(x->conf, x->layer->bit)->slots);
     return &x->values[v->slot];
 }
 
@@ -454,7 +454,7 @@ void wr_var_store(struct wr_exchange *x, const struct wr_var *v, struct wr_str v
 void wr_captures_set(struct wr_exchange *x, const struct wr_regex *re, const struct wr_str *groups,
                      uint32_t n)
 {
-    const struct registry *r = registry_of(x->s->conf, x->layer->bit);
+    const struct registry *r = registry_of(x->conf, x->layer->bit);
     struct captures *c = wr_ctx_of(x, &wr_module_vars);
 
     c->n = wr_min(n, (uint32_t)CAPTURES);

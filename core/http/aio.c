@@ -37,7 +37,7 @@ bool wr_http_set_aio(struct wr_cf *cf, void *conf)
 static struct wr_thread_pool *named(struct wr_exchange *x, const struct wr_template *t)
 {
     struct wr_str name = wr_template_str(x, t);
-    struct wr_thread_pool *p = wr_thread_pool_find(x->s->conf, name);
+    struct wr_thread_pool *p = wr_thread_pool_find(x->conf, name);
 
     if (p == NULL)
         wr_xlog(x, WR_LOG_ERROR, 0, "thread pool \"" WR_FMT "\" not found", WR_ARG(name));

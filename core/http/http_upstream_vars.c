@@ -108,7 +108,7 @@ static bool check(struct wr_cf *cf)
 
 void wr_http_keep_reply(struct wr_exchange *x)
 {
-    const struct wanted *w = wr_conf_state(x->s->conf, &wr_module_http_upstream_vars);
+    const struct wanted *w = wr_conf_state(x->conf, &wr_module_http_upstream_vars);
     struct wr_http *h = wr_http_of(x);
     struct wr_response *r;
 

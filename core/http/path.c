@@ -34,7 +34,7 @@ bool wr_http_root(struct wr_exchange *x, struct wr_text *out)
         if (root.p == NULL)
             return too_long(x);
         if (root.n == 0 || root.p[0] != '/')
-            wr_text_c(out, x->s->conf->prefix);
+            wr_text_c(out, x->conf->prefix);
     }
     wr_text_str(out, root);
     return !out->overflow || too_long(x);

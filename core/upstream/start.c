@@ -53,7 +53,7 @@ static bool direct_address(struct wr_exchange *x, struct wr_attempts *a, struct 
 void wr_upstream_start_text(struct wr_exchange *x, struct wr_str text, uint16_t default_port,
                             const struct wr_upstream_rows *rows)
 {
-    struct wr_upstream *u = wr_upstream_find(x->s->conf, x->layer->bit, text,
+    struct wr_upstream *u = wr_upstream_find(x->conf, x->layer->bit, text,
                                              default_port);
     struct wr_attempts *a = attempts_new(x, u, rows);
 

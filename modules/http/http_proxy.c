@@ -138,7 +138,7 @@ static bool get_forwarded_for(struct wr_exchange *x, const struct wr_var *v, str
         wr_text_str(&t, f->value);
         wr_text_str(&t, WR_STR(", "));
     }
-    wr_addr_text_ip(&x->s->client, &t);
+    wr_addr_text_ip(x->client_addr, &t);
     *out = wr_text_view(&t);
     return true;
 }

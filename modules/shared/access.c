@@ -20,7 +20,7 @@ static enum wr_verdict access_run(struct wr_exchange *x)
     for (uint32_t i = 0; i < c->rules.n; i++) {
         const struct rule *r = &c->rules.at[i];
 
-        if (!r->all && !wr_cidr_match(&r->net, &x->s->client))
+        if (!r->all && !wr_cidr_match(&r->net, x->client_addr))
             continue;
         if (!r->deny)
             return WR_PASS;

@@ -17,7 +17,7 @@ static bool make_path(struct wr_exchange *x, const struct wr_access_log_line *e,
         return false;
     }
     if (path.p[0] != '/')
-        wr_text_c(t, x->s->conf->prefix);
+        wr_text_c(t, x->conf->prefix);
     wr_text_str(t, path);
     return wr_text_cstr(t, out);
 }
@@ -51,7 +51,7 @@ static void log_line(struct wr_exchange *x, const struct wr_access_log *c,
 static enum wr_verdict access_log_run(struct wr_exchange *x)
 {
     const struct wr_access_log *c = wr_conf_of(x, &wr_module_access_log);
-    const struct wr_access_logs *st = wr_conf_state(x->s->conf, &wr_module_access_log);
+    const struct wr_access_logs *st = wr_conf_state(x->conf, &wr_module_access_log);
 
     for (uint32_t i = 0; i < c->entries.n; i++)
         log_line(x, c, &c->entries.at[i]);

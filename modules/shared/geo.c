@@ -38,7 +38,7 @@ static void client_address(struct wr_exchange *x, const struct geo *g, struct wr
 {
     struct wr_str text;
 
-    *a = x->s->client;
+    *a = *x->client_addr;
     if (g->proxies.list.n > 0 && x->layer->field(x, WR_STR("X-Forwarded-For"), &text))
         (void)wr_forwarded(a, text, &g->proxies, g->proxy_recursive);
 }

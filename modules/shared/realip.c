@@ -1,8 +1,7 @@
 /* realip: the client behind proxies one trusts becomes the client: by the PROXY header at both
  * layers, by a field of the request at layer 7. Access rules, limits, variables and logs then see
- * it. Asked when a session or request begins, and again when the location is known. At layer 7 the
- * next request of the connection starts from the connection's own address: the last of the LOG
- * hooks puts it back. */
+ * it. Asked when a session or request begins, and again when the location is known. Each request
+ * starts from the connection's own address. */
 #include "exchange/exchange.h"
 
 #include <limits.h>
@@ -12,14 +11,9 @@ struct realip_conf {
     struct wr_str field;         /* p NULL: the PROXY header */
     bool recursive;
 };
-struct realip_ctx {
-    struct wr_addr own;          /* of the connection */
-    bool replaced;
-};
-
 extern struct wr_module wr_module_realip;
 
-static bool find(struct wr_exchange *x, const struct realip_conf *c, struct wr_addr *a)
+static bool find_client(struct wr_exchange *x, const struct realip_conf *c, struct wr_addr *a)
 {
     const struct wr_proxy_header *h = x->s->proxy;
     struct wr_str said;
@@ -35,36 +29,22 @@ static bool find(struct wr_exchange *x, const struct realip_conf *c, struct wr_a
     return true;
 }
 
+static bool is_replaced(const struct wr_exchange *x)
+{
+    return x->client_addr != &x->s->client;
+}
+
 static enum wr_verdict replace(struct wr_exchange *x)
 {
     const struct realip_conf *c = wr_conf_of(x, &wr_module_realip);
-    struct wr_addr a = x->s->client;
-    struct realip_ctx *ctx;
+    struct wr_addr *a;
 
-    if (c->from.list.n == 0)
+    if (c->from.list.n == 0 || is_replaced(x))
         return WR_PASS;
-    ctx = wr_ctx_of(x, &wr_module_realip);
-    if (ctx->replaced || !find(x, c, &a))
-        return WR_PASS;
-    ctx->own = x->s->client;
-    ctx->replaced = true;
-    x->s->client = a;
-    x->s->client_other = true;
-    return WR_PASS;
-}
-
-static const struct wr_addr *own_address(struct wr_exchange *x)
-{
-    const struct realip_ctx *ctx = x->ctx != NULL ? x->ctx[wr_module_realip.index] : NULL;
-
-    return ctx != NULL && ctx->replaced ? &ctx->own : &x->s->client;
-}
-
-static enum wr_verdict put_back(struct wr_exchange *x)
-{
-    if (x->s->client_other)
-        x->s->client = *own_address(x);
-    x->s->client_other = false;
+    a = WR_NEW(x->pool, struct wr_addr);
+    *a = *x->client_addr;
+    if (find_client(x, c, a))
+        x->client_addr = a;
     return WR_PASS;
 }
 
@@ -76,14 +56,14 @@ static bool get_addr(struct wr_exchange *x, const struct wr_var *v, struct wr_st
     struct wr_text t = wr_text_on(buf, sizeof(buf));
 
     (void)v;
-    wr_addr_text_ip(own_address(x), &t);
+    wr_addr_text_ip(&x->s->client, &t);
     *out = wr_pool_str(x->pool, wr_text_view(&t));
     return true;
 }
 
 static bool get_port(struct wr_exchange *x, const struct wr_var *v, struct wr_str *out)
 {
-    uint16_t port = wr_addr_port(own_address(x));
+    uint16_t port = wr_addr_port(&x->s->client);
 
     (void)v;
     *out = port == 0 ? WR_STR("") : wr_pool_fmt(x->pool, "%u", port);
@@ -132,13 +112,11 @@ struct wr_module wr_module_realip = {
     .name = "realip",
     .layers = WR_ANY,
     .conf_size = sizeof(struct realip_conf),
-    .ctx_size = sizeof(struct realip_ctx),
     .directives = directives,
     .variables = variables,
     .phases = (const struct wr_phase_hook[]){
         { .phase = WR_PH_ACCEPTED, .layers = WR_ANY, .run = replace },
         { .phase = WR_PH_PREACCESS, .layers = WR_L7, .run = replace, .rank = INT_MIN },
-        { .phase = WR_PH_LOG, .layers = WR_L7, .run = put_back, .rank = INT_MAX },
         { 0 },
     },
 };

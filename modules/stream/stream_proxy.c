@@ -36,7 +36,7 @@ static void announce(struct wr_exchange *x)
 {
     struct wr_text t = wr_text_grow(x->pool, WR_ADDR_TEXT_MAX, 256);
 
-    wr_proxy_header_write(&t, &x->s->client, wr_session_local(x->s));
+    wr_proxy_header_write(&t, x->client_addr, wr_session_local(x->s));
     x->attempts->announce = wr_text_view(&t);
 }
 

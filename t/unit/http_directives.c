@@ -232,6 +232,8 @@ static void exchange_at(const char *uri)
     session.client.in.sin_family = AF_INET;
     wr_addr_set_port(&session.client, 77);
     exchange.s = &session;
+    exchange.conf = session.conf;
+    exchange.client_addr = &session.client;
     exchange.of_layer = &request;
     exchange.pool = conf->pool;
     exchange.layer = &wr_layer_http;

@@ -259,6 +259,8 @@ static WR_UNUSED bool fake_begin(struct fake *f, const char *text, uint32_t laye
     f->s.listener = &f->l;
     f->s.conn.fd = -1;
     f->x.s = &f->s;
+    f->x.conf = f->conf;
+    f->x.client_addr = &f->s.client;
     f->x.pool = wr_pool_new(0);
     f->x.layer = f->s.layer;
     f->x.scope = scope;
