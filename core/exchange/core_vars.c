@@ -107,22 +107,17 @@ static bool get_status(struct wr_exchange *x, const struct wr_var *v, struct wr_
     return true;
 }
 
-static struct wr_str bytes_text(struct wr_exchange *x, uint64_t live, uint64_t ended)
-{
-    return wr_pool_fmt(x->pool, "%llu", (unsigned long long)(x->s->conn.fd >= 0 ? live : ended));
-}
-
 static bool get_bytes_sent(struct wr_exchange *x, const struct wr_var *v, struct wr_str *out)
 {
     (void)v;
-    *out = bytes_text(x, x->s->conn.sent, x->bytes_sent);
+    *out = wr_pool_fmt(x->pool, "%llu", (unsigned long long)wr_endpoint_sent(&x->client));
     return true;
 }
 
 static bool get_bytes_received(struct wr_exchange *x, const struct wr_var *v, struct wr_str *out)
 {
     (void)v;
-    *out = bytes_text(x, x->s->conn.received, x->bytes_received);
+    *out = wr_pool_fmt(x->pool, "%llu", (unsigned long long)wr_endpoint_received(&x->client));
     return true;
 }
 
@@ -200,7 +195,7 @@ static bool get_nginx_version(struct wr_exchange *x, const struct wr_var *v, str
 static const struct wr_variable variables[] = {
     { .name = "binary_remote_addr", .layers = WR_ANY, .get = get_binary_remote_addr },
     { .name = "bytes_received", .layers = WR_L4, .get = get_bytes_received },
-    { .name = "bytes_sent", .layers = WR_L4, .get = get_bytes_sent },
+    { .name = "bytes_sent", .layers = WR_ANY, .get = get_bytes_sent },
     { .name = "connection", .layers = WR_ANY, .flags = WR_VAR_CACHED, .get = get_connection },
     { .name = "hostname", .layers = WR_ANY, .get = get_hostname },
     { .name = "msec", .layers = WR_ANY, .get = get_msec },

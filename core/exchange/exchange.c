@@ -133,8 +133,6 @@ void wr_exchange_drop(struct wr_exchange *x)
 
 enum wr_go wr_finish(struct wr_exchange *x, unsigned status)
 {
-    struct wr_session *s = x->s;
-
     if (status != 0)
         x->status = status;
     wr_trace(x, "finish", x->status);
@@ -148,8 +146,6 @@ enum wr_go wr_finish(struct wr_exchange *x, unsigned status)
         x->peer.ops->end(&x->peer, WR_END_REUSE);
     if (x->attempts_end != NULL)
         x->attempts_end(x);
-    x->bytes_received = s->conn.received;
-    x->bytes_sent = s->conn.sent;
     wr_phases_log(x);
     wr_session_leave(x);
     wr_exchange_drop(x);

@@ -97,12 +97,19 @@ struct wr_endpoint_ops {
     void (*to_raw)(struct wr_endpoint *e); /* upgrade, CONNECT */
     void (*end)(struct wr_endpoint *e, enum wr_end how);
     void (*spliced)(struct wr_endpoint *e, uint64_t n); /* n of the bytes it wanted went past it */
+    /* Bytes read from its connection, but not by this exchange (the next request of the client).
+     * NULL: none. */
+    size_t (*unread)(const struct wr_endpoint *e);
 };
 struct wr_endpoint {
     const struct wr_endpoint_ops *ops;
     struct wr_conn *conn; /* NULL: memory, file */
     void *state;
+    uint64_t received_before, sent_before; /* of the connection, when this use of it began */
 };
+/* What this use of a connection has received and sent, heads and framing included. */
+uint64_t wr_endpoint_received(const struct wr_endpoint *e);
+uint64_t wr_endpoint_sent(const struct wr_endpoint *e);
 void wr_endpoint_raw(struct wr_endpoint *e, struct wr_conn *c);
 /* Reads text (borrowed, lives as long as the exchange), then EOF; what is written is swallowed. */
 void wr_endpoint_memory(struct wr_endpoint *e, struct wr_pool *pool, struct wr_str text);
@@ -424,7 +431,6 @@ struct wr_exchange {
     struct wr_timer up_timer, down_timer; /* of the relays' rates */
     struct wr_timer spill_timer;
     uint64_t begun_ms;          /* monotonic */
-    uint64_t bytes_received, bytes_sent; /* client side, when the conn is already gone */
     unsigned status;            /* 0: not decided */
     bool ended;                 /* condemned */
     enum wr_phase phase;

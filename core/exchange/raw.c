@@ -57,5 +57,19 @@ static const struct wr_endpoint_ops raw_ops = {
 
 void wr_endpoint_raw(struct wr_endpoint *e, struct wr_conn *c)
 {
-    *e = (struct wr_endpoint){ .ops = &raw_ops, .conn = c };
+    e->ops = &raw_ops;
+    e->conn = c;
+    e->state = NULL;
+}
+
+uint64_t wr_endpoint_received(const struct wr_endpoint *e)
+{
+    size_t unread = e->ops != NULL && e->ops->unread != NULL ? e->ops->unread(e) : 0;
+
+    return e->conn != NULL ? e->conn->received - e->received_before - unread : 0;
+}
+
+uint64_t wr_endpoint_sent(const struct wr_endpoint *e)
+{
+    return e->conn != NULL ? e->conn->sent - e->sent_before : 0;
 }

@@ -135,6 +135,15 @@ static void server_end(struct wr_endpoint *e, enum wr_end how)
     e->ops = NULL;
 }
 
+/* The rest of this request's body, or the next request. */
+static size_t server_unread(const struct wr_endpoint *e)
+{
+    const struct wr_h1_server *sv = e->state;
+    const struct wr_http_session *hs = wr_http_session_of(sv->x->s);
+
+    return hs->n - hs->at;
+}
+
 static const struct wr_endpoint_ops server_ops = {
     .name = "h1 server",
     .write_head = server_write_head,
@@ -144,6 +153,7 @@ static const struct wr_endpoint_ops server_ops = {
     .to_raw = server_to_raw,
     .end = server_end,
     .spliced = server_spliced,
+    .unread = server_unread,
 };
 
 void wr_h1_server_open(struct wr_exchange *x)
@@ -152,5 +162,11 @@ void wr_h1_server_open(struct wr_exchange *x)
 
     sv->x = x;
     sv->out = wr_text_grow(x->pool, 1000, 1 << 20); /* in a region of the pool, not beside it */
-    x->client = (struct wr_endpoint){ .ops = &server_ops, .conn = &x->s->conn, .state = sv };
+    x->client = (struct wr_endpoint){
+        .ops = &server_ops,
+        .conn = &x->s->conn,
+        .state = sv,
+        .sent_before = x->s->conn.sent,
+        .received_before = wr_http_session_of(x->s)->received_before,
+    };
 }

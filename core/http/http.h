@@ -508,7 +508,6 @@ struct wr_http {               /* x->of_layer */
     uint64_t header_bytes_sent;
     struct wr_str limit_rate;  /* $limit_rate set at run time */
     uint64_t request_length;
-    uint64_t sent_before, received_before; /* of the connection when the request began */
     uint16_t bad_status;       /* the head was bad: 400, 414, 431, ...; 0 it was fine */
     const char *bad_why;
     enum wr_method upstream_method; /* what the backend was asked; frames its reply. Set to

@@ -147,8 +147,6 @@ static struct wr_exchange *exchange_new(struct wr_session *s)
     h->redirects = 10;
     h->body.fd = -1;
     h->req.version = 11;
-    h->sent_before = s->conn.sent;
-    h->received_before = hs->received_before;
     h->res.last_modified = -1; /* as wr_response_init has it */
     wr_h1_server_open(x);
     return x;

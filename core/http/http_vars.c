@@ -140,13 +140,8 @@ static bool get_request_body_file(struct wr_exchange *x, const struct wr_var *v,
 
 static bool get_request_length(struct wr_exchange *x, const struct wr_var *v, struct wr_str *out)
 {
-    const struct wr_http *h = wr_http_of(x);
-    const struct wr_http_session *hs = h->session;
-    /* What waits unread belongs to this request's rest or to the next one. */
-    uint64_t taken = x->s->conn.received - (hs->n - hs->at) - h->received_before;
-
     (void)v;
-    *out = wr_pool_fmt(x->pool, "%llu", (unsigned long long)taken);
+    *out = wr_pool_fmt(x->pool, "%llu", (unsigned long long)wr_endpoint_received(&x->client));
     return true;
 }
 

@@ -28,21 +28,9 @@ static bool get_status(struct wr_exchange *x, const struct wr_var *v, struct wr_
     return true;
 }
 
-static uint64_t sent(const struct wr_exchange *x)
-{
-    return x->s->conn.sent - wr_http_of(x)->sent_before;
-}
-
-static bool get_bytes_sent(struct wr_exchange *x, const struct wr_var *v, struct wr_str *out)
-{
-    (void)v;
-    *out = number(x, sent(x));
-    return true;
-}
-
 static bool get_body_bytes_sent(struct wr_exchange *x, const struct wr_var *v, struct wr_str *out)
 {
-    uint64_t all = sent(x), head = wr_http_of(x)->header_bytes_sent;
+    uint64_t all = wr_endpoint_sent(&x->client), head = wr_http_of(x)->header_bytes_sent;
 
     (void)v;
     *out = number(x, all > head ? all - head : 0);
@@ -191,7 +179,6 @@ static bool set_limit_rate(struct wr_exchange *x, const struct wr_var *v, struct
 
 static const struct wr_variable variables[] = {
     ROW("body_bytes_sent", get_body_bytes_sent, 0),
-    ROW("bytes_sent", get_bytes_sent, 0),
     ROW("connection_time", get_connection_time, 0),
     { .name = "limit_rate", .layers = WR_L7, .flags = WR_VAR_SETTABLE, .get = get_limit_rate,
       .set = set_limit_rate },

@@ -56,19 +56,19 @@ static enum wr_go reject(struct wr_exchange *x, unsigned status)
     return wr_finish(x, status == 504 ? 502 : status); /* layer 4 knows no 504 */
 }
 
-static uint64_t conn_in(const struct wr_attempts *a)
+static void add_bytes(struct wr_text *t, const struct wr_exchange *x)
 {
-    return a->conn != NULL ? a->conn->received : 0;
-}
+    const struct wr_conn *peer = x->attempts->conn;
 
-static uint64_t conn_out(const struct wr_attempts *a)
-{
-    return a->conn != NULL ? a->conn->sent : 0;
+    wr_text_fmt(t, ", bytes from/to client:%llu/%llu, bytes from/to upstream:%llu/%llu",
+                (unsigned long long)wr_endpoint_received(&x->client),
+                (unsigned long long)wr_endpoint_sent(&x->client),
+                (unsigned long long)(peer != NULL ? peer->received : 0),
+                (unsigned long long)(peer != NULL ? peer->sent : 0));
 }
 
 static void log_context(const struct wr_exchange *x, struct wr_text *t)
 {
-    const struct wr_conn *c = &x->s->conn;
     const struct wr_attempts *a = x->attempts;
 
     wr_text_c(t, ", server: ");
@@ -77,9 +77,8 @@ static void log_context(const struct wr_exchange *x, struct wr_text *t)
         return;
     wr_text_c(t, ", upstream: \"");
     wr_try_whom(t, &a->tries.at[a->tries.n - 1]);
-    wr_text_fmt(t, "\", bytes from/to client:%llu/%llu, bytes from/to upstream:%llu/%llu",
-                (unsigned long long)c->received, (unsigned long long)c->sent,
-                (unsigned long long)conn_in(a), (unsigned long long)conn_out(a));
+    wr_text_char(t, '"');
+    add_bytes(t, x);
 }
 
 /* ---- relay ---- */
@@ -163,13 +162,14 @@ static enum wr_go connected(struct wr_exchange *x)
 
 static enum wr_go relay_over(struct wr_exchange *x, const char *who)
 {
-    const struct wr_attempts *a = x->attempts;
+    char buf[256];
+    struct wr_text t = wr_text_on(buf, sizeof(buf));
 
-    if (a != NULL && wr_log_on(x->log, WR_LOG_INFO, &x->source))
-        wr_xlog(x, WR_LOG_INFO, 0,
-                "%s disconnected, bytes from/to client:%llu/%llu, bytes from/to upstream:%llu/%llu",
-                who, (unsigned long long)x->s->conn.received, (unsigned long long)x->s->conn.sent,
-                (unsigned long long)conn_in(a), (unsigned long long)conn_out(a));
+    if (x->attempts != NULL && wr_log_on(x->log, WR_LOG_INFO, &x->source)) {
+        wr_text_fmt(&t, "%s disconnected", who);
+        add_bytes(&t, x);
+        wr_xlog(x, WR_LOG_INFO, 0, WR_FMT, WR_ARG(wr_text_view(&t)));
+    }
     return wr_finish(x, 0);
 }
 

@@ -230,12 +230,14 @@ START_TEST(the_session)
     session(&f, "10.1.2.3:4567", "127.0.0.1:80",
             "$connection $status $bytes_sent $bytes_received $session_time $protocol"
             " <$proxy_protocol_addr$proxy_protocol_tlv_0x05>");
-    f.x.bytes_sent = 5;
-    f.x.bytes_received = 6;
+    f.x.client = (struct wr_endpoint){
+        .conn = &f.s.conn, .sent_before = 10, .received_before = 20,
+    };
+    f.s.conn.sent = 15;
+    f.s.conn.received = 26;
     ck_view(value(&f), "12345678901 000 5 6 0.000 TCP <>");
-    f.s.conn.fd = 0;
-    f.s.conn.sent = 1;
-    f.s.conn.received = 2;
+    f.s.conn.sent = 11;
+    f.s.conn.received = 22;
     f.s.begun_ms -= 61002;
     f.x.status = 502;
     f.l.opts.type = SOCK_DGRAM;
