@@ -51,6 +51,8 @@ struct wr_exchange *wr_exchange_new(struct wr_session *s, const struct wr_scope 
     x->source.debug = wr_session_debug != NULL && wr_session_debug(&s->client);
     wr_endpoint_raw(&x->client, &s->conn);
     wr_exchange_scope(x, scope);
+    if (x->layer->prepare != NULL)
+        x->layer->prepare(x);
     return x;
 }
 
@@ -87,15 +89,14 @@ void wr_exchange_run(struct wr_exchange *x)
             say_step(x);
         go = x->step->run(x);
     } while (go == WR_GO);
-    if (go == WR_WAIT && (x->s->conn.ready & (WR_HUP | WR_ERR)) != 0 && x->layer->left != NULL)
-        go = x->layer->left(x);
+    if (go == WR_WAIT && x->left != NULL && wr_endpoint_gone(&x->client))
+        go = x->left(x);
     running = NULL;
     if (go != WR_WAIT)
         return;
-    wr_conn_arm(&x->s->conn);
+    wr_endpoint_arm(&x->client);
     /* A unix socket connects at once and was not armed while connecting. */
-    if (x->peer.conn != NULL && x->peer.conn->fd >= 0)
-        wr_conn_arm(x->peer.conn);
+    wr_endpoint_arm(&x->peer);
 }
 
 enum wr_verdict wr_reject(struct wr_exchange *x, unsigned status, const char *reason)

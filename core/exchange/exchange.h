@@ -100,6 +100,10 @@ struct wr_endpoint_ops {
     /* Bytes read from its connection, but not by this exchange (the next request of the client).
      * NULL: none. */
     size_t (*unread)(const struct wr_endpoint *e);
+    /* Its other side has ended the connection, or its part of it. NULL: the connection tells. */
+    bool (*gone)(const struct wr_endpoint *e);
+    /* Lets whatever happens on it wake the exchange. NULL: the connection is armed. */
+    void (*arm)(struct wr_endpoint *e);
 };
 struct wr_endpoint {
     const struct wr_endpoint_ops *ops;
@@ -110,6 +114,8 @@ struct wr_endpoint {
 /* What this use of a connection has received and sent, heads and framing included. */
 uint64_t wr_endpoint_received(const struct wr_endpoint *e);
 uint64_t wr_endpoint_sent(const struct wr_endpoint *e);
+bool wr_endpoint_gone(const struct wr_endpoint *e);
+void wr_endpoint_arm(struct wr_endpoint *e);
 void wr_endpoint_raw(struct wr_endpoint *e, struct wr_conn *c);
 /* Reads text (borrowed, lives as long as the exchange), then EOF; what is written is swallowed. */
 void wr_endpoint_memory(struct wr_endpoint *e, struct wr_pool *pool, struct wr_str text);
@@ -219,14 +225,10 @@ struct wr_layer {
     enum wr_go (*reject)(struct wr_exchange *x, unsigned status);
     /* The peer is connected (L4) or the reply head is there (L7): sets the next step. */
     enum wr_go (*connected)(struct wr_exchange *x);
-    /* The client has ended its side (FIN, RST) while the exchange waits: goes on waiting, or has
-     * finished it. NULL: nothing to know, an end is passed on like any byte. */
-    enum wr_go (*left)(struct wr_exchange *x);
     /* Scope of the server a TLS client names (SNI); NULL: the default one. May be NULL. */
     const struct wr_scope *(*by_name)(const struct wr_session *s, struct wr_str name);
-    /* An exchange that is no request: variables are asked in it, then wr_exchange_drop. NULL where
-     * the session has one anyway. */
-    struct wr_exchange *(*blank)(struct wr_session *s);
+    /* Gives a new exchange what the layer keeps of each one, x->of_layer. NULL: nothing. */
+    void (*prepare)(struct wr_exchange *x);
     /* Values of the client's header field of this name (case folded, nothing else), joined by ", ";
      * false: there is none. NULL where there are no fields. */
     bool (*field)(struct wr_exchange *x, struct wr_str name, struct wr_str *out);
@@ -412,6 +414,9 @@ struct wr_exchange {
     struct wr_session *s;
     struct wr_link link;        /* of the session's exchanges; next NULL: in none */
     void (*over)(struct wr_exchange *x); /* wr_finish has run; what comes next is its owner's */
+    /* The client has ended its side (FIN, RST) while a step waits: go on waiting, or finish. NULL:
+     * no matter, an end is passed on like any byte. */
+    enum wr_go (*left)(struct wr_exchange *x);
     struct wr_conf *conf;
     const struct wr_addr *client_addr; /* &s->client, or whom realip found behind it */
     struct wr_pool *pool;

@@ -122,6 +122,9 @@ static bool load(struct wr_exchange *x, SSL *ssl, const struct wr_tls_conf *c, u
     return certificate.n == 0 || wr_tls_load_pair(x->pool, c, ssl, certificate, key, why);
 }
 
+/* Before there is a request: its exchange only gives variables their values. */
+static const struct wr_step handshaking = { "handshake", HANDSHAKING, NULL };
+
 static int load_certificates(SSL *ssl, void *arg)
 {
     struct wr_session *s = wr_ssl_session_of(ssl);
@@ -134,7 +137,7 @@ static int load_certificates(SSL *ssl, void *arg)
     (void)arg;
     if (!c->dynamic)
         return 1;
-    x = own ? s->layer->blank(s) : s->x;
+    x = own ? wr_exchange_new(s, s->layer->greeting(s, NULL), &handshaking) : s->x;
     for (uint32_t i = 0; ok && i < wr_min(c->certificates.n, c->keys.n); i++)
         ok = load(x, ssl, c, i, &why);
     if (own)

@@ -133,23 +133,18 @@ static void body_begins(struct wr_http_session *hs, const struct wr_request *r)
     };
 }
 
-static struct wr_exchange *exchange_new(struct wr_session *s)
+static void prepare(struct wr_exchange *x)
 {
-    const struct wr_http_address *a = address_of(s);
-    struct wr_http_session *hs = s->of_layer;
-    struct wr_exchange *x = wr_exchange_new(s, a->a.standard->scope, &wr_step_route);
     struct wr_http *h = WR_NEW(x->pool, struct wr_http);
 
     x->of_layer = h;
     h->pool = x->pool;
-    h->server = wr_http_server_of(a->a.standard);
-    h->session = hs;
+    h->server = x->scope->object;
+    h->session = x->s->of_layer;
     h->redirects = 10;
     h->body.fd = -1;
     h->req.version = 11;
     h->res.last_modified = -1; /* as wr_response_init has it */
-    wr_h1_server_open(x);
-    return x;
 }
 
 static void finished(struct wr_exchange *x);
@@ -157,9 +152,11 @@ static void finished(struct wr_exchange *x);
 static struct wr_exchange *request_new(struct wr_session *s)
 {
     struct wr_http_session *hs = s->of_layer;
-    struct wr_exchange *x = exchange_new(s);
+    struct wr_exchange *x = wr_exchange_new(s, address_of(s)->a.standard->scope, &wr_step_route);
 
+    wr_h1_server_open(x);
     x->over = finished;
+    x->left = wr_http_left;
     wr_session_enter(x);
     if (hs->head_ms != 0)
         x->begun_ms = hs->head_ms;
@@ -490,12 +487,11 @@ const struct wr_layer wr_layer_http = {
     .begin = begin,
     .greeting = greeting,
     .by_name = wr_http_by_name,
-    .blank = exchange_new,
+    .prepare = prepare,
     .wake = wake,
     .no_content = no_content,
     .reject = reject,
     .connected = wr_http_connected,
-    .left = wr_http_left,
     .field = wr_http_field,
     .log_context = log_context,
     .session_ended = session_ended,
