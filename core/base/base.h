@@ -352,7 +352,9 @@ struct wr_sink_ops {
 struct wr_sink {
     const struct wr_sink_ops *ops;
     struct wr_link link;
-    char *name;               /* the file path, or "stderr", "memory:32k", "syslog:server=..." */
+    char *name;               /* the file path, or "stderr", "memory:32k", "syslog:server=...";
+                               * kinds with options of their own have them in it */
+    const char *path;         /* for messages: name, or what the kind put here */
     int fd;
     int err;                  /* errno of the last failed open */
     unsigned users;

@@ -71,6 +71,7 @@ struct wr_sink wr_sink_stderr = {
     .ops = &stderr_ops,
     .link = { &sinks, &sinks },
     .name = (char *)(uintptr_t)"stderr",
+    .path = "stderr",
     .fd = STDERR_FILENO,
     .users = 1,
 };
@@ -148,6 +149,7 @@ struct wr_sink *wr_sink_add(const char *name, const struct wr_sink_ops *ops, voi
     *s = (struct wr_sink){ .ops = ops, .fd = -1, .users = 1, .state = state };
     s->name = wr_malloc(strlen(name) + 1);
     memcpy(s->name, name, strlen(name) + 1);
+    s->path = s->name;
     wr_list_push(&sinks, &s->link);
     if (ops->open != NULL)
         (void)ops->open(s);
@@ -201,9 +203,9 @@ static void give_to(const struct wr_sink *s, uid_t owner)
     if (fstat(s->fd, &st) != 0 || !S_ISREG(st.st_mode))
         return;
     if (st.st_uid != owner && fchown(s->fd, owner, (gid_t)-1) != 0)
-        wr_say(WR_LOG_EMERG, errno, "chown(\"%s\", %ld) failed", s->name, (long)owner);
+        wr_say(WR_LOG_EMERG, errno, "chown(\"%s\", %ld) failed", s->path, (long)owner);
     if ((st.st_mode & 0600) != 0600 && fchmod(s->fd, st.st_mode | 0600) != 0)
-        wr_say(WR_LOG_EMERG, errno, "chmod() \"%s\" failed", s->name);
+        wr_say(WR_LOG_EMERG, errno, "chmod() \"%s\" failed", s->path);
 }
 
 void wr_sink_reopen_all(uid_t owner)
@@ -214,7 +216,7 @@ void wr_sink_reopen_all(uid_t owner)
         if (s->ops->open == NULL)
             continue;
         if (!s->ops->open(s))
-            wr_say(WR_LOG_EMERG, s->err, "open() \"%s\" failed", s->name);
+            wr_say(WR_LOG_EMERG, s->err, "open() \"%s\" failed", s->path);
         else if (s->fd >= 0 && owner != (uid_t)-1)
             give_to(s, owner);
     }

@@ -168,6 +168,7 @@ static bool file_open(struct wr_sink *s)
     int fd;
 
     f->sink = s;
+    s->path = f->path;
     flush(f);
     fd = open(f->path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0644);
     if (fd < 0) {
