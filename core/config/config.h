@@ -261,8 +261,9 @@ bool wr_cf_block(struct wr_cf *cf, uint32_t layer, uint32_t level, void *object,
 void *wr_cf_writable(struct wr_cf *cf, const struct wr_module *m);
 /* Path relative to the prefix (or, conf: to the folder of the main file), made absolute. */
 const char *wr_cf_path(struct wr_cf *cf, struct wr_str path, bool conf);
-/* A folder for temporary files, relative to the prefix: absolute, and made at start. */
-const char *wr_cf_folder(struct wr_cf *cf, struct wr_str path);
+/* Something in use will write temporary files into this folder (an absolute path that lives as long
+ * as the configuration): it is made before workers start. */
+void wr_cf_folder(struct wr_cf *cf, const char *path);
 /* Generation-wide state of the module (wr_conf.state), made by `prepare`. */
 #define wr_cf_state(cf, m) ((cf)->conf->state[(m)->index])
 

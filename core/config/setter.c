@@ -74,13 +74,10 @@ const char *wr_cf_path(struct wr_cf *cf, struct wr_str path, bool conf)
                        WR_ARG(path)).p;
 }
 
-const char *wr_cf_folder(struct wr_cf *cf, struct wr_str path)
+void wr_cf_folder(struct wr_cf *cf, const char *path)
 {
-    const char *full = wr_cf_path(cf, path, false);
-
     for (uint32_t i = 0; i < cf->conf->folders.n; i++)
-        if (strcmp(cf->conf->folders.at[i], full) == 0)
-            return full;
-    *wr_vec_push(cf->pool, &cf->conf->folders) = full;
-    return full;
+        if (strcmp(cf->conf->folders.at[i], path) == 0)
+            return;
+    *wr_vec_push(cf->pool, &cf->conf->folders) = path;
 }

@@ -468,6 +468,8 @@ bool wr_set_proxy_buffers(struct wr_cf *cf, void *conf);
 bool wr_set_proxy_temp(struct wr_cf *cf, void *conf);
 /* For the module's `finish`: derives and checks the sizes. */
 bool wr_http_proxy_finish(struct wr_cf *cf, struct wr_http_proxy_conf *c, const char *prefix);
+/* The same, where requests are sent on: the folders their temporary files need will be made. */
+void wr_http_proxy_folders(struct wr_cf *cf, const struct wr_http_proxy_conf *c);
 /* X-Accel-Redirect: what of this reply is kept for the one that answers instead; then, by respond,
  * what is added to that one. */
 void wr_http_keep(struct wr_exchange *x);

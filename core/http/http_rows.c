@@ -83,7 +83,7 @@ static bool set_body_temp_path(struct wr_cf *cf, void *conf)
         if (!parse_count(wr_cf_arg(cf, i), 1, &c->client_body_temp_levels[i - 2])
             || c->client_body_temp_levels[i - 2] > 9)
             return invalid_value(cf, i);
-    c->client_body_temp_path = wr_str_c(wr_cf_folder(cf, wr_cf_arg(cf, 1)));
+    c->client_body_temp_path = wr_str_c(wr_cf_path(cf, wr_cf_arg(cf, 1), false));
     return true;
 }
 

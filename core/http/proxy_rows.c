@@ -98,7 +98,7 @@ bool wr_set_proxy_temp(struct wr_cf *cf, void *conf)
             return invalid(cf, i);
         c->temp_levels[i - 2] = (uint32_t)n;
     }
-    c->temp_path = wr_str_c(wr_cf_folder(cf, wr_cf_arg(cf, 1)));
+    c->temp_path = wr_str_c(wr_cf_path(cf, wr_cf_arg(cf, 1), false));
     return true;
 }
 
@@ -140,4 +140,14 @@ bool wr_http_proxy_finish(struct wr_cf *cf, struct wr_http_proxy_conf *c, const 
     if (c->sized == NULL || cf->node == NULL || c->sized->parent != cf->node)
         return true;
     return sizes_fit(cf, c, prefix, largest);
+}
+
+void wr_http_proxy_folders(struct wr_cf *cf, const struct wr_http_proxy_conf *c)
+{
+    const struct wr_http_conf *http = wr_scope_conf(cf->scope, &wr_module_http);
+
+    if (c->request_buffering || c->set_body != NULL || !c->chunked_out)
+        wr_cf_folder(cf, http->client_body_temp_path.p);
+    if (c->max_temp_file > 0 && (c->buffering || (c->ignore & WR_IGNORE_BUFFERING) == 0))
+        wr_cf_folder(cf, c->temp_path.p);
 }

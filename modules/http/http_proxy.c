@@ -203,6 +203,7 @@ static bool finish(struct wr_cf *cf, struct wr_scope *scope, void *conf)
         return false;
     if (c->pass.node == NULL)
         return true;
+    wr_http_proxy_folders(cf, &c->base);
     if ((c->pass.url.secure || c->pass.url_tpl != NULL)
         && !wr_peer_tls_finish(cf, &c->tls, "proxy"))
         return false;
