@@ -112,9 +112,11 @@ becomes { !-e $oldbin } 'all is done';
 my $master = $w->master;
 $w->conf("daemon on;\nwrong;\n");
 $w->signal('USR2');
-becomes { $w->error_log =~ /unknown directive "wrong"/ } 'the new master does not start';
-becomes { !-e $oldbin } 'the pid file goes back to its name';
-is $w->pid, $master, 'with the pid of the old master';
+becomes { $w->error_log =~ /new binary process \d+ exited with code 1/ }
+    'the new master does not start';
+like $w->error_log, qr/unknown directive "wrong"/, 'for this reason';
+ok !-e $oldbin, 'the pid file has its name';
+is $w->pid, $master, 'and the pid of the old master';
 ok $w->connect('web')->echoes('hello'), 'which serves on';
 
 $w->expect(qr/unknown directive "wrong"|\[alert\].*exited with code/);

@@ -3,10 +3,10 @@
  * Map, in reading order: main (who does what), options (the command line), places (where files
  * are), console (the log before there is one), core_conf and core_set (main and events
  * directives), folders (of temporary files), cycle (load a configuration, open what it needs),
- * sockets (every listening socket, the owner map), master (the main loop, reload, the end),
- * supervise (fork, reap, back-off), report (what master and children say to each other), signals,
- * verdict (weir -s reload and its answer), upgrade (USR2), process (slots, rights, limits of a new
- * process), worker, keeper, daemon (background, pid file), demo.
+ * sockets (every listening socket, the owner map), launch (a new generation on its way), master
+ * (the main loop, the end), supervise (fork, reap, back-off), report (what master and children
+ * say to each other), signals, verdict (weir -s and its answer), upgrade (USR2), process (slots,
+ * rights, limits of a new process), worker, keeper, daemon (background, pid file), demo.
  *
  * The master is one thread that sleeps in ppoll; handlers only set flags. Children are told by
  * signals as in nginx, and by the doorbell when the owner map changed. */
@@ -153,21 +153,32 @@ int wr_cycle_test(const struct wr_options *o); /* -t, -T: exit code */
 #define WR_OWNER_MOVED 0x20000000u /* bit: ... and others listen there on an overlapping address */
 #define WR_OWNER_BITS (WR_OWNER_GONE | WR_OWNER_SLOW | WR_OWNER_MOVED)
 #define WR_OWNER_ALL 0x1fffffffu  /* one descriptor for all: a unix socket */
-/* Every address of the configuration gets its first socket, probed before. 5 tries, 500 ms apart.
- * False: told; what was opened by this call is closed. */
-bool wr_sockets_open(const struct wr_cycle *c) WR_CHECKED;
+#define WR_OWNER_NOBODY 0x1ffffffeu /* not yet */
+enum wr_opening { WR_OPENED, WR_IN_USE, WR_FAILED };
+/* Every address of the configuration gets its first socket, bound and probed before. If not
+ * WR_OPENED, what this call opened is closed, and WR_FAILED was told; WR_IN_USE, which may pass,
+ * only with `tell`. */
+enum wr_opening wr_sockets_open(const struct wr_conf *c, bool tell) WR_CHECKED;
+/* After that: is it weir itself? pid_path: where to look, NULL: it is not. */
+void wr_sockets_tell_holder(const char *pid_path);
 bool wr_sockets_probe(const struct wr_conf *c) WR_CHECKED; /* -t: opens nothing */
-/* As many sockets for each address as workers, the owner map, listener->fds. */
+/* As many sockets for each address as workers, listener->fds, an owner map of nobody. */
 void wr_sockets_share(struct wr_cycle *c);
+/* The configuration is accepted: all its sockets listen, with its options. False: told. */
+bool wr_sockets_listen(const struct wr_conf *c) WR_CHECKED;
+void wr_sockets_undo(void); /* it is not: closes what was bound for it */
 /* Closes the master's sockets of addresses that `now` (NULL: nothing) does not have, and marks
  * them in the owner maps of the cycles before. */
 void wr_sockets_drop(const struct wr_cycle *now, struct wr_cycle *before);
 /* The workers that accept on what was dropped are about to be told to go: where another address
- * takes over, new handshakes there end now (for good: not those of an old binary that goes on). A
- * new process lets go of its copies: nobody would accept on them. */
-void wr_sockets_part(bool for_good);
+ * takes over, new handshakes there end now (not those of an old binary that goes on). */
+void wr_sockets_part(void);
+/* In a child: lets go of its copies of all others, on which nobody would accept. NULL: of all. */
+void wr_sockets_keep_only(const struct wr_cycle *c);
 void wr_sockets_unsteer(void);     /* the old binary, when a rollback is over */
-void wr_sockets_unlink(bool keep); /* at the end: unix socket files; keep: somebody else serves */
+/* Closes all. The files of unix sockets go, too; but while others may serve there, only at the next
+ * call, when there are none any more: a new binary may still fail. */
+void wr_sockets_end(bool others);
 /* For an upgrade: "listen TYPE FDS ADDR" lines; descriptors survive exec when on. */
 void wr_sockets_export(struct wr_text *out);
 void wr_sockets_inherit(bool on);
@@ -198,6 +209,7 @@ bool wr_signals_ask(struct wr_ask *out); /* takes the next one */
 
 /* ---- verdict: sigqueue carries a descriptor number, the answer comes through that pipe ---- */
 int wr_signaller(const struct wr_options *o);   /* weir -s WORD: exit code */
+#define WR_EXIT_NOT_RUNNING 2
 struct wr_reply {
     FILE *text;          /* write here; what the user shall see */
     char *buf;
@@ -205,8 +217,10 @@ struct wr_reply {
     int fd[8];
     uint32_t nfds;
 };
-void wr_reply_begin(struct wr_reply *r);        /* tells all who asked that it is being done */
+void wr_reply_hear(struct wr_reply *r);         /* tells all who asked that they will be answered */
+void wr_reply_begin(struct wr_reply *r);        /* for those and the ones of reply_next */
 void wr_reply_end(struct wr_reply *r, bool ok);
+void wr_reply_forget(struct wr_reply *r);       /* in a child: the answer is the master's */
 
 /* ---- master ---- */
 #define WR_RUN_LAYOUT 3           /* of the run segment: struct wr_run of os.h */
@@ -214,22 +228,34 @@ struct wr_master {
     const struct wr_options *options;
     pid_t pid;                    /* our own */
     struct wr_cycle *cycle;       /* the newest; ->old are those before */
+    struct wr_cycle *pending;     /* the newest while it does not serve yet, else NULL */
     struct wr_shm_set *shm;       /* holds the run segment */
     bool run_fresh;               /* not taken up from an old binary */
     uint32_t half;                /* 0 or 1: of the slots; the other is another master's */
     uint32_t generation;          /* last one given out, by any master of this instance */
     char *pid_path;               /* as written; NULL: not yet */
+    int pid_fd;                   /* holds its lock */
     pid_t new_binary;             /* child of an upgrade, 0 none */
     pid_t parent;                 /* who started us */
     bool inherited;               /* we are the new binary */
     bool stopped;                 /* WINCH: no workers */
-    bool restart_workers;         /* after a failed upgrade */
-    uint64_t retire_ms;           /* old generations are told to go at the latest then; 0: none */
+    bool is_up;                   /* the first generation served */
+    int code;                     /* of the end */
+    uint64_t resume_ms;           /* after a failed upgrade: workers are started again then */
+    struct wr_reply reply;        /* of the reload that goes on; text NULL: nobody asked for it */
+    struct wr_reply reply_next;   /* those who wait for their turn */
     uint64_t kill_ms;             /* stubborn children get SIGKILL then; 0: never */
     enum { WR_RUNNING, WR_QUITTING, WR_TERMINATING } going;
 };
 extern struct wr_master wr_master;
 int wr_master_run(struct wr_cycle *c, const struct wr_options *o); /* the whole life; exit code */
+void wr_master_launched(bool ok); /* launch: the generation serves, or has been undone */
+void wr_master_use_log(const struct wr_cycle *c);
+/* The newest generation that serves, NULL at start. */
+static inline struct wr_cycle *wr_running(void)
+{
+    return wr_master.pending != NULL ? wr_master.pending->old : wr_master.cycle;
+}
 bool wr_master_segment(void) WR_CHECKED; /* makes the run segment, or takes up the old binary's */
 void wr_refuse_reload(const char *why);
 void wr_master_free(void);        /* at the end of any process: configurations, caches */
@@ -263,14 +289,30 @@ int wr_reports_fd(void);
 typedef void wr_report_heard(struct wr_child *ch, const struct wr_report *r);
 void wr_reports_take(wr_report_heard *heard);        /* a bounded number; never waits */
 
+/* ---- launch ---- */
+/* Takes the cycle over; wr_master_launched says what became of it, perhaps at once. */
+void wr_launch_begin(struct wr_cycle *c);
+bool wr_launch_pending(void);
+void wr_launch_turn(void);
+uint64_t wr_launch_next_ms(void);        /* when there is something to do; UINT64_MAX: never */
+/* It cannot go on, for this reason: undone at the next turn. Nothing when there is none. */
+void wr_launch_break(const char *fmt, ...) WR_PRINTF(1, 2);
+void wr_launch_abort(const char *why);   /* the same at once */
+/* master_process off: all of it but the process; waits for addresses. False: told. */
+bool wr_launch_single(struct wr_cycle *c) WR_CHECKED;
+bool wr_launch_has_zones(const struct wr_cycle *c); /* its keeper shall publish the servers */
+
 /* ---- supervise ---- */
 bool wr_children_new(struct wr_cycle *c) WR_CHECKED; /* slots and bells for a generation */
-/* The keeper first: it publishes the servers before a worker looks. */
 void wr_children_start(struct wr_cycle *c);
 void wr_children_heard(struct wr_child *ch, const struct wr_report *r); /* notes what it said */
 void wr_children_signal(int signo);      /* all of all cycles */
 void wr_children_retire(struct wr_cycle *c, int signo); /* not replaced; 0: told later */
-bool wr_children_ready(const struct wr_cycle *c); /* every worker has done a turn */
+bool wr_children_ready(const struct wr_cycle *c); /* all of them said so */
+bool wr_children_left(const struct wr_cycle *cycles); /* and those before: no worker accepts */
+void wr_children_bury(void);             /* generations whose processes are gone */
+const char *wr_child_name(const struct wr_child *ch);
+struct wr_child *wr_keeper_of(const struct wr_cycle *c); /* NULL: it has no processes */
 void wr_children_leaving(void);          /* some accept no more: others get their sockets */
 void wr_children_ring(uint32_t bits);    /* workers of all cycles */
 /* The zones are ours again, after another master's keeper owned them. */
@@ -295,6 +337,9 @@ uint32_t wr_files_for_listening(void);
 void wr_process_begin(enum wr_kind kind, const struct wr_cycle *c, uint32_t slot, uint32_t index);
 /* Limits, priority, rights, working directory, environment; exits on failure. */
 void wr_process_settle(const struct wr_cycle *c);
+/* Child: stands, in its loop; or ends, and the master hears what was logged since its beginning. */
+void wr_process_ready(void);
+void wr_process_fail(void) WR_NORETURN;
 
 /* ---- children ---- */
 void wr_worker_run(struct wr_cycle *c, uint32_t slot, uint32_t index) WR_NORETURN;
@@ -312,12 +357,23 @@ struct wr_shm_set *wr_upgrade_run(void); /* the run segment likewise */
 void wr_upgrade_start(void);             /* USR2 */
 void wr_upgrade_ended(int status);       /* the new binary is gone */
 void wr_upgrade_settled(void);           /* the first generation holds what it uses */
+void wr_upgrade_move_pid(bool back);     /* the old master's file; nothing when there is none */
 bool wr_upgrade_old_lives(void);         /* we are new and the old master still runs */
 
 /* ---- daemon ---- */
 bool wr_daemonize(void) WR_CHECKED;      /* the starter waits for wr_daemon_ready */
 void wr_daemon_ready(void);
-bool wr_pid_write(const char *path) WR_CHECKED;
+void wr_daemon_forget(void);             /* in a child: the starter waits for the master's word */
+/* Writes and locks it. A descriptor that keeps the lock until it is closed, as does any other of
+ * the same file; -1: told. */
+int wr_pid_write(const char *path) WR_CHECKED;
+struct wr_pid_file {
+    pid_t pid;           /* 0: no number */
+    bool is_held;        /* its process has the lock: it is the weir that wrote it */
+    char text[64];       /* its first line */
+};
+/* Not for a file this process holds. False with errno: it cannot be opened. */
+bool wr_pid_read(const char *path, struct wr_pid_file *out) WR_CHECKED;
 
 /* ---- demo ---- */
 /* Before the places are looked for: a demo of root's goes on as an ordinary user. False: told. */
@@ -327,5 +383,7 @@ void wr_demo_tell(void);                 /* once it runs */
 
 /* ---- folders: of temporary files, made and given to the workers' user; false: said why ---- */
 bool wr_folders_make(const struct wr_conf *c);
+void wr_folders_undo(void); /* removes those that were made, if they are empty */
+void wr_folders_keep(void); /* the configuration is accepted */
 
 #endif

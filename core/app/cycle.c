@@ -35,6 +35,7 @@ static struct wr_cycle *cycle_new(struct wr_conf *conf, struct wr_shm_set *old)
     struct wr_cycle *c;
 
     if (!report(conf) || !wr_folders_make(conf) || !open_zones(conf, old)) {
+        wr_folders_undo();
         wr_conf_free(conf);
         return NULL;
     }

@@ -68,6 +68,13 @@ void wr_daemon_ready(void)
     ready_fd = -1;
 }
 
+void wr_daemon_forget(void)
+{
+    if (ready_fd >= 0)
+        close(ready_fd);
+    ready_fd = -1;
+}
+
 /* A file in a folder we may not write to can still be ours. */
 static bool write_in_place(const char *path, struct wr_str text)
 {
@@ -81,17 +88,52 @@ static bool write_in_place(const char *path, struct wr_str text)
     return ok;
 }
 
-bool wr_pid_write(const char *path)
+/* A lock of this process alone: the kernel takes it back however the process ends, and a process
+ * that gets the number later has it not. A file system without locks does not keep weir away. */
+static int hold(const char *path)
+{
+    struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+    int fd = open(path, O_RDWR | O_CLOEXEC);
+
+    if (fd >= 0 && fcntl(fd, F_SETLK, &lock) != 0)
+        wr_say(WR_LOG_NOTICE, errno, "fcntl(F_SETLK) on \"%s\" failed", path);
+    return fd;
+}
+
+int wr_pid_write(const char *path)
 {
     char buf[24];
-    int err;
+    int fd = -1, err;
 
     snprintf(buf, sizeof(buf), "%d\n", (int)getpid());
-    if (wr_file_write(path, wr_str_c(buf), 0644))
-        return true;
+    if (wr_file_write(path, wr_str_c(buf), 0644) ||
+        (errno == EACCES && write_in_place(path, wr_str_c(buf))))
+        fd = hold(path);
     err = errno;
-    if (err == EACCES && write_in_place(path, wr_str_c(buf)))
-        return true;
-    wr_say(WR_LOG_EMERG, err, "open() \"%s\" failed", path);
-    return false;
+    if (fd < 0)
+        wr_say(WR_LOG_EMERG, err, "open() \"%s\" failed", path);
+    return fd;
+}
+
+bool wr_pid_read(const char *path, struct wr_pid_file *out)
+{
+    struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t n;
+    uint64_t pid;
+
+    *out = (struct wr_pid_file){ .pid = 0 };
+    if (fd < 0)
+        return false;
+    n = read(fd, out->text, sizeof(out->text) - 1);
+    out->text[wr_max(n, 0)] = '\0';
+    out->text[strcspn(out->text, "\n")] = '\0';
+    if (wr_str_u64(wr_str_trim(wr_str_c(out->text)), &pid) && pid > 0 && pid <= INT32_MAX)
+        out->pid = (pid_t)pid;
+    if (fcntl(fd, F_GETLK, &lock) != 0)
+        out->is_held = out->pid > 0 && (kill(out->pid, 0) == 0 || errno == EPERM);
+    else
+        out->is_held = out->pid > 0 && lock.l_type != F_UNLCK && lock.l_pid == out->pid;
+    close(fd);
+    return true;
 }

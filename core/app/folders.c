@@ -1,19 +1,37 @@
 /* folders: the folders of temporary files that the configuration names are made before workers
- * need them, and given to the workers' user. cycle calls it. */
+ * need them, and given to the workers' user. cycle calls it, launch takes it back. */
 #include "app/app.h"
 
 #include <errno.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+static struct wr_link made = { &made, &made }; /* by the load that is going on */
+struct made {
+    struct wr_link link;
+    char path[];
+};
+
+static void note_made(const char *path)
+{
+    size_t n = strlen(path) + 1;
+    struct made *m = wr_malloc(sizeof(*m) + n);
+
+    memcpy(m->path, path, n);
+    wr_list_push(&made, &m->link);
+}
+
 static bool make(const char *path, const struct wr_core_conf *core)
 {
     struct stat st;
+    bool was_there = access(path, F_OK) == 0;
 
     if (!wr_mkdirs(path, 0700)) {
         wr_say(WR_LOG_EMERG, errno, "mkdir() \"%s\" failed", path);
         return false;
     }
+    if (!was_there)
+        note_made(path);
     if (geteuid() == 0 && stat(path, &st) == 0 && st.st_uid != core->uid
         && chown(path, core->uid, (gid_t)-1) != 0) {
         wr_say(WR_LOG_EMERG, errno, "chown(\"%s\", %u) failed", path, (unsigned)core->uid);
@@ -30,4 +48,26 @@ bool wr_folders_make(const struct wr_conf *c)
         if (!make(c->folders.at[i], core))
             return false;
     return true;
+}
+
+static void forget_made(bool remove)
+{
+    while (!wr_list_empty(&made)) {
+        struct made *m = wr_container(made.next, struct made, link);
+
+        if (remove)
+            (void)rmdir(m->path);
+        wr_list_remove(&m->link);
+        free(m);
+    }
+}
+
+void wr_folders_undo(void)
+{
+    forget_made(true);
+}
+
+void wr_folders_keep(void)
+{
+    forget_made(false);
 }

@@ -98,9 +98,9 @@ static void hear_from_master(void)
     me.told.on_event = on_told;
     if (wr_report_fd() >= 0 && !wr_watch_add(me.loop, wr_report_fd(), &me.told, EPOLLIN)) {
         wr_say(WR_LOG_EMERG, errno, "epoll_ctl() of the master's words failed");
-        exit(2);
+        wr_process_fail();
     }
-    wr_report(WR_MSG_READY, 0, "");
+    wr_process_ready();
 }
 
 static void on_bell(uint32_t bits, void *arg)
@@ -117,26 +117,17 @@ static void on_bell(uint32_t bits, void *arg)
         wr_loop_stop(me.loop);
 }
 
-static void close_listeners(const struct wr_conf *c)
-{
-    for (struct wr_listener *l = wr_conf_listens(c)->first; l != NULL; l = l->next) {
-        for (uint32_t i = 0; i < l->nfds; i++)
-            close(l->fds[i].fd);
-    }
-}
-
 void wr_keeper_run(struct wr_cycle *c, uint32_t slot)
 {
     wr_title_set("keeper process");
     wr_process_begin(WR_PROC_KEEPER, c, slot, 0);
     wr_process_settle(c);
-    close_listeners(c->conf);
     me.cycle = c;
     me.run = wr_random() | 1;
     me.loop = wr_loop_new(64);
     if (me.loop == NULL) {
         wr_say(WR_LOG_EMERG, errno, "no event loop in the keeper");
-        exit(2);
+        wr_process_fail();
     }
     me.count.run = count;
     me.timer.task = &me.count;

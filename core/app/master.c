@@ -4,15 +4,14 @@
 
 #include <errno.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/utsname.h>
 #include <unistd.h>
 
-#define NAMES_START_MS 1000
-#define RETIRE_MS 1000       /* the old workers wait so long for the new ones to stand */
-#define LOOK_MS 10
 #define KILL_MS 3000         /* after TERM */
+#define RESUME_AGAIN_MS 1000
 
-struct wr_master wr_master;
+struct wr_master wr_master = { .pid_fd = -1 };
 
 /* ---- start ---- */
 
@@ -48,26 +47,13 @@ static void log_start(void)
                (unsigned long long)r.rlim_cur, (unsigned long long)r.rlim_max);
 }
 
-static void use_log(const struct wr_cycle *c)
+void wr_master_use_log(const struct wr_cycle *c)
 {
     const struct wr_core_conf *core = wr_core_of(c->conf);
 
     wr_console_use(wr_scope_log(c->conf->main));
     if (core->daemon && wr_console_file() != stderr)
         wr_console_redirect();
-}
-
-static const char *pid_of(const struct wr_cycle *c)
-{
-    return wr_core_of(c->conf)->pid.p;
-}
-
-static void remember_pid_path(const char *path)
-{
-    size_t n = strlen(path) + 1;
-
-    free(wr_master.pid_path);
-    wr_master.pid_path = memcpy(wr_malloc(n), path, n);
 }
 
 /* Whoever started us can go: from here on messages are for the log. */
@@ -88,24 +74,12 @@ static void set_title(void)
     wr_title_set(title);
 }
 
-/* What makes a generation run, once its sockets are open: nothing here may fail but the slots. */
-static void launch(struct wr_cycle *c)
-{
-    wr_sockets_share(c);
-    if (wr_master.inherited) { /* what the old binary listened on, and we do not */
-        wr_sockets_drop(c, NULL);
-        wr_sockets_part(true);
-    }
-    wr_children_start(c);
-}
-
-static bool begin(struct wr_cycle *c)
+static bool begin(const struct wr_cycle *c)
 {
     const struct wr_core_conf *core = wr_core_of(c->conf);
-    bool daemon = core->daemon && !wr_master.inherited;
 
-    use_log(c);
-    if (!wr_sockets_open(c) || (daemon && !wr_daemonize()))
+    wr_master_use_log(c);
+    if (core->daemon && !wr_master.inherited && !wr_daemonize())
         return false;
     wr_master.pid = getpid();
     wr_self.kind = WR_PROC_MASTER;
@@ -113,138 +87,90 @@ static bool begin(struct wr_cycle *c)
     if (core->master_process)
         set_title();
     log_start();
-    remember_pid_path(pid_of(c));
-    if (!wr_pid_write(wr_master.pid_path) || (core->master_process && !wr_children_new(c)))
-        return false;
-    if (daemon)
-        stand_alone(true);
-    wr_names_start(c->conf, NAMES_START_MS);
-    if (!daemon)
-        stand_alone(false);
-    wr_upgrade_settled();
     return true;
 }
 
 /* ---- reload ---- */
 
-static void say_verdict(FILE *to, const char *path, bool ok)
+static const char *verdict(bool ok)
 {
-    if (ok)
-        fprintf(to, "weir: the configuration file %s is loaded, new workers take over\n", path);
-    else
-        fprintf(to, "weir: configuration file %s failed, weir goes on with the one before\n", path);
+    return ok ? "is loaded, new workers take over"
+              : wr_master.going != WR_RUNNING ? "failed"
+              : "failed, weir goes on with the one before: the previous configuration stays active";
 }
 
-static bool pid_file_moves(const struct wr_cycle *c)
+static void answer(bool ok)
 {
-    return strcmp(wr_master.pid_path, pid_of(c)) != 0;
-}
+    struct wr_reply *r = &wr_master.reply;
 
-/* A pid file of another name is written before the configuration is accepted. */
-static bool open_places(const struct wr_cycle *c)
-{
-    if (pid_file_moves(c) && !wr_pid_write(pid_of(c)))
-        return false;
-    if (wr_sockets_open(c))
-        return true;
-    if (pid_file_moves(c))
-        (void)unlink(pid_of(c));
-    return false;
-}
-
-static struct wr_cycle *load_next(void)
-{
-    struct wr_cycle *c = wr_cycle_load(wr_master.cycle, wr_str_c(wr_master.options->globals));
-
-    if (c == NULL)
-        return NULL;
-    c->workers = wr_core_of(c->conf)->worker_processes;
-    if (wr_children_new(c)) {
-        wr_names_start(c->conf, NAMES_START_MS);
-        if (open_places(c))
-            return c;
-    }
-    wr_cycle_free(c);
-    return NULL;
-}
-
-static void leave_old_pid_file(const struct wr_cycle *c)
-{
-    if (!pid_file_moves(c))
-        return;
-    (void)unlink(wr_master.pid_path);
-    remember_pid_path(pid_of(c));
-}
-
-static void adopt(struct wr_cycle *c)
-{
-    c->old = wr_master.cycle;
-    wr_master.cycle = c;
-    use_log(c);
-    leave_old_pid_file(c);
-    wr_sockets_drop(c, c->old);
-    wr_children_retire(c->old, 0);
-    launch(c);
-    wr_master.retire_ms = wr_now() + RETIRE_MS;
-}
-
-/* The old generation goes when the new one stands, or has had time to; or at once, because
- * the next is coming, which may want the addresses the old one leaves. */
-static void retire_old(bool at_once)
-{
-    struct wr_master *m = &wr_master;
-
-    if (m->retire_ms == 0 ||
-        (!at_once && wr_now() < m->retire_ms && !wr_children_ready(m->cycle)))
-        return;
-    m->retire_ms = 0;
-    wr_sockets_part(true);
-    for (struct wr_cycle *c = m->cycle->old; c != NULL; c = c->old)
-        wr_children_retire(c, SIGQUIT);
+    wr_console_to(NULL);
+    fprintf(r->text, "weir: %sconfiguration file %s %s\n", ok ? "the " : "", wr_places.conf,
+            verdict(ok));
+    wr_reply_end(r, ok);
+    wr_say(ok ? WR_LOG_NOTICE : WR_LOG_ERROR, 0, "%sconfiguration file %s %s", ok ? "the " : "",
+           wr_places.conf, verdict(ok));
 }
 
 static void reload(void)
 {
-    struct wr_reply reply;
     struct wr_cycle *c;
 
+    wr_reply_begin(&wr_master.reply);
+    wr_console_to(wr_master.reply.text);
     wr_say(WR_LOG_NOTICE, 0, "reconfiguring");
-    retire_old(true);
-    wr_reply_begin(&reply);
-    wr_console_to(reply.text);
-    c = load_next();
-    say_verdict(reply.text, wr_places.conf, c != NULL);
-    wr_console_to(NULL);
-    wr_reply_end(&reply, c != NULL);
-    if (c != NULL)
-        adopt(c);
+    c = wr_cycle_load(wr_master.cycle, wr_str_c(wr_master.options->globals));
+    if (c == NULL)
+        answer(false);
+    else
+        wr_launch_begin(c);
+}
+
+/* The first generation of this process. */
+static void started(bool ok)
+{
+    struct wr_master *m = &wr_master;
+
+    m->is_up = ok;
+    if (!ok) {
+        m->code = 1;
+        m->going = WR_TERMINATING;
+        return;
+    }
+    stand_alone(wr_core_of(m->cycle->conf)->daemon && !m->inherited);
+    if (m->options->demo)
+        wr_demo_tell();
+}
+
+void wr_master_launched(bool ok)
+{
+    struct wr_master *m = &wr_master;
+
+    if (!m->is_up)
+        started(ok);
+    else if (m->reply.text != NULL)
+        answer(ok);
+    else if (ok)
+        m->stopped = false;
+    else
+        m->resume_ms = wr_now() + RESUME_AGAIN_MS;
 }
 
 void wr_refuse_reload(const char *why)
 {
-    struct wr_reply reply;
+    struct wr_reply *r = &wr_master.reply;
 
     wr_say(WR_LOG_NOTICE, 0, "no reload: %s", why);
-    wr_reply_begin(&reply);
-    fprintf(reply.text, "weir: no reload: %s\n", why);
-    wr_reply_end(&reply, false);
+    wr_reply_begin(r);
+    fprintf(r->text, "weir: no reload: %s\n", why);
+    wr_reply_end(r, false);
 }
 
-/* HUP to the old master of an upgrade: it takes up its work again, as it was configured. */
+/* The old master of an upgrade takes up its work again, as it was configured. */
 static void resume(void)
 {
-    struct wr_cycle *c = wr_cycle_again(wr_master.cycle);
-
+    wr_master.resume_ms = 0;
     wr_say(WR_LOG_NOTICE, 0, "starting workers again, with the configuration there was");
-    if (!wr_children_new(c)) {
-        wr_cycle_free(c);
-        return;
-    }
-    wr_master.stopped = false;
-    c->old = wr_master.cycle;
-    wr_master.cycle = c;
-    wr_sockets_share(c);
-    wr_children_start(c);
+    wr_launch_begin(wr_cycle_again(wr_master.cycle));
 }
 
 static void on_hup(void)
@@ -285,7 +211,7 @@ static void tell_signal(int signo, const char *name, pid_t from, const char *doi
 
 static void reopen(void)
 {
-    const struct wr_core_conf *core = wr_core_of(wr_master.cycle->conf);
+    const struct wr_core_conf *core = wr_core_of(wr_running()->conf);
 
     wr_say(WR_LOG_NOTICE, 0, "reopening logs");
     wr_sink_reopen_all(geteuid() == 0 && core->user.n > 0 ? core->uid : (uid_t)-1);
@@ -299,26 +225,30 @@ static void leave(int signo)
 {
     bool others = wr_master.new_binary > 0 || wr_upgrade_old_lives();
 
+    wr_launch_abort("weir is shutting down");
     wr_sockets_drop(NULL, wr_master.cycle);
-    wr_sockets_unlink(others);
+    wr_sockets_end(others);
     for (struct wr_cycle *c = wr_master.cycle; c != NULL; c = c->old)
         wr_children_retire(c, signo);
 }
 
 static void on_quit(void)
 {
-    if (wr_master.going == WR_RUNNING)
-        leave(SIGQUIT);
-    wr_master.going = wr_max(wr_master.going, WR_QUITTING);
+    if (wr_master.going != WR_RUNNING)
+        return;
+    wr_master.going = WR_QUITTING;
+    leave(SIGQUIT);
 }
 
 static void on_term(void)
 {
-    if (wr_master.going == WR_RUNNING)
+    bool first = wr_master.going == WR_RUNNING;
+
+    wr_master.going = WR_TERMINATING;
+    if (first)
         leave(SIGTERM);
     else
         wr_children_signal(SIGTERM);
-    wr_master.going = WR_TERMINATING;
     wr_master.kill_ms = wr_now() + KILL_MS;
 }
 
@@ -326,6 +256,7 @@ static void stop_workers(void)
 {
     if (wr_master.stopped || wr_master.going != WR_RUNNING)
         return;
+    wr_launch_abort("the workers are to stop");
     wr_master.stopped = true;
     for (struct wr_cycle *c = wr_master.cycle; c != NULL; c = c->old)
         wr_children_retire(c, SIGQUIT);
@@ -358,11 +289,16 @@ static void take_signals(void)
         tell_signal(SIGWINCH, "SIGWINCH", s->winch_from, "");
         stop_workers();
     }
+    /* One after the other: what comes while a generation starts waits, and is told so. */
+    if (wr_launch_pending()) {
+        if (s->hup)
+            wr_reply_hear(&wr_master.reply_next);
+        return;
+    }
     if (take(&s->hup)) {
         tell_signal(SIGHUP, "SIGHUP", s->hup_from, ", reconfiguring");
         on_hup();
-    }
-    if (take(&s->usr2)) {
+    } else if (take(&s->usr2)) {
         tell_signal(SIGUSR2, "SIGUSR2", s->usr2_from, ", changing binary");
         wr_upgrade_start();
     }
@@ -373,12 +309,10 @@ static void keep_deadlines(void)
     struct wr_master *m = &wr_master;
 
     if (m->going == WR_RUNNING) {
-        retire_old(false);
         wr_children_respawn();
-        if (m->restart_workers) {
-            m->restart_workers = false;
+        wr_launch_turn();
+        if (m->resume_ms > 0 && wr_now() >= m->resume_ms && !wr_launch_pending())
             resume();
-        }
     } else if (m->kill_ms > 0 && wr_now() >= m->kill_ms) {
         m->kill_ms = wr_now() + KILL_MS;
         wr_say(WR_LOG_WARN, 0, "%u processes did not end in time and are killed",
@@ -390,10 +324,14 @@ static void keep_deadlines(void)
 static uint64_t how_long(void)
 {
     const struct wr_master *m = &wr_master;
-    uint64_t next = m->going == WR_RUNNING ? wr_children_next_ms() : UINT64_MAX;
+    uint64_t next = UINT64_MAX;
 
-    if (m->retire_ms > 0 && m->going == WR_RUNNING)
-        next = wr_min(next, wr_now() + LOOK_MS);
+    if (m->going == WR_RUNNING && !wr_launch_pending() && (wr_signals.hup || wr_signals.usr2))
+        return 0; /* what had to wait */
+    if (m->going == WR_RUNNING)
+        next = wr_min(wr_children_next_ms(), wr_launch_next_ms());
+    if (m->going == WR_RUNNING && m->resume_ms > 0)
+        next = wr_min(next, m->resume_ms);
     if (m->kill_ms > 0)
         next = wr_min(next, m->kill_ms);
     if (next == UINT64_MAX)
@@ -403,23 +341,27 @@ static uint64_t how_long(void)
 
 /* ---- the end ---- */
 
+/* The file this process wrote, under whichever name it is now. */
+static void remove_if_ours(const char *path)
+{
+    struct stat ours, there;
+
+    if (fstat(wr_master.pid_fd, &ours) == 0 && stat(path, &there) == 0
+        && ours.st_ino == there.st_ino && ours.st_dev == there.st_dev && unlink(path) != 0)
+        wr_say(WR_LOG_ALERT, errno, "unlink() \"%s\" failed", path);
+}
+
 static void remove_pid_file(void)
 {
     char old[4096];
-    const char *path = wr_master.pid_path;
 
-    if (path == NULL)
+    if (wr_master.pid_path == NULL)
         return;
-    if (wr_master.new_binary > 0) {
-        snprintf(old, sizeof(old), "%s.oldbin", path);
-        path = old;
-    }
-    if (unlink(path) != 0)
-        wr_say(WR_LOG_ALERT, errno, "unlink() \"%s\" failed", path);
-    if (wr_master.inherited && !wr_upgrade_old_lives()) { /* it may have been killed */
-        snprintf(old, sizeof(old), "%s.oldbin", wr_master.pid_path);
+    snprintf(old, sizeof(old), "%s.oldbin", wr_master.pid_path);
+    remove_if_ours(wr_master.pid_path);
+    remove_if_ours(old);
+    if (wr_master.inherited && !wr_upgrade_old_lives()) /* it may have been killed */
         (void)unlink(old);
-    }
 }
 
 void wr_master_free(void)
@@ -443,36 +385,29 @@ static void serve(void)
     while (wr_master.going == WR_RUNNING || wr_children_alive() > 0) {
         wr_signals_wait(how_long());
         wr_clock_update();
-        take_signals();
         wr_reports_take(wr_children_heard);
+        take_signals();
         keep_deadlines();
     }
 }
 
 int wr_master_run(struct wr_cycle *c, const struct wr_options *o)
 {
-    int code = 0;
+    struct wr_master *m = &wr_master;
 
-    wr_master.options = o;
-    wr_master.cycle = c;
+    m->options = o;
+    m->cycle = c;
     if (!begin(c)) {
-        if (wr_master.pid_path != NULL)
-            (void)unlink(wr_master.pid_path);
-        wr_sockets_unlink(wr_upgrade_old_lives());
-        wr_master_free();
-        return 1;
-    }
-    if (!wr_core_of(c->conf)->master_process) {
-        code = wr_single_run(c);
-        wr_sockets_unlink(false);
+        m->code = 1;
+    } else if (!wr_core_of(c->conf)->master_process) {
+        m->code = wr_single_run(c);
     } else {
-        launch(c);
-        if (o->demo)
-            wr_demo_tell();
+        wr_launch_begin(c);
         serve();
     }
+    wr_sockets_end(m->new_binary > 0 || wr_upgrade_old_lives());
     remove_pid_file();
     wr_say(WR_LOG_NOTICE, 0, "exit");
     wr_master_free();
-    return code;
+    return m->code;
 }

@@ -108,6 +108,91 @@ uint32_t wr_files_for_listening(void)
     return (uint32_t)wr_min(r.rlim_cur / 2, (rlim_t)INT32_MAX);
 }
 
+/* ---- its first words ---- */
+
+static struct {          /* what is logged until it is ready; the master has the person's ear */
+    FILE *file;
+    char *p;
+    size_t n;
+} words;
+
+static void begin_words(const struct wr_cycle *c)
+{
+    wr_console_to(NULL);
+    wr_log_startup(false);
+    wr_console_use(wr_scope_log(c->conf->main));
+    if (wr_core_of(c->conf)->daemon)
+        wr_console_redirect();
+    words.file = open_memstream(&words.p, &words.n);
+    wr_console_to(words.file);
+}
+
+static void end_words(void)
+{
+    wr_console_to(NULL);
+    if (words.file != NULL)
+        fclose(words.file);
+    words.file = NULL;
+}
+
+/* "weir: [emerg] first\nweir: [emerg] second\n" -> "first; second" */
+static void plain_words(struct wr_text *t)
+{
+    struct wr_str rest = wr_str_of(words.p, words.n), head = WR_STR("] ");
+
+    while (rest.n > 0) {
+        struct wr_str line = wr_str_cut(&rest, '\n');
+        size_t at = wr_str_search(line, head);
+
+        if (t->n > 0)
+            wr_text_c(t, "; ");
+        wr_text_str(t, at < line.n ? wr_str_skip(line, at + head.n) : line);
+    }
+}
+
+void wr_process_ready(void)
+{
+    end_words();
+    free(words.p);
+    words.p = NULL;
+    wr_report(WR_MSG_READY, 0, "");
+}
+
+void wr_process_fail(void)
+{
+    char buf[512];
+    struct wr_text t = wr_text_on(buf, sizeof(buf) - 1);
+
+    end_words();
+    plain_words(&t);
+    buf[t.n] = '\0';
+    wr_report(WR_MSG_FAILED, 0, buf);
+    _exit(2);
+}
+
+/* Tests of debug builds keep new processes here while that file exists. */
+static void wait_for_test(void)
+{
+#if WR_DEBUG
+    const char *file = getenv("WR_HOLD_START");
+
+    for (int i = 0; i < 6000 && file != NULL && access(file, F_OK) == 0; i++)
+        (void)usleep(10 * 1000);
+#endif
+}
+
+/* What the master holds for others. */
+static void leave_to_master(const struct wr_cycle *c)
+{
+    wr_reply_forget(&wr_master.reply);
+    wr_reply_forget(&wr_master.reply_next);
+    wr_daemon_forget();
+    if (wr_master.pid_fd >= 0)
+        close(wr_master.pid_fd); /* the lock is the master's: this does not end it */
+    wr_master.pid_fd = -1;
+    wr_sockets_keep_only(wr_self.kind == WR_PROC_KEEPER ? NULL : c);
+}
+
 void wr_process_begin(enum wr_kind kind, const struct wr_cycle *c, uint32_t slot, uint32_t index)
 {
     wr_self.slot = slot;
@@ -118,7 +203,11 @@ void wr_process_begin(enum wr_kind kind, const struct wr_cycle *c, uint32_t slot
     if (slot != WR_SLOT_NONE)
         settle_in(slot);
     wr_random_reseed();
-    wr_sockets_part(false);
+    if (kind != WR_PROC_SINGLE) {
+        leave_to_master(c);
+        begin_words(c);
+        wait_for_test();
+    }
     wr_signals_init(kind);
 }
 
@@ -160,7 +249,7 @@ static void drop_rights(const struct wr_core_conf *core, uint64_t keep_caps)
     if (wr_drop_rights(core->user.p, core->uid, core->gid, keep_caps, &step))
         return;
     wr_say(WR_LOG_EMERG, errno, "%s to user \"" WR_FMT "\" failed", step, WR_ARG(core->user));
-    exit(2);
+    wr_process_fail();
 }
 
 /* A master that is killed takes no leave: the kernel tells its children, who then finish as if it
@@ -176,8 +265,8 @@ static void change_directory(const struct wr_core_conf *core)
 {
     if (core->working_directory.n == 0 || chdir(core->working_directory.p) == 0)
         return;
-    wr_say(WR_LOG_ALERT, errno, "chdir(\"" WR_FMT "\") failed", WR_ARG(core->working_directory));
-    exit(2);
+    wr_say(WR_LOG_EMERG, errno, "chdir(\"" WR_FMT "\") failed", WR_ARG(core->working_directory));
+    wr_process_fail();
 }
 
 /* ---- environment ---- */

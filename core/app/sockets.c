@@ -5,7 +5,10 @@
  * is configured: closing one would reset what waits in its queue. They are counted through all
  * addresses, and socket i belongs to worker i mod n; the owner map in shared memory says so, and
  * gives the sockets of a worker that is away to the next one. A unix socket has one descriptor for
- * all. */
+ * all.
+ *
+ * What a new configuration needs is bound first, so that errors show; it listens when the
+ * configuration is accepted (wr_sockets_listen). If it is not, nobody was connected to it. */
 #include "app/app.h"
 
 #include <errno.h>
@@ -16,16 +19,13 @@
 #endif
 #include <unistd.h>
 
-#define TRIES 5
-#define TRY_MS 500
-
 struct place {               /* one address with its sockets */
     struct wr_link link;
     struct wr_addr addr;
     int type;
     WR_VEC(int) fds;
     uint32_t inherited;      /* so many, the first ones, are shared with the old binary */
-    bool fresh;              /* made by the load that is going on */
+    uint32_t kept;           /* so many are of accepted configurations; 0: none has the address */
 };
 static struct wr_link places = { &places, &places };
 static struct wr_link parting = { &parting, &parting }; /* those wr_sockets_part will close */
@@ -83,10 +83,15 @@ static void place_unlink(const struct place *p)
         wr_say(WR_LOG_WARN, errno, "unlink() \"%s\" failed", p->addr.un.sun_path);
 }
 
+static void close_all(struct place *p)
+{
+    while (p->fds.n > 0)
+        close(p->fds.at[--p->fds.n]);
+}
+
 static void place_close(struct place *p)
 {
-    for (uint32_t i = 0; i < p->fds.n; i++)
-        close(p->fds.at[i]);
+    close_all(p);
     wr_list_remove(&p->link);
     free(p->fds.at);
     free(p);
@@ -102,7 +107,8 @@ static void tell_failure(const struct wr_listener *l, const char *step, int err)
 {
     uint16_t port = wr_addr_port(&l->addr);
 
-    wr_say(WR_LOG_EMERG, err, "%s to " WR_FMT " failed", step, WR_ARG(l->text));
+    wr_say(WR_LOG_EMERG, 0, "%s to " WR_FMT " failed (%d: %s) in %s:%u", step, WR_ARG(l->text), err,
+           strerror(err), l->node->file->path, l->node->words[0].line);
     if (err == EACCES && port > 0 && port < 1024)
         wr_say(WR_LOG_EMERG, 0, remedies, (unsigned)port);
 }
@@ -113,7 +119,7 @@ static bool ours_overlap(const struct wr_listener *l)
     struct place *p;
 
     for EACH_PLACE(p) {
-        if (p->type == l->opts.type && !p->fresh && !is_unix(p) &&
+        if (p->type == l->opts.type && p->kept > 0 && !is_unix(p) &&
             wr_addr_port(&p->addr) == wr_addr_port(&l->addr) &&
             (wr_addr_wildcard(&p->addr) || wr_addr_wildcard(&l->addr)))
             return true;
@@ -121,87 +127,108 @@ static bool ours_overlap(const struct wr_listener *l)
     return false;
 }
 
-enum opening { OPENED, IN_USE, FAILED };
+static enum wr_opening missed(const struct wr_listener *l, const char *step, int err, bool tell)
+{
+    if (tell || err != EADDRINUSE)
+        tell_failure(l, step, err);
+    return err == EADDRINUSE ? WR_IN_USE : WR_FAILED;
+}
 
 /* All probes come before the first socket, because the sockets would stand in their way. */
-static enum opening probe_all(const struct wr_conf *c, bool in_use_is_fine)
+static enum wr_opening probe_all(const struct wr_conf *c, bool tell)
 {
-    enum opening worst = OPENED;
+    enum wr_opening worst = WR_OPENED;
 
     for (struct wr_listener *l = wr_conf_listens(c)->first; l != NULL; l = l->next) {
         if (find_for(l) != NULL || ours_overlap(l) || wr_socket_probe(&l->addr, l->opts.type))
             continue;
-        if (errno == EADDRINUSE && in_use_is_fine)
-            continue;
         /* What can be bound in spite of it (IP_TRANSPARENT) shows when it is opened. */
         if (errno == EADDRNOTAVAIL && l->opts.transparent)
             continue;
-        worst = wr_max(worst, errno == EADDRINUSE ? IN_USE : FAILED);
-        tell_failure(l, "bind()", errno);
+        worst = wr_max(worst, missed(l, "bind()", errno, tell));
     }
     return worst;
 }
 
-static enum opening open_all(const struct wr_conf *c)
+static enum wr_opening open_all(const struct wr_conf *c, bool tell)
 {
     const char *step = "";
 
     for (struct wr_listener *l = wr_conf_listens(c)->first; l != NULL; l = l->next) {
-        struct place *p;
         int fd;
 
         if (find_for(l) != NULL)
             continue;
-        fd = wr_socket_listen(&l->addr, &l->opts, &step);
-        if (fd < 0) {
-            tell_failure(l, step, errno);
-            return errno == EADDRINUSE ? IN_USE : FAILED;
-        }
-        p = place_new(&l->addr, l->opts.type);
-        p->fresh = true;
-        add_fd(p, fd);
+        fd = wr_socket_bind(&l->addr, &l->opts, &step);
+        if (fd < 0)
+            return missed(l, step, errno, tell);
+        add_fd(place_new(&l->addr, l->opts.type), fd);
     }
-    return OPENED;
+    return WR_OPENED;
 }
 
-static void settle_fresh(bool keep)
+enum wr_opening wr_sockets_open(const struct wr_conf *c, bool tell)
 {
-    struct place *p;
+    enum wr_opening how = probe_all(c, tell);
 
-    for EACH_PLACE(p) {
-        if (p->fresh && !keep) {
-            place_unlink(p);
-            place_close(p);
-        } else {
-            p->fresh = false;
-        }
-    }
+    if (how == WR_OPENED)
+        how = open_all(c, tell);
+    if (how != WR_OPENED)
+        wr_sockets_undo();
+    return how;
 }
 
-bool wr_sockets_open(const struct wr_cycle *c)
+void wr_sockets_tell_holder(const char *pid_path)
 {
-    for (int i = 0; i < TRIES; i++) {
-        enum opening how = probe_all(c->conf, false);
+    struct wr_pid_file f;
 
-        if (how == OPENED)
-            how = open_all(c->conf);
-        settle_fresh(how == OPENED);
-        if (how != IN_USE)
-            return how == OPENED;
-        if (i + 1 == TRIES)
-            break;
-        wr_say(WR_LOG_NOTICE, 0, "try again to bind() after %dms", TRY_MS);
-        usleep(TRY_MS * 1000);
-        wr_clock_update();
-    }
     wr_say(WR_LOG_EMERG, 0, "still could not bind()");
-    wr_say(WR_LOG_WARN, 0, "\"ss -lptun\" tells who has the address");
-    return false;
+    if (pid_path != NULL && wr_pid_read(pid_path, &f) && f.is_held)
+        wr_say(WR_LOG_EMERG, 0, "weir runs already, as process %d of \"%s\": \"weir -s reload\" "
+               "gives it another configuration, \"weir -s stop\" ends it", (int)f.pid, pid_path);
+    else
+        wr_say(WR_LOG_WARN, 0, "\"ss -lptun\" tells who has the address");
 }
 
 bool wr_sockets_probe(const struct wr_conf *c)
 {
-    return probe_all(c, true) == OPENED;
+    return probe_all(c, false) != WR_FAILED;
+}
+
+void wr_sockets_undo(void)
+{
+    struct place *p;
+
+    for EACH_PLACE(p) {
+        if (p->kept == 0)
+            place_unlink(p);
+        while (p->fds.n > p->kept)
+            close(p->fds.at[--p->fds.n]);
+        if (p->kept == 0)
+            place_close(p);
+    }
+}
+
+bool wr_sockets_listen(const struct wr_conf *c)
+{
+    struct place *p;
+
+    for (struct wr_listener *l = wr_conf_listens(c)->first; l != NULL; l = l->next) {
+        p = find_for(l);
+        for (uint32_t i = 0; i < p->fds.n; i++) {
+            if (wr_socket_tune(p->fds.at[i], &l->opts))
+                continue;
+            if (i >= p->kept) {
+                tell_failure(l, "listen()", errno);
+                return false;
+            }
+            wr_say(WR_LOG_WARN, errno, "listen() with another backlog on " WR_FMT " failed, "
+                   "ignored", WR_ARG(l->text));
+        }
+    }
+    for EACH_PLACE(p)
+        p->kept = p->fds.n;
+    return true;
 }
 
 /* ---- sharing ---- */
@@ -212,7 +239,7 @@ static void open_shares(struct place *p, const struct wr_listener *l, uint32_t s
     const char *step = "";
 
     while (p->fds.n < shares && !is_unix(p)) {
-        int fd = wr_socket_listen(&l->addr, &l->opts, &step);
+        int fd = wr_socket_bind(&l->addr, &l->opts, &step);
 
         if (fd < 0) {
             wr_say(WR_LOG_ERROR, errno, "%s of socket %u on " WR_FMT " failed, workers share the "
@@ -269,13 +296,12 @@ void wr_sockets_share(struct wr_cycle *c)
         struct place *p = find_for(l);
 
         WR_ASSERT(p != NULL);
-        for (uint32_t i = 0; i < p->fds.n; i++)
-            wr_socket_tune(p->fds.at[i], &l->opts);
         open_shares(p, l, shares);
         give(c, l, p);
     }
     c->owners = shared_array(c->nshares, sizeof(*c->owners));
-    wr_owners_write(c);
+    for (uint32_t i = 0; i < c->nshares; i++)
+        atomic_store(&c->owners[i], WR_OWNER_NOBODY);
 }
 
 /* ---- owners ---- */
@@ -295,6 +321,8 @@ void wr_owners_write(struct wr_cycle *c)
 {
     bool away[WR_WORKERS_MAX] = { false };
 
+    if (c == wr_master.pending)
+        return;
     for (uint32_t i = 0; i < c->nchildren; i++) {
         const struct wr_child *ch = &c->child[i];
 
@@ -320,15 +348,15 @@ void wr_owners_write(struct wr_cycle *c)
 
 /* ---- leaving ---- */
 
-static bool has(const struct wr_cycle *c, const struct place *p)
+static const struct wr_listener *listener_at(const struct wr_cycle *c, const struct place *p)
 {
     if (c == NULL)
-        return false;
+        return NULL;
     for (struct wr_listener *l = wr_conf_listens(c->conf)->first; l != NULL; l = l->next) {
         if (l->opts.type == p->type && wr_addr_eq(&l->addr, &p->addr))
-            return true;
+            return l;
     }
-    return false;
+    return NULL;
 }
 
 /* Does a listener of `now` take the connections of that address, or some of them? */
@@ -410,7 +438,7 @@ void wr_sockets_drop(const struct wr_cycle *now, struct wr_cycle *before)
     struct place *p;
 
     for EACH_PLACE(p) {
-        if (has(now, p))
+        if (listener_at(now, p) != NULL)
             continue;
         if (now == NULL && p->inherited > 0 && wr_upgrade_old_lives()) {
             give_back(p, before);
@@ -419,7 +447,7 @@ void wr_sockets_drop(const struct wr_cycle *now, struct wr_cycle *before)
         for (struct wr_cycle *c = before; c != NULL; c = c->old)
             mark(c, p, 0, WR_OWNER_GONE | (overlaps(now, p) ? WR_OWNER_MOVED : 0));
         if (now == NULL)
-            continue; /* the end: wr_sockets_unlink closes, files last */
+            continue; /* the end: wr_sockets_end closes, files last */
         if (overlaps(now, p)) {
             wr_list_remove(&p->link);
             wr_list_push(&parting, &p->link);
@@ -431,11 +459,11 @@ void wr_sockets_drop(const struct wr_cycle *now, struct wr_cycle *before)
     }
 }
 
-void wr_sockets_part(bool for_good)
+void wr_sockets_part(void)
 {
     while (!wr_list_empty(&parting)) {
         struct place *p = wr_container(parting.next, struct place, link);
-        bool deaf = for_good && (p->inherited == 0 || !wr_upgrade_old_lives());
+        bool deaf = p->inherited == 0 || !wr_upgrade_old_lives();
 
         /* EPERM: not every kernel lets everybody. */
         for (uint32_t i = 0; deaf && i < p->fds.n; i++)
@@ -444,13 +472,27 @@ void wr_sockets_part(bool for_good)
     }
 }
 
-void wr_sockets_unlink(bool keep)
+void wr_sockets_keep_only(const struct wr_cycle *c)
 {
     struct place *p;
 
     for EACH_PLACE(p) {
-        if (!keep)
-            place_unlink(p);
+        const struct wr_listener *l = listener_at(c, p);
+
+        while (p->fds.n > (l != NULL ? l->nfds : 0))
+            close(p->fds.at[--p->fds.n]);
+    }
+}
+
+void wr_sockets_end(bool others)
+{
+    struct place *p;
+
+    for EACH_PLACE(p) {
+        close_all(p);
+        if (others && is_unix(p))
+            continue;
+        place_unlink(p);
         place_close(p);
     }
 }
@@ -506,7 +548,7 @@ bool wr_sockets_import(struct wr_str line)
             is_socket_at((int)fd, &a))
             add_fd(p, (int)fd);
     }
-    p->inherited = p->fds.n;
+    p->inherited = p->kept = p->fds.n;
     if (p->fds.n > 0)
         return true;
     place_close(p);

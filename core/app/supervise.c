@@ -4,13 +4,11 @@
 #include "app/app.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #define QUICK_MS 1000    /* who lived shorter died quickly */
 #define BACKOFF_MAX_MS 1000 /* it may be the only one */
-#define COMMIT_MS 5000
 
 #define EACH_CYCLE(c) (struct wr_cycle *c = wr_master.cycle; c != NULL; c = c->old)
 
@@ -25,7 +23,7 @@ uint64_t wr_backoff_ms(uint32_t deaths)
     return wr_min(ms, (uint64_t)BACKOFF_MAX_MS);
 }
 
-static const char *what(const struct wr_child *ch)
+const char *wr_child_name(const struct wr_child *ch)
 {
     return ch->kind == WR_PROC_KEEPER ? "keeper process" : "worker process";
 }
@@ -85,14 +83,21 @@ static void start(struct wr_cycle *c, struct wr_child *ch)
     ch->ready = ch->leaving = false;
     pid = fork_child(c, ch);
     if (pid < 0) {
-        wr_say(WR_LOG_ALERT, errno, "fork() failed while spawning \"%s\"", what(ch));
+        wr_say(WR_LOG_ALERT, errno, "fork() failed while spawning \"%s\"", wr_child_name(ch));
         ch->again_ms = wr_now() + wr_backoff_ms(++ch->deaths + 1);
         return;
     }
     ch->pid = pid;
-    wr_say(WR_LOG_NOTICE, 0, "start %s %d", what(ch), (int)pid);
-    if (ch->kind == WR_PROC_KEEPER)
+    wr_say(WR_LOG_NOTICE, 0, "start %s %d", wr_child_name(ch), (int)pid);
+    if (ch->kind == WR_PROC_KEEPER && wr_launch_has_zones(c))
         (void)wr_tell_keeper(ch, WR_MSG_COMMIT, c->generation);
+}
+
+static bool is_pending(const struct wr_child *ch)
+{
+    const struct wr_cycle *c = wr_master.pending;
+
+    return c != NULL && ch >= c->child && ch < c->child + c->nchildren;
 }
 
 void wr_children_heard(struct wr_child *ch, const struct wr_report *r)
@@ -105,35 +110,18 @@ void wr_children_heard(struct wr_child *ch, const struct wr_report *r)
         ch->leaving = true;
         if (wr_master.going == WR_RUNNING)
             wr_children_leaving();
-    } else if (r->word == WR_MSG_FAILED)
-        wr_say(WR_LOG_ERROR, 0, "%s %d: %s", what(ch), (int)ch->pid, r->text);
-}
-
-static void await_commit(const struct wr_cycle *c)
-{
-    const struct wr_child *keeper = &c->child[c->nchildren - 1];
-    struct pollfd p = { .fd = wr_reports_fd(), .events = POLLIN };
-    uint64_t end = wr_now() + COMMIT_MS;
-
-    while (keeper->committed != c->generation && keeper->report >= 0 && wr_now() < end) {
-        (void)poll(&p, 1, (int)(end - wr_now()));
-        wr_reports_take(wr_children_heard);
-        wr_clock_update();
-    }
-    if (keeper->committed != c->generation)
-        wr_say(WR_LOG_ERROR, 0, "the keeper did not publish the servers");
+    } else if (r->word == WR_MSG_FAILED && is_pending(ch)) /* others have told the log */
+        wr_launch_break("%s %d: %s", wr_child_name(ch), (int)ch->pid, r->text);
 }
 
 void wr_children_start(struct wr_cycle *c)
 {
     wr_say(WR_LOG_NOTICE, 0, "start worker processes");
-    for (uint32_t i = c->nchildren; i-- > 0;) {
+    for (uint32_t i = 0; i < c->nchildren; i++) {
         c->child[i].retired = false;
         c->child[i].deaths = 0;
         if (c->child[i].pid == 0)
             start(c, &c->child[i]);
-        if (c->child[i].kind == WR_PROC_KEEPER)
-            await_commit(c);
     }
 }
 
@@ -157,19 +145,17 @@ void wr_children_ring(uint32_t bits)
     }
 }
 
-static struct wr_child *newest_keeper(void)
+struct wr_child *wr_keeper_of(const struct wr_cycle *c)
 {
-    const struct wr_cycle *c = wr_master.cycle;
-
     return c != NULL && c->nchildren > 0 ? &c->child[c->nchildren - 1] : NULL;
 }
 
 void wr_children_commit_again(void)
 {
-    struct wr_child *keeper = newest_keeper();
+    struct wr_child *keeper = wr_keeper_of(wr_running());
 
     if (keeper != NULL && keeper->pid > 0)
-        (void)wr_tell_keeper(keeper, WR_MSG_COMMIT, wr_master.cycle->generation);
+        (void)wr_tell_keeper(keeper, WR_MSG_COMMIT, wr_running()->generation);
 }
 
 void wr_children_leaving(void)
@@ -195,10 +181,21 @@ void wr_children_retire(struct wr_cycle *c, int signo)
 bool wr_children_ready(const struct wr_cycle *c)
 {
     for (uint32_t i = 0; i < c->nchildren; i++) {
-        const struct wr_child *ch = &c->child[i];
-
-        if (ch->kind == WR_PROC_WORKER && !ch->ready)
+        if (!c->child[i].ready)
             return false;
+    }
+    return true;
+}
+
+bool wr_children_left(const struct wr_cycle *cycles)
+{
+    for (const struct wr_cycle *c = cycles; c != NULL; c = c->old) {
+        for (uint32_t i = 0; i < c->nchildren; i++) {
+            const struct wr_child *ch = &c->child[i];
+
+            if (ch->kind == WR_PROC_WORKER && ch->pid > 0 && !ch->leaving)
+                return false;
+        }
     }
     return true;
 }
@@ -218,16 +215,29 @@ static struct wr_child *find(pid_t pid, struct wr_cycle **of)
     return NULL;
 }
 
+/* A generation that was undone is killed, and the launch says why it is undone. */
 static void tell_end(const struct wr_child *ch, pid_t pid, int status)
 {
+    bool was_killed = WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL;
+    bool is_told = is_pending(ch) || (ch->retired && (!ch->ready || was_killed));
+    enum wr_level bad = is_told ? WR_LOG_NOTICE : WR_LOG_ALERT;
+
     if (WIFSIGNALED(status))
-        wr_say(WR_LOG_ALERT, 0, "%s %d exited on signal %d%s", what(ch), (int)pid,
+        wr_say(bad, 0, "%s %d exited on signal %d%s", wr_child_name(ch), (int)pid,
                WTERMSIG(status), WCOREDUMP(status) ? " (core dumped)" : "");
-    else if (WEXITSTATUS(status) != 0)
-        wr_say(WR_LOG_ALERT, 0, "%s %d exited with code %d", what(ch), (int)pid,
-               WEXITSTATUS(status));
     else
-        wr_say(WR_LOG_NOTICE, 0, "%s %d exited with code 0", what(ch), (int)pid);
+        wr_say(WEXITSTATUS(status) != 0 ? bad : WR_LOG_NOTICE, 0, "%s %d exited with code %d",
+               wr_child_name(ch), (int)pid, WEXITSTATUS(status));
+}
+
+static void break_launch(const struct wr_child *ch, pid_t pid, int status)
+{
+    if (WIFSIGNALED(status))
+        wr_launch_break("%s %d exited on signal %d before it was ready", wr_child_name(ch),
+                        (int)pid, WTERMSIG(status));
+    else
+        wr_launch_break("%s %d exited with code %d before it was ready", wr_child_name(ch),
+                        (int)pid, WEXITSTATUS(status));
 }
 
 static void plan_again(struct wr_cycle *c, struct wr_child *ch)
@@ -243,7 +253,7 @@ static void plan_again(struct wr_cycle *c, struct wr_child *ch)
     }
     if (ch->kind == WR_PROC_WORKER)
         wr_owners_write(c);
-    wr_say(WR_LOG_WARN, 0, "%s %u keeps dying, it is started again in %llu ms", what(ch),
+    wr_say(WR_LOG_WARN, 0, "%s %u keeps dying, it is started again in %llu ms", wr_child_name(ch),
            ch->index, (unsigned long long)wr_backoff_ms(ch->deaths));
 }
 
@@ -264,15 +274,19 @@ static void ended(pid_t pid, int status)
     tell_end(ch, pid, status);
     ch->pid = 0;
     wr_report_close(ch);
-    if (!ch->retired && wr_master.going == WR_RUNNING)
+    if (is_pending(ch))
+        break_launch(ch, pid, status);
+    else if (!ch->retired && wr_master.going == WR_RUNNING)
         plan_again(of, ch);
     /* A keeper that is dead or does not listen looks when it begins, or hears of the next. */
-    if (newest_keeper() != NULL)
-        (void)wr_tell_keeper(newest_keeper(), WR_MSG_DIED, 0);
+    if (wr_keeper_of(wr_running()) != NULL)
+        (void)wr_tell_keeper(wr_keeper_of(wr_running()), WR_MSG_DIED, 0);
+    if (wr_keeper_of(wr_master.pending) != NULL)
+        (void)wr_tell_keeper(wr_keeper_of(wr_master.pending), WR_MSG_DIED, 0);
 }
 
 /* Generations without processes go. */
-static void bury(void)
+void wr_children_bury(void)
 {
     struct wr_cycle **at = &wr_master.cycle;
 
@@ -293,6 +307,7 @@ static void bury(void)
 
 void wr_children_reap(void)
 {
+    wr_reports_take(wr_children_heard); /* what they said last */
     for (;;) {
         int status;
         pid_t pid = waitpid(-1, &status, WNOHANG);
@@ -302,7 +317,7 @@ void wr_children_reap(void)
         else if (pid == 0 || errno != EINTR)
             break;
     }
-    bury();
+    wr_children_bury();
 }
 
 void wr_children_respawn(void)

@@ -4,7 +4,8 @@
  * (who are we?) and by the master; owns the copy of the command line.
  *
  * WEIR holds lines: "listen TYPE FD,FD,... ADDRESS", "place HALF GENERATION" (the half of the slots
- * that is the new master's, the last generation there was), "run SEGMENTS", "conf SEGMENTS". */
+ * that is the new master's, the last generation there was), "run SEGMENTS", "conf SEGMENTS", "pid
+ * PATH". The old master's pid file becomes PATH.oldbin when the new one is ready, not before. */
 #include "app/app.h"
 
 #include <errno.h>
@@ -18,12 +19,23 @@ static char **command;       /* as we were started */
 static char *line;           /* the same as one text */
 static const char *program;  /* absolute */
 static struct wr_shm_set *old_run, *old_conf;
+static char *old_pid;        /* path of the old master's pid file, until the new one is settled */
+static bool pid_moved;
 
 static char *copy(const char *s)
 {
     size_t n = strlen(s) + 1;
 
     return memcpy(wr_malloc(n), s, n);
+}
+
+static char *copy_str(struct wr_str s)
+{
+    char *to = wr_malloc(s.n + 1);
+
+    memcpy(to, s.p, s.n);
+    to[s.n] = '\0';
+    return to;
 }
 
 /* "weir" found in PATH, or relative to where we stand now: it may be a link that will point to the
@@ -86,6 +98,7 @@ static void take_place(struct wr_str text)
 static void take_up(struct wr_str text)
 {
     struct wr_str run = WR_STR("run "), conf = WR_STR("conf "), place = WR_STR("place ");
+    struct wr_str pid = WR_STR("pid ");
 
     while (text.n > 0) {
         struct wr_str l = wr_str_cut(&text, '\n');
@@ -96,6 +109,8 @@ static void take_up(struct wr_str text)
             old_conf = wr_shm_import(wr_str_skip(l, conf.n));
         else if (wr_str_starts(l, place))
             take_place(wr_str_skip(l, place.n));
+        else if (wr_str_starts(l, pid) && old_pid == NULL)
+            old_pid = copy_str(wr_str_skip(l, pid.n));
         else if (!wr_sockets_import(l))
             wr_say(WR_LOG_WARN, 0, "invalid line \"" WR_FMT "\" in " VARIABLE
                    " environment variable, ignored", WR_ARG(l));
@@ -141,6 +156,27 @@ void wr_upgrade_settled(void)
     wr_shm_set_free(old_run);
     wr_shm_set_free(old_conf);
     old_run = old_conf = NULL;
+    free(old_pid);
+    old_pid = NULL;
+}
+
+static bool rename_pid(const char *path, bool back)
+{
+    char old[4096];
+    const char *from = back ? old : path, *to = back ? path : old;
+
+    snprintf(old, sizeof(old), "%s.oldbin", path);
+    if (rename(from, to) == 0)
+        return true;
+    if (errno != ENOENT) /* it was moved by somebody else, or never */
+        wr_say(WR_LOG_ALERT, errno, "rename() \"%s\" to \"%s\" failed", from, to);
+    return false;
+}
+
+void wr_upgrade_move_pid(bool back)
+{
+    if (old_pid != NULL && back == pid_moved)
+        pid_moved = rename_pid(old_pid, back) ? !back : pid_moved;
 }
 
 /* ---- the old binary ---- */
@@ -153,7 +189,7 @@ static bool describe(struct wr_text *t)
     wr_shm_export(wr_master.shm, t);
     wr_text_c(t, "\nconf ");
     wr_shm_export(wr_master.cycle->conf->shm, t);
-    wr_text_char(t, '\n');
+    wr_text_fmt(t, "\npid %s\n", wr_master.pid_path);
     if (t->overflow)
         wr_say(WR_LOG_ALERT, 0, "too many sockets and zones for an upgrade");
     return !t->overflow;
@@ -181,31 +217,12 @@ static void execute(char *variable)
     _exit(2);
 }
 
-static void old_path(char *out, size_t n)
-{
-    snprintf(out, n, "%s.oldbin", wr_master.pid_path);
-}
-
-/* Before the new master writes the file of its own. */
-static bool move_pid_file(bool back)
-{
-    char old[4096];
-    const char *from = wr_master.pid_path, *to = old;
-
-    old_path(old, sizeof(old));
-    if (rename(back ? to : from, back ? from : to) == 0)
-        return true;
-    wr_say(WR_LOG_ALERT, errno, "rename() \"%s\" to \"%s\" failed", back ? to : from,
-           back ? from : to);
-    return false;
-}
-
 static void start_binary(struct wr_text *t)
 {
     const char *text;
     pid_t pid;
 
-    if (!describe(t) || !wr_text_cstr(t, &text) || !move_pid_file(false))
+    if (!describe(t) || !wr_text_cstr(t, &text))
         return;
     fflush(NULL);
     pid = fork();
@@ -213,7 +230,6 @@ static void start_binary(struct wr_text *t)
         execute((char *)(uintptr_t)text);
     if (pid < 0) {
         wr_say(WR_LOG_ALERT, errno, "fork() failed while spawning \"new binary process\"");
-        (void)move_pid_file(true);
         return;
     }
     wr_master.new_binary = pid;
@@ -248,9 +264,9 @@ void wr_upgrade_ended(int status)
                WEXITSTATUS(status));
     wr_master.new_binary = 0;
     wr_sockets_unsteer();
-    (void)move_pid_file(true);
+    (void)rename_pid(wr_master.pid_path, true);
     if (wr_master.stopped)
-        wr_master.restart_workers = true;
+        wr_master.resume_ms = wr_now();
     else
         wr_children_commit_again();
 }

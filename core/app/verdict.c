@@ -1,7 +1,8 @@
 /* verdict: `weir -s WORD`, and how a reload is answered.
  *
  * The one who asks makes a pipe and puts the number of its writing end into the signal (sigqueue);
- * the master opens that descriptor through /proc, acknowledges, and writes what it found. Nothing
+ * the master opens that descriptor through /proc, acknowledges, and writes what became of it when
+ * the new generation serves, or will not. Nothing
  * is left behind, it needs no more rights than the signal itself, and kill -HUP works as ever.
  *
  * On the pipe: 'A' (it is being done), then text for the user, then a zero byte and 'Y' or 'N'. */
@@ -39,28 +40,42 @@ static void open_reply(struct wr_reply *r, const struct wr_ask *ask)
     r->fd[r->nfds++] = fd;
 }
 
-void wr_reply_begin(struct wr_reply *r)
+void wr_reply_hear(struct wr_reply *r)
 {
     struct wr_ask ask;
 
-    *r = (struct wr_reply){ .nfds = 0 };
     while (wr_signals_ask(&ask))
         open_reply(r, &ask);
+}
+
+void wr_reply_begin(struct wr_reply *r)
+{
+    *r = wr_master.reply_next;
+    wr_master.reply_next = (struct wr_reply){ .nfds = 0 };
+    wr_reply_hear(r);
     r->text = open_memstream(&r->buf, &r->n);
     if (r->text == NULL)
         wr_out_of_memory(0);
 }
 
+void wr_reply_forget(struct wr_reply *r)
+{
+    for (uint32_t i = 0; i < r->nfds; i++)
+        close(r->fd[i]);
+    if (r->text != NULL)
+        fclose(r->text);
+    free(r->buf);
+    *r = (struct wr_reply){ .nfds = 0 };
+}
+
 void wr_reply_end(struct wr_reply *r, bool ok)
 {
-    fclose(r->text);
+    fflush(r->text);
     for (uint32_t i = 0; i < r->nfds; i++) {
         (void)!write(r->fd[i], r->buf, wr_min(r->n, (size_t)TEXT_MAX));
         (void)!write(r->fd[i], ok ? "\0Y" : "\0N", 2);
-        close(r->fd[i]);
     }
-    free(r->buf);
-    *r = (struct wr_reply){ .nfds = 0 };
+    wr_reply_forget(r);
 }
 
 /* ---- who asks ---- */
@@ -143,35 +158,48 @@ static int ask_and_wait(pid_t pid)
     return ok ? 0 : 1;
 }
 
-/* The pid directive is looked up in the bare tree, so that a configuration which is wrong
+/* Directives of main are looked up in the bare tree, so that a configuration which is wrong
  * elsewhere does not keep anybody from stopping weir, or from being told by a reload. */
-static const char *pid_path(struct wr_pool *pool, const struct wr_options *o)
+static const char *path_of(const struct wr_tree *t, const char *directive, const char *otherwise)
 {
-    struct wr_tree *t = wr_tree_load(pool, wr_places.conf, wr_str_c(o->globals));
-
     for (const struct wr_node *n = t->root->children; n != NULL; n = n->next) {
-        if (n->nwords == 2 && wr_str_is(n->words[0].text, "pid"))
-            return wr_pool_fmt(pool, "%s" WR_FMT,
+        if (n->nwords >= 2 && wr_str_is(n->words[0].text, directive))
+            return wr_pool_fmt(t->pool, "%s" WR_FMT,
                                n->words[1].text.n > 0 && n->words[1].text.p[0] == '/'
                                    ? "" : wr_places.prefix, WR_ARG(n->words[1].text)).p;
     }
-    return wr_places.pid;
+    return otherwise;
 }
 
-static pid_t read_pid(struct wr_pool *pool, const char *path)
+static int not_running(const char *path, const struct wr_pid_file *f)
 {
-    struct wr_str text = wr_file_read(pool, path, 64), digits;
-    uint64_t pid;
+    if (kill(f->pid, 0) != 0 && errno == ESRCH)
+        wr_say(WR_LOG_ERROR, 0, "weir is not running: process %d of \"%s\" is gone", (int)f->pid,
+               path);
+    else
+        wr_say(WR_LOG_ERROR, 0, "weir is not running: process %d of \"%s\" is not the weir that "
+               "wrote it", (int)f->pid, path);
+    return WR_EXIT_NOT_RUNNING;
+}
 
-    if (text.p == NULL) {
-        wr_say(WR_LOG_ERROR, errno, "open() \"%s\" failed", path);
-        return 0;
+/* Nobody gets a signal but the weir of that file: the number may be somebody else's by now. */
+static int find_running(const char *path, pid_t *pid)
+{
+    struct wr_pid_file f;
+
+    if (!wr_pid_read(path, &f)) {
+        bool is_gone = errno == ENOENT;
+
+        wr_say(WR_LOG_ERROR, errno, "%sopen() \"%s\" failed",
+               is_gone ? "weir is not running: " : "", path);
+        return is_gone ? WR_EXIT_NOT_RUNNING : 1;
     }
-    digits = wr_str_trim(wr_str_cut(&text, '\n'));
-    if (wr_str_u64(digits, &pid) && pid > 0 && pid <= INT32_MAX)
-        return (pid_t)pid;
-    wr_say(WR_LOG_ERROR, 0, "invalid PID number \"" WR_FMT "\" in \"%s\"", WR_ARG(digits), path);
-    return 0;
+    if (f.pid == 0) {
+        wr_say(WR_LOG_ERROR, 0, "invalid PID number \"%s\" in \"%s\"", f.text, path);
+        return 1;
+    }
+    *pid = f.pid;
+    return f.is_held ? 0 : not_running(path, &f);
 }
 
 static int signo_of(const char *word)
@@ -181,18 +209,29 @@ static int signo_of(const char *word)
         : SIGHUP;
 }
 
+static int send_signal(pid_t pid, int signo, const struct wr_tree *t)
+{
+    if (signo == SIGHUP)
+        return ask_and_wait(pid);
+    if (kill(pid, signo) != 0) {
+        wr_say(WR_LOG_ERROR, errno, "kill(%d, %d) failed", (int)pid, signo);
+        return 1;
+    }
+    if (signo == WR_SIGTRACE)
+        printf("weir: the workers write what runs to the error log, %s\n",
+               path_of(t, "error_log", wr_places.error_log));
+    return 0;
+}
+
 int wr_signaller(const struct wr_options *o)
 {
-    int signo = signo_of(o->signal), code = 1;
     struct wr_pool *pool = wr_pool_new(0);
-    pid_t pid = read_pid(pool, pid_path(pool, o));
+    const struct wr_tree *t = wr_tree_load(pool, wr_places.conf, wr_str_c(o->globals));
+    pid_t pid = 0;
+    int code = find_running(path_of(t, "pid", wr_places.pid), &pid);
 
-    if (pid != 0 && signo == SIGHUP)
-        code = ask_and_wait(pid);
-    else if (pid != 0 && kill(pid, signo) == 0)
-        code = 0;
-    else if (pid != 0)
-        wr_say(WR_LOG_ERROR, errno, "kill(%d, %d) failed", (int)pid, signo);
+    if (code == 0)
+        code = send_signal(pid, signo_of(o->signal), t);
     wr_pool_free(pool);
     return code;
 }

@@ -253,8 +253,9 @@ static bool begin(struct wr_cycle *c)
         return false;
     wr_loop_on_bell(me.loop, on_bell, NULL);
     follow_owner_map();
-    wr_loop_turn(me.loop, 0); /* the master sees that we stand */
-    wr_report(WR_MSG_READY, 0, "");
+    wr_loop_turn(me.loop, 0);
+    if (wr_self.kind == WR_PROC_WORKER)
+        wr_process_ready();
     on_bell(0, NULL); /* a signal may have come before the loop could hear it */
     return true;
 }
@@ -265,7 +266,7 @@ void wr_worker_run(struct wr_cycle *c, uint32_t slot, uint32_t index)
     wr_process_begin(WR_PROC_WORKER, c, slot, index);
     wr_process_settle(c);
     if (!begin(c))
-        exit(2);
+        wr_process_fail();
     wr_loop_run(me.loop);
     if (me.graceful)
         wr_say(WR_LOG_NOTICE, 0, "exiting");
@@ -277,18 +278,25 @@ void wr_worker_run(struct wr_cycle *c, uint32_t slot, uint32_t index)
     exit(0);
 }
 
+static bool begin_single(struct wr_cycle *c, uint32_t slot)
+{
+    if (!wr_launch_single(c))
+        return false;
+    wr_process_begin(WR_PROC_SINGLE, c, slot, 0);
+    wr_upstreams_commit(c->conf, 1, false);
+    if (!begin(c))
+        return false;
+    wr_names_keep(c->conf, me.loop);
+    wr_master_launched(true);
+    return true;
+}
+
 int wr_single_run(struct wr_cycle *c)
 {
     uint32_t slot = wr_slot_take(WR_PROC_SINGLE, 1, 0);
 
-    if (slot == WR_SLOT_NONE)
+    if (slot == WR_SLOT_NONE || !begin_single(c, slot))
         return 1;
-    wr_sockets_share(c);
-    wr_process_begin(WR_PROC_SINGLE, c, slot, 0);
-    wr_upstreams_commit(c->conf, 1, false);
-    if (!begin(c))
-        return 1;
-    wr_names_keep(c->conf, me.loop);
     wr_loop_run(me.loop);
     end();
     wr_slot_release(slot);

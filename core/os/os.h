@@ -34,11 +34,15 @@ struct wr_listen_opts {      /* what `listen` can say about one address; zero = 
  * failed call for the message ("bind()", "socket()", ...). */
 int wr_socket_listen(const struct wr_addr *a, const struct wr_listen_opts *o,
                      const char **step) WR_CHECKED;
+/* The same but for listen(): nobody is connected to it, and none is reset when it is closed. */
+int wr_socket_bind(const struct wr_addr *a, const struct wr_listen_opts *o,
+                   const char **step) WR_CHECKED;
 /* Binds WITHOUT SO_REUSEPORT and closes again: false with errno EADDRINUSE when somebody else
  * owns the address. (With it set a second instance would silently share the port.) */
 bool wr_socket_probe(const struct wr_addr *a, int type) WR_CHECKED;
-/* Sets what may be changed on a living socket (backlog, buffers, keepalive, deferred). */
-void wr_socket_tune(int fd, const struct wr_listen_opts *o);
+/* Sets what may be changed on a living socket (backlog, buffers, keepalive, deferred), and lets one
+ * that is only bound listen. False with errno: it does not listen, or not with that backlog. */
+bool wr_socket_tune(int fd, const struct wr_listen_opts *o) WR_CHECKED;
 /* accept4; -1 with errno. */
 int wr_socket_accept(int fd, struct wr_addr *peer);
 /* socket + optional bind. -1 with errno and *step. */

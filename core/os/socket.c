@@ -150,7 +150,7 @@ static bool bind_listener(int fd, const struct wr_addr *a, int type)
     return bind(fd, &a->sa, a->len) == 0;
 }
 
-int wr_socket_listen(const struct wr_addr *a, const struct wr_listen_opts *o, const char **step)
+int wr_socket_bind(const struct wr_addr *a, const struct wr_listen_opts *o, const char **step)
 {
     int family = a->sa.sa_family;
     int fd = open_listener(family, o);
@@ -167,9 +167,14 @@ int wr_socket_listen(const struct wr_addr *a, const struct wr_listen_opts *o, co
         return fail(fd, step, "bind()");
     if (family == AF_UNIX && chmod(a->un.sun_path, 0666) != 0)
         return fail(fd, step, "chmod()");
-    if (!start_listening(fd, o))
-        return fail(fd, step, "listen()");
     return fd;
+}
+
+int wr_socket_listen(const struct wr_addr *a, const struct wr_listen_opts *o, const char **step)
+{
+    int fd = wr_socket_bind(a, o, step);
+
+    return fd < 0 || start_listening(fd, o) ? fd : fail(fd, step, "listen()");
 }
 
 static bool probe_unix(const struct wr_addr *a, int type)
@@ -208,16 +213,14 @@ bool wr_socket_probe(const struct wr_addr *a, int type)
     return ok;
 }
 
-void wr_socket_tune(int fd, const struct wr_listen_opts *o)
+bool wr_socket_tune(int fd, const struct wr_listen_opts *o)
 {
     struct wr_addr a;
 
     if (!wr_socket_local(fd, &a))
-        return;
+        return false;
     tune(fd, a.sa.sa_family, o);
-    /* listen() on a listening socket changes its backlog. */
-    if (!start_listening(fd, o))
-        wr_say(WR_LOG_WARN, errno, "listen() with another backlog failed, ignored");
+    return start_listening(fd, o); /* on a listening socket it changes the backlog */
 }
 
 int wr_socket_accept(int fd, struct wr_addr *peer)

@@ -147,7 +147,7 @@ START_TEST(sets_options)
     ck_assert_int_eq(option(fd, IPPROTO_TCP, TCP_KEEPCNT), 3);
     ck_assert_int_gt(option(fd, IPPROTO_TCP, TCP_DEFER_ACCEPT), 0);
     o = (struct wr_listen_opts){ .type = SOCK_STREAM, .keepalive_off = true, .backlog = 5 };
-    wr_socket_tune(fd, &o);
+    ck_assert(wr_socket_tune(fd, &o));
     ck_assert_int_eq(option(fd, SOL_SOCKET, SO_KEEPALIVE), 0);
     ck_assert_int_eq(option(fd, IPPROTO_TCP, TCP_DEFER_ACCEPT), 0);
     (void)close(fd);
@@ -216,7 +216,7 @@ START_TEST(unix_paths)
     ck_assert_int_eq(wr_socket_listen(&a, &o, &step), -1);
     ck_assert_int_eq(errno, EADDRINUSE);
     ck_assert_str_eq(step, "bind()");
-    wr_socket_tune(l, &o);
+    ck_assert(wr_socket_tune(l, &o));
     c = wr_socket_client(AF_UNIX, SOCK_STREAM, NULL, false, &step);
     ck_assert_int_eq(connect(c, &a.sa, a.len), 0);
     s = wr_socket_accept(l, &peer);

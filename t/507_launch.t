@@ -1,0 +1,257 @@
+#!/usr/bin/perl
+# chaos: yes
+
+# A new generation serves when all its processes are ready, or not at all. Workers that cannot
+# start: `weir -s reload` and the log say why, the old processes serve on untouched, nobody loses a
+# connection, and the next good configuration is taken. The same while one waits for another, for a
+# worker that is killed or too slow, at the end, at the first start, and for a new binary.
+
+use strict;
+use warnings;
+use FindBin;
+use lib "$FindBin::Bin/lib";
+use Test::More;
+use Weir;
+use Weir::Process qw(children spawn);
+
+my $w = Weir->new;
+$w->echo('echo');
+$w->greeter('one');
+
+# Nobody can make a loop with so few files.
+my $BAD = "worker_rlimit_nofile 5;\n";
+
+sub conf {
+    my ($workers, $more, $before) = @_;
+    return "worker_processes $workers;\n" . ($before // '') . <<'CONF' . ($more // '') . "}\n";
+stream {
+    server { listen %{web}; listen %{unix:web}; proxy_pass %{echo}; }
+CONF
+}
+
+# Workers and keeper that are not about to end, once there is one keeper.
+sub serving {
+    my ($of) = @_;
+    my @all;
+    wait_for {
+        @all = grep { title($_) =~ /: (?:worker|keeper) process$/ } children($of);
+        1 == grep { title($_) =~ /keeper/ } @all;
+    };
+    return sort @all;
+}
+
+my $NEW = "    server { listen %{new}; listen %{unix:new}; proxy_pass %{one}; }\n";
+
+$w->start(conf(2));
+my $master = $w->master;
+my $load = $w->load(['web', 'unix:web']);
+my @before = serving($master);
+is scalar(@before), 3, 'two workers and a keeper';
+
+sub untouched {
+    my ($name) = @_;
+    local $Test::Builder::Level = $Test::Builder::Level + 1;
+    becomes { "@before" eq join ' ', serving($master) } "$name: the old processes, no others";
+    ok !$w->connect('new'), "$name: no new address";
+    ok !-e $w->path('new.sock'), "$name: nor its file";
+    ok $load->rounds(5), "$name: the load goes on";
+}
+
+# The workers cannot start.
+
+my ($code, $out, $err) = $w->reload(conf(3, $NEW, $BAD));
+is $code, 1, 'workers that cannot start: -s reload says no';
+like $err, qr/(?:worker|keeper) process \d+: .*Too many open files/, 'and in whose words';
+like $err, qr/the previous configuration stays active/, 'and what is the case now';
+like $w->error_log, qr/\[error\].*(?:worker|keeper) process \d+: .*Too many open files/,
+    'the log has the reason';
+like $w->error_log, qr/\[error\].*weir\.conf failed, .*the previous configuration stays active$/m,
+    'and the verdict';
+untouched('-s reload');
+
+$w->signal('HUP');
+becomes { 2 == (() = $w->error_log =~ /the previous configuration stays active$/mg) }
+    'HUP by a signal: the log has it, too';
+untouched('HUP');
+
+$w->conf("wrong;\n");
+$w->signal('HUP');
+becomes { 3 == (() = $w->error_log =~ /the previous configuration stays active$/mg) }
+    'also of a wrong file';
+untouched('a wrong file');
+
+($code, $out, $err) = $w->reload(conf(3, $NEW));
+is $code, 0, 'the next good one is taken' or diag $err;
+is scalar($w->workers), 3, 'three workers';
+is $w->ask('new'), 'one', 'the new address';
+is $w->ask('unix:new'), 'one', 'and its unix socket';
+is +($w->reload(conf(2)))[0], 0, 'and back';
+ok $load->rounds(5), 'the load goes on';
+@before = serving($master);
+
+# With processes that are held while they start.
+
+my $hold;
+my $may_hold = slurp($w->{bin}) =~ /WR_HOLD_START/;
+
+# `weir -s reload` that runs while the test goes on; returns what waits for its answer.
+sub later {
+    my ($it) = @_;
+    my $file = $it->path('later.' . ++$it->{later});
+    my $pid = spawn(sub {
+        $it->redirect($file, $file);
+        exec { $it->{bin} } $it->{bin}, $it->words, '-s', 'reload' or die "exec: $!\n";
+    });
+    return sub {
+        my $status = $it->ended($pid);
+        return ($status >> 8, slurp($file));
+    };
+}
+
+sub pending {
+    my ($of, @known) = @_;
+    my %known = map { $_ => 1 } @known;
+    my @new = grep { !$known{$_} && title($_) =~ /: (?:worker|keeper) process$/ } children($of);
+    return @new;
+}
+
+SKIP: {
+    skip 'a release build', 1 if !$may_hold;
+    my $held = Weir->new;
+    $held->echo('echo');
+    $hold = $held->path('hold');
+    my $start = sub {
+        my ($ms) = @_;
+        local $ENV{WR_HOLD_START} = $hold;
+        local $ENV{WR_READY_MS} = $ms;
+        $held->start(conf(2));
+        return serving($held->master);
+    };
+    @before = $start->(20000);
+    $master = $held->master;
+    my $held_load = $held->load(['web', 'unix:web']);
+
+    # Killed before it is ready; another reload waits meanwhile.
+    $held->write('hold', '');
+    $held->conf(conf(3, "    server { listen %{new}; return new; }\n"));
+    my $first = later($held);
+    becomes { 4 == pending($master, @before) } 'a generation starts';
+    my $second = later($held);
+    is $held->ask('new'), 'connect: Connection refused', 'it does not serve yet';
+    ok $held_load->rounds(5), 'the load goes on';
+    $held->signal('USR1');
+    kill 'KILL', (pending($master, @before))[0];
+    ($code, $err) = $first->();
+    is $code, 1, 'one of it is killed: no';
+    like $err, qr/process \d+ exited on signal 9 before it was ready/, 'because of that';
+    becomes { 4 == pending($master, @before) } 'the reload that waited has its turn';
+    unlink $hold;
+    ($code, $err) = $second->();
+    is $code, 0, 'and is answered' or diag $err;
+    is $held->ask('new'), 'new', 'it serves';
+    ok $held_load->rounds(5), 'the load goes on';
+
+    # The keeper is killed.
+    @before = serving($master);
+    $held->write('hold', '');
+    $first = later($held);
+    becomes { 4 == pending($master, @before) } 'another generation';
+    my ($keeper) = grep { title($_) =~ /keeper/ } pending($master, @before);
+    kill 'KILL', $keeper;
+    ($code, $err) = $first->();
+    is $code, 1, 'its keeper is killed: no';
+    like $err, qr/keeper process $keeper exited on signal 9/, 'because of that';
+    unlink $hold;
+    becomes { "@before" eq join ' ', serving($master) } 'the old processes, no others';
+    is $held->ask('new'), 'new', 'serve';
+
+    # WINCH and QUIT take it back.
+    $held->write('hold', '');
+    $first = later($held);
+    becomes { 4 == pending($master, @before) } 'another generation';
+    my (undef, @wrong) = $held_load->end;
+    is_deeply \@wrong, [], 'no session was refused, reset or cut off';
+    $held->signal('QUIT');
+    ($code, $err) = $first->();
+    is $code, 1, 'QUIT meanwhile: no';
+    like $err, qr/weir is shutting down/, 'because of that';
+    is $held->ended($master), 0, 'and weir ends';
+    $held->has_ended;
+
+    # Too slow.
+    unlink $hold;
+    @before = $start->(1500);
+    $master = $held->master;
+    $held->write('hold', '');
+    ($code, $out, $err) = $held->command('-s', 'reload');
+    is $code, 1, 'not ready in time: no';
+    like $err, qr/process \d+ is not ready after 1500 ms/, 'because of that';
+    unlink $hold;
+    becomes { "@before" eq join ' ', serving($master) } 'the old processes, no others';
+    is +($held->command('-s', 'reload'))[0], 0, 'the next one is taken';
+
+    # A new binary whose workers are too slow.
+    @before = ();
+    @before = serving($master);
+    is scalar(@before), 3, 'two workers and a keeper';
+    $held->write('hold', '');
+    $held->signal('USR2');
+    becomes { 4 == children($master) } 'a new binary starts';
+    is $held->pid, $master, 'the pid file stays';
+    ok !-e $held->path('weir.pid.oldbin'), 'under its name';
+    is +($held->command('-s', 'reload'))[0], 1, 'no reload meanwhile';
+    becomes { $held->error_log =~ /new binary process \d+ exited with code 1$/m } 'it gives up';
+    unlink $hold;
+    is $held->pid, $master, 'the pid file stayed';
+    becomes { "@before" eq join ' ', serving($master) } 'the old processes, no others';
+    ok $held->connect('web')->echoes('x'), 'serve';
+    $held->expect(qr/new binary process/);
+    $held->finish;
+}
+
+# The first start.
+
+my $early = Weir->new;
+$early->echo('echo');
+($code, $err) = $early->start(conf(1, '', "daemon on;\n$BAD"), fails => 1);
+is $code, 1, 'a first start that fails, daemon on: exit code';
+like $err, qr/process \d+: .*Too many open files/, 'and why';
+ok !$early->connect('web'), 'nobody listens';
+ok !-e $early->path('web.sock'), 'no file of a socket is left';
+($code, $err) = $early->start(conf(1, '', $BAD), fails => 1);
+is $code, 1, 'daemon off: exit code';
+like $err, qr/process \d+: .*Too many open files/, 'and why';
+$early->has_ended;
+
+# USR2 with a configuration under which workers cannot start.
+
+$early->start(conf(2));
+$master = $early->master;
+@before = serving($master);
+my $over = $early->load(['web', 'unix:web']);
+$early->conf(conf(2, $NEW, $BAD));
+for my $time (1, 2) {
+    $early->signal('USR2');
+    becomes { $time == (() = $early->error_log =~ /new binary process \d+ exited with code 1$/mg) }
+        "USR2, time $time: the new binary gives up";
+    is $early->pid, $master, 'the pid file stays';
+    ok !-e $early->path('weir.pid.oldbin'), 'under its name';
+    is "@{[ serving($master) ]}", "@before", 'as do all processes';
+    ok $over->rounds(5), 'the load goes on';
+}
+like $early->error_log, qr/\[error\].*process \d+: .*Too many open files/, 'the log says why';
+$early->conf(conf(1));
+my ($from, $to) = $early->upgrade;
+kill 'QUIT', $from;
+ok $over->rounds(5), 'a good one works';
+my (undef, @lost) = $over->end;
+is_deeply \@lost, [], 'no session was refused, reset or cut off';
+is $early->ended($from), 0, 'the old master ends';
+$early->expect(qr/new binary process|no event loop|epoll|Too many open files/);
+$early->finish;
+
+(undef, @lost) = $load->end;
+is_deeply \@lost, [], 'no session was refused, reset or cut off';
+$w->expect(qr/no event loop|epoll|"wrong"/);
+$w->finish;
+done_testing;
