@@ -279,6 +279,50 @@ for my $shape (@shapes) {
     is_deeply [map { s/,? \d+ more| \[.*//gr } findings($err)], \@expected, $name or diag $err;
 }
 
-$w->expect(qr/\[emerg\]/);
+# ---- names that are not known yet: after the syntax, each where it stands, in the order of the file ----
+
+$w->write('weir.conf', <<'CONF');
+http {
+    server {
+        listen 127.0.0.1:%{web.port};
+        location /a { proxy_pass http://one.invalid; }
+        location /b { proxy_pass http://two; }
+    }
+    upstream two { server two.invalid:1; }
+}
+stream {
+    server {
+        listen 127.0.0.1:%{other.port};
+        proxy_pass three.invalid:1;
+    }
+}
+CONF
+my ($code, $out, $err) = $w->bare('-t', '-p', $w->dir, '-c', 'weir.conf', '-e', $w->path('e.log'));
+is $code, 0, 'unknown names are no error';
+my @names = $err =~ /^weir: \[warn\] host not found in upstream "(\S+)" \(.*\) in \Q$CONF\E:(\d+)$/mg;
+is "@names", 'one.invalid 4 two.invalid:1 7 three.invalid:1 12', 'all are named, in order'
+    or diag $err;
+like $err, qr/^    7 \|     upstream two \{ server two\.invalid:1; \}\n      \| +\^{13}\n/m,
+    'with the line and the place';
+like $err, qr/syntax is ok.*two\.invalid.*successful/s, 'after the syntax';
+
+# ---- a key that does not fit: the key is marked ----
+
+SKIP: {
+    skip 'no openssl program', 1 if !Weir::program('openssl');
+    for my $name ('a', 'b') {
+        system "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 1 -subj /CN=x"
+            . " -keyout \Q@{[ $w->path($name) ]}\E.key -out \Q@{[ $w->path($name) ]}\E.pem 2>/dev/null";
+    }
+    is_deeply [map { s/: SSL.*(?= \[)//r } findings(check(<<"CONF"))],
+http {
+    server { listen 127.0.0.1:1 ssl; ssl_certificate a.pem;
+        ssl_certificate_key b.key; }
+}
+CONF
+        ['3 cannot load certificate key "' . $w->path('b.key') . '" [b.key]'], 'a key that does not fit';
+}
+
+$w->expect(qr/\[emerg\]|host not found/);
 $w->finish;
 done_testing;

@@ -9,12 +9,18 @@
 #define NAMES_TEST_MS 3000
 
 /* What was found goes to the person who asks and to the log; the person sees the carets. */
-static bool report(const struct wr_conf *c)
+static void report(const struct wr_conf *c)
 {
     FILE *to = wr_console_file();
 
     if (to != NULL || wr_console_log() != NULL)
         wr_diag_print(c->tree, to != NULL ? to : stderr, wr_console_log());
+}
+
+static bool is_right(struct wr_conf *c)
+{
+    c->report = report;
+    report(c);
     return c->tree->errors == 0;
 }
 
@@ -34,7 +40,7 @@ static struct wr_cycle *cycle_new(struct wr_conf *conf, struct wr_shm_set *old)
     const struct wr_core_conf *core;
     struct wr_cycle *c;
 
-    if (!report(conf) || !wr_folders_make(conf) || !open_zones(conf, old)) {
+    if (!is_right(conf) || !wr_folders_make(conf) || !open_zones(conf, old)) {
         wr_folders_undo();
         wr_conf_free(conf);
         return NULL;
@@ -107,7 +113,7 @@ static bool check_pid(const struct wr_conf *c)
 
 static bool test(struct wr_conf *c, const struct wr_options *o)
 {
-    if (!report(c))
+    if (!is_right(c))
         return false;
     if (!wr_upstreams_open(c))
         return false;

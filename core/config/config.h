@@ -61,7 +61,7 @@ struct wr_tree {
     struct wr_diag *diags, **last_diag;
     struct wr_dict *said;        /* the same by text and hint */
     uint32_t errors, warnings;   /* all of them, also what was said before */
-    uint32_t kept;               /* findings in diags */
+    uint32_t kept, warnings_kept, printed; /* findings in diags; the first `printed` were shown */
     bool full;                   /* "too many errors" was said: reading on is of no use */
     bool broken;                 /* braces do not match: blocks may be in the wrong place */
     WR_VEC(const struct wr_node *) refused; /* directives that had no effect */
@@ -208,6 +208,8 @@ struct wr_conf {
     const char *prefix;          /* ends with / */
     const char *path;            /* of the main file */
     void **state;                /* by module index: what prepare made (wr_conf_state) */
+    /* Prints what was found since the last time; NULL: nobody reads it. */
+    void (*report)(const struct wr_conf *c);
     bool test;                   /* -t: do not keep anything */
     uint64_t keep_caps;          /* capabilities workers need: proxy_bind transparent */
     WR_VEC(const char *) folders; /* of temporary files: made before workers start */
@@ -284,14 +286,14 @@ struct wr_scope *wr_conf_layer(const struct wr_conf *c, uint32_t layer);
 struct wr_scope *wr_conf_events(const struct wr_conf *c); /* never NULL: defaults when absent */
 
 /* ---- explain ---- */
-/* Writes all findings, in the order of the files: to out as
+/* Writes all findings since the last call, in the order of the files: to out as
  *   weir: [emerg] unknown directive "proxy_pas" in /etc/weir.conf:12, 2 more
  *      12 |     proxy_pas http://backend;
  *         |     ^^^^^^^^^
  *         = did you mean "proxy_pass"?
  *         = 2 more: 30, conf.d/a.conf:8
  * and, when `log` is given, the first line of each (without "weir: [emerg] ") also to that log. */
-void wr_diag_print(const struct wr_tree *t, FILE *out, const struct wr_log *log);
+void wr_diag_print(struct wr_tree *t, FILE *out, const struct wr_log *log);
 /* "http, server, location" of a where mask. */
 void wr_where_text(uint32_t where, struct wr_text *out);
 /* weir --help WORD; "all" lists every row, sorted: name TAB contexts TAB default TAB help. False:

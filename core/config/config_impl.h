@@ -6,7 +6,7 @@
 #include "config/config.h"
 
 /* ---- explain.c: where something is ---- */
-#define WR_FINDINGS_MAX 1000 /* different ones; one more says "too many errors" */
+#define WR_ERRORS_MAX 1000 /* different ones; one more says "too many errors" */
 
 void wr_diag_vput(struct wr_tree *t, enum wr_level level, struct wr_place at, const char *hint,
                   const char *fmt, va_list ap) WR_PRINTF(5, 0);

@@ -6,7 +6,7 @@
 #include "config/config_impl.h"
 
 #define TEXT_MAX 1024
-#define WARNINGS_MAX 50
+#define WARNINGS_MAX 500
 #define LINE_MAX_SHOWN 100
 #define PLACES_SHOWN 40
 
@@ -64,12 +64,19 @@ static struct wr_diag *keep(struct wr_tree *t, enum wr_level level, struct wr_pl
 static struct wr_diag *put(struct wr_tree *t, enum wr_level level, struct wr_place at,
                            const char *hint, const char *text)
 {
-    if (level > WR_LOG_ERROR)
-        return t->warnings++ < WARNINGS_MAX ? keep(t, level, at, hint, text) : NULL;
+    uint32_t kept = t->kept;
+    struct wr_diag *d;
+
+    if (level > WR_LOG_ERROR) {
+        t->warnings++;
+        d = t->warnings_kept < WARNINGS_MAX ? keep(t, level, at, hint, text) : NULL;
+        t->warnings_kept += t->kept - kept;
+        return d;
+    }
     t->errors++;
     if (t->full)
         return NULL;
-    if (t->kept < WR_FINDINGS_MAX)
+    if (t->kept - t->warnings_kept < WR_ERRORS_MAX)
         return keep(t, level, at, hint, text);
     t->full = true;
     return keep(t, WR_LOG_EMERG, (struct wr_place){ .file = NULL }, NULL, "too many errors");
@@ -357,13 +364,15 @@ static int in_order(const void *a, const void *b)
     return order != 0 ? order : (*x)->order < (*y)->order ? -1 : 1;
 }
 
-void wr_diag_print(const struct wr_tree *t, FILE *out, const struct wr_log *log)
+void wr_diag_print(struct wr_tree *t, FILE *out, const struct wr_log *log)
 {
-    const struct wr_diag *all[WR_FINDINGS_MAX + WARNINGS_MAX + 1], *d;
+    const struct wr_diag *all[WR_ERRORS_MAX + WARNINGS_MAX + 1], *d;
     uint32_t i, n = 0;
 
     for (d = t->diags; d != NULL && n < WR_COUNT(all); d = d->next)
-        all[n++] = d;
+        if (d->order >= t->printed)
+            all[n++] = d;
+    t->printed = t->kept;
     qsort(all, n, sizeof(all[0]), in_order);
     for (i = 0; i < n; i++)
         print(all[i], out, log);

@@ -106,9 +106,10 @@ static void learn(struct wr_conf *c, struct wr_server *s, const struct wr_names 
 static void unknown(const struct keeping *k, enum wr_dns_code code)
 {
     k->s->unanswered = code != WR_DNS_NXDOMAIN && code != WR_DNS_OK;
-    wr_say(WR_LOG_WARN, 0, "host not found in upstream \"" WR_FMT "\" (%s) in %s:%u; it is tried "
-           "next when the workers have started", WR_ARG(k->s->text), wr_dns_code_text(code),
-           k->s->node->file->path, k->s->node->words[0].line);
+    wr_diag_add(k->batch->conf->tree, WR_LOG_WARN, k->s->node, k->u->implicit ? k->u->word : 1,
+                "it is tried next when the workers have started",
+                "host not found in upstream \"" WR_FMT "\" (%s)", WR_ARG(k->s->text),
+                wr_dns_code_text(code));
 }
 
 static void start_done(struct wr_query *q, const struct wr_names *n)
@@ -171,6 +172,8 @@ void wr_names_start(struct wr_conf *c, uint64_t deadline_ms)
     wr_resolvers_forget();
     if (b.loop != NULL)
         wr_loop_free(b.loop);
+    if (c->report != NULL)
+        c->report(c);
 }
 
 /* ---- keeper ---- */
