@@ -145,7 +145,7 @@ static enum wr_io client_read_head(struct wr_endpoint *e, struct wr_head *head)
             size_t used = c->progress.size;
 
             c->progress = (struct wr_h1_progress){ 0 };
-            if (text.p == c->buf + c->at)
+            if (c->buf != NULL && text.p == c->buf + c->at)
                 c->at += used;
             else
                 lend(c, room + used, text.n - used);
