@@ -84,6 +84,25 @@ my %wrong = (
     'a hello and an alert' => "$hello\x15\x03\x03\0\x02\x02\x30",
     'a hello and data' => "$hello\x17\x03\x03\0\x20" . 'x' x 32,
 );
+# Why and how it ended when a client asks for another handshake.
+sub renegotiated {
+    my ($layer) = @_;
+    my $c = tls($layer, max => 0x0303);
+    my $until = time + 10;
+
+    Net::SSLeay::renegotiate($c->{ssl});
+    $c->{up} = 0;
+    Net::SSLeay::do_handshake($c->{ssl});
+    $c->flush($until);
+    while (!$c->{end} && !length $c->{why} && time < $until) {
+        $c->listen($until) or last;
+        Net::SSLeay::ERR_clear_error();
+        $c->fails(Net::SSLeay::do_handshake($c->{ssl}));
+    }
+    $c->Weir::Client::close;
+    return "$c->{why} $c->{end}";
+}
+
 for my $layer ('http', 'stream') {
     for my $what (sort keys %wrong) {
         my $c = $w->connect($layer);
@@ -120,21 +139,12 @@ for my $layer ('http', 'stream') {
             $c->Weir::Client::close;
         }
     }
-    {
-        my $c = tls($layer, max => 0x0303);
-        Net::SSLeay::renegotiate($c->{ssl});
-        $c->{up} = 0;
-        Net::SSLeay::do_handshake($c->{ssl});
-        $c->flush(time + 10);
-        my $until = time + 10;
-        while (!$c->{end} && !length $c->{why} && time < $until) {
-            $c->listen($until) or last;
-            Net::SSLeay::ERR_clear_error();
-            $c->fails(Net::SSLeay::do_handshake($c->{ssl}));
-        }
-        like "$c->{why} $c->{end}", qr/no renegotiation|alert|cut|eof|reset/, "$layer: no renegotiation";
-        $c->Weir::Client::close;
+    # Under chaos the warning may wait for what is written next: then once more.
+    my $refusal = ' ';
+    for (1 .. (chaos() ? 5 : 1)) {
+        $refusal = renegotiated($layer) if $refusal eq ' ';
     }
+    like $refusal, qr/no renegotiation|alert|cut|eof|reset/, "$layer: no renegotiation";
     for my $say ('', substr($hello, 0, 60), $hello) {
         my $c = $w->connect($layer);
         $c->send($say);
