@@ -2,17 +2,18 @@
 # make install     installs under the prefix of ./configure, DESTDIR before it; make uninstall
 #                  takes that away again, but nothing that was changed since
 # make demo        everything from nothing: packages, build, a running weir to play with
-# make test        everything .ci/run asks for; test-all adds the plain and the whole chaos run
+# make test        everything .ci/run asks for; test-all adds the plain and the whole chaos run,
+#                  threads under TSan and two minutes of each fuzz driver
 # make pgo         objs-pgo/weir: optimized for what a load on loopback was seen to do (gcc); a
 #                  minute or two. Then make OBJS=objs-pgo install
 # make unit lint fuzz bench clean distclean
 #
 # V=1 shows the commands. OBJS names the folder of the build, and by its ending the kind:
-# objs is the ordinary one, objs-asan has ASan, UBSan and the debug checks, objs-fuzz is for
-# libFuzzer, objs-pgo is what make pgo makes. `make OBJS=/tmp/my-asan unit` keeps out of other people's way.
+# objs is the ordinary one, objs-asan has ASan, UBSan and the debug checks, objs-tsan has TSan,
+# objs-fuzz is for libFuzzer, objs-pgo is what make pgo makes. `make OBJS=/tmp/my-asan unit` keeps out of other people's way.
 
 OBJS ?= objs
-KIND := $(or $(filter asan fuzz pgo,$(lastword $(subst -, ,$(OBJS)))),plain)
+KIND := $(or $(filter asan tsan fuzz pgo,$(lastword $(subst -, ,$(OBJS)))),plain)
 Q := $(if $(V),,@)
 
 .DELETE_ON_ERROR:
@@ -51,7 +52,7 @@ lint:
 	$(Q)$(MAKE) objs/weir
 	$(Q)t/lint/run objs/weir
 clean:
-	rm -rf objs-asan objs-fuzz objs-clang objs-pgo objs/weir objs/weir.8 objs/core objs/modules objs/t objs/*.[od]
+	rm -rf objs-asan objs-tsan objs-fuzz objs-clang objs-pgo objs/weir objs/weir.8 objs/core objs/modules objs/t objs/*.[od]
 distclean: clean
 	rm -rf objs
 
@@ -78,6 +79,7 @@ SAME := -ffile-prefix-map=$(CURDIR)=. -Wdate-time
 TRAPS := -O1 -fno-omit-frame-pointer -DWR_DEBUG=1 -Werror -fno-sanitize-recover=all
 FLAGS_plain = -O2 $(SAME) $(HARDEN) $(WERROR)
 FLAGS_asan = $(TRAPS) $(TRAP_INIT) -fsanitize=address,undefined
+FLAGS_tsan = $(TRAPS) $(TRAP_INIT) -fsanitize=thread
 FLAGS_fuzz = $(TRAPS) -fsanitize=fuzzer-no-link,address,undefined
 # Counts first; once trained, the counts beside the objects are used, across all files.
 PGO = $(if $(wildcard $(OBJS)/trained),-flto=auto -fprofile-use -fprofile-partial-training \
@@ -86,6 +88,7 @@ FLAGS_pgo = $(FLAGS_plain) $(PGO)
 LINK_plain = $(HARDEN_LD)
 LINK_pgo = $(FLAGS_pgo) $(LINK_plain)
 LINK_asan = -fsanitize=address,undefined
+LINK_tsan = -fsanitize=thread
 LINK_fuzz = -fsanitize=address,undefined
 ifeq ($(KIND),fuzz)
 override CC := clang

@@ -1,5 +1,6 @@
 #!/usr/bin/perl
 # chaos: yes
+# threads: yes
 
 # Who reads files: threads, so that a slow disk keeps nobody waiting but those who asked for what is
 # on it. The bytes are the same whoever reads them, cold or warm.
@@ -94,7 +95,7 @@ sub threads { my ($pid) = @_; return scalar(() = glob "/proc/$pid/task/*") }
 
 is_body(ask("GET /off/$_"), 200, slurp($w->path("html/$_")), "the worker reads $_")
     for 'large.bin', 'small.txt';
-is threads($w->workers), 1, 'as long as nothing else is to do there are no threads';
+is threads($w->workers), threads($w->keeper), 'as long as nothing else is to do there are no threads';
 
 for my $place ('', qw(copied/ off/ on/ few/ chunks/ direct/ aligned/ direct-off/ ahead/)) {
     for my $file (qw(large.bin chunk.bin middle.bin small.txt)) {

@@ -1,5 +1,6 @@
 #!/usr/bin/perl
 # chaos: yes
+# threads: yes
 
 # open_file_cache: what a worker remembers of paths, for how long, and when a descriptor stays open.
 # Each location has a cache of its own over the same folder.

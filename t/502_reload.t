@@ -1,5 +1,6 @@
 #!/usr/bin/perl
 # chaos: yes
+# threads: yes
 
 # Reload: `weir -s reload` waits for the verdict; a wrong configuration leaves the old one
 # running and says why; a good one takes over without a refused, reset or interrupted session

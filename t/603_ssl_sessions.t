@@ -1,5 +1,6 @@
 #!/usr/bin/perl
 # chaos: yes
+# threads: yes
 
 # Who comes again goes on with the session: by what weir keeps (ssl_session_cache) or by what the
 # client keeps (tickets), with any worker, after a reload and after an upgrade, by TLS 1.2 and 1.3;

@@ -1,5 +1,6 @@
 #!/usr/bin/perl
 # chaos: yes
+# threads: yes
 
 # HTTP over TLS as a client meets it: what tells a request that it is secure, plain HTTP to an HTTPS
 # port, redirects, kept connections and pipelines, heads and bodies in records of any size, large

@@ -21,7 +21,7 @@ package Weir;
 # folder.
 #
 # Environment: WEIR_BIN the binary under test; WEIR_PRELUDE text put before each configuration;
-# WEIR_KEEP=1 keeps the folder; WR_CHAOS=seed is for weir itself and makes tests move less.
+# WEIR_KEEP=1 keeps the folder; WEIR_SKIPS a file for what was skipped; WR_CHAOS=seed is for weir itself and makes tests move less.
 
 use strict;
 use warnings;
@@ -45,6 +45,7 @@ use Weir::Load;
 use Weir::Network;
 use Weir::Ports;
 use Weir::Process qw(wait_for patience alive status_of title children rss end_process spawn);
+use Weir::Surroundings;
 
 our @EXPORT = qw(wait_for becomes alive status_of title rss chaos is_root slurp);
 
@@ -456,6 +457,7 @@ END {
             $w->remove;
         }
         Weir::Ports::release();
+        Weir::Surroundings::tell();
     }
 }
 
