@@ -126,7 +126,7 @@ like $err, qr/bind\(\) to \Q$sock\E failed \(98: Address already in use\)/, 'and
 like $w->ask('unix:sock'), qr/^unix /, 'the first still has it';
 
 my $stranger = IO::Socket::IP->new(LocalHost => '127.0.0.1', LocalPort => $second->port('taken'),
-    Listen => 5, ReusePort => 1);
+    Listen => 5, ReuseAddr => 1, ReusePort => 1);
 ($code, $err) = $second->start(<<'CONF', fails => 1);
 stream { server { listen %{taken} reuseport; return shared; } }
 CONF

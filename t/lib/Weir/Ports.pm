@@ -1,17 +1,16 @@
 package Weir::Ports;
 
-# Hands out TCP and UDP ports nobody else uses: not the kernel for outgoing connections (they
-# lie outside its ephemeral range), not another test of this user (each port is a locked file
-# in a per-user folder), not a stranger (binding it works). A port is held until the process
-# that reserved it ends or calls release.
+# Hands out TCP and UDP ports nobody else uses: not the kernel for outgoing connections (they lie
+# outside its ephemeral range), not another test, of whatever user and in whatever chroot, and not
+# a stranger. The kernel itself sees to that: a socket is bound to each port, alone, and only then
+# allows others to bind there that say SO_REUSEADDR, as servers do. It never listens. A port is
+# held until the process that reserved it ends or calls release.
 
 use strict;
 use warnings;
 
-use Fcntl qw(:flock :DEFAULT);
-use File::Spec;
 use IO::Socket::IP;
-use Socket qw(SOCK_STREAM SOCK_DGRAM);
+use Socket qw(:DEFAULT SOL_SOCKET SO_REUSEADDR);
 
 my ($LOWEST, $HIGHEST) = (10240, 32767);
 my %held;
@@ -31,13 +30,7 @@ sub reserve {
     die "no free port between $low and $high\n";
 }
 
-sub release {
-    for my $port (keys %held) {
-        unlink path($port);
-        delete $held{$port};
-    }
-    rmdir folder();
-}
+sub release { %held = () }
 
 # The part of our range that the kernel does not use for outgoing connections.
 sub bounds {
@@ -53,44 +46,35 @@ sub bounds {
 
 sub hold {
     my @ports = @_;
-    my @mine;
+    my %got;
 
     for my $port (@ports) {
-        my $lock = lock_file($port);
-        push @mine, $port if $lock;
-        if (!$lock || !bindable($port)) {
-            unlink path($_) for @mine;
-            delete @held{@mine};
-            return 0;
-        }
-        $held{$port} = $lock;
+        my $holder = bound_alone($port) or return 0;
+        setsockopt $holder, SOL_SOCKET, SO_REUSEADDR, 1 or return 0;
+        $got{$port} = $holder;
+        return 0 if !is_free_elsewhere($port);
     }
+    @held{ keys %got } = values %got;
     return 1;
 }
 
-# Somebody may have removed the file between our open and our lock: the name must still be it.
-sub lock_file {
+# Without SO_REUSEADDR: whoever has the port, and another holder too, is in the way.
+sub bound_alone {
     my ($port) = @_;
 
-    mkdir folder(), 0700;
-    sysopen my $fh, path($port), O_RDWR | O_CREAT, 0600 or return;
-    flock $fh, LOCK_EX | LOCK_NB or return;
-    my @opened = stat $fh;
-    my @named = stat path($port);
-    return @named && $named[1] == $opened[1] ? $fh : undef;
+    socket my $fh, PF_INET, SOCK_STREAM, 0 or return;
+    return bind($fh, sockaddr_in($port, INADDR_ANY)) ? $fh : undef;
 }
 
-sub bindable {
+sub is_free_elsewhere {
     my ($port) = @_;
 
-    for my $type (SOCK_STREAM, SOCK_DGRAM) {
-        for my $host ('0.0.0.0', has_ipv6() ? '::' : ()) {
-            my $s = IO::Socket::IP->new(
-                LocalHost => $host, LocalPort => $port, Type => $type, V6Only => 1,
-                $type == SOCK_STREAM ? (ReuseAddr => 1, Listen => 1) : (),
-            );
-            return 0 if !$s;
-        }
+    my @six = has_ipv6() ? (['::', SOCK_DGRAM], ['::', SOCK_STREAM]) : ();
+
+    for my $where (['0.0.0.0', SOCK_DGRAM], @six) {
+        my ($host, $type) = @$where;
+        IO::Socket::IP->new(LocalHost => $host, LocalPort => $port, Type => $type, V6Only => 1,
+            $type == SOCK_STREAM ? (ReuseAddr => 1, Listen => 1) : ()) or return 0;
     }
     return 1;
 }
@@ -101,9 +85,5 @@ sub has_ipv6 {
     $ipv6 //= IO::Socket::IP->new(LocalHost => '::1', LocalPort => 0, Listen => 1) ? 1 : 0;
     return $ipv6;
 }
-
-sub folder { return File::Spec->catdir(File::Spec->tmpdir, "weir-test-ports-$>") }
-
-sub path { return File::Spec->catfile(folder(), $_[0]) }
 
 1;
