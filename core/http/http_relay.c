@@ -213,10 +213,12 @@ static void tunnel_begin(struct wr_exchange *x)
     struct wr_h1_server *sv = wr_h1_server_of(x);
 
     /* What either side sent behind its head goes first. */
-    wr_bufq_copy(&x->up.q, hs->buf + hs->at, hs->n - hs->at);
+    if (hs->n > hs->at)
+        wr_bufq_copy(&x->up.q, hs->buf + hs->at, hs->n - hs->at);
     hs->at = hs->n;
     wr_bufq_copy(&x->down.q, sv->out.p + sv->out_at, sv->out.n - sv->out_at);
-    wr_bufq_copy(&x->down.q, c->buf + c->at, c->n - c->at);
+    if (c->n > c->at)
+        wr_bufq_copy(&x->down.q, c->buf + c->at, c->n - c->at);
     x->client.ops->to_raw(&x->client);
     x->peer.ops->to_raw(&x->peer);
     x->up = (struct wr_relay){ .src = &x->client, .dst = &x->peer, .q = x->up.q, .high = 16384 };
