@@ -65,7 +65,11 @@ rename "$dest$home/conf/weir.conf", "$dest$home/conf/nginx.conf" or die "rename:
 ($code, $out, $err) = $w->bare('-p', "$dest$home", '-e', 'stderr');
 is $code, 1, 'without a configuration it does not start';
 like $err, qr/^    \Q$w->{bin}\E --demo /m, 'and says what to try';
-like $err, qr/^    \Q$w->{bin}\E -t -c \Q$dest$home\E\/conf\/nginx\.conf /m, 'and names that of nginx';
+my $names = qr/^    \Q$w->{bin}\E -t -c \Q$dest$home\E\/conf\/nginx\.conf /m;
+like $err, $names, 'and names that of nginx';
+($code, $out, $err) = $w->bare('-t', '-p', "$dest$home", '-e', 'stderr');
+is $code, 1, '-t fails';
+like $err, $names, 'and does so, too';
 rename "$dest$home/conf/nginx.conf", "$dest$home/conf/weir.conf" or die "rename: $!\n";
 
 # Twice, and away again.

@@ -99,7 +99,11 @@ int main(int argc, char **argv)
     wr_console_init(wr_places.error_log);
     if (o.signal != NULL)
         return wr_signaller(&o);
-    if (o.test)
-        return wr_cycle_test(&o);
+    if (o.test) {
+        code = wr_cycle_test(&o);
+        if (code != 0 && !o.quiet)
+            help_newcomer(&o);
+        return code;
+    }
     return o.demo ? wr_demo(&o) : run(&o);
 }
