@@ -34,7 +34,7 @@ sub our_names {
 
 # Modules of nginx, each with its names; without the commercial version's.
 sub nginx_names {
-    my ($text) = slurp("$top/core/config/words.c") =~ /^static const struct wr_nginx_word (.*?^\};)/ms;
+    my ($text) = slurp("$top/core/config/words.c") =~ /\bwr_nginx_directives(\[\] = .*?^\};)/ms;
     my (%module, %own);
     while ($text =~ /\b(W|COMMERCIAL)\((\w+), (?:[A-Z]+ )?"?[^"()]*"?, (\w+)\)/g) {
         $own{$3}{$1} = 1;
