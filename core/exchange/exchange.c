@@ -3,6 +3,9 @@
  * end. */
 #include "exchange/exchange.h"
 
+#define STEPS_A_TURN 1000
+#define TURNS_MAX 10000
+
 static void log_context(const struct wr_log_source *src, struct wr_text *t)
 {
     const struct wr_exchange *x = wr_container(src, struct wr_exchange, source);
@@ -14,8 +17,10 @@ static void log_context(const struct wr_log_source *src, struct wr_text *t)
                                           : "initializing session";
     if (doing != NULL)
         wr_text_fmt(t, " while %s", doing);
-    wr_text_c(t, ", client: ");
-    wr_addr_text_ip(x->client_addr, t);
+    if (x->client_addr->len > 0) {
+        wr_text_c(t, ", client: ");
+        wr_addr_text_ip(x->client_addr, t);
+    }
     x->layer->log_context(x, t);
 }
 
@@ -23,7 +28,7 @@ static void exchange_task(struct wr_task *t)
 {
     struct wr_exchange *x = wr_container(t, struct wr_exchange, task);
 
-    if (!x->ended)
+    if (!x->ending)
         wr_exchange_run(x);
 }
 
@@ -42,6 +47,8 @@ struct wr_exchange *wr_exchange_new(struct wr_session *s, const struct wr_scope 
     x->loop = s->loop;
     x->conf = s->conf;
     x->client_addr = &s->client;
+    x->main = x;
+    wr_list_init(&x->children);
     x->step = first;
     x->begun_ms = wr_now();
     x->task.run = exchange_task;
@@ -49,7 +56,8 @@ struct wr_exchange *wr_exchange_new(struct wr_session *s, const struct wr_scope 
     x->source.number = s->number;
     x->source.context = log_context;
     x->source.debug = wr_session_debug != NULL && wr_session_debug(&s->client);
-    wr_endpoint_raw(&x->client, &s->conn);
+    if (s->conn.fd >= 0)
+        wr_endpoint_raw(&x->client, &s->conn);
     wr_exchange_scope(x, scope);
     if (x->layer->prepare != NULL)
         x->layer->prepare(x);
@@ -77,26 +85,56 @@ static void dump_running(void)
         wr_trace_dump(running, WR_LOG_ALERT);
 }
 
+/* A step that waits with nothing to wake it would wait for ever. */
+static bool is_armed(const struct wr_exchange *x)
+{
+    return x->task.queued || x->idle.at != 0 || x->waits > 0 || !wr_list_empty(&x->children)
+        || (x->client.conn != NULL && x->client.conn->fd >= 0)
+        || (x->peer.conn != NULL && x->peer.conn->fd >= 0);
+}
+
+/* Steps that return GO for so long get no more of this turn, and are a bug when they go on so for
+ * many turns. */
+static enum wr_go pause_steps(struct wr_exchange *x)
+{
+    WR_ASSERT(++x->turns < TURNS_MAX);
+    wr_exchange_wake(x);
+    return WR_WAIT;
+}
+
+static enum wr_go run_steps(struct wr_exchange *x)
+{
+    enum wr_go go = WR_GO;
+
+    for (uint32_t i = 0; go == WR_GO; i++) {
+        if (wr_unlikely(i == STEPS_A_TURN))
+            return pause_steps(x);
+        wr_trace(x, x->step->name, 0);
+        if (wr_log_on(x->log, WR_LOG_DEBUG, &x->source))
+            say_step(x);
+        go = x->step->run(x);
+    }
+    if (go == WR_WAIT)
+        x->turns = 0;
+    return go;
+}
+
 void wr_exchange_run(struct wr_exchange *x)
 {
     enum wr_go go;
 
     running = x;
     wr_assert_hook = dump_running;
-    do {
-        wr_trace(x, x->step->name, 0);
-        if (wr_log_on(x->log, WR_LOG_DEBUG, &x->source))
-            say_step(x);
-        go = x->step->run(x);
-    } while (go == WR_GO);
+    go = run_steps(x);
     if (go == WR_WAIT && x->left != NULL && wr_endpoint_gone(&x->client))
         go = x->left(x);
+    if (go == WR_WAIT) {
+        wr_endpoint_arm(&x->client);
+        /* A unix socket connects at once and was not armed while connecting. */
+        wr_endpoint_arm(&x->peer);
+        WR_ASSERT(is_armed(x));
+    }
     running = NULL;
-    if (go != WR_WAIT)
-        return;
-    wr_endpoint_arm(&x->client);
-    /* A unix socket connects at once and was not armed while connecting. */
-    wr_endpoint_arm(&x->peer);
 }
 
 enum wr_verdict wr_reject(struct wr_exchange *x, unsigned status, const char *reason)
@@ -127,19 +165,42 @@ static void exchange_free(struct wr_doomed *d)
 
 void wr_exchange_drop(struct wr_exchange *x)
 {
-    x->ended = true;
+    x->ending = true;
     x->doomed.free = exchange_free;
     wr_condemn(x->loop, &x->doomed);
 }
 
+static void end_children(struct wr_exchange *x)
+{
+    struct wr_link *l;
+
+    while ((l = x->children.next) != &x->children)
+        (void)wr_finish(wr_container(l, struct wr_exchange, link), 0);
+}
+
+static void leave_owner(struct wr_exchange *x)
+{
+    if (x->parent == NULL) {
+        wr_session_leave(x);
+        return;
+    }
+    wr_list_remove(&x->link);
+    if (!x->parent->ending)
+        wr_exchange_wake(x->parent);
+}
+
 enum wr_go wr_finish(struct wr_exchange *x, unsigned status)
 {
+    if (x->ending)
+        return WR_END;
+    x->ending = true;
     if (status != 0)
         x->status = status;
     wr_trace(x, "finish", x->status);
     if (x->status >= 500 && wr_log_on(x->log, WR_LOG_INFO, &x->source))
         wr_trace_dump(x, WR_LOG_INFO);
     wr_timer_off(x->loop, &x->idle);
+    end_children(x);
     wr_relay_end(&x->up, x->loop);
     wr_relay_end(&x->down, x->loop);
     wr_bufq_clear(&x->preread);
@@ -147,9 +208,36 @@ enum wr_go wr_finish(struct wr_exchange *x, unsigned status)
         x->peer.ops->end(&x->peer, WR_END_REUSE);
     if (x->attempts_end != NULL)
         x->attempts_end(x);
-    wr_phases_log(x);
-    wr_session_leave(x);
+    if (x->parent == NULL)
+        wr_phases_log(x);
+    leave_owner(x);
     wr_exchange_drop(x);
     x->over(x);
     return WR_END;
+}
+
+struct wr_exchange *wr_child_new(struct wr_exchange *x, const struct wr_scope *scope,
+                                 const struct wr_step *first)
+{
+    struct wr_exchange *child = wr_exchange_new(x->s, scope, first);
+
+    WR_ASSERT(!x->ending);
+    child->parent = x;
+    child->main = x->main;
+    child->client_addr = x->client_addr;
+    wr_endpoint_memory(&child->client, child->pool, WR_STR(""));
+    wr_list_push(&x->children, &child->link);
+    return child;
+}
+
+/* The address may be the session's, which is closed and freed behind its back. */
+void wr_exchange_detach(struct wr_exchange *x)
+{
+    WR_ASSERT(x->parent == NULL && !x->ending);
+    if (x->detached)
+        return;
+    x->detached = true;
+    x->left = NULL;
+    wr_endpoint_memory(&x->client, x->pool, WR_STR(""));
+    wr_session_detach(x);
 }

@@ -265,6 +265,9 @@ struct wr_session {
     uint64_t keep_until;       /* ms: an idle one may not be closed before */
     bool ending;
 };
+/* The session of exchanges that no client asked for: without a connection, an address and a
+ * number. One for each layer and process; it never ends. */
+struct wr_session *wr_session_nobody(const struct wr_layer *layer);
 /* Takes fd. Makes the session, calls layer->begin. */
 void wr_session_new(struct wr_listener *l, int fd, const struct wr_addr *peer);
 const struct wr_addr *wr_session_local(struct wr_session *s);
@@ -282,6 +285,8 @@ void wr_session_end(struct wr_session *s);
 /* Adds x to the session's exchanges; it has the connection to itself, whose events wake it. */
 void wr_session_enter(struct wr_exchange *x);
 void wr_session_leave(struct wr_exchange *x); /* idempotent; called by wr_finish */
+void wr_session_detach(struct wr_exchange *x); /* it lets go of the connection; the session's
+                                                * memory stays until x has ended */
 void wr_session_idle(struct wr_session *s, bool idle); /* between two requests, or no longer */
 /* Closes the one that is idle for longest, of which nothing has come; false: there is none. */
 bool wr_sessions_spare(void);
@@ -411,8 +416,13 @@ struct wr_value {
 struct wr_exchange {
     const struct wr_step *step;
     struct wr_task task;        /* runs the steps; whatever is armed wakes it */
-    struct wr_session *s;
-    struct wr_link link;        /* of the session's exchanges; next NULL: in none */
+    struct wr_session *s;       /* never NULL: wr_session_nobody where no client asked */
+    struct wr_link link;        /* of the session's exchanges, or of the parent's children */
+    struct wr_exchange *parent; /* NULL: none */
+    struct wr_exchange *main;   /* the topmost parent, or itself: has the variables and captures */
+    struct wr_link children;
+    uint32_t waits;             /* queries and jobs under way that will wake it */
+    uint32_t turns;             /* in a row that its steps did not end in */
     void (*over)(struct wr_exchange *x); /* wr_finish has run; what comes next is its owner's */
     /* The client has ended its side (FIN, RST) while a step waits: go on waiting, or finish. NULL:
      * no matter, an end is passed on like any byte. */
@@ -437,7 +447,8 @@ struct wr_exchange {
     struct wr_timer spill_timer;
     uint64_t begun_ms;          /* monotonic */
     unsigned status;            /* 0: not decided */
-    bool ended;                 /* condemned */
+    bool ending;                /* wr_finish is at work, or was */
+    bool detached;              /* goes on without its client */
     enum wr_phase phase;
     uint32_t hook;              /* next one in the phase */
     void *of_layer;             /* the layer's own; nobody else looks at it */
@@ -450,12 +461,21 @@ struct wr_exchange {
 struct wr_exchange *wr_exchange_new(struct wr_session *s, const struct wr_scope *scope,
                                     const struct wr_step *first);
 void wr_exchange_drop(struct wr_exchange *x); /* condemns it without an end and a log line */
+/* Makes a child of x: its own pool, location, tries and status; the variables, captures, address
+ * and number of its parent. What it sends is swallowed until its client endpoint is set. Set over,
+ * which gets the result (the child's memory is gone in the next turn), then wake it. It ends with
+ * its parent at the latest, and its end wakes the parent. It has no LOG phase. */
+struct wr_exchange *wr_child_new(struct wr_exchange *x, const struct wr_scope *scope,
+                                 const struct wr_step *first);
+/* Lets x go on without its client, whose session may end: what x still sends is swallowed. Not for
+ * children. */
+void wr_exchange_detach(struct wr_exchange *x);
 /* Runs steps while they return GO. Its task calls it, and for its first steps the session that made
  * it. */
 void wr_exchange_run(struct wr_exchange *x);
 void wr_exchange_wake(struct wr_exchange *x);
-/* The one exit: ends attempts, endpoints and relays, runs the LOG phase, condemns. Returns
- * WR_END. */
+/* The one exit: ends children, attempts, endpoints and relays, runs the LOG phase, condemns.
+ * Idempotent. Returns WR_END. */
 enum wr_go wr_finish(struct wr_exchange *x, unsigned status);
 const struct wr_log *wr_scope_log(const struct wr_scope *s);
 static inline void wr_exchange_scope(struct wr_exchange *x, const struct wr_scope *scope)

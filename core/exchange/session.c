@@ -178,6 +178,26 @@ const struct wr_addr *wr_session_local(struct wr_session *s)
     return &s->local;
 }
 
+struct wr_session *wr_session_nobody(const struct wr_layer *layer)
+{
+    static struct wr_session *nobody[2];
+    static struct wr_listener internal;
+    struct wr_session **at = &nobody[layer->bit == WR_L7], *s = *at;
+
+    if (s == NULL) {
+        s = *at = wr_calloc(1, sizeof(*s) + layer->session_size);
+        s->of_layer = s + 1;
+        s->layer = layer;
+        s->listener = &internal;
+        s->conn.fd = -1;
+        s->begun = true;
+        wr_list_init(&s->exchanges);
+    }
+    s->loop = live.loop;
+    s->conf = live.conf;
+    return s;
+}
+
 static void session_free(struct wr_doomed *d)
 {
     struct wr_session *s = wr_container(d, struct wr_session, doomed);
@@ -208,16 +228,50 @@ void wr_session_enter(struct wr_exchange *x)
     wr_conn_retask(&s->conn, &x->task);
 }
 
+static void give_back(struct wr_session *s, const struct wr_exchange *x)
+{
+    if (s->x != x)
+        return;
+    s->x = NULL;
+    wr_conn_retask(&s->conn, &s->task);
+}
+
+static void free_later(struct wr_session *s)
+{
+    wr_list_remove(&s->link);
+    count_sessions(-1);
+    s->doomed.free = session_free;
+    wr_condemn(s->loop, &s->doomed);
+}
+
+/* The last detached exchange takes its session with it. */
 void wr_session_leave(struct wr_exchange *x)
 {
     struct wr_session *s = x->s;
 
-    if (x->link.next == NULL)
+    if (!wr_linked(&x->link))
         return;
     wr_list_remove(&x->link);
-    if (s->x == x) {
-        s->x = NULL;
-        wr_conn_retask(&s->conn, &s->task);
+    give_back(s, x);
+    if (s->ending && x->detached && wr_list_empty(&s->exchanges))
+        free_later(s);
+}
+
+void wr_session_detach(struct wr_exchange *x)
+{
+    give_back(x->s, x);
+}
+
+static void end_exchanges(struct wr_session *s, bool detached_too)
+{
+    struct wr_link *l = s->exchanges.next, *next;
+
+    for (; l != &s->exchanges; l = next) {
+        struct wr_exchange *x = wr_container(l, struct wr_exchange, link);
+
+        next = l->next;
+        if (detached_too || !x->detached)
+            (void)wr_finish(x, 0);
     }
 }
 
@@ -226,16 +280,15 @@ void wr_session_end(struct wr_session *s)
     if (s->ending)
         return;
     s->ending = true;
+    end_exchanges(s, false);
     wr_session_idle(s, false);
     if (s->layer->session_ended != NULL)
         s->layer->session_ended(s);
     take_unread(s);
     wr_conn_close(&s->conn);
     wr_task_cancel(s->loop, &s->task);
-    wr_list_remove(&s->link);
-    count_sessions(-1);
-    s->doomed.free = session_free;
-    wr_condemn(s->loop, &s->doomed);
+    if (wr_list_empty(&s->exchanges))
+        free_later(s);
 }
 
 void wr_session_idle(struct wr_session *s, bool idle)
@@ -281,12 +334,7 @@ uint32_t wr_sessions_live(void)
 
 static void cut(struct wr_session *s)
 {
-    struct wr_link *l = s->exchanges.next, *next;
-
-    for (; l != &s->exchanges; l = next) {
-        next = l->next;
-        (void)wr_finish(wr_container(l, struct wr_exchange, link), 0);
-    }
+    end_exchanges(s, true);
     wr_session_end(s); /* the layer may have wanted to linger */
 }
 

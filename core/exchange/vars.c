@@ -387,9 +387,12 @@ static struct wr_value *slot_of(struct wr_exchange *x, const struct wr_var *v)
     return &x->values[v->slot];
 }
 
+/* What a child has found is kept longer than the child. */
 static void remember(struct wr_exchange *x, const struct wr_var *v, struct wr_str value, bool found)
 {
-    *slot_of(x, v) = (struct wr_value){ .v = value, .known = true, .found = found };
+    if (x->main != x)
+        value = wr_pool_str(x->main->pool, value);
+    *slot_of(x->main, v) = (struct wr_value){ .v = value, .known = true, .found = found };
 }
 
 /* What the configuration defines can refer to itself. Those under evaluation are a chain on the
@@ -427,11 +430,12 @@ static bool get_guarded(struct wr_exchange *x, const struct wr_var *v, struct wr
 
 bool wr_var_value(struct wr_exchange *x, const struct wr_var *v, struct wr_str *out)
 {
+    const struct wr_value *kept = x->main->values;
     bool found;
 
-    if (v->slot != NO_SLOT && x->values != NULL && x->values[v->slot].known) {
-        *out = x->values[v->slot].v;
-        return x->values[v->slot].found;
+    if (v->slot != NO_SLOT && kept != NULL && kept[v->slot].known) {
+        *out = kept[v->slot].v;
+        return kept[v->slot].found;
     }
     *out = wr_str_of("", 0);
     found = (v->flags & WR_VAR_USER) != 0 ? get_guarded(x, v, out) : v->get(x, v, out);
@@ -455,7 +459,7 @@ void wr_captures_set(struct wr_exchange *x, const struct wr_regex *re, const str
                      uint32_t n)
 {
     const struct registry *r = registry_of(x->conf, x->layer->bit);
-    struct captures *c = wr_ctx_of(x, &wr_module_vars);
+    struct captures *c = wr_ctx_of(x->main, &wr_module_vars);
 
     c->n = wr_min(n, (uint32_t)CAPTURES);
     for (uint32_t i = 1; i < n; i++) {
@@ -463,7 +467,7 @@ void wr_captures_set(struct wr_exchange *x, const struct wr_regex *re, const str
         const struct wr_var *v = name.n > 0 ? wr_dict_get(r->vars, name) : NULL;
 
         if (text.p != NULL && (i < CAPTURES || v != NULL))
-            text = wr_pool_str(x->pool, text);
+            text = wr_pool_str(x->main->pool, text);
         if (i < CAPTURES)
             c->at[i] = text;
         if (v != NULL)
@@ -487,7 +491,8 @@ int wr_match(struct wr_exchange *x, const struct wr_regex *re, struct wr_str sub
 
 bool wr_capture(const struct wr_exchange *x, uint32_t i, struct wr_str *out)
 {
-    const struct captures *c = x->ctx != NULL ? x->ctx[wr_module_vars.index] : NULL;
+    const struct wr_exchange *m = x->main;
+    const struct captures *c = m->ctx != NULL ? m->ctx[wr_module_vars.index] : NULL;
 
     *out = wr_str_of("", 0);
     if (c == NULL || i >= c->n || c->at[i].p == NULL)

@@ -67,6 +67,7 @@ static void resolved(struct wr_query *q, const struct wr_names *n)
     struct wr_exchange *x = a->owner;
 
     a->resolving = false;
+    x->waits--;
     if (n->code != WR_DNS_OK || n->n == 0) {
         wr_xlog(x, WR_LOG_ERROR, 0, WR_FMT " could not be resolved (%u: %s)",
                 WR_ARG(a->direct.host), (unsigned)n->code, wr_dns_code_text(n->code));
@@ -96,6 +97,7 @@ static enum wr_go ask(struct wr_exchange *x, struct wr_attempts *a)
     a->owner = x;
     a->query.done = resolved;
     a->resolving = true;
+    x->waits++;
     wr_resolve(r, &a->query, a->direct.host, (struct wr_str){ 0 });
     return WR_WAIT;
 }
@@ -120,8 +122,10 @@ void wr_attempts_end(struct wr_exchange *x)
 {
     struct wr_attempts *a = x->attempts;
 
-    if (a->resolving)
+    if (a->resolving) {
         wr_resolve_cancel(&a->query);
+        x->waits--;
+    }
     a->resolving = false;
     wr_try_end(x, false);
 }

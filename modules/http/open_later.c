@@ -16,8 +16,7 @@
 struct later {                  /* one path, and the thread's memory */
     struct wr_job job;
     struct wr_open_ctx *ctx;    /* NULL: the exchange has left, the job frees itself */
-    struct wr_loop *loop;
-    struct wr_task *task;
+    struct wr_exchange *x;      /* while ctx is there */
     int flags, fd, err;
     bool done;
     char path[];
@@ -43,10 +42,12 @@ static void later_done(struct wr_job *j)
     struct later *w = wr_container(j, struct later, job);
 
     w->done = true;
-    if (w->ctx == NULL)
+    if (w->ctx == NULL) {
         later_free(w);
-    else
-        wr_task_wake(w->loop, w->task);
+        return;
+    }
+    w->x->waits--;
+    wr_exchange_wake(w->x);
 }
 
 static void leave(void *arg)
@@ -57,6 +58,8 @@ static void leave(void *arg)
     if (w == NULL)
         return;
     ctx->later = NULL;
+    if (!w->done)
+        w->x->waits--;
     if (wr_job_cancel(&w->job))
         later_free(w);
     else
@@ -70,8 +73,8 @@ static enum wr_there start(struct wr_exchange *x, struct wr_threads *t, const ch
     struct later *w = wr_calloc(1, sizeof(*w) + n + 1);
 
     *w = (struct later){
-        .job.run = later_run, .job.done = later_done, .ctx = ctx, .loop = x->loop,
-        .task = &x->task, .flags = flags, .fd = -1,
+        .job.run = later_run, .job.done = later_done, .ctx = ctx, .x = x,
+        .flags = flags, .fd = -1,
     };
     memcpy(w->path, path, n);
     if (!wr_job_start(t, &w->job)) {
@@ -81,6 +84,7 @@ static enum wr_there start(struct wr_exchange *x, struct wr_threads *t, const ch
     }
     leave(ctx); /* of another path: nobody will ask again */
     ctx->later = w;
+    x->waits++;
     if (!ctx->cleanup)
         wr_pool_cleanup(x->pool, leave, ctx);
     ctx->cleanup = true;

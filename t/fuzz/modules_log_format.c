@@ -45,6 +45,7 @@ static void begin(struct logged *l, struct wr_str request)
     WR_ASSERT(wr_addr_parse(WR_STR("127.0.0.1:8080"), 0, &l->s.local));
     l->s.of_layer = &l->hs;
     l->x.s = &l->s;
+    l->x.main = &l->x;
     l->x.conf = l->s.conf;
     l->x.client_addr = &l->s.client;
     l->x.pool = l->h.pool = rules.pool = wr_pool_new(0);

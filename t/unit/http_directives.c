@@ -232,6 +232,7 @@ static void exchange_at(const char *uri)
     session.client.in.sin_family = AF_INET;
     wr_addr_set_port(&session.client, 77);
     exchange.s = &session;
+    exchange.main = &exchange;
     exchange.conf = session.conf;
     exchange.client_addr = &session.client;
     exchange.of_layer = &request;

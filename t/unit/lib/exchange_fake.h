@@ -12,9 +12,15 @@ struct fake_conf {
 };
 extern struct wr_module fake_module;
 
+static void fake_log_context(const struct wr_exchange *x, struct wr_text *t)
+{
+    (void)x;
+    (void)t;
+}
+
 static const struct wr_layer fake_layers[2] = {
-    { .name = "stream", .bit = WR_L4 },
-    { .name = "http", .bit = WR_L7 },
+    { .name = "stream", .bit = WR_L4, .log_context = fake_log_context },
+    { .name = "http", .bit = WR_L7, .log_context = fake_log_context },
 };
 static const struct wr_layer *fake_layer(uint32_t bit)
 {
@@ -259,6 +265,7 @@ static WR_UNUSED bool fake_begin(struct fake *f, const char *text, uint32_t laye
     f->s.listener = &f->l;
     f->s.conn.fd = -1;
     f->x.s = &f->s;
+    f->x.main = &f->x;
     f->x.conf = f->conf;
     f->x.client_addr = &f->s.client;
     f->x.pool = wr_pool_new(0);

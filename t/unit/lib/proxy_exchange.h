@@ -75,6 +75,7 @@ static WR_UNUSED void proxied_begin(struct proxied *p, const char *http, const c
     ck_assert(wr_addr_parse(WR_STR("192.0.2.1:5000"), 0, &p->s.client));
     ck_assert(wr_addr_parse(WR_STR("127.0.0.1:8080"), 0, &p->s.local));
     p->x.s = &p->s;
+    p->x.main = &p->x;
     p->x.conf = p->conf;
     p->x.client_addr = &p->s.client;
     p->x.of_layer = &p->h;

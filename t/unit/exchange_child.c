@@ -1,0 +1,336 @@
+/* Exchanges without a session, with children, and detached ones: whatever ends first, each is told
+ * once, nothing runs after its end and nothing stays. The harness of the build finds what is freed
+ * twice or not at all. */
+#include "lib/exchange_fake.h"
+#include "lib/unit.h"
+
+#include <sys/socket.h>
+
+static struct wr_loop *loop;
+static struct wr_conf *conf;
+static const struct wr_scope *scope;
+static unsigned overs; /* exchanges that have ended */
+static char ended[64]; /* their names, in order */
+
+/* What an exchange of these tests keeps: in its own pool, as of_layer. */
+struct told {
+    char name;
+    unsigned left;            /* steps before it ends by itself */
+    bool waits;               /* each waits until it is woken */
+    unsigned *status_to;      /* where the parent wants the status */
+};
+
+static struct told *told_of(const struct wr_exchange *x)
+{
+    return x->of_layer;
+}
+
+static enum wr_go count_down(struct wr_exchange *x);
+
+static const struct wr_step step_count = { "count", "counting", count_down };
+
+static enum wr_go count_down(struct wr_exchange *x)
+{
+    struct told *t = told_of(x);
+
+    if (t->left == 0 && wr_list_empty(&x->children))
+        return wr_finish(x, 204);
+    if (t->left > 0)
+        t->left--;
+    wr_timer_set(x->loop, &x->idle, 60000); /* something is armed */
+    return t->waits || t->left == 0 ? WR_WAIT : WR_GO;
+}
+
+static void note_over(struct wr_exchange *x)
+{
+    struct told *t = told_of(x);
+
+    ended[overs++] = t->name;
+    ended[overs] = '\0';
+    if (t->status_to != NULL)
+        *t->status_to = x->status;
+}
+
+static struct wr_exchange *tell(struct wr_exchange *x, char name, unsigned steps)
+{
+    struct told *t = WR_NEW(x->pool, struct told);
+
+    t->name = name;
+    t->left = steps;
+    t->waits = true;
+    x->of_layer = t;
+    x->over = note_over;
+    return x;
+}
+
+static struct wr_exchange *alone(char name, unsigned steps)
+{
+    struct wr_session *s = wr_session_nobody(fake_layer(WR_L7));
+
+    return tell(wr_exchange_new(s, scope, &step_count), name, steps);
+}
+
+static struct wr_exchange *child_of(struct wr_exchange *x, char name, unsigned steps)
+{
+    struct wr_exchange *child = tell(wr_child_new(x, scope, &step_count), name, steps);
+
+    wr_exchange_wake(child);
+    return child;
+}
+
+static void turns(unsigned n)
+{
+    while (n-- > 0)
+        wr_loop_turn(loop, 0);
+}
+
+static void setup(void)
+{
+    conf = fake_load("http { server { value a$kept; } }");
+    ck_assert_uint_eq(conf->tree->errors, 0);
+    scope = wr_conf_layer(conf, WR_L7)->children;
+    loop = wr_loop_new(8);
+    wr_sessions_use(loop, conf);
+    overs = 0;
+    ended[0] = '\0';
+}
+
+static void teardown(void)
+{
+    turns(1);
+    wr_loop_free(loop);
+    wr_conf_free(conf);
+}
+
+START_TEST(without_a_session)
+{
+    struct wr_exchange *x;
+    struct wr_str v;
+
+    setup();
+    x = alone('a', 3);
+    v = wr_template_str(x, ((const struct fake_conf *)wr_scope_conf(scope, &fake_module))->value);
+    ck_view(v, "a1");
+    wr_exchange_wake(x);
+    turns(1);
+    ck_assert_uint_eq(told_of(x)->left, 2);
+    wr_exchange_wake(x);
+    turns(1);
+    wr_exchange_wake(x);
+    turns(1);
+    ck_assert_uint_eq(overs, 0);
+    wr_exchange_wake(x);
+    turns(1);
+    ck_assert_str_eq(ended, "a");
+    teardown();
+}
+END_TEST
+
+START_TEST(with_two_children)
+{
+    struct wr_exchange *x;
+    unsigned status[2] = { 0, 0 };
+
+    setup();
+    x = alone('x', 1);
+    told_of(child_of(x, 'a', 1))->status_to = &status[0];
+    told_of(child_of(x, 'b', 0))->status_to = &status[1];
+    wr_exchange_wake(x);
+    turns(1);
+    ck_assert_str_eq(ended, "b");
+    turns(2); /* b's end woke x, which waits for a */
+    ck_assert_str_eq(ended, "b");
+    wr_exchange_wake(wr_container(x->children.next, struct wr_exchange, link));
+    turns(2);
+    ck_assert_str_eq(ended, "bax");
+    ck_assert_uint_eq(status[0], 204);
+    ck_assert_uint_eq(status[1], 204);
+    teardown();
+}
+END_TEST
+
+/* From the top down: a parent is told last, whoever is cancelled. */
+START_TEST(a_child_of_a_child)
+{
+    struct wr_exchange *x, *a, *b;
+
+    setup();
+    x = alone('x', 1);
+    a = child_of(x, 'a', 1);
+    b = child_of(a, 'b', 9);
+    ck_assert_ptr_eq(b->main, x);
+    turns(2);
+    (void)wr_finish(x, 499);
+    ck_assert_str_eq(ended, "bax");
+    (void)wr_finish(x, 500); /* idempotent */
+    ck_assert_str_eq(ended, "bax");
+    turns(2);
+    teardown();
+}
+END_TEST
+
+/* Each is cancelled at each step of the other, parent and child. */
+START_TEST(cancelled_anywhere)
+{
+    for (unsigned cancel_parent = 0; cancel_parent < 2; cancel_parent++)
+        for (unsigned at_parent = 0; at_parent < 4; at_parent++)
+            for (unsigned at_child = 0; at_child < 4; at_child++) {
+                struct wr_exchange *x, *a;
+
+                setup();
+                x = alone('x', 4);
+                a = child_of(x, 'a', 4);
+                for (unsigned i = 0; i < wr_max(at_parent, at_child); i++) {
+                    if (i < at_parent)
+                        wr_exchange_wake(x);
+                    if (i < at_child)
+                        wr_exchange_wake(a);
+                    turns(1);
+                }
+                wr_exchange_wake(x); /* woken and cancelled in one turn */
+                wr_exchange_wake(a);
+                (void)wr_finish(cancel_parent == 1 ? x : a, 499);
+                ck_assert_str_eq(ended, cancel_parent == 1 ? "ax" : "a");
+                turns(2);
+                if (cancel_parent == 0) {
+                    ck_assert(wr_list_empty(&x->children));
+                    (void)wr_finish(x, 499);
+                }
+                ck_assert_str_eq(ended, "ax");
+                teardown();
+            }
+}
+END_TEST
+
+/* Variables, `set` and captures are the parent's; what a child finds outlives it. */
+START_TEST(shares_variables)
+{
+    struct wr_exchange *x, *a;
+    struct wr_str v;
+    const struct fake_conf *c;
+
+    setup();
+    c = wr_scope_conf(scope, &fake_module);
+    x = alone('x', 1);
+    a = child_of(x, 'a', 9);
+    v = wr_template_str(a, c->value);
+    ck_view(v, "a1");
+    (void)wr_finish(a, 0);
+    turns(1);
+    v = wr_template_str(x, c->value);
+    ck_view(v, "a1");
+    ck_assert_uint_eq(fake_calls, 1);
+    (void)wr_finish(x, 0);
+    teardown();
+}
+END_TEST
+
+/* ---- with a client ---- */
+
+static struct wr_exchange *served;
+
+static void serve(struct wr_session *s)
+{
+    served = tell(wr_exchange_new(s, scope, &step_count), 'x', 9);
+    wr_session_enter(served);
+}
+
+static const struct wr_scope *greet(const struct wr_session *s, uint64_t *ms)
+{
+    (void)s;
+    if (ms != NULL)
+        *ms = 1000;
+    return scope;
+}
+
+static int accept_one(void)
+{
+    static struct wr_layer layer;
+    static struct wr_listener listener;
+    struct wr_addr from = { 0 };
+    int fd[2];
+
+    layer = *fake_layer(WR_L7);
+    layer.begin = serve;
+    layer.greeting = greet;
+    listener.layer = &layer;
+    ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fd), 0);
+    ck_assert(wr_addr_parse(WR_STR("192.0.2.1:99"), 0, &from));
+    wr_session_new(&listener, fd[0], &from);
+    return fd[1];
+}
+
+START_TEST(a_child_outlives_its_clients_reset)
+{
+    struct wr_exchange *a;
+    int client;
+
+    setup();
+    client = accept_one();
+    a = child_of(served, 'a', 9);
+    turns(1);
+    close(client); /* this layer does not care: x->left is NULL */
+    turns(2);
+    ck_assert_uint_eq(overs, 0);
+    (void)wr_finish(a, 0);
+    ck_assert_str_eq(ended, "a");
+    (void)wr_finish(served, 0);
+    ck_assert_str_eq(ended, "ax");
+    wr_sessions_shutdown(true);
+    turns(2);
+    ck_assert_uint_eq(wr_sessions_live(), 0);
+    teardown();
+}
+END_TEST
+
+START_TEST(detached)
+{
+    struct wr_session *s;
+    int client;
+
+    setup();
+    client = accept_one();
+    s = served->s;
+    child_of(served, 'a', 9);
+    wr_exchange_detach(served);
+    wr_session_end(s);
+    turns(3);
+    ck_assert_uint_eq(overs, 0);
+    ck_assert_uint_eq(wr_sessions_live(), 1); /* a shutdown waits for it */
+    ck_assert_uint_eq(wr_addr_port(served->client_addr), 99);
+    wr_exchange_wake(served);
+    turns(1);
+    (void)wr_finish(served, 0);
+    ck_assert_str_eq(ended, "ax");
+    turns(2);
+    ck_assert_uint_eq(wr_sessions_live(), 0);
+    close(client);
+    teardown();
+}
+END_TEST
+
+START_TEST(a_shutdown_ends_all)
+{
+    int client;
+
+    setup();
+    client = accept_one();
+    child_of(served, 'a', 9);
+    wr_exchange_detach(served);
+    wr_session_end(served->s);
+    close(client);
+    client = accept_one();
+    child_of(served, 'b', 9);
+    turns(1);
+    wr_sessions_shutdown(true);
+    ck_assert_str_eq(ended, "axbx");
+    turns(2);
+    ck_assert_uint_eq(wr_sessions_live(), 0);
+    close(client);
+    teardown();
+}
+END_TEST
+
+UNIT_MAIN("exchange/child", without_a_session, with_two_children, a_child_of_a_child,
+          cancelled_anywhere, shares_variables, a_child_outlives_its_clients_reset, detached,
+          a_shutdown_ends_all)
