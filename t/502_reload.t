@@ -40,7 +40,7 @@ is $w->master, $master, 'the master stays';
 my @workers = $w->workers;
 for my $wrong (
     ['a wrong directive', '    serber { }', qr/unknown directive "serber" in \S+weir\.conf:\d+/],
-    ['a missing brace', '    map $pid $x {', qr/unexpected end of file/],
+    ['a missing brace', '    map $pid $x {', qr/the block "map" opened on line \d+ is not closed/],
     ['an address that is taken', '    server { listen %{echo}; return x; }',
         qr/bind\(\) to \Q@{[ $w->address('echo') ]}\E failed \(98: Address already in use\)/],
     ['a log that cannot be opened', '    log_format x y; access_log %{dir}/no/such/log x;',
