@@ -133,6 +133,7 @@ bool wr_str_u64(struct wr_str s, uint64_t *out) WR_CHECKED;
 bool wr_str_i64(struct wr_str s, int64_t *out) WR_CHECKED; /* an optional '-' */
 /* Levenshtein distance for "did you mean", at most max + 1. */
 unsigned wr_str_distance(struct wr_str a, struct wr_str b, unsigned max);
+size_t wr_utf8_char(struct wr_str s); /* bytes of the character s begins with; 0: not valid UTF-8 */
 static inline unsigned char wr_lower(unsigned char c)
 {
     return (unsigned char)(c - 'A') < 26 ? (unsigned char)(c | 0x20) : c;

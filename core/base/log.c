@@ -61,16 +61,29 @@ static void head_short(struct wr_text *t, enum wr_level l)
     wr_text_fmt(t, "weir: [%s] ", wr_level_name(l));
 }
 
-/* A message may quote what a peer sent: nobody outside may begin a new line. */
+/* C0, DEL and C1: 0x9b alone begins a command for a terminal, in UTF-8 it is 0xc2 0x9b. */
+static bool is_control(struct wr_str character)
+{
+    unsigned char c = (unsigned char)character.p[0];
+
+    return c < 0x20 || c == 0x7f || (c == 0xc2 && (unsigned char)character.p[1] < 0xa0);
+}
+
+/* A message may quote what a peer sent: that must neither begin a new line nor command a terminal. */
 static void escaped(struct wr_text *t, struct wr_str s)
 {
-    for (size_t i = 0; i < s.n; i++) {
-        if ((unsigned char)s.p[i] >= 0x20) {
-            wr_text_char(t, s.p[i]);
+    while (s.n > 0) {
+        size_t n = wr_utf8_char(s), step = wr_max(n, 1U);
+
+        if (n > 0 && !is_control(s)) {
+            wr_text_str(t, wr_str_of(s.p, n));
         } else {
-            wr_text_c(t, "\\x");
-            wr_text_hex(t, s.p + i, 1);
+            for (size_t i = 0; i < step; i++) {
+                wr_text_c(t, "\\x");
+                wr_text_hex(t, s.p + i, 1);
+            }
         }
+        s = wr_str_skip(s, step);
     }
 }
 

@@ -110,6 +110,35 @@ bool wr_str_i64(struct wr_str s, int64_t *out)
     return true;
 }
 
+/* RFC 3629 4: the first byte tells the length and, with the second, what is overlong, a surrogate or
+ * past U+10FFFF. */
+size_t wr_utf8_char(struct wr_str s)
+{
+    static const struct {
+        unsigned char first, last, from, to; /* first byte, range of the second */
+        size_t n;
+    } forms[] = {
+        { 0xc2, 0xdf, 0x80, 0xbf, 2 }, { 0xe0, 0xe0, 0xa0, 0xbf, 3 }, { 0xe1, 0xec, 0x80, 0xbf, 3 },
+        { 0xed, 0xed, 0x80, 0x9f, 3 }, { 0xee, 0xef, 0x80, 0xbf, 3 }, { 0xf0, 0xf0, 0x90, 0xbf, 4 },
+        { 0xf1, 0xf3, 0x80, 0xbf, 4 }, { 0xf4, 0xf4, 0x80, 0x8f, 4 },
+    };
+    const unsigned char *p = (const unsigned char *)s.p;
+
+    if (s.n == 0 || p[0] < 0x80)
+        return s.n > 0;
+    for (unsigned i = 0; i < WR_COUNT(forms); i++) {
+        if (p[0] < forms[i].first || p[0] > forms[i].last)
+            continue;
+        if (s.n < forms[i].n || p[1] < forms[i].from || p[1] > forms[i].to)
+            return 0;
+        for (size_t j = 2; j < forms[i].n; j++)
+            if ((p[j] & 0xc0) != 0x80)
+                return 0;
+        return forms[i].n;
+    }
+    return 0;
+}
+
 /* Longer names are no typing mistakes of anything weir knows. */
 #define DISTANCE_MAX 64
 

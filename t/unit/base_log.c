@@ -61,10 +61,29 @@ START_TEST(line_format)
 }
 END_TEST
 
-START_TEST(nobody_forges_lines)
+START_TEST(control_bytes_are_escaped)
 {
-    wr_log(&to_sink, WR_LOG_INFO, 0, NULL, "a\nb\r\x01\x1f\x7f\xc3\xa4");
-    ck_view(said(), "a\\x0ab\\x0d\\x01\\x1f\x7f\xc3\xa4");
+    static const struct {
+        const char *in, *out;
+    } rows[] = {
+        { "a\nb\r\x01\x1f", "a\\x0ab\\x0d\\x01\\x1f" },
+        { "\x1b[2J\x7f", "\\x1b[2J\\x7f" },
+        { "\x9b" "2J", "\\x9b2J" },
+        { "\xc2\x9b" "2J\xc2\x80", "\\xc2\\x9b2J\\xc2\\x80" },
+        { "\xc2\xa0\xc3\xa4\xe2\x82\xac\xf0\x9f\x98\x80",
+          "\xc2\xa0\xc3\xa4\xe2\x82\xac\xf0\x9f\x98\x80" },
+        { "\xc3", "\\xc3" },                 /* cut off */
+        { "\xc3\xff\xa4", "\\xc3\\xff\\xa4" },
+        { "\xc0\x8a", "\\xc0\\x8a" },       /* an overlong line feed */
+        { "\xe0\x82\x9b", "\\xe0\\x82\\x9b" },
+        { "\xed\xa0\x80", "\\xed\\xa0\\x80" }, /* a surrogate */
+        { "\xe2\x82" "a", "\\xe2\\x82" "a" },
+    };
+
+    for (unsigned i = 0; i < WR_COUNT(rows); i++) {
+        wr_log(&to_sink, WR_LOG_INFO, 0, NULL, "%s", rows[i].in);
+        ck_view(said(), rows[i].out);
+    }
 }
 END_TEST
 
@@ -146,5 +165,5 @@ START_TEST(short_at_startup)
 }
 END_TEST
 
-UNIT_MAIN("base/log", line_format, nobody_forges_lines, long_lines_are_cut, levels, level_words,
+UNIT_MAIN("base/log", line_format, control_bytes_are_escaped, long_lines_are_cut, levels, level_words,
           errno_stays, short_at_startup)

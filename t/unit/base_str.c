@@ -147,6 +147,26 @@ START_TEST(measures_distance)
 }
 END_TEST
 
+START_TEST(knows_utf8)
+{
+    static const struct {
+        const char *s;
+        size_t n;
+    } rows[] = {
+        { "", 0 }, { "a", 1 }, { "\x7f", 1 }, { "\x80", 0 }, { "\xbf", 0 }, { "\xc1\x81", 0 },
+        { "\xc2\x80", 2 }, { "\xdf\xbf", 2 }, { "\xdf", 0 }, { "\xdf\xc0", 0 },
+        { "\xe0\x9f\xbf", 0 }, { "\xe0\xa0\x80", 3 }, { "\xed\x9f\xbf", 3 },
+        { "\xed\xa0\x80", 0 }, { "\xef\xbf\xbf", 3 }, { "\xef\xbf", 0 }, { "\xef\xbf\x7f", 0 },
+        { "\xf0\x8f\xbf\xbf", 0 }, { "\xf0\x90\x80\x80", 4 }, { "\xf4\x8f\xbf\xbf", 4 },
+        { "\xf4\x90\x80\x80", 0 }, { "\xf5\x80\x80\x80", 0 }, { "\xff", 0 },
+        { "\xf0\x90\x80\x41", 0 }, { "\xc3\xa4" "b", 2 },
+    };
+
+    for (unsigned i = 0; i < WR_COUNT(rows); i++)
+        ck_assert_msg(wr_utf8_char(wr_str_c(rows[i].s)) == rows[i].n, "row %u", i);
+}
+END_TEST
+
 START_TEST(wraps_c_strings)
 {
     size_t n;
@@ -161,4 +181,5 @@ START_TEST(wraps_c_strings)
 END_TEST
 
 UNIT_MAIN("base/str", compares, folds_ascii_only, folds_at_every_place, looks_at_the_ends, finds,
-          cuts, reads_numbers, measures_distance, wraps_c_strings)
+          cuts, reads_numbers, measures_distance, knows_utf8,
+          wraps_c_strings)
