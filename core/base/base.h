@@ -299,6 +299,8 @@ bool wr_addr_wildcard(const struct wr_addr *a);
 uint64_t wr_addr_hash(const struct wr_addr *a); /* stable */
 /* 4 or 16 raw address bytes, empty for unix; borrowed from a. */
 struct wr_str wr_addr_bytes(const struct wr_addr *a);
+#define WR_HOST_NAME_MAX 255
+bool wr_is_host_name(struct wr_str s); /* letters, digits, "-", "_"; "." between, and at the end */
 
 struct wr_cidr {
     int family;           /* AF_INET, AF_INET6, AF_UNIX (matches every unix client) */

@@ -69,7 +69,7 @@ static bool is_control(struct wr_str character)
     return c < 0x20 || c == 0x7f || (c == 0xc2 && (unsigned char)character.p[1] < 0xa0);
 }
 
-/* A message may quote what a peer sent: that must neither begin a new line nor command a terminal. */
+/* A message may quote what a peer sent: no new line, and nothing that commands a terminal. */
 static void escaped(struct wr_text *t, struct wr_str s)
 {
     while (s.n > 0) {

@@ -18,9 +18,21 @@ static const struct wr_scope *scope_of(const struct wr_session *s, struct wr_str
     return found != NULL ? found : s->layer->greeting(s, NULL);
 }
 
+/* The name may choose files (ssl_certificate DIR/$ssl_server_name.crt): bytes that no host name has
+ * count as no name, and the handshake goes on with the default server. */
+static struct wr_str host_name(struct wr_str name)
+{
+    return wr_is_host_name(name) ? name : WR_STR("");
+}
+
+struct wr_str wr_ssl_server_name(const SSL *ssl)
+{
+    return host_name(wr_str_c(SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name)));
+}
+
 static const struct wr_scope *named(const struct wr_session *s, const SSL *ssl)
 {
-    return scope_of(s, wr_str_c(SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name)));
+    return scope_of(s, wr_ssl_server_name(ssl));
 }
 
 const struct wr_scope *wr_ssl_scope(const struct wr_session *s)
@@ -50,7 +62,7 @@ static struct wr_str hello_name(SSL *ssl)
     (void)wr_scan_u16(&s);
     (void)wr_scan_u8(&s);
     name = wr_scan_take(&s, wr_scan_u16(&s));
-    return s.bad || memchr(name.p, '\0', name.n) != NULL ? wr_str_of("", 0) : name;
+    return s.bad ? wr_str_of("", 0) : host_name(name);
 }
 
 /* What belongs to the connection and not to the context has to be said again. */
@@ -222,8 +234,7 @@ static bool another_server(const struct wr_exchange *x, const SSL *ssl)
 {
     if (x->s->layer->by_name == NULL)
         return false;
-    if (SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name) != NULL
-        && named(x->s, ssl) != x->scope)
+    if (wr_ssl_server_name(ssl).n > 0 && named(x->s, ssl) != x->scope)
         return true;
     return SSL_get0_peer_certificate(ssl) != NULL
         && !trusts_the_same(conf_for(x->s, ssl), wr_ssl_conf_of(x->scope));

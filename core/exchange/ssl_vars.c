@@ -12,7 +12,7 @@ static SSL *ssl_of(const struct wr_exchange *x)
 
 /* ---- the connection ---- */
 
-enum what { PROTOCOL, CIPHER, SERVER_NAME, CURVE };
+enum what { PROTOCOL, CIPHER, CURVE };
 
 static const char *curve_name(SSL *ssl)
 {
@@ -29,7 +29,6 @@ static const char *text_of(SSL *ssl, uintptr_t what)
     switch (what) {
     case PROTOCOL: return SSL_get_version(ssl);
     case CIPHER: return SSL_get_cipher_name(ssl);
-    case SERVER_NAME: return SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
     default: return curve_name(ssl);
     }
 }
@@ -42,6 +41,18 @@ static bool get_text(struct wr_exchange *x, const struct wr_var *v, struct wr_st
     if (s == NULL)
         return false;
     *out = wr_pool_str(x->pool, wr_str_c(s));
+    return true;
+}
+
+static bool get_server_name(struct wr_exchange *x, const struct wr_var *v, struct wr_str *out)
+{
+    SSL *ssl = ssl_of(x);
+    struct wr_str name = ssl != NULL ? wr_ssl_server_name(ssl) : WR_STR("");
+
+    (void)v;
+    if (name.n == 0)
+        return false;
+    *out = wr_pool_str(x->pool, name);
     return true;
 }
 
@@ -285,7 +296,7 @@ static bool get_remain(struct wr_exchange *x, const struct wr_var *v, struct wr_
 
 static const struct wr_variable variables[] = {
     ROW("protocol", get_text, PROTOCOL), ROW("cipher", get_text, CIPHER),
-    ROW("server_name", get_text, SERVER_NAME), ROW("curve", get_text, CURVE),
+    ROW("server_name", get_server_name, 0), ROW("curve", get_text, CURVE),
     ROW("ciphers", get_ciphers, 0), ROW("curves", get_curves, 0),
     ROW("session_id", get_session_id, 0), ROW("session_reused", get_reused, 0),
     ROW("alpn_protocol", get_alpn, 0), ROW("client_cert", get_certificate, TABBED),

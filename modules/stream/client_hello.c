@@ -12,7 +12,6 @@
 #define HEAD_SIZE 4
 #define RECORD_MAX 16384
 #define RANDOM_SIZE 32
-#define NAME_MAX_SIZE 255
 #define TLS13 0x0304
 
 /* ---- records ---- */
@@ -104,21 +103,6 @@ static bool read_through(const struct wr_scan *s)
     return !s->bad && wr_scan_left(s) == 0;
 }
 
-static bool is_host_name(struct wr_str s)
-{
-    if (s.n == 0 || s.n > NAME_MAX_SIZE || s.p[0] == '.')
-        return false;
-    for (size_t i = 0; i < s.n; i++) {
-        unsigned char c = wr_lower((unsigned char)s.p[i]);
-
-        if (!(c >= 'a' && c <= 'z') && !(c >= '0' && c <= '9') && c != '-' && c != '_' && c != '.')
-            return false;
-        if (c == '.' && i + 1 < s.n && s.p[i + 1] == '.')
-            return false;
-    }
-    return true;
-}
-
 static bool server_name(struct wr_scan *data, struct wr_client_hello *out)
 {
     struct wr_scan list = within(data, wr_scan_u16(data));
@@ -127,7 +111,7 @@ static bool server_name(struct wr_scan *data, struct wr_client_hello *out)
 
     if (!read_through(data) || !read_through(&list) || type != 0)
         return false;
-    if (is_host_name(name))
+    if (wr_is_host_name(name))
         out->name = name;
     return true;
 }

@@ -142,4 +142,24 @@ START_TEST(unnamed_unix_client)
 }
 END_TEST
 
-UNIT_MAIN("base/addr", parses, refuses, parses_hosts, compares, answers, unnamed_unix_client)
+START_TEST(host_names)
+{
+    static const char *const good[] = { "a", "A-b_c.example", "1.2.3.4", "a.", "-", "xn--a-0" };
+    static const char *const bad[] = { "", ".", "..", ".a", "a..b", "a..", "../x", "a/b", "a b",
+                                       "a\n", "a\x7f", "a\xc3\xa4", "a:1", "[::1]", "a\\b", "*.a",
+                                       "~a", "a%2e", "$a" };
+    char longest[WR_HOST_NAME_MAX + 1];
+
+    for (unsigned i = 0; i < WR_COUNT(good); i++)
+        ck_assert_msg(wr_is_host_name(wr_str_c(good[i])), "%s", good[i]);
+    for (unsigned i = 0; i < WR_COUNT(bad); i++)
+        ck_assert_msg(!wr_is_host_name(wr_str_c(bad[i])), "%s", bad[i]);
+    ck_assert(!wr_is_host_name(wr_str_of("a\0b", 3)));
+    memset(longest, 'a', sizeof(longest));
+    ck_assert(wr_is_host_name(wr_str_of(longest, WR_HOST_NAME_MAX)));
+    ck_assert(!wr_is_host_name(wr_str_of(longest, WR_HOST_NAME_MAX + 1)));
+}
+END_TEST
+
+UNIT_MAIN("base/addr", host_names, parses, refuses, parses_hosts, compares, answers,
+          unnamed_unix_client)
