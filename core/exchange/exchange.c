@@ -102,6 +102,15 @@ static enum wr_go pause_steps(struct wr_exchange *x)
     return WR_WAIT;
 }
 
+/* An error page whose own values failed is sent without them: else there would be no end. */
+static enum wr_go reject_unknown(struct wr_exchange *x)
+{
+    enum wr_go go = x->layer->reject(x, 500);
+
+    x->gave_up = false;
+    return go;
+}
+
 static enum wr_go run_steps(struct wr_exchange *x)
 {
     enum wr_go go = WR_GO;
@@ -113,6 +122,8 @@ static enum wr_go run_steps(struct wr_exchange *x)
         if (wr_log_on(x->log, WR_LOG_DEBUG, &x->source))
             say_step(x);
         go = x->step->run(x);
+        if (wr_unlikely(go != WR_END && x->gave_up))
+            go = reject_unknown(x);
     }
     if (go == WR_WAIT)
         x->turns = 0;

@@ -225,7 +225,8 @@ struct wr_layer {
     enum wr_go (*reject)(struct wr_exchange *x, unsigned status);
     /* The peer is connected (L4) or the reply head is there (L7): sets the next step. */
     enum wr_go (*connected)(struct wr_exchange *x);
-    /* Scope of the server a TLS client names (SNI); NULL: the default one. May be NULL. */
+    /* Scope of the server a TLS client names (SNI), else of the default one; NULL: a regex gave up,
+     * which is logged, and no server is right. May be NULL. */
     const struct wr_scope *(*by_name)(const struct wr_session *s, struct wr_str name);
     /* Gives a new exchange what the layer keeps of each one, x->of_layer. NULL: nothing. */
     void (*prepare)(struct wr_exchange *x);
@@ -449,6 +450,7 @@ struct wr_exchange {
     unsigned status;            /* 0: not decided */
     bool ending;                /* wr_finish is at work, or was */
     bool detached;              /* goes on without its client */
+    bool gave_up;               /* a regex did: what follows from its value must not happen */
     enum wr_phase phase;
     uint32_t hook;              /* next one in the phase */
     void *of_layer;             /* the layer's own; nobody else looks at it */
@@ -555,8 +557,9 @@ void wr_captures_set(struct wr_exchange *x, const struct wr_regex *re, const str
                      uint32_t n);
 /* $1..$9 of the last match; false: no match yet, or the group was not in it. */
 bool wr_capture(const struct wr_exchange *x, uint32_t i, struct wr_str *out);
-/* Matches and sets the captures (x NULL: does not). 1, 0 for no match, -1: the engine failed, which
- * is logged. */
+/* Matches and sets the captures (x NULL: does not). 1, 0 for no match, -1: the engine gave up. With
+ * x that is logged, and the step runner rejects the exchange with 500, or cuts its reply: a rule
+ * that blocks must not let pass what is hard to match. */
 int wr_match(struct wr_exchange *x, const struct wr_regex *re, struct wr_str subject) WR_CHECKED;
 /* Compiles a pattern of the configuration and defines its named groups as variables. NULL: an
  * error was reported at word i. */
@@ -581,7 +584,8 @@ bool wr_set_template(struct wr_cf *cf, void *conf); /* field: struct wr_template
 enum wr_escape { WR_ESCAPE_DEFAULT, WR_ESCAPE_JSON, WR_ESCAPE_NONE };
 bool wr_template_log(struct wr_exchange *x, const struct wr_template *t, enum wr_escape e,
                      struct wr_text *out);
-/* "", "0" and not found are false: for if= parameters. */
+/* "", "0" and not found are false: for if= parameters. True when a regex gave up: a line too many
+ * is better than one that a client can avoid. */
 bool wr_template_true(struct wr_exchange *x, const struct wr_template *t);
 
 /* A number of bytes, written down or with variables. */
@@ -643,11 +647,12 @@ struct wr_hosts_map *wr_hosts_new(struct wr_pool *p, struct wr_virtual *standard
 enum wr_host_put wr_hosts_add(struct wr_hosts_map *m, const struct wr_server_name *name,
                               struct wr_virtual *v) WR_CHECKED;
 /* Exact, longest *.wildcard, longest wildcard.*, first regex in order, default. Sets captures (x
- * NULL: does not). Never NULL. host is in lower case; _any: as it came. */
+ * NULL: does not). NULL: a regex gave up. host is in lower case. */
 struct wr_virtual *wr_host_find(const struct wr_hosts_map *m, struct wr_exchange *x,
                                 struct wr_str host);
-struct wr_virtual *wr_host_find_any(const struct wr_hosts_map *m, struct wr_exchange *x,
-                                    struct wr_str host);
+/* The scope for a host name as it came from a TLS client: `by_name` of the layers. */
+const struct wr_scope *wr_host_scope(const struct wr_hosts_map *m, const struct wr_session *s,
+                                     struct wr_str host);
 struct wr_address {            /* listener->object, first in it */
     struct wr_virtual *standard; /* default_server, or the first */
     struct wr_hosts_map *map;

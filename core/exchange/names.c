@@ -118,7 +118,7 @@ static void *find_tail(const struct wr_hosts_map *m, struct wr_str host)
 }
 
 struct wr_virtual *wr_host_find(const struct wr_hosts_map *m, struct wr_exchange *x,
-                                    struct wr_str host)
+                                struct wr_str host)
 {
     struct wr_virtual *found = m->exact != NULL ? wr_dict_get(m->exact, host) : NULL;
 
@@ -128,22 +128,31 @@ struct wr_virtual *wr_host_find(const struct wr_hosts_map *m, struct wr_exchange
         found = find_tail(m, host);
     if (found != NULL)
         return found;
-    for (uint32_t i = 0; host.n > 0 && i < m->regexes.n; i++)
-        if (wr_match(x, m->regexes.at[i].re, host) > 0)
-            return m->regexes.at[i].server;
+    for (uint32_t i = 0; host.n > 0 && i < m->regexes.n; i++) {
+        int match = wr_match(x, m->regexes.at[i].re, host);
+
+        if (match != 0)
+            return match > 0 ? m->regexes.at[i].server : NULL;
+    }
     return m->standard;
 }
 
-struct wr_virtual *wr_host_find_any(const struct wr_hosts_map *m, struct wr_exchange *x,
-                                    struct wr_str host)
+const struct wr_scope *wr_host_scope(const struct wr_hosts_map *m, const struct wr_session *s,
+                                     struct wr_str host)
 {
-    char buf[256];
+    char buf[WR_HOST_NAME_MAX];
+    const struct wr_virtual *found;
 
     if (host.n > sizeof(buf))
-        return m->standard;
+        return m->standard->scope;
     for (size_t i = 0; i < host.n; i++)
         buf[i] = (char)wr_lower((unsigned char)host.p[i]);
-    return wr_host_find(m, x, wr_str_of(buf, host.n));
+    found = wr_host_find(m, NULL, wr_str_of(buf, host.n));
+    if (found != NULL)
+        return found->scope;
+    wr_session_log(s, "looking for a server", WR_LOG_ERROR, 0,
+                   "a regex of server_name failed on \"" WR_FMT "\"", WR_ARG(host));
+    return NULL;
 }
 
 /* ---- addresses with several servers ---- */

@@ -54,7 +54,11 @@ static enum wr_go phases_run(struct wr_exchange *x)
         const struct hooks *h = hooks_of(x, x->phase);
 
         while (x->hook < h->n) {
-            switch (h->at[x->hook]->run(x)) {
+            enum wr_verdict v = h->at[x->hook]->run(x);
+
+            if (wr_unlikely(x->gave_up)) /* whatever it said: the runner rejects */
+                return WR_GO;
+            switch (v) {
             case WR_PASS:
                 x->hook++;
                 break;

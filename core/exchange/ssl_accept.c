@@ -9,13 +9,11 @@
 
 /* ---- which server ---- */
 
+/* NULL: a regex gave up. */
 static const struct wr_scope *scope_of(const struct wr_session *s, struct wr_str name)
 {
-    const struct wr_scope *found = NULL;
-
-    if (name.n > 0 && s->layer->by_name != NULL)
-        found = s->layer->by_name(s, name);
-    return found != NULL ? found : s->layer->greeting(s, NULL);
+    return name.n > 0 && s->layer->by_name != NULL ? s->layer->by_name(s, name)
+                                                   : s->layer->greeting(s, NULL);
 }
 
 /* The name may choose files (ssl_certificate DIR/$ssl_server_name.crt): bytes that no host name has
@@ -32,7 +30,10 @@ struct wr_str wr_ssl_server_name(const SSL *ssl)
 
 static const struct wr_scope *named(const struct wr_session *s, const SSL *ssl)
 {
-    return scope_of(s, wr_ssl_server_name(ssl));
+    const struct wr_scope *found = scope_of(s, wr_ssl_server_name(ssl));
+
+    /* A handshake whose name could not be looked up ended in choose_server. */
+    return found != NULL ? found : s->layer->greeting(s, NULL);
 }
 
 const struct wr_scope *wr_ssl_scope(const struct wr_session *s)
@@ -83,9 +84,15 @@ static void switch_to(SSL *ssl, const struct wr_ssl_conf *c)
 static int choose_server(SSL *ssl, int *alert, void *arg)
 {
     const struct wr_session *s = wr_ssl_session_of(ssl);
-    const struct wr_ssl_conf *c = wr_ssl_conf_of(scope_of(s, hello_name(ssl)));
+    const struct wr_scope *found = scope_of(s, hello_name(ssl));
+    const struct wr_ssl_conf *c;
 
     (void)arg;
+    if (found == NULL) {
+        *alert = SSL_AD_INTERNAL_ERROR;
+        return SSL_CLIENT_HELLO_ERROR;
+    }
+    c = wr_ssl_conf_of(found);
     if (c->reject_handshake) {
         wr_session_log(s, HANDSHAKING, WR_LOG_INFO, 0, "handshake rejected");
         *alert = SSL_AD_UNRECOGNIZED_NAME;
@@ -151,7 +158,7 @@ static int load_certificates(SSL *ssl, void *arg)
         return 1;
     x = own ? wr_exchange_new(s, s->layer->greeting(s, NULL), &handshaking) : s->x;
     for (uint32_t i = 0; ok && i < wr_min(c->certificates.n, c->keys.n); i++)
-        ok = load(x, ssl, c, i, &why);
+        ok = load(x, ssl, c, i, &why) && !x->gave_up;
     if (own)
         wr_exchange_drop(x);
     if (!ok)

@@ -191,7 +191,7 @@ bool wr_template_true(struct wr_exchange *x, const struct wr_template *t)
     struct wr_str v = wr_template_str(x, t);
 
     /* Over 64 KB there is no text, but it is not empty. */
-    return v.p == NULL || (v.n > 0 && !wr_str_is(v, "0"));
+    return v.p == NULL || x->gave_up || (v.n > 0 && !wr_str_is(v, "0"));
 }
 
 /* ---- for logs: values are escaped, literals are not ---- */

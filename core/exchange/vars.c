@@ -441,7 +441,8 @@ bool wr_var_value(struct wr_exchange *x, const struct wr_var *v, struct wr_str *
     found = (v->flags & WR_VAR_USER) != 0 ? get_guarded(x, v, out) : v->get(x, v, out);
     if (!found)
         *out = wr_str_of("", 0);
-    if ((v->flags & WR_VAR_CACHED) != 0)
+    /* No value is known when a regex gave up, neither for an error page that asks again. */
+    if ((v->flags & WR_VAR_CACHED) != 0 && !x->gave_up)
         remember(x, v, *out, found);
     return found;
 }
@@ -481,9 +482,11 @@ int wr_match(struct wr_exchange *x, const struct wr_regex *re, struct wr_str sub
     uint32_t n = wr_min(wr_regex_captures(re) + 1, GROUPS_MAX);
     int found = wr_regex_match(re, subject, groups, n);
 
-    if (found < 0 && x != NULL)
+    if (found < 0 && x != NULL) {
+        x->gave_up = true;
         wr_xlog(x, WR_LOG_ERROR, 0, "regex \"" WR_FMT "\" failed on \"" WR_FMT "\"",
                 WR_ARG(wr_regex_pattern(re)), WR_ARG(subject));
+    }
     if (found > 0 && x != NULL)
         wr_captures_set(x, re, groups, n);
     return found;

@@ -182,11 +182,11 @@ static enum wr_go respond_run(struct wr_exchange *x)
         h->res.reason = wr_str_of(NULL, 0);
     }
     h->header_only = h->req.method == WR_M_HEAD || h->res.status == 204 || h->res.status == 304;
-    if (!h->tunnel && !head_filters(x)) { /* the filter set the status of the error */
-        h->filters = NULL;
-        wr_bufq_clear(&x->down.q);
+    if (!h->tunnel && !head_filters(x)) /* the filter set the status of the error */
         return x->layer->reject(x, h->res.status);
-    }
+    if (x->gave_up && h->res.status != 500)
+        return WR_GO; /* the runner rejects */
+    x->gave_up = false;
     h->header_only |= h->res.status == 204 || h->res.status == 304;
     if (h->header_only)
         wr_bufq_clear(&x->down.q);

@@ -170,8 +170,10 @@ static const struct wr_head_limits *host_known(void *arg, const struct wr_reques
 {
     struct wr_exchange *x = arg;
     struct wr_http *h = wr_http_of(x);
+    struct wr_virtual *found = wr_host_find(address_of(x->s)->a.map, x, r->host);
 
-    h->server = wr_http_server_of(wr_host_find(address_of(x->s)->a.map, x, r->host));
+    if (found != NULL) /* else it ends with 500, of the default server */
+        h->server = wr_http_server_of(found);
     wr_exchange_scope(x, h->server->v.scope);
     return &h->server->limits;
 }

@@ -46,5 +46,5 @@ const struct wr_scope *wr_http_by_name(const struct wr_session *s, struct wr_str
 {
     const struct wr_http_address *a = s->listener->object;
 
-    return wr_host_find_any(a->a.map, NULL, name)->scope;
+    return wr_host_scope(a->a.map, s, name);
 }

@@ -43,7 +43,7 @@ static const struct wr_scope *by_name(const struct wr_session *s, struct wr_str 
 {
     const struct wr_address *a = s->listener->object;
 
-    return wr_host_find_any(a->map, NULL, name)->scope;
+    return wr_host_scope(a->map, s, name);
 }
 
 static enum wr_go no_content(struct wr_exchange *x)

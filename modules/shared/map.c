@@ -17,27 +17,20 @@ struct map {
     bool hostnames;
 };
 
-#define GROUPS_MAX 32
-
-static const struct wr_template *find_regex(struct wr_exchange *x, const struct map *m,
-                                            struct wr_str key)
+/* False: a regex gave up, and the key has no value. *out NULL: none matches. */
+static bool find_regex(struct wr_exchange *x, const struct map *m, struct wr_str key,
+                       const struct wr_template **out)
 {
-    struct wr_str groups[GROUPS_MAX];
-
+    *out = NULL;
     for (uint32_t i = 0; i < m->regexes.n; i++) {
-        const struct map_regex *r = &m->regexes.at[i];
-        uint32_t n = wr_min(wr_regex_captures(r->re) + 1, GROUPS_MAX);
-        int found = wr_regex_match(r->re, key, groups, n);
+        int found = wr_match(x, m->regexes.at[i].re, key);
 
-        if (found < 0)
-            wr_xlog(x, WR_LOG_ALERT, 0, "regex \"" WR_FMT "\" failed on \"" WR_FMT "\"",
-                    WR_ARG(wr_regex_pattern(r->re)), WR_ARG(key));
-        if (found > 0) {
-            wr_captures_set(x, r->re, groups, n);
-            return r->value;
-        }
+        if (found > 0)
+            *out = m->regexes.at[i].value;
+        if (found != 0)
+            return found > 0;
     }
-    return NULL;
+    return true;
 }
 
 static bool map_get(struct wr_exchange *x, const struct wr_var *v, struct wr_str *out)
@@ -49,8 +42,8 @@ static bool map_get(struct wr_exchange *x, const struct wr_var *v, struct wr_str
     if (m->hostnames && name.n > 0 && name.p[name.n - 1] == '.')
         name.n--;
     value = wr_map_find(&m->table, name);
-    if (value == NULL)
-        value = find_regex(x, m, key);
+    if (value == NULL && !find_regex(x, m, key, &value))
+        return false;
     if (value == NULL)
         value = m->fallback;
     *out = value != NULL ? wr_template_str(x, value) : WR_STR("");

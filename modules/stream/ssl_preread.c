@@ -20,6 +20,17 @@ struct ssl_preread_ctx {
 
 extern struct wr_module wr_module_ssl_preread;
 
+/* As if the handshake were ours: the server of that name. */
+static enum wr_verdict choose_server(struct wr_exchange *x, struct wr_str name)
+{
+    const struct wr_scope *found = x->layer->by_name(x->s, name);
+
+    if (found == NULL)
+        return wr_reject(x, 500, NULL);
+    wr_exchange_scope(x, found);
+    return WR_PASS;
+}
+
 static enum wr_verdict preread(struct wr_exchange *x)
 {
     const struct ssl_preread_conf *c = wr_conf_of(x, &wr_module_ssl_preread);
@@ -33,9 +44,7 @@ static enum wr_verdict preread(struct wr_exchange *x)
         ctx->looked = true;
         if (wr_client_hello_parse(ctx->seen, x->pool, &ctx->hello) == WR_HELLO_MORE)
             continue;
-        if (ctx->hello.name.n > 0) /* as if the handshake were ours: the server of that name */
-            wr_exchange_scope(x, x->layer->by_name(x->s, ctx->hello.name));
-        return WR_PASS;
+        return ctx->hello.name.n > 0 ? choose_server(x, ctx->hello.name) : WR_PASS;
     }
     return v;
 }
