@@ -57,7 +57,7 @@ static const struct wr_directive directives[] = {
       .help = "limit of open files (RLIMIT_NOFILE) of the workers" },
     { .name = "worker_rlimit_core", .where = WR_LV_MAIN, .min = 1, .max = 1,
       .set = wr_set_rlimit, .offset = ONCE(rlimit_core),
-      .help = "limit of the size of a core file (RLIMIT_CORE) of the workers" },
+      .help = "size a core file of workers may have (RLIMIT_CORE); without it none is written" },
     WR_CUSTOM("worker_shutdown_timeout", WR_LV_MAIN, 1, 1, wr_set_shutdown_timeout, NULL,
               "a graceful shutdown closes what is still open after this time"),
     WR_STRING("working_directory", WR_LV_MAIN, CORE, working_directory, NULL,

@@ -178,9 +178,12 @@ bool wr_demo_rights(void)
     struct wr_core_conf c = { 0 };
     const char *step;
 
-    if (geteuid() != 0 || !wr_user_find(WR_STR(WR_USER), WR_STR(WR_GROUP), &c)
-        || wr_drop_rights(WR_USER, c.uid, c.gid, 0, &step))
+    if (geteuid() != 0 || !wr_user_find(WR_STR(WR_USER), WR_STR(WR_GROUP), &c))
         return true;
+    if (wr_drop_rights(WR_USER, c.uid, c.gid, 0, &step)) {
+        wr_memory_show(true); /* as if that user had started it */
+        return true;
+    }
     fprintf(stderr, "weir: [emerg] %s to user \"%s\" failed (%d: %s)\n", step, WR_USER, errno,
             strerror(errno));
     return false;

@@ -345,6 +345,8 @@ void wr_process_settle(const struct wr_cycle *c)
     limit(RLIMIT_NOFILE, "RLIMIT_NOFILE", &core->rlimit_nofile);
     limit(RLIMIT_CORE, "RLIMIT_CORE", &core->rlimit_core);
     drop_rights(core, c->conf->keep_caps);
+    /* Keys are in it, and the workers' user may run other programs. */
+    wr_memory_show(core->debug_points != WR_DEBUG_NONE || core->rlimit_core.set);
     follow_master();
     wr_no_new_privs();
     change_directory(core);

@@ -174,6 +174,10 @@ void wr_title_set(const char *title); /* gets "weir: " in front */
 bool wr_drop_rights(const char *user, uid_t uid, gid_t gid, uint64_t keep_caps,
                     const char **step) WR_CHECKED;
 void wr_no_new_privs(void);
+/* May other processes of the same user read this one's memory (ptrace, /proc/PID/mem), and may the
+ * kernel write core files of it? A change of the user ends it. */
+void wr_memory_show(bool on);
+void wr_memory_secret(void *p, size_t n); /* whole pages that no core file shall have */
 
 /* ---- syslog: "syslog:server=ADDR[,facility=][,tag=][,severity=][,nohostname]" ---- */
 /* NULL with *err set to a message (static or in pool). params with or without "syslog:" in front.

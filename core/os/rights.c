@@ -1,10 +1,12 @@
-/* rights: from root to the user of the configuration, for good. Workers, keeper and demo call it
- * once, after fork and before they look at anything a peer sent. It owns nothing. */
+/* rights: from root to the user of the configuration, for good, and out of sight of other processes
+ * of that user. Workers, keeper and demo call it once, after fork and before they look at anything
+ * a peer sent. It owns nothing. */
 #include "os/os.h"
 
 #include <errno.h>
 #include <grp.h>
 #include <linux/capability.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -48,13 +50,33 @@ bool wr_drop_rights(const char *user, uid_t uid, gid_t gid, uint64_t keep_caps, 
 {
     const char *failed = drop(user, uid, gid, keep_caps);
 
-    if (failed != NULL) {
+    if (failed != NULL)
         *step = failed;
-        return false;
-    }
-    /* The change of the user took core dumps away. */
+    return failed == NULL;
+}
+
+#if WR_DEBUG
+/* Leak checks look at the process from another one. */
+static void show_at_exit(void)
+{
     (void)prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
-    return true;
+}
+#endif
+
+void wr_memory_show(bool on)
+{
+    if (prctl(PR_SET_DUMPABLE, on, 0, 0, 0) != 0)
+        wr_say(WR_LOG_WARN, errno, "prctl(PR_SET_DUMPABLE) failed, ignored");
+#if WR_DEBUG
+    if (!on)
+        (void)atexit(show_at_exit);
+#endif
+}
+
+void wr_memory_secret(void *p, size_t n)
+{
+    if (madvise(p, n, MADV_DONTDUMP) != 0)
+        wr_say(WR_LOG_WARN, errno, "madvise(MADV_DONTDUMP) failed, ignored");
 }
 
 void wr_no_new_privs(void)

@@ -41,7 +41,11 @@ START_TEST(drops_everything)
         ck_view(status_of(p, WR_STR("CapAmb:")), "0000000000000000");
         ck_view(status_of(p, WR_STR("Groups:")), "65534");
         ck_assert_int_eq(setuid(0), -1);
-        ck_assert_ptr_nonnull(wr_file_read(p, "/proc/self/environ", 1 << 20).p); /* dumpable */
+        ck_assert_ptr_null(wr_file_read(p, "/proc/self/environ", 1 << 20).p); /* as for others */
+        wr_memory_show(true);
+        ck_assert_ptr_nonnull(wr_file_read(p, "/proc/self/environ", 1 << 20).p);
+        wr_memory_show(false);
+        ck_assert_ptr_null(wr_file_read(p, "/proc/self/environ", 1 << 20).p);
     }
     wr_pool_free(p);
 }
