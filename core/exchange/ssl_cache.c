@@ -1,6 +1,5 @@
-/* ssl_cache: TLS sessions and ticket keys in memory that all workers share, so that a client may go
- * on with any of them, and after a reload. Called by OpenSSL in handshakes. The master makes a zone
- * while loading.
+/* ssl_cache: TLS sessions in memory that all workers share, so that a client may go on with any of
+ * them, and after a reload. Called by OpenSSL in handshakes. The master makes a zone while loading.
  *
  * Sessions are written into a ring, the oldest are overwritten; a table of places, by the hash of
  * the session's id, says where one lies. A place that the ring has passed is no more valid, so
@@ -8,15 +7,11 @@
  * shared memory: sizes are known from the configuration, what is read is bounded by them. */
 #include "exchange/ssl_impl.h"
 
-#include <openssl/core_names.h>
-#include <openssl/rand.h>
-
-#define LAYOUT 2
+#define LAYOUT 3
 #define SESSION_MAX 8192     /* larger ones are not kept */
 #define TYPICAL 256          /* bytes of a session, for the size of the table */
 #define WAYS 8               /* places a session may have: with one, two would share it too soon */
 #define LOCK_MS 3            /* a session that is not kept costs the client a handshake */
-#define KEYS 3               /* for tickets: the newest is used, those before are taken */
 
 struct entry {               /* in the ring, 8-aligned */
     _Atomic uint64_t expires_s; /* Unix time; 0: removed */
@@ -27,8 +22,6 @@ struct entry {               /* in the ring, 8-aligned */
 };
 struct memory {              /* shared; then the ring */
     _Atomic uint64_t head;   /* bytes ever written; head % ring is where the next one goes */
-    struct wr_ssl_ticket_key keys[KEYS];
-    uint64_t keys_made_s;    /* Unix time of keys[0]; 0: there are none */
     _Atomic uint64_t place[]; /* head at the time it was written, plus one; 0: none */
 };
 struct cache {
@@ -47,15 +40,6 @@ struct wr_ssl_zone {
 };
 
 static int zone_index(void)
-{
-    static int index = -1;
-
-    if (index == -1)
-        index = SSL_CTX_get_ex_new_index(0, NULL, NULL, NULL, NULL);
-    return index;
-}
-
-static int keys_index(void)
 {
     static int index = -1;
 
@@ -202,11 +186,6 @@ static void unlock(const struct wr_ssl_zone *z)
     wr_unlock(z->cache->fd, 0);
 }
 
-static SSL_CTX *first_context(const SSL *ssl)
-{
-    return wr_ssl_first(wr_ssl_session_of(ssl))->tls.ctx;
-}
-
 static struct wr_str id_of(const SSL_SESSION *s)
 {
     unsigned n;
@@ -217,7 +196,7 @@ static struct wr_str id_of(const SSL_SESSION *s)
 
 static int session_new(SSL *ssl, SSL_SESSION *s)
 {
-    struct wr_ssl_zone *z = zone_of(first_context(ssl));
+    struct wr_ssl_zone *z = zone_of(wr_ssl_first(wr_ssl_session_of(ssl))->tls.ctx);
     unsigned char buf[SESSION_MAX], *p = buf;
     int n = i2d_SSL_SESSION(s, NULL);
 
@@ -234,7 +213,7 @@ static int session_new(SSL *ssl, SSL_SESSION *s)
 
 static SSL_SESSION *session_get(SSL *ssl, const unsigned char *id, int id_n, int *copy)
 {
-    struct wr_ssl_zone *z = zone_of(first_context(ssl));
+    struct wr_ssl_zone *z = zone_of(wr_ssl_first(wr_ssl_session_of(ssl))->tls.ctx);
     unsigned char buf[SESSION_MAX];
     const unsigned char *p = buf;
     const struct entry *e;
@@ -270,177 +249,6 @@ static void session_remove(SSL_CTX *ctx, SSL_SESSION *s)
     unlock(z);
 }
 
-/* ---- tickets ---- */
-
-struct keys {                /* what a context's tickets are made with */
-    uint32_t n;
-    struct wr_ssl_ticket_key at[KEYS];
-};
-
-static void keys_free(void *arg)
-{
-    OPENSSL_cleanse(arg, sizeof(struct keys));
-}
-
-static bool fresh_key(struct wr_ssl_ticket_key *k)
-{
-    *k = (struct wr_ssl_ticket_key){ .aes128 = false };
-    return RAND_bytes(k->name, sizeof(k->name)) == 1 && RAND_bytes(k->hmac, sizeof(k->hmac)) == 1
-        && RAND_bytes(k->aes, sizeof(k->aes)) == 1;
-}
-
-/* A key makes tickets for as long as one is good, and is taken until two others have come. */
-static void rotate(struct wr_ssl_zone *z)
-{
-    struct memory *c = z->cache->m;
-    struct wr_ssl_ticket_key k;
-    /* Another worker's clock may have gone on since this turn began. */
-    uint64_t age = wr_max(now_s(), c->keys_made_s) - c->keys_made_s;
-
-    if ((c->keys_made_s != 0 && age < z->timeout_s) || !fresh_key(&k))
-        return;
-    if (c->keys_made_s != 0 && age >= 2 * z->timeout_s + 1) /* nobody asked for so long */
-        memset(c->keys, 0, sizeof(c->keys));
-    memmove(&c->keys[1], &c->keys[0], (KEYS - 1) * sizeof(k));
-    c->keys[0] = k;
-    c->keys_made_s = now_s();
-    OPENSSL_cleanse(&k, sizeof(k));
-}
-
-/* A copy, so that no lock is held while OpenSSL works. */
-static void keys_now(SSL_CTX *ctx, struct keys *out)
-{
-    struct wr_ssl_zone *z = zone_of(ctx);
-    const struct keys *fixed = SSL_CTX_get_ex_data(ctx, keys_index());
-
-    if (fixed != NULL) {
-        *out = *fixed;
-        return;
-    }
-    out->n = 0;
-    memset(out->at, 0, sizeof(out->at)); /* no keys: no ticket is made */
-    if (!lock(z))
-        return;
-    rotate(z);
-    out->n = KEYS;
-    memcpy(out->at, z->cache->m->keys, sizeof(out->at));
-    unlock(z);
-}
-
-static bool set_hmac(EVP_MAC_CTX *hmac, const struct wr_ssl_ticket_key *k)
-{
-    char digest[] = "SHA256";
-    OSSL_PARAM p[3] = {
-        OSSL_PARAM_construct_octet_string(OSSL_MAC_PARAM_KEY, (void *)(uintptr_t)k->hmac,
-                                          k->aes128 ? 16 : sizeof(k->hmac)),
-        OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, digest, 0),
-        OSSL_PARAM_construct_end(),
-    };
-
-    return EVP_MAC_CTX_set_params(hmac, p) == 1;
-}
-
-static const EVP_CIPHER *cipher_of(const struct wr_ssl_ticket_key *k)
-{
-    return k->aes128 ? EVP_aes_128_cbc() : EVP_aes_256_cbc();
-}
-
-/* No random bytes when it should have been made. */
-static bool is_no_key(const unsigned char *name)
-{
-    static const unsigned char none[WR_TICKET_NAME];
-
-    return memcmp(name, none, sizeof(none)) == 0;
-}
-
-/* 0: no ticket. */
-static int seal(const struct wr_ssl_ticket_key *k, unsigned char *name, unsigned char *iv,
-                EVP_CIPHER_CTX *cipher, EVP_MAC_CTX *hmac)
-{
-    int n = EVP_CIPHER_get_iv_length(cipher_of(k));
-
-    if (is_no_key(k->name))
-        return 0;
-    if (RAND_bytes(iv, n) != 1 || EVP_EncryptInit_ex(cipher, cipher_of(k), NULL, k->aes, iv) != 1
-        || !set_hmac(hmac, k))
-        return -1;
-    memcpy(name, k->name, sizeof(k->name));
-    return 1;
-}
-
-/* 2: the ticket is good, but the client gets a new one. */
-static int unseal(const struct keys *keys, const unsigned char *name, const unsigned char *iv,
-                  EVP_CIPHER_CTX *cipher, EVP_MAC_CTX *hmac)
-{
-    for (uint32_t i = 0; i < keys->n; i++) {
-        const struct wr_ssl_ticket_key *k = &keys->at[i];
-
-        if (memcmp(k->name, name, sizeof(k->name)) != 0 || is_no_key(name))
-            continue;
-        if (!set_hmac(hmac, k) || EVP_DecryptInit_ex(cipher, cipher_of(k), NULL, k->aes, iv) != 1)
-            return -1;
-        return i == 0 ? 1 : 2;
-    }
-    return 0;
-}
-
-static int ticket(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHER_CTX *cipher,
-                  EVP_MAC_CTX *hmac, int sealing)
-{
-    struct keys keys;
-    int r;
-
-    keys_now(first_context(ssl), &keys);
-    r = sealing ? seal(&keys.at[0], name, iv, cipher, hmac)
-                : unseal(&keys, name, iv, cipher, hmac);
-    /* TLS 1.3 gives out a new ticket anyway; once used, one is renewed. */
-    if (r == 1 && !sealing && SSL_version(ssl) == TLS1_3_VERSION)
-        r = 2;
-    OPENSSL_cleanse(&keys, sizeof(keys));
-    return r;
-}
-
-/* A file is 80 bytes (name, HMAC key, AES-256 key) or 48 (name, AES-128 key, HMAC key). */
-static bool take_key(struct wr_str text, struct wr_ssl_ticket_key *k)
-{
-    *k = (struct wr_ssl_ticket_key){ .aes128 = text.n == 48 };
-    if (text.n != 48 && text.n != 80)
-        return false;
-    memcpy(k->name, text.p, sizeof(k->name));
-    if (k->aes128) {
-        memcpy(k->aes, text.p + 16, 16);
-        memcpy(k->hmac, text.p + 32, 16);
-    } else {
-        memcpy(k->hmac, text.p + 16, 32);
-        memcpy(k->aes, text.p + 48, 32);
-    }
-    return true;
-}
-
-bool wr_ssl_ticket_keys_load(struct wr_cf *cf, struct wr_ssl_conf *c)
-{
-    struct keys *all = WR_NEW(cf->pool, struct keys);
-
-    wr_pool_cleanup(cf->pool, keys_free, all);
-    for (uint32_t i = 0; i < c->ticket_keys.n; i++) {
-        const struct wr_node *n = c->ticket_keys.at[i];
-        const char *path = wr_cf_path(cf, n->words[1].text, true);
-        struct wr_str text = wr_file_read(cf->pool, path, 4096);
-
-        if (text.p == NULL)
-            return wr_cf_error_at(cf, n, 1, "cannot read \"%s\" (%d: %s)", path, errno,
-                                  strerror(errno));
-        if (all->n == KEYS)
-            return wr_cf_error_at(cf, n, 1, "at most %d keys are used", KEYS);
-        if (!take_key(text, &all->at[all->n]))
-            return wr_cf_error_at(cf, n, 1, "\"%s\" must be 48 or 80 bytes", path);
-        all->n++;
-    }
-    SSL_CTX_set_ex_data(c->tls.ctx, keys_index(), all);
-    SSL_CTX_set_tlsext_ticket_key_evp_cb(c->tls.ctx, ticket);
-    return true;
-}
-
 void wr_ssl_zone_use(SSL_CTX *ctx, struct wr_ssl_zone *zone, uint64_t timeout_s)
 {
     zone->timeout_s = wr_max(zone->timeout_s, timeout_s);
@@ -448,8 +256,6 @@ void wr_ssl_zone_use(SSL_CTX *ctx, struct wr_ssl_zone *zone, uint64_t timeout_s)
     SSL_CTX_sess_set_new_cb(ctx, session_new);
     SSL_CTX_sess_set_get_cb(ctx, session_get);
     SSL_CTX_sess_set_remove_cb(ctx, session_remove);
-    if (SSL_CTX_get_ex_data(ctx, keys_index()) == NULL)
-        SSL_CTX_set_tlsext_ticket_key_evp_cb(ctx, ticket);
 }
 
 /* ---- zones of a configuration ---- */
@@ -503,6 +309,7 @@ bool wr_ssl_zones_open(struct wr_cf *cf)
         z->cache = WR_NEW(cf->pool, struct cache);
         *z->cache = cache_of(shm->p, z->size);
         z->cache->fd = shm->fd;
+        wr_memory_secret(shm->p, shm->size);
     }
     return true;
 }

@@ -154,7 +154,9 @@ static bool set_sessions(struct wr_cf *cf, struct wr_ssl_conf *c, SSL_CTX *ctx)
         SSL_CTX_sess_set_cache_size(ctx, c->builtin);
     if (!c->tickets)
         SSL_CTX_set_options(ctx, SSL_OP_NO_TICKET);
-    else if (c->ticket_keys.n > 0 && !wr_ssl_ticket_keys_load(cf, c))
+    else if (c->ticket_keys.n == 0)
+        wr_ssl_tickets_use(cf, c);
+    else if (!wr_ssl_ticket_keys_load(cf, c))
         return false;
     if (c->zone != NULL)
         wr_ssl_zone_use(ctx, c->zone, c->session_timeout_s);
@@ -230,7 +232,7 @@ static bool check(struct wr_cf *cf)
 {
     wr_scope_each(cf->conf->main, context_of, cf);
     wr_tls_forget(cf);
-    return cf->conf->tree->errors == 0 && wr_ssl_zones_open(cf);
+    return cf->conf->tree->errors == 0 && wr_ssl_zones_open(cf) && wr_ssl_tickets_open(cf);
 }
 
 bool wr_ssl_check(struct wr_cf *cf, const struct wr_listener *l, const struct wr_scope *standard)

@@ -17,6 +17,7 @@ struct wr_ssl_pem {
 };
 struct wr_ssl_state {
     struct wr_ssl_zone *zones;
+    struct wr_ssl_tickets *tickets;
     struct wr_ssl_pem *pems;     /* while loading */
 };
 
@@ -78,21 +79,27 @@ static inline const struct wr_ssl_conf *wr_ssl_conf_of(const struct wr_scope *s)
     return wr_scope_conf(s, &wr_module_ssl);
 }
 
-/* ---- ssl_cache: sessions and ticket keys that all workers share ---- */
+/* ---- ssl_tickets ---- */
 #define WR_TICKET_NAME 16
 struct wr_ssl_ticket_key {
     unsigned char name[WR_TICKET_NAME], hmac[32], aes[32];
     uint32_t aes128;             /* from a file of 48 bytes; no bool: it may come from a zone */
 };
+/* Reads the files of ssl_session_ticket_key: c's tickets are made with the first key, all are
+ * taken. False: reported. */
+bool wr_ssl_ticket_keys_load(struct wr_cf *cf, struct wr_ssl_conf *c);
+/* c's tickets are made with keys that live as long as a session of c is good; contexts with the
+ * same timeout share them. */
+void wr_ssl_tickets_use(struct wr_cf *cf, const struct wr_ssl_conf *c);
+bool wr_ssl_tickets_open(struct wr_cf *cf);   /* gets the memory of all */
+
+/* ---- ssl_cache: sessions that all workers share ---- */
 /* The zone of that name, made on first mention. NULL: an error was reported at word i. */
 struct wr_ssl_zone *wr_ssl_zone_named(struct wr_cf *cf, uint32_t i, struct wr_str name,
                                       size_t size);
 bool wr_ssl_zones_open(struct wr_cf *cf);     /* gets the memory of all */
-/* The context keeps its sessions, and the keys of its tickets, in the zone. */
+/* The context keeps its sessions in the zone. */
 void wr_ssl_zone_use(SSL_CTX *ctx, struct wr_ssl_zone *zone, uint64_t timeout_s);
-/* Reads the files of ssl_session_ticket_key: c's tickets are made with the first key, all are
- * taken. False: reported. */
-bool wr_ssl_ticket_keys_load(struct wr_cf *cf, struct wr_ssl_conf *c);
 
 /* ---- ssl_accept ---- */
 static inline struct wr_session *wr_ssl_session_of(const SSL *ssl)

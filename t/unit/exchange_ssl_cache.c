@@ -1,9 +1,8 @@
-/* The ring of TLS sessions and the keys of tickets, from inside: what is put is found until as much
- * again was written, never anything else, whatever died half way. */
+/* The ring of TLS sessions from inside: what is put is found until as much again was written, never
+ * anything else, whatever died half way. */
 #define wr_ssl_zone_named test_zone_named /* the file is in the program once already */
 #define wr_ssl_zones_open test_zones_open
 #define wr_ssl_zone_use test_zone_use
-#define wr_ssl_ticket_keys_load test_ticket_keys_load
 #include "exchange/ssl_cache.c"
 
 #include "lib/unit.h"
@@ -197,64 +196,4 @@ START_TEST(hostile_bytes)
 }
 END_TEST
 
-/* ---- keys of tickets ---- */
-
-static struct keys keys_at(struct wr_ssl_zone *z, uint64_t s)
-{
-    struct keys k = { .n = KEYS };
-
-    wr_clock.wall_ms = s * 1000;
-    rotate(z);
-    memcpy(k.at, z->cache->m->keys, sizeof(k.at));
-    return k;
-}
-
-static bool same(const struct wr_ssl_ticket_key *a, const struct wr_ssl_ticket_key *b)
-{
-    return memcmp(a->name, b->name, sizeof(a->name)) == 0
-        && memcmp(a->aes, b->aes, sizeof(a->aes)) == 0;
-}
-
-START_TEST(rotation)
-{
-    struct wr_ssl_zone z = { .cache = cache_new(32768), .timeout_s = 300 };
-    struct keys a = keys_at(&z, 10000), b, c, d;
-
-    b = keys_at(&z, 10299);
-    ck_assert(same(&a.at[0], &b.at[0]));
-    b = keys_at(&z, 9999); /* a worker whose turn began earlier */
-    ck_assert(same(&a.at[0], &b.at[0]));
-    b = keys_at(&z, 10300);
-    ck_assert(!same(&a.at[0], &b.at[0]));
-    ck_assert(same(&a.at[0], &b.at[1]));
-    c = keys_at(&z, 10600);
-    ck_assert(same(&b.at[0], &c.at[1]));
-    ck_assert(same(&a.at[0], &c.at[2]));
-    d = keys_at(&z, 20000); /* nobody came for long */
-    ck_assert(!same(&c.at[0], &d.at[0]));
-    ck_assert(!same(&c.at[0], &d.at[1]) && !same(&c.at[0], &d.at[2]));
-    cache_free(z.cache);
-}
-END_TEST
-
-START_TEST(key_files)
-{
-    static const char bytes[] = "0123456789abcdef" "ABCDEFGHIJKLMNOPQRSTUVWXYZABCDEF"
-                                "abcdefghijklmnopqrstuvwxyzabcdef";
-    struct wr_ssl_ticket_key k;
-
-    ck_assert(take_key(wr_str_of(bytes, 80), &k));
-    ck_assert(!k.aes128);
-    ck_assert_int_eq(memcmp(k.hmac, bytes + 16, 32), 0);
-    ck_assert_int_eq(memcmp(k.aes, bytes + 48, 32), 0);
-    ck_assert(take_key(wr_str_of(bytes, 48), &k));
-    ck_assert(k.aes128);
-    ck_assert_int_eq(memcmp(k.aes, bytes + 16, 16), 0);
-    ck_assert_int_eq(memcmp(k.hmac, bytes + 32, 16), 0);
-    for (size_t n = 0; n < 80; n++)
-        ck_assert(n == 48 || !take_key(wr_str_of(bytes, n), &k));
-}
-END_TEST
-
-UNIT_MAIN("ssl_cache", fits, around, keeps, replaces, too_large, half_written, hostile_bytes,
-          rotation, key_files)
+UNIT_MAIN("ssl_cache", fits, around, keeps, replaces, too_large, half_written, hostile_bytes)
