@@ -78,7 +78,7 @@ void wr_daemon_forget(void)
 /* A file in a folder we may not write to can still be ours. */
 static bool write_in_place(const char *path, struct wr_str text)
 {
-    int fd = open(path, O_WRONLY | O_TRUNC | O_CLOEXEC);
+    int fd = wr_open_to_write(path, O_WRONLY | O_TRUNC, 0);
     bool ok;
 
     if (fd < 0)

@@ -3,6 +3,7 @@
 #include "app/app.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -21,9 +22,22 @@ static void note_made(const char *path)
     wr_list_push(&made, &m->link);
 }
 
+static bool give_to(const char *path, uid_t uid)
+{
+    int fd = wr_open_to_write(path, O_PATH | O_DIRECTORY, 0);
+    struct stat st;
+    bool ok = fd >= 0 && fstat(fd, &st) == 0
+           && (st.st_uid == uid || fchownat(fd, "", uid, (gid_t)-1, AT_EMPTY_PATH) == 0);
+
+    if (!ok)
+        wr_say(WR_LOG_EMERG, errno, "chown(\"%s\", %u) failed", path, (unsigned)uid);
+    if (fd >= 0)
+        close(fd);
+    return ok;
+}
+
 static bool make(const char *path, const struct wr_core_conf *core)
 {
-    struct stat st;
     bool was_there = access(path, F_OK) == 0;
 
     if (!wr_mkdirs(path, 0700)) {
@@ -32,12 +46,7 @@ static bool make(const char *path, const struct wr_core_conf *core)
     }
     if (!was_there)
         note_made(path);
-    if (geteuid() == 0 && stat(path, &st) == 0 && st.st_uid != core->uid
-        && chown(path, core->uid, (gid_t)-1) != 0) {
-        wr_say(WR_LOG_EMERG, errno, "chown(\"%s\", %u) failed", path, (unsigned)core->uid);
-        return false;
-    }
-    return true;
+    return geteuid() != 0 || give_to(path, core->uid);
 }
 
 bool wr_folders_make(const struct wr_conf *c)

@@ -78,7 +78,7 @@ static bool is_unix(const struct place *p)
 
 static void place_unlink(const struct place *p)
 {
-    if (is_unix(p) && p->addr.un.sun_path[0] != '\0' && unlink(p->addr.un.sun_path) != 0 &&
+    if (is_unix(p) && p->addr.un.sun_path[0] != '\0' && !wr_file_remove(p->addr.un.sun_path) &&
         errno != ENOENT)
         wr_say(WR_LOG_WARN, errno, "unlink() \"%s\" failed", p->addr.un.sun_path);
 }

@@ -15,7 +15,7 @@ static struct wr_link sinks = { &wr_sink_stderr.link, &wr_sink_stderr.link };
 /* The old descriptor stays until the new one is there: better in the old file than nowhere. */
 static bool file_open(struct wr_sink *s)
 {
-    int fd = open(s->name, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0644);
+    int fd = wr_open_to_write(s->name, O_WRONLY | O_APPEND | O_CREAT, 0644);
 
     if (fd < 0) {
         s->err = errno;

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -80,43 +81,59 @@ static bool write_all(int fd, struct wr_str s)
 /* Readers see the old file or the new one, never half of it. */
 bool wr_file_write(const char *path, struct wr_str text, mode_t mode)
 {
-    char buf[4096];
-    struct wr_text t = wr_text_on(buf, sizeof(buf));
-    const char *temp;
+    char name[NAME_MAX + 1], temp[NAME_MAX + 32];
+    int dir = wr_folder_to_write(path, name), fd;
     bool ok;
-    int fd;
 
-    wr_text_fmt(&t, "%s.%ld.new", path, (long)getpid());
-    if (!wr_text_cstr(&t, &temp)) {
-        errno = ENAMETOOLONG;
+    if (dir < 0)
         return false;
+    (void)snprintf(temp, sizeof(temp), "%s.%ld.new", name, (long)getpid());
+    (void)unlinkat(dir, temp, 0);
+    fd = openat(dir, temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
+    ok = fd >= 0 && write_all(fd, text) && fchmod(fd, mode) == 0;
+    if (fd >= 0)
+        close_keep_errno(fd);
+    ok = ok && renameat(dir, temp, dir, name) == 0;
+    if (!ok && fd >= 0) {
+        int err = errno;
+
+        (void)unlinkat(dir, temp, 0);
+        errno = err;
     }
-    (void)unlink(temp);
-    fd = open(temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
-    if (fd < 0)
-        return false;
-    ok = write_all(fd, text) && fchmod(fd, mode) == 0;
-    close_keep_errno(fd);
-    if (ok && rename(temp, path) == 0)
-        return true;
-    int err = errno;
-    (void)unlink(temp);
-    errno = err;
-    return false;
+    close_keep_errno(dir);
+    return ok;
+}
+
+bool wr_file_remove(const char *path)
+{
+    char name[NAME_MAX + 1];
+    int dir = wr_folder_to_write(path, name);
+    bool ok = dir >= 0 && unlinkat(dir, name, 0) == 0;
+
+    if (dir >= 0)
+        close_keep_errno(dir);
+    return ok;
 }
 
 static bool make_one(const char *path, mode_t mode)
 {
-    struct stat st;
+    char name[NAME_MAX + 1];
+    int dir = wr_folder_to_write(path, name), fd, err;
+    bool made;
 
-    if (mkdir(path, mode) == 0)
+    if (dir < 0)
+        return false;
+    made = mkdirat(dir, name, mode) == 0;
+    close_keep_errno(dir);
+    if (made)
         return true;
     /* Some systems say EROFS or EACCES of a folder that is there. */
-    int err = errno;
-    if (stat(path, &st) == 0 && S_ISDIR(st.st_mode))
-        return true;
-    errno = err;
-    return false;
+    err = errno;
+    fd = wr_open_to_write(path, O_PATH | O_DIRECTORY, 0);
+    if (fd >= 0)
+        (void)close(fd);
+    errno = fd < 0 && errno == EPERM ? EPERM : err;
+    return fd >= 0;
 }
 
 bool wr_mkdirs(const char *path, mode_t mode)

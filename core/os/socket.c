@@ -3,6 +3,7 @@
 #include "os/os.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <linux/filter.h>
 #include <netinet/tcp.h>
 #include <sys/stat.h>
@@ -146,8 +147,27 @@ static bool bind_listener(int fd, const struct wr_addr *a, int type)
         errno = EADDRINUSE;
         return false;
     }
-    (void)unlink(a->un.sun_path);
-    return bind(fd, &a->sa, a->len) == 0;
+    return wr_file_remove(a->un.sun_path) && bind(fd, &a->sa, a->len) == 0;
+}
+
+/* All may connect, as in nginx. The mode is that of the socket when it is bound: nothing is changed
+ * by a name that might mean another file by then. */
+static bool bind_path(int fd, const struct wr_addr *a, int type)
+{
+    char name[NAME_MAX + 1];
+    int dir = wr_folder_to_write(a->un.sun_path, name);
+    mode_t mask;
+    bool ok;
+
+    if (dir < 0)
+        return false;
+    (void)close(dir);
+    if (fchmod(fd, 0666) != 0)
+        return false;
+    mask = umask(0);
+    ok = bind_listener(fd, a, type);
+    (void)umask(mask);
+    return ok;
 }
 
 int wr_socket_bind(const struct wr_addr *a, const struct wr_listen_opts *o, const char **step)
@@ -155,6 +175,7 @@ int wr_socket_bind(const struct wr_addr *a, const struct wr_listen_opts *o, cons
     int family = a->sa.sa_family;
     int fd = open_listener(family, o);
     const char *failed;
+    bool named;
 
     if (fd < 0)
         return fail(fd, step, "socket()");
@@ -163,10 +184,9 @@ int wr_socket_bind(const struct wr_addr *a, const struct wr_listen_opts *o, cons
         return fail(fd, step, failed);
     /* Before listen(): the receive buffer decides the window scale of what is accepted. */
     tune(fd, family, o);
-    if (!bind_listener(fd, a, o->type))
+    named = family == AF_UNIX && a->un.sun_path[0] != '\0';
+    if (!(named ? bind_path : bind_listener)(fd, a, o->type))
         return fail(fd, step, "bind()");
-    if (family == AF_UNIX && chmod(a->un.sun_path, 0666) != 0)
-        return fail(fd, step, "chmod()");
     return fd;
 }
 

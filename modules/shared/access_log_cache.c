@@ -34,7 +34,7 @@ static bool disk_full;
 
 static int open_path(const char *path)
 {
-    int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0644);
+    int fd = wr_open_to_write(path, O_WRONLY | O_APPEND | O_CREAT, 0644);
 
     if (fd < 0 && wr_clock.wall_ms >= quiet_until) {
         quiet_until = wr_clock.wall_ms + 1000;
