@@ -133,6 +133,7 @@ struct wr_cycle {
     uint32_t generation;
     uint32_t workers;
     _Atomic uint32_t *owners;     /* by wr_accepting.share, in shared memory */
+    _Atomic uint32_t *full;       /* by worker, there too: 1, it takes no clients */
     uint32_t nshares;
     struct wr_child *child;       /* workers, then the keeper */
     uint32_t nchildren;
@@ -185,6 +186,9 @@ void wr_sockets_inherit(bool on);
 bool wr_sockets_import(struct wr_str line); /* one such line */
 /* Pure: who owns share i among n workers of which some are away (bit set). */
 uint32_t wr_share_owner(uint32_t share, uint32_t workers, const bool *away);
+/* Pure: does a worker accept on what `owner` owns? While that one is full the next with room does;
+ * where none has, each has its own, to refuse what comes. */
+bool wr_share_serves(uint32_t owner, uint32_t worker, uint32_t workers, const bool *full);
 void wr_owners_write(struct wr_cycle *c); /* from the living children; rings the workers */
 
 /* ---- signals ---- */

@@ -79,7 +79,8 @@ static const struct wr_directive directives[] = {
               "accepted for what is built in; weir loads no files"),
 
     WR_CUSTOM("worker_connections", WR_LV_EVENTS, 1, 1, wr_set_connections, "512",
-              "connections a worker may have open, those to servers included"),
+              "connections a worker may have open, those to servers included; a tenth is kept for "
+              "servers, and clients that find no room in any worker are closed"),
     WR_CUSTOM("use", WR_LV_EVENTS, 1, 1, wr_set_use, NULL,
               "the event method: epoll is the one weir has"),
     WR_CUSTOM("multi_accept", WR_LV_EVENTS, 1, 1, needless_flag, NULL,

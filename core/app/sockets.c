@@ -302,6 +302,7 @@ void wr_sockets_share(struct wr_cycle *c)
     c->owners = shared_array(c->nshares, sizeof(*c->owners));
     for (uint32_t i = 0; i < c->nshares; i++)
         atomic_store(&c->owners[i], WR_OWNER_NOBODY);
+    c->full = shared_array(c->workers, sizeof(*c->full));
 }
 
 /* ---- owners ---- */
@@ -317,6 +318,19 @@ uint32_t wr_share_owner(uint32_t share, uint32_t workers, const bool *away)
     return share % workers;
 }
 
+bool wr_share_serves(uint32_t owner, uint32_t worker, uint32_t workers, const bool *full)
+{
+    bool room = false;
+
+    if (owner == WR_OWNER_NOBODY)
+        return false;
+    if (owner != WR_OWNER_ALL)
+        return wr_share_owner(owner, workers, full) == worker;
+    for (uint32_t i = 0; i < workers; i++)
+        room |= !full[i];
+    return !room || !full[worker];
+}
+
 void wr_owners_write(struct wr_cycle *c)
 {
     bool away[WR_WORKERS_MAX] = { false };
@@ -328,6 +342,8 @@ void wr_owners_write(struct wr_cycle *c)
 
         if (ch->kind == WR_PROC_WORKER && (ch->again_ms > 0 || ch->leaving))
             away[ch->index] = true;
+        if (away[ch->index])
+            atomic_store(&c->full[ch->index], 1);
     }
     for (struct wr_listener *l = wr_conf_listens(c->conf)->first; l != NULL; l = l->next) {
         for (uint32_t i = 0; i < l->nfds; i++) {

@@ -31,21 +31,47 @@ static uint32_t owner_of(const struct wr_accepting *a)
     return atomic_load(&me.cycle->owners[a->share]);
 }
 
-static bool is_mine(const struct wr_accepting *a)
+/* How many of the workers have room. */
+static uint32_t look_at_full(bool *full)
 {
-    uint32_t owner = owner_of(a) & ~WR_OWNER_BITS;
+    uint32_t room = 0;
 
-    return owner == wr_self.index || owner == WR_OWNER_ALL;
+    for (uint32_t i = 0; i < me.cycle->workers; i++) {
+        full[i] = atomic_load(&me.cycle->full[i]) != 0;
+        room += !full[i];
+    }
+    return room;
 }
 
 static void follow_owner_map(void)
 {
+    bool full[WR_WORKERS_MAX];
+
+    (void)look_at_full(full);
     for EACH_ACCEPTING(a) {
-        if (!is_mine(a))
+        uint32_t owner = owner_of(a) & ~WR_OWNER_BITS;
+
+        if (!wr_share_serves(owner, wr_self.index, me.cycle->workers, full))
             wr_accepting_stop(a);
         else if (!a->watching && !wr_accepting_start(me.loop, a))
             wr_say(WR_LOG_ALERT, errno, "accepting on " WR_FMT " failed", WR_ARG(l->text));
     }
+}
+
+/* A neighbour with room takes over, until there is some here. */
+static void tell_full(bool full)
+{
+    bool each[WR_WORKERS_MAX];
+
+    if (me.quitting)
+        return;
+    atomic_store(&me.cycle->full[wr_self.index], full);
+    if (full && look_at_full(each) > 0)
+        wr_say(WR_LOG_WARN, 0, "no room for more clients, other workers take them");
+    for (uint32_t i = 0; i < me.cycle->nchildren; i++)
+        if (me.cycle->child[i].kind == WR_PROC_WORKER)
+            wr_ring(me.cycle->child[i].slot, WR_BELL_LISTEN);
+    follow_owner_map();
 }
 
 /* ---- the end ---- */
@@ -169,6 +195,7 @@ static void end(void)
     }
     wr_timer_off(me.loop, &me.late_timer);
     wr_timer_off(me.loop, &me.look_timer);
+    wr_connections_end();
 #if WR_DEBUG
     if (me.graceful) {
         WR_ASSERT(wr_sessions_live() == 0);
@@ -246,13 +273,14 @@ static bool begin(struct wr_cycle *c)
         return false;
     }
     wr_sessions_use(me.loop, c->conf);
-    wr_accepting_limit(events->worker_connections);
+    wr_connections_limit(me.loop, events->worker_connections);
+    wr_connections_watch(tell_full);
     if (events->debug_connection.list.n > 0)
         wr_session_debug = debug_connection;
     if (!init_modules())
         return false;
     wr_loop_on_bell(me.loop, on_bell, NULL);
-    follow_owner_map();
+    tell_full(false); /* the one before may have died full */
     wr_loop_turn(me.loop, 0);
     if (wr_self.kind == WR_PROC_WORKER)
         wr_process_ready();

@@ -4,9 +4,9 @@
  * bufq (queues of slices), offload (thread pools and their jobs), reader (files on their way out),
  * warm (what is in the page cache), conn (a descriptor with its ready bits), plain (the bare
  * transport), tls (OpenSSL), last_words (what a full socket did not take of it), pipe (pooled pipes
- * for splice), listen (accepting), resolver (questions, their cache, who waits), channel (c-ares in
- * our loop), dns (the pure answer parser), hosts (/etc/hosts). What these files share among
- * themselves only is in inside.h.
+ * for splice), listen (accepting), limit (of connections), resolver (questions, their cache, who
+ * waits), channel (c-ares in our loop), dns (the pure answer parser), hosts (/etc/hosts). What these
+ * files share among themselves only is in inside.h.
  *
  * One turn: (1) epoll_wait sets ready bits and queues tasks, nothing else; (2) expired timers set
  * bits and queue; (3) the queued tasks run, each at most once a turn; (4) reap frees everything
@@ -376,21 +376,38 @@ struct wr_listener {           /* one configured address */
     bool ssl;                  /* then comes a TLS handshake */
 };
 /* Accepts one connection a turn, up to 64 while the queue stays full (level triggered: why, says
- * listen.c). On EMFILE/ENFILE accepting rests for 500 ms (logged once) on all of them. fd and
- * listener are set; false with errno. */
+ * listen.c). Without room (limit), or on EMFILE, it says wr_connections_full; what then is still
+ * watched is accepted and closed. What the whole system lacks makes accepting rest for 500 ms on
+ * all of them. fd and listener are set; false with errno. */
 bool wr_accepting_start(struct wr_loop *l, struct wr_accepting *a) WR_CHECKED;
 /* For an address that goes away: accepts on until two turns in a row found nothing, then `drained`
  * is set and the task rests. Needs wr_accepting_start. */
 void wr_accepting_drain(struct wr_accepting *a);
 /* EPOLL_CTL_DEL: a listener is a shared open file description. The fd stays open. Idempotent. */
 void wr_accepting_stop(struct wr_accepting *a);
-/* At most this many open connections (worker_connections, 0: no limit); accepting pauses at the
- * limit and goes on as soon as one is closed. */
-void wr_accepting_limit(uint32_t max_connections);
-void wr_connections_add(int delta); /* callers: sessions and peer connections */
-/* At the limit this is asked to close a connection that nobody uses; false: there is none. */
-void wr_connections_spare(bool (*close_one)(void));
-void wr_connections_idle(void); /* there is one now: accepting goes on if it paused at the limit */
+
+/* ---- limit: worker_connections ---- */
+enum wr_side { WR_CLIENT, WR_SERVER };
+struct wr_open {
+    uint32_t n[2], max;       /* by side; max 0: no limit */
+};
+/* Pure: is there room for so many more of that side? Clients leave a tenth to servers. */
+bool wr_open_fits(const struct wr_open *o, enum wr_side side, uint32_t more);
+void wr_connections_limit(struct wr_loop *l, uint32_t max);
+void wr_connections_add(enum wr_side side, int delta);
+/* Room for one more; where there is none, connections that nobody uses are closed. */
+bool wr_connections_room(enum wr_side side) WR_CHECKED;
+/* close_one closes a connection of that side that nobody uses; false: there is none. */
+void wr_connections_unused(bool (*close_one)(enum wr_side side));
+bool wr_connections_free_one(void) WR_CHECKED; /* a parked one before a client's */
+/* One of that side was turned away: said at once, then once a second with a count. err: EMFILE, or
+ * 0 for worker_connections. */
+void wr_connections_refused(enum wr_side side, int err);
+/* No client can be taken. `changed` hears of it, and when there is room again (within half a
+ * second: idle clients and descriptors are not watched). Idempotent. */
+void wr_connections_full(void);
+void wr_connections_watch(void (*changed)(bool full));
+void wr_connections_end(void); /* before the loop is freed: says what was not said yet */
 uint32_t wr_connections(void);
 
 /* ---- dns: pure; message in, records out ---- */

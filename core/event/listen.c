@@ -1,6 +1,7 @@
 /* Accepting: takes connections off the listening sockets this process owns and hands them to their
- * listener. Started by the worker for each socket the owner map gives it. Owns no descriptor; keeps
- * the count of open connections, and rests when there are too many or no descriptors are left.
+ * listener. Started by the worker for each socket the owner map gives it. Owns no descriptor but a
+ * spare one; refuses clients when there are too many connections (limit), rests when the system has
+ * nothing left.
  *
  * Listeners are the one thing watched level triggered: an accept4 that finds nothing makes and
  * frees a socket, a file and a descriptor (1.2 us), being told again by epoll costs a tenth of
@@ -8,14 +9,14 @@
 #include "event/inside.h"
 
 #include <errno.h>
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
-enum { BATCH_MAX = 64, GROW_AFTER = 8, REST_MS = 500, WARN_MS = 1000 };
+enum { BATCH_MAX = 64, GROW_AFTER = 8, REST_MS = 500 };
 
 static struct wr_link watched = { &watched, &watched };
-static uint32_t connections, connections_max;
-static bool (*close_spare)(void);
-static bool full;
-static uint64_t warned;
+static int spare_fd = -1; /* given up for a moment to refuse a client when there is no other */
 
 static void rest_over(struct wr_task *t);
 static struct wr_task rest_task = { .run = rest_over };
@@ -62,68 +63,6 @@ static void rest(struct wr_loop *l, int err)
     wr_timer_set(l, &rest_timer, REST_MS);
 }
 
-/* Under load one is closed and the next comes in all the time: said once a second. */
-static void warn_of_limit(const char *what)
-{
-    if (warned != 0 && wr_now() - warned < WARN_MS)
-        return;
-    warned = wr_now();
-    wr_say(WR_LOG_WARN, 0, "%u worker_connections are not enough%s", connections_max, what);
-}
-
-/* Closes what nobody uses until there are at most so many. */
-static void make_room(uint32_t most)
-{
-    while (connections > most && close_spare != NULL && close_spare())
-        warn_of_limit(", reusing connections");
-}
-
-static bool at_limit(void)
-{
-    if (connections_max == 0 || connections < connections_max)
-        return false;
-    make_room(connections_max - 1);
-    full = connections >= connections_max;
-    if (full)
-        warn_of_limit("");
-    return full;
-}
-
-void wr_accepting_limit(uint32_t max_connections)
-{
-    connections_max = max_connections;
-    wr_connections_add(0);
-}
-
-void wr_connections_add(int delta)
-{
-    connections += (uint32_t)delta;
-    if (delta > 0 && connections_max > 0)
-        make_room(connections_max);
-    if (full && (connections_max == 0 || connections < connections_max)) {
-        full = false;
-        go_on();
-    }
-}
-
-void wr_connections_spare(bool (*close_one)(void))
-{
-    close_spare = close_one;
-}
-
-void wr_connections_idle(void)
-{
-    if (!full || close_spare == NULL)
-        return;
-    full = false;
-    go_on();
-}
-
-uint32_t wr_connections(void)
-{
-    return connections;
-}
-
 /* Twice, with a turn between: the handshake of a connection may just have been ending. */
 static void found_nothing(struct wr_accepting *a)
 {
@@ -135,6 +74,50 @@ static void found_nothing(struct wr_accepting *a)
         wr_task_wake(a->loop, &a->task);
 }
 
+/* EMFILE comes before a look at the queue. */
+static bool is_waiting(const struct wr_accepting *a)
+{
+    struct pollfd p = { .fd = a->fd, .events = POLLIN };
+
+    return poll(&p, 1, 0) > 0;
+}
+
+static bool refuse_with_spare(struct wr_accepting *a)
+{
+    struct wr_addr peer;
+    int fd;
+
+    if (spare_fd < 0)
+        return false;
+    close(spare_fd);
+    fd = wr_socket_accept(a->fd, &peer);
+    if (fd >= 0)
+        close(fd);
+    spare_fd = eventfd(0, EFD_CLOEXEC);
+    return fd >= 0;
+}
+
+/* Neighbours take over; if none has room the client is closed, which needs no more than the spare
+ * descriptor. True: try the next one. */
+static bool out_of_files(struct wr_accepting *a)
+{
+    if (!is_waiting(a)) {
+        found_nothing(a);
+        return false;
+    }
+    if (wr_connections_free_one())
+        return true;
+    wr_connections_full();
+    if (!a->watching)
+        return false;
+    if (!refuse_with_spare(a)) {
+        rest(a->loop, EMFILE);
+        return false;
+    }
+    wr_connections_refused(WR_CLIENT, EMFILE);
+    return true;
+}
+
 /* True: try the next one. */
 static bool accept_failed(struct wr_accepting *a, int err)
 {
@@ -143,6 +126,7 @@ static bool accept_failed(struct wr_accepting *a, int err)
         found_nothing(a);
         return false;
     case EMFILE:
+        return out_of_files(a);
     case ENFILE:
     case ENOBUFS:
     case ENOMEM:
@@ -165,13 +149,25 @@ static bool accept_failed(struct wr_accepting *a, int err)
 
 static bool accept_one(struct wr_accepting *a)
 {
+    bool room = wr_connections_room(WR_CLIENT);
     struct wr_addr peer;
-    int fd = wr_socket_accept(a->fd, &peer);
+    int fd;
 
+    if (!room) {
+        wr_connections_full();
+        if (!a->watching) /* a neighbour has it now */
+            return false;
+    }
+    fd = wr_socket_accept(a->fd, &peer);
     if (fd < 0)
         return accept_failed(a, errno);
     a->empty = 0;
-    a->listener->accepted(a->listener, fd, &peer);
+    if (room) {
+        a->listener->accepted(a->listener, fd, &peer);
+    } else {
+        close(fd);
+        wr_connections_refused(WR_CLIENT, 0);
+    }
     return true;
 }
 
@@ -196,7 +192,7 @@ static void accept_some(struct wr_task *t)
         /* the listener's callback may have stopped it */
         if (!a->watching)
             return;
-        if (resting() || at_limit()) {
+        if (resting()) {
             watch(a, false);
             return;
         }
@@ -228,6 +224,8 @@ bool wr_accepting_start(struct wr_loop *l, struct wr_accepting *a)
         return true;
     if (!wr_watch_add(l, a->fd, &a->watch, EPOLLIN))
         return false;
+    if (wr_list_empty(&watched))
+        spare_fd = eventfd(0, EFD_CLOEXEC);
     wr_list_push(&watched, &a->link);
     a->watching = true;
     a->paused = false;
@@ -253,6 +251,10 @@ void wr_accepting_stop(struct wr_accepting *a)
     wr_watch_del(a->loop, a->fd);
     wr_task_cancel(a->loop, &a->task);
     wr_list_remove(&a->link);
-    if (wr_list_empty(&watched))
-        wr_timer_off(a->loop, &rest_timer);
+    if (!wr_list_empty(&watched))
+        return;
+    wr_timer_off(a->loop, &rest_timer);
+    if (spare_fd >= 0)
+        close(spare_fd);
+    spare_fd = -1;
 }

@@ -128,7 +128,7 @@ static void session_run(struct wr_task *t)
 static void count_sessions(int delta)
 {
     live.count = (uint32_t)((int)live.count + delta);
-    wr_connections_add(delta);
+    wr_connections_add(WR_CLIENT, delta);
     if (wr_self.slot != WR_SLOT_NONE)
         atomic_store_explicit(&wr_self.run->slot[wr_self.slot].active, live.count,
                               memory_order_relaxed);
@@ -296,10 +296,9 @@ void wr_session_idle(struct wr_session *s, bool idle)
     if (s->idle == idle)
         return;
     s->idle = idle;
-    if (idle) {
+    if (idle)
         wr_list_push(&live.idle, &s->idle_link);
-        wr_connections_idle();
-    } else
+    else
         wr_list_remove(&s->idle_link);
 }
 

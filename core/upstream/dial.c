@@ -87,20 +87,42 @@ static void tune(const struct wr_upstream_rows *r, int fd)
         (void)setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
 }
 
-static enum wr_io begin(struct wr_exchange *x, struct wr_try *t)
+/* -1: *why is set, and it was logged. */
+static int open_socket(struct wr_exchange *x, const struct wr_addr *to, const struct wr_addr *local,
+                       enum wr_failure *why)
+{
+    const char *step = "socket()";
+    int fd = -1;
+
+    *why = WR_FAIL_FULL;
+    if (!wr_connections_room(WR_SERVER)) {
+        wr_connections_refused(WR_SERVER, 0);
+        return -1;
+    }
+    do {
+        fd = wr_socket_client(to->sa.sa_family, SOCK_STREAM, local,
+                              x->attempts->rows->bind_transparent, &step);
+    } while (fd < 0 && errno == EMFILE && wr_connections_free_one());
+    if (fd < 0 && errno == EMFILE) {
+        wr_connections_refused(WR_SERVER, EMFILE);
+    } else if (fd < 0) {
+        wr_xlog(x, WR_LOG_CRIT, errno, "%s failed", step);
+        *why = WR_FAIL_ERROR;
+    }
+    return fd;
+}
+
+/* AGAIN: it goes on; EOF: *why says how it failed, which was logged. */
+static enum wr_io begin(struct wr_exchange *x, struct wr_try *t, enum wr_failure *why)
 {
     struct wr_attempts *a = x->attempts;
     struct wr_addr buf;
     const struct wr_addr *local = a->rows->bind != NULL ? bind_address(x, &buf) : NULL;
-    const char *step = "socket()";
     struct wr_link_to *l;
-    int fd = wr_socket_client(t->addr.sa.sa_family, SOCK_STREAM, local,
-                              a->rows->bind_transparent, &step);
+    int fd = open_socket(x, &t->addr, local, why);
 
-    if (fd < 0) {
-        wr_xlog(x, WR_LOG_ALERT, errno, "%s failed", step);
+    if (fd < 0)
         return WR_IO_EOF;
-    }
     tune(a->rows, fd);
     l = wr_link_open(a->u, &t->peer);
     l->rows = a->rows;
@@ -139,13 +161,14 @@ static enum wr_go dial_run(struct wr_exchange *x)
 {
     struct wr_attempts *a = x->attempts;
     struct wr_try *t = wr_try_now(a);
+    enum wr_failure why;
     enum wr_io io;
 
     if (a->conn == NULL && a->u != NULL && reuse(x, t))
         return x->layer->connected(x);
-    io = a->conn == NULL ? begin(x, t) : wr_conn_connected(a->conn);
+    io = a->conn == NULL ? begin(x, t, &why) : wr_conn_connected(a->conn);
     if (io == WR_IO_EOF)
-        return wr_try_failed(x, WR_FAIL_ERROR);
+        return wr_try_failed(x, why);
     if (io == WR_IO_ERROR)
         return connect_failed(x);
     if (io == WR_IO_AGAIN)

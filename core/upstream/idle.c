@@ -49,7 +49,7 @@ struct wr_link_to *wr_link_open(struct wr_upstream *u, const struct wr_peer *pee
     l->peer = *peer;
     l->opened_ms = wr_now();
     l->conn.fd = -1;
-    wr_connections_add(1);
+    wr_connections_add(WR_SERVER, 1);
     count_use(l, 1);
     return l;
 }
@@ -87,7 +87,7 @@ void wr_link_close(struct wr_link_to *l)
         return;
     unpark(l);
     count_use(l, -1);
-    wr_connections_add(-1);
+    wr_connections_add(WR_SERVER, -1);
     wr_task_cancel(l->conn.loop, &l->task);
     wr_conn_close(&l->conn);
     l->doomed.free = link_free;
@@ -184,7 +184,6 @@ void wr_idle_park(struct wr_link_to *l)
     wr_list_unshift(&u->idle, &l->link);
     u->idle_count++;
     count_use(l, -1);
-    wr_connections_idle();
 }
 
 bool wr_idle_drop_one(struct wr_upstream *u)

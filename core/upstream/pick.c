@@ -202,9 +202,9 @@ void wr_try_end(struct wr_exchange *x, bool failed)
     t->held = false;
     if (failed || a->failure == WR_FAIL_STATUS) /* a 404 is no failure, but asks another */
         mark_tried(x, a, t->peer.index);
-    if (!failed)
+    if (!failed && a->failure != WR_FAIL_FULL)
         wr_peer_fine(&t->peer);
-    else if (wr_peer_failed(&t->peer, wr_now()) && !is_alone(wr_peers_view(a->u)))
+    else if (failed && wr_peer_failed(&t->peer, wr_now()) && !is_alone(wr_peers_view(a->u)))
         wr_xlog(x, WR_LOG_WARN, 0, "upstream server temporarily disabled");
     wr_peer_release(a->u, &t->peer); /* last: from here on the slot may be another server's */
 }

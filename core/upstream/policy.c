@@ -17,7 +17,8 @@ static uint32_t mask_of(enum wr_failure f)
 
 enum wr_retry_decision wr_retry_policy(const struct wr_retry_facts *f)
 {
-    if (f->failure == WR_FAIL_NO_LIVE || f->failure == WR_FAIL_NAME || f->lost)
+    if (f->failure == WR_FAIL_NO_LIVE || f->failure == WR_FAIL_NAME || f->failure == WR_FAIL_FULL
+        || f->lost)
         return WR_RETRY_GIVE_UP;
     if (f->failure == WR_FAIL_STALE)
         return WR_RETRY_NEXT;

@@ -8,7 +8,7 @@ static bool to_blame(const struct wr_attempts *a)
 {
     unsigned status = a->tries.n > a->first ? a->tries.at[a->tries.n - 1].status : 0;
 
-    return a->failure != WR_FAIL_STALE
+    return a->failure != WR_FAIL_STALE && a->failure != WR_FAIL_FULL
         && !(a->failure == WR_FAIL_STATUS && (status == 403 || status == 404));
 }
 

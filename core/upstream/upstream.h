@@ -253,7 +253,8 @@ enum wr_failure {
     WR_FAIL_STATUS,  /* a status proxy_next_upstream names */
     WR_FAIL_STALE,   /* a parked connection was closed meanwhile: nobody's fault */
     WR_FAIL_NO_LIVE,
-    WR_FAIL_NAME
+    WR_FAIL_NAME,
+    WR_FAIL_FULL     /* this worker has no connection or descriptor left: no server's fault */
 };
 #define WR_NOT_YET UINT64_MAX
 struct wr_try {

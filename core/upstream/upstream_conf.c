@@ -378,15 +378,14 @@ static bool set_keepalive_ms(struct wr_cf *cf, void *conf)
 
 static struct wr_upstreams *in_this_worker;
 
-/* A new client needs room more than a parked connection does, or a client between requests. */
-static bool make_room(void)
+static bool close_unused(enum wr_side side)
 {
     struct wr_upstreams *all = in_this_worker;
 
-    for (uint32_t i = 0; i < all->all.n; i++)
+    for (uint32_t i = 0; side == WR_SERVER && i < all->all.n; i++)
         if (wr_idle_drop_one(all->all.at[i]))
             return true;
-    return wr_sessions_spare();
+    return side == WR_CLIENT && wr_sessions_spare();
 }
 
 static bool worker_init(struct wr_conf *conf, struct wr_loop *l)
@@ -394,7 +393,7 @@ static bool worker_init(struct wr_conf *conf, struct wr_loop *l)
     struct wr_upstreams *all = wr_conf_upstreams(conf);
 
     in_this_worker = all;
-    wr_connections_spare(make_room);
+    wr_connections_unused(close_unused);
     wr_ledger_begin(conf);
 
     for (uint32_t i = 0; i < all->all.n; i++) {
@@ -411,7 +410,7 @@ static void worker_exit(struct wr_conf *conf)
 {
     struct wr_upstreams *all = wr_conf_upstreams(conf);
 
-    wr_connections_spare(NULL);
+    wr_connections_unused(NULL);
 
     for (uint32_t i = 0; i < all->all.n; i++) {
         wr_idle_drop(all->all.at[i]);

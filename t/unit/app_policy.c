@@ -39,6 +39,34 @@ START_TEST(shares_have_owners)
 }
 END_TEST
 
+START_TEST(neighbours_serve_for_who_is_full)
+{
+    static const struct {
+        uint32_t owner, worker, workers;
+        bool full[4], serves;
+    } table[] = {
+        { 0, 0, 1, { false }, true },
+        { 0, 0, 1, { true }, true },
+        { 1, 1, 4, { false }, true },
+        { 1, 2, 4, { false }, false },
+        { 1, 1, 4, { false, true }, false },
+        { 1, 2, 4, { false, true }, true },
+        { 1, 3, 4, { false, true }, false }, /* one is enough */
+        { 1, 3, 4, { false, true, true }, true },
+        { 2, 2, 4, { true, true, true, true }, true }, /* nobody has room: each refuses its own */
+        { 2, 3, 4, { true, true, true, true }, false },
+        { WR_OWNER_ALL, 2, 4, { false }, true },
+        { WR_OWNER_ALL, 1, 4, { false, true }, false },
+        { WR_OWNER_ALL, 2, 4, { false, true }, true },
+        { WR_OWNER_ALL, 1, 4, { true, true, true, true }, true },
+    };
+
+    for (size_t i = 0; i < WR_COUNT(table); i++)
+        ck_assert_msg(wr_share_serves(table[i].owner, table[i].worker, table[i].workers,
+                                      table[i].full) == table[i].serves, "row %zu", i);
+}
+END_TEST
+
 START_TEST(every_living_worker_has_a_share)
 {
     for (uint32_t workers = 1; workers <= 8; workers++) {
@@ -117,5 +145,6 @@ START_TEST(knows_module_files)
 }
 END_TEST
 
-UNIT_MAIN("app/policy", backs_off, shares_have_owners, every_living_worker_has_a_share, reads_masks,
-          refuses_long_masks, spreads_workers_over_cpus, knows_module_files)
+UNIT_MAIN("app/policy", backs_off, shares_have_owners, neighbours_serve_for_who_is_full,
+          every_living_worker_has_a_share, reads_masks, refuses_long_masks,
+          spreads_workers_over_cpus, knows_module_files)

@@ -2,7 +2,6 @@
 #include "lib/event_lib.h"
 #include "lib/said.h"
 
-#include <errno.h>
 #include <sys/resource.h>
 
 enum { CLIENTS = 150 };
@@ -18,7 +17,7 @@ static void accepted(struct wr_listener *who, int fd, const struct wr_addr *peer
     ck_assert_ptr_eq(who, &listener);
     ck_assert_int_eq(peer->sa.sa_family, AF_INET);
     taken[ntaken++] = fd;
-    wr_connections_add(1);
+    wr_connections_add(WR_CLIENT, 1);
 }
 
 static void setup(void)
@@ -81,43 +80,116 @@ START_TEST(one_a_turn_and_more_in_a_flood)
 }
 END_TEST
 
-START_TEST(the_limit_pauses_and_a_close_goes_on)
+static bool has_ended(int fd)
+{
+    char c;
+
+    return recv(fd, &c, 1, MSG_DONTWAIT) == 0;
+}
+
+START_TEST(above_the_limit_clients_are_refused)
 {
     setup();
     said_keep();
-    wr_accepting_limit(3);
+    wr_connections_limit(l, 3);
     come(5);
-    turn_until(l, a.paused);
+    turn_until(l, has_ended(clients[4]));
     ck_assert_uint_eq(ntaken, 3);
-    wr_loop_turn(l, 10);
-    ck_assert_uint_eq(ntaken, 3);
+    ck_assert(has_ended(clients[3]) && !has_ended(clients[2]));
     ck_assert_uint_eq(wr_connections(), 3);
-    ck_assert(said("[warn]") && said("3 worker_connections are not enough"));
-    wr_connections_add(-1);
+    ck_assert(said("[error]") && said("3 worker_connections are not enough"));
+    wr_connections_add(WR_CLIENT, -1);
+    come(1);
     turn_until(l, ntaken == 4);
-    wr_accepting_limit(0);
-    turn_until(l, ntaken == 5);
     teardown();
 }
 END_TEST
 
-START_TEST(no_descriptors_left)
+static unsigned told[2];
+
+static void hand_over(bool full)
+{
+    told[full]++;
+    if (full)
+        wr_accepting_stop(&a);
+    else
+        ck_assert(wr_accepting_start(l, &a));
+}
+
+START_TEST(a_neighbour_takes_them_until_there_is_room)
+{
+    setup();
+    wr_connections_limit(l, 3);
+    wr_connections_watch(hand_over);
+    come(5);
+    turn_until(l, told[true] == 1);
+    ck_assert_uint_eq(ntaken, 3);
+    wr_loop_turn(l, 10);
+    ck_assert(!has_ended(clients[3]) && !has_ended(clients[4])); /* they wait for the neighbour */
+    wr_connections_add(WR_CLIENT, -1);
+    turn_until(l, told[false] > 0);
+    turn_until(l, ntaken == 4);
+    wr_connections_limit(l, 0);
+    turn_until(l, ntaken == 5); /* half a second later: nothing was closed */
+    teardown();
+}
+END_TEST
+
+/* As if other descriptors had used up all there may be. */
+static struct rlimit use_up_descriptors(void)
 {
     struct rlimit old, low;
 
-    setup();
-    said_keep();
-    come(3);
     ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &old), 0);
     low = old;
-    low.rlim_cur = (rlim_t)clients[2] + 1;
+    low.rlim_cur = (rlim_t)clients[nclients - 1] + 1;
     ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &low), 0);
-    wr_loop_turn(l, 1000);
+    return old;
+}
+
+START_TEST(without_descriptors_clients_are_refused)
+{
+    struct rlimit old;
+
+    setup();
+    said_keep();
+    wr_connections_limit(l, 0);
+    come(3);
+    old = use_up_descriptors();
+    turn_until(l, has_ended(clients[2]));
+    ck_assert(said("[error]") && said("open files are not enough"));
     ck_assert_uint_eq(ntaken, 0);
-    wr_loop_turn(l, 50);
-    ck_assert(said("[crit]") && said("accept4() failed, accepting rests for"));
     ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &old), 0);
-    turn_until(l, ntaken == 3);
+    come(1);
+    turn_until(l, ntaken == 1);
+    teardown();
+}
+END_TEST
+
+static bool close_a_taken_one(enum wr_side side)
+{
+    if (side != WR_CLIENT || ntaken == 0)
+        return false;
+    close(taken[--ntaken]);
+    return true;
+}
+
+START_TEST(what_nobody_uses_gives_its_descriptor)
+{
+    struct rlimit old;
+
+    setup();
+    wr_connections_limit(l, 0);
+    wr_connections_unused(close_a_taken_one);
+    come(1);
+    turn_until(l, ntaken == 1);
+    come(1);
+    old = use_up_descriptors();
+    turn_until(l, has_ended(clients[0]));
+    wr_loop_turn(l, 10);
+    ck_assert(!has_ended(clients[1]));
+    ck_assert_uint_eq(ntaken, 1);
+    ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &old), 0);
     teardown();
 }
 END_TEST
@@ -154,8 +226,11 @@ END_TEST
 int main(void)
 {
     const TTest *const tests[] = { one_a_turn_and_more_in_a_flood,
-                                   the_limit_pauses_and_a_close_goes_on, no_descriptors_left,
-                                   draining, stopped_is_stopped_and_starts_again, NULL };
+                                   above_the_limit_clients_are_refused,
+                                   a_neighbour_takes_them_until_there_is_room,
+                                   without_descriptors_clients_are_refused,
+                                   what_nobody_uses_gives_its_descriptor, draining,
+                                   stopped_is_stopped_and_starts_again, NULL };
 
     return run_suite("event_listen", tests);
 }

@@ -18,6 +18,8 @@ START_TEST(decides_by_the_facts)
         {{.failure = WR_FAIL_INVALID, .next = WR_NEXT_ERROR, .tries = 1}, WR_RETRY_GIVE_UP},
         {{.failure = WR_FAIL_NO_LIVE, .next = WR_NEXT_ERROR | WR_NEXT_TIMEOUT, .tries = 1},
          WR_RETRY_GIVE_UP},
+        {{.failure = WR_FAIL_FULL, .next = WR_NEXT_ERROR | WR_NEXT_TIMEOUT, .tries = 1},
+         WR_RETRY_GIVE_UP},
         {{.failure = WR_FAIL_NAME, .next = WR_NEXT_ERROR | WR_NEXT_TIMEOUT}, WR_RETRY_GIVE_UP},
         {{.failure = WR_FAIL_ERROR,
           .next = WR_NEXT_ERROR | WR_NEXT_TIMEOUT,

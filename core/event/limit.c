@@ -1,0 +1,188 @@
+/* limit: how many connections this process has, whether there is room for one more, and what is
+ * said when there is none. Sessions and dials count themselves in and out; listen asks before it
+ * accepts, dial before it connects. Owns the counts and the state "full". */
+#include "event/event.h"
+
+#include <errno.h>
+
+enum {
+    SAY_MS = 1000,
+    FULL_MS = 500,   /* connections that came to rest since, or descriptors, are found so late */
+    RESERVE = 10,    /* one in so many is kept for servers */
+    EASE = 8         /* full is over when one in so many is free: not with each that is closed */
+};
+
+static struct wr_loop *loop;
+static struct wr_open open_now;
+static bool (*close_unused)(enum wr_side);
+static uint64_t reuse_said; /* ms; 0: never */
+
+/* ---- counts ---- */
+
+bool wr_open_fits(const struct wr_open *o, enum wr_side side, uint32_t more)
+{
+    if (o->max == 0)
+        return true;
+    if (o->n[WR_CLIENT] + o->n[WR_SERVER] + more > o->max)
+        return false;
+    return side == WR_SERVER || o->n[WR_CLIENT] + more <= o->max - o->max / RESERVE;
+}
+
+static bool is_eased(void)
+{
+    return wr_open_fits(&open_now, WR_CLIENT, open_now.max / EASE + 1);
+}
+
+uint32_t wr_connections(void)
+{
+    return open_now.n[WR_CLIENT] + open_now.n[WR_SERVER];
+}
+
+void wr_connections_unused(bool (*close_one)(enum wr_side side))
+{
+    close_unused = close_one;
+}
+
+bool wr_connections_free_one(void)
+{
+    return close_unused != NULL && (close_unused(WR_SERVER) || close_unused(WR_CLIENT));
+}
+
+static void say_reuse(void)
+{
+    if (reuse_said != 0 && wr_now() - reuse_said < SAY_MS)
+        return;
+    reuse_said = wr_now();
+    wr_say(WR_LOG_WARN, 0, "%u worker_connections are not enough, reusing connections",
+           open_now.max);
+}
+
+bool wr_connections_room(enum wr_side side)
+{
+    while (!wr_open_fits(&open_now, side, 1)) {
+        bool clients_only = wr_connections() < open_now.max; /* of them there are too many */
+
+        if (close_unused == NULL
+            || !(clients_only ? close_unused(WR_CLIENT) : wr_connections_free_one()))
+            return false;
+        say_reuse();
+    }
+    return true;
+}
+
+/* ---- full ---- */
+
+static void look_again(struct wr_task *t);
+
+static struct {
+    bool is;
+    void (*changed)(bool full);
+    struct wr_task task;
+    struct wr_timer timer;
+} full = { .task.run = look_again, .timer.task = &full.task };
+
+static void look_again(struct wr_task *t)
+{
+    (void)t;
+    if (!full.is || (!full.timer.fired && !is_eased()))
+        return;
+    full.is = false;
+    wr_timer_off(loop, &full.timer);
+    if (full.changed != NULL)
+        full.changed(false);
+}
+
+void wr_connections_full(void)
+{
+    if (full.is)
+        return;
+    full.is = true;
+    wr_timer_set(loop, &full.timer, FULL_MS);
+    if (full.changed != NULL)
+        full.changed(true);
+}
+
+void wr_connections_add(enum wr_side side, int delta)
+{
+    open_now.n[side] += (uint32_t)delta;
+    if (full.is && delta < 0 && is_eased())
+        wr_task_wake(loop, &full.task);
+}
+
+/* ---- what was refused ---- */
+
+static void say_again(struct wr_task *t);
+
+static struct refusals {
+    int err;                 /* 0: worker_connections */
+    uint32_t n[2];           /* by side, not yet said */
+    struct wr_task task;
+    struct wr_timer timer;   /* runs: the next line waits for it */
+} by_limit = { .task.run = say_again, .timer.task = &by_limit.task },
+  by_files = { .err = EMFILE, .task.run = say_again, .timer.task = &by_files.task };
+
+static void say_refused(struct refusals *r, bool first)
+{
+    char buf[160];
+    struct wr_text t = wr_text_on(buf, sizeof(buf));
+
+    if (r->err == 0)
+        wr_text_fmt(&t, "%u worker_connections", open_now.max);
+    else
+        wr_text_c(&t, "open files");
+    wr_text_c(&t, " are not enough");
+    if (!first)
+        wr_text_fmt(&t, ", %u clients and %u connections to servers were refused",
+                    r->n[WR_CLIENT], r->n[WR_SERVER]);
+    wr_say(WR_LOG_ERROR, r->err, WR_FMT, WR_ARG(wr_text_view(&t)));
+    r->n[WR_CLIENT] = r->n[WR_SERVER] = 0;
+    wr_timer_set(loop, &r->timer, SAY_MS);
+}
+
+static void say_again(struct wr_task *t)
+{
+    struct refusals *r = wr_container(t, struct refusals, task);
+
+    if (!r->timer.fired)
+        return;
+    wr_timer_off(loop, &r->timer);
+    if (r->n[WR_CLIENT] + r->n[WR_SERVER] > 0)
+        say_refused(r, false);
+}
+
+void wr_connections_refused(enum wr_side side, int err)
+{
+    struct refusals *r = err == 0 ? &by_limit : &by_files;
+
+    r->n[side]++;
+    if (r->timer.at == 0)
+        say_refused(r, true);
+}
+
+/* ---- the beginning and the end ---- */
+
+void wr_connections_limit(struct wr_loop *l, uint32_t max)
+{
+    loop = l;
+    open_now.max = max;
+}
+
+void wr_connections_watch(void (*changed)(bool full))
+{
+    full.changed = changed;
+}
+
+void wr_connections_end(void)
+{
+    struct refusals *both[] = { &by_limit, &by_files };
+
+    for (size_t i = 0; i < WR_COUNT(both); i++) {
+        both[i]->timer.fired = true;
+        say_again(&both[i]->task);
+        wr_timer_off(loop, &both[i]->timer);
+        wr_task_cancel(loop, &both[i]->task);
+    }
+    wr_timer_off(loop, &full.timer);
+    wr_task_cancel(loop, &full.task);
+    full.is = false;
+}

@@ -1,0 +1,95 @@
+/* How many connections fit below worker_connections. */
+#include "lib/event_lib.h"
+#include "lib/said.h"
+
+START_TEST(a_tenth_is_for_servers)
+{
+    static const struct {
+        struct wr_open open;
+        bool client, server;
+    } table[] = {
+        { { { 0, 0 }, 0 }, true, true }, /* no limit */
+        { { { 9999, 9999 }, 0 }, true, true },
+        { { { 0, 0 }, 1 }, true, true },
+        { { { 1, 0 }, 1 }, false, false },
+        { { { 1, 0 }, 2 }, true, true },
+        { { { 2, 0 }, 2 }, false, false },
+        { { { 8, 0 }, 10 }, true, true },
+        { { { 9, 0 }, 10 }, false, true },
+        { { { 9, 1 }, 10 }, false, false },
+        { { { 5, 4 }, 10 }, true, true },
+        { { { 5, 5 }, 10 }, false, false },
+        { { { 0, 10 }, 10 }, false, false },
+        { { { 255, 256 }, 512 }, true, true },
+        { { { 256, 256 }, 512 }, false, false },
+        { { { 460, 0 }, 512 }, true, true },
+        { { { 461, 0 }, 512 }, false, true },
+        { { { 461, 50 }, 512 }, false, true },
+        { { { 461, 51 }, 512 }, false, false },
+        { { { 3, 0 }, 2 }, false, false }, /* a reload may have lowered it */
+    };
+
+    for (size_t i = 0; i < WR_COUNT(table); i++) {
+        ck_assert_msg(wr_open_fits(&table[i].open, WR_CLIENT, 1) == table[i].client, "row %zu", i);
+        ck_assert_msg(wr_open_fits(&table[i].open, WR_SERVER, 1) == table[i].server, "row %zu", i);
+    }
+}
+END_TEST
+
+static unsigned unused[2];
+
+static bool close_unused(enum wr_side side)
+{
+    if (unused[side] == 0)
+        return false;
+    unused[side]--;
+    wr_connections_add(side, -1);
+    return true;
+}
+
+/* Counts as many in. */
+static void have(unsigned clients, unsigned servers)
+{
+    wr_connections_add(WR_CLIENT, (int)clients);
+    wr_connections_add(WR_SERVER, (int)servers);
+}
+
+START_TEST(parked_ones_go_before_idle_clients)
+{
+    said_keep();
+    wr_connections_limit(NULL, 10);
+    wr_connections_unused(close_unused);
+    unused[WR_CLIENT] = unused[WR_SERVER] = 1;
+    have(5, 5);
+    ck_assert(wr_connections_room(WR_CLIENT));
+    ck_assert(unused[WR_SERVER] == 0 && unused[WR_CLIENT] == 1);
+    have(1, 0);
+    ck_assert(wr_connections_room(WR_SERVER));
+    ck_assert_uint_eq(unused[WR_CLIENT], 0);
+    have(0, 1);
+    ck_assert(!wr_connections_room(WR_CLIENT));
+    ck_assert(!wr_connections_room(WR_SERVER));
+}
+END_TEST
+
+START_TEST(too_many_clients_close_no_parked_one)
+{
+    said_keep();
+    wr_connections_limit(NULL, 20);
+    wr_connections_unused(close_unused);
+    unused[WR_SERVER] = 1;
+    have(18, 1);
+    ck_assert(!wr_connections_room(WR_CLIENT));
+    unused[WR_CLIENT] = 1;
+    ck_assert(wr_connections_room(WR_CLIENT));
+    ck_assert_uint_eq(unused[WR_SERVER], 1);
+}
+END_TEST
+
+int main(void)
+{
+    const TTest *const tests[] = { a_tenth_is_for_servers, parked_ones_go_before_idle_clients,
+                                   too_many_clients_close_no_parked_one, NULL };
+
+    return run_suite("event_limit", tests);
+}
