@@ -57,23 +57,12 @@ static void without_body(struct wr_http *h)
 
 /* ---- built-in ---- */
 
-/* Whatever a server said or would still say is not for this client. */
-static void leave_upstream(struct wr_exchange *x)
-{
-    if (x->attempts == NULL)
-        return;
-    if (x->peer.ops != NULL)
-        x->peer.ops->end(&x->peer, WR_END_FIN);
-    wr_relay_end(&x->up, x->loop);
-    wr_attempts_end(x);
-}
-
 static enum wr_verdict built_in(struct wr_exchange *x, unsigned status)
 {
     struct wr_http *h = wr_http_of(x);
     struct wr_str text = wr_error_text(x, status), type = wr_str_of(NULL, 0);
 
-    leave_upstream(x);
+    wr_http_leave_upstream(x);
     if (status >= 494 && status <= 497)
         status = 400;
     h->error_status = status;

@@ -370,6 +370,7 @@ struct wr_body_filter {
  * (412, 416, 500). What the filter left in h->res.fields goes out with that page (Content-Range of
  * a 416), so a filter removes what does not apply. */
 enum wr_filter_result { WR_FILTER_OK, WR_FILTER_ERROR };
+void wr_filters_init(void); /* their order, once, behind wr_modules_init */
 struct wr_filter {             /* rows of a module */
     enum wr_filter_rank rank;
     enum wr_filter_result (*head)(struct wr_exchange *x); /* may call wr_http_add_body_filter */
@@ -574,6 +575,8 @@ bool wr_http_root(struct wr_exchange *x, struct wr_text *out) WR_CHECKED; /* $do
 /* Who reads files for this request, by aio; NULL: the worker. direct: past the system's cache.
  * False: it named a pool there is none of, which is logged. */
 bool wr_http_threads(struct wr_exchange *x, bool direct, struct wr_threads **out) WR_CHECKED;
+/* Ends what is under way to a server: what it said, or would still say, is not for this client. */
+void wr_http_leave_upstream(struct wr_exchange *x);
 uint64_t wr_http_limit_rate(struct wr_exchange *x); /* $limit_rate */
 struct wr_str wr_http_type_of(struct wr_exchange *x, struct wr_str path); /* by extension */
 

@@ -157,6 +157,17 @@ struct wr_module wr_module_http_steps = {
     },
 };
 
+void wr_http_leave_upstream(struct wr_exchange *x)
+{
+    if (x->attempts == NULL)
+        return;
+    if (x->peer.ops != NULL)
+        x->peer.ops->end(&x->peer, WR_END_FIN);
+    wr_relay_end(&x->up, x->loop);
+    x->up.src = x->up.dst = NULL; /* `taken` stays: what was read cannot be sent again */
+    wr_attempts_end(x);
+}
+
 enum wr_verdict wr_http_internal(struct wr_exchange *x, struct wr_str uri, struct wr_str args)
 {
     struct wr_http *h = wr_http_of(x);
@@ -167,10 +178,7 @@ enum wr_verdict wr_http_internal(struct wr_exchange *x, struct wr_str uri, struc
         return wr_reject(x, 500, NULL);
     }
     h->redirects--;
-    if (x->peer.ops != NULL)
-        x->peer.ops->end(&x->peer, WR_END_FIN);
-    if (x->attempts != NULL)
-        wr_attempts_end(x);
+    wr_http_leave_upstream(x);
     wr_timer_off(x->loop, &x->idle);
     h->proxy = NULL;
     h->internal = true;
@@ -305,17 +313,30 @@ enum wr_go wr_http_connected(struct wr_exchange *x)
 
 /* ---- send, head: the reply may come before all is sent ---- */
 
+static struct wr_try_facts try_facts(const struct wr_exchange *x)
+{
+    struct wr_attempts *a = x->attempts;
+    const struct wr_try *t = wr_try_now(a);
+
+    return (struct wr_try_facts){
+        .reused = a->reused,
+        .idempotent = wr_method_idempotent(wr_http_of(x)->req.method),
+        .sent = a->conn->sent - t->sent,
+        .received = a->conn->received - t->received,
+    };
+}
+
 static enum wr_go failure(struct wr_exchange *x, enum wr_failure why)
 {
     struct wr_attempts *a = x->attempts;
 
-    if (a->reused && why == WR_FAIL_ERROR && a->conn->received == wr_try_now(a)->received
-        && wr_method_idempotent(wr_http_of(x)->req.method))
+    struct wr_try_facts f = try_facts(x);
+
+    if (why == WR_FAIL_ERROR && wr_try_stale(&f))
         why = WR_FAIL_STALE;
     a->failure = why;
     a->lost = a->lost || body_lost(x);
-    a->sealed = a->sealed
-             || (!wr_method_idempotent(wr_http_of(x)->req.method) && a->conn->sent > 0);
+    a->sealed = a->sealed || wr_try_sealed(&f);
     if (x->peer.ops != NULL)
         x->peer.ops->end(&x->peer, WR_END_FIN);
     wr_response_init(&wr_http_of(x)->res);
@@ -437,14 +458,13 @@ static enum wr_go timed_out(struct wr_exchange *x)
 static enum wr_go upstream_failed(struct wr_exchange *x, enum wr_io io)
 {
     struct wr_h1_client *c = wr_h1_client_of(x);
-    bool stale = x->attempts->reused && x->attempts->conn->received
-                                            == wr_try_now(x->attempts)->received;
+    struct wr_try_facts f = try_facts(x);
 
     if (io == WR_IO_ERROR && c->why != NULL) {
         wr_xlog(x, WR_LOG_ERROR, 0, "%s", c->why);
         return failure(x, WR_FAIL_INVALID);
     }
-    if (stale)
+    if (f.reused && f.received == 0)
         wr_xlog(x, WR_LOG_DEBUG, 0, "a kept connection was closed by the server");
     else if (io == WR_IO_EOF)
         wr_xlog(x, WR_LOG_ERROR, 0, "upstream prematurely closed connection");

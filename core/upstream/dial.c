@@ -5,6 +5,8 @@
 #include <errno.h>
 #include <linux/capability.h>
 
+#define STALE_MAX 3 /* parked connections that broke, before one is made anew */
+
 bool wr_set_bind(struct wr_cf *cf, void *conf)
 {
     struct wr_upstream_rows *r = WR_FIELD(cf, conf, struct wr_upstream_rows);
@@ -142,7 +144,7 @@ static bool reuse(struct wr_exchange *x, struct wr_try *t)
     struct wr_link_to *l = NULL;
     struct wr_addr buf;
 
-    if (a->u->idle_count > 0) {
+    if (a->u->idle_count > 0 && a->stale < STALE_MAX) {
         local = a->rows->bind != NULL ? bind_address(x, &buf) : NULL;
         l = wr_idle_take(a, &t->peer, local);
     }

@@ -15,6 +15,16 @@ static uint32_t mask_of(enum wr_failure f)
     }
 }
 
+bool wr_try_stale(const struct wr_try_facts *f)
+{
+    return f->reused && f->received == 0 && (f->idempotent || f->sent == 0);
+}
+
+bool wr_try_sealed(const struct wr_try_facts *f)
+{
+    return !f->idempotent && f->sent > 0;
+}
+
 enum wr_retry_decision wr_retry_policy(const struct wr_retry_facts *f)
 {
     if (f->failure == WR_FAIL_NO_LIVE || f->failure == WR_FAIL_NAME || f->failure == WR_FAIL_FULL

@@ -409,6 +409,13 @@ void wr_try_end(struct wr_exchange *x, bool failed);
 void wr_attempts_end(struct wr_exchange *x);
 bool wr_peer_left(struct wr_exchange *x); /* is there one to try after the current? */
 uint32_t wr_peers_to_try(struct wr_exchange *x); /* servers not down, or addresses of the name */
+struct wr_try_facts {            /* a try of layer 7 that failed */
+    bool reused, idempotent;     /* its connection was parked before; the method may be repeated */
+    uint64_t sent, received;     /* bytes in this try */
+};
+/* Pure: the parked connection broke, and nothing can have been done. */
+bool wr_try_stale(const struct wr_try_facts *f);
+bool wr_try_sealed(const struct wr_try_facts *f); /* pure: something was sent that must not again */
 enum wr_retry_decision { WR_RETRY_NEXT, WR_RETRY_GIVE_UP };
 struct wr_retry_facts {
     enum wr_failure failure;

@@ -62,11 +62,11 @@ enum wr_verdict wr_proxy_accel(struct wr_exchange *x, const struct wr_http_proxy
     struct wr_http *h = wr_http_of(x);
     const struct wr_field *to = wr_fields_first(&h->res.fields, WR_F_X_ACCEL_REDIRECT);
 
+    if ((c->ignore & WR_IGNORE_LIMIT_RATE) == 0)
+        limit_rate(h); /* of whatever answers in the end */
     if (to != NULL && (c->ignore & WR_IGNORE_REDIRECT) == 0)
         return redirect(x, to->value);
     h->x_buffering = WR_AS_CONFIGURED;
-    if ((c->ignore & WR_IGNORE_LIMIT_RATE) == 0)
-        limit_rate(h);
     if ((c->ignore & WR_IGNORE_BUFFERING) == 0)
         buffering(h);
     if ((c->ignore & WR_IGNORE_CHARSET) == 0)

@@ -60,6 +60,29 @@ START_TEST(decides_by_the_facts)
 }
 END_TEST
 
+START_TEST(knows_what_a_broken_try_left)
+{
+    static const struct {
+        struct wr_try_facts f;
+        bool stale, sealed;
+    } table[] = {
+        {{.reused = true, .idempotent = true, .sent = 100}, true, false},
+        {{.reused = true, .idempotent = true, .sent = 100, .received = 1}, false, false},
+        {{.reused = true, .sent = 100}, false, true},
+        {{.reused = true}, true, false}, /* a POST of which nothing went out */
+        {{.reused = true, .received = 1}, false, false},
+        {{.idempotent = true, .sent = 100}, false, false},
+        {{.sent = 1}, false, true},
+        {{.sent = 0}, false, false},
+    };
+
+    for (size_t i = 0; i < WR_COUNT(table); i++) {
+        ck_assert_msg(wr_try_stale(&table[i].f) == table[i].stale, "row %zu", i);
+        ck_assert_msg(wr_try_sealed(&table[i].f) == table[i].sealed, "row %zu", i);
+    }
+}
+END_TEST
+
 START_TEST(splits_host_and_port)
 {
     static const struct {
@@ -103,4 +126,5 @@ START_TEST(splits_host_and_port)
 }
 END_TEST
 
-UNIT_MAIN("upstream/policy", decides_by_the_facts, splits_host_and_port)
+UNIT_MAIN("upstream/policy", decides_by_the_facts, knows_what_a_broken_try_left,
+          splits_host_and_port)
