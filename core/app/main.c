@@ -1,6 +1,7 @@
 /* main: reads the command line and does the one thing it asks for. Everything of substance is in
  * the other files of this folder. */
 #include "app/app.h"
+#include "http/http.h"
 
 #include <errno.h>
 #include <unistd.h>
@@ -88,6 +89,8 @@ int main(int argc, char **argv)
     wr_title_init(argc, argv);
     wr_clock_update();
     wr_modules_init();
+    wr_phases_init();
+    wr_filters_init();
     if (!wr_options_parse(argc, argv, &o))
         return 1;
     if (only_told(&o, &code))

@@ -5,8 +5,8 @@
  * warm (what is in the page cache), conn (a descriptor with its ready bits), plain (the bare
  * transport), tls (OpenSSL), last_words (what a full socket did not take of it), pipe (pooled pipes
  * for splice), listen (accepting), limit (of connections), resolver (questions, their cache, who
- * waits), channel (c-ares in our loop), dns (the pure answer parser), hosts (/etc/hosts). What these
- * files share among themselves only is in inside.h.
+ * waits), channel (c-ares in our loop), dns (the pure answer parser), hosts (/etc/hosts). What
+ * these files share among themselves only is in inside.h.
  *
  * One turn: (1) epoll_wait sets ready bits and queues tasks, nothing else; (2) expired timers set
  * bits and queue; (3) the queued tasks run, each at most once a turn; (4) reap frees everything
@@ -244,7 +244,7 @@ struct wr_conn {
     void *tls;                /* NULL: none */
     struct wr_timer deadline;
     uint64_t received, sent;  /* bytes */
-    size_t file_max;          /* most bytes of one sendfile; 0: files are read and written */
+    size_t file_max;          /* most bytes of the next sendfile; 0: files are read, written */
     bool more;                /* the next write is only the beginning of something */
     void (*free_state)(struct wr_conn *); /* of the transport; NULL none */
 };

@@ -204,7 +204,9 @@ static int sleep_in_epoll(struct wr_loop *l, struct wr_slot *slot, int ms)
         if (errno != EINTR)
             wr_say(WR_LOG_ALERT, errno, "epoll_wait() failed");
         l->rung = true;
-        n = 0;
+        /* what came during the wait is to be seen before a timer that ended meanwhile */
+        n = epoll_wait(l->epfd, l->events, l->max_events, 0);
+        n = wr_max(n, 0);
     }
     if (slot != NULL)
         atomic_store_explicit(&slot->asleep, 0, memory_order_release);

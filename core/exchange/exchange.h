@@ -77,6 +77,7 @@ enum wr_verdict wr_reject(struct wr_exchange *x, unsigned status, const char *re
 /* The step of both layers that walks the phases up to CONTENT. */
 extern const struct wr_step wr_step_phases;
 const char *wr_phase_name(enum wr_phase p);
+void wr_phases_init(void); /* the table of hooks, once, behind wr_modules_init */
 void wr_phases_log(struct wr_exchange *x); /* the LOG phase; wr_finish calls it */
 
 /* ---- endpoints: one side of the exchange ---- */
@@ -145,6 +146,7 @@ bool wr_spill_get(struct wr_spill *s, struct wr_bufq *q); /* all of it as a slic
 void wr_spill_drained(struct wr_spill *s);         /* the slices are sent: begin again at 0 */
 
 /* ---- relay: one direction ---- */
+#define WR_RATE_MAX ((uint64_t)1 << 34) /* 16 GB a second for years does not overflow */
 struct wr_relay {
     struct wr_endpoint *src;    /* NULL: only what is in q */
     struct wr_endpoint *dst;
@@ -153,8 +155,9 @@ struct wr_relay {
     struct wr_pipe *pipe;       /* while bytes are in it */
     size_t high;                /* at most this much waits in q */
     uint64_t taken, moved;      /* bytes read from src, written to dst */
+    uint64_t turn, turn_end;    /* most bytes written in one turn, 0: 2 MB; of `moved`, its end */
     size_t fill;                /* splice: next fill of the pipe, between high and its size */
-    uint64_t rate, rate_from;   /* bytes a second, 0 none; ms when counting began */
+    uint64_t rate, rate_from;   /* bytes a second, at most WR_RATE_MAX, 0 none; ms it began */
     uint64_t rate_next;         /* ms: no read before it */
     struct wr_timer *rate_timer;
     /* Reading ahead of a slow receiver: `high` in memory at once; on to the file when the receiver

@@ -1,40 +1,53 @@
 /* phase: hooks of the modules in the order of enum wr_phase and of their ranks. The table is made
- * from wr_modules once a process; link order means nothing. */
+ * from wr_modules when the program starts; link order means nothing. */
 #include "exchange/exchange.h"
-
-#define HOOKS_MAX 32
 
 struct hooks {
     uint32_t n;
-    const struct wr_phase_hook *at[HOOKS_MAX + 1]; /* ends with NULL */
+    const struct wr_phase_hook **at;
 };
-static struct hooks table[2][WR_PHASES];
-static bool built;
+static struct hooks table[2][WR_PHASES]; /* layer 4, layer 7 */
 
-static void insert(struct hooks *h, const struct wr_phase_hook *hook)
-{
-    uint32_t i;
-
-    WR_ASSERT(h->n < HOOKS_MAX);
-    for (i = h->n++; i > 0 && h->at[i - 1]->rank > hook->rank; i--)
-        h->at[i] = h->at[i - 1];
-    h->at[i] = hook;
-}
-
-static void build(void)
+/* Runs fn for each hook of each layer, in link order. */
+static void each_hook(void (*fn)(struct hooks *h, const struct wr_phase_hook *hook))
 {
     for (struct wr_module *const *m = wr_modules; *m != NULL; m++)
         for (const struct wr_phase_hook *p = (*m)->phases; p != NULL && p->run != NULL; p++)
             for (uint32_t layer = 0; layer < 2; layer++)
                 if ((p->layers & ~(*m)->without & (layer == 0 ? WR_L4 : WR_L7)) != 0)
-                    insert(&table[layer][p->phase], p);
-    built = true;
+                    fn(&table[layer][p->phase], p);
+}
+
+static void count_hook(struct hooks *h, const struct wr_phase_hook *hook)
+{
+    (void)hook;
+    h->n++;
+}
+
+static void insert_hook(struct hooks *h, const struct wr_phase_hook *hook)
+{
+    uint32_t i;
+
+    for (i = h->n++; i > 0 && h->at[i - 1]->rank > hook->rank; i--)
+        h->at[i] = h->at[i - 1];
+    h->at[i] = hook;
+}
+
+void wr_phases_init(void)
+{
+    each_hook(count_hook);
+    for (uint32_t layer = 0; layer < 2; layer++)
+        for (uint32_t i = 0; i < WR_PHASES; i++) {
+            struct hooks *h = &table[layer][i];
+
+            h->at = wr_calloc(h->n + 1, sizeof(*h->at));
+            h->n = 0;
+        }
+    each_hook(insert_hook);
 }
 
 static const struct hooks *hooks_of(const struct wr_exchange *x, enum wr_phase phase)
 {
-    if (wr_unlikely(!built))
-        build();
     return &table[x->layer->bit == WR_L4 ? 0 : 1][phase];
 }
 

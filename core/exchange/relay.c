@@ -7,6 +7,7 @@
 #include "exchange/exchange.h"
 
 #define ROUNDS 16            /* reads in one turn, so that others get theirs */
+#define TURN (2 * 1024 * 1024) /* bytes written in one turn, where nothing else is said */
 #define BULK_AFTER 4         /* large reads in a row: 64 KB with the default buffer */
 #define BULK_LEFT 65536      /* or so much of a body of known length still to come */
 #define LARGE 16384          /* a read that filled this, or the whole buffer */
@@ -40,11 +41,23 @@ static enum state write_fin(struct wr_relay *r)
     }
 }
 
+static size_t left_of_turn(const struct wr_relay *r)
+{
+    return r->moved < r->turn_end ? (size_t)(r->turn_end - r->moved) : 0;
+}
+
 static enum state flush_queue(struct wr_relay *r)
 {
-    for (int i = 0; r->q.n > 0 && i < ROUNDS; i++) {
+    struct wr_conn *c = r->dst->conn;
+    size_t left;
+
+    for (int i = 0; r->q.n > 0 && i < ROUNDS && (left = left_of_turn(r)) > 0; i++) {
         size_t put = 0;
-        enum wr_io io = r->dst->ops->write(r->dst, r->q.head, false, &put);
+        enum wr_io io;
+
+        if (c != NULL && c->file_max > 0)
+            c->file_max = left;
+        io = r->dst->ops->write(r->dst, r->q.head, false, &put);
 
         r->moved += put;
         wr_bufq_drop(&r->q, put);
@@ -86,8 +99,9 @@ static enum state flush_pipe(struct wr_relay *r, struct wr_loop *l)
 /* Bytes the rate allows now; 0: the timer was set. As nginx: a second's worth at once. */
 static size_t allowance(struct wr_relay *r, struct wr_loop *l, size_t want)
 {
-    uint64_t now = wr_now();
-    uint64_t allowed = r->rate * (now - r->rate_from + 1000) / 1000 + r->rate_after;
+    uint64_t now = wr_now(), ms = now - r->rate_from + 1000;
+    /* no product overflows, however long a session lasts */
+    uint64_t allowed = r->rate * (ms / 1000) + r->rate * (ms % 1000) / 1000 + r->rate_after;
 
     r->limited = now < r->rate_next || allowed <= r->taken;
     if (!r->limited)
@@ -221,8 +235,8 @@ static enum state splice_once(struct wr_relay *r, struct wr_loop *l, size_t max)
         return copy_once(r, l, max);
     }
     r->fill = wr_min(wr_max(r->fill, r->high), r->pipe->size);
-    n = (size_t)wr_min((uint64_t)r->fill, wr_min(r->src->ops->want(r->src),
-                                                 r->dst->ops->want(r->dst)));
+    n = (size_t)wr_min((uint64_t)wr_min(r->fill, left_of_turn(r)),
+                       wr_min(r->src->ops->want(r->src), r->dst->ops->want(r->dst)));
     io = wr_conn_splice_in(r->src->conn, r->pipe, n, &n);
     r->taken += n;
     spliced(r->src, n);
@@ -253,10 +267,10 @@ static enum state flush(struct wr_relay *r, struct wr_loop *l)
 static enum state round_of(struct wr_relay *r, struct wr_loop *l)
 {
     enum state st = flush(r, l);
-    size_t max = wr_min(r->high, (size_t)WR_SCRATCH);
+    size_t max = wr_min(wr_min(r->high, (size_t)WR_SCRATCH), left_of_turn(r));
     bool spilled = r->spill != NULL && r->spill->in > 0;
 
-    if (st == MOVED && (r->q.n > 0 || (spilled && wr_spill_get(r->spill, &r->q))))
+    if (st == MOVED && (max == 0 || r->q.n > 0 || (spilled && wr_spill_get(r->spill, &r->q))))
         return MOVED;
     if (st == BLOCKED)
         return read_ahead(r, l);
@@ -299,7 +313,8 @@ enum wr_pump wr_relay_pump(struct wr_relay *r, struct wr_loop *l, bool *moved_an
     uint64_t before = r->taken + r->moved;
     enum state st = MOVED;
 
-    for (int i = 0; i < ROUNDS && st == MOVED; i++)
+    r->turn_end = r->moved + wr_min(r->turn > 0 ? r->turn : TURN, UINT64_MAX - r->moved);
+    for (int i = 0; i < ROUNDS && st == MOVED && left_of_turn(r) > 0; i++)
         st = round_of(r, l);
     if (st == STARVED)
         st = flush_added(r);

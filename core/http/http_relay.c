@@ -4,8 +4,6 @@
 
 #include <errno.h>
 
-#define RATE_MAX ((uint64_t)1 << 40) /* products of it do not overflow */
-
 static void run_filters(void *arg, struct wr_bufq *in, bool fin, struct wr_bufq *out)
 {
     struct wr_exchange *x = arg;
@@ -72,10 +70,11 @@ static void reply_direction(struct wr_exchange *x)
         .q = ready,
         .high = proxied ? h->proxy_conf->buffer_size : 32768,
         .rate_from = wr_now(),
-        .rate_after = after,
+        .rate_after = wr_min(after, (uint64_t)INT64_MAX),
+        .turn = x->s->conn.file_max == SIZE_MAX ? UINT64_MAX : x->s->conn.file_max,
         .rate_timer = &x->down_timer,
     };
-    x->down.rate = wr_min(rate, RATE_MAX);
+    x->down.rate = wr_min(rate, WR_RATE_MAX);
     if (proxied && buffers(h)) {
         x->down.high = wr_max(h->proxy_conf->buffers_total, h->proxy_conf->buffer_size);
         x->down.ahead = true;
@@ -108,23 +107,26 @@ static void hold_back(struct wr_relay *r)
     r->q = (struct wr_bufq){ 0 };
 }
 
+static const struct wr_filter **filters; /* of all modules, by rank */
+static size_t filters_count;
+
+void wr_filters_init(void)
+{
+    for (struct wr_module *const *m = wr_modules; *m != NULL; m++)
+        for (const struct wr_filter *f = (*m)->filters; f != NULL && f->head != NULL; f++) {
+            size_t i = filters_count++;
+
+            filters = wr_realloc(filters, filters_count * sizeof(*filters));
+            for (; i > 0 && filters[i - 1]->rank > f->rank; i--)
+                filters[i] = filters[i - 1];
+            filters[i] = f;
+        }
+}
+
 static bool head_filters(struct wr_exchange *x)
 {
-    static const struct wr_filter *sorted[64];
-    static size_t n;
-
-    if (n == 0)
-        for (struct wr_module *const *m = wr_modules; *m != NULL; m++)
-            for (const struct wr_filter *f = (*m)->filters; f != NULL && f->head != NULL; f++) {
-                size_t i = n++;
-
-                WR_ASSERT(n < WR_COUNT(sorted));
-                for (; i > 0 && sorted[i - 1]->rank > f->rank; i--)
-                    sorted[i] = sorted[i - 1];
-                sorted[i] = f;
-            }
-    for (size_t i = 0; i < n; i++)
-        if (sorted[i]->head(x) != WR_FILTER_OK)
+    for (size_t i = 0; i < filters_count; i++)
+        if (filters[i]->head(x) != WR_FILTER_OK)
             return false;
     return true;
 }
@@ -200,6 +202,7 @@ static enum wr_go respond_run(struct wr_exchange *x)
         wr_bufq_load(&x->down.q);
     hold_back(&x->down);
     forward_first(x);
+    wr_timer_idle(&x->idle); /* the patience of the step before is not that of the next */
     x->step = &wr_step_http_relay;
     return WR_GO;
 }
@@ -225,6 +228,7 @@ static void tunnel_begin(struct wr_exchange *x)
     x->down = (struct wr_relay){ .src = &x->peer, .dst = &x->client, .q = x->down.q,
                                  .high = 16384 };
     wr_http_of(x)->tunnel_open = true;
+    wr_timer_set(x->loop, &x->idle, wr_http_of(x)->proxy_conf->read_timeout_ms);
 }
 
 static enum wr_go cut(struct wr_exchange *x, enum wr_pump p)
@@ -269,15 +273,13 @@ static enum wr_go timed_out(struct wr_exchange *x)
     return cut(x, WR_PUMP_IDLE);
 }
 
-/* What the server adds to what a client does not take is no reason to go on waiting for it. */
-static void set_patience(struct wr_exchange *x, bool moved, bool sent)
+static void set_patience(struct wr_exchange *x)
 {
     const struct wr_http_conf *c = wr_conf_of(x, &wr_module_http);
-    bool client = awaits_client(x);
 
-    if (x->idle.at == 0 || (client ? sent : moved))
-        wr_timer_set(x->loop, &x->idle,
-                     client ? c->send_timeout_ms : wr_http_of(x)->proxy_conf->read_timeout_ms);
+    wr_timer_set(x->loop, &x->idle,
+                 awaits_client(x) ? c->send_timeout_ms
+                                  : wr_http_of(x)->proxy_conf->read_timeout_ms);
 }
 
 static enum wr_go tunnel_run(struct wr_exchange *x)
@@ -287,8 +289,6 @@ static enum wr_go tunnel_run(struct wr_exchange *x)
 
     if (!wr_http_of(x)->tunnel_open)
         tunnel_begin(x);
-    if (x->idle.fired)
-        return cut(x, WR_PUMP_IDLE);
     down = wr_relay_pump(&x->down, x->loop, &moved);
     up = wr_relay_pump(&x->up, x->loop, &moved);
     if (down == WR_PUMP_SRC_ERROR || down == WR_PUMP_DST_ERROR || down == WR_PUMP_DONE
@@ -296,6 +296,8 @@ static enum wr_go tunnel_run(struct wr_exchange *x)
         return wr_finish(x, 0);
     if (moved)
         wr_timer_set(x->loop, &x->idle, wr_http_of(x)->proxy_conf->read_timeout_ms);
+    if (x->idle.fired)
+        return cut(x, WR_PUMP_IDLE);
     if (up == WR_PUMP_MORE || down == WR_PUMP_MORE)
         wr_exchange_wake(x);
     return WR_WAIT;
@@ -310,7 +312,7 @@ static enum wr_go tunnel_waits(struct wr_exchange *x)
     enum wr_pump p;
     size_t put;
 
-    if (x->idle.fired || x->client.ops->write(&x->client, NULL, false, &put) == WR_IO_ERROR)
+    if (x->client.ops->write(&x->client, NULL, false, &put) == WR_IO_ERROR)
         return cut(x, WR_PUMP_IDLE);
     p = wr_relay_pump(&x->up, x->loop, &moved);
     if (p == WR_PUMP_SRC_ERROR || p == WR_PUMP_DST_ERROR || wr_http_streams_too_much(x))
@@ -319,6 +321,8 @@ static enum wr_go tunnel_waits(struct wr_exchange *x)
         return WR_GO;
     if (p == WR_PUMP_MORE)
         wr_exchange_wake(x);
+    if (x->idle.fired && !moved)
+        return cut(x, WR_PUMP_IDLE);
     if (moved || x->idle.at == 0)
         wr_timer_set(x->loop, &x->idle, c->client_body_timeout_ms);
     return WR_WAIT;
@@ -341,13 +345,11 @@ static void pump_rest(struct wr_exchange *x, bool *moved)
 static enum wr_go relay_run(struct wr_exchange *x)
 {
     uint64_t before = x->down.moved;
-    bool moved = false;
+    bool moved = false, client = awaits_client(x), awaited;
     enum wr_pump down;
 
     if (wr_http_of(x)->tunnel)
         return wr_http_of(x)->tunnel_open || x->up.dst_fin ? tunnel_run(x) : tunnel_waits(x);
-    if (x->idle.fired)
-        return timed_out(x);
     if (x->up.dst != NULL && !x->up.dst_fin && x->attempts != NULL && x->peer.ops != NULL)
         pump_rest(x, &moved);
     down = wr_relay_pump(&x->down, x->loop, &moved);
@@ -355,10 +357,14 @@ static enum wr_go relay_run(struct wr_exchange *x)
         return wr_finish(x, 0);
     if (down == WR_PUMP_SRC_ERROR || down == WR_PUMP_DST_ERROR)
         return cut(x, down);
+    /* What the server adds to what a client does not take is no reason to go on waiting for it. */
+    awaited = client ? x->down.moved != before : moved;
+    if (x->idle.fired && !awaited)
+        return timed_out(x);
     if (wr_relay_at_disk(&x->down))
         wr_timer_idle(&x->idle);
-    else
-        set_patience(x, moved, x->down.moved != before);
+    else if (awaited || x->idle.at == 0)
+        set_patience(x);
     if (down == WR_PUMP_MORE)
         wr_exchange_wake(x);
     return WR_WAIT;

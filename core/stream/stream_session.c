@@ -95,7 +95,7 @@ static struct wr_relay direction(struct wr_exchange *x, struct wr_endpoint *src,
         .src = src,
         .dst = dst,
         .high = how->buffer_size,
-        .rate = rate,
+        .rate = wr_min(rate, WR_RATE_MAX),
         .rate_from = wr_now(),
         .rate_timer = rate > 0 ? timer : NULL,
         .hold_fin = !how->half_close,
@@ -213,10 +213,6 @@ static enum wr_go relay_run(struct wr_exchange *x)
     bool moved = false, two_way = x->up.src != NULL;
     enum wr_pump up, down;
 
-    if (x->idle.fired) {
-        wr_xlog(x, WR_LOG_INFO, ETIMEDOUT, "connection timed out");
-        return wr_finish(x, 0);
-    }
     down = wr_relay_pump(&x->down, x->loop, &moved);
     up = two_way ? wr_relay_pump(&x->up, x->loop, &moved) : WR_PUMP_DONE;
     note_first_byte(x);
@@ -232,6 +228,10 @@ static enum wr_go relay_run(struct wr_exchange *x)
         return relay_over(x, "client");
     if (moved)
         wr_timer_set(x->loop, &x->idle, how->timeout_ms);
+    if (x->idle.fired) { /* behind the pumps: what has just come counts */
+        wr_xlog(x, WR_LOG_INFO, ETIMEDOUT, "connection timed out");
+        return wr_finish(x, 0);
+    }
     if (up == WR_PUMP_MORE || down == WR_PUMP_MORE)
         wr_exchange_wake(x);
     return WR_WAIT;
