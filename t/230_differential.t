@@ -24,6 +24,8 @@ my $w = Weir->new;
 # ---- deliberate differences: what the case's name matches, and why
 
 my @DIFFERS = (
+    [qr/^path \/a(?:\?x)?#/, 'a fragment is no part of a target (RFC 9112 3.2): it is cut, where a '
+        . 'server might take it for a path that was not checked'],
     [qr/^line <two spaces/, 'stricter: single spaces (RFC 9112 3)'],
     [qr/^line <space at the end/, 'stricter: nothing behind the version (RFC 9112 3)'],
     [qr/^line <1\.01>/, 'stricter: a version has two digits (RFC 9112 2.3)'],

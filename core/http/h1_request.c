@@ -296,6 +296,7 @@ static bool authority(struct reader *r)
     if (out->scheme_host.p == NULL)
         return true;
     if (!wr_host_parse(r->pool, out->scheme_host, &out->host, &out->host_port) ||
+        wr_str_find(out->scheme_host, '*') < out->scheme_host.n ||
         (out->method == WR_M_CONNECT && out->host_port == 0))
         return bad(r, 400, "client sent invalid host in request line");
     ask(r);
@@ -321,12 +322,14 @@ static bool wishes(struct reader *r)
     return true;
 }
 
-/* "http://host" has the path "/" all the same. */
+/* "http://host" has the path "/" all the same. A fragment is no part of a target (RFC 9112 3.2):
+ * what is routed and checked by the path in front of it must not be read whole by a server. */
 static struct wr_str path_of(struct wr_pool *pool, struct wr_str target)
 {
+    target.n = wr_str_find(target, '#');
     if (target.n == 0)
         return WR_STR("/");
-    if (target.p[0] == '?' || target.p[0] == '#')
+    if (target.p[0] == '?')
         return wr_pool_fmt(pool, "/" WR_FMT, WR_ARG(target));
     return target;
 }

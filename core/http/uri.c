@@ -32,7 +32,6 @@ static size_t path_span(struct wr_str target, bool merge_slashes, bool *plain)
     for (i = 0; i < target.n; i++) {
         switch (target.p[i]) {
         case '?':
-        case '#':
             return i;
         case '%':
         case '\0':
@@ -121,17 +120,16 @@ bool wr_uri_normalize(struct wr_pool *pool, struct wr_str target, bool merge_sla
         return wr_str_is(target, "*");
     path = wr_str_of(target.p, path_span(target, merge_slashes, &plain));
     args = wr_str_skip(target, path.n);
-    if (args.n > 0 && args.p[0] == '?')
-        out->args = wr_str_of(args.p + 1, wr_str_find(args, '#') - 1);
+    if (args.n > 0)
+        out->args = wr_str_skip(args, 1);
     out->uri = path;
-    out->complex = wr_str_find(args, '#') < args.n;
     if (plain)
         return true;
     u.p = wr_pool_alloc(pool, path.n);
     if (!decode(&u, path, &out->quoted))
         return false;
     out->uri = wr_str_of(u.p, u.n);
-    out->complex |= u.complex;
+    out->complex = u.complex;
     return true;
 }
 
@@ -208,6 +206,12 @@ void wr_uri_escape(struct wr_text *t, struct wr_str s, enum wr_escape_kind kind)
     wr_text_str(t, wr_str_of(s.p + from, s.n - from));
 }
 
+static bool is_name_char(char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9')
+        || (c != '\0' && strchr("-._~%!$&'()*+,;=", c) != NULL);
+}
+
 /* Of a registered name, RFC 3986 3.2.2, and its labels are not empty: nobody can read "a..b". */
 static size_t name_span(struct wr_str s, bool *upper)
 {
@@ -216,15 +220,28 @@ static size_t name_span(struct wr_str s, bool *upper)
     for (i = 0; i < s.n; i++) {
         char c = s.p[i];
 
-        if (c >= 'A' && c <= 'Z')
-            *upper = true;
-        else if (c == '.' && (i == 0 || s.p[i - 1] == '.'))
+        if (!is_name_char(c) || (c == '.' && (i == 0 || s.p[i - 1] == '.')))
             break;
-        else if (!(c >= 'a' && c <= 'z') && !(c >= '0' && c <= '9') &&
-                 (c == '\0' || strchr("-._~%!$&'()*+,;=", c) == NULL))
-            break;
+        *upper |= c >= 'A' && c <= 'Z';
     }
     return i;
+}
+
+/* "v1.fe80::a+en1": an address of a version to come, RFC 3986 3.2.2. */
+static bool is_future(struct wr_str s)
+{
+    size_t i = 1;
+
+    if (s.n == 0 || (s.p[0] | 0x20) != 'v')
+        return false;
+    while (i < s.n && hex(s.p[i]) >= 0)
+        i++;
+    if (i == 1 || i + 1 >= s.n || s.p[i] != '.')
+        return false;
+    while (++i < s.n)
+        if (s.p[i] != ':' && (s.p[i] == '%' || !is_name_char(s.p[i])))
+            return false;
+    return true;
 }
 
 static size_t literal_span(struct wr_str s, bool *upper)
@@ -232,10 +249,11 @@ static size_t literal_span(struct wr_str s, bool *upper)
     size_t n = wr_str_find(s, ']') + 1;
     struct wr_addr addr;
 
-    if (n > s.n || !wr_addr_parse_ip(wr_str_of(s.p, n), &addr))
+    if (n > s.n || (!wr_addr_parse_ip(wr_str_of(s.p, n), &addr)
+                    && !is_future(wr_str_of(s.p + 1, n - 2))))
         return 0;
     for (size_t i = 0; i < n; i++)
-        *upper |= s.p[i] >= 'A' && s.p[i] <= 'F';
+        *upper |= s.p[i] >= 'A' && s.p[i] <= 'Z';
     return n;
 }
 

@@ -60,10 +60,6 @@ START_TEST(normalizes)
         { "/a;b/..;/c", "/a;b/..;/c", NULL, NULL },
         { "/a\\..\\b", "/a\\..\\b", NULL, NULL },
         { "/a/..?x", "/", "x", NULL },
-        { "/a/.#x?y", "/a/", NULL, NULL },
-        { "/a#b?c", "/a", NULL, NULL },
-        { "/a?b#c", "/a", "b", NULL },
-        { "/a?#c", "/a", "", NULL },
         { "/a+b", "/a+b", NULL, NULL },
         { "/%E4\xff", "/\xe4\xff", NULL, NULL },
         { "/a/b//../c", "/a/c", NULL, "/a/b/c" },
@@ -73,7 +69,7 @@ START_TEST(normalizes)
     };
     static const char *const bad[] = {
         "", "a", "?a", "**", "/../a", "/..", "/a/b/../../..", "/%2e%2e", "/./..", "/%2e./a",
-        "/a/../..", "/%00", "/a%00b", "/%zz", "/%", "/%2", "/%2?1", "/%2#", "/a%g0", "/%-1",
+        "/a/../..", "/%00", "/a%00b", "/%zz", "/%", "/%2", "/%2?1", "/a%g0", "/%-1",
     };
 
     for (size_t i = 0; i < WR_COUNT(rows); i++) {
@@ -99,8 +95,7 @@ START_TEST(says_what_it_changed)
     } rows[] = {
         { "/a/b?c%20", false, false, false }, { "/a%20", true, false, true },
         { "/a//b", false, true, true },       { "/a/.b", false, false, true },
-        { "/a/./b%20", true, true, true },    { "/a#b", false, true, false },
-        { "*", false, false, false },
+        { "/a/./b%20", true, true, true },    { "*", false, false, false },
     };
     struct wr_pool *pool = wr_pool_new(0);
 
@@ -172,13 +167,15 @@ START_TEST(reads_hosts)
         { "a.:80", "a", 80 }, { "a:", "a", 0 }, { "a_b-1~%20", "a_b-1~%20", 0 },
         { "127.0.0.1:1", "127.0.0.1", 1 }, { "[::1]", "[::1]", 0 },
         { "[2001:DB8::A]:65535", "[2001:db8::a]", 65535 }, { "a:00080", "a", 80 },
-        { "[::1]:", "[::1]", 0 },
+        { "[::1]:", "[::1]", 0 },    { "[v1.x]", "[v1.x]", 0 },
+        { "[VaF.Fe80::A+1~,(x)]:80", "[vaf.fe80::a+1~,(x)]", 80 },
     };
     static const char *const bad[] = {
         "", ".", "..", "a..b", ".a", "a..", ":80", "a:x", "a:80:80", "a:65536", "a:0", "a:123456",
         "a: 80", "a b", "a/b", "a?b", "a#b", "a\\b", "u@a", "a\tb", "\x01", "a\x7f", "\xe4", "a|b",
         "a\"b", "a<b", "[", "[]", "[::1", "[x]", "[::1]x", "[::1].", "[::1]a:80", "a]", "::1",
-        "[1.2.3.4]", "a[::1]",
+        "[1.2.3.4]", "a[::1]", "[v.x]", "[v1]", "[v1.]", "[v1x]", "[vg.x]", "[v1.a%20]", "[v1.a/b]",
+        "[v1.[x]", "[v1.x", "[v1.a@b]", "[v1. ]",
     };
     struct wr_pool *pool = wr_pool_new(0);
     struct wr_str name;
