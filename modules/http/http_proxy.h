@@ -67,8 +67,8 @@ struct wr_proxy_set {          /* proxy_set_header, as written */
 struct wr_proxy_line {
     struct wr_str text;
     size_t own;
-    struct wr_template *value; /* NULL: none, or proxy_host */
-    bool proxy_host;
+    struct wr_template *value; /* NULL: none */
+    bool proxy_host;           /* stands in where the value is empty */
 };
 struct wr_proxy_plan {
     WR_VEC(struct wr_proxy_line) lines;

@@ -82,24 +82,28 @@ static void add_set(struct wr_pool *pool, struct wr_proxy_plan *p, struct wr_tex
         variable(pool, p, t, s->name)->value = s->value;
 }
 
-/* Host stands first (RFC 9110 7.2): the default, or what proxy_set_header says. */
+/* Host stands first and once (RFC 9112 3.2): what proxy_set_header says last or, where it says
+ * nothing or that is empty ($http_host of HTTP/1.0, say), the host of proxy_pass. */
 static void add_host(struct wr_pool *pool, const struct wr_proxy_conf *c, struct wr_proxy_plan *p,
                      struct wr_text *t)
 {
-    bool said = false;
+    struct wr_template *said = NULL;
+    struct wr_str text = { NULL, 0 };
+    struct wr_proxy_line *l;
 
-    for (uint32_t i = 0; i < c->set.n; i++) {
-        if (wr_field_id(c->set.at[i].name) == WR_F_HOST) {
-            add_set(pool, p, t, &c->set.at[i]);
-            said = true;
-        }
-    }
-    if (said)
+    for (uint32_t i = 0; i < c->set.n; i++)
+        if (wr_field_id(c->set.at[i].name) == WR_F_HOST)
+            said = c->set.at[i].value;
+    if (said != NULL && wr_template_literal(said, &text) && text.n == 0)
+        said = NULL;
+    if (said == NULL && c->pass.url_tpl == NULL)
+        text = c->pass.url.host;
+    constant(t, WR_STR("Host"), text);
+    if (text.n > 0)
         return;
-    if (c->pass.url_tpl == NULL)
-        constant(t, WR_STR("Host"), c->pass.url.host);
-    else
-        variable(pool, p, t, WR_STR("Host"))->proxy_host = true;
+    l = variable(pool, p, t, WR_STR("Host"));
+    l->value = said;
+    l->proxy_host = true;
 }
 
 void wr_proxy_plan_make(struct wr_pool *pool, struct wr_proxy_conf *c)
@@ -149,10 +153,10 @@ static void put_line(struct wr_exchange *x, const struct wr_proxy_line *l, struc
 
     wr_text_str(out, l->text);
     from = out->n;
-    if (l->proxy_host)
-        wr_text_str(out, wr_proxy_url_of(x)->host);
-    else
+    if (l->value != NULL)
         (void)wr_template_text(x, l->value, out);
+    if (l->proxy_host && out->n == from)
+        wr_text_str(out, wr_proxy_url_of(x)->host);
     if (out->n == from) {
         out->n -= out->overflow ? 0 : l->own;
         return;
@@ -161,12 +165,13 @@ static void put_line(struct wr_exchange *x, const struct wr_proxy_line *l, struc
     wr_text_str(out, WR_STR("\r\n"));
 }
 
-/* A connection that nobody will use again is better closed by the one who knows first. */
+/* A connection that the configuration keeps for nobody is better closed by the server. Without a
+ * group nothing is said of it, as nginx has it: weir closes it behind the reply. */
 static bool leaves(const struct wr_exchange *x)
 {
     const struct wr_attempts *a = x->attempts;
 
-    return a != NULL && (a->u == NULL || a->u->keepalive.connections == 0);
+    return a != NULL && a->u != NULL && a->u->keepalive.connections == 0;
 }
 
 /* A body is framed as it is sent; proxy_set_header can only spare the "Content-Length: 0". */

@@ -152,7 +152,21 @@ static const struct {
     { "server { location / { proxy_pass http://b; proxy_set_header Host \"\";"
       " proxy_set_header User-Agent \"\"; proxy_set_header X-A $arg_a; proxy_set_header X-B b; } }",
       "GET /?b HTTP/1.1\r\nHost: h\r\nUser-Agent: u\r\nX-A: 1\r\nx-b: 2\r\nX-C: 3\r\n\r\n", 0,
-      "GET /?b HTTP/1.1\nX-B: b\nX-C: 3\n\n" },
+      "GET /?b HTTP/1.1\nHost: b\nX-B: b\nX-C: 3\n\n" },
+    /* One Host in any case: the last that was said, and the default where it is empty. */
+    { "server { location / { proxy_pass http://b; proxy_set_header Host a;"
+      " proxy_set_header host $arg_h; } }",
+      "GET /?h=c HTTP/1.1\r\nHost: h\r\n\r\n", 0, "GET /?h=c HTTP/1.1\nHost: c\n\n" },
+    { "server { location / { proxy_pass http://b; proxy_set_header Host $arg_h;"
+      " proxy_set_header host a; } }",
+      "GET /?h=c HTTP/1.1\r\nHost: h\r\n\r\n", 0, "GET /?h=c HTTP/1.1\nHost: a\n\n" },
+    { "server { location / { proxy_pass http://b:81; proxy_set_header Host $http_host; } }",
+      "GET / HTTP/1.0\r\n\r\n", 0, "GET / HTTP/1.1\nHost: b:81\n\n" },
+    { "server { location / { proxy_pass http://b; proxy_set_header Host $host; } }",
+      "GET /x\r\n", 0, "GET /x HTTP/1.1\nHost: b\n\n" },
+    /* A fragment goes no further. */
+    { "server { location / { proxy_pass http://b; proxy_set_header X $request_uri; } }",
+      "GET /x#/../y HTTP/1.1\r\nHost: h\r\n\r\n", 0, "GET /x HTTP/1.1\nHost: b\nX: /x\n\n" },
     /* A value ends no line. */
     { "server { location / { proxy_pass http://b; proxy_set_header X-A \"a$uri\";"
       " proxy_set_header X-B \"1\\r\\nC: 2\"; } }",
