@@ -366,7 +366,8 @@ for my $path ('/b', '/streamed/b') {
     $c->close;
     $c = $w->connect('web');
     $c->send("POST /alone HTTP/1.1\r\n${HOST}Expect: 100-continue\r\nContent-Length: 3\r\n\r\n");
-    is Weir::Http::reply($c)->{body}, "alone\n", 'no 100 where nobody reads the body';
+    is Weir::Http::reply($c)->{status}, 100, '100 where nobody reads the body, too';
+    is Weir::Http::reply($c)->{body}, "alone\n", 'and the reply at once';
     $c->close;
 }
 arrived();

@@ -90,6 +90,17 @@ http {
         return 200 "\$proxy_protocol_addr \$scheme\\n";
     }
     server { listen %{denied} ssl; deny all; }
+    server { listen %{several} ssl; server_name one; return 200 "one\\n"; }
+    server {
+        listen %{several} ssl;
+        server_name two;
+        server_tokens off;
+        add_header X-Two yes always;
+        return 200 "two\\n";
+    }
+    server { listen %{several} ssl; server_name "";  return 200 "nobody\\n"; }
+    server { listen %{couple} ssl; return 200 "one\\n"; }
+    server { listen %{couple} ssl; server_name two; return 200 "two\\n"; }
     server {
         listen %{dynamic} ssl; client_header_timeout 1s;
         ssl_certificate \$ssl_server_name.crt; ssl_certificate_key \$ssl_server_name.key;
@@ -99,6 +110,29 @@ http {
 CONF
 
 sub ask { return Weir::Tls::ask($w, @_) }
+
+# ---- the server the handshake was for, where no Host says otherwise
+
+for my $bad ("G\x01T / HTTP/1.1\r\nHost: one\r\n\r\n",
+    "GET / HTTP/1.1\r\nHost: a b\r\n\r\n", "GET / HTTP/1.1\r\n\r\n") {
+    for my $name ('two', 'one', 'else') {
+        my $c = Weir::Tls->new($w, 'several', name => $name);
+        $c->send($bad);
+        my $reply = $c->rest;
+        $c->close;
+        my ($first) = $bad =~ /\A(.*?)\r/;
+        like $reply, qr{\AHTTP/1.1 400 }, "$first to $name: a bad request";
+        is $reply =~ /^X-Two: yes\r$/m ? 1 : 0, $name eq 'two' ? 1 : 0, 'the fields of its server';
+        like $reply, $name eq 'two' ? qr{^Server: weir\r$}m : qr{^Server: weir/}m, 'and its name';
+    }
+}
+for my $where ('several', 'couple') {
+    my $c = Weir::Tls->new($w, $where, name => 'two');
+    $c->send("GET / HTTP/1.0\r\n\r\n");
+    like $c->rest, $where eq 'several' ? qr/\r\n\r\nnobody\n\z/ : qr/\r\n\r\ntwo\n\z/,
+        "$where: no Host at all";
+    $c->close;
+}
 
 # ---- what says that it is secure
 

@@ -404,6 +404,8 @@ extern struct wr_module wr_module_ssl, wr_module_ssl_vars;
  * address's default server says, or that of the server the client names. AGAIN: call again; EOF,
  * ERROR: it failed, which was logged. */
 enum wr_io wr_ssl_accept(struct wr_session *s) WR_CHECKED;
+/* Behind the handshake: of the server it was for, by its name, else of the default one. */
+const struct wr_scope *wr_ssl_scope(const struct wr_session *s);
 /* What is known of the client's certificate: 0 fine (or nobody asked), 495 not valid, 496 none
  * though one is wanted, 421 (layer 7) the request is for another server than the handshake was;
  * logged. */

@@ -113,7 +113,6 @@ static inline const struct wr_ssl_conf *wr_ssl_first(const struct wr_session *s)
     return wr_ssl_conf_of(s->layer->greeting(s, NULL));
 }
 struct wr_str wr_ssl_server_name(const SSL *ssl); /* the client's SNI; empty: none that is a name */
-const struct wr_scope *wr_ssl_scope(const struct wr_session *s); /* of the server it was for */
 void wr_ssl_accept_setup(SSL_CTX *ctx, struct wr_ssl_conf *c); /* callbacks of a server */
 
 #endif

@@ -95,7 +95,8 @@ enum wr_verdict wr_http_preread_body(struct wr_exchange *x) WR_CHECKED; /* PASS,
 extern const struct wr_step wr_step_route, wr_step_bad_line, wr_step_body, wr_step_head,
     wr_step_respond, wr_step_http_relay;
 enum wr_go wr_http_left(struct wr_exchange *x); /* x->left of a request */
-void wr_http_reply_head(struct wr_exchange *x, struct wr_text *out); /* respond.c */
+void wr_http_reply_head(struct wr_exchange *x, struct wr_text *out);
+extern const struct wr_str wr_http_continue; /* "HTTP/1.1 100 Continue" */
 bool wr_http_streams_too_much(const struct wr_exchange *x); /* a request against its limit */
 /* Appends "1f\r\n"; n 0: the last chunk, trailers and all. */
 void wr_chunk_open(struct wr_text *out, uint64_t n, struct wr_str trailers);

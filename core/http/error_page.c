@@ -128,6 +128,26 @@ static void keep_fields(struct wr_exchange *x)
     }
 }
 
+static void set_get(struct wr_http *h)
+{
+    if (h->req.method == WR_M_HEAD)
+        return;
+    h->req.method = WR_M_GET;
+    h->req.method_text = WR_STR("GET");
+}
+
+/* A named location has the request as it came, but one that could not be read is no request to send
+ * to a server: there it is one for "/". (nginx has no path then and says 500, not the error.) */
+static void make_sendable(struct wr_http *h)
+{
+    if (h->req.uri.p != NULL)
+        return;
+    h->req.uri = WR_STR("/");
+    h->req.args = wr_str_of(NULL, 0);
+    h->uri_internal = true;
+    set_get(h);
+}
+
 static enum wr_verdict go_internal(struct wr_exchange *x, struct wr_str uri, struct wr_str args)
 {
     enum wr_verdict v;
@@ -149,14 +169,13 @@ static enum wr_verdict to_page(struct wr_exchange *x, const struct page *p)
     h->error_page = true;
     if (p->response >= 0)
         h->error_status = (unsigned)p->response;
-    if (uri.n > 0 && uri.p[0] == '@')
+    if (uri.n > 0 && uri.p[0] == '@') {
+        make_sendable(h);
         return go_internal(x, uri, none);
+    }
     if (uri.n == 0 || uri.p[0] != '/')
         return to_elsewhere(x, uri);
-    if (h->req.method != WR_M_HEAD) {
-        h->req.method = WR_M_GET;
-        h->req.method_text = WR_STR("GET");
-    }
+    set_get(h);
     path = wr_str_cut(&uri, '?');
     return go_internal(x, path, uri);
 }

@@ -77,6 +77,11 @@ static bool take(struct reader *r, const struct wr_h1_field *f)
         if (out->type.p == NULL)
             out->type = f->value;
         return true;
+    case WR_F_DATE:
+    case WR_F_EXPIRES: /* the first one counts, as in nginx */
+        if (out->fields.first[id] != 0)
+            return true;
+        break;
     case WR_F_LAST_MODIFIED:
         if (out->last_modified == -1)
             out->last_modified = WR_MODIFIED_UNREAD;

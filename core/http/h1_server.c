@@ -8,7 +8,7 @@ static enum wr_io server_read(struct wr_endpoint *e, void *p, size_t n, size_t *
 
     if (wr_http_of(sv->x)->expect) {
         wr_http_of(sv->x)->expect = false;
-        wr_text_c(&sv->out, "HTTP/1.1 100 Continue\r\n\r\n");
+        wr_text_str(&sv->out, wr_http_continue);
     }
     /* a client that does not take it at once waits for it all the same */
     if (sv->out.n > sv->out_at && !wr_http_of(sv->x)->head_sent

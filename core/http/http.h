@@ -133,7 +133,8 @@ struct wr_request {
     enum wr_method method;
     struct wr_str method_text;
     struct wr_str line;        /* whole request line, for $request */
-    struct wr_str target;      /* as sent, for $request_uri: origin-form part of absolute-form */
+    struct wr_str target;      /* as sent, for $request_uri: origin-form part of absolute-form; but
+                                * without "#..." (nginx shows it, and passes it on) */
     struct wr_str uri;         /* decoded, normalized path: $uri */
     struct wr_str args;        /* behind ?; p NULL: no '?' */
     struct wr_str scheme_host; /* authority of absolute-form; p NULL otherwise */
@@ -160,7 +161,7 @@ struct wr_response {
     struct wr_str charset;     /* X-Accel-Charset; p NULL: none, "off": no charset is added */
     time_t last_modified;      /* -1: none; use wr_response_modified */
     bool keepalive;            /* backend: the connection may be used again */
-    bool no_date, no_server;   /* the fields come from the backend (proxy_pass_header) */
+    bool no_server;            /* Server is the backend's to say (proxy_pass_header), or nobody's */
     bool ranges;               /* Range may be honoured (Accept-Ranges: bytes) */
     bool etag_weak;
     struct wr_fields fields;   /* all others; hop-by-hop ones are not here */
@@ -242,7 +243,7 @@ bool wr_chunked_in_place(struct wr_chunked *c, char *p, size_t n, size_t *got,
                          size_t *used) WR_CHECKED;
 
 /* ---- uri: pure ---- */
-/* target ("/a/../b%20c?x#f") -> decoded path, args, quoted, complex; "*" stays. Views into target
+/* target ("/a/../b%20c?x") -> decoded path, args, quoted, complex; "*" stays. Views into target
  * when there is nothing to change. False: no leading '/', bad escape, NUL, ".." above the root. */
 bool wr_uri_normalize(struct wr_pool *pool, struct wr_str target, bool merge_slashes,
                       struct wr_request *out) WR_CHECKED;

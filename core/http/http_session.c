@@ -165,17 +165,34 @@ static struct wr_exchange *request_new(struct wr_session *s)
     return x;
 }
 
-/* Its server is known. */
+static void enter_server(struct wr_exchange *x, struct wr_http_server *server)
+{
+    wr_http_of(x)->server = server;
+    wr_exchange_scope(x, server->v.scope);
+}
+
+/* The server the handshake was for counts where no host is named, or the head too bad to tell. */
+static bool enter_by_handshake(struct wr_exchange *x)
+{
+    bool secure = wr_tls_up(&x->s->conn);
+
+    if (secure)
+        enter_server(x, wr_ssl_scope(x->s)->object);
+    return secure;
+}
+
 static const struct wr_head_limits *host_known(void *arg, const struct wr_request *r)
 {
     struct wr_exchange *x = arg;
-    struct wr_http *h = wr_http_of(x);
-    struct wr_virtual *found = wr_host_find(address_of(x->s)->a.map, x, r->host);
+    const struct wr_address *a = &address_of(x->s)->a;
+    struct wr_virtual *found = wr_host_find(a->map, x, r->host);
+    bool named = r->host.n > 0 || found != a->standard;
 
-    if (found != NULL) /* else it ends with 500, of the default server */
-        h->server = wr_http_server_of(found);
-    wr_exchange_scope(x, h->server->v.scope);
-    return &h->server->limits;
+    if (found != NULL && (named || !enter_by_handshake(x)))
+        enter_server(x, wr_http_server_of(found));
+    else if (found == NULL) /* it ends with 500, of the default server */
+        enter_server(x, wr_http_server_of(a->standard));
+    return &wr_http_of(x)->server->limits;
 }
 
 static void head_fine(struct wr_http *h, struct wr_http_session *hs)
@@ -188,6 +205,8 @@ static void head_fine(struct wr_http *h, struct wr_http_session *hs)
 
 static void head_bad(struct wr_exchange *x, struct wr_http *h, struct wr_http_session *hs)
 {
+    if (h->req.host.n == 0)
+        (void)enter_by_handshake(x);
     h->request_length = hs->progress.line;
     h->bad_status = hs->progress.status;
     h->bad_why = hs->progress.why;

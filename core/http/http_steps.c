@@ -7,6 +7,18 @@
 
 /* ---- route ---- */
 
+/* False: it has none that could be routed. */
+static bool set_path(struct wr_exchange *x)
+{
+    const struct wr_http_conf *c = wr_conf_of(x, &wr_module_http);
+    struct wr_request *r = &wr_http_of(x)->req;
+    bool ok = wr_uri_normalize(x->pool, r->target, c->merge_slashes, r);
+
+    if (!ok)
+        r->uri = r->args = wr_str_of(NULL, 0);
+    return ok;
+}
+
 static enum wr_go bad_request(struct wr_exchange *x)
 {
     struct wr_http *h = wr_http_of(x);
@@ -15,6 +27,8 @@ static enum wr_go bad_request(struct wr_exchange *x)
     wr_xlog(x, WR_LOG_INFO, err, "%s",
             h->bad_why != NULL ? h->bad_why : "client sent invalid request");
     h->keepalive = false;
+    if (h->bad_status != 0 && x->step == &wr_step_route && h->req.target.p != NULL)
+        set_path(x); /* for the page */
     if (h->aborted) /* it has left within its head */
         return wr_finish(x, 400);
     return x->layer->reject(x, h->bad_status != 0 ? h->bad_status : 400);
@@ -42,7 +56,6 @@ static enum wr_go refuse_method(struct wr_exchange *x)
 static enum wr_go route_run(struct wr_exchange *x)
 {
     struct wr_http *h = wr_http_of(x);
-    const struct wr_http_conf *c;
 
     if (h->bad_status != 0)
         return bad_request(x);
@@ -50,8 +63,7 @@ static enum wr_go route_run(struct wr_exchange *x)
         return refuse_method(x);
     if (refused_method(x))
         return x->layer->reject(x, 405);
-    c = wr_conf_of(x, &wr_module_http);
-    if (!wr_uri_normalize(x->pool, h->req.target, c->merge_slashes, &h->req)) {
+    if (!set_path(x)) {
         h->bad_why = "client sent invalid request URI";
         x->step = &wr_step_bad_line;
         return bad_request(x);
@@ -243,8 +255,8 @@ enum wr_verdict wr_http_proxy(struct wr_exchange *x, const struct wr_http_proxy_
     h->proxy_conf = conf;
     if (u != NULL)
         wr_upstream_start(x, u, &conf->rows);
-    else
-        wr_upstream_start_text(x, target, default_port, &conf->rows);
+    else if (!wr_upstream_start_text(x, target, default_port, &conf->rows))
+        return wr_reject(x, 500, NULL);
     if (h->req.framing != WR_BODY_NONE && !h->body.complete
         && (conf->request_buffering || conf->set_body != NULL
             || (h->req.framing == WR_BODY_CHUNKED && !conf->chunked_out)))

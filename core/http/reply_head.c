@@ -5,6 +5,10 @@
 #define WR_SERVER "weir"
 #endif
 
+#define REFUSED_MAX 65536 /* most of a refused body that is read for the connection's sake */
+
+const struct wr_str wr_http_continue = WR_STR_INIT("HTTP/1.1 100 Continue\r\n\r\n");
+
 static void own_line(struct wr_text *t, enum wr_field_id id, struct wr_str value)
 {
     struct wr_field f = { .name = wr_field_name(id), .value = value, .id = (uint16_t)id };
@@ -103,27 +107,52 @@ static bool broken_browser(const struct wr_exchange *x)
         && wr_str_search(ua, WR_STR("Chrome/")) == ua.n;
 }
 
-static void connection_lines(struct wr_exchange *x, struct wr_text *t)
+/* A client that waits for 100 Continue may leave its body out or not when it gets the reply
+ * instead, and nobody knows what comes next. So it is told to go on, and the session drops what it
+ * sends; but a body that is refused and long is better left out, and the connection ends. */
+static bool is_wanted(const struct wr_http *h)
+{
+    const struct wr_h1_in *in = &h->session->in;
+
+    return h->res.status < 400 || (in->framing == WR_BODY_LENGTH && in->left <= REFUSED_MAX);
+}
+
+static void decide_keepalive(struct wr_exchange *x, struct wr_text *out)
 {
     struct wr_http *h = wr_http_of(x);
+    bool waits = h->expect && !h->session->in.done;
+
+    h->keepalive = h->keepalive && wr_http_keepalive_ms(x) > 0 && !broken_browser(x)
+                && (!waits || is_wanted(h));
+    if (waits && h->keepalive) {
+        h->expect = false;
+        wr_text_str(out, wr_http_continue);
+    }
+}
+
+static void connection_lines(struct wr_exchange *x, struct wr_text *t)
+{
+    const struct wr_http *h = wr_http_of(x);
     const struct wr_http_conf *c = wr_conf_of(x, &wr_module_http);
 
     if (h->tunnel) {
         wr_text_c(t, "Connection: upgrade\r\n");
         return;
     }
-    /* A client that was not told to go on with its body may leave it out, or not: nobody knows
-     * what comes next. */
-    h->keepalive = h->keepalive && wr_http_keepalive_ms(x) > 0 && !broken_browser(x)
-                && (!h->expect || h->session->in.done);
     wr_text_c(t, h->keepalive ? "Connection: keep-alive\r\n" : "Connection: close\r\n");
     if (h->keepalive && c->keepalive_header_s > 0)
         wr_text_fmt(t, "Keep-Alive: timeout=%llu\r\n", (unsigned long long)c->keepalive_header_s);
 }
 
-static void last_modified(struct wr_text *t, const struct wr_response *r)
+/* The page of an error was modified at some time, the error was not. What a server or add_header
+ * says is a field. */
+static void last_modified(struct wr_text *t, struct wr_response *r)
 {
-    if (r->last_modified < 0 || wr_fields_first(&r->fields, WR_F_LAST_MODIFIED) != NULL)
+    if (wr_fields_first(&r->fields, WR_F_LAST_MODIFIED) != NULL)
+        return;
+    if (r->status != 200 && r->status != 206 && r->status != 304)
+        r->last_modified = -1;
+    if (r->last_modified < 0)
         return;
     wr_text_c(t, "Last-Modified: ");
     wr_clock_http(r->last_modified, t);
@@ -134,9 +163,9 @@ static void own_fields(struct wr_exchange *x, struct wr_text *t)
 {
     struct wr_http *h = wr_http_of(x);
     const struct wr_http_conf *c = wr_conf_of(x, &wr_module_http);
-    const struct wr_response *r = &h->res;
+    struct wr_response *r = &h->res;
 
-    if (wr_fields_first(&r->fields, WR_F_SERVER) == NULL)
+    if (!r->no_server && wr_fields_first(&r->fields, WR_F_SERVER) == NULL)
         own_line(t, WR_F_SERVER, c->server_tokens == 0 ? WR_STR(WR_SERVER)
                                                        : WR_STR(WR_SERVER "/" WR_VERSION));
     if (wr_fields_first(&r->fields, WR_F_DATE) == NULL)
@@ -160,6 +189,7 @@ void wr_http_reply_head(struct wr_exchange *x, struct wr_text *out)
         r->framing = WR_BODY_CLOSE;
         return;
     }
+    decide_keepalive(x, out);
     status_line(out, r);
     own_fields(x, out);
     connection_lines(x, out);

@@ -42,7 +42,6 @@ static bool direct_address(struct wr_exchange *x, struct wr_attempts *a, struct 
 
     if (why != NULL) {
         wr_xlog(x, WR_LOG_ERROR, 0, "%s in upstream \"" WR_FMT "\"", why, WR_ARG(text));
-        a->failure = WR_FAIL_NAME;
     } else if (a->direct.addr.len > 0) {
         a->addrs = &a->direct.addr;
         a->naddrs = 1;
@@ -50,15 +49,14 @@ static bool direct_address(struct wr_exchange *x, struct wr_attempts *a, struct 
     return why == NULL;
 }
 
-void wr_upstream_start_text(struct wr_exchange *x, struct wr_str text, uint16_t default_port,
+bool wr_upstream_start_text(struct wr_exchange *x, struct wr_str text, uint16_t default_port,
                             const struct wr_upstream_rows *rows)
 {
     struct wr_upstream *u = wr_upstream_find(x->conf, x->layer->bit, text,
                                              default_port);
     struct wr_attempts *a = attempts_new(x, u, rows);
 
-    if (u == NULL)
-        (void)direct_address(x, a, text, default_port);
+    return u != NULL || direct_address(x, a, text, default_port);
 }
 
 static void resolved(struct wr_query *q, const struct wr_names *n)

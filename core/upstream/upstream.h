@@ -364,9 +364,10 @@ void wr_try_whom(struct wr_text *t, const struct wr_try *try);
 /* Content hooks call one of these and return WR_TAKEN. */
 void wr_upstream_start(struct wr_exchange *x, struct wr_upstream *u,
                        const struct wr_upstream_rows *rows);
-/* A name found at run time: a group of the configuration, "host:port", "unix:path". */
-void wr_upstream_start_text(struct wr_exchange *x, struct wr_str text, uint16_t default_port,
-                            const struct wr_upstream_rows *rows);
+/* A name found at run time: a group of the configuration, "host:port", "unix:path". False: it is
+ * none of them, which is logged: the caller rejects with 500. */
+bool wr_upstream_start_text(struct wr_exchange *x, struct wr_str text, uint16_t default_port,
+                            const struct wr_upstream_rows *rows) WR_CHECKED;
 /* ---- idle: parked connections, by peer, in this process ---- */
 struct wr_link_to {              /* a connection to a peer; lives longer than one exchange */
     struct wr_conn conn;

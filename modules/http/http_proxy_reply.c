@@ -92,8 +92,7 @@ enum wr_verdict wr_proxy_reply(struct wr_exchange *x)
     if (v != WR_PASS)
         return v;
     hide(r, &c->hidden);
-    r->no_date = wr_fields_first(&r->fields, WR_F_DATE) != NULL;
-    r->no_server = wr_fields_first(&r->fields, WR_F_SERVER) != NULL;
+    r->no_server = !wr_proxy_names_has(&c->hidden, WR_F_SERVER, wr_str_of(NULL, 0));
     wr_proxy_rewrite_redirects(x, c);
     wr_proxy_rewrite_cookies(x, c);
     if (c->base.force_ranges)

@@ -53,7 +53,8 @@ static enum wr_verdict content(struct wr_exchange *x)
         wr_upstream_start(x, c->upstream, &c->rows);
     } else {
         target = wr_template_str(x, c->target);
-        wr_upstream_start_text(x, target, 0, &c->rows);
+        if (!wr_upstream_start_text(x, target, 0, &c->rows))
+            return wr_reject(x, 500, NULL);
     }
     if (c->proxy_protocol)
         announce(x);

@@ -85,6 +85,8 @@ START_TEST(reads_fields)
           "Last-Modified=<Sun, 06 Nov 1994 08:49:37 GMT>" },
         { OK "Last-Modified: yesterday\r\n\r\n", 0,
           "200 <OK> 11 until close Last-Modified=<yesterday>" },
+        { OK "Date: a\r\nExpires: b\r\ndate: c\r\nX: d\r\nexpires: e\r\nX: f\r\n\r\n", 0,
+          "200 <OK> 11 until close Date=<a> Expires=<b> X=<d> X=<f>" },
         { OK "X: a\r\n b\r\n\r\n", 0, "502 upstream sent invalid header: \" b\"" },
         { OK "X : a\r\n\r\n", 0, "502 upstream sent invalid header: \"X : a\"" },
         { OK "X(: a\r\n\r\n", 0, "502 upstream sent invalid header: \"X(: a\"" },
