@@ -201,7 +201,8 @@ is $w->ask('mixed'), 'two', 'text and a variable';
 my @where = lines('where.log', 6);
 is $where[0], '127.0.0.1 ' . $w->address('one') . ' 200', 'the log has the address';
 is $where[3], '127.0.0.4 ' . $w->address('unix:local') . ' 200', 'and the unix socket';
-like $where[4], qr/^127\.0\.0\.5 (?:-|name\.invalid:1) 50[02]$/, 'and a status when there was none';
+like $where[4], qr/^127\.0\.0\.5 (?:-|name\.invalid:1) 502$/, 'and a status when there was none';
+like $where[5], qr/^127\.0\.0\.6 - 500$/, 'which is 500 for what is no address';
 
 # Retries.
 

@@ -21,6 +21,8 @@ my @REWRITTEN = (
 );
 $w->backend('b', serve => Weir::HttpServer::serve(sub {
     my ($r) = @_;
+    return Weir::HttpServer::reply(200, 'x', 'X-A' => 'a' . chr(hex $1) . 'b')
+        if $r->{target} =~ /its-own-(..)/;
     return Weir::HttpServer::reply(200, 'hello', $r->{target} =~ /next/ ? () : @REWRITTEN);
 }, record => $w->path('b.requests')));
 $w->start(<<'CONF');
@@ -127,6 +129,8 @@ like +(Weir::HttpServer::recorded($w->path('b.requests')))[-1], qr{^X-U: /sent/a
 for my $byte (0 .. 8, 11, 12, 14 .. 31, 127) {
     my $r = Weir::Http::ask($w, 'web', 'GET /text', 'X-A' => 'a' . chr($byte) . 'b');
     is $r->{status}, 400, "byte $byte in a client's field";
+    $r = Weir::Http::ask($w, 'web', sprintf 'GET /its-own-%02X', $byte);
+    is $r->{status}, 502, "byte $byte in a server's field";
 }
 
 my ($code, $out, $err) = Weir->new->command('-t', '-c', $w->write('name.conf', <<'CONF'));
