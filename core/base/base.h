@@ -3,7 +3,8 @@
  * Map: check (asserts), list (intrusive), str (borrowed views), scan (the wire cursor), text (the
  * one bounded builder), pool (region memory with cleanups, and vec, arrays in it), dict (name ->
  * pointer), addr (socket addresses), cidr (ranges of them), hash (functions), clock (cached time),
- * log (lines, levels, context), sink (where they go), trusted (files root writes to), regex (PCRE2), regex_prefix (for routing).
+ * log (lines, levels, context), sink (where they go), trusted (files root writes to), regex
+ * (PCRE2), regex_prefix (for routing).
  *
  * Ownership: wr_str never owns; what a pool gave lives until the pool is freed. Small allocations
  * that fail abort the process (the master starts another); wr_pool_try is for sizes a peer chose.
