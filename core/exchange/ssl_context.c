@@ -7,6 +7,30 @@
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
 
+static void warn_date(struct wr_cf *cf, const struct wr_node *n, const char *what,
+                      const ASN1_TIME *at)
+{
+    char date[32] = "";
+    struct tm tm;
+
+    if (ASN1_TIME_to_tm(at, &tm) == 1)
+        (void)strftime(date, sizeof(date), "%Y-%m-%d %H:%M:%S GMT", &tm);
+    wr_diag_add(cf->conf->tree, WR_LOG_WARN, n, 1, NULL, "certificate \"" WR_FMT "\" %s %s",
+                WR_ARG(n->words[1].text), what, date);
+}
+
+/* Clients will refuse it, but who tests a configuration may be about to renew it. */
+static void look_at_dates(struct wr_cf *cf, const struct wr_node *n, const X509 *certificate)
+{
+    const ASN1_TIME *from = X509_get0_notBefore(certificate);
+    const ASN1_TIME *to = X509_get0_notAfter(certificate);
+
+    if (X509_cmp_current_time(to) < 0)
+        warn_date(cf, n, "has expired on", to);
+    else if (X509_cmp_current_time(from) > 0)
+        warn_date(cf, n, "is not valid before", from);
+}
+
 static bool load_certificates(struct wr_cf *cf, struct wr_tls_conf *c)
 {
     char buf[1024];
@@ -29,6 +53,7 @@ static bool load_certificates(struct wr_cf *cf, struct wr_tls_conf *c)
             return wr_cf_error_at(cf, (key ? &c->keys : &c->certificates)->at[i].node, 1, WR_FMT,
                                   WR_ARG(said));
         }
+        look_at_dates(cf, c->certificates.at[i].node, SSL_CTX_get0_certificate(c->ctx));
     }
     if (c->certificates.n > c->keys.n)
         return wr_cf_error_at(cf, c->certificates.at[c->keys.n].node, 0,
