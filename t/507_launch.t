@@ -207,6 +207,22 @@ SKIP: {
     ok $held->connect('web')->echoes('x'), 'serve';
     $held->expect(qr/new binary process/);
     $held->finish;
+
+    # A first start that is told to end has not failed.
+    my $told = Weir->new;
+    $told->echo('echo');
+    $told->conf(conf(2));
+    $told->write('hold', '');
+    my $pid = spawn(sub {
+        $told->redirect($told->path('stdout'), $told->path('stderr'));
+        $ENV{WR_HOLD_START} = $told->path('hold');
+        exec { $told->{bin} } $told->{bin}, $told->words or die "exec: $!\n";
+    });
+    becomes { 3 == children($pid) } 'a first start';
+    kill 'QUIT', $pid;
+    is $told->ended($pid), 0, 'QUIT meanwhile: it ends well';
+    ok !-e $told->path('weir.pid'), 'and leaves no pid file';
+    $told->finish;
 }
 
 # The first start.

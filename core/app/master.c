@@ -132,7 +132,7 @@ static void started(bool ok)
 
     m->is_up = ok;
     if (!ok) {
-        m->code = 1;
+        m->code = m->going == WR_RUNNING ? 1 : 0; /* told to end, it did not fail */
         m->going = WR_TERMINATING;
         return;
     }
