@@ -2,9 +2,9 @@
  * if nothing had been. The master's loop calls it each turn; it never waits. There is one at a
  * time, the head of wr_master.cycle, while the one before it (if any) serves on untouched.
  *
- * Its sockets are bound, its processes start and say that they are ready; the pid file is written;
- * its keeper publishes the servers; then the sockets listen, the owner map is written, and those
- * before it are told to go. Up to there everything can be undone. */
+ * Its sockets are bound, its processes start and say that they are ready; its keeper publishes the
+ * servers; then the sockets listen, the pid file is written (who sees it may count on weir), the
+ * owner map too, and those before it are told to go. Up to there everything can be undone. */
 #include "app/app.h"
 
 #include <errno.h>
@@ -193,8 +193,7 @@ static void look_ready(void)
             return;
         tell_who_is_late();
         undo();
-    } else if (!write_pid_file() || !wr_tell_keeper(wr_keeper_of(me.cycle), WR_MSG_COMMIT,
-                                                    me.cycle->generation)) {
+    } else if (!wr_tell_keeper(wr_keeper_of(me.cycle), WR_MSG_COMMIT, me.cycle->generation)) {
         undo();
     } else {
         enter(COMMITTING, me.ready_ms);
@@ -228,7 +227,7 @@ static void look_committed(void)
                wr_child_name(wr_keeper_of(me.cycle)), (int)wr_keeper_of(me.cycle)->pid,
                (unsigned long long)me.ready_ms);
         undo();
-    } else if (wr_sockets_listen(me.cycle->conf)) {
+    } else if (wr_sockets_listen(me.cycle->conf) && write_pid_file()) {
         accept_it();
     } else {
         undo();
