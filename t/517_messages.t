@@ -1,6 +1,8 @@
 #!/usr/bin/perl
 
-# What the master tells: about logs that cannot be opened again, and which folders it makes.
+# What the master tells: about logs that cannot be opened again, which folders it makes, what -s
+# says when weir does not run, addresses that are in use, names that are not known, and what -t
+# finds that would keep a worker from starting.
 
 use strict;
 use warnings;
@@ -54,6 +56,101 @@ SKIP: {
     is folders('proxy_request_buffering off;', 'proxy_max_temp_file_size 0;', $PASS), '',
         'without buffering: none';
 }
+
+# -s without a weir; the pid file may name somebody else.
+
+my $s = Weir->new;
+$s->conf("stream { server { listen %{web}; return hello; } }\n");
+my $pid_file = $s->path('weir.pid');
+for my $word (qw(reload stop quit reopen trace)) {
+    my ($code, $out, $err) = $s->command('-s', $word);
+    is $code, 2, "-s $word, no weir: exit code";
+    like $err, qr/weir is not running: open\(\) "\Q$pid_file\E" failed/, 'is told';
+}
+my $other = Weir::Process::spawn(sub { sleep 600 });
+$s->write('weir.pid', "$other\n");
+for my $word (qw(reload stop)) {
+    my ($code, $out, $err) = $s->command('-s', $word);
+    is $code, 2, "-s $word, a pid file with the pid of somebody else: exit code";
+    like $err, qr/weir is not running: process $other of "\Q$pid_file\E" is not the weir/,
+        'is told';
+    ok alive($other), 'who got no signal';
+}
+Weir::Process::end_process($other, 'KILL');
+like +($s->command('-s', 'reload'))[2], qr/weir is not running: process $other of .* is gone/,
+    'or of nobody';
+unlink $pid_file;
+is +($s->command('-s', 'nothing'))[0], 2, 'a word -s does not know: wrong use';
+$s->start;
+my ($code, $out, $err) = $s->command('-s', 'trace');
+is $code, 0, '-s trace';
+like $out, qr/error log, \Q@{[ $s->path('error.log') ]}\E$/, 'says where to look';
+
+# Addresses in use.
+
+my $second = Weir->new;
+my $web = $s->address('web');
+($code, $err) = $second->start(
+    "daemon on;\nstream {\n    server { listen $web; return x; }\n}\n", fails => 1);
+is $code, 1, 'an address in use: exit code';
+is scalar(() = $err =~ /bind\(\) to \Q$web\E failed \(98/g), 1, 'is told once';
+like $err, qr/bind\(\) to \Q$web\E failed \(98: [^)]+\) in \S+weir\.conf:3$/m, 'with the line';
+like $err, qr/still could not bind/, 'and that it was tried again';
+$second->has_ended;
+$second->expect(qr/bind/);
+$second->finish;
+
+($code, $out, $err) = $s->bare($s->words, '-g', 'daemon off; pid ' . $pid_file . ';');
+is $code, 1, 'weir itself has it: exit code';
+like $err, qr/weir runs already, as process \d+ of "\Q$pid_file\E"/, 'is told';
+is $s->ask('web'), 'hello', 'and goes on';
+
+# What its own old workers still have is no error: ports that go and come, stop and start.
+my $was = -s $s->path('error.log');
+for my $time (1 .. 3) {
+    for my $ports ('listen %{web};', 'listen %{web}; listen %{more};') {
+        $s->conf("stream { server { $ports return hello; } }\n");
+        is +($s->command('-s', 'reload'))[0], 0, "reload with $ports";
+    }
+}
+is $s->ask('more'), 'hello', 'it is there';
+is_deeply [$s->stop], [], 'it quits';
+$s->start;
+unlike substr($s->error_log, $was), qr/\[emerg\]/, 'without an error, at the next start, too';
+$s->expect(qr/bind\(\)|runs already/);
+$s->finish;
+
+# A start in the background names what is not known.
+
+my $names = Weir->new;
+$names->start("daemon on;\nstream { server { listen %{web}; proxy_pass no.such.invalid:1; } }\n");
+like slurp($names->path('stderr')), qr/host not found in upstream "no\.such\.invalid:1"/,
+    'a start in the background names what is not known';
+$names->finish;
+
+# What -t finds.
+
+my $t = Weir->new;
+my $LISTEN = "stream { server { listen %{web}; return x; } }\n";
+for my $row (
+    ["working_directory %{dir}/none;\n", qr/chdir\("\S+none"\) failed \(2: .*weir\.conf:1\n.*\n +\| +\^/],
+    ["working_directory %{dir}/weir.conf;\n", qr/chdir\(\S+ failed \(20: .*weir\.conf:1\n/],
+) {
+    my ($line, $says) = @$row;
+    $t->conf($line . $LISTEN);
+    ($code, $out, $err) = $t->command('-t');
+    is $code, 1, "-t: $line";
+    like $err, $says, 'is told with the line';
+}
+SKIP: {
+    skip 'built without http', 2 if ($w->bare('-V'))[1] =~ /--without-http/;
+    $t->conf("http { client_body_temp_path %{dir}/weir.conf/x; $PASS }\n");
+    ($code, $out, $err) = $t->command('-t');
+    is $code, 1, '-t: a folder that cannot be made';
+    like $err, qr/mkdir\(\) "\S+weir\.conf\/x" failed/, 'is told';
+}
+$t->expect(qr/chdir|mkdir/);
+$t->finish;
 
 $w->expect(qr/open\(\) "\Q$log\E"/);
 $w->finish;

@@ -96,6 +96,7 @@ bool wr_set_workers(struct wr_cf *cf, void *conf);
 bool wr_set_affinity(struct wr_cf *cf, void *conf);
 bool wr_set_priority(struct wr_cf *cf, void *conf);
 bool wr_set_rlimit(struct wr_cf *cf, void *conf);
+bool wr_set_working_directory(struct wr_cf *cf, void *conf);
 bool wr_set_shutdown_timeout(struct wr_cf *cf, void *conf);
 bool wr_set_env(struct wr_cf *cf, void *conf);
 bool wr_set_load_module(struct wr_cf *cf, void *conf);
@@ -213,7 +214,7 @@ bool wr_signals_ask(struct wr_ask *out); /* takes the next one */
 
 /* ---- verdict: sigqueue carries a descriptor number, the answer comes through that pipe ---- */
 int wr_signaller(const struct wr_options *o);   /* weir -s WORD: exit code */
-#define WR_EXIT_NOT_RUNNING 2
+enum { WR_EXIT_USAGE = 2, WR_EXIT_NOT_RUNNING = 2 }; /* 1 is a no: a refused configuration */
 struct wr_reply {
     FILE *text;          /* write here; what the user shall see */
     char *buf;
@@ -387,6 +388,7 @@ void wr_demo_tell(void);                 /* once it runs */
 
 /* ---- folders: of temporary files, made and given to the workers' user; false: said why ---- */
 bool wr_folders_make(const struct wr_conf *c);
+bool wr_folders_check(const struct wr_conf *c) WR_CHECKED; /* -t: makes nothing */
 void wr_folders_undo(void); /* removes those that were made, if they are empty */
 void wr_folders_keep(void); /* the configuration is accepted */
 

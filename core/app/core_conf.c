@@ -60,7 +60,7 @@ static const struct wr_directive directives[] = {
       .help = "size a core file of workers may have (RLIMIT_CORE); without it none is written" },
     WR_CUSTOM("worker_shutdown_timeout", WR_LV_MAIN, 1, 1, wr_set_shutdown_timeout, NULL,
               "a graceful shutdown closes what is still open after this time"),
-    WR_STRING("working_directory", WR_LV_MAIN, CORE, working_directory, NULL,
+    WR_CUSTOM("working_directory", WR_LV_MAIN, 1, 1, wr_set_working_directory, NULL,
               "current directory of the workers; core files are written there"),
     WR_CUSTOM("env", WR_LV_MAIN | WR_MULTI, 1, 1, wr_set_env, NULL,
               "NAME or NAME=value: a variable workers keep; all others but TZ are removed"),

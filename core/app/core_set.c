@@ -5,6 +5,8 @@
 #include <grp.h>
 #include <netdb.h>
 #include <pwd.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 bool wr_set_events(struct wr_cf *cf, void *conf)
@@ -175,6 +177,31 @@ bool wr_set_priority(struct wr_cf *cf, void *conf)
     return true;
 }
 
+/* Workers would find out too late. Their user may still be kept out: then the start says so. */
+bool wr_set_working_directory(struct wr_cf *cf, void *conf)
+{
+    const char *path = wr_pool_cstr(cf->pool, wr_cf_arg(cf, 1));
+    struct stat st;
+    int err = stat(path, &st) != 0 ? errno : S_ISDIR(st.st_mode) ? 0 : ENOTDIR;
+
+    if (err == 0 && geteuid() != 0 && access(path, X_OK) != 0)
+        err = errno;
+    ((struct wr_core_conf *)conf)->working_directory = wr_str_c(path);
+    return err == 0 || wr_cf_error(cf, 1, "chdir(\"%s\") failed (%d: %s)", path, err,
+                                   strerror(err));
+}
+
+/* Only root may raise a limit over the hard one. */
+static void warn_of_hard_limit(struct wr_cf *cf, bool is_size, uint64_t value)
+{
+    struct rlimit r;
+
+    if (geteuid() != 0 && getrlimit(is_size ? RLIMIT_CORE : RLIMIT_NOFILE, &r) == 0
+        && value > r.rlim_max)
+        wr_cf_warn(cf, 1, "\"%s\" exceeds the hard limit, %llu, which only root may raise: ignored",
+                   cf->row->name, (unsigned long long)r.rlim_max);
+}
+
 bool wr_set_rlimit(struct wr_cf *cf, void *conf)
 {
     struct wr_limit *limit = WR_FIELD(cf, conf, struct wr_limit);
@@ -184,6 +211,7 @@ bool wr_set_rlimit(struct wr_cf *cf, void *conf)
         return invalid_value(cf);
     if (!is_size && !wr_str_u64(wr_cf_arg(cf, 1), &limit->value))
         return invalid_number(cf);
+    warn_of_hard_limit(cf, is_size, limit->value);
     limit->set = true;
     return true;
 }

@@ -122,7 +122,7 @@ static bool test(struct wr_conf *c, const struct wr_options *o)
     if (!o->quiet)
         fprintf(stderr, "weir: the configuration file %s syntax is ok\n", c->path);
     wr_names_start(c, NAMES_TEST_MS);
-    return wr_sockets_probe(c) && check_pid(c);
+    return wr_folders_check(c) && wr_sockets_probe(c) && check_pid(c);
 }
 
 int wr_cycle_test(const struct wr_options *o)

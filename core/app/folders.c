@@ -59,6 +59,34 @@ bool wr_folders_make(const struct wr_conf *c)
     return true;
 }
 
+/* -t: is it there, or can it be made? */
+static bool can_make(const char *path)
+{
+    char up[4096];
+    size_t n = strlen(path);
+
+    if (n >= sizeof(up))
+        return true; /* that will be said when it is made */
+    memcpy(up, path, n + 1);
+    while (n > 1 && access(up, F_OK) != 0 && errno == ENOENT) {
+        while (n > 1 && up[n - 1] != '/')
+            n--;
+        up[n > 1 ? --n : n] = '\0';
+    }
+    return access(up, F_OK) == 0 && (strcmp(up, path) == 0 || access(up, W_OK | X_OK) == 0);
+}
+
+bool wr_folders_check(const struct wr_conf *c)
+{
+    for (uint32_t i = 0; i < c->folders.n; i++) {
+        if (can_make(c->folders.at[i]))
+            continue;
+        wr_say(WR_LOG_EMERG, errno, "mkdir() \"%s\" failed", c->folders.at[i]);
+        return false;
+    }
+    return true;
+}
+
 static void forget_made(bool remove)
 {
     while (!wr_list_empty(&made)) {

@@ -92,7 +92,7 @@ int main(int argc, char **argv)
     wr_phases_init();
     wr_filters_init();
     if (!wr_options_parse(argc, argv, &o))
-        return 1;
+        return WR_EXIT_USAGE;
     if (only_told(&o, &code))
         return code;
     if ((o.demo && !wr_demo_rights()) || !wr_places_init(&o))

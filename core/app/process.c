@@ -216,7 +216,7 @@ static void limit(int what, const char *name, const struct wr_limit *l)
     struct rlimit r = { .rlim_cur = l->value, .rlim_max = l->value };
 
     if (l->set && setrlimit((__rlimit_resource_t)what, &r) != 0)
-        wr_say(WR_LOG_ALERT, errno, "setrlimit(%s, %llu) failed", name,
+        wr_say(WR_LOG_WARN, errno, "setrlimit(%s, %llu) failed", name,
                (unsigned long long)l->value);
 }
 
@@ -339,7 +339,7 @@ void wr_process_settle(const struct wr_cycle *c)
     set_debug_points(core);
     if (wr_self.kind == WR_PROC_WORKER) {
         if (core->worker_priority != 0 && setpriority(PRIO_PROCESS, 0, core->worker_priority) != 0)
-            wr_say(WR_LOG_ALERT, errno, "setpriority(%d) failed", core->worker_priority);
+            wr_say(WR_LOG_WARN, errno, "setpriority(%d) failed", core->worker_priority);
         set_affinity(core);
     }
     limit(RLIMIT_NOFILE, "RLIMIT_NOFILE", &core->rlimit_nofile);

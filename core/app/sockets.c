@@ -103,14 +103,18 @@ static const char *const remedies = "ports below 1024 are for root: start weir a
     "program (setcap cap_net_bind_service=+ep weir), allow everybody "
     "(sysctl net.ipv4.ip_unprivileged_port_start=%u), or listen on a higher port";
 
-static void tell_failure(const struct wr_listener *l, const char *step, int err)
+static void tell_failure(const struct wr_conf *c, const struct wr_listener *l, const char *step,
+                         int err)
 {
     uint16_t port = wr_addr_port(&l->addr);
+    char hint[256];
 
-    wr_say(WR_LOG_EMERG, 0, "%s to " WR_FMT " failed (%d: %s) in %s:%u", step, WR_ARG(l->text), err,
-           strerror(err), l->node->file->path, l->node->words[0].line);
-    if (err == EACCES && port > 0 && port < 1024)
-        wr_say(WR_LOG_EMERG, 0, remedies, (unsigned)port);
+    (void)snprintf(hint, sizeof(hint), remedies, (unsigned)port);
+    wr_diag_add(c->tree, WR_LOG_EMERG, l->node, 1,
+                err == EACCES && port > 0 && port < 1024 ? hint : NULL,
+                "%s to " WR_FMT " failed (%d: %s)", step, WR_ARG(l->text), err, strerror(err));
+    if (c->report != NULL)
+        c->report(c);
 }
 
 /* Our own sockets stand in the way of the probe when one of two addresses is a wildcard. */
@@ -127,10 +131,8 @@ static bool ours_overlap(const struct wr_listener *l)
     return false;
 }
 
-static enum wr_opening missed(const struct wr_listener *l, const char *step, int err, bool tell)
+static enum wr_opening why_not(int err)
 {
-    if (tell || err != EADDRINUSE)
-        tell_failure(l, step, err);
     return err == EADDRINUSE ? WR_IN_USE : WR_FAILED;
 }
 
@@ -145,7 +147,9 @@ static enum wr_opening probe_all(const struct wr_conf *c, bool tell)
         /* What can be bound in spite of it (IP_TRANSPARENT) shows when it is opened. */
         if (errno == EADDRNOTAVAIL && l->opts.transparent)
             continue;
-        worst = wr_max(worst, missed(l, "bind()", errno, tell));
+        worst = wr_max(worst, why_not(errno));
+        if (tell || errno != EADDRINUSE)
+            tell_failure(c, l, "bind()", errno);
     }
     return worst;
 }
@@ -160,8 +164,10 @@ static enum wr_opening open_all(const struct wr_conf *c, bool tell)
         if (find_for(l) != NULL)
             continue;
         fd = wr_socket_bind(&l->addr, &l->opts, &step);
+        if (fd < 0 && (tell || errno != EADDRINUSE))
+            tell_failure(c, l, step, errno);
         if (fd < 0)
-            return missed(l, step, errno, tell);
+            return why_not(errno);
         add_fd(place_new(&l->addr, l->opts.type), fd);
     }
     return WR_OPENED;
@@ -219,7 +225,7 @@ bool wr_sockets_listen(const struct wr_conf *c)
             if (wr_socket_tune(p->fds.at[i], &l->opts))
                 continue;
             if (i >= p->kept) {
-                tell_failure(l, "listen()", errno);
+                tell_failure(c, l, "listen()", errno);
                 return false;
             }
             wr_say(WR_LOG_WARN, errno, "listen() with another backlog on " WR_FMT " failed, "
