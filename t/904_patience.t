@@ -102,6 +102,7 @@ CONF
     becomes { $l7->fill(time + 1); $l7->{in} =~ /first$/ } 'its first half';
     becomes { slurp("/proc/$worker/stat") =~ /\) S / } 'the worker sleeps';
     $w->signal('STOP', $worker);
+    becomes { slurp("/proc/$worker/stat") =~ /\) T / } 'and stands still';
     $l4->send('late');
     $w->write('go', '');
     becomes { noted('given') } 'the other half is on its way';
