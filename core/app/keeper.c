@@ -61,6 +61,7 @@ static void count(struct wr_task *t)
     }
     for (struct wr_cycle *c = wr_master.cycle; c != NULL; c = c->old)
         right &= wr_ledger_look(c->conf);
+    wr_upstreams_fit(me.cycle->conf);
     if (!right) {
         wr_timer_set(me.loop, &me.timer, ++me.looks < LOOKS_MAX ? LOOK_MS : SLOW_MS);
     } else if (me.strangers) { /* nobody tells us when one dies */

@@ -15,7 +15,7 @@
 /* ---- slots ---- */
 
 #define HALF (WR_SLOTS / 2)
-#define OWN_LOCK_MS 1000     /* the keeper holds it while it sweeps */
+#define OWN_LOCK_MS 100      /* the keeper holds it while it sweeps */
 
 static bool given[WR_SLOTS];
 

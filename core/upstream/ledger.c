@@ -38,6 +38,22 @@ static void clear_row(const struct wr_zone *z, uint32_t process)
 
 /* ---- a process that counts ---- */
 
+static void show(const struct wr_peers *v, uint32_t slot)
+{
+    if (wr_self.slot != WR_SLOT_NONE)
+        atomic_store_explicit(wr_shared_ledger(&v->zone, wr_self.slot, slot), v->held[slot],
+                              memory_order_relaxed);
+}
+
+void wr_ledger_show(struct wr_upstream *u)
+{
+    struct wr_peers *v = u->peers;
+
+    for (uint32_t i = 0; v->held != NULL && wr_self.slot != WR_SLOT_NONE && i < v->zone.slots; i++)
+        if (atomic_load(wr_shared_ledger(&v->zone, wr_self.slot, i)) != v->held[i])
+            show(v, i);
+}
+
 static void begin(struct wr_upstream *u)
 {
     struct wr_peers *v = u->peers;
@@ -49,6 +65,7 @@ static void begin(struct wr_upstream *u)
     clear_row(&v->zone, wr_self.slot);
     atomic_fetch_or(&v->zone.shared->rows[wr_self.slot / 64],
                     (uint64_t)1 << (wr_self.slot % 64));
+    wr_ledger_show(u); /* the bit may have been wrong */
 }
 
 void wr_ledger_begin(struct wr_conf *c)
@@ -57,13 +74,6 @@ void wr_ledger_begin(struct wr_conf *c)
 
     for (uint32_t i = 0; i < all->all.n; i++)
         begin(all->all.at[i]);
-}
-
-static void show(const struct wr_peers *v, uint32_t slot)
-{
-    if (wr_self.slot != WR_SLOT_NONE)
-        atomic_store_explicit(wr_shared_ledger(&v->zone, wr_self.slot, slot), v->held[slot],
-                              memory_order_relaxed);
 }
 
 bool wr_peer_hold(struct wr_upstream *u, const struct wr_peer *peer)
@@ -99,13 +109,11 @@ void wr_peer_release(struct wr_upstream *u, const struct wr_peer *peer)
 
 /* ---- the keeper ---- */
 
-static void doubt(struct wr_upstream *u)
+static struct wr_ledger_seen *seen_of(struct wr_upstream *u)
 {
-    struct wr_peers *v = u->peers;
-
-    if (v->seen == NULL)
-        v->seen = WR_NEW_ARRAY(u->pool, struct wr_ledger_seen, v->zone.slots);
-    memset(v->seen, 0, v->zone.slots * sizeof(*v->seen));
+    if (u->peers->seen == NULL)
+        u->peers->seen = WR_NEW_ARRAY(u->pool, struct wr_ledger_seen, u->peers->zone.slots);
+    return u->peers->seen;
 }
 
 bool wr_ledger_sweep(struct wr_conf *c)
@@ -114,7 +122,8 @@ bool wr_ledger_sweep(struct wr_conf *c)
     bool strangers = false;
 
     for (uint32_t k = 0; k < all->all.n; k++)
-        doubt(all->all.at[k]);
+        memset(seen_of(all->all.at[k]), 0,
+               all->all.at[k]->peers->zone.slots * sizeof(struct wr_ledger_seen));
     for (uint32_t i = 0; wr_self.run_fd >= 0 && i < WR_SLOTS; i++) {
         if (i == wr_self.slot)
             continue;
@@ -179,10 +188,11 @@ bool wr_ledger_look(struct wr_conf *c)
     bool right = true;
 
     for (uint32_t i = 0; i < all->all.n; i++) {
-        struct wr_peers *v = all->all.at[i]->peers;
+        struct wr_ledger_seen *seen = seen_of(all->all.at[i]);
+        const struct wr_zone *z = &all->all.at[i]->peers->zone;
 
-        for (uint32_t k = 0; k < v->zone.slots; k++)
-            right &= look_at(&v->zone, &v->seen[k], k);
+        for (uint32_t k = 0; k < z->slots; k++)
+            right &= look_at(z, &seen[k], k);
     }
     return right;
 }

@@ -49,6 +49,7 @@ static void rebuild(struct wr_upstream *u)
     group_schedule(&v->backup, v->pool);
     if (u->balancer->changed != NULL)
         u->balancer->changed(u);
+    wr_ledger_show(u);
 }
 
 struct wr_peers *wr_peers_view(struct wr_upstream *u)

@@ -14,7 +14,7 @@
 #define SPARE_PER_NAME 64
 #define SPARE 16
 #define COPY_TRIES 64
-#define LOCK_MS 1000         /* who publishes takes far less: it was stopped, or means harm */
+#define LOCK_MS 100          /* who publishes takes far less: it was stopped, or means harm */
 enum { PUBLISHING = 0 };     /* the lock of a zone's file */
 
 static size_t aligned(size_t n)
@@ -277,10 +277,7 @@ static void configure(struct wr_peer_slot *s, const struct wr_server *sv)
     (void)put(&s->max_conns, sv->max_conns);
     atomic_store_explicit(&s->fail_timeout_ms, sv->fail_timeout_ms, memory_order_relaxed);
     atomic_store_explicit(&s->slow_start_ms, sv->slow_start_ms, memory_order_relaxed);
-    if (sv->down)
-        atomic_fetch_or(&s->down, WR_DOWN_CONF);
-    else
-        atomic_fetch_and(&s->down, ~(uint32_t)WR_DOWN_CONF);
+    (void)put(&s->down, sv->down ? WR_DOWN_CONF : 0);
     (void)snprintf(name, sizeof(name), WR_FMT, WR_ARG(sv->text));
     memcpy(s->name, name, sizeof(name));
 }
@@ -392,10 +389,11 @@ static void draft_publish(struct draft *d)
     uint32_t version = version_of(d->z) + 1;
     struct wr_peer_index *ix = wr_shared_index(d->z, version);
 
-    if (d->full > 0)
+    if (d->full > 0 && d->u->full == 0)
         wr_say(WR_LOG_ERROR, 0, "zone of upstream \"" WR_FMT "\" is full (%u slots), %u addresses "
                "are not used: give it a larger \"zone\" size", WR_ARG(d->u->name), d->z->slots,
                d->full);
+    d->u->full = d->full;
     /* A reader that sees a word of this index sees the version that made it the other one. */
     atomic_thread_fence(memory_order_release);
     atomic_store_explicit(&ix->n, d->next.n, memory_order_relaxed);
@@ -513,16 +511,11 @@ void wr_upstreams_commit(struct wr_conf *c, uint64_t run, bool learn)
         commit(all->all.at[i], run, learn);
 }
 
-bool wr_shared_update(struct wr_upstream *u, struct wr_server *s,
-                      const struct wr_name_addr *addrs, uint32_t n)
+/* What changed. False: nothing did, or the zone is another's. */
+static bool publish_again(struct wr_upstream *u)
 {
-    struct wr_names *known = known_of(u, s);
-    bool locked, publish = false;
+    bool locked = lock_zone(u), publish = false;
 
-    known->n = wr_min(n, (uint32_t)WR_COUNT(known->at));
-    for (uint32_t i = 0; i < known->n; i++)
-        known->at[i] = addrs[i];
-    locked = lock_zone(u);
     if (atomic_load(&u->peers->zone.shared->owner) == u->run) {
         struct draft d = draft_new(u);
 
@@ -534,4 +527,24 @@ bool wr_shared_update(struct wr_upstream *u, struct wr_server *s,
     }
     unlock_zone(u, locked);
     return publish;
+}
+
+bool wr_shared_update(struct wr_upstream *u, struct wr_server *s,
+                      const struct wr_name_addr *addrs, uint32_t n)
+{
+    struct wr_names *known = known_of(u, s);
+
+    known->n = wr_min(n, (uint32_t)WR_COUNT(known->at));
+    for (uint32_t i = 0; i < known->n; i++)
+        known->at[i] = addrs[i];
+    return publish_again(u);
+}
+
+void wr_upstreams_fit(struct wr_conf *c)
+{
+    struct wr_upstreams *all = wr_conf_upstreams(c);
+
+    for (uint32_t i = 0; i < all->all.n; i++)
+        if (all->all.at[i]->full > 0)
+            (void)publish_again(all->all.at[i]);
 }

@@ -56,6 +56,7 @@ struct wr_upstream {
     struct wr_shm *previous;     /* held: the zone this one replaces, of another capacity */
     struct wr_pool *pool;        /* of the configuration */
     uint64_t run;                /* keeper: of its last commit */
+    uint32_t full;               /* keeper: addresses there was no slot for */
     size_t zone_size;            /* zone NAME SIZE; 0: by count */
     struct wr_str zone_name;
     const struct wr_scope *scope; /* of the upstream block; the layer's for an implicit one */
@@ -162,9 +163,13 @@ void wr_upstreams_commit(struct wr_conf *c, uint64_t run, bool learn);
 bool wr_shared_update(struct wr_upstream *u, struct wr_server *s,
                       const struct wr_name_addr *addrs, uint32_t n);
 
+/* Keeper: counts were put right, so that slots may be free: tries again what did not fit. */
+void wr_upstreams_fit(struct wr_conf *c);
+
 /* ---- ledger: what each process holds, and the totals ---- */
 /* Worker: its rows are clean, before it counts. */
 void wr_ledger_begin(struct wr_conf *c);
+void wr_ledger_show(struct wr_upstream *u); /* its row says what it holds, whoever wrote there */
 /* Keeper: takes back what processes held that are dead. True: others may die unnoticed, as their
  * master is not ours or gone: look again. */
 bool wr_ledger_sweep(struct wr_conf *c);

@@ -5,6 +5,7 @@
 
 #include <pthread.h>
 #include <sched.h>
+#include <sys/mman.h>
 
 enum { RUN = 5 };
 static struct wr_pool *pool;
@@ -347,7 +348,233 @@ START_TEST(a_reload_keeps_counters)
 }
 END_TEST
 
+/* ---- a zone that another process writes into ---- */
+
+static void fill_words(void *p, size_t n, uint32_t word)
+{
+    for (size_t i = 0; i < n / sizeof(word); i++)
+        ((uint32_t *)p)[i] = word;
+}
+
+START_TEST(nothing_outside_the_zone_is_read)
+{
+    static const uint32_t words[] = { 0xffffffff, 0x80000000, 17, 100000, 1 };
+    struct wr_name_addr one = { .addr = address("127.0.0.9:9") };
+    struct wr_upstream *u;
+    uint32_t members[256], version;
+
+    setup();
+    u = upstream();
+    server(u, "127.0.0.1:1", 1, false);
+    server(u, "name:80", 1, false);
+    open_conf(u, NULL);
+    for (size_t i = 0; i < WR_COUNT(words); i++) {
+        uint32_t n;
+
+        fill_words(u->zone->p, u->zone->size, words[i]);
+        n = wr_shared_members(&u->peers->zone, members, &version);
+        ck_assert_uint_le(n, u->peers->zone.slots);
+        for (uint32_t k = 0; k < n; k++)
+            ck_assert_uint_lt(members[k], u->peers->zone.slots);
+        (void)pick(u, 1);
+        (void)wr_shared_update(u, &u->servers.at[1], &one, 1);
+        (void)wr_ledger_look(&conf);
+    }
+    /* The next keeper finds its way when it is over, whatever is left there. */
+    for (uint32_t k = 0; k < u->peers->zone.slots; k++)
+        atomic_store(&wr_shared_slot(&u->peers->zone, k)->conns, 0);
+    wr_upstreams_commit(&conf, RUN + 1, false);
+    ck_assert_uint_eq(wr_peers_view(u)->main.n, 2);
+    ck_assert(wr_peer_hold(u, pick(u, 1)));
+    teardown(u);
+}
+END_TEST
+
+START_TEST(an_address_is_checked)
+{
+    struct wr_peer_slot s = { .addr = address("127.0.0.1:1") };
+    struct wr_addr out;
+
+    ck_assert(wr_slot_addr(&s, &out) && wr_addr_eq(&out, &s.addr));
+    s.addr.len++;
+    ck_assert(!wr_slot_addr(&s, &out));
+    s.addr.len = 0;
+    ck_assert(!wr_slot_addr(&s, &out));
+    s.addr = address("unix:/a");
+    ck_assert(wr_slot_addr(&s, &out));
+    s.addr.len = sizeof(s.addr.un) + 1;
+    ck_assert(!wr_slot_addr(&s, &out));
+    s.addr = address("[::1]:1");
+    ck_assert(wr_slot_addr(&s, &out));
+    s.addr.sa.sa_family = 77;
+    ck_assert(!wr_slot_addr(&s, &out));
+}
+END_TEST
+
+/* The keeper of an earlier generation learns something. */
+START_TEST(only_the_owner_publishes)
+{
+    struct wr_name_addr one = { .addr = address("127.0.0.1:1") };
+    struct wr_upstream *u, *v;
+    struct wr_shm_set *first;
+
+    setup();
+    u = upstream();
+    server(u, "name:80", 1, false);
+    server(u, "127.0.0.1:7", 1, false);
+    open_conf(u, NULL);
+    first = conf.shm;
+    v = upstream();
+    server(v, "name:80", 1, false);
+    server(v, "127.0.0.1:8", 1, false);
+    open_conf(v, first);
+    ck_assert_ptr_eq(v->zone, u->zone);
+    wr_upstreams_commit(&conf, RUN + 1, false);
+    ck_assert(!wr_shared_update(u, &u->servers.at[0], &one, 1));
+    ck_assert_uint_eq(wr_peers_view(v)->main.n, 1);
+    ck_assert_uint_eq(port_of(&v->peers->main.at[0]), 8);
+    ck_assert(wr_shared_update(v, &v->servers.at[0], &one, 1));
+    ck_assert_uint_eq(wr_peers_view(v)->main.n, 2);
+    /* Taken back: it publishes all of its own, and what it had learned meanwhile. */
+    all.all.at[0] = u;
+    wr_upstreams_commit(&conf, RUN, false);
+    ck_assert_uint_eq(wr_peers_view(u)->main.n, 2);
+    ck_assert_uint_eq(port_of(&u->peers->main.at[0]), 1);
+    ck_assert_uint_eq(port_of(&u->peers->main.at[1]), 7);
+    ck_assert(!wr_shared_update(v, &v->servers.at[0], NULL, 0));
+    wr_peers_drop(v);
+    wr_shm_set_free(first);
+    teardown(u);
+}
+END_TEST
+
+/* A keeper was killed: the next knows what its start found, and what the zone has. */
+START_TEST(the_next_keeper_learns_from_the_zone)
+{
+    struct wr_name_addr now = { .addr = address("127.0.0.1:2") };
+    struct wr_upstream *u;
+    struct wr_names known = { .n = 1, .at = { { .addr = address("127.0.0.1:1") } } };
+
+    setup();
+    u = upstream();
+    server(u, "name:80", 1, false);
+    u->servers.at[0].port = 80;
+    u->servers.at[0].known = &known;
+    open_conf(u, NULL);
+    ck_assert(wr_shared_update(u, &u->servers.at[0], &now, 1));
+    known.at[0].addr = address("127.0.0.1:1"); /* as in the memory of the master */
+    wr_upstreams_commit(&conf, RUN + 1, true);
+    ck_assert_uint_eq(wr_peers_view(u)->main.n, 1);
+    ck_assert_uint_eq(known.at[0].addr.in.sin_addr.s_addr, now.addr.in.sin_addr.s_addr);
+    ck_assert_uint_eq(port_of(&u->peers->main.at[0]), 80);
+    teardown(u);
+}
+END_TEST
+
+/* ---- totals ---- */
+
+static const struct {
+    uint32_t column, total;
+    enum wr_ledger_find want;
+} looks[] = {
+    { 3, 3, WR_LEDGER_LOOK }, { 4, 4, WR_LEDGER_LOOK }, { 4, 4, WR_LEDGER_RIGHT },
+    { 5, 4, WR_LEDGER_LOOK },                             /* between its row and the total */
+    { 4, 4, WR_LEDGER_LOOK }, { 4, 4, WR_LEDGER_LOOK }, { 0, 0, WR_LEDGER_RIGHT },
+    { 1, 0, WR_LEDGER_LOOK }, { 9, 8, WR_LEDGER_LOOK }, { 2, 1, WR_LEDGER_WRONG },
+    { 0, UINT32_MAX, WR_LEDGER_WRONG },                   /* the same difference */
+    { 0, 7, WR_LEDGER_LOOK }, { 0, 7, WR_LEDGER_LOOK }, { 1, 8, WR_LEDGER_WRONG },
+};
+
+START_TEST(a_difference_that_stays_is_believed)
+{
+    struct wr_ledger_seen seen = { .times = 0 };
+
+    for (size_t i = 0; i < WR_COUNT(looks); i++)
+        ck_assert_msg(wr_ledger_judge(&seen, looks[i].column, looks[i].total) == looks[i].want,
+                      "look %zu", i);
+}
+END_TEST
+
+static bool put_right(void)
+{
+    for (int i = 0; i < 10; i++)
+        if (wr_ledger_look(&conf))
+            return true;
+    return false;
+}
+
+/* A worker died behind its row and before the total, or the other way round. */
+START_TEST(totals_are_put_right)
+{
+    static const uint32_t wrong[] = { 0, 1, 3, 4, 1000, UINT32_MAX };
+    struct wr_upstream *u;
+    struct wr_peer p;
+
+    setup();
+    u = upstream();
+    server(u, "127.0.0.1:1", 1, false);
+    open_conf(u, NULL);
+    p = *pick(u, 1);
+    ck_assert(wr_peer_hold(u, &p));
+    ck_assert(wr_peer_hold(u, &p));
+    for (size_t i = 0; i < WR_COUNT(wrong); i++) {
+        (void)wr_ledger_sweep(&conf);
+        atomic_store(&p.slot->conns, wrong[i]);
+        ck_assert(put_right());
+        ck_assert_uint_eq(atomic_load(&p.slot->conns), 2);
+    }
+    /* One too few: what ends does not go below 0. */
+    atomic_store(&p.slot->conns, 1);
+    wr_peer_release(u, &p);
+    wr_peer_release(u, &p);
+    ck_assert_uint_eq(atomic_load(&p.slot->conns), 0);
+    ck_assert_uint_eq(atomic_load(wr_shared_ledger(&u->peers->zone, 3, p.index)), 0);
+    teardown(u);
+}
+END_TEST
+
+/* A row belongs to whoever has the lock of its slot. */
+START_TEST(only_the_dead_are_taken_back)
+{
+    struct wr_upstream *u;
+    int fd = memfd_create("run", MFD_CLOEXEC);
+    pid_t pid;
+    int go[2];
+    char c;
+
+    setup();
+    u = upstream();
+    server(u, "127.0.0.1:1", 1, false);
+    open_conf(u, NULL);
+    wr_self.run_fd = fd;
+    ck_assert_int_eq(pipe(go), 0);
+    pid = fork();
+    if (pid == 0) {
+        wr_self.slot = 4;
+        if (!wr_lock(fd, 4, 100) || !wr_peer_hold(u, pick(u, 1)))
+            _exit(1);
+        (void)!write(go[1], "x", 1);
+        pause();
+        _exit(1);
+    }
+    ck_assert_int_eq(read(go[0], &c, 1), 1);
+    (void)wr_ledger_sweep(&conf);
+    ck_assert_uint_eq(atomic_load(&pick(u, 1)->slot->conns), 1);
+    ck_assert_int_eq(kill(pid, SIGKILL), 0);
+    ck_assert_int_eq(waitpid(pid, NULL, 0), pid);
+    ck_assert(!wr_ledger_sweep(&conf));
+    ck_assert_uint_eq(atomic_load(&pick(u, 1)->slot->conns), 0);
+    (void)close(fd);
+    (void)close(go[0]);
+    (void)close(go[1]);
+    teardown(u);
+}
+END_TEST
+
 UNIT_MAIN("upstream/peers", round_robin_by_weight_main_before_backup,
           failed_peers_rest_and_are_probed, max_conns_and_the_ledger, names_come_change_and_go,
           a_slot_reused_before_the_count_is_not_held, a_count_and_a_reuse_see_each_other,
-          no_count_is_lost_while_slots_are_reused, a_reload_keeps_counters)
+          no_count_is_lost_while_slots_are_reused, a_reload_keeps_counters,
+          nothing_outside_the_zone_is_read, an_address_is_checked, only_the_owner_publishes,
+          the_next_keeper_learns_from_the_zone, a_difference_that_stays_is_believed,
+          totals_are_put_right, only_the_dead_are_taken_back)

@@ -1,0 +1,204 @@
+#!/usr/bin/perl
+
+# A process of the workers' user writes nonsense over all shared memory, again and again: servers
+# and their counts, the places of processes and their bells, TLS sessions, and as root the owners of
+# the sockets. It tries to cut the memory off and locks what can be locked; then it dies. Meanwhile
+# the configuration is loaded again and again, and the program is replaced, forth and back. The
+# master lives, no process is ended by it, and the next reload finds everything well.
+# WEIR_RELOADS: how many reloads (24).
+
+use strict;
+use warnings;
+use FindBin;
+use lib "$FindBin::Bin/lib";
+use Fcntl qw(F_SETLK F_WRLCK SEEK_SET);
+use Test::More;
+use Time::HiRes qw(sleep);
+use Weir;
+use Weir::Process qw(spawn end_process children);
+use Weir::Tls;
+
+Weir::in_private_network();    # a server's address may become any
+Weir::Tls::needs();
+system('ip link set lo up') == 0 or plan skip_all => 'no loopback interface';
+
+my $RELOADS = $ENV{WEIR_RELOADS} // 24;
+my $ROUNDS = 3;
+my $w = Weir->new;
+my $dns = $w->dns('dns', 'one.test 1 A 127.0.0.1', 'two.test 1 A 127.0.0.1');
+Weir::Tls::certificate($w, 'server');
+$w->echo('one', 'two', 'three');
+
+sub conf {
+    my ($extra) = @_;
+    return <<"CONF";
+worker_processes 2;
+stream {
+    resolver %{dns};
+    upstream mixed { server %{one}; server one.test:%{one.port} weight=3; server %{two} backup; }
+    upstream limited { server %{three} max_conns=40; $extra }
+    server { listen %{mixed}; proxy_pass mixed; }
+    server { listen %{limited}; proxy_pass limited; proxy_connect_timeout 2s; }
+    server { listen %{tls} ssl; ssl_certificate server.crt; ssl_certificate_key server.key;
+             ssl_session_cache shared:sessions:1m; return "hello\\n"; }
+}
+CONF
+}
+
+# ---- who writes nonsense
+
+# The segments, as root or as the same user can open them. A worker has no descriptor of the
+# owner map, which it could cut off with.
+my %cannot_cut;
+
+sub segments {
+    my ($pid) = @_;
+    my (%seen, @fh);
+
+    for my $path (glob "/proc/$pid/fd/*") {
+        next if (readlink $path // '') !~ /memfd:/;
+        open my $fh, '+<', $path or next;
+        push @fh, $fh if !$seen{ (stat $fh)[1] }++;
+    }
+    for my $line (split /\n/, slurp("/proc/$pid/maps")) {
+        my ($range) = $line =~ m{^(\S+) rw-s .* /dev/zero} or next;
+        open my $fh, '+<', "/proc/$pid/map_files/$range" or next; # the kernel lets root alone
+        push @fh, $fh;
+        $cannot_cut{ fileno $fh } = 1;
+    }
+    return @fh;
+}
+
+sub words_of {
+    my ($mode, $n) = @_;
+    return pack 'L*', map { int rand 4_294_967_296 } 1 .. $n if $mode == 0;
+    return pack 'L*', map { int rand 300 } 1 .. $n if $mode == 1;
+    return "\xff" x (4 * $n) if $mode == 2;
+    return "\0" x (4 * $n) if $mode == 3;
+    return pack 'Q*', map { 1 << int rand 64 } 1 .. $n / 2;
+}
+
+sub write_all {
+    my ($fh, $size, $words) = @_;
+
+    for (my $at = 0; $at < $size; $at += length $words) {
+        sysseek $fh, $at, SEEK_SET;
+        syswrite $fh, $words, $size - $at;
+    }
+}
+
+# Single words are wrong, all others as they were.
+sub write_some {
+    my ($fh, $size) = @_;
+
+    for my $one (1 .. 300) {
+        my $near = rand() < 0.5 ? 4096 : $size;
+        sysseek $fh, 4 * int(rand($near / 4)), SEEK_SET;
+        syswrite $fh, words_of(int rand 5, 2), 4 * (1 + int rand 2);
+    }
+}
+
+sub lock_all {
+    my ($fh) = @_;
+    my $all = pack 's s x4 q q l x4', F_WRLCK, SEEK_SET, 0, 0, 0;
+    fcntl $fh, F_SETLK, $all;
+}
+
+my $cut_off = $w->path('cut_off');
+
+sub vandal {
+    my ($seed) = @_;
+    my @fh = segments($w->master);
+    my $pid = spawn(sub {
+        srand $seed;
+        Weir::become('nobody') if is_root();
+        for (my $pass = 0;; $pass++) {
+            for my $fh (@fh) {
+                my $size = -s $fh || 4096;
+                $pass % 3 ? write_some($fh, $size)
+                    : write_all($fh, $size, words_of($pass / 3 % 5, 4096));
+                next if $cannot_cut{ fileno $fh };
+                my $cut = truncate($fh, 0) || truncate($fh, $size * 2);
+                if ($cut) {
+                    open my $said, '>', $cut_off;
+                }
+                lock_all($fh) if $pass % 200 == 199;
+            }
+            sleep 0.002;
+        }
+    });
+    return ($pid, scalar @fh);
+}
+
+# ---- what must go on
+
+sub bad_sessions {
+    my @bad;
+
+    for my $i (1 .. 12) {
+        for my $where (qw(mixed limited)) {
+            my $c = $w->connect($where);
+            push @bad, "$where $i" if !$c || !$c->echoes("well $i\n");
+        }
+        my $c = Weir::Tls->new($w, 'tls');
+        push @bad, "tls $i" if !$c->{up} || $c->rest !~ /^hello/;
+    }
+    return @bad;
+}
+
+# Counts are right again when the workers have ended whose rows were overwritten.
+sub sessions_are_well {
+    my ($name) = @_;
+    my @bad;
+
+    becomes { @bad = bad_sessions(); !@bad } "$name: every session is served" or diag "@bad";
+}
+
+sub reload_ends {
+    my ($conf) = @_;
+    $w->conf($conf);
+    my ($code, $out, $err) = $w->command('-s', 'reload');
+    return $code == 0 && alive($w->master) ? () : "code $code: $err";
+}
+
+$w->open_binary;
+$w->start(conf(''));
+sessions_are_well('at first');
+
+for my $round (1 .. $ROUNDS) {
+    my ($pid, $n) = vandal($round);
+    cmp_ok $n, '>=', 4, "round $round: nonsense for $n segments";
+    my @failed;
+    for my $i (1 .. $RELOADS / $ROUNDS) {
+        push @failed, reload_ends(conf($i % 2 ? 'server %{two};' : ''));
+        my $c = $w->connect('mixed');
+        $c->close if $c;
+        last if @failed || !alive($w->master);
+    }
+    is "@failed", '', 'all reloads are done';
+    ok alive($w->master), 'the master lives';
+    end_process($pid, 'KILL');
+    is +($w->reload(conf('')))[0], 0, 'it died, and the next reload';
+    sessions_are_well('then');
+}
+
+# Of the program, forth and back.
+
+for my $back (0, 1) {
+    my ($pid) = vandal(100 + $back);
+    my ($old, $new) = $w->upgrade;
+    ok alive($old) && alive($new), 'an upgrade: both masters live';
+    sleep 0.3;
+    my ($goes, $stays) = $back ? ($new, $old) : ($old, $new);
+    $w->signal('QUIT', $goes);
+    becomes { !alive($goes) } $back ? 'the new one ends' : 'the old one ends';
+    $w->{master} = $stays;
+    becomes { ($w->pid // 0) == $stays } 'the other one goes on';
+    end_process($pid, 'KILL');
+    is +($w->reload(conf('')))[0], 0, 'the next reload';
+    sessions_are_well('then');
+}
+ok !-e $cut_off, 'nobody could change the size of a segment';
+
+$w->finish;
+done_testing;

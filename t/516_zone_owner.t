@@ -1,0 +1,111 @@
+#!/usr/bin/perl
+# chaos: yes
+
+# What stands in a zone is what the newest configuration says, whatever the keeper of an earlier one
+# still learns of names: a server that was added stays, one that was removed does not come back. So
+# after a reload, also when the master is stopped before it retires the old processes, and during an
+# upgrade; taken back, the old servers are there again. A keeper that is killed is replaced by one
+# that knows as much.
+
+use strict;
+use warnings;
+use FindBin;
+use lib "$FindBin::Bin/lib";
+use Test::More;
+use Weir;
+
+my $w = Weir->new;
+my $dns = $w->dns('dns');
+$w->greeter(qw(first second third));
+
+# The name's TTL is 1 s: every keeper that lives asks again and again.
+sub say_names {
+    my ($moved) = @_;
+    $dns->records("name.test 1 A $moved");
+}
+say_names('127.0.0.1');
+
+sub conf {
+    my (@servers) = @_;
+    my $list = join ' ', map { /^name$/ ? 'server name.test:%{third.port};' : "server %{$_};" } @servers;
+    return "worker_processes 2;\nstream {\n    resolver %{dns};\n"
+        . "    upstream u { zone u 64k; $list }\n    server { listen %{web}; proxy_pass u; }\n}\n";
+}
+
+sub answers {
+    my %seen;
+    $seen{ $w->ask('web') }++ for 1 .. 12;
+    return join ' ', sort keys %seen;
+}
+
+# The keepers have asked so many times more, so the old one would have published.
+sub keepers_ask {
+    my $before = () = $dns->asked;
+    return wait_for { $before + 4 <= (() = $dns->asked) };
+}
+
+$w->start(conf('first', 'name'));
+becomes { answers() eq 'first third' } 'a server and a name';
+
+# Reload: the master is stopped while both keepers live.
+
+$w->conf(conf('second', 'name'));
+my ($old_keeper) = $w->keeper;
+$w->signal('HUP');
+wait_for { my @k = $w->processes('keeper process'); @k == 2 || @k && $k[0] != $old_keeper };
+$w->signal('STOP');
+becomes { keepers_ask() } 'the master is stopped, keepers ask on';
+$w->signal('CONT');
+becomes { answers() eq 'second third' } 'the new server is there, the old one gone';
+becomes { !alive($old_keeper) } 'the old keeper ends';
+is answers(), 'second third', 'and still';
+
+# Upgrade: both keepers live for as long as one likes.
+
+$w->conf(conf('second', 'first', 'name'));
+my ($old, $new) = $w->upgrade;
+becomes { answers() eq 'first second third' } 'upgrade: the added server is there';
+ok keepers_ask(), 'both keepers ask on';
+say_names('127.0.0.1');
+ok keepers_ask(), 'and again';
+is answers(), 'first second third', 'it stays';
+$w->signal('QUIT', $new);
+becomes { !alive($new) } 'the new binary is taken back';
+$w->{master} = $old;
+becomes { answers() eq 'second third' } 'the servers are those of before';
+ok keepers_ask(), 'the keeper asks on';
+is answers(), 'second third', 'and they stay';
+
+# The other way: removed by an upgrade, which is completed.
+
+$w->conf(conf('first', 'name'));
+($old, $new) = $w->upgrade;
+becomes { answers() eq 'first third' } 'upgrade: one added, one removed';
+ok keepers_ask(), 'both keepers ask on';
+is answers(), 'first third', 'the removed server does not come back';
+$w->signal('QUIT', $old);
+becomes { !alive($old) } 'the old one ends';
+is answers(), 'first third', 'and still';
+
+# A keeper that is killed.
+
+my $keeper = $w->keeper;
+$w->signal('KILL', $keeper);
+becomes { my $k = $w->keeper; $k && $k != $keeper } 'a killed keeper is replaced';
+ok keepers_ask(), 'the next one asks';
+is answers(), 'first third', 'nothing changed';
+$dns->records();
+becomes { answers() eq 'first' } 'and it learns that the name is gone';
+
+# Another capacity: the zone is a new one.
+
+$w->conf(conf('second', ('first') x 40, 'name'));
+say_names('127.0.0.1');
+($old, $new) = $w->upgrade;
+becomes { answers() eq 'first second third' } 'an upgrade to a larger zone';
+$w->signal('QUIT', $old);
+becomes { !alive($old) } 'is completed';
+
+$w->expect(qr/exited on signal 9/);
+$w->finish;
+done_testing;
