@@ -96,6 +96,23 @@ for my $time (1 .. 6) {
 }
 becomes { 2 == $w->workers } 'two workers in the end';
 
+# While they count: whatever a death leaves half done, the places are exactly as many afterwards.
+
+my $load = $w->load('web');
+for my $time (1 .. 10) {
+    my @now = $w->workers;
+    $load->rounds(2);
+    $w->signal('KILL', $now[$time % @now]) if @now;
+    wait_for { 2 == $w->workers };
+}
+$load->end;
+becomes {
+    my @c = sessions($LIMIT + 1);
+    my $exact = $LIMIT == grep { $_->{server} eq 'limited' } @c;
+    $_->close for @c;
+    $exact;
+} 'killed under load again and again: as many places as at first';
+
 $w->expect(qr/exited on signal 9/);
 $w->finish;
 done_testing;
