@@ -1,5 +1,9 @@
 /* c-ares driven from our loop: its sockets are watched (level triggered, its reads need not drain
- * them), its retries are one timer. Called by question. Owns the c-ares channel and the watches.
+ * them), its retries are one timer. Called by question. Owns the c-ares channels and the watches.
+ *
+ * A forged answer has to guess the id of a question and the port it came from. c-ares keeps a
+ * socket while anything is asked over it, so a question that is never answered would pin the port
+ * for all that follow: a c-ares channel, here a line, takes 8 questions until all are answered.
  *
  * c-ares may call back from inside any of its functions, so callbacks only note what came; and it
  * is entered from tasks only, so it is never torn down under its own feet. */
@@ -13,12 +17,20 @@
 
 /* A try waits 1 s, 2 s, 4 s for each server in turn. Beyond that question.c asks again. */
 enum { TRY_MS = 1000, TRIES = 3, RECHECK_MS = 1000, CLASS_IN = 1, DNS_PORT = 53 };
+enum { QUESTIONS_A_LINE = 8 };
+
+struct wr_line {
+    struct wr_link link;
+    struct wr_channel *channel;
+    ares_channel ares;
+    uint32_t asked, pending;  /* asked: since it had no socket */
+};
 
 struct ares_fd {
     struct wr_watch watch;    /* first */
     struct wr_doomed doomed;
     struct wr_link link;
-    struct wr_channel *channel;
+    struct wr_line *line;
     int fd;
     uint32_t events;          /* seen, not yet told c-ares */
 };
@@ -29,7 +41,7 @@ static void on_event(struct wr_watch *w, uint32_t events)
     struct ares_fd *s = wr_container(w, struct ares_fd, watch);
 
     s->events |= events;
-    wr_task_wake(s->channel->loop, &s->channel->io);
+    wr_task_wake(s->line->channel->loop, &s->line->channel->io);
 }
 
 static void free_socket(struct wr_doomed *d)
@@ -50,12 +62,13 @@ static struct ares_fd *find_socket(struct wr_channel *ch, int fd)
     return NULL;
 }
 
-static void watch_socket(struct wr_channel *ch, int fd, uint32_t events)
+static void watch_socket(struct wr_line *line, int fd, uint32_t events)
 {
+    struct wr_channel *ch = line->channel;
     struct ares_fd *s = wr_calloc(1, sizeof(*s));
 
     s->watch.on_event = on_event;
-    s->channel = ch;
+    s->line = line;
     s->fd = fd;
     wr_list_push(&ch->sockets, &s->link);
     if (!wr_watch_add(ch->loop, fd, &s->watch, events))
@@ -65,20 +78,21 @@ static void watch_socket(struct wr_channel *ch, int fd, uint32_t events)
 static void forget_socket(struct ares_fd *s)
 {
     /* c-ares closes it next; process() may still be looking at it: freed at the end of the turn */
-    wr_watch_del(s->channel->loop, s->fd);
+    wr_watch_del(s->line->channel->loop, s->fd);
     wr_list_remove(&s->link);
     s->doomed.free = free_socket;
-    wr_condemn(s->channel->loop, &s->doomed);
+    wr_condemn(s->line->channel->loop, &s->doomed);
 }
 
 static void socket_state(void *data, ares_socket_t fd, int readable, int writable)
 {
-    struct wr_channel *ch = data;
+    struct wr_line *line = data;
+    struct wr_channel *ch = line->channel;
     struct ares_fd *s = find_socket(ch, fd);
     uint32_t events = (readable ? (uint32_t)EPOLLIN : 0) | (writable ? (uint32_t)EPOLLOUT : 0);
 
     if (s == NULL && events != 0)
-        watch_socket(ch, fd, events);
+        watch_socket(line, fd, events);
     else if (s != NULL && events == 0)
         forget_socket(s);
     else if (s != NULL && !wr_watch_change(ch->loop, fd, &s->watch, events))
@@ -98,15 +112,49 @@ static struct ares_fd *socket_with_events(struct wr_channel *ch)
     return NULL;
 }
 
+static struct wr_line *line_at(struct wr_link *k)
+{
+    return wr_container(k, struct wr_line, link);
+}
+
 static void set_timer(struct wr_channel *ch)
 {
-    struct timeval tv;
+    uint64_t ms = UINT64_MAX;
 
-    if (ch->ares != NULL && ares_timeout(ch->ares, NULL, &tv) != NULL)
-        wr_timer_set(ch->loop, &ch->timer,
-                     (uint64_t)tv.tv_sec * 1000 + (uint64_t)tv.tv_usec / 1000 + 1);
+    for (struct wr_link *k = ch->lines.next; k != &ch->lines; k = k->next) {
+        struct timeval tv;
+
+        if (ares_timeout(line_at(k)->ares, NULL, &tv) != NULL)
+            ms = wr_min(ms, (uint64_t)tv.tv_sec * 1000 + (uint64_t)tv.tv_usec / 1000 + 1);
+    }
+    if (ms != UINT64_MAX)
+        wr_timer_set(ch->loop, &ch->timer, ms);
     else
         wr_timer_idle(&ch->timer);
+}
+
+/* Who waits there is told to ask again. */
+static void close_line(struct wr_line *line)
+{
+    wr_list_remove(&line->link);
+    if (line->channel->line == line)
+        line->channel->line = NULL;
+    ares_destroy(line->ares);
+    free(line);
+}
+
+/* All but the one that is asked; or only those that nobody waits for. */
+static void close_lines(struct wr_channel *ch, bool idle_only)
+{
+    struct wr_link *next;
+
+    for (struct wr_link *k = ch->lines.next; k != &ch->lines; k = next) {
+        struct wr_line *line = line_at(k);
+
+        next = k->next;
+        if (line != ch->line && (!idle_only || line->pending == 0))
+            close_line(line);
+    }
 }
 
 static void process(struct wr_task *t)
@@ -114,18 +162,18 @@ static void process(struct wr_task *t)
     struct wr_channel *ch = wr_container(t, struct wr_channel, io);
     struct ares_fd *s;
 
-    if (ch->ares == NULL)
-        return;
     /* sockets come and go meanwhile: begin at the front each time */
     while ((s = socket_with_events(ch)) != NULL) {
         uint32_t out = s->events & EPOLLOUT, in = s->events & ~(uint32_t)EPOLLOUT;
 
         s->events = 0;
         ch->heard = in != 0 && !(in & EPOLLERR);
-        ares_process_fd(ch->ares, in ? s->fd : ARES_SOCKET_BAD, out ? s->fd : ARES_SOCKET_BAD);
+        ares_process_fd(s->line->ares, in ? s->fd : ARES_SOCKET_BAD, out ? s->fd : ARES_SOCKET_BAD);
     }
     ch->heard = false;
-    ares_process_fd(ch->ares, ARES_SOCKET_BAD, ARES_SOCKET_BAD);
+    for (struct wr_link *k = ch->lines.next; k != &ch->lines; k = k->next)
+        ares_process_fd(line_at(k)->ares, ARES_SOCKET_BAD, ARES_SOCKET_BAD);
+    close_lines(ch, true);
     set_timer(ch);
 }
 
@@ -150,7 +198,7 @@ static bool set_servers(ares_channel ares, const struct wr_resolver_opts *o)
     return status == ARES_SUCCESS;
 }
 
-static ares_channel make_channel(struct wr_channel *ch)
+static ares_channel start_ares(struct wr_channel *ch, struct wr_line *line)
 {
     static bool library;
     char lookups[] = "b"; /* the hosts file is read by ourselves */
@@ -161,7 +209,7 @@ static ares_channel make_channel(struct wr_channel *ch)
         .tries = TRIES,
         .lookups = lookups,
         .sock_state_cb = socket_state,
-        .sock_state_cb_data = ch,
+        .sock_state_cb_data = line,
     };
     int mask = ARES_OPT_FLAGS | ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_LOOKUPS
                | ARES_OPT_SOCK_STATE_CB | (ch->opts->nservers > 1 ? ARES_OPT_ROTATE : 0);
@@ -183,6 +231,21 @@ static ares_channel make_channel(struct wr_channel *ch)
     return ares;
 }
 
+/* Another one to ask; NULL: it could not be made, and nothing has changed. */
+static struct wr_line *open_line(struct wr_channel *ch)
+{
+    struct wr_line *line = wr_calloc(1, sizeof(*line));
+
+    line->channel = ch;
+    line->ares = start_ares(ch, line);
+    if (line->ares == NULL) {
+        free(line);
+        return NULL;
+    }
+    wr_list_push(&ch->lines, &line->link);
+    return ch->line = line;
+}
+
 static bool conf_changed(struct wr_channel *ch)
 {
     struct stat st;
@@ -201,23 +264,23 @@ void wr_channel_open(struct wr_channel *ch, struct wr_loop *l, const struct wr_r
 {
     *ch = (struct wr_channel){ .loop = l, .opts = o, .io.run = process, .timer.task = &ch->io };
     wr_list_init(&ch->sockets);
+    wr_list_init(&ch->lines);
     (void)conf_changed(ch);
     ch->conf_checked = wr_now();
-    ch->ares = make_channel(ch);
+    (void)open_line(ch);
 }
 
 void wr_channel_close(struct wr_channel *ch)
 {
-    if (ch->ares != NULL)
-        ares_destroy(ch->ares);
-    ch->ares = NULL;
+    ch->line = NULL;
+    close_lines(ch, false);
     wr_task_cancel(ch->loop, &ch->io);
     wr_timer_off(ch->loop, &ch->timer);
 }
 
 void wr_channel_refresh(struct wr_channel *ch)
 {
-    ares_channel old = ch->ares, fresh;
+    const struct wr_line *old = ch->line;
 
     if (old != NULL && (ch->opts->nservers > 0 || wr_now() - ch->conf_checked < RECHECK_MS))
         return;
@@ -225,12 +288,8 @@ void wr_channel_refresh(struct wr_channel *ch)
     if (!conf_changed(ch) && old != NULL)
         return;
     /* an unreadable new file leaves the old servers */
-    fresh = make_channel(ch);
-    if (fresh == NULL)
-        return;
-    ch->ares = fresh;
-    if (old != NULL)
-        ares_destroy(old); /* whoever waits is told to ask again */
+    if (open_line(ch) != NULL)
+        close_lines(ch, false);
 }
 
 /* ---- asking ---- */
@@ -260,6 +319,8 @@ static void on_answer(void *arg, int status, int timeouts, unsigned char *p, int
     struct wr_dns_answer answer;
 
     (void)timeouts;
+    if (a->line != NULL && --a->line->pending == 0)
+        a->line->asked = 0; /* c-ares closes its sockets */
     if (status == ARES_EDESTRUCTION || status == ARES_ECANCELLED) {
         a->answered(a, NULL);
         return;
@@ -276,11 +337,18 @@ static void on_answer(void *arg, int status, int timeouts, unsigned char *p, int
 void wr_channel_ask(struct wr_channel *ch, struct wr_ask *a)
 {
     a->channel = ch;
-    if (ch->ares == NULL)
+    if (ch->line != NULL && ch->line->asked == QUESTIONS_A_LINE)
+        (void)open_line(ch); /* else better a known port than no answer */
+    a->line = ch->line;
+    if (a->line != NULL) {
+        a->line->asked = wr_min(a->line->asked + 1, (uint32_t)QUESTIONS_A_LINE);
+        a->line->pending++;
+    }
+    if (a->line == NULL)
         on_answer(a, ARES_ECONNREFUSED, 0, NULL, 0);
     else if (ch->opts->nservers > 0)
-        ares_query(ch->ares, a->name, CLASS_IN, a->type, on_answer, a);
+        ares_query(a->line->ares, a->name, CLASS_IN, a->type, on_answer, a);
     else
-        ares_search(ch->ares, a->name, CLASS_IN, a->type, on_answer, a);
+        ares_search(a->line->ares, a->name, CLASS_IN, a->type, on_answer, a);
     set_timer(ch);
 }

@@ -108,12 +108,13 @@ bool wr_reader_take(struct wr_reader *r, void *p, size_t n, uint64_t at) WR_CHEC
 enum wr_io wr_conn_pretend_again(struct wr_conn *c);
 
 /* ---- channel.c: c-ares in our loop ---- */
-struct ares_channeldata;
+struct wr_line;
 struct wr_channel {
     struct wr_loop *loop;
     const struct wr_resolver_opts *opts;
-    struct ares_channeldata *ares; /* NULL: it could not be made */
-    struct wr_link sockets;
+    struct wr_link lines;     /* c-ares channels: each has sockets, and ports, of its own */
+    struct wr_line *line;     /* questions go there; NULL: it could not be made */
+    struct wr_link sockets;   /* of all */
     struct wr_task io;        /* sockets have something, or c-ares wants to try again */
     struct wr_timer timer;
     bool heard;               /* a server's answer is being looked at */
@@ -125,6 +126,7 @@ struct wr_ask {               /* one name, one record type */
     const char *name;         /* stays until answered */
     uint16_t type;
     struct wr_channel *channel; /* set by wr_channel_ask */
+    struct wr_line *line;     /* that it went to */
     /* Once for each ask, maybe before wr_channel_ask returns; only notes things. NULL: the channel
      * went away, ask again. */
     void (*answered)(struct wr_ask *, const struct wr_dns_answer *);

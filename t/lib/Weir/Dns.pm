@@ -31,7 +31,8 @@ sub new {
 }
 
 # Each record: 'NAME TTL TYPE VALUE'. Replaces all there were; a name without any is NXDOMAIN. ALIAS is
-# a CNAME whose target has to be asked for, FAIL a name of which the server says SERVFAIL.
+# a CNAME whose target has to be asked for, FAIL a name of which the server says SERVFAIL, SILENT one
+# of which it says nothing.
 sub records {
     my ($d, @records) = @_;
     open my $fh, '>', "$d->{file}.new" or die "$d->{file}: $!\n";
@@ -42,6 +43,12 @@ sub records {
 
 # The questions so far, each 'NAME TYPE'.
 sub asked {
+    my ($d) = @_;
+    return map { s/ \d+$//r } $d->asked_from;
+}
+
+# The same with the ports they came from (0: by TCP): 'NAME TYPE PORT'.
+sub asked_from {
     my ($d) = @_;
     return split /\n/, Weir::Process::slurp("$d->{file}.asked") // '';
 }
@@ -59,11 +66,13 @@ sub run {
         for my $fh ($ready->can_read(1)) {
             if ($fh == $udp) {
                 my $from = $udp->recv(my $query, 4096) // next;
-                $udp->send($d->answer($query, $asked), 0, $from);
+                my $answer = $d->answer($query, $asked, $udp->peerport);
+                $udp->send($answer, 0, $from) if defined $answer;
             } elsif (my $c = $tcp->accept) {
                 read $c, my $length, 2;
                 read $c, my $query, unpack 'n', $length;
-                print $c pack 'n/a*', $d->answer($query, $asked);
+                my $answer = $d->answer($query, $asked, 0);
+                print $c pack 'n/a*', $answer if defined $answer;
                 close $c;
             }
         }
@@ -72,7 +81,7 @@ sub run {
 }
 
 sub answer {
-    my ($d, $query, $asked) = @_;
+    my ($d, $query, $asked, $port) = @_;
     my ($id, $flags) = unpack 'nn', $query;
     my ($at, @labels) = (12);
 
@@ -83,9 +92,10 @@ sub answer {
     my $name = join '.', @labels;
     my $type = $NAME_OF{ unpack 'n', substr $query, $at + 1, 2 } // '?';
     my $question = substr $query, 12, $at + 5 - 12;
-    print $asked "$name $type\n";
+    print $asked "$name $type $port\n";
 
     my ($code, @answers) = $d->look_up($name, $type);
+    return if !defined $code;
     my $header = pack 'n6', $id, 0x8580 | ($flags & 0x0100) | $code,
         1, scalar @answers, 0, 0;
     return $header . $question . join '', @answers;
@@ -101,6 +111,7 @@ sub look_up {
         my @mine = grep { lc $_->[0] eq $name } @records;
         $known = 1 if @mine;
         return 2 if grep { $_->[2] eq 'FAIL' } @mine;
+        return undef if grep { $_->[2] eq 'SILENT' } @mine;
         my ($alias) = grep { $_->[2] eq 'CNAME' } @mine;
         push @answers, map { encode(@$_) } grep { $_->[2] =~ /^(?:\Q$type\E|CNAME|ALIAS)$/ } @mine;
         last if !$alias || $type eq 'CNAME';
