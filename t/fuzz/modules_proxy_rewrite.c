@@ -62,6 +62,9 @@ static void begin(struct answered *a, uint8_t rules, struct wr_str uri)
     a->s.conn.fd = -1;
     WR_ASSERT(wr_addr_parse(WR_STR("192.0.2.1:5000"), 0, &a->s.client));
     WR_ASSERT(wr_addr_parse(WR_STR("127.0.0.1:8080"), 0, &a->s.local));
+    a->x.main = &a->x;
+    a->x.conf = a->s.conf;
+    a->x.client_addr = &a->s.client;
     a->x.s = &a->s;
     a->x.of_layer = &a->h;
     a->x.pool = a->h.pool = wr_pool_new(0);

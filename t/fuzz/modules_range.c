@@ -49,6 +49,8 @@ static void begin(struct asked *a, size_t length, bool streams, struct wr_str ra
     memset(a, 0, sizeof(*a));
     a->s.conf = load_once();
     a->x.s = &a->s;
+    a->x.main = &a->x;
+    a->x.conf = a->s.conf;
     a->x.of_layer = &a->h;
     a->x.pool = a->h.pool = wr_pool_new(0);
     a->x.scope = wr_conf_layer(a->s.conf, WR_L7)->children;
