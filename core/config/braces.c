@@ -41,8 +41,8 @@ static struct mark mark_of(const struct scan *s, enum mark_kind kind, const stru
 
     m.indent = indent_of(t->line, s->lex.end);
     m.first = true;
-    for (uint32_t i = 0; i + 1 < m.column; i++)
-        m.first = m.first && (t->line[i] == ' ' || t->line[i] == '\t');
+    for (uint32_t i = 0; m.first && i + 1 < m.column; i++)
+        m.first = t->line[i] == ' ' || t->line[i] == '\t';
     return m;
 }
 

@@ -72,4 +72,19 @@ START_TEST(fixes)
 }
 END_TEST
 
-FAKE_MAIN("config_braces", { fixes, WR_COUNT(rows) })
+/* A generated file may be one line: minutes, if each directive looked at all of it. */
+START_TEST(a_long_line)
+{
+    enum { N = 200000 };
+    char *text = wr_malloc(2 * N);
+    struct wr_file file = { .path = "t", .text = wr_str_of(text, 2 * N) };
+
+    for (size_t i = 0; i < N; i++)
+        memcpy(text + 2 * i, "a;", 2);
+    wr_modules_init();
+    ck_assert_uint_eq(wr_braces_fix(&file).n, 0);
+    free(text);
+}
+END_TEST
+
+FAKE_MAIN("config_braces", { fixes, WR_COUNT(rows) }, { a_long_line, 1 })
