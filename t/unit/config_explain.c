@@ -7,6 +7,7 @@ static const char *printed(struct wr_tree *t)
     static char buf[8192];
     FILE *f = fmemopen(buf, sizeof(buf), "w");
 
+    buf[0] = '\0';
     wr_diag_print(t, f, NULL);
     fclose(f);
     return buf;
