@@ -111,6 +111,7 @@ http {
         client_max_body_size 20m;
         location /saw { return 200 "$SAW\n"; }
         location /connection { return 200 "\$connection:\$connection_requests\n"; }
+        location /alpn { return 200 "\$ssl_alpn_protocol \$connection:\$connection_requests\n"; }
         location /back { return 302 https://\$http_host/back/there; }
         location /echo { proxy_pass http://%{plain}; }
     }
@@ -132,6 +133,7 @@ http {
         location /elsewhere { proxy_pass https://once/saw; proxy_ssl_name two; }
         location /kept { proxy_pass https://kept/connection; }
         location /kept2 { proxy_pass https://kept/connection; proxy_ssl_name two; }
+        location /alpn { proxy_pass https://kept/alpn; proxy_ssl_alpn \$arg_first x http/1.0; }
         location /next { proxy_pass https://mixed/saw; proxy_next_upstream error;
             proxy_connect_timeout 2s; }
         location /silent { proxy_pass https://%{mute}; proxy_connect_timeout 1s; }
@@ -154,6 +156,7 @@ http {
 }
 stream {
     map \$remote_addr \$named { default two; }
+    map \$remote_addr \$kind { default a; }
     map \$remote_addr \$who { default client; }
     map \$remote_addr \$nobody { default ''; }
     upstream group { server %{raw}; }
@@ -171,6 +174,7 @@ stream {
     $L4
     server { listen %{relay}; proxy_pass %{tlsecho}; proxy_ssl on; proxy_half_close on; }
     server { listen %{alpn}; proxy_pass %{raw}; proxy_ssl on; proxy_ssl_alpn c b; }
+    server { listen %{alpns}; proxy_pass %{raw}; proxy_ssl on; proxy_ssl_alpn \$nobody \$kind b; }
     server { listen %{noalpn}; proxy_pass %{raw}; proxy_ssl on; proxy_ssl_alpn c; }
     server { listen %{announced}; proxy_pass %{raw2}; proxy_ssl on; proxy_protocol on; }
     server { listen %{both} ssl; ssl_certificate two.crt; ssl_certificate_key two.key;
@@ -214,6 +218,16 @@ like body('/elsewhere'), qr/reused=r/, 'but under its own';
     isnt body('/kept2') =~ s/:.*//sr, $first, 'and is not that of another name';
     is body('/kept'), "$first:3\n", 'it still serves its own';
 }
+{
+    my ($one) = body('/alpn?first=http/1.1') =~ m{^http/1\.1 (\d+):1$};
+    ok $one, 'a protocol out of a variable';
+    my ($two) = body('/alpn') =~ m{^http/1\.0 (\d+):1$};
+    ok $two && $two != $one, 'an empty one is left out; the kept connection has another protocol';
+    is body('/alpn?first=http/1.1'), "http/1.1 $one:2\n", 'and serves requests with its own';
+    like body('/alpn?first=' . 'y' x 255), qr{^http/1\.0 \d+:1$}, 'the longest there is';
+    is body('/alpn?first=' . 'y' x 256), "http/1.0 $two:2\n", 'one that is too long is not sent';
+    like $w->error_log, qr/a protocol of 256 bytes is not offered to the server/, 'logged';
+}
 for my $who ('client', 'somebody', 'client') {
     my $query = $who eq 'client' ? '' : '?who=other';
     like body("/who$query"), qr/client=CN=$who .*reused=\./,
@@ -243,6 +257,9 @@ like body('/url', 'X-To', $w->address('tls')), qr/^sni= /, 'https:// and variabl
 {
     my $c = $w->connect('alpn');
     like $c->line, qr/alpn=b$/, 'proxy_ssl_alpn';
+    $c->close;
+    $c = $w->connect('alpns');
+    like $c->line, qr/alpn=a$/, 'protocols out of variables';
     $c->close;
     $c = $w->connect('noalpn');
     is $c->line, undef, 'no protocol in common';
@@ -278,6 +295,9 @@ my %bad = (
     'proxy_ssl_certificate one.crt;' => qr/no "proxy_ssl_certificate_key" is defined/,
     'proxy_ssl_certificate client.crt; proxy_ssl_certificate_key locked.key;' =>
         qr/cannot load certificate key "[^"]*locked\.key": PEM_read_bio_PrivateKey\(\) failed/,
+    'proxy_ssl_alpn ok "";' => qr/protocol too long/,
+    'proxy_ssl_alpn ' . 'x' x 256 . ';' => qr/protocol too long/,
+    'proxy_ssl_alpn $nothing;' => qr/unknown "nothing" variable/,
     'proxy_ssl_ciphers NONE;' => qr/SSL_CTX_set_cipher_list\("NONE"\) failed/,
     'proxy_ssl_conf_command No Such;' => qr/SSL_CONF_cmd\("No", "Such"\) failed/,
     'proxy_ssl_protocols TLSv9;' => qr/invalid value "TLSv9"/,

@@ -54,14 +54,17 @@ struct wr_link_to *wr_link_open(struct wr_upstream *u, const struct wr_peer *pee
     return l;
 }
 
-void wr_link_name(struct wr_link_to *l, struct wr_str name)
+void wr_link_name(struct wr_link_to *l, struct wr_str name, struct wr_str alpn)
 {
-    char *own = wr_calloc(1, name.n + 1);
+    char *own = wr_calloc(1, name.n + 1 + alpn.n);
 
     if (name.n > 0)
         memcpy(own, name.p, name.n);
+    if (alpn.n > 0)
+        memcpy(own + name.n + 1, alpn.p, alpn.n);
     free((void *)(uintptr_t)l->tls_name.p);
     l->tls_name = wr_str_of(own, name.n);
+    l->tls_alpn = wr_str_of(own + name.n + 1, alpn.n);
 }
 
 static void link_free(struct wr_doomed *d)
@@ -115,12 +118,13 @@ static void parked_woken(struct wr_task *t)
         wr_link_close(l);
 }
 
-/* Who shook hands for another name, or with other certificates, is somebody else. */
+/* A connection of another name, other certificates or other protocols is another one. */
 static bool same_tls(const struct wr_link_to *l, const struct wr_attempts *a)
 {
     if (a->tls == NULL || l->tls == NULL)
         return a->tls == NULL && l->tls == NULL;
-    return l->tls == a->tls->live && !a->tls->tls.dynamic && wr_str_eq(l->tls_name, a->tls_name);
+    return l->tls == a->tls->live && !a->tls->tls.dynamic && wr_str_eq(l->tls_name, a->tls_name)
+        && wr_str_eq(l->tls_alpn, a->tls_alpn);
 }
 
 static bool serves(const struct wr_link_to *l, const struct wr_attempts *a,

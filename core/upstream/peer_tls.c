@@ -11,6 +11,7 @@
 #include <openssl/x509v3.h>
 
 #define SESSIONS 64 /* by address and name, of a context in a process */
+#define PROTOCOL_MAX 255 /* RFC 7301 3.1 */
 
 struct kept {
     uint64_t key;
@@ -48,9 +49,27 @@ static bool same(const struct wr_peer_tls *a, const struct wr_peer_tls *b)
         && s->passwords.at == t->passwords.at && s->trusted.path == t->trusted.path
         && s->crl.path == t->crl.path && s->ciphers.text.p == t->ciphers.text.p
         && s->commands.at == t->commands.at && s->commands.n == t->commands.n
-        && s->protocols == t->protocols && s->depth == t->depth && a->alpn.p == b->alpn.p
+        && s->protocols == t->protocols && s->depth == t->depth
         && a->verify == b->verify && a->server_name == b->server_name
         && a->session_reuse == b->session_reuse;
+}
+
+bool wr_set_peer_alpn(struct wr_cf *cf, void *conf)
+{
+    struct wr_peer_alpn *list = WR_FIELD(cf, conf, struct wr_peer_alpn);
+
+    *list = (struct wr_peer_alpn){ 0 };
+    for (uint32_t i = 1; i <= cf->nargs; i++) {
+        struct wr_template *t = wr_template_new(cf, i, wr_cf_arg(cf, i));
+        struct wr_str name;
+
+        if (t == NULL)
+            return false;
+        if (wr_template_literal(t, &name) && (name.n == 0 || name.n > PROTOCOL_MAX))
+            return wr_cf_error(cf, i, "protocol too long");
+        *wr_vec_push(cf->pool, list) = t;
+    }
+    return true;
 }
 
 static int keep_session(SSL *ssl, SSL_SESSION *s);
@@ -157,6 +176,25 @@ static struct wr_str name_of(struct wr_exchange *x, const struct wr_attempts *a)
     return without_port(c->name != NULL ? wr_template_str(x, c->name) : a->tls_host);
 }
 
+/* As on the wire (RFC 7301 3.1). */
+static struct wr_str alpn_of(struct wr_exchange *x, const struct wr_peer_alpn *list)
+{
+    struct wr_text t = wr_text_grow(x->pool, 64, UINT16_MAX);
+
+    for (uint32_t i = 0; i < list->n; i++) {
+        struct wr_str name = wr_template_str(x, list->at[i]);
+
+        if (name.n > PROTOCOL_MAX) {
+            wr_xlog(x, WR_LOG_ERROR, 0, "a protocol of %zu bytes is not offered to the server",
+                    name.n);
+        } else if (name.n > 0) {
+            wr_text_char(&t, (char)name.n);
+            wr_text_str(&t, name);
+        }
+    }
+    return wr_text_view(&t);
+}
+
 void wr_attempts_secure(struct wr_exchange *x, const struct wr_peer_tls *tls, struct wr_str host)
 {
     struct wr_attempts *a = x->attempts;
@@ -164,6 +202,7 @@ void wr_attempts_secure(struct wr_exchange *x, const struct wr_peer_tls *tls, st
     a->tls = tls;
     a->tls_host = host;
     a->tls_name = wr_pool_str(x->pool, name_of(x, a));
+    a->tls_alpn = tls->alpn.n > 0 ? alpn_of(x, &tls->alpn) : wr_str_of(NULL, 0);
 }
 
 static bool literal(struct wr_str name)
@@ -221,8 +260,8 @@ static bool prepare(struct wr_exchange *x, struct wr_link_to *link)
     if (c->server_name && a->tls_name.n > 0 && !literal(a->tls_name)
         && SSL_set_tlsext_host_name(ssl, a->tls_name.p) != 1)
         return false;
-    if (c->alpn.n > 0 && SSL_set_alpn_protos(ssl, (const unsigned char *)c->alpn.p,
-                                             (unsigned)c->alpn.n) != 0)
+    if (a->tls_alpn.n > 0 && SSL_set_alpn_protos(ssl, (const unsigned char *)a->tls_alpn.p,
+                                                 (unsigned)a->tls_alpn.n) != 0)
         return false;
     if (c->tls.dynamic && !load_pair(x, &c->tls, ssl))
         return false;
@@ -238,7 +277,7 @@ static bool begin(struct wr_exchange *x)
 
     link->tls = a->tls->live;
     link->addr = wr_try_now(a)->addr;
-    wr_link_name(link, a->tls_name);
+    wr_link_name(link, a->tls_name, a->tls_alpn);
     wr_timer_set(x->loop, &x->idle, a->rows->connect_timeout_ms);
     return wr_tls_open(a->conn, a->tls->live->ctx, false, 0) && prepare(x, link);
 }

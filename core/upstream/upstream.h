@@ -306,19 +306,23 @@ bool wr_set_bind(struct wr_cf *cf, void *conf);
 
 /* ---- TLS to servers ---- */
 struct wr_peer_tls_live;
+struct wr_peer_alpn { struct wr_template **at; uint32_t n, cap; }; /* protocols to offer */
 struct wr_peer_tls {             /* proxy_ssl_* */
     struct wr_tls_conf tls;
     struct wr_template *name;    /* NULL: the host of proxy_pass */
-    struct wr_str alpn;          /* as on the wire; empty: none */
+    struct wr_peer_alpn alpn;
     bool server_name, verify, session_reuse;
     struct wr_peer_tls_live *live; /* the context; NULL: TLS is not used here */
 };
+bool wr_set_peer_alpn(struct wr_cf *cf, void *conf);
 #define WR_PEER_TLS_ROWS(prefix, where, type, field) \
     WR_TLS_ROWS(prefix "_ssl", where, type, field.tls, 0, "DEFAULT"), \
     WR_TEMPLATE(prefix "_ssl_name", where, type, field.name, NULL, \
                 "name the server's certificate must have, and that is sent to it"), \
     WR_FLAG(prefix "_ssl_server_name", where, type, field.server_name, "off", \
             "sends the name to the server (SNI)"), \
+    WR_ROW(prefix "_ssl_alpn", where, 1, WR_ARGS_ANY, wr_set_peer_alpn, type, field.alpn, NULL, \
+           NULL, "protocols offered to the server (ALPN); empty values are left out"), \
     WR_FLAG(prefix "_ssl_verify", where, type, field.verify, "off", \
             "the server's certificate must be good and have the name"), \
     WR_FLAG(prefix "_ssl_session_reuse", where, type, field.session_reuse, "on", \
@@ -333,6 +337,7 @@ struct wr_attempts {
     const struct wr_upstream_rows *rows;
     const struct wr_peer_tls *tls; /* NULL: plain */
     struct wr_str tls_host, tls_name; /* of proxy_pass; without port, zero behind it */
+    struct wr_str tls_alpn;      /* as on the wire; empty: none */
     struct wr_str announce;      /* goes out first, before any handshake: a PROXY header */
     size_t announced;            /* bytes of it that are out */
     struct wr_conn *conn;        /* to the current peer, in a wr_link_to; NULL: none */
@@ -385,7 +390,7 @@ struct wr_link_to {              /* a connection to a peer; lives longer than on
     struct wr_addr bind;         /* local address asked for; len 0: none */
     struct wr_addr addr;         /* with TLS: whom it goes to */
     struct wr_peer_tls_live *tls; /* NULL: plain */
-    struct wr_str tls_name;      /* its own; p NULL: none */
+    struct wr_str tls_name, tls_alpn; /* its own; p NULL: none */
     uint64_t opened_ms;
     uint32_t requests;
 };
@@ -399,7 +404,8 @@ void wr_link_close(struct wr_link_to *l); /* idempotent; freed at the end of the
  * `keepalive N local` one of the same location only. NULL: none. */
 struct wr_link_to *wr_idle_take(const struct wr_attempts *a, const struct wr_peer *peer,
                                 const struct wr_addr *bind);
-void wr_link_name(struct wr_link_to *l, struct wr_str name); /* tls_name; copied */
+/* tls_name and tls_alpn; copied. */
+void wr_link_name(struct wr_link_to *l, struct wr_str name, struct wr_str alpn);
 void wr_idle_park(struct wr_link_to *l); /* or closes it when it may not or there are too many */
 void wr_idle_drop(struct wr_upstream *u); /* all of them: shutdown */
 bool wr_idle_drop_one(struct wr_upstream *u); /* the one idle for longest; false: none */

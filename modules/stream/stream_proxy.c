@@ -97,8 +97,6 @@ static const struct wr_directive directives[] = {
             "tells the server by a PROXY header who the client is"),
     WR_FLAG("proxy_ssl", IN, struct proxy_conf, ssl, "off", "speaks TLS to the server"),
     WR_PEER_TLS_ROWS("proxy", IN, struct proxy_conf, tls),
-    WR_ROW("proxy_ssl_alpn", IN, 1, WR_ARGS_ANY, wr_set_alpn, struct proxy_conf, tls.alpn, NULL,
-           NULL, "protocols offered to the server (ALPN)"),
     WR_SIZE("proxy_socket_rcvbuf", IN, struct proxy_conf, rows.rcvbuf, NULL,
             "SO_RCVBUF of connections to servers"),
     WR_SIZE("proxy_socket_sndbuf", IN, struct proxy_conf, rows.sndbuf, NULL,
