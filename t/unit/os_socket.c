@@ -194,6 +194,34 @@ START_TEST(client_binds)
 }
 END_TEST
 
+START_TEST(clients_share_a_port)
+{
+    struct wr_addr to[2] = { addr("127.0.0.1:1"), addr("127.0.0.3:1") };
+    struct wr_addr from = addr("127.0.0.2:1"), peer;
+    int l[2], c[2], s[2];
+    const char *step;
+
+    (void)close(listen_any(&from, SOCK_STREAM)); /* the port is free again */
+    for (int i = 0; i < 2; i++) {
+        l[i] = listen_any(&to[i], SOCK_STREAM);
+        c[i] = wr_socket_client(AF_INET, SOCK_STREAM, &from, false, &step);
+        ck_assert_int_ge(c[i], 0);
+        (void)connect(c[i], &to[i].sa, to[i].len);
+        s[i] = wr_socket_accept(l[i], &peer);
+        ck_assert_int_ge(s[i], 0);
+        ck_assert(wr_addr_eq(&peer, &from));
+        if (i == 0) { /* now it is in TIME_WAIT */
+            (void)close(c[i]);
+            (void)close(s[i]);
+        }
+    }
+    (void)close(c[1]);
+    (void)close(s[1]);
+    (void)close(l[0]);
+    (void)close(l[1]);
+}
+END_TEST
+
 START_TEST(unix_paths)
 {
     struct wr_listen_opts o = { .type = SOCK_STREAM, .setfib = -1 };
@@ -240,4 +268,4 @@ START_TEST(unix_paths)
 END_TEST
 
 UNIT_MAIN("os/socket", reuseport_is_shared_and_probed, accepts, time_wait_is_no_owner, sets_options,
-          names_the_failed_step, client_binds, unix_paths)
+          names_the_failed_step, client_binds, clients_share_a_port, unix_paths)
