@@ -206,7 +206,6 @@ static void accept_it(void)
     struct wr_cycle *c = me.cycle;
 
     wr_master.pending = NULL;
-    wr_sockets_keep();
     wr_folders_keep();
     keep_pid_file();
     wr_master_use_log(c);
@@ -320,7 +319,6 @@ bool wr_launch_single(struct wr_cycle *c)
     wr_names_start(c->conf, NAMES_MS);
     if (!wr_sockets_listen(c->conf) || !write_pid_file())
         return false;
-    wr_sockets_keep();
     wr_folders_keep();
     keep_pid_file();
     return true;
