@@ -254,8 +254,11 @@ int wr_socket_accept(int fd, struct wr_addr *peer)
 
 /* ---- clients ---- */
 
-static bool bind_client(int fd, const struct wr_addr *a)
+static bool bind_client(int fd, int type, const struct wr_addr *a)
 {
+    /* A port that was asked for may be that of connections to other servers, or in TIME_WAIT. */
+    if (type == SOCK_STREAM && a->sa.sa_family != AF_UNIX && wr_addr_port(a) != 0)
+        (void)set(fd, SOL_SOCKET, SO_REUSEADDR, 1);
 #ifdef IP_BIND_ADDRESS_NO_PORT
     /* The port is chosen at connect(), when the other end is known: many more are free then. */
     if (a->sa.sa_family != AF_UNIX && wr_addr_port(a) == 0)
@@ -273,7 +276,7 @@ int wr_socket_client(int family, int type, const struct wr_addr *bind_to, bool t
         return fail(fd, step, "socket()");
     if (transparent && !set_transparent(fd, family))
         return fail(fd, step, "setsockopt(IP_TRANSPARENT)");
-    if (bind_to != NULL && bind_to->len > 0 && !bind_client(fd, bind_to))
+    if (bind_to != NULL && bind_to->len > 0 && !bind_client(fd, type, bind_to))
         return fail(fd, step, "bind()");
     return fd;
 }
