@@ -36,6 +36,15 @@ my @fixed = (
     'farther.test 60 ALIAS fixed.test',
     'circle.test 60 ALIAS circle.test',
     'fails.test 60 FAIL -',
+    # Of both families behind an alias: in its answer, to be asked for, and one of each.
+    'pair.test 60 A 127.0.0.11',
+    'pair.test 60 AAAA ::1',
+    'pair1.test 60 CNAME pair.test',
+    'pair2.test 60 ALIAS pair.test',
+    'pair3.test 60 CNAME/A pair.test',
+    'pair3.test 60 ALIAS/AAAA pair.test',
+    'pair4.test 60 ALIAS/A pair1.test',
+    'pair4.test 60 CNAME/AAAA pair.test',
 );
 # Each: RANK WEIGHT PORT LAST-BYTE-OF-ADDRESS.
 sub services {
@@ -104,6 +113,14 @@ stream {
     upstream moves { zone moves 64k; server moves.test:%{named.port} resolve; }
     upstream goes  { zone goes 64k;  server goes.test:%{named.port}; }
     upstream comes { zone comes 64k; server comes.test:%{named.port}; }
+    upstream pair1 { zone pair1 64k; server pair1.test:%{named.port} resolve; }
+    upstream pair2 { zone pair2 64k; server pair2.test:%{named.port} resolve; }
+    upstream pair3 { zone pair3 64k; server pair3.test:%{named.port} resolve; }
+    upstream pair4 { zone pair4 64k; server pair4.test:%{named.port} resolve; }
+    server { listen %{pair1}; proxy_pass pair1; }
+    server { listen %{pair2}; proxy_pass pair2; }
+    server { listen %{pair3}; proxy_pass pair3; }
+    server { listen %{pair4}; proxy_pass pair4; }
     upstream svc { zone svc 64k; server svc.test service=web resolve max_fails=0; }
     server { listen %{svc};   proxy_pass svc; }
     server { listen %{both};  proxy_pass both; }
@@ -201,6 +218,12 @@ becomes { $w->error_log =~ /fixed\.test could not be resolved \(110: Operation t
 # Names in an upstream.
 
 is join(' ', sort map { $w->ask('both') } 1 .. 4), '11 11 12 12', 'both addresses in turn';
+SKIP: {
+    skip 'no IPv6', 4 if !$V6;
+    for my $pair ('pair1' .. 'pair4') {
+        is join(' ', sort map { $w->ask($pair) } 1 .. 4), '11 11 6 6', "an alias of both: $pair";
+    }
+}
 becomes { $w->ask('moves') eq 11 } 'a name with one address';
 becomes { $w->ask('goes') eq 11 } 'and another';
 is $w->ask('comes'), '', 'a name that does not exist: the session ends';

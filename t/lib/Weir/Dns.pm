@@ -32,7 +32,7 @@ sub new {
 
 # Each record: 'NAME TTL TYPE VALUE'. Replaces all there were; a name without any is NXDOMAIN. ALIAS is
 # a CNAME whose target has to be asked for, FAIL a name of which the server says SERVFAIL, SILENT one
-# of which it says nothing.
+# of which it says nothing. TYPE/QUESTION is seen by questions of that type only.
 sub records {
     my ($d, @records) = @_;
     open my $fh, '>', "$d->{file}.new" or die "$d->{file}: $!\n";
@@ -107,8 +107,9 @@ sub look_up {
     my @records = map { [split ' ', $_, 4] } split /\n/, Weir::Process::slurp($d->{file}) // '';
     my ($known, @answers);
 
+    $_->[2] =~ s{/\Q$type\E$}{} for @records;
     for (my $hops = 0; $hops < 8; $hops++) {
-        my @mine = grep { lc $_->[0] eq $name } @records;
+        my @mine = grep { lc $_->[0] eq $name && $_->[2] !~ m{/} } @records;
         $known = 1 if @mine;
         return 2 if grep { $_->[2] eq 'FAIL' } @mine;
         return undef if grep { $_->[2] eq 'SILENT' } @mine;
