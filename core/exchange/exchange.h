@@ -115,8 +115,19 @@ struct wr_endpoint {
 /* What this use of a connection has received and sent, heads and framing included. */
 uint64_t wr_endpoint_received(const struct wr_endpoint *e);
 uint64_t wr_endpoint_sent(const struct wr_endpoint *e);
-bool wr_endpoint_gone(const struct wr_endpoint *e);
-void wr_endpoint_arm(struct wr_endpoint *e);
+static inline bool wr_endpoint_gone(const struct wr_endpoint *e)
+{
+    if (e->ops != NULL && e->ops->gone != NULL)
+        return e->ops->gone(e);
+    return e->conn != NULL && (e->conn->ready & (WR_HUP | WR_ERR)) != 0;
+}
+static inline void wr_endpoint_arm(struct wr_endpoint *e)
+{
+    if (e->ops != NULL && e->ops->arm != NULL)
+        e->ops->arm(e);
+    else if (e->conn != NULL && e->conn->fd >= 0)
+        wr_conn_arm(e->conn);
+}
 void wr_endpoint_raw(struct wr_endpoint *e, struct wr_conn *c);
 /* Reads text (borrowed, lives as long as the exchange), then EOF; what is written is swallowed. */
 void wr_endpoint_memory(struct wr_endpoint *e, struct wr_pool *pool, struct wr_str text);
@@ -197,9 +208,9 @@ void wr_relay_end(struct wr_relay *r, struct wr_loop *l);
 /* ---- trace ---- */
 #define WR_TRACE 64
 struct wr_trace_entry {
-    uint32_t at_ms;            /* since the exchange began */
     const char *what;          /* static */
-    int64_t arg;
+    uint32_t at_ms;            /* since the exchange began */
+    uint32_t arg;
 };
 struct wr_trace {
     uint32_t n;                /* written so far; the ring holds the last WR_TRACE */
@@ -496,7 +507,7 @@ static inline void *wr_conf_of(const struct wr_exchange *x, const struct wr_modu
 {
     return wr_scope_conf(x->scope, m);
 }
-static inline void wr_trace(struct wr_exchange *x, const char *what, int64_t arg)
+static inline void wr_trace(struct wr_exchange *x, const char *what, uint32_t arg)
 {
     struct wr_trace_entry *last = &x->trace.at[(x->trace.n - 1) % WR_TRACE];
 

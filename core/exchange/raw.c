@@ -74,17 +74,3 @@ uint64_t wr_endpoint_sent(const struct wr_endpoint *e)
     return e->conn != NULL ? e->conn->sent - e->sent_before : 0;
 }
 
-bool wr_endpoint_gone(const struct wr_endpoint *e)
-{
-    if (e->ops != NULL && e->ops->gone != NULL)
-        return e->ops->gone(e);
-    return e->conn != NULL && (e->conn->ready & (WR_HUP | WR_ERR)) != 0;
-}
-
-void wr_endpoint_arm(struct wr_endpoint *e)
-{
-    if (e->ops != NULL && e->ops->arm != NULL)
-        e->ops->arm(e);
-    else if (e->conn != NULL && e->conn->fd >= 0)
-        wr_conn_arm(e->conn);
-}

@@ -13,7 +13,7 @@ static void add_events(const struct wr_trace *t, struct wr_text *out)
 
         wr_text_fmt(out, " +%u %s", e->at_ms, e->what);
         if (e->arg != 0)
-            wr_text_fmt(out, "(%lld)", (long long)e->arg);
+            wr_text_fmt(out, "(%u)", e->arg);
     }
 }
 

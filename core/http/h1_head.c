@@ -270,7 +270,7 @@ bool wr_h1_trailers(struct wr_str lines, struct wr_pool *pool, struct wr_fields 
             return false;
         id = wr_field_id(f.name);
         if (!forbidden_trailer(id))
-            wr_fields_put(pool, out, id, f.name, f.value);
+            wr_fields_put(pool, out, id, f.name, f.value)->parsed = true;
     }
     return true;
 }

@@ -66,21 +66,13 @@ static bool touches(struct wr_str a, struct wr_str b, const char *between)
     return (uintptr_t)b.p - (uintptr_t)a.p == a.n + 2 && memcmp(a.p + a.n, between, 2) == 0;
 }
 
-void wr_field_lines_end(struct wr_str *run, struct wr_text *out)
-{
-    if (run->n > 0) {
-        wr_text_str(out, *run);
-        wr_text_str(out, WR_STR("\r\n"));
-    }
-    run->n = 0;
-}
-
 void wr_field_line(struct wr_str *run, const struct wr_field *f, struct wr_text *out)
 {
     struct wr_str whole = wr_str_of(f->name.p, f->name.n + 2 + f->value.n);
     size_t from;
 
-    if (!touches(f->name, f->value, ": ") || !is_clean(whole)) {
+    /* A value that was replaced does not lie behind its name any more. */
+    if (!f->parsed || !touches(f->name, f->value, ": ")) {
         wr_field_lines_end(run, out);
         wr_text_str(out, f->name);
         wr_text_str(out, WR_STR(": "));

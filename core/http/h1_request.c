@@ -234,7 +234,7 @@ static bool read_fields(struct reader *r, struct wr_str rest)
         id = wr_field_id(f.name);
         if (fields->first[id] != 0 && single(id))
             return duplicate(r, id, &f);
-        wr_fields_put(r->pool, fields, id, f.name, f.value);
+        wr_fields_put(r->pool, fields, id, f.name, f.value)->parsed = true;
         if (id == WR_F_HOST && !host_field(r, f.value))
             return false;
     }

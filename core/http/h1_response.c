@@ -89,7 +89,7 @@ static bool take(struct reader *r, const struct wr_h1_field *f)
     default:
         break;
     }
-    wr_fields_put(r->pool, &out->fields, id, f->name, f->value);
+    wr_fields_put(r->pool, &out->fields, id, f->name, f->value)->parsed = true;
     return true;
 }
 

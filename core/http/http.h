@@ -59,6 +59,7 @@ struct wr_field {
     struct wr_str name, value; /* borrowed from the exchange's pool */
     uint16_t id;
     bool gone;                 /* removed: skipped by everyone */
+    bool parsed;               /* as the parser found it: no control character but TAB in it */
 };
 struct wr_fields {
     struct wr_field *at;
@@ -102,7 +103,14 @@ void wr_field_guard(struct wr_text *out, size_t from, enum wr_field_id id);
 /* Lines that came one behind the other, and stay so, are copied in one piece: *run is what waits
  * for its next one, empty at first; at the end it is written, too. */
 void wr_field_line(struct wr_str *run, const struct wr_field *f, struct wr_text *out);
-void wr_field_lines_end(struct wr_str *run, struct wr_text *out);
+static inline void wr_field_lines_end(struct wr_str *run, struct wr_text *out)
+{
+    if (run->n > 0) {
+        wr_text_str(out, *run);
+        wr_text_str(out, WR_STR("\r\n"));
+    }
+    run->n = 0;
+}
 /* Is token in the comma-separated list of all fields of that id (case-insensitive)? */
 bool wr_fields_has_token(const struct wr_fields *f, enum wr_field_id id, struct wr_str token);
 

@@ -9,13 +9,15 @@
 
 const struct wr_str wr_http_continue = WR_STR_INIT("HTTP/1.1 100 Continue\r\n\r\n");
 
-static void own_line(struct wr_text *t, enum wr_field_id id, struct wr_str value)
+static void type_line(struct wr_text *t, struct wr_str type)
 {
-    struct wr_field f = { .name = wr_field_name(id), .value = value, .id = (uint16_t)id };
-    struct wr_str run = { NULL, 0 };
+    size_t from;
 
-    wr_field_line(&run, &f, t);
-    wr_field_lines_end(&run, t);
+    wr_text_str(t, WR_STR("Content-Type: "));
+    from = t->n;
+    wr_text_str(t, type);
+    wr_field_guard(t, from, WR_F_CONTENT_TYPE);
+    wr_text_str(t, WR_STR("\r\n"));
 }
 
 static void status_line(struct wr_text *t, const struct wr_response *r)
@@ -166,12 +168,15 @@ static void own_fields(struct wr_exchange *x, struct wr_text *t)
     struct wr_response *r = &h->res;
 
     if (!r->no_server && wr_fields_first(&r->fields, WR_F_SERVER) == NULL)
-        own_line(t, WR_F_SERVER, c->server_tokens == 0 ? WR_STR(WR_SERVER)
-                                                       : WR_STR(WR_SERVER "/" WR_VERSION));
-    if (wr_fields_first(&r->fields, WR_F_DATE) == NULL)
-        own_line(t, WR_F_DATE, wr_clock.http);
+        wr_text_str(t, c->server_tokens == 0 ? WR_STR("Server: " WR_SERVER "\r\n")
+                                             : WR_STR("Server: " WR_SERVER "/" WR_VERSION "\r\n"));
+    if (wr_fields_first(&r->fields, WR_F_DATE) == NULL) {
+        wr_text_str(t, WR_STR("Date: "));
+        wr_text_str(t, wr_clock.http);
+        wr_text_str(t, WR_STR("\r\n"));
+    }
     if (r->type.n > 0)
-        own_line(t, WR_F_CONTENT_TYPE, r->type);
+        type_line(t, r->type);
     framing_lines(t, r, h->header_only);
     last_modified(t, r);
 }

@@ -206,7 +206,7 @@ void wr_uri_escape(struct wr_text *t, struct wr_str s, enum wr_escape_kind kind)
     wr_text_str(t, wr_str_of(s.p + from, s.n - from));
 }
 
-static bool is_name_char(char c)
+static inline bool is_name_char(char c)
 {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9')
         || (c != '\0' && strchr("-._~%!$&'()*+,;=", c) != NULL);
