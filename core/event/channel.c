@@ -22,6 +22,7 @@ enum { QUESTIONS_A_LINE = 8 };
 struct wr_line {
     struct wr_link link;
     struct wr_channel *channel;
+    struct wr_link asks;      /* with mixed case, under way */
     ares_channel ares;
     uint32_t asked, pending;  /* asked: since it had no socket */
 };
@@ -228,6 +229,8 @@ static ares_channel start_ares(struct wr_channel *ch, struct wr_line *line)
         ares_destroy(ares);
         return NULL;
     }
+    if (ch->opts->mixed_case)
+        wr_case_watch(ares, &line->asks);
     return ares;
 }
 
@@ -237,6 +240,7 @@ static struct wr_line *open_line(struct wr_channel *ch)
     struct wr_line *line = wr_calloc(1, sizeof(*line));
 
     line->channel = ch;
+    wr_list_init(&line->asks);
     line->ares = start_ares(ch, line);
     if (line->ares == NULL) {
         free(line);
@@ -319,6 +323,7 @@ static void on_answer(void *arg, int status, int timeouts, unsigned char *p, int
     struct wr_dns_answer answer;
 
     (void)timeouts;
+    wr_list_remove(&a->link);
     if (a->line != NULL && --a->line->pending == 0)
         a->line->asked = 0; /* c-ares closes its sockets */
     if (status == ARES_EDESTRUCTION || status == ARES_ECANCELLED) {
@@ -334,6 +339,15 @@ static void on_answer(void *arg, int status, int timeouts, unsigned char *p, int
     a->answered(a, &answer);
 }
 
+static const char *name_to_send(struct wr_ask *a)
+{
+    if (!a->channel->opts->mixed_case)
+        return a->name;
+    wr_case_mix(a->name, a->mixed);
+    wr_list_push(&a->line->asks, &a->link);
+    return a->mixed;
+}
+
 void wr_channel_ask(struct wr_channel *ch, struct wr_ask *a)
 {
     a->channel = ch;
@@ -347,7 +361,7 @@ void wr_channel_ask(struct wr_channel *ch, struct wr_ask *a)
     if (a->line == NULL)
         on_answer(a, ARES_ECONNREFUSED, 0, NULL, 0);
     else if (ch->opts->nservers > 0)
-        ares_query(a->line->ares, a->name, CLASS_IN, a->type, on_answer, a);
+        ares_query(a->line->ares, name_to_send(a), CLASS_IN, a->type, on_answer, a);
     else
         ares_search(a->line->ares, a->name, CLASS_IN, a->type, on_answer, a);
     set_timer(ch);

@@ -260,6 +260,16 @@ static bool take_question(struct message *m, uint16_t questions, struct chain *c
     return true;
 }
 
+bool wr_dns_asks(const void *p, size_t n, struct wr_str name, uint16_t type)
+{
+    struct message m = { .s = wr_scan_of(p, n), .p = p, .n = n };
+    char asked[NAME_MAX_WIRE + 1];
+
+    return wr_scan_skip(&m.s, 4) && wr_scan_u16(&m.s) == 1 && wr_scan_skip(&m.s, 6)
+        && take_name(&m, &m.s, asked, sizeof(asked)) && wr_str_is(name, asked)
+        && wr_scan_u16(&m.s) == type && wr_scan_u16(&m.s) == CLASS_IN && !m.s.bad;
+}
+
 static bool parse(struct message *m, struct chain *c, struct wr_dns_answer *out)
 {
     uint16_t flags, questions;

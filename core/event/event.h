@@ -437,6 +437,8 @@ struct wr_dns_answer {         /* some 25 KB */
  * or a label. */
 void wr_dns_parse(const void *p, size_t n, struct wr_str name, uint16_t type,
                   struct wr_dns_answer *out);
+/* Is this the only question in the message, to the case of each letter? */
+bool wr_dns_asks(const void *p, size_t n, struct wr_str name, uint16_t type);
 
 /* ---- resolver ---- */
 struct wr_resolver;            /* one `resolver` directive, or the system's resolv.conf */
@@ -445,6 +447,7 @@ struct wr_resolver_opts {
     uint32_t nservers;
     uint64_t valid_ms;         /* 0: by TTL, clamped to 1 s .. 1 h */
     bool no_ipv4, no_ipv6;
+    bool mixed_case;           /* only with servers */
     uint64_t timeout_ms;       /* resolver_timeout */
     bool hosts;                /* look into /etc/hosts first (rechecked on mtime) */
 };

@@ -122,11 +122,14 @@ struct wr_channel {
     off_t conf_size;
     uint64_t conf_checked;
 };
+#define WR_ASK_NAME 256
 struct wr_ask {               /* one name, one record type */
+    struct wr_link link;      /* of those with mixed case that the line has under way */
     const char *name;         /* stays until answered */
     uint16_t type;
     struct wr_channel *channel; /* set by wr_channel_ask */
     struct wr_line *line;     /* that it went to */
+    char mixed[WR_ASK_NAME];  /* the name as it was sent, if its case is mixed */
     /* Once for each ask, maybe before wr_channel_ask returns; only notes things. NULL: the channel
      * went away, ask again. */
     void (*answered)(struct wr_ask *, const struct wr_dns_answer *);
@@ -135,6 +138,11 @@ void wr_channel_open(struct wr_channel *ch, struct wr_loop *l, const struct wr_r
 void wr_channel_close(struct wr_channel *ch);
 void wr_channel_refresh(struct wr_channel *ch); /* resolv.conf may have changed */
 void wr_channel_ask(struct wr_channel *ch, struct wr_ask *a);
+
+/* ---- mixed_case.c: questions in mixed case, and answers to none of them passed over ---- */
+void wr_case_mix(const char *name, char mixed[static WR_ASK_NAME]); /* a longer one is cut */
+/* To an ares_channel, before it asks; asks: list of struct wr_ask, lives as long. */
+void wr_case_watch(void *ares, struct wr_link *asks);
 
 /* ---- question.c: one name with all its record types ---- */
 struct wr_question {

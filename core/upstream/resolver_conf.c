@@ -43,10 +43,18 @@ static bool add_named(struct wr_cf *cf, addr_vec *v, uint32_t i)
     return true;
 }
 
-static bool on_off(struct wr_str v, bool *off)
+static bool is_switch(struct wr_str v, bool *on)
 {
-    *off = wr_str_is(v, "off");
-    return *off || wr_str_is(v, "on");
+    *on = wr_str_is(v, "on");
+    return *on || wr_str_is(v, "off");
+}
+
+static bool family(struct wr_str v, bool *off)
+{
+    bool on, ok = is_switch(v, &on);
+
+    *off = !on;
+    return ok;
 }
 
 static bool resolver_param(struct wr_cf *cf, uint32_t i, struct wr_resolver_opts *o, bool *known)
@@ -59,9 +67,11 @@ static bool resolver_param(struct wr_cf *cf, uint32_t i, struct wr_resolver_opts
         ok = wr_parse_sec(v, &o->valid_ms) && o->valid_ms > 0;
         o->valid_ms *= 1000;
     } else if (wr_param(arg, "ipv4", &v)) {
-        ok = on_off(v, &o->no_ipv4);
+        ok = family(v, &o->no_ipv4);
     } else if (wr_param(arg, "ipv6", &v)) {
-        ok = on_off(v, &o->no_ipv6);
+        ok = family(v, &o->no_ipv6);
+    } else if (wr_param(arg, "case_mixing", &v)) {
+        ok = is_switch(v, &o->mixed_case);
     } else if (wr_param(arg, "status_zone", &v)) {
         return wr_cf_error_hint(cf, i, "part of nginx's commercial subscription; leave it out",
                                 "the \"status_zone\" parameter is known in nginx, not in this "
@@ -131,7 +141,8 @@ static void worker_exit(struct wr_conf *conf)
 
 static const struct wr_directive directives[] = {
     WR_CUSTOM("resolver", WR_ANY | WR_SCOPES | WR_LV_UPSTREAM, 1, WR_ARGS_ANY, set_resolver, NULL,
-              "name servers for names that are known only at run time, and of the group's servers"),
+              "name servers for names that are known only at run time, and of the group's servers; "
+              "case_mixing=on: mixes the case of letters in questions, which answers must repeat"),
     WR_MSEC("resolver_timeout", WR_ANY | WR_SCOPES | WR_LV_UPSTREAM, struct wr_resolver_conf,
             opts.timeout_ms, "30s", "longest wait for a name"),
     { 0 },

@@ -26,6 +26,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     type = types[(data[0] & 0x7f) % WR_COUNT(types)];
     wr_dns_parse(data + 1, size - 1, data[0] & 0x80 ? WR_STR("") : WR_STR("www.example.org"), type,
                  &out);
+    (void)wr_dns_asks(data + 1, size - 1, WR_STR("www.example.org"), type);
     WR_ASSERT(out.n <= WR_DNS_RECORDS && (out.n == 0 || out.code == WR_DNS_OK));
     for (uint32_t i = 0; i < out.n; i++)
         check_record(&out.at[i], type);

@@ -469,13 +469,53 @@ START_TEST(more_than_fit)
 }
 END_TEST
 
+static bool asks(const char *question, uint16_t type)
+{
+    void *p = wr_malloc(m.n + 1);
+    bool is;
+
+    memcpy(p, m.p, m.n);
+    p = wr_realloc(p, m.n > 0 ? m.n : 1);
+    is = wr_dns_asks(p, m.n, wr_str_c(question), type);
+    free(p);
+    return is;
+}
+
+START_TEST(the_question_to_the_letter)
+{
+    size_t whole;
+
+    begin(0, 0, 0, "www.ExAmple.org");
+    whole = m.n;
+    ck_assert(asks("www.ExAmple.org", A));
+    ck_assert(!asks("www.example.org", A));
+    ck_assert(!asks("www.ExAmple.orG", A));
+    ck_assert(!asks("www.ExAmple.org.", A));
+    ck_assert(!asks("www.ExAmple", A));
+    ck_assert(!asks("", A));
+    ck_assert(!asks("www.ExAmple.org", AAAA));
+    m.p[5] = 2; /* two questions */
+    ck_assert(!asks("www.ExAmple.org", A));
+    m.p[5] = 0;
+    ck_assert(!asks("www.ExAmple.org", A));
+    m.p[5] = 1;
+    m.p[m.n - 1] = 3; /* another class */
+    ck_assert(!asks("www.ExAmple.org", A));
+    m.p[m.n - 1] = 1;
+    while (m.n-- > 0)
+        ck_assert(!asks("www.ExAmple.org", A));
+    m.n = whole;
+    ck_assert(asks("www.ExAmple.org", A));
+}
+END_TEST
+
 int main(void)
 {
     const TTest *const tests[] = {
         addresses_with_the_smallest_ttl, addresses_of_six, the_chain_in_order_and_backwards,
         an_alias_alone, a_chain_in_a_circle, services, pointers, negative_answers, codes,
         cut_anywhere, hostile, a_name_too_long, a_long_way_of_pointers, odd_bytes_in_names,
-        more_than_fit, NULL,
+        more_than_fit, the_question_to_the_letter, NULL,
     };
 
     return run_suite("event_dns", tests);

@@ -32,7 +32,8 @@ sub new {
 
 # Each record: 'NAME TTL TYPE VALUE'. Replaces all there were; a name without any is NXDOMAIN. ALIAS is
 # a CNAME whose target has to be asked for, FAIL a name of which the server says SERVFAIL, SILENT one
-# of which it says nothing. TYPE/QUESTION is seen by questions of that type only.
+# of which it says nothing. FORGED: an answer comes first with that address, and the question in lower
+# case. TCP: a UDP answer is cut off. TYPE/QUESTION is seen by questions of that type only.
 sub records {
     my ($d, @records) = @_;
     open my $fh, '>', "$d->{file}.new" or die "$d->{file}: $!\n";
@@ -66,13 +67,11 @@ sub run {
         for my $fh ($ready->can_read(1)) {
             if ($fh == $udp) {
                 my $from = $udp->recv(my $query, 4096) // next;
-                my $answer = $d->answer($query, $asked, $udp->peerport);
-                $udp->send($answer, 0, $from) if defined $answer;
+                $udp->send($_, 0, $from) for $d->answers($query, $asked, $udp->peerport);
             } elsif (my $c = $tcp->accept) {
                 read $c, my $length, 2;
                 read $c, my $query, unpack 'n', $length;
-                my $answer = $d->answer($query, $asked, 0);
-                print $c pack 'n/a*', $answer if defined $answer;
+                print $c pack 'n/a*', $_ for $d->answers($query, $asked, 0);
                 close $c;
             }
         }
@@ -80,7 +79,8 @@ sub run {
     POSIX::_exit(0);
 }
 
-sub answer {
+# To a question, in their order.
+sub answers {
     my ($d, $query, $asked, $port) = @_;
     my ($id, $flags) = unpack 'nn', $query;
     my ($at, @labels) = (12);
@@ -94,17 +94,33 @@ sub answer {
     my $question = substr $query, 12, $at + 5 - 12;
     print $asked "$name $type $port\n";
 
+    my $message = sub {
+        my ($question, $bits, @answers) = @_;
+        return pack('n6', $id, 0x8580 | ($flags & 0x0100) | $bits, 1, scalar @answers, 0, 0)
+            . $question . join '', @answers;
+    };
+    my @forged = map { $message->(lc $question, 0, encode($name, 60, 'A', $_)) }
+        $type eq 'A' ? $d->values($name, 'FORGED') : ();
     my ($code, @answers) = $d->look_up($name, $type);
-    return if !defined $code;
-    my $header = pack 'n6', $id, 0x8580 | ($flags & 0x0100) | $code,
-        1, scalar @answers, 0, 0;
-    return $header . $question . join '', @answers;
+    return @forged if !defined $code;
+    return $message->($question, 0x0200) if $port && $d->values($name, 'TCP');
+    return (@forged, $message->($question, $code, @answers));
+}
+
+sub all_records {
+    my ($d) = @_;
+    return map { [split ' ', $_, 4] } split /\n/, Weir::Process::slurp($d->{file}) // '';
+}
+
+sub values {
+    my ($d, $name, $type) = @_;
+    return map { $_->[3] } grep { lc $_->[0] eq $name && $_->[2] eq $type } $d->all_records;
 }
 
 # The code of the answer, and the encoded records.
 sub look_up {
     my ($d, $name, $type) = @_;
-    my @records = map { [split ' ', $_, 4] } split /\n/, Weir::Process::slurp($d->{file}) // '';
+    my @records = $d->all_records;
     my ($known, @answers);
 
     $_->[2] =~ s{/\Q$type\E$}{} for @records;
