@@ -211,7 +211,8 @@ static void tell_signal(int signo, const char *name, pid_t from, const char *doi
 
 static void reopen(void)
 {
-    const struct wr_core_conf *core = wr_core_of(wr_running()->conf);
+    const struct wr_cycle *c = wr_running() != NULL ? wr_running() : wr_master.cycle;
+    const struct wr_core_conf *core = wr_core_of(c->conf);
 
     wr_say(WR_LOG_NOTICE, 0, "reopening logs");
     wr_sink_reopen_all(geteuid() == 0 && core->user.n > 0 ? core->uid : (uid_t)-1);
