@@ -208,6 +208,30 @@ SKIP: {
     $held->expect(qr/new binary process/);
     $held->finish;
 
+    # The pid file is written last: sockets that listen by then, for workers that go, are closed.
+    my $late = Weir->new;
+    $late->echo('echo');
+    $hold = $late->path('hold');
+    {
+        local $ENV{WR_HOLD_START} = $hold;
+        $late->start(conf(2, '', "pid %{dir}/weir.pid;\n"));
+    }
+    @before = serving($late->master);
+    mkdir $late->path('folder') or die "folder: $!\n";
+    $late->write('hold', '');
+    $late->conf(conf(6, $NEW, "pid %{dir}/folder/weir.pid;\n"));
+    $late->signal('HUP');
+    becomes { 7 == pending($late->master, @before) } 'a generation starts';
+    rmdir $late->path('folder') or die "folder: $!\n";
+    unlink $hold;
+    becomes { $late->error_log =~ /folder.weir\.pid" failed.*stays active$/sm }
+        'its pid file cannot be written: refused';
+    becomes { "@before" eq join ' ', serving($late->master) } 'the old processes, no others';
+    is scalar(grep { $late->connect('web')->echoes('x') } 1 .. 20), 20, 'serve all clients';
+    ok !$late->connect('new'), 'no new address';
+    $late->expect(qr/open\(\)/);
+    $late->finish;
+
     # A first start that is told to end has not failed.
     my $told = Weir->new;
     $told->echo('echo');
@@ -219,6 +243,8 @@ SKIP: {
         exec { $told->{bin} } $told->{bin}, $told->words or die "exec: $!\n";
     });
     becomes { 3 == children($pid) } 'a first start';
+    kill 'USR1', $pid;
+    becomes { $told->error_log =~ /reopening logs$/m } 'USR1 meanwhile: the logs are opened again';
     kill 'QUIT', $pid;
     is $told->ended($pid), 0, 'QUIT meanwhile: it ends well';
     ok !-e $told->path('weir.pid'), 'and leaves no pid file';
@@ -241,11 +267,22 @@ $early->has_ended;
 
 # USR2 with a configuration under which workers cannot start.
 
-$early->start(conf(2));
+my $PID = "pid %{dir}/weir.pid;\n"; # not by -g
+$early->start(conf(2, '', $PID));
 $master = $early->master;
 @before = serving($master);
+
+# What can be seen of the pid file is looked at before anything starts.
+for my $place ("$early->{dir}", "$early->{dir}/none/weir.pid") {
+    $early->conf(conf(6, $NEW, "pid $place;\n"));
+    $early->signal('HUP');
+    becomes { $early->error_log =~ /"\Q$place\E" failed.*stays active$/sm } "pid $place: refused";
+    is "@{[ serving($master) ]}", "@before", 'the old processes, no others';
+}
+unlike $early->error_log, qr/reconfiguring\n.*start worker/s, 'none was started';
+$early->conf(conf(2, '', $PID));
 my $over = $early->load(['web', 'unix:web']);
-$early->conf(conf(2, $NEW, $BAD));
+$early->conf(conf(2, $NEW, $PID . $BAD));
 for my $time (1, 2) {
     $early->signal('USR2');
     becomes { $time == (() = $early->error_log =~ /new binary process \d+ exited with code 1$/mg) }
@@ -256,14 +293,14 @@ for my $time (1, 2) {
     ok $over->rounds(5), 'the load goes on';
 }
 like $early->error_log, qr/\[error\].*process \d+: .*Too many open files/, 'the log says why';
-$early->conf(conf(1));
+$early->conf(conf(1, '', $PID));
 my ($from, $to) = $early->upgrade;
 kill 'QUIT', $from;
 ok $over->rounds(5), 'a good one works';
 my (undef, @lost) = $over->end;
 is_deeply \@lost, [], 'no session was refused, reset or cut off';
 is $early->ended($from), 0, 'the old master ends';
-$early->expect(qr/new binary process|no event loop|epoll|Too many open files/);
+$early->expect(qr/open\(\)|new binary process|no event loop|epoll|Too many open files/);
 $early->finish;
 
 (undef, @lost) = $load->end;

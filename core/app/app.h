@@ -166,8 +166,9 @@ void wr_sockets_tell_holder(const char *pid_path);
 bool wr_sockets_probe(const struct wr_conf *c) WR_CHECKED; /* -t: opens nothing */
 /* As many sockets for each address as workers, listener->fds, an owner map of nobody. */
 void wr_sockets_share(struct wr_cycle *c);
-/* The configuration is accepted: all its sockets listen, with its options. False: told. */
+/* All sockets of the configuration listen, with its options. False: told. */
 bool wr_sockets_listen(const struct wr_conf *c) WR_CHECKED;
+void wr_sockets_keep(void); /* the configuration is accepted */
 void wr_sockets_undo(void); /* it is not: closes what was bound for it */
 /* Closes the master's sockets of addresses that `now` (NULL: nothing) does not have, and marks
  * them in the owner maps of the cycles before. */

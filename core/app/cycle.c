@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define NAMES_TEST_MS 3000
@@ -35,12 +36,29 @@ static bool open_zones(struct wr_conf *conf, struct wr_shm_set *old)
     return done;
 }
 
+/* The pid file comes last (launch), when the sockets listen: what can be seen of it is looked at
+ * before. The file is not touched. */
+static bool check_pid(const struct wr_conf *c)
+{
+    struct wr_str pid = wr_core_of(c)->pid;
+    char folder[4096];
+    struct stat st;
+
+    snprintf(folder, sizeof(folder), "%.*s", (int)wr_str_rfind(pid, '/'), pid.p);
+    if (stat(pid.p, &st) == 0 && S_ISDIR(st.st_mode))
+        errno = EISDIR;
+    else if (access(folder[0] != '\0' ? folder : "/", W_OK) == 0 || access(pid.p, W_OK) == 0)
+        return true;
+    wr_say(WR_LOG_EMERG, errno, "open() \"" WR_FMT "\" failed", WR_ARG(pid));
+    return false;
+}
+
 static struct wr_cycle *cycle_new(struct wr_conf *conf, struct wr_shm_set *old)
 {
     const struct wr_core_conf *core;
     struct wr_cycle *c;
 
-    if (!is_right(conf) || !wr_folders_make(conf) || !open_zones(conf, old)) {
+    if (!is_right(conf) || !check_pid(conf) || !wr_folders_make(conf) || !open_zones(conf, old)) {
         wr_folders_undo();
         wr_conf_free(conf);
         return NULL;
@@ -99,19 +117,6 @@ void wr_cycle_free(struct wr_cycle *c)
 }
 
 /* ---- -t ---- */
-
-/* The folder of the pid file must be writable; the file is not touched. */
-static bool check_pid(const struct wr_conf *c)
-{
-    struct wr_str pid = wr_core_of(c)->pid;
-    char folder[4096];
-
-    snprintf(folder, sizeof(folder), "%.*s", (int)wr_str_rfind(pid, '/'), pid.p);
-    if (access(folder[0] != '\0' ? folder : "/", W_OK) == 0)
-        return true;
-    wr_say(WR_LOG_EMERG, errno, "open() \"" WR_FMT "\" failed", WR_ARG(pid));
-    return false;
-}
 
 static bool test(struct wr_conf *c, const struct wr_options *o)
 {

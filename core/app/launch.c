@@ -194,6 +194,8 @@ static void look_ready(void)
         tell_who_is_late();
         undo();
     } else if (!wr_tell_keeper(wr_keeper_of(me.cycle), WR_MSG_COMMIT, me.cycle->generation)) {
+        wr_say(WR_LOG_ERROR, errno, "%s %d cannot be told to publish the servers",
+               wr_child_name(wr_keeper_of(me.cycle)), (int)wr_keeper_of(me.cycle)->pid);
         undo();
     } else {
         enter(COMMITTING, me.ready_ms);
@@ -206,6 +208,7 @@ static void accept_it(void)
     struct wr_cycle *c = me.cycle;
 
     wr_master.pending = NULL;
+    wr_sockets_keep();
     wr_folders_keep();
     keep_pid_file();
     wr_master_use_log(c);
@@ -319,6 +322,7 @@ bool wr_launch_single(struct wr_cycle *c)
     wr_names_start(c->conf, NAMES_MS);
     if (!wr_sockets_listen(c->conf) || !write_pid_file())
         return false;
+    wr_sockets_keep();
     wr_folders_keep();
     keep_pid_file();
     return true;

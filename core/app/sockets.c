@@ -7,8 +7,8 @@
  * gives the sockets of a worker that is away to the next one. A unix socket has one descriptor for
  * all.
  *
- * What a new configuration needs is bound first, so that errors show; it listens when the
- * configuration is accepted (wr_sockets_listen). If it is not, nobody was connected to it. */
+ * What a new configuration needs is bound first, so that errors show; it listens when the processes
+ * are ready (wr_sockets_listen), and stays when nothing else can fail (wr_sockets_keep). */
 #include "app/app.h"
 
 #include <errno.h>
@@ -232,9 +232,15 @@ bool wr_sockets_listen(const struct wr_conf *c)
                    "ignored", WR_ARG(l->text));
         }
     }
+    return true;
+}
+
+void wr_sockets_keep(void)
+{
+    struct place *p;
+
     for EACH_PLACE(p)
         p->kept = p->fds.n;
-    return true;
 }
 
 /* ---- sharing ---- */
