@@ -93,7 +93,7 @@ static bool write_in_place(const char *path, struct wr_str text)
 static int hold(const char *path)
 {
     struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
-    int fd = open(path, O_RDWR | O_CLOEXEC);
+    int fd = wr_open_to_write(path, O_RDWR, 0);
 
     if (fd >= 0 && fcntl(fd, F_SETLK, &lock) != 0)
         wr_say(WR_LOG_NOTICE, errno, "fcntl(F_SETLK) on \"%s\" failed", path);
