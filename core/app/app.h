@@ -15,7 +15,6 @@
 
 #include "stream/stream.h"
 
-
 #include <sched.h>
 #include <signal.h>
 

@@ -1,9 +1,9 @@
 /* verdict: `weir -s WORD`, and how a reload is answered.
  *
- * The one who asks makes a pipe and puts the number of its writing end into the signal (sigqueue);
+ * `weir -s reload` makes a pipe and puts the number of its writing end into the signal (sigqueue);
  * the master opens that descriptor through /proc, acknowledges, and writes what became of it when
- * the new generation serves, or will not. Nothing
- * is left behind, it needs no more rights than the signal itself, and kill -HUP works as ever.
+ * the new generation serves, or will not. Nothing is left behind, it needs no more rights than the
+ * signal itself, and kill -HUP works as ever.
  *
  * On the pipe: 'A' (it is being done), then text for the user, then a zero byte and 'Y' or 'N'. */
 #include "app/app.h"

@@ -190,7 +190,6 @@ bool wr_slot_claim(struct wr_peer_slot *s)
     return false;
 }
 
-/* One that stands in none of the two lists, and that nobody counts on. */
 struct slot_list {
     uint32_t *at, n;
     uint64_t *has;               /* bit set by slot */
@@ -314,6 +313,7 @@ static void draft_free(struct draft *d)
     list_free(&d->old);
 }
 
+/* One that stands in none of the two lists, and that nobody counts on. */
 static struct wr_peer_slot *take_free(struct draft *d)
 {
     for (uint32_t i = 0; i < d->z->slots; i++) {
