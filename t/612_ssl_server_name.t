@@ -54,7 +54,7 @@ sub shown {
 }
 
 is shown('files', 'a.example'), 'a.example [a.example]', 'the file of a name';
-is shown('http', 'a_secret-1.x'), 'named [a_secret-1.x]', 'http: a name';
+is shown('http', 'a_secret-1.x'), 'named named', 'http: a name';
 is shown('layer4', 'a_secret-1.x'), 'named named', 'layer4: a name';
 
 for my $name (

@@ -18,7 +18,7 @@
 #define NAMES_MS 1000
 
 static struct {
-    enum { NOTHING, OPENING, STARTING, COMMITTING, LEAVING } state;
+    enum launch { NOTHING, OPENING, STARTING, COMMITTING, LEAVING } state;
     struct wr_cycle *cycle;
     uint64_t until_ms, look_ms;
     uint64_t ready_ms;       /* READY_MS, or what a test of a debug build wants */
@@ -31,7 +31,7 @@ bool wr_launch_pending(void)
     return me.state != NOTHING;
 }
 
-static void enter(int state, uint64_t ms)
+static void enter(enum launch state, uint64_t ms)
 {
     me.state = state;
     me.until_ms = wr_now() + ms;
@@ -249,7 +249,7 @@ static void look_left(void)
 
 void wr_launch_turn(void)
 {
-    int before;
+    enum launch before;
 
     do {
         before = me.state;
@@ -265,7 +265,7 @@ void wr_launch_turn(void)
         case COMMITTING: look_committed(); break;
         case LEAVING: look_left(); break;
         }
-    } while ((int)me.state != before);
+    } while (me.state != before);
 }
 
 uint64_t wr_launch_next_ms(void)

@@ -115,7 +115,7 @@ struct wr_place wr_place_of(const struct wr_node *n, uint32_t word)
 /* Where the word is in the text of its file; NULL: nowhere. */
 static const char *source_of(struct wr_place at)
 {
-    struct wr_str rest = at.file->text;
+    struct wr_str rest = at.file != NULL ? at.file->text : wr_str_of(NULL, 0);
 
     for (uint32_t line = 1; line < at.line && rest.p != NULL; line++)
         (void)wr_str_cut(&rest, '\n');

@@ -70,7 +70,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                          .scope = (struct wr_scope *)(uintptr_t)f.x.scope };
     f.t = wr_template_new(&cf, 0, word.text);
     WR_ASSERT((f.t == NULL) == (f.conf->tree->errors > 0));
-    if (f.t != NULL && wr_module_vars.check(&cf)) {
+    if (f.t != NULL)
+        wr_module_vars.missing(&cf);
+    if (f.t != NULL && f.conf->tree->errors == 0) {
         WR_ASSERT(wr_regex_match(f.c->match, WR_STR("ab"), groups, 3) == 1);
         wr_captures_set(&f.x, f.c->match, groups, 3);
         execute(&f, word.text);

@@ -83,7 +83,10 @@ static const struct wr_log_format *define(struct logged *l, struct wr_str text, 
         words[node.nwords++].text = wr_str_cut(&text, '\n');
     cf.nargs = node.nwords - 1;
     wr_log_formats_init(l->conf->pool, &formats);
-    if (!wr_log_format_define(&cf, &formats) || !wr_module_vars.check(&cf))
+    if (!wr_log_format_define(&cf, &formats))
+        return NULL;
+    wr_module_vars.missing(&cf);
+    if (l->conf->tree->errors > 0)
         return NULL;
     return wr_log_format_find(&cf, &formats, WR_STR("f"));
 }

@@ -29,7 +29,7 @@ START_TEST(all_kinds)
     ck_assert(has(&got, "127.0.0.1"));
     ck_assert(!has(&got, "192.0.3.1") && !has(&got, "::2"));
     ck_assert_ptr_nonnull(strstr(findings(c->tree),
-                                 "warn 1:36 low address bits of 10.1.2.3/8 are meaningless\n"));
+                                 "warn 1:36 low address bits of 10.1.2.3/8 are meaningless"));
     ck_assert_ptr_nonnull(strstr(findings(c->tree),
                                  "host not found in allow \"no.such.name.invalid\"\n"));
     wr_conf_free(c);
