@@ -2,11 +2,11 @@
  * The same files serve layer 4 and 7.
  *
  * Map: upstream_conf (upstream {}, the proxy_* rows both layers share), addresses (server names and
- * who learns their addresses), shared (peers as slots in shared memory), ledger (who holds how
- * many), peers (a worker's view), round_robin (the default balancer), schedule (its order: pure),
- * start, pick, dial, peer_tls (TLS to servers), retry (the steps), idle (parked connections),
- * policy and hostport (pure), resolver_conf (the resolver directive), upstream_vars
- * ($upstream_addr ...).
+ * who learns their addresses), shared (peers as slots in shared memory), publish (what the keeper
+ * writes there), ledger (who holds how many), peers (a worker's view), round_robin (the default
+ * balancer), schedule (its order: pure), start, pick, dial, peer_tls (TLS to servers), retry (the
+ * steps), idle (parked connections), policy and hostport (pure), resolver_conf (the resolver
+ * directive), upstream_vars ($upstream_addr ...).
  *
  * A worker holds nothing of a peer but a slot number and its generation; what counts is in shared
  * memory, written to this process' ledger row before the shared total changes, so that the keeper
@@ -145,6 +145,8 @@ struct wr_peer_slot *wr_shared_slot(const struct wr_zone *z, uint32_t i); /* i <
 _Atomic uint32_t *wr_shared_ledger(const struct wr_zone *z, uint32_t process, uint32_t slot);
 /* The members of the current index that exist, at most z->slots; *version is its number. */
 uint32_t wr_shared_members(const struct wr_zone *z, uint32_t *out, uint32_t *version);
+/* The zone this one replaces; false: there is none, or its size is not what so many slots have. */
+bool wr_shared_previous(const struct wr_upstream *u, struct wr_zone *out) WR_CHECKED;
 /* A copy; false: it is not an address. */
 bool wr_slot_addr(const struct wr_peer_slot *s, struct wr_addr *out) WR_CHECKED;
 /* Keeper: a free slot becomes one that is being written; false: somebody counts on it just now. */

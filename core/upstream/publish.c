@@ -1,0 +1,386 @@
+/* publish: what an upstream's zone says, written by the keeper. That of the newest generation owns
+ * what is configured in it: it commits, and publishes what it learned of names, from its own
+ * configuration. A keeper that is not the owner any more is refused. The next index is made in
+ * private memory; called by the keeper and by names that were answered (addresses). */
+#include "upstream/upstream.h"
+
+#define LOCK_MS 100          /* a holder takes far less: it was stopped, or means harm */
+enum { PUBLISHING = 0 };     /* the lock of a zone's file */
+
+/* ---- slots ---- */
+
+/* A worker with an old view may count on the slot at this moment. It counts, then looks at the
+ * generation (wr_peer_hold); here the generation changes, then the count is looked at: one of the
+ * two sees the other and steps back. */
+bool wr_slot_claim(struct wr_peer_slot *s)
+{
+    uint32_t odd;
+
+    if (atomic_load(&s->conns) != 0)
+        return false;
+    odd = (atomic_load(&s->generation) + 1) | 1; /* whoever has the old peer sees it is gone */
+    atomic_store(&s->generation, odd);
+    if (atomic_load(&s->conns) == 0)
+        return true;
+    atomic_store(&s->generation, odd + 1);
+    return false;
+}
+
+struct slot_list {
+    uint32_t *at, n;
+    uint64_t *has;               /* bit set by slot */
+};
+
+static struct slot_list list_new(uint32_t slots)
+{
+    return (struct slot_list){ .at = wr_calloc(slots, sizeof(uint32_t)),
+                               .has = wr_calloc(slots / 64 + 1, sizeof(uint64_t)) };
+}
+
+static void list_free(struct slot_list *l)
+{
+    free(l->at);
+    free(l->has);
+}
+
+static bool list_has(const struct slot_list *l, uint32_t slot)
+{
+    return (l->has[slot / 64] >> (slot % 64) & 1) != 0;
+}
+
+static void list_mark(struct slot_list *l, uint32_t slot)
+{
+    l->has[slot / 64] |= (uint64_t)1 << (slot % 64);
+}
+
+static struct slot_list list_members(const struct wr_zone *z)
+{
+    struct slot_list l = list_new(z->slots);
+    uint32_t version;
+
+    l.n = wr_shared_members(z, l.at, &version);
+    for (uint32_t i = 0; i < l.n; i++)
+        list_mark(&l, l.at[i]);
+    return l;
+}
+
+/* Among these members; a service may have an address twice: not one that is taken already. */
+static struct wr_peer_slot *find(const struct wr_zone *z, const struct slot_list *members,
+                                 const struct wr_server *sv, const struct wr_addr *addr,
+                                 const struct slot_list *taken)
+{
+    for (uint32_t i = 0; i < members->n; i++) {
+        struct wr_peer_slot *s = wr_shared_slot(z, members->at[i]);
+        struct wr_addr a;
+
+        if (s->key == sv->key && wr_slot_addr(s, &a) && wr_addr_eq(&a, addr)
+            && (taken == NULL || !list_has(taken, members->at[i])))
+            return s;
+    }
+    return NULL;
+}
+
+/* Counters carry over from the zone this one replaces (it had another shape). */
+static void inherit(struct wr_peer_slot *s, const struct wr_peer_slot *old)
+{
+    atomic_store(&s->fails, atomic_load(&old->fails));
+    atomic_store(&s->failed_ms, atomic_load(&old->failed_ms));
+    atomic_store(&s->checked_ms, atomic_load(&old->checked_ms));
+    atomic_store(&s->requests, atomic_load(&old->requests));
+    atomic_store(&s->failures, atomic_load(&old->failures));
+}
+
+static bool put(_Atomic uint32_t *word, uint32_t value)
+{
+    return atomic_exchange_explicit(word, value, memory_order_relaxed) != value;
+}
+
+/* What a service record says; of a plain name, nothing. True: what is chosen changes. */
+static bool set_share(struct wr_peer_slot *s, const struct wr_server *sv,
+                      const struct wr_name_addr *a, uint16_t first)
+{
+    bool changed = put(&s->weight, sv->weight == 1 && a->weight > 0 ? a->weight : sv->weight);
+
+    return put(&s->backup, sv->backup || a->priority > first) || changed;
+}
+
+static void configure(struct wr_peer_slot *s, const struct wr_server *sv)
+{
+    char name[sizeof(s->name)] = { 0 };
+
+    (void)put(&s->max_fails, sv->max_fails);
+    (void)put(&s->max_conns, sv->max_conns);
+    atomic_store_explicit(&s->fail_timeout_ms, sv->fail_timeout_ms, memory_order_relaxed);
+    atomic_store_explicit(&s->slow_start_ms, sv->slow_start_ms, memory_order_relaxed);
+    (void)put(&s->down, sv->down ? WR_DOWN_CONF : 0);
+    (void)snprintf(name, sizeof(name), WR_FMT, WR_ARG(sv->text));
+    memcpy(s->name, name, sizeof(name));
+}
+
+/* ---- the next index, under construction in private memory ---- */
+
+struct draft {
+    struct wr_upstream *u;
+    const struct wr_zone *z;
+    struct wr_zone before;       /* the zone this one replaces; slots 0: none */
+    struct slot_list old;        /* members of it */
+    struct slot_list now, next;  /* members of z, and what they will be */
+    uint32_t full;
+    bool changed;                /* a weight or a rank, of members that stay */
+};
+
+static struct draft draft_new(struct wr_upstream *u)
+{
+    struct draft d = { .u = u, .z = &u->peers->zone };
+
+    d.now = list_members(d.z);
+    d.next = list_new(d.z->slots);
+    if (wr_shared_previous(u, &d.before))
+        d.old = list_members(&d.before);
+    else
+        d.before.slots = 0;
+    return d;
+}
+
+static void draft_free(struct draft *d)
+{
+    list_free(&d->now);
+    list_free(&d->next);
+    list_free(&d->old);
+}
+
+/* One that stands in none of the two lists, and that nobody counts on. */
+static struct wr_peer_slot *take_free(struct draft *d)
+{
+    for (uint32_t i = 0; i < d->z->slots; i++) {
+        struct wr_peer_slot *s = wr_shared_slot(d->z, i);
+
+        if (!list_has(&d->now, i) && !list_has(&d->next, i) && wr_slot_claim(s))
+            return s;
+    }
+    return NULL;
+}
+
+/* Of a claimed slot. */
+static void fill(struct draft *d, struct wr_peer_slot *s, const struct wr_server *sv,
+                 const struct wr_addr *addr)
+{
+    const struct wr_peer_slot *old = d->before.slots == 0 ? NULL
+                                   : find(&d->before, &d->old, sv, addr, NULL);
+
+    memset(&s->key, 0, sizeof(*s) - offsetof(struct wr_peer_slot, key));
+    s->key = sv->key;
+    s->addr = *addr;
+    if (old != NULL)
+        inherit(s, old);
+}
+
+static void draft_add(struct draft *d, const struct wr_server *sv, const struct wr_name_addr *a,
+                      uint16_t first)
+{
+    struct wr_peer_slot *s;
+    uint32_t at, generation;
+
+    if (sv->backup && a->priority > first)
+        return;
+    s = find(d->z, &d->now, sv, &a->addr, &d->next);
+    if (s == NULL) {
+        s = take_free(d);
+        if (s == NULL) {
+            d->full++;
+            return;
+        }
+        fill(d, s, sv, &a->addr);
+    }
+    configure(s, sv);
+    d->changed |= set_share(s, sv, a, first);
+    generation = atomic_load(&s->generation);
+    if ((generation & 1) != 0)
+        atomic_store(&s->generation, generation + 1);
+    at = (uint32_t)(s - wr_shared_slot(d->z, 0));
+    d->next.at[d->next.n++] = at; /* each slot at most once: the list has room */
+    list_mark(&d->next, at);
+}
+
+static void draft_servers(struct draft *d)
+{
+    for (uint32_t i = 0; i < d->u->servers.n; i++) {
+        const struct wr_server *sv = &d->u->servers.at[i];
+
+        if (!sv->named)
+            draft_add(d, sv, &(struct wr_name_addr){ .addr = sv->addr }, 0);
+        for (uint32_t k = 0; sv->known != NULL && k < sv->known->n; k++)
+            draft_add(d, sv, &sv->known->at[k], sv->known->at[0].priority);
+    }
+}
+
+static bool draft_same(const struct draft *d)
+{
+    return d->now.n == d->next.n
+        && memcmp(d->now.at, d->next.at, d->now.n * sizeof(uint32_t)) == 0;
+}
+
+static void draft_publish(struct draft *d)
+{
+    uint32_t version = atomic_load(&d->z->shared->version) + 1;
+    struct wr_peer_index *ix = wr_shared_index(d->z, version);
+
+    if (d->full > 0 && d->u->full == 0)
+        wr_say(WR_LOG_ERROR, 0, "zone of upstream \"" WR_FMT "\" is full (%u slots), %u addresses "
+               "are not used: give it a larger \"zone\" size", WR_ARG(d->u->name), d->z->slots,
+               d->full);
+    d->u->full = d->full;
+    /* A reader that sees a word of this index sees the version that made it the other one. */
+    atomic_thread_fence(memory_order_release);
+    atomic_store_explicit(&ix->n, d->next.n, memory_order_relaxed);
+    for (uint32_t i = 0; i < d->next.n; i++)
+        atomic_store_explicit(&ix->slot[i], d->next.at[i], memory_order_relaxed);
+    atomic_store(&d->z->shared->version, version);
+}
+
+/* ---- what was known of a name before ---- */
+
+/* The host of "host", "host:port". */
+static bool has_host(const struct wr_peer_slot *s, struct wr_str host)
+{
+    char text[sizeof(s->name)];
+    struct wr_str name;
+
+    memcpy(text, s->name, sizeof(text));
+    name = wr_str_of(text, strnlen(text, sizeof(text)));
+    return wr_str_ieq(wr_str_cut(&name, ':'), host);
+}
+
+static bool named_at(const struct wr_names *n, const struct wr_addr *addr)
+{
+    for (uint32_t i = 0; i < n->n; i++)
+        if (wr_addr_eq(&n->at[i].addr, addr))
+            return true;
+    return false;
+}
+
+static struct wr_names *known_of(struct wr_upstream *u, struct wr_server *sv)
+{
+    if (sv->known == NULL)
+        sv->known = WR_NEW(u->pool, struct wr_names);
+    return sv->known;
+}
+
+static void take_name(struct wr_server *sv, const struct wr_peer_slot *s)
+{
+    struct wr_names *n = sv->known;
+    struct wr_name_addr a = { .priority = 0 };
+
+    if (n->n == WR_COUNT(n->at) || !wr_slot_addr(s, &a.addr) || a.addr.sa.sa_family == AF_UNIX)
+        return;
+    a.priority = atomic_load_explicit(&s->backup, memory_order_relaxed) != 0 && !sv->backup;
+    if (sv->service.n == 0)
+        wr_addr_set_port(&a.addr, sv->port);
+    else
+        a.weight = (uint16_t)atomic_load_explicit(&s->weight, memory_order_relaxed);
+    if (sv->service.n > 0 || !named_at(n, &a.addr)) /* other ports were other servers */
+        n->at[n->n++] = a;
+}
+
+/* The same server's, or those of its name under whatever port and parameters: a name server that
+ * fails while weir reloads takes no server away. */
+static void learn_name(struct draft *d, struct wr_server *sv, bool same)
+{
+    bool here = same || d->before.slots == 0;
+    const struct wr_zone *z = here ? d->z : &d->before;
+    const struct slot_list *members = here ? &d->now : &d->old;
+
+    known_of(d->u, sv)->n = 0;
+    for (uint32_t i = 0; i < members->n; i++) {
+        const struct wr_peer_slot *s = wr_shared_slot(z, members->at[i]);
+
+        if (same ? s->key == sv->key : has_host(s, sv->host))
+            take_name(sv, s);
+    }
+}
+
+/* ---- owning and publishing ---- */
+
+/* A holder that does not let go is stopped, or means harm: one index or the other will hold, and
+ * each is checked when it is read. */
+static bool lock_zone(const struct wr_upstream *u)
+{
+    if (wr_lock(u->zone->fd, PUBLISHING, LOCK_MS))
+        return true;
+    wr_say(WR_LOG_WARN, 0, "upstream \"" WR_FMT "\": another process has its zone locked, it is "
+           "published in spite of that", WR_ARG(u->name));
+    return false;
+}
+
+static void unlock_zone(const struct wr_upstream *u, bool locked)
+{
+    if (locked)
+        wr_unlock(u->zone->fd, PUBLISHING);
+}
+
+static void commit(struct wr_upstream *u, uint64_t run, bool learn)
+{
+    bool locked = lock_zone(u);
+    struct draft d = draft_new(u);
+
+    for (uint32_t i = 0; i < u->servers.n; i++) {
+        struct wr_server *sv = &u->servers.at[i];
+
+        if (sv->named && learn)
+            learn_name(&d, sv, true);
+        else if (sv->named && sv->known == NULL && sv->unanswered)
+            learn_name(&d, sv, false);
+    }
+    u->run = run;
+    atomic_store(&u->peers->zone.shared->owner, run);
+    draft_servers(&d);
+    draft_publish(&d); /* even if the members are the same: weights may differ */
+    draft_free(&d);
+    unlock_zone(u, locked);
+}
+
+void wr_upstreams_commit(struct wr_conf *c, uint64_t run, bool learn)
+{
+    struct wr_upstreams *all = wr_conf_upstreams(c);
+
+    for (uint32_t i = 0; i < all->all.n; i++)
+        commit(all->all.at[i], run, learn);
+}
+
+/* What changed. False: nothing did, or the zone is another's. */
+static bool publish_again(struct wr_upstream *u)
+{
+    bool locked = lock_zone(u), publish = false;
+
+    if (atomic_load(&u->peers->zone.shared->owner) == u->run) {
+        struct draft d = draft_new(u);
+
+        draft_servers(&d);
+        publish = !draft_same(&d) || d.changed;
+        if (publish)
+            draft_publish(&d);
+        draft_free(&d);
+    }
+    unlock_zone(u, locked);
+    return publish;
+}
+
+bool wr_shared_update(struct wr_upstream *u, struct wr_server *s,
+                      const struct wr_name_addr *addrs, uint32_t n)
+{
+    struct wr_names *known = known_of(u, s);
+
+    known->n = wr_min(n, (uint32_t)WR_COUNT(known->at));
+    for (uint32_t i = 0; i < known->n; i++)
+        known->at[i] = addrs[i];
+    return publish_again(u);
+}
+
+void wr_upstreams_fit(struct wr_conf *c)
+{
+    struct wr_upstreams *all = wr_conf_upstreams(c);
+
+    for (uint32_t i = 0; i < all->all.n; i++)
+        if (all->all.at[i]->full > 0)
+            (void)publish_again(all->all.at[i]);
+}
