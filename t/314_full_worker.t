@@ -45,7 +45,7 @@ becomes { 4 == $w->workers } 'four workers';
 
 my @full;
 
-# Makes that worker full of clients: a fifth of the connections is for servers.
+# Makes that worker full of clients: a tenth of the connections is for servers.
 sub fill {
     my ($target) = @_;
     @full = ();
