@@ -15,7 +15,7 @@ use Weir::Http;
 plan skip_all => 'only root has something to give away' if !Weir::is_root();
 my $w = Weir->new;
 my ($NOBODY) = (getpwnam 'nobody')[2];
-$w->expect(qr/root does not open it/, qr/(?:open|chown|mkdir|bind)\(.*failed \((?:1|13): /);
+$w->expect(qr/root does not open it/, qr/access\.log" failed \(13: /, qr/(?:open|chown|mkdir|bind)\(.*failed \((?:1|13): /);
 
 sub as_nobody {
     my ($code) = @_;
@@ -39,8 +39,9 @@ symlink 'linked.log', $w->path('ours/made-by-root.log');
 symlink '/dev/stdout', $w->path('ours/stdout.log');
 
 sub conf {
-    my ($more) = @_;
+    my ($more, $pid) = (@_, 'weir.pid');
     return <<"CONF";
+pid %{dir}/$pid;
 user nobody @{[scalar getgrgid((getpwnam q(nobody))[3])]};
 worker_processes 1;
 error_log %{dir}/theirs/error.log;
@@ -48,6 +49,7 @@ error_log /dev/stderr;
 http {
     access_log %{dir}/ours/made-by-root.log;
     access_log %{dir}/ours/stdout.log;
+    access_log %{dir}/theirs/access.log;
     client_body_temp_path %{dir}/theirs/body;
     server { listen %{web}; $more return 200 ok; }
     server { listen %{proxy}; location / { proxy_pass http://%{web}; } }
@@ -68,6 +70,23 @@ $w->signal('USR1');
 becomes { slurp($w->path('stderr')) =~ /"error\.log" in ".*" is a link that is not root's/ } 'is refused';
 is owner('root.file'), 0, 'the file is root\'s still';
 is slurp($w->path('root.file')), "precious\n", 'and what it was';
+
+# A file of root, in a folder of the workers' user for whatever reason, that took a log's place.
+is owner('theirs/access.log'), $NOBODY, 'a new log in a folder of the workers\' user is theirs';
+$w->write('theirs/audit', "precious\n");
+chmod 0600, $w->path('theirs/audit');
+my $access = $w->path('theirs/access.log');
+ok as_nobody(sub { rename $access, "$access.1"; rename $w->path('theirs/audit'), $access }),
+    'a file of root in place of a log';
+$w->signal('USR1');
+becomes { slurp($w->path('stderr')) =~ /"\Q$access\E" was there before, and others can write/ }
+    'is not given away';
+is owner('theirs/access.log'), 0, 'it is root\'s still';
+ok as_nobody(sub { unlink $access }), 'the log is made again';
+$w->signal('USR1');
+becomes { -e $access && owner('theirs/access.log') == $NOBODY } 'and given to the workers\' user';
+is Weir::Http::ask($w, 'web', 'GET /again')->{body}, 'ok', 'a request';
+becomes { slurp($access) =~ m{GET /again} } 'is written there';
 
 # a reload, and a start
 my ($status, undef, $said) = $w->command('-s', 'reload');
@@ -97,5 +116,20 @@ is +(stat $w->path('run/socket'))[2] & 0777, 0666, 'by a link of root, for all t
 
 is Weir::Http::ask($w, 'web', 'GET /y')->{body}, 'ok', 'serves on';
 $w->reload(conf(''));
+
+# A pid file whose folder became a link when it is to be removed.
+my $master = $w->pid;
+my $run = $w->path('theirs/run');
+ok as_nobody(sub { mkdir $run }), 'a folder of the workers\' user';
+$w->conf(conf('', 'theirs/run/other.pid'));
+kill 'HUP', $master;
+becomes { slurp("$run/other.pid") eq "$master\n" } 'the pid file moves there';
+$w->write('secret/other.pid', "precious\n");
+ok as_nobody(sub { rename $run, "$run.away" and symlink '../secret', $run }), 'it becomes a link';
+$w->conf(conf(''));
+kill 'HUP', $master;
+becomes { $w->pid && $w->pid == $master } 'the pid file moves back';
+becomes { slurp($w->path('stderr')) =~ /"run" in "\Q$run\E\/other\.pid" is a link/ } 'the link is refused';
+is slurp($w->path('secret/other.pid')), "precious\n", 'nothing is removed behind it';
 $w->finish;
 done_testing;

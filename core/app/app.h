@@ -86,6 +86,7 @@ struct wr_core_conf {             /* of wr_module_core: main and events */
 enum wr_debug_points { WR_DEBUG_NONE, WR_DEBUG_STOP, WR_DEBUG_ABORT };
 extern struct wr_module wr_module_core;
 const struct wr_core_conf *wr_core_of(const struct wr_conf *c);   /* main */
+uid_t wr_log_owner(const struct wr_conf *c); /* the workers' user, if it is another; else -1 */
 const struct wr_core_conf *wr_events_of(const struct wr_conf *c); /* events */
 #define WR_WORKERS_MAX 500 /* two generations and their keepers fit into the slots */
 

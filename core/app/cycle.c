@@ -25,6 +25,20 @@ static bool is_right(struct wr_conf *c)
     return c->tree->errors == 0;
 }
 
+uid_t wr_log_owner(const struct wr_conf *c)
+{
+    const struct wr_core_conf *core = wr_core_of(c);
+
+    return geteuid() == 0 && core->user.n > 0 ? core->uid : (uid_t)-1;
+}
+
+/* Now, for later it is not known that this process made them. */
+static void give_logs(const struct wr_conf *c)
+{
+    if (wr_log_owner(c) != (uid_t)-1)
+        wr_sink_give_new(wr_log_owner(c));
+}
+
 /* Zones whose shape fits go on with what they know. */
 static bool open_zones(struct wr_conf *conf, struct wr_shm_set *old)
 {
@@ -63,6 +77,7 @@ static struct wr_cycle *cycle_new(struct wr_conf *conf, struct wr_shm_set *old)
         wr_conf_free(conf);
         return NULL;
     }
+    give_logs(conf);
     core = wr_core_of(conf);
     c = wr_calloc(1, sizeof(*c));
     c->conf = conf;
@@ -122,6 +137,7 @@ static bool test(struct wr_conf *c, const struct wr_options *o)
 {
     if (!is_right(c))
         return false;
+    give_logs(c);
     if (!wr_upstreams_open(c))
         return false;
     if (!o->quiet)

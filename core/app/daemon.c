@@ -118,7 +118,7 @@ int wr_pid_write(const char *path)
 bool wr_pid_read(const char *path, struct wr_pid_file *out)
 {
     struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC); /* whatever stands there */
     ssize_t n;
     uint64_t pid;
 

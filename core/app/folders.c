@@ -93,7 +93,7 @@ static void forget_made(bool remove)
         struct made *m = wr_container(made.next, struct made, link);
 
         if (remove)
-            (void)rmdir(m->path);
+            (void)wr_folder_remove(m->path);
         wr_list_remove(&m->link);
         free(m);
     }

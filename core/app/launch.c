@@ -67,7 +67,7 @@ static void keep_pid_file(void)
     if (me.pid_fd < 0)
         return;
     if (wr_master.pid_path != NULL) {
-        (void)unlink(wr_master.pid_path);
+        (void)wr_file_remove(wr_master.pid_path);
         close(wr_master.pid_fd);
         free(wr_master.pid_path);
     }
@@ -79,7 +79,7 @@ static void keep_pid_file(void)
 static void undo_pid_file(void)
 {
     if (me.pid_fd >= 0) {
-        (void)unlink(pid_path(me.cycle));
+        (void)wr_file_remove(pid_path(me.cycle));
         close(me.pid_fd);
         me.pid_fd = -1;
     }

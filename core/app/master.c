@@ -215,7 +215,7 @@ static void reopen(void)
     const struct wr_core_conf *core = wr_core_of(c->conf);
 
     wr_say(WR_LOG_NOTICE, 0, "reopening logs");
-    wr_sink_reopen_all(geteuid() == 0 && core->user.n > 0 ? core->uid : (uid_t)-1);
+    wr_sink_reopen_all(wr_log_owner(wr_running()->conf));
     if (core->daemon)
         wr_console_redirect();
     wr_children_signal(SIGUSR1);
@@ -348,8 +348,8 @@ static void remove_if_ours(const char *path)
     struct stat ours, there;
 
     if (fstat(wr_master.pid_fd, &ours) == 0 && stat(path, &there) == 0
-        && ours.st_ino == there.st_ino && ours.st_dev == there.st_dev && unlink(path) != 0)
-        wr_say(WR_LOG_ALERT, errno, "unlink() \"%s\" failed", path);
+        && ours.st_ino == there.st_ino && ours.st_dev == there.st_dev && !wr_file_remove(path))
+        wr_say(WR_LOG_ERROR, errno, "unlink() \"%s\" failed", path);
 }
 
 static void remove_pid_file(void)
@@ -362,7 +362,7 @@ static void remove_pid_file(void)
     remove_if_ours(wr_master.pid_path);
     remove_if_ours(old);
     if (wr_master.inherited && !wr_upgrade_old_lives()) /* it may have been killed */
-        (void)unlink(old);
+        (void)wr_file_remove(old);
 }
 
 void wr_master_free(void)

@@ -166,10 +166,10 @@ static bool rename_pid(const char *path, bool back)
     const char *from = back ? old : path, *to = back ? path : old;
 
     snprintf(old, sizeof(old), "%s.oldbin", path);
-    if (rename(from, to) == 0)
+    if (wr_file_rename(from, to))
         return true;
     if (errno != ENOENT) /* it was moved by somebody else, or never */
-        wr_say(WR_LOG_ALERT, errno, "rename() \"%s\" to \"%s\" failed", from, to);
+        wr_say(WR_LOG_ERROR, errno, "rename() \"%s\" to \"%s\" failed", from, to);
     return false;
 }
 

@@ -338,6 +338,13 @@ void wr_clock_http(time_t t, struct wr_text *out);               /* RFC 9110 5.6
  * root can write its folder; in a folder that others can write only regular files with one name are
  * opened (but with O_DIRECTORY). -1 with errno; EPERM: refused by that, which is logged. */
 int wr_open_to_write(const char *path, int flags, mode_t mode) WR_CHECKED;
+/* A log to append to, made if it is not there. */
+enum wr_log_origin {
+    WR_ORIGIN_OURS,           /* only root can write its folder */
+    WR_ORIGIN_NEW,            /* made now, where others can write */
+    WR_ORIGIN_FOUND           /* it was there */
+};
+int wr_open_log(const char *path, enum wr_log_origin *origin) WR_CHECKED;
 /* The folder (O_PATH) of the last component, which is not followed and copied to name. */
 int wr_folder_to_write(const char *path, char name[static NAME_MAX + 1]) WR_CHECKED;
 
@@ -370,6 +377,7 @@ struct wr_sink {
     const char *path;         /* for messages: name, or what the kind put here */
     int fd;
     int err;                  /* errno of the last failed open */
+    enum wr_log_origin origin; /* of files: when it was opened */
     unsigned users;
     void *state;              /* of the kind */
     uint64_t quiet_until;     /* wall ms; a failed write is reported at most once a second */
@@ -382,7 +390,10 @@ struct wr_sink *wr_sink_open(const char *path) WR_CHECKED;
 struct wr_sink *wr_sink_add(const char *name, const struct wr_sink_ops *ops, void *state);
 struct wr_sink *wr_sink_find(const char *name); /* takes no reference; NULL when there is none */
 void wr_sink_release(struct wr_sink *s);
-void wr_sink_reopen_all(uid_t owner); /* USR1; owner != (uid_t)-1: files are given to this user */
+/* USR1; owner != (uid_t)-1: files are given to this user, but those that stood in a folder of
+ * others: they may be files of root that were moved there. */
+void wr_sink_reopen_all(uid_t owner);
+void wr_sink_give_new(uid_t owner); /* the new ones in folders of others; later nobody knows */
 extern struct wr_sink wr_sink_stderr; /* never released */
 /* A whole line with its line feed. The level matters to syslog only; access logs pass WR_LOG_LEVELS
  * (no level of their own), which means the severity named in the configuration. */

@@ -15,7 +15,7 @@ static struct wr_link sinks = { &wr_sink_stderr.link, &wr_sink_stderr.link };
 /* The old descriptor stays until the new one is there: better in the old file than nowhere. */
 static bool file_open(struct wr_sink *s)
 {
-    int fd = wr_open_to_write(s->name, O_WRONLY | O_APPEND | O_CREAT, 0644);
+    int fd = wr_open_log(s->name, &s->origin);
 
     if (fd < 0) {
         s->err = errno;
@@ -202,10 +202,25 @@ static void give_to(const struct wr_sink *s, uid_t owner)
 
     if (fstat(s->fd, &st) != 0 || !S_ISREG(st.st_mode))
         return;
+    if (st.st_uid != owner && s->origin == WR_ORIGIN_FOUND) {
+        wr_say(WR_LOG_ERROR, 0, "\"%s\" was there before, and others can write its folder: it is "
+               "not given to the workers' user", s->path);
+        return;
+    }
     if (st.st_uid != owner && fchown(s->fd, owner, (gid_t)-1) != 0)
         wr_say(WR_LOG_EMERG, errno, "chown(\"%s\", %ld) failed", s->path, (long)owner);
     if ((st.st_mode & 0600) != 0600 && fchmod(s->fd, st.st_mode | 0600) != 0)
         wr_say(WR_LOG_EMERG, errno, "chmod() \"%s\" failed", s->path);
+}
+
+void wr_sink_give_new(uid_t owner)
+{
+    for (struct wr_link *l = sinks.next; l != &sinks; l = l->next) {
+        struct wr_sink *s = wr_container(l, struct wr_sink, link);
+
+        if (s->fd >= 0 && s->origin == WR_ORIGIN_NEW)
+            give_to(s, owner);
+    }
 }
 
 void wr_sink_reopen_all(uid_t owner)

@@ -186,19 +186,38 @@ static bool is_fit(struct walk *w, int fd)
     return fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) & ~O_NONBLOCK) == 0 || has_failed(w, fd, errno);
 }
 
-int wr_open_to_write(const char *path, int flags, mode_t mode)
+/* *made: it was not there. */
+static int open_last(const struct walk *w, int flags, mode_t mode, bool *made)
+{
+    int fd = -1;
+
+    *made = false;
+    for (int i = 0; i < 3; i++) { /* it may come and go meanwhile */
+        if ((flags & O_CREAT) != 0 && !w->magic) {
+            fd = openat(w->dir, w->name, flags | O_EXCL, mode);
+            *made = fd >= 0;
+            if (fd >= 0 || errno != EEXIST)
+                return fd;
+        }
+        fd = openat(w->dir, w->name, flags & ~O_CREAT);
+        if (fd >= 0 || errno != ENOENT)
+            return fd;
+    }
+    return fd;
+}
+
+static int open_as_root(const char *path, int flags, mode_t mode, enum wr_log_origin *origin)
 {
     struct walk w;
-    bool doubt;
+    bool doubt, made;
     int fd, err;
 
-    if (geteuid() != 0)
-        return open(path, flags | O_CLOEXEC, mode);
     if (!walk_path(&w, path, true))
         return -1;
     doubt = !w.magic && (flags & O_DIRECTORY) == 0 && !only_root_writes(w.dir);
-    fd = openat(w.dir, w.name, (flags & ~O_TRUNC) | O_CLOEXEC | (w.magic ? 0 : O_NOFOLLOW)
-                | (doubt ? O_NONBLOCK : 0), mode);
+    fd = open_last(&w, (flags & ~O_TRUNC) | O_CLOEXEC | (w.magic ? 0 : O_NOFOLLOW)
+                   | (doubt ? O_NONBLOCK : 0), mode, &made);
+    *origin = !doubt ? WR_ORIGIN_OURS : made ? WR_ORIGIN_NEW : WR_ORIGIN_FOUND;
     if (fd < 0) {
         (void)has_failed(&w, -1, errno);
         return -1;
@@ -212,6 +231,23 @@ int wr_open_to_write(const char *path, int flags, mode_t mode)
     (void)close(fd);
     errno = err;
     return -1;
+}
+
+int wr_open_to_write(const char *path, int flags, mode_t mode)
+{
+    enum wr_log_origin origin;
+
+    return geteuid() == 0 ? open_as_root(path, flags, mode, &origin)
+                          : open(path, flags | O_CLOEXEC, mode);
+}
+
+int wr_open_log(const char *path, enum wr_log_origin *origin)
+{
+    int flags = O_WRONLY | O_APPEND | O_CREAT;
+
+    *origin = WR_ORIGIN_OURS;
+    return geteuid() == 0 ? open_as_root(path, flags, 0644, origin)
+                          : open(path, flags | O_CLOEXEC, 0644);
 }
 
 int wr_folder_to_write(const char *path, char name[static NAME_MAX + 1])

@@ -104,14 +104,40 @@ bool wr_file_write(const char *path, struct wr_str text, mode_t mode)
     return ok;
 }
 
-bool wr_file_remove(const char *path)
+static bool remove_name(const char *path, int flags)
 {
     char name[NAME_MAX + 1];
     int dir = wr_folder_to_write(path, name);
-    bool ok = dir >= 0 && unlinkat(dir, name, 0) == 0;
+    bool ok = dir >= 0 && unlinkat(dir, name, flags) == 0;
 
     if (dir >= 0)
         close_keep_errno(dir);
+    return ok;
+}
+
+bool wr_file_remove(const char *path)
+{
+    return remove_name(path, 0);
+}
+
+bool wr_folder_remove(const char *path)
+{
+    return remove_name(path, AT_REMOVEDIR);
+}
+
+bool wr_file_rename(const char *from, const char *to)
+{
+    char old[NAME_MAX + 1], new[NAME_MAX + 1];
+    int dir = wr_folder_to_write(from, old), into;
+    bool ok;
+
+    if (dir < 0)
+        return false;
+    into = wr_folder_to_write(to, new);
+    ok = into >= 0 && renameat(dir, old, into, new) == 0;
+    if (into >= 0)
+        close_keep_errno(into);
+    close_keep_errno(dir);
     return ok;
 }
 

@@ -74,7 +74,10 @@ ssize_t wr_fds_recv(int sock, void *p, size_t n, int *fds, unsigned *nfds);
  * zero byte stands behind it. */
 struct wr_str wr_file_read(struct wr_pool *pool, const char *path, size_t max) WR_CHECKED;
 bool wr_file_write(const char *path, struct wr_str text, mode_t mode) WR_CHECKED; /* replaces */
-bool wr_file_remove(const char *path); /* unlink(), by root only in folders it would write to */
+/* Folders on the way are those wr_folder_to_write takes. */
+bool wr_file_remove(const char *path);
+bool wr_folder_remove(const char *path); /* an empty one */
+bool wr_file_rename(const char *from, const char *to) WR_CHECKED;
 bool wr_mkdirs(const char *path, mode_t mode) WR_CHECKED;       /* like mkdir -p */
 bool wr_file_mtime(const char *path, struct timespec *out) WR_CHECKED;
 

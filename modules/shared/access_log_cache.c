@@ -34,7 +34,8 @@ static bool disk_full;
 
 static int open_path(const char *path)
 {
-    int fd = wr_open_to_write(path, O_WRONLY | O_APPEND | O_CREAT, 0644);
+    enum wr_log_origin origin;
+    int fd = wr_open_log(path, &origin);
 
     if (fd < 0 && wr_clock.wall_ms >= quiet_until) {
         quiet_until = wr_clock.wall_ms + 1000;

@@ -170,7 +170,7 @@ static bool file_open(struct wr_sink *s)
     f->sink = s;
     s->path = f->path;
     flush(f);
-    fd = wr_open_to_write(f->path, O_WRONLY | O_APPEND | O_CREAT, 0644);
+    fd = wr_open_log(f->path, &s->origin);
     if (fd < 0) {
         s->err = errno;
         return false;

@@ -96,6 +96,42 @@ START_TEST(files_are_opened_again)
 }
 END_TEST
 
+static uid_t owner_of(const char *name)
+{
+    struct stat st;
+
+    ck_assert_int_eq(stat(path(name).p, &st), 0);
+    return st.st_uid;
+}
+
+/* Root gives away a log in a folder of others only when it has just made it. */
+START_TEST(logs_where_others_write)
+{
+    struct wr_sink *a, *b;
+    char to[256];
+
+    if (getuid() != 0)
+        return;
+    setup();
+    ck_assert_int_eq(chown(dir, 12345, (gid_t)-1), 0);
+    a = wr_sink_open(path("a.log").p);
+    ck_assert_uint_eq(owner_of("a.log"), 0);
+    wr_sink_give_new(12345);
+    ck_assert_uint_eq(owner_of("a.log"), 12345);
+    b = wr_sink_open(path("b.log").p);
+    (void)snprintf(to, sizeof(to), "%s", path("a.log").p);
+    ck_assert_int_eq(rename(path("b.log").p, to), 0); /* stands for any file of root */
+    wr_sink_reopen_all(12345);
+    ck_assert_uint_eq(owner_of("a.log"), 0);
+    ck_assert_uint_eq(owner_of("b.log"), 12345);
+    wr_sink_give_new(12345);
+    ck_assert_uint_eq(owner_of("a.log"), 0);
+    wr_sink_release(a);
+    wr_sink_release(b);
+    remove_all();
+}
+END_TEST
+
 START_TEST(no_file)
 {
     errno = 0;
@@ -182,5 +218,6 @@ START_TEST(other_kinds)
 }
 END_TEST
 
-UNIT_MAIN("base/sink", files_are_shared, files_are_opened_again, no_file, stderr_is_always_there,
+UNIT_MAIN("base/sink", files_are_shared, files_are_opened_again,
+          logs_where_others_write, no_file, stderr_is_always_there,
           memory_is_a_ring, full_disk_is_told_once_and_left_alone, other_kinds)

@@ -113,4 +113,45 @@ START_TEST(makes_folders)
 }
 END_TEST
 
-UNIT_MAIN("os/file", writes_and_reads, sizes_may_lie, fails_with_errno, makes_folders)
+static bool is_there(const char *name)
+{
+    return access(path(name), F_OK) == 0;
+}
+
+/* Not through links that others may have made, as root: tested with a folder of their own. */
+START_TEST(removes_and_renames)
+{
+    ck_assert_ptr_nonnull(mkdtemp(dir));
+    ck_assert(wr_mkdirs(path("ours/below"), 0755));
+    ck_assert(wr_mkdirs(path("theirs"), 0755));
+    ck_assert(wr_file_write(path("ours/a"), WR_STR("x"), 0600));
+    ck_assert(wr_file_rename(path("ours/a"), path("b")));
+    ck_assert(is_there("b") && !is_there("ours/a"));
+    ck_assert(wr_file_rename(path("b"), path("ours/a")));
+    ck_assert(!wr_file_rename(path("b"), path("c")));
+    ck_assert_int_eq(errno, ENOENT);
+    ck_assert(!wr_file_rename(path("ours/a"), path("none/c")));
+    ck_assert_int_eq(errno, ENOENT);
+    ck_assert(!wr_folder_remove(path("ours")));
+    ck_assert_int_eq(errno, ENOTEMPTY);
+    ck_assert_int_eq(symlink("../ours", path("theirs/link")), 0);
+    if (geteuid() == 0) {
+        ck_assert_int_eq(chown(path("theirs"), 65534, 65534), 0);
+        ck_assert(!wr_file_remove(path("theirs/link/a")));
+        ck_assert_int_eq(errno, EPERM);
+        ck_assert(!wr_file_rename(path("theirs/link/a"), path("b")));
+        ck_assert(!wr_file_rename(path("ours/a"), path("theirs/link/b")));
+        ck_assert(!wr_folder_remove(path("theirs/link/below")));
+        ck_assert(is_there("ours/a") && is_there("ours/below"));
+    }
+    ck_assert(wr_file_remove(path("theirs/link"))); /* the link */
+    ck_assert(wr_folder_remove(path("ours/below")));
+    ck_assert(wr_file_remove(path("ours/a")));
+    ck_assert(wr_folder_remove(path("ours")));
+    ck_assert(wr_folder_remove(path("theirs")));
+    ck_assert(wr_folder_remove(dir));
+}
+END_TEST
+
+UNIT_MAIN("os/file", writes_and_reads, sizes_may_lie, fails_with_errno, makes_folders,
+          removes_and_renames)
