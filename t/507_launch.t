@@ -232,6 +232,28 @@ SKIP: {
     $late->expect(qr/open\(\)/);
     $late->finish;
 
+    # Back from an upgrade: the new binary ends while the old one starts its workers again.
+    my $back = Weir->new;
+    $back->echo('echo');
+    $hold = $back->path('hold');
+    {
+        local $ENV{WR_HOLD_START} = $hold;
+        $back->start(conf(2));
+    }
+    my ($old, $new) = $back->upgrade;
+    $back->signal('WINCH', $old);
+    becomes { 1 == children($old) } 'the old workers end';
+    $back->write('hold', '');
+    $back->signal('HUP', $old);
+    becomes { 4 == children($old) } 'and start again';
+    $back->signal('QUIT', $new);
+    becomes { $back->error_log =~ /new binary process $new exited with code 0/ } 'the new one ends';
+    unlink $hold;
+    $back->{master} = $old;
+    is +($back->reload)[0], 0, 'the old one goes on';
+    is scalar(() = $back->error_log =~ /starting workers again/g), 1, 'it started them once';
+    $back->finish;
+
     # A first start that is told to end has not failed.
     my $told = Weir->new;
     $told->echo('echo');

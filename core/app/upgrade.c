@@ -265,8 +265,8 @@ void wr_upgrade_ended(int status)
     wr_master.new_binary = 0;
     wr_sockets_unsteer();
     (void)rename_pid(wr_master.pid_path, true);
-    if (wr_master.stopped)
-        wr_master.resume_ms = wr_now();
-    else
+    if (!wr_master.stopped)
         wr_children_commit_again();
+    else if (!wr_launch_pending()) /* HUP may have asked for it already */
+        wr_master.resume_ms = wr_now();
 }
