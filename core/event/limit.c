@@ -155,7 +155,7 @@ void wr_connections_refused(enum wr_side side, int err)
     struct refusals *r = err == 0 ? &by_limit : &by_files;
 
     r->n[side]++;
-    if (r->timer.at == 0)
+    if (r->timer.at == 0 && !r->timer.fired) /* else say_again has the count */
         say_refused(r, true);
 }
 
