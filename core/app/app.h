@@ -122,7 +122,7 @@ struct wr_child {
     uint64_t again_ms;            /* when it is started again; 0: not planned */
     uint32_t deaths;              /* quick ones in a row */
     bool retired;                 /* told to go: not replaced */
-    int report;                   /* the master's end, -1: none; see report */
+    int report, tell;             /* the master's ends, -1: none; see report */
     uint32_t words;               /* heard since it was last asked something */
     bool ready;                   /* it said so */
     bool leaving;                 /* it accepts no more */
@@ -274,22 +274,28 @@ enum wr_message {
     WR_MSG_COMMITTED,   /* keeper: done, with that number */
     WR_MSG_LEAVING,     /* worker: accepts no more, its sockets are for others */
     WR_MSG_DIED,        /* master to the keeper: a process died, look what it held */
+    WR_MSG_BELL,        /* master to a worker: wr_bell bits as the number */
 };
 struct wr_report {
     uint32_t word;       /* from a child anything may come */
     uint32_t number;
     char text[513];      /* ends with a zero byte */
 };
-/* Before the fork; *other is the end of the child, which the master closes then. False: errno. */
-bool wr_report_open(struct wr_child *ch, int *other) WR_CHECKED;
+struct wr_report_ends {  /* of a child */
+    int mouth, ear;
+};
+/* Before the fork; *other is for the child, the master closes it then. False: errno. */
+bool wr_report_open(struct wr_child *ch, struct wr_report_ends *other) WR_CHECKED;
+void wr_report_ends_close(struct wr_report_ends *ends);
 void wr_report_close(struct wr_child *ch);
-/* Child: keeps its own end, closes the master's of all. */
-void wr_report_begin(int own);
+/* Child: keeps its own ends, closes the master's of all. */
+void wr_report_begin(const struct wr_report_ends *own);
 void wr_report(enum wr_message word, uint32_t number, const char *text); /* child: says it */
-int wr_report_fd(void);                              /* child: to be watched; -1: none */
-bool wr_report_hear(struct wr_report *out) WR_CHECKED; /* child: the next one; never waits */
+/* Child: calls heard, from a task of the loop, for each word of the master. False: errno. */
+typedef void wr_report_told(const struct wr_report *r);
+bool wr_report_listen(struct wr_loop *l, wr_report_told *heard) WR_CHECKED;
 /* Master: false: it is gone, or has not taken what it was told before. */
-bool wr_tell_keeper(struct wr_child *ch, enum wr_message word, uint32_t number);
+bool wr_tell_child(struct wr_child *ch, enum wr_message word, uint32_t number);
 /* Master: readable when a child said something or closed; -1: there was no child yet. */
 int wr_reports_fd(void);
 typedef void wr_report_heard(struct wr_child *ch, const struct wr_report *r);
@@ -320,6 +326,7 @@ void wr_children_bury(void);             /* generations whose processes are gone
 const char *wr_child_name(const struct wr_child *ch);
 struct wr_child *wr_keeper_of(const struct wr_cycle *c); /* NULL: it has no processes */
 void wr_children_leaving(void);          /* some accept no more: others get their sockets */
+void wr_child_ring(struct wr_child *ch, uint32_t bits);
 void wr_children_ring(uint32_t bits);    /* workers of all cycles */
 /* The zones are ours again, after another master's keeper owned them. */
 void wr_children_commit_again(void);

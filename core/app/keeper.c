@@ -6,7 +6,6 @@
 #include "app/app.h"
 
 #include <errno.h>
-#include <sys/epoll.h>
 #include <unistd.h>
 
 #define LOOK_MS 10
@@ -16,8 +15,7 @@
 static struct {
     struct wr_cycle *cycle;
     struct wr_loop *loop;
-    struct wr_watch told;
-    struct wr_task hear, count;
+    struct wr_task count;
     struct wr_timer timer;
     bool committed;
     bool sweep;                  /* before the next look */
@@ -73,35 +71,12 @@ static void count(struct wr_task *t)
 
 /* ---- the master's words ---- */
 
-static void on_told(struct wr_watch *w, uint32_t events)
+static void on_told(const struct wr_report *r)
 {
-    (void)w;
-    (void)events;
-    wr_task_wake(me.loop, &me.hear);
-}
-
-static void hear_master(struct wr_task *t)
-{
-    struct wr_report r;
-
-    (void)t;
-    while (wr_report_hear(&r)) {
-        if (r.word == WR_MSG_COMMIT)
-            commit(r.number);
-        else if (r.word == WR_MSG_DIED)
-            begin_count();
-    }
-}
-
-static void hear_from_master(void)
-{
-    me.hear.run = hear_master;
-    me.told.on_event = on_told;
-    if (wr_report_fd() >= 0 && !wr_watch_add(me.loop, wr_report_fd(), &me.told, EPOLLIN)) {
-        wr_say(WR_LOG_EMERG, errno, "epoll_ctl() of the master's words failed");
-        wr_process_fail();
-    }
-    wr_process_ready();
+    if (r->word == WR_MSG_COMMIT)
+        commit(r->number);
+    else if (r->word == WR_MSG_DIED)
+        begin_count();
 }
 
 static void on_bell(uint32_t bits, void *arg)
@@ -133,7 +108,11 @@ void wr_keeper_run(struct wr_cycle *c, uint32_t slot)
     me.count.run = count;
     me.timer.task = &me.count;
     wr_loop_on_bell(me.loop, on_bell, NULL);
-    hear_from_master();
+    if (!wr_report_listen(me.loop, on_told)) {
+        wr_say(WR_LOG_EMERG, errno, "epoll_ctl() of the master's words failed");
+        wr_process_fail();
+    }
+    wr_process_ready();
     begin_count();
     on_bell(0, NULL);
     wr_loop_run(me.loop);

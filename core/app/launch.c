@@ -193,7 +193,7 @@ static void look_ready(void)
             return;
         tell_who_is_late();
         undo();
-    } else if (!wr_tell_keeper(wr_keeper_of(me.cycle), WR_MSG_COMMIT, me.cycle->generation)) {
+    } else if (!wr_tell_child(wr_keeper_of(me.cycle), WR_MSG_COMMIT, me.cycle->generation)) {
         wr_say(WR_LOG_ERROR, errno, "%s %d cannot be told to publish the servers",
                wr_child_name(wr_keeper_of(me.cycle)), (int)wr_keeper_of(me.cycle)->pid);
         undo();

@@ -1,11 +1,17 @@
-/* report: what the master and a child say to each other, in records over a socket pair of their
- * own. Opened by supervise before the fork. A child says that it is ready, or why it is not; the
- * keeper is told to commit and says when that is done. The master believes nothing but the words:
- * they are bounded, it never waits for them, and a child that says more than it was asked is heard
- * no more. */
+/* report: what the master and a child say to each other, in records. Opened by supervise before the
+ * fork. A child says that it is ready, or why it is not; the keeper is told to commit and says when
+ * that is done; workers are told what changed. The master believes nothing but the words: they are
+ * bounded, it never waits for them, and a child that says more than it was asked is heard no more.
+ *
+ * Nothing a child does to its ends may make the master wait. So each direction has an open file of
+ * its own for the master, whose flags no child can change (an eventfd is one for both), and the
+ * master takes bytes from a pipe: over a socket descriptors can come along, and the last close of
+ * a foreign socket may take hours (SO_LINGER). What it says goes over a socket that cannot be
+ * answered: a writer of a pipe would wait for the reader's page faults. */
 #include "app/app.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -14,7 +20,13 @@
 #define AT_ONCE 16
 
 static int master_epoll = -1; /* the master's ends of all children */
-static int child_end = -1;    /* in a child: its own */
+static struct wr_report_ends child = { -1, -1 }; /* in a child: its own */
+static struct {
+    struct wr_loop *loop;
+    struct wr_watch told;
+    struct wr_task hear;
+    wr_report_told *on_word;
+} me;
 
 int wr_reports_fd(void)
 {
@@ -30,64 +42,68 @@ static bool watch_end(struct wr_child *ch)
     return master_epoll >= 0 && epoll_ctl(master_epoll, EPOLL_CTL_ADD, ch->report, &ev) == 0;
 }
 
-bool wr_report_open(struct wr_child *ch, int *other)
+static void close_end(int *fd)
 {
-    int fd[2];
+    if (*fd >= 0)
+        (void)close(*fd);
+    *fd = -1;
+}
 
-    wr_report_close(ch);
-    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fd) != 0)
+void wr_report_ends_close(struct wr_report_ends *ends)
+{
+    close_end(&ends->mouth);
+    close_end(&ends->ear);
+}
+
+static bool make_ends(struct wr_child *ch, struct wr_report_ends *other)
+{
+    int up[2], down[2];
+
+    if (pipe2(up, O_DIRECT | O_CLOEXEC | O_NONBLOCK) != 0)
         return false;
-    ch->report = fd[0];
+    ch->report = up[0];
+    other->mouth = up[1];
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, down) != 0)
+        return false;
+    ch->tell = down[0];
+    other->ear = down[1];
+    return shutdown(ch->tell, SHUT_RD) == 0;
+}
+
+bool wr_report_open(struct wr_child *ch, struct wr_report_ends *other)
+{
+    wr_report_close(ch);
     ch->words = 0;
-    *other = fd[1];
-    if (watch_end(ch))
+    *other = (struct wr_report_ends){ -1, -1 };
+    if (make_ends(ch, other) && watch_end(ch))
         return true;
-    (void)close(fd[1]);
+    wr_report_ends_close(other);
     wr_report_close(ch);
     return false;
 }
 
 void wr_report_close(struct wr_child *ch)
 {
-    if (ch->report < 0)
-        return;
     /* A child that was forked meanwhile may hold the descriptor: closing is not enough. */
-    (void)epoll_ctl(master_epoll, EPOLL_CTL_DEL, ch->report, NULL);
-    (void)close(ch->report);
-    ch->report = -1;
+    if (ch->report >= 0)
+        (void)epoll_ctl(master_epoll, EPOLL_CTL_DEL, ch->report, NULL);
+    close_end(&ch->report);
+    close_end(&ch->tell);
 }
 
-void wr_report_begin(int own)
+void wr_report_begin(const struct wr_report_ends *own)
 {
     for (struct wr_cycle *c = wr_master.cycle; c != NULL; c = c->old) {
         for (uint32_t i = 0; i < c->nchildren; i++) {
-            if (c->child[i].report >= 0)
-                (void)close(c->child[i].report);
-            c->child[i].report = -1;
+            close_end(&c->child[i].report);
+            close_end(&c->child[i].tell);
         }
     }
-    if (master_epoll >= 0)
-        (void)close(master_epoll);
-    master_epoll = -1;
-    child_end = own;
-}
-
-int wr_report_fd(void)
-{
-    return child_end;
+    close_end(&master_epoll);
+    child = *own;
 }
 
 /* ---- records ---- */
-
-static bool send_record(int fd, enum wr_message word, uint32_t number, const char *text)
-{
-    struct wr_report r = { .word = word, .number = number };
-    size_t n = wr_min(strlen(text), sizeof(r.text) - 1);
-
-    memcpy(r.text, text, n);
-    return fd >= 0
-        && send(fd, &r, offsetof(struct wr_report, text) + n, MSG_NOSIGNAL | MSG_DONTWAIT) >= 0;
-}
 
 /* 1: a record, 0: none now, -1: never again. */
 static int receive_record(int fd, struct wr_report *out)
@@ -95,7 +111,7 @@ static int receive_record(int fd, struct wr_report *out)
     ssize_t n;
 
     *out = (struct wr_report){ .word = 0 };
-    n = recv(fd, out, sizeof(*out) - 1, MSG_DONTWAIT);
+    n = read(fd, out, sizeof(*out) - 1);
     if (n < 0)
         return errno == EAGAIN || errno == EINTR ? 0 : -1;
     return (size_t)n >= offsetof(struct wr_report, text) ? 1 : -1;
@@ -103,26 +119,54 @@ static int receive_record(int fd, struct wr_report *out)
 
 void wr_report(enum wr_message word, uint32_t number, const char *text)
 {
-    if (child_end >= 0 && !send_record(child_end, word, number, text) && errno != EPIPE)
+    struct wr_report r = { .word = word, .number = number };
+    size_t n = wr_min(strlen(text), sizeof(r.text) - 1);
+
+    memcpy(r.text, text, n);
+    if (child.mouth >= 0 && write(child.mouth, &r, offsetof(struct wr_report, text) + n) < 0
+        && errno != EPIPE)
         wr_say(WR_LOG_WARN, errno, "the master cannot be told"); /* or it is gone */
 }
 
-bool wr_report_hear(struct wr_report *out)
+static void hear_master(struct wr_task *t)
 {
-    int r = child_end >= 0 ? receive_record(child_end, out) : 0;
+    struct wr_report r;
+    int got;
 
-    if (r < 0) {
-        (void)close(child_end);
-        child_end = -1;
-    }
-    return r > 0;
+    (void)t;
+    while ((got = receive_record(child.ear, &r)) > 0)
+        me.on_word(&r);
+    if (got < 0)
+        close_end(&child.ear);
 }
 
-bool wr_tell_keeper(struct wr_child *ch, enum wr_message word, uint32_t number)
+static void on_told(struct wr_watch *w, uint32_t events)
 {
-    if (!send_record(ch->report, word, number, ""))
+    (void)w;
+    (void)events;
+    wr_task_wake(me.loop, &me.hear);
+}
+
+bool wr_report_listen(struct wr_loop *l, wr_report_told *heard)
+{
+    if (child.ear < 0)
+        return true;
+    me.loop = l;
+    me.on_word = heard;
+    me.hear.run = hear_master;
+    me.told.on_event = on_told;
+    return wr_watch_add(l, child.ear, &me.told, EPOLLIN);
+}
+
+bool wr_tell_child(struct wr_child *ch, enum wr_message word, uint32_t number)
+{
+    struct wr_report r = { .word = word, .number = number };
+
+    if (ch->tell < 0 || send(ch->tell, &r, offsetof(struct wr_report, text),
+                             MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
         return false;
-    ch->words = 0;
+    if (ch->kind == WR_PROC_KEEPER)
+        ch->words = 0;
     return true;
 }
 

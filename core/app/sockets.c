@@ -369,8 +369,8 @@ void wr_owners_write(struct wr_cycle *c)
         }
     }
     for (uint32_t i = 0; i < c->nchildren; i++) {
-        if (c->child[i].pid > 0 && c->child[i].kind == WR_PROC_WORKER)
-            wr_ring(c->child[i].slot, WR_BELL_LISTEN);
+        if (c->child[i].kind == WR_PROC_WORKER)
+            wr_child_ring(&c->child[i], WR_BELL_LISTEN);
     }
 }
 

@@ -35,7 +35,7 @@ bool wr_children_new(struct wr_cycle *c)
     c->child = wr_calloc(c->nchildren, sizeof(*c->child));
     for (uint32_t i = 0; i < c->nchildren; i++) {
         c->child[i].slot = WR_SLOT_NONE;
-        c->child[i].report = -1;
+        c->child[i].report = c->child[i].tell = -1;
     }
     for (uint32_t i = 0; i < c->nchildren; i++) {
         struct wr_child *ch = &c->child[i];
@@ -52,21 +52,22 @@ bool wr_children_new(struct wr_cycle *c)
 /* The parent's answer is the child's pid or -1 with errno; in the child nothing returns. */
 static pid_t fork_child(struct wr_cycle *c, struct wr_child *ch)
 {
-    int other, err;
+    struct wr_report_ends other;
     pid_t pid;
+    int err;
 
     if (!wr_report_open(ch, &other))
         return -1;
     fflush(NULL);
     pid = fork();
     if (pid == 0) {
-        wr_report_begin(other);
+        wr_report_begin(&other);
         if (ch->kind == WR_PROC_KEEPER)
             wr_keeper_run(c, ch->slot);
         wr_worker_run(c, ch->slot, ch->index);
     }
     err = errno;
-    (void)close(other);
+    wr_report_ends_close(&other);
     if (pid < 0)
         wr_report_close(ch);
     errno = err;
@@ -90,7 +91,7 @@ static void start(struct wr_cycle *c, struct wr_child *ch)
     ch->pid = pid;
     wr_say(WR_LOG_NOTICE, 0, "start %s %d", wr_child_name(ch), (int)pid);
     if (ch->kind == WR_PROC_KEEPER && wr_launch_has_zones(c))
-        (void)wr_tell_keeper(ch, WR_MSG_COMMIT, c->generation);
+        (void)wr_tell_child(ch, WR_MSG_COMMIT, c->generation);
 }
 
 static bool is_pending(const struct wr_child *ch)
@@ -135,12 +136,19 @@ void wr_children_signal(int signo)
     }
 }
 
+/* Not by its eventfd: who else has that may let the writer wait. */
+void wr_child_ring(struct wr_child *ch, uint32_t bits)
+{
+    if (ch->pid > 0 && !wr_tell_child(ch, WR_MSG_BELL, bits))
+        (void)atomic_fetch_or(&wr_self.run->slot[ch->slot].bell, bits);
+}
+
 void wr_children_ring(uint32_t bits)
 {
     for EACH_CYCLE(c) {
         for (uint32_t i = 0; i < c->nchildren; i++) {
-            if (c->child[i].pid > 0 && c->child[i].kind == WR_PROC_WORKER)
-                wr_ring(c->child[i].slot, bits);
+            if (c->child[i].kind == WR_PROC_WORKER)
+                wr_child_ring(&c->child[i], bits);
         }
     }
 }
@@ -155,7 +163,7 @@ void wr_children_commit_again(void)
     struct wr_child *keeper = wr_keeper_of(wr_running());
 
     if (keeper != NULL && keeper->pid > 0)
-        (void)wr_tell_keeper(keeper, WR_MSG_COMMIT, wr_running()->generation);
+        (void)wr_tell_child(keeper, WR_MSG_COMMIT, wr_running()->generation);
 }
 
 void wr_children_leaving(void)
@@ -280,9 +288,9 @@ static void ended(pid_t pid, int status)
         plan_again(of, ch);
     /* A keeper that is dead or does not listen looks when it begins, or hears of the next. */
     if (wr_keeper_of(wr_running()) != NULL)
-        (void)wr_tell_keeper(wr_keeper_of(wr_running()), WR_MSG_DIED, 0);
+        (void)wr_tell_child(wr_keeper_of(wr_running()), WR_MSG_DIED, 0);
     if (wr_keeper_of(wr_master.pending) != NULL)
-        (void)wr_tell_keeper(wr_keeper_of(wr_master.pending), WR_MSG_DIED, 0);
+        (void)wr_tell_child(wr_keeper_of(wr_master.pending), WR_MSG_DIED, 0);
 }
 
 /* Generations without processes go. */

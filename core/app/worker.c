@@ -238,6 +238,12 @@ static void on_bell(uint32_t bits, void *arg)
         follow_owner_map();
 }
 
+static void on_told(const struct wr_report *r)
+{
+    if (r->word == WR_MSG_BELL)
+        on_bell(r->number, NULL);
+}
+
 static bool debug_connection(const struct wr_addr *client)
 {
     return wr_networks_have(&wr_events_of(me.cycle->conf)->debug_connection, client);
@@ -280,6 +286,10 @@ static bool begin(struct wr_cycle *c)
     if (!init_modules())
         return false;
     wr_loop_on_bell(me.loop, on_bell, NULL);
+    if (!wr_report_listen(me.loop, on_told)) {
+        wr_say(WR_LOG_EMERG, errno, "epoll_ctl() of the master's words failed");
+        return false;
+    }
     tell_full(false); /* the one before may have died full */
     wr_loop_turn(me.loop, 0);
     if (wr_self.kind == WR_PROC_WORKER)

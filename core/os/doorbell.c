@@ -29,9 +29,8 @@ void wr_ring(uint32_t slot, uint32_t bits)
     (void)atomic_fetch_or(&s->bell, bits);
     /* Both sequentially consistent: either we see the sleeper or it sees the bits. EAGAIN would be
      * a counter full of unread rings, which wake as well. */
-    if ((atomic_load(&s->asleep) != 0 || wr_self.kind == WR_PROC_MASTER) &&
-        wr_self.bell_of[slot] >= 0 && write(wr_self.bell_of[slot], &one, sizeof(one)) < 0 &&
-        errno != EAGAIN)
+    if (atomic_load(&s->asleep) != 0 && wr_self.bell_of[slot] >= 0 &&
+        write(wr_self.bell_of[slot], &one, sizeof(one)) < 0 && errno != EAGAIN)
         wr_say(WR_LOG_ALERT, errno, "write() to the doorbell of slot %u failed", (unsigned)slot);
 }
 

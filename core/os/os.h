@@ -164,9 +164,9 @@ struct wr_self {              /* this process */
 };
 extern struct wr_self wr_self;
 void wr_self_init(void);
-/* Sets bits in the slot's bell; writes its eventfd only if the process sleeps (the master: in any
- * case, the word could be wrong). So who goes to sleep first stores asleep = 1 and then looks at
- * its bell once more. */
+/* Sets bits in the slot's bell; writes its eventfd only if the process sleeps. So who goes to sleep
+ * first stores asleep = 1 and then looks at its bell once more. Not for the master: another process
+ * may have filled the eventfd and made it blocking. */
 void wr_ring(uint32_t slot, uint32_t bits);
 uint32_t wr_bell_take(void); /* own bits, cleared; does not read the eventfd */
 
