@@ -215,7 +215,7 @@ static void reopen(void)
     const struct wr_core_conf *core = wr_core_of(c->conf);
 
     wr_say(WR_LOG_NOTICE, 0, "reopening logs");
-    wr_sink_reopen_all(wr_log_owner(wr_running()->conf));
+    wr_sink_reopen_all(wr_log_owner(c->conf));
     if (core->daemon)
         wr_console_redirect();
     wr_children_signal(SIGUSR1);
