@@ -241,7 +241,7 @@ struct wr_exchange *wr_child_new(struct wr_exchange *x, const struct wr_scope *s
     return child;
 }
 
-/* The address may be the session's, which is closed and freed behind its back. */
+/* What it has of the session (its address, its number) stays: see wr_session_leave. */
 void wr_exchange_detach(struct wr_exchange *x)
 {
     WR_ASSERT(x->parent == NULL && !x->ending);

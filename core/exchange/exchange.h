@@ -8,9 +8,9 @@
  * template (text with variables, one pass), assign (set), listen_conf and listen_addr (the listen
  * directive of both layers), names and server_name (several servers on one address), ssl_conf (ssl_
  * of servers), ssl_rows, ssl_pem, ssl_context and ssl_cert_cache (what proxy_ssl_ shares with it),
- * ssl_accept (handshakes with clients), ssl_cache (sessions all workers share), ssl_vars
- * ($ssl_protocol ...), log_conf (error_log), thread_pool_conf (thread_pool), trace (the event
- * ring).
+ * ssl_accept (handshakes with clients), ssl_cache and ssl_tickets (sessions and ticket keys all
+ * workers share), ssl_vars ($ssl_protocol ...), log_conf (error_log), thread_pool_conf
+ * (thread_pool), trace (the event ring).
  *
  * Two endpoints, one exchange, one relay: what differs between the layers is in const tables
  * (wr_layer, wr_endpoint_ops). No HTTP word here but one opaque pointer. */

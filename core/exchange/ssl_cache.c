@@ -48,11 +48,6 @@ static int zone_index(void)
     return index;
 }
 
-static uint64_t now_s(void)
-{
-    return wr_clock.wall_ms / 1000;
-}
-
 /* ---- the ring ---- */
 
 static unsigned char *ring_of(struct cache *c)
@@ -204,7 +199,7 @@ static int session_new(SSL *ssl, SSL_SESSION *s)
         return 0;
     n = i2d_SSL_SESSION(s, &p);
     if (lock(z)) {
-        put(z->cache, id_of(s), buf, (size_t)n, now_s() + z->timeout_s);
+        put(z->cache, id_of(s), buf, (size_t)n, wr_ssl_now_s() + z->timeout_s);
         unlock(z);
     }
     OPENSSL_cleanse(buf, sizeof(buf));
@@ -226,7 +221,7 @@ static SSL_SESSION *session_get(SSL *ssl, const unsigned char *id, int id_n, int
     if (!lock(z))
         return NULL;
     e = find(z->cache, wr_str_of((const char *)id, (size_t)id_n));
-    if (e != NULL && e->expires_s > now_s())
+    if (e != NULL && e->expires_s > wr_ssl_now_s())
         n = session_bytes(z->cache, e, sizeof(buf));
     if (n > 0)
         memcpy(buf, e->session, n);

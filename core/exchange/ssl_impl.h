@@ -21,6 +21,11 @@ struct wr_ssl_state {
     struct wr_ssl_pem *pems;     /* while loading */
 };
 
+static inline uint64_t wr_ssl_now_s(void) /* Unix time */
+{
+    return wr_clock.wall_ms / 1000;
+}
+
 /* ---- ssl_pem ---- */
 /* A file or "data:..."; cf NULL: traffic flows, the file is read anew. NULL: OpenSSL says why. */
 BIO *wr_tls_pem_open(struct wr_cf *cf, struct wr_str name);

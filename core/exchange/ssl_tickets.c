@@ -47,11 +47,6 @@ static int tickets_index(void)
     return index;
 }
 
-static uint64_t now_s(void)
-{
-    return wr_clock.wall_ms / 1000;
-}
-
 static void keys_free(void *arg)
 {
     OPENSSL_cleanse(arg, sizeof(struct keys));
@@ -69,9 +64,9 @@ static void rotate(struct ring *r, uint64_t period_s)
 {
     struct wr_ssl_ticket_key k;
     /* Another worker's clock may have gone on since this turn began. */
-    uint64_t age = wr_max(now_s(), r->made_s) - r->made_s;
+    uint64_t age = wr_max(wr_ssl_now_s(), r->made_s) - r->made_s;
 
-    if (r->made_s > now_s() + SLACK_S)
+    if (r->made_s > wr_ssl_now_s() + SLACK_S)
         age = UINT64_MAX;
     if ((r->made_s != 0 && age < period_s) || !fresh_key(&k))
         return;
@@ -79,7 +74,7 @@ static void rotate(struct ring *r, uint64_t period_s)
         memset(r->at, 0, sizeof(r->at));
     memmove(&r->at[1], &r->at[0], (KEYS - 1) * sizeof(k));
     r->at[0] = k;
-    r->made_s = now_s();
+    r->made_s = wr_ssl_now_s();
     OPENSSL_cleanse(&k, sizeof(k));
 }
 

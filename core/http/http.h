@@ -1,6 +1,6 @@
 /* http: layer 7. Rank 5: knows upstream and below; stream is a sibling it never includes.
  *
- * Map: fields (header fields with known names), h1_parse (request and response heads: pure),
+ * Map: fields (header fields with known names), h1_head, h1_request and h1_response (heads: pure),
  * chunked (chunk framing: pure), uri (decoding, normalizing, escaping: pure), location (which
  * location a uri means), radix (the trie under it), regex_index (regexes by literal prefix),
  * http_conf (http {}, server {}, where they listen), location_conf (the directive), http_rows (the
@@ -14,7 +14,7 @@
  * (built-in pages), picking (values out of fields, cookies, arguments, Basic credentials: pure),
  * http_vars, reply_vars, http_upstream_vars (variables).
  *
- * A request: http_session reads bytes -> h1_parse, server by Host -> phases (SET, FIND, REWRITE,
+ * A request: http_session reads bytes -> h1_request, server by Host -> phases (SET, FIND, REWRITE,
  * PREACCESS, ACCESS, PRECONTENT, CONTENT) -> a content hook either fills h->res and calls
  * wr_http_respond*, or starts an upstream (start, pick, dial, send, head) -> respond -> relay ->
  * finish -> the next request of the connection. */
@@ -184,7 +184,7 @@ static inline void wr_response_init(struct wr_response *r)
 #define WR_MODIFIED_UNREAD ((time_t)-2) /* the Last-Modified field was not parsed yet: few ask */
 time_t wr_response_modified(struct wr_response *r); /* -1: none */
 
-/* ---- h1_parse: pure; view in, struct out ---- */
+/* ---- h1_head, h1_request, h1_response: pure; view in, struct out ---- */
 enum wr_parse { WR_PARSE_MORE, WR_PARSE_OK, WR_PARSE_BAD };
 struct wr_h1_progress {        /* zeroed at the start; remembers how far it looked */
     size_t scanned;            /* up to here no end of the head was found */
