@@ -10,7 +10,6 @@ use warnings;
 use FindBin;
 use lib "$FindBin::Bin/lib";
 use Test::More;
-use Time::HiRes qw(sleep);
 use Weir;
 use Weir::Http;
 use Weir::HttpServer;
@@ -40,12 +39,12 @@ $w->backend('server', serve => sub {
             Weir::HttpServer::give($fh, 'other');
             note_down('given');
         } elsif ($how eq 'late') {
-            sleep 3;
+            sleep 4;
             Weir::HttpServer::give($fh, "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n");
-            sleep 2.5;
+            sleep 4;
             Weir::HttpServer::give($fh, 'late');
         } elsif ($how eq 'upgrade') {
-            sleep 3;
+            sleep 4;
             Weir::HttpServer::give($fh, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: words\r\n"
                 . "Connection: upgrade\r\n\r\n");
             sysread $fh, my $more, 100;
@@ -68,7 +67,7 @@ $w->write('large', 'l' x 4_000_000);
 $w->start(<<'CONF');
 worker_processes 1;
 stream {
-    server { listen %{l4}; proxy_timeout 3s; proxy_pass %{echo}; }
+    server { listen %{l4}; proxy_timeout 6s; proxy_pass %{echo}; }
     server { listen %{rated}; proxy_pass %{echo};
              proxy_download_rate 2305843009213693952; proxy_upload_rate 2305843009213693952; }
 }
@@ -78,9 +77,9 @@ http {
     upstream breaks { server %{server}; keepalive 20; }
     server {
         listen %{web};
-        location / { proxy_pass http://%{server}; proxy_read_timeout 4s;
+        location / { proxy_pass http://%{server}; proxy_read_timeout 6s;
                      proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection upgrade; }
-        location /halves { proxy_pass http://%{server}; proxy_read_timeout 3s; }
+        location /halves { proxy_pass http://%{server}; proxy_read_timeout 6s; }
         location /breaks { proxy_pass http://breaks; proxy_set_header Connection ""; }
         location /closes { proxy_request_buffering off; proxy_pass http://%{closer};
                            error_page 502 /large; }
@@ -106,7 +105,7 @@ CONF
     $l4->send('late');
     $w->write('go', '');
     becomes { noted('given') } 'the other half is on its way';
-    sleep 4; # longer than both timeouts: the worker finds bytes and timers in one turn
+    sleep 7; # longer than both timeouts: the worker finds bytes and timers in one turn
     $w->signal('CONT', $worker);
     is $l4->recv(4), 'late', 'layer 4: the bytes count';
     like $l7->rest(2) . ($l7->{in} // ''), qr/firstother$/, 'layer 7: the bytes count';
