@@ -177,6 +177,8 @@ static void terminate(void)
 {
     me.quitting = true;
     me.graceful = false;
+    for EACH_ACCEPTING(a) /* what is accepted after the others were cut nobody would end */
+        wr_accepting_stop(a);
     wr_sessions_shutdown(true);
     wr_loop_stop(me.loop);
 }

@@ -1,0 +1,34 @@
+#!/usr/bin/perl
+
+# Clients wait in the queue at the moment at which a worker is told to end: none of them is accepted
+# and then left behind: the next worker serves them.
+# chaos: yes
+
+use strict;
+use warnings;
+use FindBin;
+use lib "$FindBin::Bin/lib";
+use Test::More;
+use Weir;
+use Weir::Process qw(children);
+
+my $w = Weir->new;
+mkdir $w->path('html');
+$w->write('html/index.html', 'x' x 8_000_000);
+$w->start(<<'CONF');
+http { server { listen %{web}; root %{dir}/html; } }
+CONF
+
+my ($worker) = grep { title($_) =~ /worker/ } children($w->master);
+kill STOP => $worker;
+my @waiting = map { $w->connect('web') } 1 .. 8;
+$_->send("GET / HTTP/1.1\r\nHost: a\r\n\r\n") for @waiting;
+kill TERM => $worker;
+kill CONT => $worker;
+becomes { !alive($worker) } 'it ends';
+becomes { $w->error_log =~ /worker process $worker exited with code 0/ } 'in order';
+my @cut = grep { ($waiting[$_]->line // '') !~ /200 OK/ } 0 .. $#waiting;
+is "@cut", '', 'the next worker serves all who waited';
+$_->close for @waiting;
+$w->finish;
+done_testing;
