@@ -16,6 +16,9 @@ use Weir::Tls;
 Weir::Tls::needs();
 my $w = Weir->new;
 Weir::Tls::certificate($w, 'one');
+Weir::Tls::openssl($w, qw(req -x509 -nodes -newkey rsa:2048 -keyout rsa.key -out rsa.crt -days 30),
+    qw(-subj /CN=rsa));
+chmod 0644, $w->path('rsa.key');
 
 sub conf {
     my ($more) = @_;
@@ -25,6 +28,8 @@ $more
 stream {
     server { listen %{tls} ssl; ssl_certificate one.crt; ssl_certificate_key one.key;
         ssl_session_cache shared:all:1m; return hello; }
+    server { listen %{rsa} ssl; ssl_certificate rsa.crt; ssl_certificate_key rsa.key;
+        return hello; }
 }
 CONF
 }
@@ -52,6 +57,34 @@ sub flags_of {
     return @found;
 }
 
+# Part of a prime of the RSA key, as it is written and as numbers lie in memory.
+sub prime {
+    my $text = qx(openssl rsa -in \Q@{[$w->path('rsa.key')]}\E -noout -text 2>/dev/null);
+    my ($hex) = $text =~ /^prime1:\n((?:\s+[0-9a-f:]+\n)+)/m or die "no prime\n";
+    my $bytes = pack 'H*', $hex =~ s/[^0-9a-f]//gr;
+    $bytes = substr $bytes, -64;    # the last 64 are those of the lowest words
+    return $bytes, scalar reverse $bytes;
+}
+
+# In how many mappings of a process that core files have (or not) is one of these? undef: not to be
+# read.
+sub found_in {
+    my ($pid, @what) = @_;
+    my ($map, %n) = (undef, in => 0, out => 0);
+    no warnings 'portable';
+    open my $mem, '<:raw', "/proc/$pid/mem" or return;
+    for (split /\n/, slurp("/proc/$pid/smaps")) {
+        $map = [map { hex } $1, $2] if /^([0-9a-f]+)-([0-9a-f]+) r/;
+        next if !/^VmFlags:(.*)/ || !$map;
+        my ($flags, $bytes) = ($1, '');
+        sysseek $mem, $map->[0], 0;
+        sysread $mem, $bytes, $map->[1] - $map->[0];
+        $n{ $flags =~ /\bdd\b/ ? 'out' : 'in' }++ if grep { index($bytes, $_) >= 0 } @what;
+        $map = undef;
+    }
+    return \%n;
+}
+
 $w->start(conf(''));
 my @pids = ($w->workers, $w->keeper);
 is scalar(@pids), 3, 'two workers and a keeper';
@@ -64,6 +97,15 @@ for my $more ('debug_points abort;', 'worker_rlimit_core 1m;') {
     for my $pid ($w->workers) {
         is scalar(grep { /\bdd\b/ } flags_of($pid, 'memfd:weir-')), 2,
             'sessions and keys of tickets are in no core file';
+    }
+    is(Weir::Tls->new($w, 'rsa')->rest, 'hello', 'the RSA key is used') for 1 .. 8;
+    SKIP: {
+        skip 'built with ASan, whose memory keys are in', 4 if slurp($w->{bin}) =~ /__asan_init/;
+        for my $pid ($w->workers) {
+            my $n = found_in($pid, prime()) or skip "/proc/PID/mem cannot be read: $!", 2;
+            cmp_ok $n->{out}, '>', 0, 'the key is in memory of the worker';
+            is $n->{in}, 0, 'and in none that a core file has';
+        }
     }
 }
 $w->reload(conf(''));

@@ -88,6 +88,7 @@ int main(int argc, char **argv)
     wr_upgrade_remember(argv);
     wr_title_init(argc, argv);
     wr_clock_update();
+    wr_tls_init();
     wr_modules_init();
     wr_phases_init();
     wr_filters_init();

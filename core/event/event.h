@@ -325,6 +325,7 @@ bool wr_tls_up(const struct wr_conn *c);           /* the handshake is done */
 /* Appends " (SSL: error:... error:...)", what OpenSSL has to say of its last failure; nothing when
  * it has nothing. */
 void wr_tls_errors(struct wr_text *t);
+void wr_tls_init(void); /* before OpenSSL is used: its memory is to be in no core file */
 
 /* ---- pipe: splice for bulk; a pipe is borrowed only while bytes are in it ---- */
 struct wr_pipe {

@@ -406,3 +406,33 @@ void wr_tls_errors(struct wr_text *t)
     if (*separator == ' ' && separator[1] == '\0')
         wr_text_char(t, ')');
 }
+
+/* ---- memory ---- */
+
+static void *vault_alloc(size_t n, const char *file, int line)
+{
+    (void)file;
+    (void)line;
+    return wr_vault_alloc(n);
+}
+
+static void *vault_realloc(void *p, size_t n, const char *file, int line)
+{
+    (void)file;
+    (void)line;
+    return wr_vault_realloc(p, n);
+}
+
+static void vault_free(void *p, const char *file, int line)
+{
+    (void)file;
+    (void)line;
+    wr_vault_free(p);
+}
+
+/* ASan finds what OpenSSL does wrong, or leaks, only in memory of its own. */
+void wr_tls_init(void)
+{
+    if (!WR_ASAN && CRYPTO_set_mem_functions(vault_alloc, vault_realloc, vault_free) != 1)
+        wr_say(WR_LOG_WARN, 0, "CRYPTO_set_mem_functions() failed: keys may get into core files");
+}

@@ -81,6 +81,11 @@ bool wr_file_rename(const char *from, const char *to) WR_CHECKED;
 bool wr_mkdirs(const char *path, mode_t mode) WR_CHECKED;       /* like mkdir -p */
 bool wr_file_mtime(const char *path, struct timespec *out) WR_CHECKED;
 
+/* ---- vault: memory that gets into no core file; as malloc(), but alloc of 0 is NULL ---- */
+void *wr_vault_alloc(size_t n) WR_CHECKED;
+void *wr_vault_realloc(void *p, size_t n) WR_CHECKED;
+void wr_vault_free(void *p);
+
 /* ---- shm: memory shared by all processes of the instance ---- */
 struct wr_shm {
     struct wr_link link;
