@@ -82,12 +82,9 @@ void wr_phases_log(struct wr_exchange *x); /* the LOG phase; wr_finish calls it 
 
 /* ---- endpoints: one side of the exchange ---- */
 enum wr_end { WR_END_REUSE, WR_END_FIN, WR_END_RESET };
-struct wr_head; /* http */
 struct wr_endpoint;
 struct wr_endpoint_ops {
     const char *name;
-    enum wr_io (*read_head)(struct wr_endpoint *e, struct wr_head *head);
-    enum wr_io (*write_head)(struct wr_endpoint *e, const struct wr_head *head);
     enum wr_io (*read)(struct wr_endpoint *e, void *p, size_t n, size_t *got);
     /* The chain is borrowed and not changed. fin: nothing comes after it. *put counts bytes of the
      * chain. OK with a NULL chain and fin: the end is written; with a NULL chain alone: so is all
@@ -95,12 +92,24 @@ struct wr_endpoint_ops {
     enum wr_io (*write)(struct wr_endpoint *e, const struct wr_slice *chain, bool fin, size_t *put);
     /* How many bytes may move untouched from (or to) the descriptor: 0 none, UINT64_MAX all. */
     uint64_t (*want)(struct wr_endpoint *e);
-    void (*to_raw)(struct wr_endpoint *e); /* upgrade, CONNECT */
+    /* Upgrade, CONNECT: the connection's bytes as they are from now on. What was read and nobody
+     * took is moved to in, what was to be written and is not yet out to out. */
+    void (*to_raw)(struct wr_endpoint *e, struct wr_bufq *in, struct wr_bufq *out);
     void (*end)(struct wr_endpoint *e, enum wr_end how);
     void (*spliced)(struct wr_endpoint *e, uint64_t n); /* n of the bytes it wanted went past it */
     /* Bytes read from its connection, but not by this exchange (the next request of the client).
      * NULL: none. */
     size_t (*unread)(const struct wr_endpoint *e);
+    /* All of the message that is read here was read. NULL: nobody can say. */
+    bool (*at_end)(const struct wr_endpoint *e);
+    /* Why the last read (or head) failed, when it was not a system call. NULL: no such reason. */
+    const char *(*why)(const struct wr_endpoint *e);
+    /* Bytes of the body that came with the head, where they lie, valid until the step ends; they
+     * count as read. n 0: none, or they need decoding. NULL: none ever. */
+    struct wr_str (*first)(struct wr_endpoint *e);
+    /* What it has read and lies in the worker's scratch gets memory of its own: before the step
+     * ends. NULL: nothing does. */
+    void (*keep)(struct wr_endpoint *e);
     /* Its other side has ended the connection, or its part of it. NULL: the connection tells. */
     bool (*gone)(const struct wr_endpoint *e);
     /* Lets whatever happens on it wake the exchange. NULL: the connection is armed. */
@@ -115,6 +124,18 @@ struct wr_endpoint {
 /* What this use of a connection has received and sent, heads and framing included. */
 uint64_t wr_endpoint_received(const struct wr_endpoint *e);
 uint64_t wr_endpoint_sent(const struct wr_endpoint *e);
+static inline bool wr_endpoint_at_end(const struct wr_endpoint *e)
+{
+    return e->ops != NULL && e->ops->at_end != NULL && e->ops->at_end(e);
+}
+static inline const char *wr_endpoint_why(const struct wr_endpoint *e)
+{
+    return e->ops != NULL && e->ops->why != NULL ? e->ops->why(e) : NULL;
+}
+static inline size_t wr_endpoint_unread(const struct wr_endpoint *e)
+{
+    return e->ops != NULL && e->ops->unread != NULL ? e->ops->unread(e) : 0;
+}
 static inline bool wr_endpoint_gone(const struct wr_endpoint *e)
 {
     if (e->ops != NULL && e->ops->gone != NULL)

@@ -31,9 +31,11 @@ static uint64_t memory_want(struct wr_endpoint *e)
     return 0;
 }
 
-static void memory_to_raw(struct wr_endpoint *e)
+static void memory_to_raw(struct wr_endpoint *e, struct wr_bufq *in, struct wr_bufq *out)
 {
     (void)e;
+    (void)in;
+    (void)out;
 }
 
 static void memory_end(struct wr_endpoint *e, enum wr_end how)

@@ -33,9 +33,11 @@ static uint64_t raw_want(struct wr_endpoint *e)
     return e->conn->io->raw ? UINT64_MAX : 0;
 }
 
-static void raw_to_raw(struct wr_endpoint *e)
+static void raw_to_raw(struct wr_endpoint *e, struct wr_bufq *in, struct wr_bufq *out)
 {
     (void)e;
+    (void)in;
+    (void)out;
 }
 
 static void raw_end(struct wr_endpoint *e, enum wr_end how)
@@ -64,9 +66,7 @@ void wr_endpoint_raw(struct wr_endpoint *e, struct wr_conn *c)
 
 uint64_t wr_endpoint_received(const struct wr_endpoint *e)
 {
-    size_t unread = e->ops != NULL && e->ops->unread != NULL ? e->ops->unread(e) : 0;
-
-    return e->conn != NULL ? e->conn->received - e->received_before - unread : 0;
+    return e->conn != NULL ? e->conn->received - e->received_before - wr_endpoint_unread(e) : 0;
 }
 
 uint64_t wr_endpoint_sent(const struct wr_endpoint *e)

@@ -163,10 +163,9 @@ static bool completed(struct wr_exchange *x)
 /* What came together with the head: maybe all of it, and then it counts as read. */
 enum wr_verdict wr_http_preread_body(struct wr_exchange *x)
 {
-    const struct wr_http_session *hs = wr_http_session_of(x->s);
     char *scratch = wr_loop_scratch(x->loop);
 
-    while (hs->n > hs->at && !hs->in.done) {
+    while (wr_endpoint_unread(&x->client) > 0 && !wr_endpoint_at_end(&x->client)) {
         size_t got;
         enum wr_io io = x->client.ops->read(&x->client, scratch, 65536, &got);
         enum wr_verdict v = io == WR_IO_OK ? add(x, scratch, got) : WR_PASS;
@@ -178,7 +177,7 @@ enum wr_verdict wr_http_preread_body(struct wr_exchange *x)
         if (io == WR_IO_AGAIN)
             break;
     }
-    if (hs->in.done && !completed(x))
+    if (wr_endpoint_at_end(&x->client) && !completed(x))
         return wr_reject(x, 500, NULL);
     return WR_PASS;
 }

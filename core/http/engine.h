@@ -55,10 +55,7 @@ struct wr_h1_server {          /* client.state of an exchange */
     uint64_t body_sent;
 };
 void wr_h1_server_open(struct wr_exchange *x);
-static inline struct wr_h1_server *wr_h1_server_of(const struct wr_exchange *x)
-{
-    return x->client.state;
-}
+bool wr_h1_server_reply(struct wr_exchange *x) WR_CHECKED; /* of wr_http1 */
 /* Sends what waits in out (100 Continue). */
 enum wr_io wr_h1_server_flush(struct wr_endpoint *e);
 
@@ -78,15 +75,8 @@ struct wr_h1_client {          /* peer.state */
     struct wr_h1_in in;
     const char *why;           /* of an ERROR that is no errno */
 };
-void wr_h1_client_open(struct wr_exchange *x, bool chunked);
-static inline struct wr_h1_client *wr_h1_client_of(const struct wr_exchange *x)
-{
-    return x->peer.state;
-}
-/* Body bytes that came with the head, where they lie; p NULL: none, or they need decoding. They
- * count as read. */
-struct wr_str wr_h1_client_first(struct wr_exchange *x);
-void wr_h1_client_keep(struct wr_h1_client *c); /* what is on loan gets memory of its own */
+bool wr_h1_client_request(struct wr_exchange *x, uint64_t length) WR_CHECKED; /* of wr_http1 */
+enum wr_io wr_h1_client_head(struct wr_exchange *x) WR_CHECKED;
 
 /* ---- body ---- */
 enum wr_verdict wr_http_preread_body(struct wr_exchange *x) WR_CHECKED; /* PASS, REJECTED */

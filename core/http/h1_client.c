@@ -39,8 +39,9 @@ static void lend(struct wr_h1_client *c, char *p, size_t n)
     c->loan = n > 0;
 }
 
-void wr_h1_client_keep(struct wr_h1_client *c)
+static void client_keep(struct wr_endpoint *e)
 {
+    struct wr_h1_client *c = e->state;
     size_t n = c->n - c->at;
 
     if (!c->loan)
@@ -56,9 +57,9 @@ void wr_h1_client_keep(struct wr_h1_client *c)
     c->n = c->cap = n;
 }
 
-struct wr_str wr_h1_client_first(struct wr_exchange *x)
+static struct wr_str client_first(struct wr_endpoint *e)
 {
-    struct wr_h1_client *c = wr_h1_client_of(x);
+    struct wr_h1_client *c = e->state;
     struct wr_str first = { 0 };
 
     if (!c->loan || c->in.framing == WR_BODY_CHUNKED || c->in.done)
@@ -126,17 +127,14 @@ static size_t first_read(const struct wr_http_proxy_conf *p)
     return wr_min(n, (size_t)WR_SCRATCH);
 }
 
-/* OK: h->res is filled. AGAIN: more must come. ERROR: with c->why when it is not an errno. EOF:
- * closed before the head was complete. */
-static enum wr_io client_read_head(struct wr_endpoint *e, struct wr_head *head)
+enum wr_io wr_h1_client_head(struct wr_exchange *x)
 {
-    struct wr_h1_client *c = e->state;
+    struct wr_h1_client *c = x->peer.state;
     const struct wr_http_proxy_conf *conf = wr_http_of(c->x)->proxy_conf;
     size_t limit = conf->buffer_size, got;
     char *room = NULL;
     struct wr_str text = wr_str_of(c->buf == NULL ? "" : c->buf + c->at, c->n - c->at);
 
-    (void)head;
     for (;;) {
         enum wr_parse r = text.n > 0 ? parse(c, text, limit) : WR_PARSE_MORE;
         enum wr_io io;
@@ -159,7 +157,7 @@ static enum wr_io client_read_head(struct wr_endpoint *e, struct wr_head *head)
         if (text.n > 0)
             grow(c, text, limit);
         room = text.n > 0 ? c->buf + c->n : wr_loop_scratch(c->x->loop);
-        io = wr_conn_read(e->conn, room, text.n > 0 ? c->cap - c->n : first_read(conf), &got);
+        io = wr_conn_read(x->peer.conn, room, text.n > 0 ? c->cap - c->n : first_read(conf), &got);
         if (io != WR_IO_OK)
             return io;
         if (text.n > 0)
@@ -286,9 +284,29 @@ static void client_spliced(struct wr_endpoint *e, uint64_t n)
     }
 }
 
-static void client_to_raw(struct wr_endpoint *e)
+/* The request is out as a whole by then. */
+static void client_to_raw(struct wr_endpoint *e, struct wr_bufq *in, struct wr_bufq *out)
 {
+    struct wr_h1_client *c = e->state;
+
+    (void)out;
+    if (c->n > c->at)
+        wr_bufq_copy(in, c->buf + c->at, c->n - c->at);
     wr_endpoint_raw(e, e->conn);
+}
+
+static const char *client_why(const struct wr_endpoint *e)
+{
+    const struct wr_h1_client *c = e->state;
+
+    return c->why;
+}
+
+static bool client_at_end(const struct wr_endpoint *e)
+{
+    const struct wr_h1_client *c = e->state;
+
+    return c->in.done;
 }
 
 /* The connection may serve again when both sides were said completely and nothing is left over. */
@@ -306,21 +324,25 @@ static void client_end(struct wr_endpoint *e, enum wr_end how)
 
 static const struct wr_endpoint_ops client_ops = {
     .name = "h1 client",
-    .read_head = client_read_head,
     .read = client_read,
     .write = client_write,
     .want = client_want,
     .to_raw = client_to_raw,
     .end = client_end,
     .spliced = client_spliced,
+    .at_end = client_at_end,
+    .why = client_why,
+    .first = client_first,
+    .keep = client_keep,
 };
 
-void wr_h1_client_open(struct wr_exchange *x, bool chunked)
+bool wr_h1_client_request(struct wr_exchange *x, uint64_t length)
 {
     struct wr_h1_client *c = WR_NEW(x->pool, struct wr_h1_client);
 
     c->x = x;
     c->out = wr_text_grow(x->pool, 1000, 1 << 20);
-    c->out_chunked = chunked;
+    c->out_chunked = length == UINT64_MAX;
     x->peer = (struct wr_endpoint){ .ops = &client_ops, .conn = x->attempts->conn, .state = c };
+    return wr_http_of(x)->proxy->request(x, &c->out, length);
 }

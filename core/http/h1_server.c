@@ -92,15 +92,15 @@ enum wr_io wr_h1_server_flush(struct wr_endpoint *e)
     return wr_h1_send(e->conn, &sv->out, &sv->out_at, NULL, 0, false, &put);
 }
 
-static enum wr_io server_write_head(struct wr_endpoint *e, const struct wr_head *head)
+bool wr_h1_server_reply(struct wr_exchange *x)
 {
-    struct wr_h1_server *sv = e->state;
+    struct wr_h1_server *sv = x->client.state;
+    const struct wr_response *r = &wr_http_of(x)->res;
 
-    (void)head; /* the reply is in wr_http, with more than a parser would give */
-    wr_http_reply_head(sv->x, &sv->out);
-    sv->framing = wr_http_of(sv->x)->res.framing;
-    sv->left = sv->framing == WR_BODY_LENGTH ? wr_http_of(sv->x)->res.length : 0;
-    return sv->out.overflow ? WR_IO_ERROR : WR_IO_OK;
+    wr_http_reply_head(x, &sv->out);
+    sv->framing = r->framing;
+    sv->left = sv->framing == WR_BODY_LENGTH ? r->length : 0;
+    return !sv->out.overflow;
 }
 
 /* Spliced bytes bypass out: only when it is empty, and never inside chunks. */
@@ -123,8 +123,15 @@ static void server_spliced(struct wr_endpoint *e, uint64_t n)
     sv->body_sent += n;
 }
 
-static void server_to_raw(struct wr_endpoint *e)
+static void server_to_raw(struct wr_endpoint *e, struct wr_bufq *in, struct wr_bufq *out)
 {
+    struct wr_h1_server *sv = e->state;
+    struct wr_http_session *hs = wr_http_session_of(sv->x->s);
+
+    if (hs->n > hs->at)
+        wr_bufq_copy(in, hs->buf + hs->at, hs->n - hs->at);
+    hs->at = hs->n;
+    wr_bufq_copy(out, sv->out.p + sv->out_at, sv->out.n - sv->out_at);
     wr_endpoint_raw(e, e->conn);
 }
 
@@ -144,9 +151,15 @@ static size_t server_unread(const struct wr_endpoint *e)
     return hs->n - hs->at;
 }
 
+static bool server_at_end(const struct wr_endpoint *e)
+{
+    const struct wr_h1_server *sv = e->state;
+
+    return wr_http_session_of(sv->x->s)->in.done;
+}
+
 static const struct wr_endpoint_ops server_ops = {
     .name = "h1 server",
-    .write_head = server_write_head,
     .read = server_read,
     .write = server_write,
     .want = server_want,
@@ -154,6 +167,7 @@ static const struct wr_endpoint_ops server_ops = {
     .end = server_end,
     .spliced = server_spliced,
     .unread = server_unread,
+    .at_end = server_at_end,
 };
 
 void wr_h1_server_open(struct wr_exchange *x)

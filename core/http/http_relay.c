@@ -153,7 +153,7 @@ static void forward_first(struct wr_exchange *x)
     if (h->proxy == NULL || x->peer.ops == NULL)
         return;
     if (x->down.src != NULL && x->down.filter == NULL && x->down.rate == 0 && !h->tunnel) {
-        first = wr_h1_client_first(x);
+        first = x->peer.ops->first != NULL ? x->peer.ops->first(&x->peer) : wr_str_of(NULL, 0);
         one.p = first.p;
         one.n = first.n;
         x->down.taken += first.n;
@@ -162,7 +162,8 @@ static void forward_first(struct wr_exchange *x)
         if (put < first.n) /* a failed write fails again in the relay, which says so */
             wr_bufq_copy(&x->down.q, first.p + put, first.n - put);
     }
-    wr_h1_client_keep(wr_h1_client_of(x));
+    if (x->peer.ops->keep != NULL)
+        x->peer.ops->keep(&x->peer);
 }
 
 /* add_header may make it so; a part of it would be another head. */
@@ -194,7 +195,7 @@ static enum wr_go respond_run(struct wr_exchange *x)
         wr_bufq_clear(&x->down.q);
     x->status = h->res.status;
     set_connection(x);
-    if (x->client.ops->write_head(&x->client, NULL) != WR_IO_OK)
+    if (!h->speaker->reply(x))
         return head_too_long(x);
     h->head_sent = true;
     reply_direction(x);
@@ -211,19 +212,9 @@ const struct wr_step wr_step_respond = { "respond", "sending response to client"
 
 static void tunnel_begin(struct wr_exchange *x)
 {
-    struct wr_http_session *hs = x->s->of_layer;
-    struct wr_h1_client *c = wr_h1_client_of(x);
-    struct wr_h1_server *sv = wr_h1_server_of(x);
-
     /* What either side sent behind its head goes first. */
-    if (hs->n > hs->at)
-        wr_bufq_copy(&x->up.q, hs->buf + hs->at, hs->n - hs->at);
-    hs->at = hs->n;
-    wr_bufq_copy(&x->down.q, sv->out.p + sv->out_at, sv->out.n - sv->out_at);
-    if (c->n > c->at)
-        wr_bufq_copy(&x->down.q, c->buf + c->at, c->n - c->at);
-    x->client.ops->to_raw(&x->client);
-    x->peer.ops->to_raw(&x->peer);
+    x->client.ops->to_raw(&x->client, &x->up.q, &x->down.q);
+    x->peer.ops->to_raw(&x->peer, &x->down.q, &x->up.q);
     x->up = (struct wr_relay){ .src = &x->client, .dst = &x->peer, .q = x->up.q, .high = 16384 };
     x->down = (struct wr_relay){ .src = &x->peer, .dst = &x->client, .q = x->down.q,
                                  .high = 16384 };
@@ -238,10 +229,10 @@ static enum wr_go cut(struct wr_exchange *x, enum wr_pump p)
     h->aborted = true;
     h->keepalive = false;
     if (p == WR_PUMP_SRC_ERROR && h->proxy != NULL && x->peer.ops != NULL && !h->tunnel) {
-        const struct wr_h1_client *c = wr_h1_client_of(x);
+        const char *why = wr_endpoint_why(&x->peer);
 
-        if (c->why != NULL)
-            wr_xlog(x, WR_LOG_ERROR, 0, "%s", c->why);
+        if (why != NULL)
+            wr_xlog(x, WR_LOG_ERROR, 0, "%s", why);
         else
             wr_xlog(x, WR_LOG_ERROR, x->attempts->conn->error, "recv() failed");
     } else if (p == WR_PUMP_DST_ERROR) {
@@ -375,13 +366,17 @@ const struct wr_step wr_step_http_relay = { "relay", "sending to client", relay_
 /* A body nobody asked for is dropped as far as it came with the head: false, it is malformed. */
 static bool drop_buffered(struct wr_exchange *x)
 {
-    const struct wr_http_session *hs = wr_http_session_of(x->s);
+    struct wr_http *h = wr_http_of(x);
     char *scratch = wr_loop_scratch(x->loop);
+    bool expect = h->expect;
     enum wr_io io = WR_IO_OK;
     size_t got;
 
-    while (io == WR_IO_OK && hs->n > hs->at && !hs->in.done)
-        io = wr_http_read_in(x->s, scratch, 65536, &got);
+    h->expect = false; /* whether it is told to go on, the reply's head decides */
+    while (io == WR_IO_OK && wr_endpoint_unread(&x->client) > 0
+           && !wr_endpoint_at_end(&x->client))
+        io = x->client.ops->read(&x->client, scratch, 65536, &got);
+    h->expect = expect;
     return io != WR_IO_ERROR || x->s->conn.error != EBADMSG;
 }
 

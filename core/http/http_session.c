@@ -141,6 +141,7 @@ static void prepare(struct wr_exchange *x)
     h->pool = x->pool;
     h->server = x->scope->object;
     h->session = x->s->of_layer;
+    h->speaker = &wr_http1;
     h->redirects = 10;
     h->body.fd = -1;
     h->req.version = 11;

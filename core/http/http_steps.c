@@ -312,8 +312,8 @@ enum wr_go wr_http_connected(struct wr_exchange *x)
         length = own.n;
     }
     h->upstream_method = h->req.method;
-    wr_h1_client_open(x, length == UINT64_MAX);
-    if (!h->proxy->request(x, &wr_h1_client_of(x)->out, length))
+    h->peer_speaker = &wr_http1;
+    if (!h->peer_speaker->request(x, length))
         return x->layer->reject(x, 500);
     if (!x->attempts->reused)
         wr_socket_nodelay(x->attempts->conn->fd);
@@ -400,10 +400,9 @@ bool wr_http_streams_too_much(const struct wr_exchange *x)
 /* The head of a request does not wait for the first bytes of its body. */
 static void send_head(struct wr_exchange *x)
 {
-    const struct wr_h1_client *c = wr_h1_client_of(x);
     size_t put;
 
-    if (x->up.src != NULL && x->up.q.n == 0 && c->out.n > c->out_at)
+    if (x->up.src != NULL && x->up.q.n == 0)
         (void)x->peer.ops->write(&x->peer, NULL, false, &put); /* an error: the reader sees it */
 }
 
@@ -467,15 +466,19 @@ static enum wr_go timed_out(struct wr_exchange *x)
     return failure(x, WR_FAIL_TIMEOUT);
 }
 
+static enum wr_go invalid_reply(struct wr_exchange *x, const char *why)
+{
+    wr_xlog(x, WR_LOG_ERROR, 0, "%s", why);
+    return failure(x, WR_FAIL_INVALID);
+}
+
 static enum wr_go upstream_failed(struct wr_exchange *x, enum wr_io io)
 {
-    struct wr_h1_client *c = wr_h1_client_of(x);
     struct wr_try_facts f = try_facts(x);
+    const char *why = io == WR_IO_ERROR ? wr_endpoint_why(&x->peer) : NULL;
 
-    if (io == WR_IO_ERROR && c->why != NULL) {
-        wr_xlog(x, WR_LOG_ERROR, 0, "%s", c->why);
-        return failure(x, WR_FAIL_INVALID);
-    }
+    if (why != NULL)
+        return invalid_reply(x, why);
     if (f.reused && f.received == 0)
         wr_xlog(x, WR_LOG_DEBUG, 0, "a kept connection was closed by the server");
     else if (io == WR_IO_EOF)
@@ -568,13 +571,11 @@ static enum wr_go head_run(struct wr_exchange *x)
     if (x->up.dst_fin)
         x->step = &wr_step_head;
     do {
-        io = x->peer.ops->read_head(&x->peer, NULL);
+        io = h->peer_speaker->head(x);
         /* Interim answers never stand in for the final one. */
     } while (io == WR_IO_OK && h->res.status < 200 && h->res.status != 101);
-    if (io == WR_IO_OK && h->res.status == 101 && !asked_to_upgrade(h)) {
-        wr_h1_client_of(x)->why = "upstream sent 101 that was not asked for";
-        io = WR_IO_ERROR;
-    }
+    if (io == WR_IO_OK && h->res.status == 101 && !asked_to_upgrade(h))
+        return invalid_reply(x, "upstream sent 101 that was not asked for");
     if (io == WR_IO_OK)
         return replied(x);
     if (io != WR_IO_AGAIN)

@@ -174,7 +174,7 @@ static void leave(struct wr_exchange *x, bool failed)
     struct wr_link_to *l = wr_link_of(a->conn);
 
     if (x->peer.conn == a->conn) /* it may be gone before the exchange is */
-        x->peer = (struct wr_endpoint){ .state = x->peer.state };
+        x->peer = (struct wr_endpoint){ 0 };
     if (a->may_park && !failed)
         wr_idle_park(l);
     else
