@@ -136,6 +136,28 @@ ok $turns->connect('all')->echoes('x'), 'served';
 $turns->expect(qr/bind\(\)/);
 $turns->finish;
 
+# New processes have nothing to do with the logs of the configuration before.
+
+my $logs = Weir->new;
+my $LOGS = "stream { log_format line x; access_log %{dir}/NAME.log line;\n"
+    . "error_log %{dir}/NAME.error notice; server { listen %{web}; return NAME; } }\n";
+$logs->start($LOGS =~ s/NAME/old/gr);
+$logs->conf($LOGS =~ s/NAME/new/gr);
+is +($logs->command('-s', 'reload'))[0], 0, 'a reload to other logs';
+becomes { $logs->ask('web') eq 'new' } 'it serves';
+becomes { $logs->workers == 1 } 'alone';
+for my $pid ($logs->workers, $logs->keeper) {
+    my @open = map { readlink } glob "/proc/$pid/fd/*";
+    is_deeply [grep { m{/old\.} } @open], [], 'none of the old logs is open';
+    is +(grep { m{/new\.} } @open), 2, 'the new ones are';
+}
+unlink map { $logs->path("old.$_") } qw(log error);
+rename $logs->path('new.log'), $logs->path('new.log.1') or die "rename: $!\n";
+is +($logs->command('-s', 'reopen'))[0], 0, 'the logs are opened again';
+becomes { $logs->ask('web'); -s $logs->path('new.log') } 'by the worker, too';
+ok !-e $logs->path("old.$_"), "old.$_ is not made again" for qw(log error);
+$logs->finish;
+
 # The pid file moves with the configuration, which is refused when it cannot be written.
 
 my $moving = Weir->new;

@@ -181,6 +181,15 @@ static void wait_for_test(void)
 #endif
 }
 
+/* USR1 would make files again that nobody writes to, and what was removed would fill the disk. */
+static void drop_other_logs(const struct wr_cycle *mine)
+{
+    for (struct wr_cycle *c = wr_master.cycle; c != NULL; c = c->old) {
+        if (c->conf != mine->conf)
+            wr_conf_drop_logs(c->conf);
+    }
+}
+
 /* What the master holds for others. */
 static void leave_to_master(const struct wr_cycle *c)
 {
@@ -206,6 +215,7 @@ void wr_process_begin(enum wr_kind kind, const struct wr_cycle *c, uint32_t slot
     if (kind != WR_PROC_SINGLE) {
         leave_to_master(c);
         begin_words(c);
+        drop_other_logs(c);
         wait_for_test();
     }
     wr_signals_init(kind);

@@ -123,6 +123,24 @@ struct wr_conf *wr_conf_load_text(const char *name, struct wr_str text, struct w
     return c;
 }
 
+void wr_conf_drop_logs(struct wr_conf *c)
+{
+    while (c->logs.n > 0)
+        wr_sink_release(c->logs.at[--c->logs.n]);
+}
+
+static void drop_logs(void *conf)
+{
+    wr_conf_drop_logs(conf);
+}
+
+void wr_conf_hold_log(struct wr_conf *c, struct wr_sink *sink)
+{
+    if (c->logs.n == 0)
+        wr_pool_cleanup(c->pool, drop_logs, c);
+    *wr_vec_push(c->pool, &c->logs) = sink;
+}
+
 /* Cleanups of the pool may still look at shared memory: it goes last. */
 void wr_conf_free(struct wr_conf *c)
 {

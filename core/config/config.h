@@ -213,6 +213,7 @@ struct wr_conf {
     bool test;                   /* -t: do not keep anything */
     uint64_t keep_caps;          /* capabilities workers need: proxy_bind transparent */
     WR_VEC(const char *) folders; /* of temporary files: made before workers start */
+    WR_VEC(struct wr_sink *) logs; /* wr_conf_hold_log */
 };
 static inline void *wr_conf_state(const struct wr_conf *c, const struct wr_module *m)
 {
@@ -279,6 +280,10 @@ struct wr_conf *wr_conf_load(const char *path, struct wr_str globals, const char
 struct wr_conf *wr_conf_load_text(const char *name, struct wr_str text, struct wr_str globals,
                                   const char *prefix);
 void wr_conf_free(struct wr_conf *c);
+/* The configuration takes this reference to a sink; it goes with it, or before: in a process that
+ * serves another configuration. */
+void wr_conf_hold_log(struct wr_conf *c, struct wr_sink *sink);
+void wr_conf_drop_logs(struct wr_conf *c);
 /* Calls fn for every scope below (and including) s, parents first, until fn returns false. */
 void wr_scope_each(struct wr_scope *s, bool (*fn)(struct wr_scope *, void *), void *arg);
 /* stream {} or http {}: layer WR_L4 or WR_L7; NULL when there is none. */

@@ -46,11 +46,6 @@ static bool check_memory(struct wr_cf *cf, struct wr_str size)
     return wr_cf_error(cf, 1, "invalid buffer size \"" WR_FMT "\"", WR_ARG(size));
 }
 
-static void release_sink(void *sink)
-{
-    wr_sink_release(sink);
-}
-
 /* Syslog has parameters of its own to complain about, so it is opened where it stands. */
 static struct wr_sink *open_syslog(struct wr_cf *cf, struct wr_str params)
 {
@@ -60,7 +55,7 @@ static struct wr_sink *open_syslog(struct wr_cf *cf, struct wr_str params)
     if (sink == NULL)
         (void)wr_cf_error(cf, 1, "%s", err);
     else
-        wr_pool_cleanup(cf->pool, release_sink, sink);
+        wr_conf_hold_log(cf->conf, sink);
     return sink;
 }
 
@@ -114,7 +109,7 @@ static bool open_target(struct wr_cf *cf, struct wr_log_target *t)
         return wr_cf_error_at(cf, t->node, 1, "open() \"%s\" failed (%d: %s)", t->name, err,
                               strerror(err));
     }
-    wr_pool_cleanup(cf->pool, release_sink, t->sink);
+    wr_conf_hold_log(cf->conf, t->sink);
     return true;
 }
 

@@ -66,11 +66,6 @@ bool wr_access_log_default(struct wr_cf *cf, struct wr_access_logs *st)
     return e->format != NULL;
 }
 
-static void release(void *sink)
-{
-    wr_sink_release(sink);
-}
-
 bool wr_access_log_target_open(struct wr_cf *cf, struct wr_access_log_target *t)
 {
     const char *err = "out of memory";
@@ -85,6 +80,6 @@ bool wr_access_log_target_open(struct wr_cf *cf, struct wr_access_log_target *t)
             return wr_cf_error_at(cf, t->node, 1, "open() \"" WR_FMT "\" failed (%d: %s)",
                                   WR_ARG(t->path), errno, strerror(errno));
     }
-    wr_pool_cleanup(cf->pool, release, t->sink);
+    wr_conf_hold_log(cf->conf, t->sink);
     return true;
 }
