@@ -100,6 +100,11 @@ like slurp("$dest/usr/share/man/man8/weir.8"), qr{/opt/w/conf/weir\.conf}, 'the 
 install('uninstall');
 is_deeply [installed()], [], 'and away again';
 
+there('./configure --prefix=/opt/own');
+install('install');
+unlike install('uninstall'), qr/files of yours/, 'a prefix of its own';
+ok !-e "$dest/opt/own", 'goes with its folder of manual pages';
+
 # The page is true.
 
 $w->{bin} = Weir::binary();
