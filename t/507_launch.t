@@ -200,7 +200,7 @@ SKIP: {
     is $held->pid, $master, 'the pid file stays';
     ok !-e $held->path('weir.pid.oldbin'), 'under its name';
     is +($held->command('-s', 'reload'))[0], 1, 'no reload meanwhile';
-    becomes { $held->error_log =~ /new binary process \d+ exited with code 1$/m } 'it gives up';
+    becomes { $held->error_log =~ /new binary process \d+ exited with code 1,/m } 'it gives up';
     unlink $hold;
     is $held->pid, $master, 'the pid file stayed';
     becomes { "@before" eq join ' ', serving($master) } 'the old processes, no others';
@@ -307,7 +307,7 @@ my $over = $early->load(['web', 'unix:web']);
 $early->conf(conf(2, $NEW, $PID . $BAD));
 for my $time (1, 2) {
     $early->signal('USR2');
-    becomes { $time == (() = $early->error_log =~ /new binary process \d+ exited with code 1$/mg) }
+    becomes { $time == (() = $early->error_log =~ /new binary process \d+ exited with code 1,/mg) }
         "USR2, time $time: the new binary gives up";
     is $early->pid, $master, 'the pid file stays';
     ok !-e $early->path('weir.pid.oldbin'), 'under its name';

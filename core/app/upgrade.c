@@ -259,9 +259,9 @@ void wr_upgrade_ended(int status)
         wr_say(WR_LOG_ALERT, 0, "new binary process %d exited on signal %d",
                (int)wr_master.new_binary, WTERMSIG(status));
     else
-        wr_say(WEXITSTATUS(status) != 0 ? WR_LOG_ALERT : WR_LOG_NOTICE, 0,
-               "new binary process %d exited with code %d", (int)wr_master.new_binary,
-               WEXITSTATUS(status));
+        wr_say(WEXITSTATUS(status) != 0 ? WR_LOG_ERROR : WR_LOG_NOTICE, 0,
+               "new binary process %d exited with code %d, this one goes on",
+               (int)wr_master.new_binary, WEXITSTATUS(status));
     wr_master.new_binary = 0;
     wr_sockets_unsteer();
     (void)rename_pid(wr_master.pid_path, true);
