@@ -203,6 +203,8 @@ static void accept_some(struct wr_task *t)
         }
     }
     grow(a);
+    if (a->draining) /* the queue may be empty now, and then no event comes */
+        wr_task_wake(a->loop, &a->task);
 }
 
 static void on_event(struct wr_watch *w, uint32_t events)

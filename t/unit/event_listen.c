@@ -209,6 +209,20 @@ START_TEST(draining)
 }
 END_TEST
 
+/* As many as the batch: no look at the queue finds that there is no more. */
+START_TEST(draining_goes_on_after_a_whole_batch)
+{
+    setup();
+    wr_accepting_drain(&a);
+    wr_loop_turn(l, 1000);
+    ck_assert(!a.drained);
+    come(1);
+    turn_until(l, a.drained);
+    ck_assert_uint_eq(ntaken, 1);
+    teardown();
+}
+END_TEST
+
 START_TEST(stopped_is_stopped_and_starts_again)
 {
     setup();
@@ -230,6 +244,7 @@ int main(void)
                                    a_neighbour_takes_them_until_there_is_room,
                                    without_descriptors_clients_are_refused,
                                    what_nobody_uses_gives_its_descriptor, draining,
+                                   draining_goes_on_after_a_whole_batch,
                                    stopped_is_stopped_and_starts_again, NULL };
 
     return run_suite("event_listen", tests);
