@@ -125,15 +125,16 @@ bool wr_ledger_sweep(struct wr_conf *c)
         memset(seen_of(all->all.at[k]), 0,
                all->all.at[k]->peers->zone.slots * sizeof(struct wr_ledger_seen));
     for (uint32_t i = 0; wr_self.run_fd >= 0 && i < WR_SLOTS; i++) {
-        if (i == wr_self.slot)
-            continue;
-        if (!wr_lock(wr_self.run_fd, i, 0)) {
+        bool own = i == wr_self.slot; /* the keeper holds nothing, whatever stands there */
+
+        if (!own && !wr_lock(wr_self.run_fd, i, 0)) {
             strangers |= i / (WR_SLOTS / 2) != wr_self.slot / (WR_SLOTS / 2);
             continue;
         }
         for (uint32_t k = 0; k < all->all.n; k++)
             clear_row(&all->all.at[k]->peers->zone, i);
-        wr_unlock(wr_self.run_fd, i);
+        if (!own)
+            wr_unlock(wr_self.run_fd, i);
     }
     return strangers;
 }

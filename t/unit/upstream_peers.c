@@ -538,6 +538,7 @@ START_TEST(only_the_dead_are_taken_back)
 {
     struct wr_upstream *u;
     int fd = memfd_create("run", MFD_CLOEXEC);
+    struct wr_peer p;
     pid_t pid;
     int go[2];
     char c;
@@ -559,7 +560,14 @@ START_TEST(only_the_dead_are_taken_back)
     }
     ck_assert_int_eq(read(go[0], &c, 1), 1);
     (void)wr_ledger_sweep(&conf);
-    ck_assert_uint_eq(atomic_load(&pick(u, 1)->slot->conns), 1);
+    p = *pick(u, 1);
+    ck_assert_uint_eq(atomic_load(&p.slot->conns), 1);
+    /* Its own row says nonsense: who sweeps holds nothing. */
+    atomic_fetch_or(&u->peers->zone.shared->rows[0], (uint64_t)1 << wr_self.slot);
+    atomic_store(wr_shared_ledger(&u->peers->zone, wr_self.slot, p.index), 99);
+    atomic_store(&p.slot->conns, 100);
+    (void)wr_ledger_sweep(&conf);
+    ck_assert_uint_eq(atomic_load(&p.slot->conns), 1);
     ck_assert_int_eq(kill(pid, SIGKILL), 0);
     ck_assert_int_eq(waitpid(pid, NULL, 0), pid);
     ck_assert(!wr_ledger_sweep(&conf));
