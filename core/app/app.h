@@ -133,7 +133,8 @@ struct wr_cycle {
     uint32_t *conf_users;         /* cycles that have it: after a rollback there are two */
     uint32_t generation;
     uint32_t workers;
-    _Atomic uint32_t *owners;     /* by wr_accepting.share, in shared memory */
+    uint32_t *owner;              /* of sockets, by wr_accepting.share */
+    _Atomic uint32_t *owners;     /* the same for the workers, in shared memory */
     _Atomic uint32_t *full;       /* by worker, there too: 1, it takes no clients */
     uint32_t nshares;
     struct wr_child *child;       /* workers, then the keeper */
@@ -338,7 +339,7 @@ uint32_t wr_children_alive(void);
 uint64_t wr_backoff_ms(uint32_t deaths);
 
 /* ---- process ---- */
-/* The master's own list says which are given out. WR_SLOT_NONE: told. */
+/* With a new bell; the master's own list says which are given out. WR_SLOT_NONE: told. */
 uint32_t wr_slot_take(enum wr_kind kind, uint32_t generation, uint32_t index);
 void wr_slot_ready(uint32_t slot);       /* before a process starts (again) in it */
 void wr_slot_release(uint32_t slot);

@@ -121,6 +121,7 @@ void wr_cycle_free(struct wr_cycle *c)
     }
     if (c->owners != NULL)
         (void)munmap(c->owners, wr_max(c->nshares, 1U) * sizeof(*c->owners));
+    free(c->owner);
     if (c->full != NULL)
         (void)munmap(c->full, wr_max(c->workers, 1U) * sizeof(*c->full));
     if (--*c->conf_users == 0) {

@@ -2,8 +2,9 @@
  * place in wr_self, its limits, rights and environment. Called by supervise in the master, by
  * worker and keeper in the child.
  *
- * A slot keeps its doorbell (an eventfd) for good: whoever is forked later inherits it. Which slots
- * are in use the master knows from itself alone; the segment's words may be wrong. */
+ * The processes of a generation inherit the doorbells (eventfds) of each other, and each generation
+ * has new ones: an old one may be full. Which slots are in use the master knows from itself alone;
+ * the segment's words may be wrong. */
 #include "app/app.h"
 
 #include <errno.h>
@@ -30,8 +31,7 @@ static uint32_t find_free(bool locked_too)
 
 static bool make_bell(uint32_t i)
 {
-    if (wr_self.bell_of[i] < 0)
-        wr_self.bell_of[i] = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    wr_self.bell_of[i] = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     if (wr_self.bell_of[i] < 0)
         wr_say(WR_LOG_EMERG, errno, "eventfd() failed");
     return wr_self.bell_of[i] >= 0;
@@ -76,6 +76,8 @@ void wr_slot_release(uint32_t slot)
     if (slot == WR_SLOT_NONE)
         return;
     given[slot] = false;
+    (void)close(wr_self.bell_of[slot]);
+    wr_self.bell_of[slot] = -1;
     atomic_store(&wr_self.run->slot[slot].pid, 0);
 }
 

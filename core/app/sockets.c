@@ -272,6 +272,13 @@ static void *shared_array(size_t n, size_t size)
     return m;
 }
 
+/* The map is written only: workers can write it, too. */
+static void own(const struct wr_cycle *c, uint32_t share, uint32_t owner)
+{
+    c->owner[share] = owner;
+    atomic_store(&c->owners[share], owner);
+}
+
 static void give(struct wr_cycle *c, struct wr_listener *l, const struct place *p)
 {
     l->fds = WR_NEW_ARRAY(c->conf->pool, struct wr_accepting, p->fds.n);
@@ -312,8 +319,9 @@ void wr_sockets_share(struct wr_cycle *c)
         give(c, l, p);
     }
     c->owners = shared_array(c->nshares, sizeof(*c->owners));
+    c->owner = wr_calloc(wr_max(c->nshares, 1U), sizeof(*c->owner));
     for (uint32_t i = 0; i < c->nshares; i++)
-        atomic_store(&c->owners[i], WR_OWNER_NOBODY);
+        own(c, i, WR_OWNER_NOBODY);
     c->full = shared_array(c->workers, sizeof(*c->full));
 }
 
@@ -359,13 +367,11 @@ void wr_owners_write(struct wr_cycle *c)
     }
     for (struct wr_listener *l = wr_conf_listens(c->conf)->first; l != NULL; l = l->next) {
         for (uint32_t i = 0; i < l->nfds; i++) {
-            _Atomic uint32_t *o = &c->owners[l->fds[i].share];
+            uint32_t share = l->fds[i].share, bits = c->owner[share] & WR_OWNER_BITS;
             bool one_for_all = l->addr.sa.sa_family == AF_UNIX && c->workers > 1;
-            uint32_t gone = atomic_load(o) & WR_OWNER_BITS;
 
-            atomic_store(o, gone | (one_for_all ? WR_OWNER_ALL
-                                                : wr_share_owner(l->fds[i].share, c->workers,
-                                                                 away)));
+            own(c, share, bits | (one_for_all ? WR_OWNER_ALL
+                                              : wr_share_owner(share, c->workers, away)));
         }
     }
     for (uint32_t i = 0; i < c->nchildren; i++) {
@@ -407,7 +413,7 @@ static void mark(const struct wr_cycle *c, const struct place *p, uint32_t from,
         if (l->opts.type != p->type || !wr_addr_eq(&l->addr, &p->addr))
             continue;
         for (uint32_t i = from; i < l->nfds && l->fds[i].share < c->nshares; i++)
-            atomic_fetch_or(&c->owners[l->fds[i].share], bits);
+            own(c, l->fds[i].share, c->owner[l->fds[i].share] | bits);
     }
 }
 
