@@ -28,7 +28,7 @@ say_names('127.0.0.1');
 sub conf {
     my (@servers) = @_;
     my $list = join ' ', map { /^name$/ ? 'server name.test:%{third.port};' : "server %{$_};" } @servers;
-    return "worker_processes 2;\nstream {\n    resolver %{dns};\n"
+    return "pid %{dir}/weir.pid;\nworker_processes 2;\nstream {\n    resolver %{dns};\n"
         . "    upstream u { zone u 64k; $list }\n    server { listen %{web}; proxy_pass u; }\n}\n";
 }
 
@@ -59,6 +59,35 @@ $w->signal('CONT');
 becomes { answers() eq 'second third' } 'the new server is there, the old one gone';
 becomes { !alive($old_keeper) } 'the old keeper ends';
 is answers(), 'second third', 'and still';
+
+# A generation that is undone after its keeper has published: there is no place for its pid file. The
+# keeper of before publishes again, and that is what it knows now, not what its start found. The name
+# moves from the second server's machine to the third's: the port is the same.
+
+sub moved { return "worker_processes 2;\npid %{dir}/$_[0];\n" . <<'CONF' }
+stream {
+    resolver %{dns} ipv6=off;
+    upstream u { zone u 64k; server name.test:%{third.port}; }
+    server { listen %{web}; proxy_pass u; }
+}
+CONF
+
+$w->backend('other', at => '127.0.0.2:%{third.port}', serve => 'greet', greet => "other\n");
+is +($w->reload(moved('weir.pid')))[0], 0, 'one name';
+becomes { answers() eq 'third' } 'its first address';
+$dns->records('name.test 3600 A 127.0.0.2');
+becomes { answers() eq 'other' } 'its second one, for an hour';
+$dns->records('name.test 3600 A 127.0.0.1');
+$w->conf(moved('nowhere/weir.pid'));
+$w->signal('HUP');
+becomes { $w->error_log =~ /the previous configuration stays active$/m } 'a reload is undone';
+ok $w->error_log =~ /\[emerg\].*nowhere/, 'at the end, for want of a folder';
+$w->conf(moved('weir.pid'));
+becomes { answers() eq 'other' } 'the address learned since the start is there again';
+is answers(), 'other', 'and stays';
+say_names('127.0.0.1');
+is +($w->reload(conf('second', 'name')))[0], 0, 'the configuration of before';
+becomes { answers() eq 'second third' } 'and its servers';
 
 # Upgrade: both keepers live for as long as one likes.
 
@@ -106,6 +135,6 @@ becomes { answers() eq 'first second third' } 'an upgrade to a larger zone';
 $w->signal('QUIT', $old);
 becomes { !alive($old) } 'is completed';
 
-$w->expect(qr/exited on signal 9/);
+$w->expect(qr/exited on signal 9/, qr/nowhere/);
 $w->finish;
 done_testing;
