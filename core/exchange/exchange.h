@@ -252,7 +252,7 @@ struct wr_layer {
     /* Scope of the address's default server; *ms (may be NULL): longest wait for what
      * comes before the layer reads. */
     const struct wr_scope *(*greeting)(const struct wr_session *s, uint64_t *ms);
-    /* The session was woken while no exchange runs. */
+    /* The session was woken while no exchange has its connection. NULL: no matter. */
     void (*wake)(struct wr_session *s);
     /* Behind the phases when no hook took the exchange. */
     enum wr_go (*no_content)(struct wr_exchange *x);

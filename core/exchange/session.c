@@ -121,7 +121,7 @@ static void session_run(struct wr_task *t)
 
     if (s->ending || (!s->begun && !begin(s)))
         return;
-    if (s->x == NULL)
+    if (s->x == NULL && s->layer->wake != NULL)
         s->layer->wake(s);
 }
 
@@ -257,22 +257,31 @@ void wr_session_leave(struct wr_exchange *x)
         free_later(s);
 }
 
+/* What has happened on the connection was told to x. */
 void wr_session_detach(struct wr_exchange *x)
 {
     give_back(x->s, x);
+    wr_task_wake(x->s->loop, &x->s->task);
 }
 
-static void end_exchanges(struct wr_session *s, bool detached_too)
+static struct wr_exchange *next_to_end(const struct wr_session *s, bool detached_too)
 {
-    struct wr_link *l = s->exchanges.next, *next;
-
-    for (; l != &s->exchanges; l = next) {
+    for (struct wr_link *l = s->exchanges.next; l != &s->exchanges; l = l->next) {
         struct wr_exchange *x = wr_container(l, struct wr_exchange, link);
 
-        next = l->next;
-        if (detached_too || !x->detached)
-            (void)wr_finish(x, 0);
+        if (!x->ending && (detached_too || !x->detached))
+            return x;
     }
+    return NULL;
+}
+
+/* The end of one may bring others about. */
+static void end_exchanges(struct wr_session *s, bool detached_too)
+{
+    struct wr_exchange *x;
+
+    while ((x = next_to_end(s, detached_too)) != NULL)
+        (void)wr_finish(x, 0);
 }
 
 void wr_session_end(struct wr_session *s)
