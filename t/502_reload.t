@@ -147,6 +147,7 @@ is +($logs->command('-s', 'reload'))[0], 0, 'a reload to other logs';
 becomes { $logs->ask('web') eq 'new' } 'it serves';
 becomes { $logs->workers == 1 } 'alone';
 for my $pid ($logs->workers, $logs->keeper) {
+    last if !is_root;    # only root sees into a process that cannot be dumped
     my @open = map { readlink } glob "/proc/$pid/fd/*";
     is_deeply [grep { m{/old\.} } @open], [], 'none of the old logs is open';
     is +(grep { m{/new\.} } @open), 2, 'the new ones are';
