@@ -96,7 +96,7 @@ static const char *verdict(bool ok)
 {
     return ok ? "is loaded, new workers take over"
               : wr_master.going != WR_RUNNING ? "failed"
-              : "failed, weir goes on with the one before: the previous configuration stays active";
+              : "failed, the previous configuration stays active";
 }
 
 static void answer(bool ok)
