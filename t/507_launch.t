@@ -208,7 +208,8 @@ SKIP: {
     $held->expect(qr/new binary process/);
     $held->finish;
 
-    # The pid file is written last: sockets that listen by then, for workers that go, are closed.
+    # The pid file is written before the sockets of workers that will not be listen: no client waits
+    # in one of them.
     my $late = Weir->new;
     $late->echo('echo');
     $hold = $late->path('hold');

@@ -230,7 +230,8 @@ static void look_committed(void)
                wr_child_name(wr_keeper_of(me.cycle)), (int)wr_keeper_of(me.cycle)->pid,
                (unsigned long long)me.ready_ms);
         undo();
-    } else if (wr_sockets_listen(me.cycle->conf) && write_pid_file()) {
+    } else if (write_pid_file() && wr_sockets_listen(me.cycle->conf)) {
+        /* In this order: closing a socket that listens resets the clients it has got meanwhile. */
         accept_it();
     } else {
         undo();
