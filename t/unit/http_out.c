@@ -38,7 +38,7 @@ START_TEST(short_messages)
     struct wr_text out = wr_text_grow(pool, 1024, 1 << 20);
     struct wr_conn c = { .io = &slow };
     char piece[PIECE];
-    size_t at = 0, given = 0, put;
+    size_t at = 0, given = 0, wrong = 0, put;
 
     taken = wr_malloc((size_t)ROUNDS * PIECE * 2);
     ntaken = 0;
@@ -58,8 +58,9 @@ START_TEST(short_messages)
         (void)!wr_h1_send(&c, &out, &at, NULL, 0, false, &put);
     }
     ck_assert_uint_eq(ntaken, given + 4);
-    for (size_t i = 0; i < given; i++)
-        ck_assert_int_eq(taken[i + 4], (int)('a' + i / PIECE % 26));
+    for (size_t i = 0; i < given; i++) /* an assertion each would take seconds */
+        wrong += taken[i + 4] != (char)('a' + i / PIECE % 26);
+    ck_assert_uint_eq(wrong, 0);
     free(taken);
     wr_pool_free(pool);
 }
