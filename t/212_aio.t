@@ -37,7 +37,9 @@ if ($slow) {
     push @{ $w->{helpers} }, $fs;
 }
 
+# debug_points: its user may look at the worker's files.
 my $CONF = <<'CONF';
+debug_points abort;
 thread_pool few threads=1 max_queue=1;
 worker_processes 1;
 http {

@@ -30,8 +30,10 @@ put('idx/b.html', 'second in the list');
 put('link/real.txt', 'linked');
 symlink 'real.txt', $w->path('html/link/soft.txt');
 
+# debug_points: its user may look at the worker's files.
 $w->start(<<'CONF');
 worker_processes 1;
+debug_points abort;
 http {
     access_log off;
     open_file_cache_valid 1h;
