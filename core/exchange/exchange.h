@@ -107,8 +107,8 @@ struct wr_endpoint_ops {
     /* Bytes of the body that came with the head, where they lie, valid until the step ends; they
      * count as read. n 0: none, or they need decoding. NULL: none ever. */
     struct wr_str (*first)(struct wr_endpoint *e);
-    /* What it has read and lies in the worker's scratch gets memory of its own: before the step
-     * ends. NULL: nothing does. */
+    /* Gives memory of their own to bytes that were read into the worker's scratch: before the step
+     * ends. NULL: there are none. */
     void (*keep)(struct wr_endpoint *e);
     /* Its other side has ended the connection, or its part of it. NULL: the connection tells. */
     bool (*gone)(const struct wr_endpoint *e);
@@ -121,7 +121,7 @@ struct wr_endpoint {
     void *state;
     uint64_t received_before, sent_before; /* of the connection, when this use of it began */
 };
-/* What this use of a connection has received and sent, heads and framing included. */
+/* Bytes this use of a connection has received and sent, heads and framing included. */
 uint64_t wr_endpoint_received(const struct wr_endpoint *e);
 uint64_t wr_endpoint_sent(const struct wr_endpoint *e);
 static inline bool wr_endpoint_at_end(const struct wr_endpoint *e)

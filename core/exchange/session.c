@@ -257,7 +257,7 @@ void wr_session_leave(struct wr_exchange *x)
         free_later(s);
 }
 
-/* What has happened on the connection was told to x. */
+/* The session looks itself at events that were reported to x. */
 void wr_session_detach(struct wr_exchange *x)
 {
     give_back(x->s, x);
