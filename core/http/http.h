@@ -414,18 +414,22 @@ enum wr_ignore {
     WR_IGNORE_BUFFERING = 8, WR_IGNORE_CHARSET = 16, WR_IGNORE_EXPIRES = 32,
     WR_IGNORE_CACHE_CONTROL = 64, WR_IGNORE_SET_COOKIE = 128, WR_IGNORE_VARY = 256
 };
-/* How HTTP is spoken: one const table for each version of the protocol. What a request and a reply
- * are is decided before, in wr_http. */
+/* How HTTP is spoken: one const table for each version of the protocol, its two halves. What a
+ * request and a reply are is decided before, in wr_http. */
 struct wr_http_speaker {
     const char *name;
-    /* To the client: the head of the reply as it is in h->res. False: it is too long. */
-    bool (*reply)(struct wr_exchange *x) WR_CHECKED;
-    /* To the server: makes x->peer of the try's connection and puts the head of the request there;
-     * length UINT64_MAX: of the body, unknown. False: 500. */
-    bool (*request)(struct wr_exchange *x, uint64_t length) WR_CHECKED;
-    /* From the server: its next head is in h->res, an interim one too. AGAIN: more must come; EOF:
-     * closed before it was complete; ERROR: wr_endpoint_why says it, or errno. */
-    enum wr_io (*head)(struct wr_exchange *x) WR_CHECKED;
+    struct {                   /* to the client */
+        /* The head of the reply as it is in h->res. False: it is too long. */
+        bool (*reply)(struct wr_exchange *x) WR_CHECKED;
+    } server;
+    struct {                   /* to the server */
+        /* Makes x->peer of the try's connection and puts the head of the request there; length
+         * UINT64_MAX: of the body, unknown. False: 500. */
+        bool (*request)(struct wr_exchange *x, uint64_t length) WR_CHECKED;
+        /* Its next head is in h->res, an interim one too. AGAIN: more must come; EOF: closed before
+         * it was complete; ERROR: wr_endpoint_why says it, or errno. */
+        enum wr_io (*head)(struct wr_exchange *x) WR_CHECKED;
+    } peer;
 };
 extern const struct wr_http_speaker wr_http1;
 struct wr_http_proxy_ops {

@@ -4,7 +4,11 @@
 
 const struct wr_http_speaker wr_http1 = {
     .name = "HTTP/1",
-    .reply = wr_h1_server_reply,
-    .request = wr_h1_client_request,
-    .head = wr_h1_client_head,
+    .server = {
+        .reply = wr_h1_server_reply,
+    },
+    .peer = {
+        .request = wr_h1_client_request,
+        .head = wr_h1_client_head,
+    },
 };

@@ -195,7 +195,7 @@ static enum wr_go respond_run(struct wr_exchange *x)
         wr_bufq_clear(&x->down.q);
     x->status = h->res.status;
     set_connection(x);
-    if (!h->speaker->reply(x))
+    if (!h->speaker->server.reply(x))
         return head_too_long(x);
     h->head_sent = true;
     reply_direction(x);

@@ -313,7 +313,7 @@ enum wr_go wr_http_connected(struct wr_exchange *x)
     }
     h->upstream_method = h->req.method;
     h->peer_speaker = &wr_http1;
-    if (!h->peer_speaker->request(x, length))
+    if (!h->peer_speaker->peer.request(x, length))
         return x->layer->reject(x, 500);
     if (!x->attempts->reused)
         wr_socket_nodelay(x->attempts->conn->fd);
@@ -571,7 +571,7 @@ static enum wr_go head_run(struct wr_exchange *x)
     if (x->up.dst_fin)
         x->step = &wr_step_head;
     do {
-        io = h->peer_speaker->head(x);
+        io = h->peer_speaker->peer.head(x);
         /* Interim answers never stand in for the final one. */
     } while (io == WR_IO_OK && h->res.status < 200 && h->res.status != 101);
     if (io == WR_IO_OK && h->res.status == 101 && !asked_to_upgrade(h))
