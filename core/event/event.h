@@ -10,8 +10,9 @@
  * among themselves only is in inside.h.
  *
  * One turn: (1) epoll_wait sets ready bits and queues tasks, nothing else; (2) expired timers set
- * bits and queue; (3) the queued tasks run, each at most once a turn; (4) reap frees everything
- * condemned. A task never calls another task, it wakes it. Nothing else frees. */
+ * bits and queue; (3) the queued tasks run, each at most once a turn, and behind them the flush
+ * list; (4) reap frees everything condemned. A task never calls another task, it wakes it. Nothing
+ * else frees. */
 #ifndef WR_EVENT_H
 #define WR_EVENT_H
 
@@ -35,6 +36,18 @@ static inline void wr_task_cancel(struct wr_loop *l, struct wr_task *t) /* idemp
     if (t->queued)
         wr_task_dequeue(l, t);
 }
+
+/* Connections that many exchanges write to (their frames) go out once a turn, when all have had
+ * theirs. Embedded in such a session or link; zeroed before its first use. */
+struct wr_flush {
+    struct wr_link link;
+    void (*fn)(struct wr_flush *);
+};
+/* fn runs once, behind the tasks and before the reaping of this turn; asked for by a flush, in the
+ * next, which then does not sleep before it. fn may do whatever a task may, so what it writes must
+ * not point into memory of an exchange that may have been condemned before. Idempotent. */
+void wr_loop_flush_later(struct wr_loop *l, struct wr_flush *f);
+static inline void wr_flush_cancel(struct wr_flush *f) { wr_list_remove(&f->link); } /* idempotent */
 
 struct wr_doomed {
     struct wr_doomed *next;

@@ -30,6 +30,7 @@ struct wr_loop {
     struct epoll_event *events;
     struct wr_task queue;     /* the head of a circular list; its run is never called */
     struct wr_task fence;     /* in the queue during step (3): behind it is the next turn */
+    struct wr_link flushes;   /* of struct wr_flush */
     struct wr_doomed *doomed, **doomed_last;
     struct wr_heap_entry *heap; /* 4-ary, 1-based */
     uint32_t timers, heap_cap;

@@ -1,6 +1,6 @@
 /* The loop: one turn after the other. The processes' main functions call wr_loop_run; everybody
- * wakes tasks and condemns memory. Owns the epoll descriptor, the task queue, the list of the
- * condemned and the worker's scratch buffer. */
+ * wakes tasks and condemns memory. Owns the epoll descriptor, the task queue, the flush list, the
+ * list of the condemned and the worker's scratch buffer. */
 #include "event/inside.h"
 
 #include <errno.h>
@@ -36,6 +36,7 @@ struct wr_loop *wr_loop_new(uint32_t connections)
     l->bell.on_event = bell_rung;
     l->jobs_fd = -1;
     wr_list_init(&l->last_words);
+    wr_list_init(&l->flushes);
     signal(SIGPIPE, SIG_IGN);
     wr_clock_update();
     return l;
@@ -123,6 +124,30 @@ static void run_tasks(struct wr_loop *l)
     dequeue(&l->fence);
 }
 
+/* ---- the flush list ---- */
+void wr_loop_flush_later(struct wr_loop *l, struct wr_flush *f)
+{
+    if (!wr_linked(&f->link))
+        wr_list_push(&l->flushes, &f->link);
+}
+
+/* Behind the mark is the next turn, as with tasks. */
+static void run_flushes(struct wr_loop *l)
+{
+    struct wr_link mark;
+
+    if (wr_list_empty(&l->flushes))
+        return;
+    wr_list_push(&l->flushes, &mark);
+    while (l->flushes.next != &mark) {
+        struct wr_flush *f = wr_container(l->flushes.next, struct wr_flush, link);
+
+        wr_list_remove(&f->link);
+        f->fn(f);
+    }
+    wr_list_remove(&mark);
+}
+
 /* ---- watching ---- */
 static bool control(struct wr_loop *l, int op, int fd, struct wr_watch *w, uint32_t events)
 {
@@ -173,8 +198,8 @@ static int how_long(const struct wr_loop *l, int max_wait_ms)
 {
     int ms;
 
-    /* what was condemned outside of a turn still wants its reaping */
-    if (l->queue.next != &l->queue || l->doomed != NULL || l->stop)
+    /* what was condemned or is to be flushed from outside of a turn still wants its turn */
+    if (l->queue.next != &l->queue || !wr_list_empty(&l->flushes) || l->doomed != NULL || l->stop)
         return 0;
     ms = wr_timers_wait(l);
     return ms < 0 || (max_wait_ms >= 0 && max_wait_ms < ms) ? max_wait_ms : ms;
@@ -246,6 +271,7 @@ void wr_loop_turn(struct wr_loop *l, int max_wait_ms)
     wr_timers_expire(l);
     ring(l, slot);
     run_tasks(l);
+    run_flushes(l);
     reap(l);
     l->turns++;
 }

@@ -1,4 +1,4 @@
-/* The loop: the order of a turn, tasks, reaping, the doorbell. */
+/* The loop: the order of a turn, tasks, flushes, reaping, the doorbell. */
 #include "lib/event_lib.h"
 
 #include <signal.h>
@@ -126,6 +126,108 @@ START_TEST(the_condemned_go_last)
     wr_condemn(l, &new_body(l, 'w')->doomed);
     wr_loop_free(l);
     ck_assert_str_eq(trace, "bxyzw");
+}
+END_TEST
+
+struct frames {
+    struct wr_flush flush;
+    struct wr_loop *loop;
+    char name;
+    struct step *wakes;
+    struct frames *asks, *cancels; /* for their turn, maybe itself */
+    struct body *condemns;
+};
+
+static void write_frames(struct wr_flush *f)
+{
+    struct frames *s = wr_container(f, struct frames, flush);
+    size_t n = strlen(trace);
+
+    trace[n] = s->name;
+    trace[n + 1] = '\0';
+    if (s->wakes != NULL)
+        wr_task_wake(s->loop, &s->wakes->task);
+    if (s->asks != NULL)
+        wr_loop_flush_later(s->loop, &s->asks->flush);
+    if (s->cancels != NULL)
+        wr_flush_cancel(&s->cancels->flush);
+    if (s->condemns != NULL)
+        wr_condemn(s->loop, &s->condemns->doomed);
+}
+
+static struct frames frames_of(struct wr_loop *l, char name)
+{
+    return (struct frames){ .flush.fn = write_frames, .loop = l, .name = name };
+}
+
+START_TEST(flushes_run_behind_tasks_and_before_the_reaping)
+{
+    struct wr_loop *l = wr_loop_new(1);
+    struct step a = step_of(l, 'a'), b = step_of(l, 'b');
+    struct frames f = frames_of(l, 'f'), g = frames_of(l, 'g');
+
+    wr_loop_flush_later(l, &f.flush);
+    wr_loop_flush_later(l, &g.flush);
+    wr_loop_flush_later(l, &f.flush);
+    wr_condemn(l, &new_body(l, 'x')->doomed);
+    f.condemns = new_body(l, 'y');
+    f.wakes = &b; /* as for a session that may read again: in the next turn */
+    wr_task_wake(l, &a.task);
+    wr_loop_turn(l, -1);
+    ck_assert_str_eq(trace, "afgxy");
+    wr_loop_turn(l, -1);
+    ck_assert_str_eq(trace, "afgxyb");
+    wr_loop_free(l);
+}
+END_TEST
+
+START_TEST(a_flush_that_asks_again_waits_for_the_next_turn)
+{
+    struct wr_loop *l = wr_loop_new(1);
+    struct step a = step_of(l, 'a');
+    struct frames f = frames_of(l, 'f'), g = frames_of(l, 'g');
+
+    f.asks = &f;
+    g.wakes = &a;
+    wr_loop_flush_later(l, &f.flush);
+    wr_loop_flush_later(l, &g.flush);
+    wr_loop_turn(l, -1);
+    ck_assert_str_eq(trace, "fg");
+    f.asks = NULL;
+    g.wakes = NULL;
+    wr_loop_flush_later(l, &f.flush);
+    wr_loop_turn(l, -1); /* does not sleep over it, and the task it woke comes first */
+    ck_assert_str_eq(trace, "fgaf");
+    f.asks = &g; /* one that has not had its turn yet is not moved behind it */
+    wr_loop_flush_later(l, &f.flush);
+    wr_loop_flush_later(l, &g.flush);
+    wr_loop_turn(l, -1);
+    wr_loop_turn(l, 0);
+    ck_assert_str_eq(trace, "fgaffg");
+    wr_loop_free(l);
+}
+END_TEST
+
+START_TEST(a_cancelled_flush_does_not_run)
+{
+    struct wr_loop *l = wr_loop_new(1);
+    struct frames f = frames_of(l, 'f'), g = frames_of(l, 'g'), h = frames_of(l, 'h');
+
+    f.cancels = &g;
+    wr_flush_cancel(&h.flush);
+    wr_loop_flush_later(l, &f.flush);
+    wr_loop_flush_later(l, &g.flush);
+    wr_loop_flush_later(l, &h.flush);
+    wr_flush_cancel(&h.flush);
+    wr_flush_cancel(&h.flush);
+    wr_loop_turn(l, -1);
+    ck_assert_str_eq(trace, "f");
+    wr_loop_flush_later(l, &g.flush);
+    wr_loop_turn(l, -1);
+    ck_assert_str_eq(trace, "fg");
+    wr_loop_flush_later(l, &h.flush); /* the memory may go with the loop */
+    wr_loop_free(l);
+    ck_assert_str_eq(trace, "fg");
 }
 END_TEST
 
@@ -257,6 +359,8 @@ int main(void)
 {
     const TTest *const tests[] = {
         tasks_run_once_a_turn_in_order, a_cancelled_task_does_not_run, the_condemned_go_last,
+        flushes_run_behind_tasks_and_before_the_reaping,
+        a_flush_that_asks_again_waits_for_the_next_turn, a_cancelled_flush_does_not_run,
         before_sleep_only_when_it_would_wait, a_ring_while_awake_is_not_slept_over,
         a_ring_wakes_the_sleeper, writing_the_eventfd_is_a_signal, timers_end_the_sleep, NULL,
     };
