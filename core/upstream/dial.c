@@ -120,13 +120,13 @@ static enum wr_io begin(struct wr_exchange *x, struct wr_try *t, enum wr_failure
     struct wr_attempts *a = x->attempts;
     struct wr_addr buf;
     const struct wr_addr *local = a->rows->bind != NULL ? bind_address(x, &buf) : NULL;
-    struct wr_link_to *l;
+    struct wr_peer_link *l;
     int fd = open_socket(x, &t->addr, local, why);
 
     if (fd < 0)
         return WR_IO_EOF;
     tune(a->rows, fd);
-    l = wr_link_open(a->u, &t->peer);
+    l = wr_peer_link_open(a->u, &t->peer);
     l->rows = a->rows;
     if (local != NULL)
         l->bind = *local;
@@ -141,7 +141,7 @@ static bool reuse(struct wr_exchange *x, struct wr_try *t)
 {
     struct wr_attempts *a = x->attempts;
     const struct wr_addr *local = NULL;
-    struct wr_link_to *l = NULL;
+    struct wr_peer_link *l = NULL;
     struct wr_addr buf;
 
     if (a->u->idle_count > 0 && a->stale < STALE_MAX) {

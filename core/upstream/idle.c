@@ -35,15 +35,15 @@ uint32_t wr_idle_limit(struct wr_upstream *u, uint64_t now_ms)
     return wr_max(u->keepalive.connections, wr_max(u->in_use.peak[0], u->in_use.peak[1]));
 }
 
-static void count_use(struct wr_link_to *l, int delta)
+static void count_use(struct wr_peer_link *l, int delta)
 {
     if (l->u != NULL)
         wr_in_use_add(&l->u->in_use, delta, wr_now());
 }
 
-struct wr_link_to *wr_link_open(struct wr_upstream *u, const struct wr_peer *peer)
+struct wr_peer_link *wr_peer_link_open(struct wr_upstream *u, const struct wr_peer *peer)
 {
-    struct wr_link_to *l = wr_calloc(1, sizeof(*l));
+    struct wr_peer_link *l = wr_calloc(1, sizeof(*l));
 
     l->u = u;
     l->peer = *peer;
@@ -54,7 +54,7 @@ struct wr_link_to *wr_link_open(struct wr_upstream *u, const struct wr_peer *pee
     return l;
 }
 
-void wr_link_name(struct wr_link_to *l, struct wr_str name, struct wr_str alpn)
+void wr_peer_link_name(struct wr_peer_link *l, struct wr_str name, struct wr_str alpn)
 {
     char *own = wr_calloc(1, name.n + 1 + alpn.n);
 
@@ -69,13 +69,13 @@ void wr_link_name(struct wr_link_to *l, struct wr_str name, struct wr_str alpn)
 
 static void link_free(struct wr_doomed *d)
 {
-    struct wr_link_to *l = wr_container(d, struct wr_link_to, doomed);
+    struct wr_peer_link *l = wr_container(d, struct wr_peer_link, doomed);
 
     free((void *)(uintptr_t)l->tls_name.p);
     free(l);
 }
 
-static void unpark(struct wr_link_to *l)
+static void unpark(struct wr_peer_link *l)
 {
     if (l->link.next != NULL) {
         wr_list_remove(&l->link);
@@ -84,7 +84,7 @@ static void unpark(struct wr_link_to *l)
     }
 }
 
-void wr_link_close(struct wr_link_to *l)
+void wr_peer_link_close(struct wr_peer_link *l)
 {
     if (l->doomed.free != NULL)
         return;
@@ -111,15 +111,15 @@ static bool silent(struct wr_conn *c)
 
 static void parked_woken(struct wr_task *t)
 {
-    struct wr_link_to *l = wr_container(t, struct wr_link_to, task);
+    struct wr_peer_link *l = wr_container(t, struct wr_peer_link, task);
 
     /* TLS has messages of its own (session tickets), which say nothing to us. */
     if (l->conn.io->raw || l->conn.deadline.fired || !silent(&l->conn))
-        wr_link_close(l);
+        wr_peer_link_close(l);
 }
 
 /* A connection of another name, other certificates or other protocols is another one. */
-static bool same_tls(const struct wr_link_to *l, const struct wr_attempts *a)
+static bool same_tls(const struct wr_peer_link *l, const struct wr_attempts *a)
 {
     if (a->tls == NULL || l->tls == NULL)
         return a->tls == NULL && l->tls == NULL;
@@ -127,7 +127,7 @@ static bool same_tls(const struct wr_link_to *l, const struct wr_attempts *a)
         && wr_str_eq(l->tls_alpn, a->tls_alpn);
 }
 
-static bool serves(const struct wr_link_to *l, const struct wr_attempts *a,
+static bool serves(const struct wr_peer_link *l, const struct wr_attempts *a,
                    const struct wr_peer *peer, const struct wr_addr *bind)
 {
     if (l->peer.index != peer->index || l->peer.generation != peer->generation)
@@ -137,20 +137,20 @@ static bool serves(const struct wr_link_to *l, const struct wr_attempts *a,
     return bind == NULL ? l->bind.len == 0 : wr_addr_eq(&l->bind, bind);
 }
 
-struct wr_link_to *wr_idle_take(const struct wr_attempts *a, const struct wr_peer *peer,
+struct wr_peer_link *wr_idle_take(const struct wr_attempts *a, const struct wr_peer *peer,
                                 const struct wr_addr *bind)
 {
     struct wr_upstream *u = a->u;
     struct wr_link *next;
 
     for (struct wr_link *k = u->idle.next; k != &u->idle; k = next) {
-        struct wr_link_to *l = wr_container(k, struct wr_link_to, link);
+        struct wr_peer_link *l = wr_container(k, struct wr_peer_link, link);
 
         next = k->next;
         if (!serves(l, a, peer, bind))
             continue;
         if (!silent(&l->conn)) {
-            wr_link_close(l);
+            wr_peer_link_close(l);
             continue;
         }
         unpark(l);
@@ -161,7 +161,7 @@ struct wr_link_to *wr_idle_take(const struct wr_attempts *a, const struct wr_pee
     return NULL;
 }
 
-static bool worth_keeping(const struct wr_link_to *l)
+static bool worth_keeping(const struct wr_peer_link *l)
 {
     const struct wr_keepalive *k = &l->u->keepalive;
 
@@ -170,13 +170,13 @@ static bool worth_keeping(const struct wr_link_to *l)
         && (l->conn.ready & (WR_HUP | WR_ERR)) == 0;
 }
 
-void wr_idle_park(struct wr_link_to *l)
+void wr_idle_park(struct wr_peer_link *l)
 {
     struct wr_upstream *u = l->u;
 
     l->requests++;
     if (u == NULL || !worth_keeping(l)) {
-        wr_link_close(l);
+        wr_peer_link_close(l);
         return;
     }
     while (u->idle_count >= wr_idle_limit(u, wr_now())) /* the one idle for longest makes room */
@@ -194,7 +194,7 @@ bool wr_idle_drop_one(struct wr_upstream *u)
 {
     if (u->idle_count == 0)
         return false;
-    wr_link_close(wr_container(u->idle.prev, struct wr_link_to, link));
+    wr_peer_link_close(wr_container(u->idle.prev, struct wr_peer_link, link));
     return true;
 }
 

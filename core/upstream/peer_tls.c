@@ -134,7 +134,7 @@ static struct kept *place_of(struct wr_peer_tls_live *l, const struct wr_addr *a
 /* 1: the session is ours now. */
 static int keep_session(SSL *ssl, SSL_SESSION *s)
 {
-    struct wr_link_to *link = wr_link_of(SSL_get_app_data(ssl));
+    struct wr_peer_link *link = wr_peer_link_of(SSL_get_app_data(ssl));
     struct kept *k = place_of(link->tls, &link->addr, link->tls_name);
 
     SSL_SESSION_free(k->session);
@@ -147,7 +147,7 @@ static int keep_session(SSL *ssl, SSL_SESSION *s)
     return 1;
 }
 
-static void offer_session(struct wr_link_to *link, SSL *ssl)
+static void offer_session(struct wr_peer_link *link, SSL *ssl)
 {
     const struct kept *k = place_of(link->tls, &link->addr, link->tls_name);
 
@@ -251,7 +251,7 @@ static bool load_pair(struct wr_exchange *x, const struct wr_tls_conf *c, SSL *s
     return false;
 }
 
-static bool prepare(struct wr_exchange *x, struct wr_link_to *link)
+static bool prepare(struct wr_exchange *x, struct wr_peer_link *link)
 {
     const struct wr_attempts *a = x->attempts;
     const struct wr_peer_tls *c = a->tls;
@@ -273,11 +273,11 @@ static bool prepare(struct wr_exchange *x, struct wr_link_to *link)
 static bool begin(struct wr_exchange *x)
 {
     struct wr_attempts *a = x->attempts;
-    struct wr_link_to *link = wr_link_of(a->conn);
+    struct wr_peer_link *link = wr_peer_link_of(a->conn);
 
     link->tls = a->tls->live;
     link->addr = wr_try_now(a)->addr;
-    wr_link_name(link, a->tls_name, a->tls_alpn);
+    wr_peer_link_name(link, a->tls_name, a->tls_alpn);
     wr_timer_set(x->loop, &x->idle, a->rows->connect_timeout_ms);
     return wr_tls_open(a->conn, a->tls->live->ctx, false, 0) && prepare(x, link);
 }

@@ -171,14 +171,14 @@ const struct wr_step wr_step_pick = { "pick", "connecting to upstream", pick_run
 static void leave(struct wr_exchange *x, bool failed)
 {
     struct wr_attempts *a = x->attempts;
-    struct wr_link_to *l = wr_link_of(a->conn);
+    struct wr_peer_link *l = wr_peer_link_of(a->conn);
 
     if (x->peer.conn == a->conn) /* it may be gone before the exchange is */
         x->peer = (struct wr_endpoint){ 0 };
     if (a->may_park && !failed)
         wr_idle_park(l);
     else
-        wr_link_close(l);
+        wr_peer_link_close(l);
     a->conn = NULL;
     a->may_park = false;
 }

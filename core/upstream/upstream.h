@@ -44,7 +44,7 @@ struct wr_upstream {
         bool grows;              /* not configured: as many as were in use lately */
         uint64_t time_ms, timeout_ms;
     } keepalive;
-    struct wr_link idle;         /* wr_link_to, parked; newest first */
+    struct wr_link idle;         /* wr_peer_link, parked; newest first */
     uint32_t idle_count;
     struct wr_in_use {           /* connections to its servers, but for the parked ones */
         uint32_t now;
@@ -342,7 +342,7 @@ struct wr_attempts {
     struct wr_str tls_alpn;      /* as on the wire; empty: none */
     struct wr_str announce;      /* goes out first, before any handshake: a PROXY header */
     size_t announced;            /* bytes of it that are out */
-    struct wr_conn *conn;        /* to the current peer, in a wr_link_to; NULL: none */
+    struct wr_conn *conn;        /* to the current peer, in a wr_peer_link; NULL: none */
     WR_VEC(struct wr_try) tries; /* the last is the current */
     uint32_t first;              /* of tries: where those of this upstream begin */
     uint32_t stale;              /* of them: went to a parked connection that was closed */
@@ -381,7 +381,7 @@ void wr_upstream_start(struct wr_exchange *x, struct wr_upstream *u,
 bool wr_upstream_start_text(struct wr_exchange *x, struct wr_str text, uint16_t default_port,
                             const struct wr_upstream_rows *rows) WR_CHECKED;
 /* ---- idle: parked connections, by peer, in this process ---- */
-struct wr_link_to {              /* a connection to a peer; lives longer than one exchange */
+struct wr_peer_link {              /* a connection to a peer; lives longer than one exchange */
     struct wr_conn conn;
     struct wr_task task;         /* while parked: closes it when something happens */
     struct wr_link link;         /* of the upstream's parked ones, newest first */
@@ -396,19 +396,19 @@ struct wr_link_to {              /* a connection to a peer; lives longer than on
     uint64_t opened_ms;
     uint32_t requests;
 };
-struct wr_link_to *wr_link_open(struct wr_upstream *u, const struct wr_peer *peer);
-static inline struct wr_link_to *wr_link_of(struct wr_conn *c)
+struct wr_peer_link *wr_peer_link_open(struct wr_upstream *u, const struct wr_peer *peer);
+static inline struct wr_peer_link *wr_peer_link_of(struct wr_conn *c)
 {
-    return wr_container(c, struct wr_link_to, conn);
+    return wr_container(c, struct wr_peer_link, conn);
 }
-void wr_link_close(struct wr_link_to *l); /* idempotent; freed at the end of the turn */
+void wr_peer_link_close(struct wr_peer_link *l); /* idempotent; freed at the end of the turn */
 /* A parked connection to that peer, opened from bind (NULL: no matter where), taken out; with
  * `keepalive N local` one of the same location only. NULL: none. */
-struct wr_link_to *wr_idle_take(const struct wr_attempts *a, const struct wr_peer *peer,
+struct wr_peer_link *wr_idle_take(const struct wr_attempts *a, const struct wr_peer *peer,
                                 const struct wr_addr *bind);
 /* tls_name and tls_alpn; copied. */
-void wr_link_name(struct wr_link_to *l, struct wr_str name, struct wr_str alpn);
-void wr_idle_park(struct wr_link_to *l); /* or closes it when it may not or there are too many */
+void wr_peer_link_name(struct wr_peer_link *l, struct wr_str name, struct wr_str alpn);
+void wr_idle_park(struct wr_peer_link *l); /* or closes it when it may not or there are too many */
 void wr_idle_drop(struct wr_upstream *u); /* all of them: shutdown */
 bool wr_idle_drop_one(struct wr_upstream *u); /* the one idle for longest; false: none */
 /* One more (or less) in use; pure but for what is given. */
