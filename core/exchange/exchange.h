@@ -4,7 +4,7 @@
  * Map: session (an accepted client), proxy_protocol and proxy_header (what a proxy in front says of
  * it), forwarded (the client behind several of them), exchange (the step runner, the one exit),
  * phase (hooks in rank order), raw (a descriptor as endpoint), memory (a text as endpoint), relay
- * (the only byte pump), spill (its temp file), vars (their values), core_vars ($remote_addr ...),
+ * (the only byte pump), rate (its speed), splice (bulk), spill (its temp file), vars (their values), core_vars ($remote_addr ...),
  * template (text with variables, one pass), assign (set), listen_conf and listen_addr (the listen
  * directive of both layers), names and server_name (several servers on one address), ssl_conf (ssl_
  * of servers), ssl_rows, ssl_pem, ssl_context and ssl_cert_cache (what proxy_ssl_ shares with it),

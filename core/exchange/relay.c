@@ -2,22 +2,15 @@
  * layers call wr_relay_pump when either side is ready.
  *
  * Small messages: one read into the worker's scratch, one write; only what the receiver does not
- * take is kept, in blocks, at most `high` bytes. Bulk (four full reads in a row, both sides raw):
- * splice through a pooled pipe that is borrowed only while bytes are in it. */
-#include "exchange/exchange.h"
+ * take is kept, in blocks, at most `high` bytes. Bulk is splice's, speed rate's. */
+#include "exchange/relay_impl.h"
 
 #define ROUNDS 16            /* reads in one turn, so that others get theirs */
 #define TURN (2 * 1024 * 1024) /* bytes written in one turn, where nothing else is said */
-#define BULK_AFTER 4         /* large reads in a row: 64 KB with the default buffer */
-#define BULK_LEFT 65536      /* or so much of a body of known length still to come */
 #define LARGE 16384          /* a read that filled this, or the whole buffer */
 #define SPILL_AFTER 1000     /* ms */
-#define THIN 8192            /* a splice below it is a small message */
-#define THIN_MAX 4           /* so many in a row end the bulk mode */
 
-enum state { MOVED, BLOCKED, STARVED, ENDED, SRC_FAILED, DST_FAILED };
-
-static enum state write_fin(struct wr_relay *r)
+static enum wr_moved write_fin(struct wr_relay *r)
 {
     size_t put;
 
@@ -26,32 +19,27 @@ static enum state write_fin(struct wr_relay *r)
 
         r->filtered_fin = true;
         r->filter(r->filter_arg, &none, true, &r->q);
-        return MOVED;
+        return WR_MOVED;
     }
     if (r->hold_fin || r->dst_fin)
-        return ENDED;
+        return WR_ENDED;
     switch (r->dst->ops->write(r->dst, NULL, true, &put)) {
     case WR_IO_AGAIN:
-        return BLOCKED;
+        return WR_BLOCKED;
     case WR_IO_ERROR:
-        return DST_FAILED;
+        return WR_DST_FAILED;
     default:
         r->dst_fin = true;
-        return ENDED;
+        return WR_ENDED;
     }
 }
 
-static size_t left_of_turn(const struct wr_relay *r)
-{
-    return r->moved < r->turn_end ? (size_t)(r->turn_end - r->moved) : 0;
-}
-
-static enum state flush_queue(struct wr_relay *r)
+static enum wr_moved flush_queue(struct wr_relay *r)
 {
     struct wr_conn *c = r->dst->conn;
     size_t left;
 
-    for (int i = 0; r->q.n > 0 && i < ROUNDS && (left = left_of_turn(r)) > 0; i++) {
+    for (int i = 0; r->q.n > 0 && i < ROUNDS && (left = wr_relay_left(r)) > 0; i++) {
         size_t put = 0;
         enum wr_io io;
 
@@ -62,86 +50,28 @@ static enum state flush_queue(struct wr_relay *r)
         r->moved += put;
         wr_bufq_drop(&r->q, put);
         if (io == WR_IO_ERROR)
-            return DST_FAILED;
+            return WR_DST_FAILED;
         if (io == WR_IO_AGAIN)
-            return BLOCKED;
+            return WR_BLOCKED;
     }
-    return MOVED;
-}
-
-static void spliced(struct wr_endpoint *e, uint64_t n)
-{
-    if (e->ops->spliced != NULL && n > 0)
-        e->ops->spliced(e, n);
-}
-
-static enum state flush_pipe(struct wr_relay *r, struct wr_loop *l)
-{
-    while (r->pipe != NULL) {
-        size_t put = 0;
-        enum wr_io io = wr_conn_splice_out(r->dst->conn, r->pipe, &put);
-
-        r->moved += put;
-        spliced(r->dst, put);
-        if (r->pipe->fill == 0) {
-            wr_pipe_return(l, r->pipe);
-            r->pipe = NULL;
-        } else if (io == WR_IO_ERROR) {
-            return DST_FAILED;
-        } else if (io == WR_IO_AGAIN) {
-            r->fill = r->high; /* a slow receiver: no more than the buffer from now on */
-            return BLOCKED;
-        }
-    }
-    return MOVED;
-}
-
-/* Bytes the rate allows now; 0: the timer was set. As nginx: a second's worth at once. */
-static size_t allowance(struct wr_relay *r, struct wr_loop *l, size_t want)
-{
-    uint64_t now = wr_now(), ms = now - r->rate_from + 1000;
-    /* no product overflows, however long a session lasts */
-    uint64_t allowed = r->rate * (ms / 1000) + r->rate * (ms % 1000) / 1000 + r->rate_after;
-
-    r->limited = now < r->rate_next || allowed <= r->taken;
-    if (!r->limited)
-        return (size_t)wr_min((uint64_t)want, allowed - r->taken);
-    wr_timer_set(l, r->rate_timer, now < r->rate_next
-                                       ? r->rate_next - now
-                                       : (r->taken - allowed) * 1000 / r->rate + 1);
-    return 0;
-}
-
-/* What came has to last for its time: else each further byte would be fetched for itself. */
-static void rest(struct wr_relay *r, size_t n)
-{
-    uint64_t over = r->taken > r->rate_after ? r->taken - r->rate_after : 0;
-
-    r->rate_next = wr_now() + wr_min(wr_min((uint64_t)n, over) * 1000 / r->rate, (uint64_t)1000);
+    return WR_MOVED;
 }
 
 /* What was there before the first read keeps to the rate as well. */
-static enum state take_held(struct wr_relay *r, struct wr_loop *l, size_t max)
+static enum wr_moved take_held(struct wr_relay *r, struct wr_loop *l, size_t max)
 {
-    size_t n = allowance(r, l, wr_min(max, r->held.n));
+    size_t n = wr_relay_allows(r, l, wr_min(max, r->held.n));
 
     if (n == 0)
-        return STARVED;
+        return WR_STARVED;
     wr_bufq_move(&r->q, &r->held, n);
     r->taken += n;
-    rest(r, n);
-    return MOVED;
-}
-
-static enum state src_state(struct wr_relay *r, enum wr_io io)
-{
-    if (io == WR_IO_EOF)
-        r->src_fin = true;
-    return io == WR_IO_OK || io == WR_IO_EOF ? MOVED : io == WR_IO_AGAIN ? STARVED : SRC_FAILED;
+    wr_relay_rest(r, n);
+    return WR_MOVED;
 }
 
 /* One read and one write. */
-static enum state copy_once(struct wr_relay *r, struct wr_loop *l, size_t max)
+static enum wr_moved copy_once(struct wr_relay *r, struct wr_loop *l, size_t max)
 {
     char *scratch = wr_loop_scratch(l);
     size_t n = 0, put = 0;
@@ -149,29 +79,29 @@ static enum state copy_once(struct wr_relay *r, struct wr_loop *l, size_t max)
     struct wr_slice one = { .p = scratch, .n = n };
 
     if (io != WR_IO_OK)
-        return src_state(r, io);
+        return wr_relay_came(r, io);
     r->taken += n;
     if (r->rate > 0)
-        rest(r, n);
+        wr_relay_rest(r, n);
     r->full = n >= wr_min(r->high, (size_t)LARGE) ? r->full + 1 : 0;
     if (r->filter != NULL) {
         struct wr_bufq in = { 0 };
 
         wr_bufq_copy(&in, scratch, n);
         r->filter(r->filter_arg, &in, false, &r->q);
-        return MOVED;
+        return WR_MOVED;
     }
     io = r->dst->ops->write(r->dst, &one, false, &put);
     r->moved += put;
     if (io == WR_IO_ERROR)
-        return DST_FAILED;
+        return WR_DST_FAILED;
     if (put < n)
         wr_bufq_copy(&r->q, scratch + put, n - put);
-    return MOVED;
+    return WR_MOVED;
 }
 
 /* The receiver is full: read ahead into memory, later into the file. */
-static enum state read_ahead(struct wr_relay *r, struct wr_loop *l)
+static enum wr_moved read_ahead(struct wr_relay *r, struct wr_loop *l)
 {
     char *scratch = wr_loop_scratch(l);
     bool filed = r->spill != NULL && (r->spill->in > 0 || r->spill->writing != NULL
@@ -180,104 +110,62 @@ static enum state read_ahead(struct wr_relay *r, struct wr_loop *l)
     enum wr_io io;
 
     if (!r->ahead || r->filter != NULL || r->src == NULL || r->src_fin || r->rate > 0)
-        return BLOCKED;
+        return WR_BLOCKED;
     if (filed)
         max = r->behind_since > 0 && wr_now() - r->behind_since >= SPILL_AFTER
             ? wr_min(wr_spill_room(r->spill), (size_t)65536) : 0;
     if (max == 0)
-        return BLOCKED;
+        return WR_BLOCKED;
     io = r->src->ops->read(r->src, scratch, wr_min(max, (size_t)65536), &n);
     if (io != WR_IO_OK)
-        return src_state(r, io) == SRC_FAILED ? SRC_FAILED : BLOCKED;
+        return wr_relay_came(r, io) == WR_SRC_FAILED ? WR_SRC_FAILED : WR_BLOCKED;
     r->taken += n;
     if (!filed)
         wr_bufq_copy(&r->q, scratch, n);
     else if (!wr_spill_put(r->spill, scratch, n))
-        return SRC_FAILED;
-    return MOVED;
+        return WR_SRC_FAILED;
+    return WR_MOVED;
 }
 
 /* How long the receiver is behind decides about the file. */
-static void note_behind(struct wr_relay *r, struct wr_loop *l, enum state st)
+static void note_behind(struct wr_relay *r, struct wr_loop *l, enum wr_moved st)
 {
     if (!r->ahead)
         return;
     if (r->q.n == 0 && r->pipe == NULL) {
         r->behind_since = 0;
-    } else if (st == BLOCKED && r->behind_since == 0) {
+    } else if (st == WR_BLOCKED && r->behind_since == 0) {
         r->behind_since = wr_now();
         if (r->spill_timer != NULL)
             wr_timer_set(l, r->spill_timer, SPILL_AFTER);
     }
 }
 
-static bool bulk(struct wr_relay *r)
+static enum wr_moved flush(struct wr_relay *r, struct wr_loop *l)
 {
-    uint64_t left;
-
-    if (r->copied || r->rate > 0 || r->filter != NULL || r->src->conn == NULL
-        || r->dst->conn == NULL)
-        return false;
-    left = r->src->ops->want(r->src);
-    if (r->full < BULK_AFTER && (left == UINT64_MAX || left < BULK_LEFT))
-        return false;
-    return left > 0 && r->dst->ops->want(r->dst) > 0;
-}
-
-static enum state splice_once(struct wr_relay *r, struct wr_loop *l, size_t max)
-{
-    size_t n = 0;
-    enum wr_io io;
-
-    r->pipe = wr_pipe_borrow(l);
-    if (r->pipe == NULL) { /* all of them are full: as if there were no bulk */
-        r->full = 0;
-        return copy_once(r, l, max);
-    }
-    r->fill = wr_min(wr_max(r->fill, r->high), r->pipe->size);
-    n = (size_t)wr_min((uint64_t)wr_min(r->fill, left_of_turn(r)),
-                       wr_min(r->src->ops->want(r->src), r->dst->ops->want(r->dst)));
-    io = wr_conn_splice_in(r->src->conn, r->pipe, n, &n);
-    r->taken += n;
-    spliced(r->src, n);
-    if (io != WR_IO_OK) {
-        wr_pipe_return(l, r->pipe);
-        r->pipe = NULL;
-        /* Whether the end may come here, the endpoint knows. */
-        return io == WR_IO_EOF ? copy_once(r, l, max) : src_state(r, io);
-    }
-    r->fill *= 2; /* the next one may be larger, unless the receiver blocks on this one */
-    r->thin = n < THIN ? r->thin + 1 : 0;
-    if (r->thin >= THIN_MAX)
-        r->full = r->thin = 0;
-    return flush_pipe(r, l);
-}
-
-static enum state flush(struct wr_relay *r, struct wr_loop *l)
-{
-    enum state st = MOVED;
+    enum wr_moved st = WR_MOVED;
 
     if (r->spill != NULL && r->spill->failed)
-        return SRC_FAILED;
+        return WR_SRC_FAILED;
     if (r->pipe != NULL)
-        st = flush_pipe(r, l);
-    return st == MOVED && r->q.n > 0 ? flush_queue(r) : st;
+        st = wr_relay_flush_pipe(r, l);
+    return st == WR_MOVED && r->q.n > 0 ? flush_queue(r) : st;
 }
 
-static enum state round_of(struct wr_relay *r, struct wr_loop *l)
+static enum wr_moved round_of(struct wr_relay *r, struct wr_loop *l)
 {
-    enum state st = flush(r, l);
-    size_t max = wr_min(wr_min(r->high, (size_t)WR_SCRATCH), left_of_turn(r));
+    enum wr_moved st = flush(r, l);
+    size_t max = wr_min(wr_min(r->high, (size_t)WR_SCRATCH), wr_relay_left(r));
     bool spilled = r->spill != NULL && r->spill->in > 0;
 
-    if (st == MOVED && (max == 0 || r->q.n > 0 || (spilled && wr_spill_get(r->spill, &r->q))))
-        return MOVED;
-    if (st == BLOCKED)
+    if (st == WR_MOVED && (max == 0 || r->q.n > 0 || (spilled && wr_spill_get(r->spill, &r->q))))
+        return WR_MOVED;
+    if (st == WR_BLOCKED)
         return read_ahead(r, l);
-    if (st != MOVED)
+    if (st != WR_MOVED)
         return st;
     if (r->spill != NULL && r->spill->writing != NULL) /* that comes first */
-        return STARVED;
+        return WR_STARVED;
     if (spilled)
         wr_spill_drained(r->spill);
     if (r->held.n > 0)
@@ -286,49 +174,50 @@ static enum state round_of(struct wr_relay *r, struct wr_loop *l)
         r->src_fin = true;
         return write_fin(r);
     }
-    if (bulk(r))
-        return splice_once(r, l, max);
-    if (r->rate > 0 && (max = allowance(r, l, max)) == 0)
-        return STARVED;
+    st = wr_relay_splice(r, l);
+    if (st != WR_COPY)
+        return st;
+    if (r->rate > 0 && (max = wr_relay_allows(r, l, max)) == 0)
+        return WR_STARVED;
     return copy_once(r, l, max);
 }
 
 /* What an endpoint adds (a head, the size of a chunk) does not wait for the bytes behind it. */
-static enum state flush_added(struct wr_relay *r)
+static enum wr_moved flush_added(struct wr_relay *r)
 {
     size_t put;
 
     switch (r->dst->ops->write(r->dst, NULL, false, &put)) {
     case WR_IO_ERROR:
-        return DST_FAILED;
+        return WR_DST_FAILED;
     case WR_IO_AGAIN:
-        return BLOCKED;
+        return WR_BLOCKED;
     default:
-        return STARVED;
+        return WR_STARVED;
     }
 }
 
 enum wr_pump wr_relay_pump(struct wr_relay *r, struct wr_loop *l, bool *moved_any)
 {
     uint64_t before = r->taken + r->moved;
-    enum state st = MOVED;
+    enum wr_moved st = WR_MOVED;
 
     r->turn_end = r->moved + wr_min(r->turn > 0 ? r->turn : TURN, UINT64_MAX - r->moved);
-    for (int i = 0; i < ROUNDS && st == MOVED && left_of_turn(r) > 0; i++)
+    for (int i = 0; i < ROUNDS && st == WR_MOVED && wr_relay_left(r) > 0; i++)
         st = round_of(r, l);
-    if (st == STARVED)
+    if (st == WR_STARVED)
         st = flush_added(r);
     note_behind(r, l, st);
     if (r->taken + r->moved != before)
         *moved_any = true;
     switch (st) {
-    case MOVED:
+    case WR_MOVED:
         return WR_PUMP_MORE;
-    case ENDED:
+    case WR_ENDED:
         return WR_PUMP_DONE;
-    case SRC_FAILED:
+    case WR_SRC_FAILED:
         return WR_PUMP_SRC_ERROR;
-    case DST_FAILED:
+    case WR_DST_FAILED:
         return WR_PUMP_DST_ERROR;
     default:
         return WR_PUMP_IDLE;
