@@ -99,8 +99,9 @@ sub renegotiated {
         Net::SSLeay::ERR_clear_error();
         $c->fails(Net::SSLeay::do_handshake($c->{ssl}));
     }
+    my $seen = "$c->{why} $c->{end}"; # closing it here is not an end of weir's
     $c->Weir::Client::close;
-    return "$c->{why} $c->{end}";
+    return $seen;
 }
 
 for my $layer ('http', 'stream') {
