@@ -415,8 +415,8 @@ bool wr_connections_room(enum wr_side side) WR_CHECKED;
 /* close_one closes a connection of that side that nobody uses; false: there is none. */
 void wr_connections_unused(bool (*close_one)(enum wr_side side));
 bool wr_connections_free_one(void) WR_CHECKED; /* a parked one before a client's */
-/* One of that side was turned away: said at once, then once a second with a count. err: EMFILE, or
- * 0 for worker_connections. */
+/* One of that side was turned away: said at once, then once a second with a count, in one line with
+ * the unused ones that were closed. err: EMFILE, or 0 for worker_connections. */
 void wr_connections_refused(enum wr_side side, int err);
 /* No client can be taken. `changed` hears of it, and when there is room again (within half a
  * second: idle clients and descriptors are not watched). Idempotent. */

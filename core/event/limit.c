@@ -15,7 +15,6 @@ enum {
 static struct wr_loop *loop;
 static struct wr_open open_now;
 static bool (*close_unused)(enum wr_side);
-static uint64_t reuse_said; /* ms; 0: never */
 
 /* ---- counts ---- */
 
@@ -48,14 +47,67 @@ bool wr_connections_free_one(void)
     return close_unused != NULL && (close_unused(WR_SERVER) || close_unused(WR_CLIENT));
 }
 
-static void say_reuse(void)
+/* ---- what there was not enough of: one line a second for each ---- */
+
+static void say_again(struct wr_task *t);
+
+static struct shortage {
+    int err;                 /* 0: worker_connections */
+    uint32_t refused[2], closed; /* by side; unused ones, for others; not yet said */
+    struct wr_task task;
+    struct wr_timer timer;   /* runs: the next line waits for it */
+} by_limit = { .task.run = say_again, .timer.task = &by_limit.task },
+  by_files = { .err = EMFILE, .task.run = say_again, .timer.task = &by_files.task };
+
+static void say_shortage(struct shortage *s, bool first)
 {
-    if (reuse_said != 0 && wr_now() - reuse_said < SAY_MS)
-        return;
-    reuse_said = wr_now();
-    wr_say(WR_LOG_WARN, 0, "%u worker_connections are not enough, reusing connections",
-           open_now.max);
+    bool is_refused = s->refused[WR_CLIENT] + s->refused[WR_SERVER] > 0;
+    char buf[200];
+    struct wr_text t = wr_text_on(buf, sizeof(buf));
+
+    if (s->err == 0)
+        wr_text_fmt(&t, "%u worker_connections", open_now.max);
+    else
+        wr_text_c(&t, "open files");
+    wr_text_c(&t, " are not enough");
+    if (is_refused && !first)
+        wr_text_fmt(&t, ", %u clients and %u connections to servers were refused",
+                    s->refused[WR_CLIENT], s->refused[WR_SERVER]);
+    if (s->closed > 0)
+        wr_text_c(&t, ", reusing connections");
+    if (s->closed > 0 && !first)
+        wr_text_fmt(&t, ": %u unused ones were closed", s->closed);
+    wr_say(is_refused ? WR_LOG_ERROR : WR_LOG_WARN, s->err, WR_FMT, WR_ARG(wr_text_view(&t)));
+    s->refused[WR_CLIENT] = s->refused[WR_SERVER] = s->closed = 0;
+    wr_timer_set(loop, &s->timer, SAY_MS);
 }
+
+static void say_again(struct wr_task *t)
+{
+    struct shortage *s = wr_container(t, struct shortage, task);
+
+    if (!s->timer.fired)
+        return;
+    wr_timer_off(loop, &s->timer);
+    if (s->refused[WR_CLIENT] + s->refused[WR_SERVER] + s->closed > 0)
+        say_shortage(s, false);
+}
+
+static void say_or_count(struct shortage *s)
+{
+    if (s->timer.at == 0 && !s->timer.fired) /* else say_again has the counts */
+        say_shortage(s, true);
+}
+
+void wr_connections_refused(enum wr_side side, int err)
+{
+    struct shortage *s = err == 0 ? &by_limit : &by_files;
+
+    s->refused[side]++;
+    say_or_count(s);
+}
+
+/* ---- room ---- */
 
 bool wr_connections_room(enum wr_side side)
 {
@@ -65,7 +117,8 @@ bool wr_connections_room(enum wr_side side)
         if (close_unused == NULL
             || !(clients_only ? close_unused(WR_CLIENT) : wr_connections_free_one()))
             return false;
-        say_reuse();
+        by_limit.closed++;
+        say_or_count(&by_limit);
     }
     return true;
 }
@@ -109,56 +162,6 @@ void wr_connections_add(enum wr_side side, int delta)
         wr_task_wake(loop, &full.task);
 }
 
-/* ---- what was refused ---- */
-
-static void say_again(struct wr_task *t);
-
-static struct refusals {
-    int err;                 /* 0: worker_connections */
-    uint32_t n[2];           /* by side, not yet said */
-    struct wr_task task;
-    struct wr_timer timer;   /* runs: the next line waits for it */
-} by_limit = { .task.run = say_again, .timer.task = &by_limit.task },
-  by_files = { .err = EMFILE, .task.run = say_again, .timer.task = &by_files.task };
-
-static void say_refused(struct refusals *r, bool first)
-{
-    char buf[160];
-    struct wr_text t = wr_text_on(buf, sizeof(buf));
-
-    if (r->err == 0)
-        wr_text_fmt(&t, "%u worker_connections", open_now.max);
-    else
-        wr_text_c(&t, "open files");
-    wr_text_c(&t, " are not enough");
-    if (!first)
-        wr_text_fmt(&t, ", %u clients and %u connections to servers were refused",
-                    r->n[WR_CLIENT], r->n[WR_SERVER]);
-    wr_say(WR_LOG_ERROR, r->err, WR_FMT, WR_ARG(wr_text_view(&t)));
-    r->n[WR_CLIENT] = r->n[WR_SERVER] = 0;
-    wr_timer_set(loop, &r->timer, SAY_MS);
-}
-
-static void say_again(struct wr_task *t)
-{
-    struct refusals *r = wr_container(t, struct refusals, task);
-
-    if (!r->timer.fired)
-        return;
-    wr_timer_off(loop, &r->timer);
-    if (r->n[WR_CLIENT] + r->n[WR_SERVER] > 0)
-        say_refused(r, false);
-}
-
-void wr_connections_refused(enum wr_side side, int err)
-{
-    struct refusals *r = err == 0 ? &by_limit : &by_files;
-
-    r->n[side]++;
-    if (r->timer.at == 0 && !r->timer.fired) /* else say_again has the count */
-        say_refused(r, true);
-}
-
 /* ---- the beginning and the end ---- */
 
 void wr_connections_limit(struct wr_loop *l, uint32_t max)
@@ -174,7 +177,7 @@ void wr_connections_watch(void (*changed)(bool full))
 
 void wr_connections_end(void)
 {
-    struct refusals *both[] = { &by_limit, &by_files };
+    struct shortage *both[] = { &by_limit, &by_files };
 
     for (size_t i = 0; i < WR_COUNT(both); i++) {
         both[i]->timer.fired = true;

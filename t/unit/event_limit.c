@@ -1,6 +1,8 @@
-/* How many connections fit below worker_connections. */
+/* How many connections fit below worker_connections, and what is said of those that do not. */
 #include "lib/event_lib.h"
 #include "lib/said.h"
+
+#include <errno.h>
 
 START_TEST(a_tenth_is_for_servers)
 {
@@ -54,10 +56,25 @@ static void have(unsigned clients, unsigned servers)
     wr_connections_add(WR_SERVER, (int)servers);
 }
 
+static struct wr_loop *loop_with_limit(uint32_t max)
+{
+    struct wr_loop *l = wr_loop_new(1);
+
+    said_keep();
+    wr_connections_limit(l, max);
+    return l;
+}
+
+static void end_loop(struct wr_loop *l)
+{
+    wr_connections_end();
+    wr_loop_free(l);
+}
+
 START_TEST(parked_ones_go_before_idle_clients)
 {
-    said_keep();
-    wr_connections_limit(NULL, 10);
+    struct wr_loop *l = loop_with_limit(10);
+
     wr_connections_unused(close_unused);
     unused[WR_CLIENT] = unused[WR_SERVER] = 1;
     have(5, 5);
@@ -69,13 +86,14 @@ START_TEST(parked_ones_go_before_idle_clients)
     have(0, 1);
     ck_assert(!wr_connections_room(WR_CLIENT));
     ck_assert(!wr_connections_room(WR_SERVER));
+    end_loop(l);
 }
 END_TEST
 
 START_TEST(too_many_clients_close_no_parked_one)
 {
-    said_keep();
-    wr_connections_limit(NULL, 20);
+    struct wr_loop *l = loop_with_limit(20);
+
     wr_connections_unused(close_unused);
     unused[WR_SERVER] = 1;
     have(18, 1);
@@ -83,13 +101,57 @@ START_TEST(too_many_clients_close_no_parked_one)
     unused[WR_CLIENT] = 1;
     ck_assert(wr_connections_room(WR_CLIENT));
     ck_assert_uint_eq(unused[WR_SERVER], 1);
+    end_loop(l);
+}
+END_TEST
+
+static unsigned lines_said(void)
+{
+    unsigned n = 0;
+
+    for (const char *p = said_text; (p = strchr(p, '\n')) != NULL; p++)
+        n++;
+    return n;
+}
+
+START_TEST(it_is_said_once_a_second)
+{
+    struct wr_loop *l = loop_with_limit(10);
+    uint64_t began = wr_now();
+
+    wr_connections_unused(close_unused);
+    unused[WR_SERVER] = 3;
+    have(5, 5);
+    for (unsigned i = 0; i < 3; i++) {
+        ck_assert(wr_connections_room(WR_CLIENT));
+        have(1, 0);
+    }
+    ck_assert(!wr_connections_room(WR_CLIENT));
+    wr_connections_refused(WR_CLIENT, 0);
+    wr_connections_refused(WR_CLIENT, 0);
+    wr_connections_refused(WR_SERVER, 0);
+    ck_assert_uint_eq(lines_said(), 1);
+    ck_assert(said("[warn]") && said("10 worker_connections are not enough, reusing connections\n"));
+    turn_until(l, lines_said() > 1);
+    ck_assert_uint_ge(wr_now() - began, 1000);
+    ck_assert_uint_eq(lines_said(), 2);
+    ck_assert(said("[error]") &&
+              said("10 worker_connections are not enough, 2 clients and 1 connections to servers "
+                   "were refused, reusing connections: 2 unused ones were closed\n"));
+    wr_connections_refused(WR_CLIENT, EMFILE); /* another line, with a second of its own */
+    ck_assert_uint_eq(lines_said(), 3);
+    wr_connections_refused(WR_CLIENT, 0);
+    ck_assert_uint_eq(lines_said(), 3);
+    end_loop(l);
+    ck_assert_uint_eq(lines_said(), 4); /* what was not said yet */
 }
 END_TEST
 
 int main(void)
 {
     const TTest *const tests[] = { a_tenth_is_for_servers, parked_ones_go_before_idle_clients,
-                                   too_many_clients_close_no_parked_one, NULL };
+                                   too_many_clients_close_no_parked_one, it_is_said_once_a_second,
+                                   NULL };
 
     return run_suite("event_limit", tests);
 }
