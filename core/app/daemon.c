@@ -75,43 +75,19 @@ void wr_daemon_forget(void)
     ready_fd = -1;
 }
 
-/* A file in a folder we may not write to can still be ours. */
-static bool write_in_place(const char *path, struct wr_str text)
-{
-    int fd = wr_open_to_write(path, O_WRONLY | O_TRUNC, 0);
-    bool ok;
-
-    if (fd < 0)
-        return false;
-    ok = write(fd, text.p, text.n) == (ssize_t)text.n;
-    close(fd);
-    return ok;
-}
-
-/* A lock of this process alone: the kernel takes it back however the process ends, and a process
- * that gets the number later has it not. A file system without locks does not keep weir away. */
-static int hold(const char *path)
-{
-    struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
-    int fd = wr_open_to_write(path, O_RDWR, 0);
-
-    if (fd >= 0 && fcntl(fd, F_SETLK, &lock) != 0)
-        wr_say(WR_LOG_NOTICE, errno, "fcntl(F_SETLK) on \"%s\" failed", path);
-    return fd;
-}
-
+/* The lock is of this process alone: the kernel takes it back however the process ends, and a process
+ * that gets the number later has it not. A file in a folder we may not write to can still be ours. */
 int wr_pid_write(const char *path)
 {
     char buf[24];
-    int fd = -1, err;
+    int fd;
 
     snprintf(buf, sizeof(buf), "%d\n", (int)getpid());
-    if (wr_file_write(path, wr_str_c(buf), 0644) ||
-        (errno == EACCES && write_in_place(path, wr_str_c(buf))))
-        fd = hold(path);
-    err = errno;
+    fd = wr_file_write_locked(path, wr_str_c(buf), 0644);
+    if (fd < 0 && errno == EACCES)
+        fd = wr_file_rewrite_locked(path, wr_str_c(buf));
     if (fd < 0)
-        wr_say(WR_LOG_EMERG, err, "open() \"%s\" failed", path);
+        wr_say(WR_LOG_EMERG, errno, "open() \"%s\" failed", path);
     return fd;
 }
 

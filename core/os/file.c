@@ -78,30 +78,51 @@ static bool write_all(int fd, struct wr_str s)
     return true;
 }
 
-/* Readers see the old file or the new one, never half of it. */
-bool wr_file_write(const char *path, struct wr_str text, mode_t mode)
+/* A file system without locks does not keep weir away. */
+static void lock_whole(int fd, const char *path)
+{
+    struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+
+    if (fcntl(fd, F_SETLK, &lock) != 0)
+        wr_say(WR_LOG_NOTICE, errno, "fcntl(F_SETLK) on \"%s\" failed", path);
+}
+
+/* Readers see the old file or the new one, never half of it, and never without its lock. */
+int wr_file_write_locked(const char *path, struct wr_str text, mode_t mode)
 {
     char name[NAME_MAX + 1], temp[NAME_MAX + 32];
-    int dir = wr_folder_to_write(path, name), fd;
-    bool ok;
+    int dir = wr_folder_to_write(path, name), fd, err;
 
     if (dir < 0)
-        return false;
+        return -1;
     (void)snprintf(temp, sizeof(temp), "%s.%ld.new", name, (long)getpid());
     (void)unlinkat(dir, temp, 0);
-    fd = openat(dir, temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
-    ok = fd >= 0 && write_all(fd, text) && fchmod(fd, mode) == 0;
+    fd = openat(dir, temp, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, mode);
     if (fd >= 0)
-        close_keep_errno(fd);
-    ok = ok && renameat(dir, temp, dir, name) == 0;
-    if (!ok && fd >= 0) {
-        int err = errno;
-
+        lock_whole(fd, path);
+    if (fd >= 0 && (!write_all(fd, text) || fchmod(fd, mode) != 0
+                    || renameat(dir, temp, dir, name) != 0)) {
+        err = errno;
         (void)unlinkat(dir, temp, 0);
+        (void)close(fd);
         errno = err;
+        fd = -1;
     }
     close_keep_errno(dir);
-    return ok;
+    return fd;
+}
+
+int wr_file_rewrite_locked(const char *path, struct wr_str text)
+{
+    int fd = wr_open_to_write(path, O_RDWR, 0);
+
+    if (fd < 0)
+        return -1;
+    lock_whole(fd, path);
+    if (write_all(fd, text) && ftruncate(fd, (off_t)text.n) == 0)
+        return fd;
+    close_keep_errno(fd);
+    return -1;
 }
 
 static bool remove_name(const char *path, int flags)

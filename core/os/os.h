@@ -73,7 +73,12 @@ ssize_t wr_fds_recv(int sock, void *p, size_t n, int *fds, unsigned *nfds);
 /* Whole file into the pool, at most max bytes; p == NULL with errno on failure (EFBIG over max). A
  * zero byte stands behind it. */
 struct wr_str wr_file_read(struct wr_pool *pool, const char *path, size_t max) WR_CHECKED;
-bool wr_file_write(const char *path, struct wr_str text, mode_t mode) WR_CHECKED; /* replaces */
+/* Replaces it. The descriptor holds a lock (F_WRLCK) of this process on the whole file, which it had
+ * before it had its name; any close of that file by this process ends it. -1 with errno. */
+int wr_file_write_locked(const char *path, struct wr_str text, mode_t mode) WR_CHECKED;
+/* The same where only the file itself may be written: who reads meanwhile sees the beginning of the
+ * text, and the old one behind it. */
+int wr_file_rewrite_locked(const char *path, struct wr_str text) WR_CHECKED;
 /* Folders on the way are those wr_folder_to_write takes. */
 bool wr_file_remove(const char *path);
 bool wr_folder_remove(const char *path); /* an empty one */

@@ -4,7 +4,10 @@
 #include "lib/unit.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 
 static char dir[] = "/tmp/weir-unit-XXXXXX";
 
@@ -18,6 +21,13 @@ static const char *path(const char *name)
     return p;
 }
 
+static bool write_file(const char *name, struct wr_str text, mode_t mode)
+{
+    int fd = wr_file_write_locked(name, text, mode);
+
+    return fd >= 0 && close(fd) == 0;
+}
+
 START_TEST(writes_and_reads)
 {
     struct wr_pool *p = wr_pool_new(0);
@@ -26,7 +36,7 @@ START_TEST(writes_and_reads)
     struct stat st;
 
     ck_assert_ptr_nonnull(mkdtemp(dir));
-    ck_assert(wr_file_write(path("a"), WR_STR("hello"), 0640));
+    ck_assert(write_file(path("a"), WR_STR("hello"), 0640));
     got = wr_file_read(p, path("a"), 100);
     ck_view(got, "hello");
     ck_assert_int_eq(got.p[5], '\0');
@@ -37,12 +47,12 @@ START_TEST(writes_and_reads)
     ck_assert_int_eq(mtime.tv_nsec, st.st_mtim.tv_nsec);
 
     big = wr_str_of(wr_pool_zalloc(p, 100000), 100000);
-    ck_assert(wr_file_write(path("a"), big, 0600));
+    ck_assert(write_file(path("a"), big, 0600));
     ck_assert(wr_str_eq(wr_file_read(p, path("a"), 100000), big));
     ck_assert_ptr_null(wr_file_read(p, path("a"), 99999).p);
     ck_assert_int_eq(errno, EFBIG);
 
-    ck_assert(wr_file_write(path("a"), WR_STR(""), 0600));
+    ck_assert(write_file(path("a"), WR_STR(""), 0600));
     got = wr_file_read(p, path("a"), 100);
     ck_assert_ptr_nonnull(got.p);
     ck_assert_uint_eq(got.n, 0);
@@ -78,11 +88,11 @@ START_TEST(fails_with_errno)
     ck_assert_ptr_null(wr_file_read(p, "/", 100000).p);
     ck_assert_int_eq(errno, EISDIR);
     ck_assert(!wr_file_mtime("/nonexistent", &mtime));
-    ck_assert(!wr_file_write("/nonexistent/a", WR_STR("x"), 0600));
+    ck_assert(!write_file("/nonexistent/a", WR_STR("x"), 0600));
     ck_assert_int_eq(errno, ENOENT);
     memset(longer, 'x', sizeof(longer) - 1);
     longer[sizeof(longer) - 1] = '\0';
-    ck_assert(!wr_file_write(longer, WR_STR("x"), 0600));
+    ck_assert(!write_file(longer, WR_STR("x"), 0600));
     ck_assert_int_eq(errno, ENAMETOOLONG);
     ck_assert(!wr_mkdirs(longer, 0700));
     ck_assert(!wr_mkdirs("", 0700));
@@ -101,7 +111,7 @@ START_TEST(makes_folders)
     ck_assert(wr_mkdirs("/", 0750));
     ck_assert_int_eq(stat(path("a/b/c"), &st), 0);
     ck_assert_uint_eq(st.st_mode & 0777, 0750);
-    ck_assert(wr_file_write(path("file"), WR_STR("x"), 0600));
+    ck_assert(write_file(path("file"), WR_STR("x"), 0600));
     ck_assert(!wr_mkdirs(path("file"), 0700));
     ck_assert_int_eq(errno, EEXIST);
     ck_assert(!wr_mkdirs(path("file/x"), 0700));
@@ -124,7 +134,7 @@ START_TEST(removes_and_renames)
     ck_assert_ptr_nonnull(mkdtemp(dir));
     ck_assert(wr_mkdirs(path("ours/below"), 0755));
     ck_assert(wr_mkdirs(path("theirs"), 0755));
-    ck_assert(wr_file_write(path("ours/a"), WR_STR("x"), 0600));
+    ck_assert(write_file(path("ours/a"), WR_STR("x"), 0600));
     ck_assert(wr_file_rename(path("ours/a"), path("b")));
     ck_assert(is_there("b") && !is_there("ours/a"));
     ck_assert(wr_file_rename(path("b"), path("ours/a")));
@@ -153,5 +163,77 @@ START_TEST(removes_and_renames)
 }
 END_TEST
 
+/* Looks at the file until the pipe closes: is there ever one under that name without its lock? */
+static void watch_lock(const char *name, int until)
+{
+    struct pollfd p = { .fd = until, .events = POLLIN };
+    unsigned seen = 0;
+
+    while (poll(&p, 1, 0) == 0) {
+        struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+        struct stat st;
+        int fd = open(name, O_RDONLY | O_CLOEXEC);
+
+        if (fd < 0)
+            continue;
+        if (fcntl(fd, F_GETLK, &lock) == 0 && lock.l_type == F_UNLCK && fstat(fd, &st) == 0
+            && st.st_nlink > 0)
+            _exit(1);
+        seen++;
+        (void)close(fd);
+    }
+    _exit(seen > 0 ? 0 : 2);
+}
+
+START_TEST(is_locked_before_it_has_its_name)
+{
+    int until[2], status, fd;
+    pid_t watcher;
+
+    ck_assert_ptr_nonnull(mkdtemp(dir));
+    ck_assert_int_eq(pipe2(until, O_CLOEXEC), 0);
+    watcher = fork();
+    if (watcher == 0) {
+        (void)close(until[1]);
+        watch_lock(path("pid"), until[0]);
+    }
+    for (unsigned i = 0; i < 2000; i++) {
+        fd = wr_file_write_locked(path("pid"), WR_STR("12345\n"), 0644);
+        ck_assert_int_ge(fd, 0);
+        (void)usleep(10);
+        ck_assert_int_eq(unlink(path("pid")), 0);
+        (void)close(fd);
+    }
+    (void)close(until[1]);
+    ck_assert_int_eq(waitpid(watcher, &status, 0), watcher);
+    ck_assert_msg(WIFEXITED(status) && WEXITSTATUS(status) == 0, "status %x", status);
+    (void)close(until[0]);
+    ck_assert_int_eq(rmdir(dir), 0);
+}
+END_TEST
+
+START_TEST(is_written_in_place)
+{
+    struct wr_pool *p = wr_pool_new(0);
+    struct stat before, after;
+    int fd;
+
+    ck_assert_ptr_nonnull(mkdtemp(dir));
+    ck_assert_int_lt(wr_file_rewrite_locked(path("pid"), WR_STR("1\n")), 0);
+    ck_assert_int_eq(errno, ENOENT);
+    ck_assert(write_file(path("pid"), WR_STR("1234567\n"), 0644));
+    ck_assert_int_eq(stat(path("pid"), &before), 0);
+    fd = wr_file_rewrite_locked(path("pid"), WR_STR("89\n"));
+    ck_assert_int_ge(fd, 0);
+    (void)close(fd);
+    ck_view(wr_file_read(p, path("pid"), 100), "89\n");
+    ck_assert_int_eq(stat(path("pid"), &after), 0);
+    ck_assert_uint_eq(before.st_ino, after.st_ino);
+    ck_assert_int_eq(unlink(path("pid")), 0);
+    ck_assert_int_eq(rmdir(dir), 0);
+    wr_pool_free(p);
+}
+END_TEST
+
 UNIT_MAIN("os/file", writes_and_reads, sizes_may_lie, fails_with_errno, makes_folders,
-          removes_and_renames)
+          removes_and_renames, is_locked_before_it_has_its_name, is_written_in_place)
