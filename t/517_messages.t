@@ -96,8 +96,31 @@ is $code, 1, 'an address in use: exit code';
 is scalar(() = $err =~ /bind\(\) to \Q$web\E failed \(98/g), 1, 'is told once';
 like $err, qr/bind\(\) to \Q$web\E failed \(98: [^)]+\) in \S+weir\.conf:3$/m, 'with the line';
 like $err, qr/still could not bind/, 'and that it was tried again';
+my $has = qr/has \Q$web\E: process @{[ $s->master ]}, "weir: master process \S+weir .*"$/m;
+like $err, qr/another weir, with a pid file of its own, $has/, 'whose it is: that of another weir';
 $second->has_ended;
-$second->expect(qr/bind/);
+
+# Without a master it waits for the address, too, and hears signals meanwhile.
+my $single = "daemon off;\nmaster_process off;\nstream { server { listen $web; return x; } }\n";
+$second->conf($single);
+my $waits = Weir::Process::spawn(sub {
+    $second->redirect($second->path('stdout'), $second->path('stderr'));
+    exec { $second->{bin} } $second->{bin}, $second->words or die "exec: $!\n";
+});
+becomes { $second->error_log =~ /\b$waits#\d+: using the "epoll"/ }
+    'master_process off: it waits';
+kill 'TERM', $waits;
+is $second->ended($waits), 0, 'and ends when it is told to';
+unlike $second->error_log, qr/still could not bind.*still could not bind/s, 'without giving up';
+my $held = Weir->new;
+$held->conf("stream { server { listen %{web}; return x; } }\n");
+$held->backend('web');
+(undef, undef, $err) = $held->command('-g', 'daemon off; master_process off;');
+like $err, qr/process \d+, "[^"]+", has \Q@{[ $held->address('web') ]}\E$/m,
+    'whose it is: that of another program';
+$held->expect(qr/bind|has 127/);
+$held->finish;
+$second->expect(qr/bind|another weir/);
 $second->finish;
 
 ($code, $out, $err) = $s->bare($s->words, '-g', 'daemon off; pid ' . $pid_file . ';');

@@ -162,8 +162,9 @@ enum wr_opening { WR_OPENED, WR_IN_USE, WR_FAILED };
  * WR_OPENED, what this call opened is closed, and WR_FAILED was told; WR_IN_USE, which may pass,
  * only with `tell`. */
 enum wr_opening wr_sockets_open(const struct wr_conf *c, bool tell) WR_CHECKED;
-/* After that: is it weir itself? pid_path: where to look, NULL: it is not. */
-void wr_sockets_tell_holder(const char *pid_path);
+/* After WR_IN_USE: says whose it is, as far as that can be seen: this weir's (pid_path; NULL: it is
+ * not), another one's, or which process it is. */
+void wr_sockets_tell_holder(const struct wr_conf *c, const char *pid_path);
 bool wr_sockets_probe(const struct wr_conf *c) WR_CHECKED; /* -t: opens nothing */
 /* As many sockets for each address as workers, listener->fds, an owner map of nobody. */
 void wr_sockets_share(struct wr_cycle *c);
@@ -311,7 +312,8 @@ uint64_t wr_launch_next_ms(void);        /* when there is something to do; UINT6
 /* It cannot go on, for this reason: undone at the next turn. Nothing when there is none. */
 void wr_launch_break(const char *fmt, ...) WR_PRINTF(1, 2);
 void wr_launch_abort(const char *why);   /* the same at once */
-/* master_process off: all of it but the process; waits for addresses. False: told. */
+/* master_process off: all of it but the process; waits for addresses, as long as no signal says to
+ * end. False: told. */
 bool wr_launch_single(struct wr_cycle *c) WR_CHECKED;
 bool wr_launch_has_zones(const struct wr_cycle *c); /* its keeper shall publish the servers */
 

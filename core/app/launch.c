@@ -168,7 +168,8 @@ static void open_sockets(void)
     case WR_IN_USE:
         me.look_ms = wr_now() + BIND_AGAIN_MS;
         if (last) {
-            wr_sockets_tell_holder(me.cycle->old == NULL ? pid_path(me.cycle) : NULL);
+            wr_sockets_tell_holder(me.cycle->conf,
+                                   me.cycle->old == NULL ? pid_path(me.cycle) : NULL);
             undo();
         }
         break;
@@ -304,18 +305,30 @@ void wr_launch_begin(struct wr_cycle *c)
         undo();
 }
 
-bool wr_launch_single(struct wr_cycle *c)
+/* As the master waits, where signals are heard: a process that was told to end does. */
+static enum wr_opening open_alone(const struct wr_conf *c)
 {
     enum wr_opening how;
     uint64_t until = wr_now() + BIND_MS;
 
-    me.cycle = c;
-    while ((how = wr_sockets_open(c->conf, wr_now() >= until)) == WR_IN_USE && wr_now() < until) {
-        (void)usleep(BIND_AGAIN_MS * 1000);
+    for (;;) {
+        bool last = wr_now() >= until;
+
+        how = wr_sockets_open(c, last);
+        if (how != WR_IN_USE || last || wr_signals.term || wr_signals.quit)
+            return how;
+        wr_signals_wait(BIND_AGAIN_MS);
         wr_clock_update();
     }
-    if (how == WR_IN_USE)
-        wr_sockets_tell_holder(pid_path(c));
+}
+
+bool wr_launch_single(struct wr_cycle *c)
+{
+    enum wr_opening how = open_alone(c->conf);
+
+    me.cycle = c;
+    if (how == WR_IN_USE && !wr_signals.term && !wr_signals.quit)
+        wr_sockets_tell_holder(c->conf, pid_path(c));
     if (how != WR_OPENED)
         return false;
     wr_sockets_share(c);

@@ -184,16 +184,49 @@ enum wr_opening wr_sockets_open(const struct wr_conf *c, bool tell)
     return how;
 }
 
-void wr_sockets_tell_holder(const char *pid_path)
+/* "weir: master process ..." or, without a master, "/path/weir -c ...". */
+static bool is_weir(const char *title)
+{
+    struct wr_str rest = wr_str_c(title), program;
+
+    if (wr_str_starts(rest, WR_STR("weir: ")))
+        return true;
+    program = wr_str_cut(&rest, ' ');
+    return wr_str_is(program, "weir") || wr_str_ends(program, WR_STR("/weir"));
+}
+
+/* True: somebody was named. */
+static bool tell_process(const struct wr_listener *l)
+{
+    struct wr_holder h;
+
+    if (!wr_socket_holder(&l->addr, l->opts.type, &h))
+        return false;
+    if (is_weir(h.title))
+        wr_say(WR_LOG_EMERG, 0, "another weir, with a pid file of its own, has " WR_FMT ": process "
+               "%d, \"%s\"", WR_ARG(l->text), (int)h.pid, h.title);
+    else
+        wr_say(WR_LOG_EMERG, 0, "process %d, \"%s\", has " WR_FMT, (int)h.pid, h.title,
+               WR_ARG(l->text));
+    return true;
+}
+
+void wr_sockets_tell_holder(const struct wr_conf *c, const char *pid_path)
 {
     struct wr_pid_file f;
 
     wr_say(WR_LOG_EMERG, 0, "still could not bind()");
-    if (pid_path != NULL && wr_pid_read(pid_path, &f) && f.is_held)
+    if (pid_path != NULL && wr_pid_read(pid_path, &f) && f.is_held) {
         wr_say(WR_LOG_EMERG, 0, "weir runs already, as process %d of \"%s\": \"weir -s reload\" "
                "gives it another configuration, \"weir -s stop\" ends it", (int)f.pid, pid_path);
-    else
-        wr_say(WR_LOG_WARN, 0, "\"ss -lptun\" tells who has the address");
+        return;
+    }
+    for (struct wr_listener *l = wr_conf_listens(c)->first; l != NULL; l = l->next) {
+        if (find_for(l) == NULL && !ours_overlap(l) && !wr_socket_probe(&l->addr, l->opts.type)
+            && errno == EADDRINUSE && tell_process(l))
+            return;
+    }
+    wr_say(WR_LOG_WARN, 0, "\"ss -lptun\" tells who has the address");
 }
 
 bool wr_sockets_probe(const struct wr_conf *c)

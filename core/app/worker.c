@@ -336,7 +336,7 @@ int wr_single_run(struct wr_cycle *c)
     uint32_t slot = wr_slot_take(WR_PROC_SINGLE, 1, 0);
 
     if (slot == WR_SLOT_NONE || !begin_single(c, slot))
-        return 1;
+        return wr_signals.term || wr_signals.quit ? 0 : 1; /* told to end, it did not fail */
     wr_loop_run(me.loop);
     end();
     wr_slot_release(slot);

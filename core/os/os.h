@@ -1,9 +1,10 @@
 /* os: the system calls, each wrapped once. Rank 1: knows base.
  *
- * Map: socket (listen, connect, options), fdpass (descriptors over a socketpair), file (read whole,
- * replace, make folders), shm (named shared memory that survives reload and upgrade), lock (between
- * processes), doorbell (process slots and their bells), title (ps), rights (dropping them), syslog
- * (a log sink), chaos (debug builds).
+ * Map: socket (listen, connect, options), holder (the process that has an address), fdpass
+ * (descriptors over a socketpair), file (read whole, replace, make folders), vault (memory in no core
+ * file), shm (named shared memory that survives reload and upgrade), lock (between processes),
+ * doorbell (process slots and their bells), title (ps), rights (dropping them), syslog (a log sink),
+ * chaos (debug builds).
  *
  * All descriptors are close-on-exec and non-blocking unless a comment says otherwise. */
 #ifndef WR_OS_H
@@ -62,6 +63,15 @@ struct wr_tcp_info {
 };
 bool wr_socket_tcp_info(int fd, struct wr_tcp_info *out) WR_CHECKED; /* false: no TCP socket */
 uint32_t wr_socket_mss(int fd);                    /* of a TCP socket, 0 when unknown */
+
+/* ---- holder ---- */
+struct wr_holder {
+    pid_t pid;
+    char title[256];         /* its command line, as ps has it; any process writes there what it will */
+};
+/* The process that listens there or on a wildcard of that port: the one with the lowest number of
+ * those that may be looked at. Reads all of /proc: not in a loop. */
+bool wr_socket_holder(const struct wr_addr *a, int type, struct wr_holder *out) WR_CHECKED;
 
 /* Sends at most 16 descriptors and n > 0 bytes over a unix socketpair; receives likewise: *nfds is
  * the room in fds, then how many came. -1 with errno; EMSGSIZE when a message did not fit (it is
