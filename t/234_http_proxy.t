@@ -43,7 +43,8 @@ $w->backend('deaf', serve => sub { sleep 20 });
 $w->start(<<'CONF');
 events { }
 http {
-    log_format plain '$status $upstream_status [$upstream_trailer_x_sum] $request_uri';
+    log_format plain '$status $upstream_status [$upstream_trailer_x_sum] '
+                     '[$sent_trailer_x_sum] $request_uri';
     access_log %{dir}/access.log plain;
     proxy_headers_hash_max_size 512;
     proxy_headers_hash_bucket_size 64;
@@ -84,8 +85,10 @@ is_deeply [$r->{body}, $r->{wrong}, $r->trailer('X-Sum')], ['ab', '', undef], 't
 $r = ask('GET /pass_trailers');
 is_deeply [$r->{body}, $r->{wrong}, $r->trailer('X-Sum')], ['ab', '', 7], 'unless they are passed';
 is $r->trailer('Content-Length'), undef, 'and may be trailers';
-becomes { Weir::slurp($w->path('access.log')) =~ m{^200 200 \[7\] /trailers$}m }
+becomes { Weir::slurp($w->path('access.log')) =~ m{^200 200 \[7\] \[-\] /trailers$}m }
     'they have a variable';
+becomes { Weir::slurp($w->path('access.log')) =~ m{^200 200 \[7\] \[7\] /pass_trailers$}m }
+    'and another one when they are passed';
 
 # ---- bodies
 
@@ -140,7 +143,7 @@ for (['/stays/late', 200], ['/late', 499]) {
     $c->send("GET $target HTTP/1.1\r\nHost: a\r\n\r\n");
     sleep 0.1;
     $c->close;
-    becomes { Weir::slurp($w->path('access.log')) =~ m{^$status \S+ \[-\] \Q$target\E$}m }
+    becomes { Weir::slurp($w->path('access.log')) =~ m{^$status \S+ \[-\] \[-\] \Q$target\E$}m }
         "$target: $status";
 }
 

@@ -132,6 +132,11 @@ static inline const char *wr_endpoint_why(const struct wr_endpoint *e)
 {
     return e->ops != NULL && e->ops->why != NULL ? e->ops->why(e) : NULL;
 }
+/* errno of the last failure; 0: an end, or wr_endpoint_why says it. */
+static inline int wr_endpoint_error(const struct wr_endpoint *e)
+{
+    return e->conn != NULL ? e->conn->error : 0;
+}
 static inline size_t wr_endpoint_unread(const struct wr_endpoint *e)
 {
     return e->ops != NULL && e->ops->unread != NULL ? e->ops->unread(e) : 0;
@@ -270,6 +275,9 @@ struct wr_layer {
     bool (*field)(struct wr_exchange *x, struct wr_str name, struct wr_str *out);
     /* Adds ", server: ..., request: ..." to an error log line. */
     void (*log_context)(const struct wr_exchange *x, struct wr_text *t);
+    /* The process shuts down (s->quitting): ends the session if nobody needs it, or asks the client
+     * to. NULL: a client is not told. */
+    void (*drain)(struct wr_session *s);
     void (*session_ended)(struct wr_session *s); /* NULL: nothing to free */
 };
 
@@ -318,8 +326,7 @@ void wr_session_log(const struct wr_session *s, const char *doing, enum wr_level
                     const char *fmt, ...) WR_PRINTF(5, 6);
 /* Closes the client and condemns the session. Idempotent; called by wr_finish. */
 void wr_session_end(struct wr_session *s);
-/* Adds x to the session's exchanges; it has the connection to itself, whose events wake it. */
-void wr_session_enter(struct wr_exchange *x);
+void wr_session_add(struct wr_exchange *x); /* to the session's exchanges */
 void wr_session_leave(struct wr_exchange *x); /* idempotent; called by wr_finish */
 void wr_session_detach(struct wr_exchange *x); /* it lets go of the connection; the session's
                                                 * memory stays until x has ended */
@@ -496,10 +503,16 @@ struct wr_exchange {
     struct wr_trace trace;
 };
 /* Makes an exchange with a pool of its own. It is not yet one of the session's: see
- * wr_session_enter. */
+ * wr_session_add. */
 struct wr_exchange *wr_exchange_new(struct wr_session *s, const struct wr_scope *scope,
                                     const struct wr_step *first);
 void wr_exchange_drop(struct wr_exchange *x); /* condemns it without an end and a log line */
+/* x, one of its session's, has the connection to itself from now on: its events wake it, not the session. */
+static inline void wr_session_own(struct wr_exchange *x)
+{
+    x->s->x = x;
+    wr_conn_retask(&x->s->conn, &x->task);
+}
 /* Makes a child of x: its own pool, location, tries and status; the variables, captures, address
  * and number of its parent. What it sends is swallowed until its client endpoint is set. Set over,
  * which gets the result (the child's memory is gone in the next turn), then wake it. It ends with

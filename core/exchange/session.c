@@ -219,13 +219,9 @@ static void take_unread(struct wr_session *s)
         (void)!wr_conn_read(&s->conn, wr_loop_scratch(s->loop), WR_SCRATCH, &got);
 }
 
-void wr_session_enter(struct wr_exchange *x)
+void wr_session_add(struct wr_exchange *x)
 {
-    struct wr_session *s = x->s;
-
-    wr_list_push(&s->exchanges, &x->link);
-    s->x = x;
-    wr_conn_retask(&s->conn, &x->task);
+    wr_list_push(&x->s->exchanges, &x->link);
 }
 
 static void give_back(struct wr_session *s, const struct wr_exchange *x)
@@ -358,10 +354,8 @@ void wr_sessions_shutdown(bool now)
         s->quitting = true;
         if (now)
             cut(s);
-        else if (s->idle && s->keep_until <= wr_now())
-            wr_session_end(s);
-        else if (s->idle)
-            wr_conn_timeout(&s->conn, s->keep_until - wr_now());
+        else if (s->layer->drain != NULL)
+            s->layer->drain(s);
     }
     if (live.count == 0 && live.on_empty != NULL)
         live.on_empty(live.on_empty_arg);

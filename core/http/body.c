@@ -142,11 +142,14 @@ static enum wr_verdict add(struct wr_exchange *x, const char *p, size_t n)
 
 static enum wr_verdict broken(struct wr_exchange *x)
 {
+    const char *why = wr_endpoint_why(&x->client);
+
     wr_http_of(x)->keepalive = false;
-    if (x->s->conn.error == EBADMSG)
-        return wr_reject(x, 400, "client sent invalid chunked body");
+    if (why != NULL)
+        return wr_reject(x, 400, why);
     wr_http_of(x)->aborted = true;
-    return wr_reject(x, x->s->conn.error == 0 ? 400 : 499, "client prematurely closed connection");
+    return wr_reject(x, wr_endpoint_error(&x->client) == 0 ? 400 : 499,
+                     "client prematurely closed connection");
 }
 
 /* The body is all there: with client_body_in_file_only in a file that has a name. */
@@ -165,6 +168,8 @@ enum wr_verdict wr_http_preread_body(struct wr_exchange *x)
 {
     char *scratch = wr_loop_scratch(x->loop);
 
+    if (wr_endpoint_unread(&x->client) > 0 && !wr_endpoint_at_end(&x->client))
+        wr_http_want_body(x);
     while (wr_endpoint_unread(&x->client) > 0 && !wr_endpoint_at_end(&x->client)) {
         size_t got;
         enum wr_io io = x->client.ops->read(&x->client, scratch, 65536, &got);
@@ -190,6 +195,8 @@ enum wr_verdict wr_http_read_body(struct wr_exchange *x)
 
     if (h->req.framing == WR_BODY_NONE)
         h->body.complete = true;
+    else if (!h->body.complete)
+        wr_http_want_body(x);
     for (int reads = 0; !h->body.complete; reads++) {
         size_t got = 0;
         enum wr_verdict v = WR_PASS;

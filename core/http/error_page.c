@@ -20,8 +20,8 @@ static enum wr_go drop_run(struct wr_exchange *x)
 {
     const struct wr_http_conf *c = wr_conf_of(x, &wr_module_http);
 
-    wr_http_of(x)->aborted = true;
-    x->s->conn.reset_on_close = c->reset_timedout && (x->status == 408 || x->status == 444);
+    wr_http_abort(x, c->reset_timedout && (x->status == 408 || x->status == 444) ? WR_ABORT_RESET
+                                                                                 : WR_ABORT_CUT);
     return wr_finish(x, 0);
 }
 

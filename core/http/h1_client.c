@@ -1,6 +1,5 @@
 /* h1_client: the upstream side of an exchange in HTTP/1: the request out, the reply's head and body
  * in. Made for each try. */
-#include "http/engine.h"
 #include "http/h1_impl.h"
 
 #define INTERIM_MAX 65536 /* bytes of 1xx heads before the final one */
@@ -17,7 +16,7 @@ static enum wr_io client_write(struct wr_endpoint *e, const struct wr_slice *cha
         for (const struct wr_slice *s = chain; s != NULL; s = s->next)
             c->out_left += s->n;
         if (c->out_left > 0 || fin) {
-            wr_chunk_open(&c->out, c->out_left, (struct wr_str){ NULL, 0 });
+            wr_chunk_open(&c->out, c->out_left, NULL);
             c->out_last = c->out_left == 0;
         }
     }
@@ -186,29 +185,20 @@ static enum wr_io early(struct wr_h1_client *c, enum wr_io io)
     return WR_IO_ERROR;
 }
 
-/* The fields behind the last chunk, for variables and, if wanted, for the client. */
+/* The fields behind the last chunk. */
 static bool take_trailers(struct wr_h1_client *c)
 {
-    struct wr_http *h = wr_http_of(c->x);
-    struct wr_fields *f = &h->res.trailers;
-    struct wr_str run = { NULL, 0 };
-    struct wr_text t;
+    const struct wr_text *lines = &c->in.chunked.trailers;
+    struct wr_fields *f;
 
-    if (c->in.chunked.trailers.n == 0)
+    if (lines->n == 0)
         return true;
-    if (c->in.chunked.trailers.overflow
-        || !wr_h1_trailers(wr_text_view(&c->in.chunked.trailers), c->x->pool, f)) {
+    f = WR_NEW(c->x->pool, struct wr_fields);
+    if (lines->overflow || !wr_h1_trailers(wr_text_view(lines), c->x->pool, f)) {
         c->why = "upstream sent invalid trailer";
         return false;
     }
-    if (!h->proxy_conf->pass_trailers)
-        return true;
-    t = wr_text_grow(c->x->pool, 128, 1 << 20);
-    wr_text_str(&t, h->trailer_text);
-    for (uint32_t i = 0; i < f->n; i++)
-        wr_field_line(&run, &f->at[i], &t);
-    wr_field_lines_end(&run, &t);
-    h->trailer_text = wr_text_view(&t);
+    wr_http_take_trailers(c->x, f);
     return true;
 }
 

@@ -1,9 +1,9 @@
-/* What the parsers of HTTP/1 heads share among themselves: looking at many bytes at once, and one
- * field line. Only h1_*.c include it. */
+/* What the files of HTTP/1 share and nobody else sees: looking at many bytes at once, one field
+ * line, what is kept of a client connection, the two endpoints. */
 #ifndef WR_H1_IMPL_H
 #define WR_H1_IMPL_H
 
-#include "http/http.h"
+#include "http/http1.h"
 
 #include <endian.h>
 
@@ -100,5 +100,94 @@ static inline enum wr_parse wr_h1_bad(struct wr_h1_progress *p, uint16_t status,
 
 /* The text of a line for the log; what is too long for it is cut. */
 #define WR_H1_LOGGED(s) (int)wr_min((s).n, 512U), (s).p
+
+/* ---- a message body that is read ---- */
+struct wr_h1_in {
+    enum wr_framing framing;
+    uint64_t left;             /* LENGTH */
+    struct wr_chunked chunked;
+    bool done;
+};
+
+/* ---- a client connection (h1_session) ---- */
+struct wr_h1_drop {            /* what nobody wants is read after the reply, for the client's sake */
+    struct wr_h1_in in;        /* the rest of the body */
+    uint64_t until, each;      /* monotonic ms; longest pause meanwhile, ms */
+    bool closing;              /* anything at all, until the client closes; no next request */
+};
+/* State of a wr_http_session. Bytes read and not yet used wait in buf. */
+struct wr_h1_session {
+    char *buf;                 /* malloc'ed while it is needed, else NULL */
+    size_t at, n, cap;         /* buf[at..n) is unread */
+    struct wr_h1_progress progress;
+    struct wr_h1_drop *drop;   /* malloc'ed while it drops, else NULL */
+    uint64_t head_ms;          /* monotonic: when the head that is read now began; 0: it did not */
+    uint64_t received_before;  /* of the connection when the request began */
+    uint64_t keep_ms;          /* how long the next request may take to come */
+    bool pipelined;            /* the request was here before the reply to the last one was out */
+};
+_Static_assert(sizeof(struct wr_h1_session) <= WR_HTTP_STATE, "the state is for every client");
+static inline struct wr_h1_session *wr_h1_session_of(const struct wr_session *s)
+{
+    return (void *)wr_http_session_of(s)->state;
+}
+/* Decoded bytes of a client's body; EOF when it is complete. p must hold n bytes; used as scratch
+ * too. */
+enum wr_io wr_h1_read_in(struct wr_session *s, struct wr_h1_in *in, void *p, size_t n, size_t *got);
+void wr_h1_session_wake(struct wr_session *s);
+void wr_h1_session_drain(struct wr_session *s);
+void wr_h1_session_ended(struct wr_session *s);
+
+/* ---- h1_keepalive ---- */
+uint64_t wr_h1_keepalive_ms(const struct wr_exchange *x); /* 0: the connection is not kept */
+/* Does the connection go on behind this reply? The answer is h->keepalive. Tells a client that
+ * waits for it to send its body all the same. */
+void wr_h1_decide_keepalive(struct wr_exchange *x, struct wr_text *out);
+
+/* ---- h1_server ---- */
+struct wr_h1_server {          /* client.state of an exchange */
+    struct wr_exchange *x;
+    struct wr_h1_in in;        /* the request's body */
+    struct wr_text out;        /* control bytes (head, chunk sizes) not yet sent from out_at on */
+    size_t out_at;
+    enum wr_framing framing;   /* of the reply */
+    uint64_t left;             /* LENGTH: of the body; CHUNKED: of the open chunk */
+    bool last;                 /* the last chunk was put */
+    uint64_t body_sent;
+};
+struct wr_h1_server *wr_h1_server_open(struct wr_exchange *x);
+/* Of wr_http1. */
+void wr_h1_server_interim(struct wr_exchange *x, unsigned status);
+bool wr_h1_server_reply(struct wr_exchange *x) WR_CHECKED;
+void wr_h1_server_abort(struct wr_exchange *x, enum wr_abort how);
+extern const struct wr_str wr_h1_continue; /* "HTTP/1.1 100 Continue" */
+
+/* ---- h1_client ---- */
+struct wr_h1_client {          /* peer.state */
+    struct wr_exchange *x;
+    struct wr_text out;        /* request head */
+    size_t out_at;
+    bool out_chunked, out_last;
+    uint64_t out_left;
+    char *buf;                 /* read and not yet used: buf[at..n) */
+    size_t at, n, cap;
+    char *room;                /* of the pool, for heads that come in parts */
+    size_t heads;              /* bytes of all heads so far */
+    bool loan;                 /* buf is the worker's scratch: used up or kept before a wait */
+    struct wr_h1_progress progress;
+    struct wr_h1_in in;
+    const char *why;           /* of an ERROR that is no errno */
+};
+bool wr_h1_client_request(struct wr_exchange *x, uint64_t length) WR_CHECKED; /* of wr_http1 */
+enum wr_io wr_h1_client_head(struct wr_exchange *x) WR_CHECKED;
+
+/* ---- h1_out ---- */
+void wr_http_reply_head(struct wr_exchange *x, struct wr_text *out);
+/* Appends "1f\r\n"; n 0: the last chunk, trailers (NULL: none) and all. */
+void wr_chunk_open(struct wr_text *out, uint64_t n, const struct wr_fields *trailers);
+/* Sends out[*at..] and then as much of the chain as `left` allows; *put counts chain bytes. chunk:
+ * CRLF follows when the last of `left` is out. */
+enum wr_io wr_h1_send(struct wr_conn *c, struct wr_text *out, size_t *at,
+                      const struct wr_slice *chain, uint64_t left, bool chunk, size_t *put);
 
 #endif

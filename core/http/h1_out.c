@@ -1,7 +1,6 @@
 /* h1_out: what both HTTP/1 endpoints do to write: field lines are put into heads, control bytes
  * (heads, chunk sizes) gather in a text, body bytes are borrowed from the relay, and one call sends
  * both. */
-#include "http/engine.h"
 #include "http/h1_impl.h"
 
 #include <sys/uio.h>
@@ -90,13 +89,17 @@ void wr_field_line(struct wr_str *run, const struct wr_field *f, struct wr_text 
 
 /* ---- sending ---- */
 
-void wr_chunk_open(struct wr_text *out, uint64_t n, struct wr_str trailers)
+void wr_chunk_open(struct wr_text *out, uint64_t n, const struct wr_fields *trailers)
 {
+    struct wr_str run = { NULL, 0 };
+
     wr_text_fmt(out, "%llx\r\n", (unsigned long long)n);
-    if (n == 0) {
-        wr_text_str(out, trailers);
-        wr_text_c(out, "\r\n");
-    }
+    if (n > 0)
+        return;
+    for (uint32_t i = 0; trailers != NULL && i < trailers->n; i++)
+        wr_field_line(&run, &trailers->at[i], out);
+    wr_field_lines_end(&run, out);
+    wr_text_c(out, "\r\n");
 }
 
 static enum wr_io send_control(struct wr_conn *c, struct wr_text *out, size_t *at)

@@ -1,20 +1,23 @@
 /* h1_server: the client side of an exchange in HTTP/1: request bodies in, replies out. Made for
  * each request; what outlives it (unread bytes, the rest of a body) is the session's. */
-#include "http/engine.h"
+#include "http/h1_impl.h"
+
+/* Sends what waits in out. */
+static enum wr_io flush(struct wr_h1_server *sv)
+{
+    size_t put;
+
+    return wr_h1_send(&sv->x->s->conn, &sv->out, &sv->out_at, NULL, 0, false, &put);
+}
 
 static enum wr_io server_read(struct wr_endpoint *e, void *p, size_t n, size_t *got)
 {
     struct wr_h1_server *sv = e->state;
 
-    if (wr_http_of(sv->x)->expect) {
-        wr_http_of(sv->x)->expect = false;
-        wr_text_str(&sv->out, wr_http_continue);
-    }
-    /* a client that does not take it at once waits for it all the same */
-    if (sv->out.n > sv->out_at && !wr_http_of(sv->x)->head_sent
-        && wr_h1_server_flush(e) == WR_IO_ERROR)
+    /* A client that does not take an interim head at once waits for it all the same. */
+    if (sv->out.n > sv->out_at && !wr_http_of(sv->x)->head_sent && flush(sv) == WR_IO_ERROR)
         return WR_IO_ERROR;
-    return wr_http_read_in(sv->x->s, p, n, got);
+    return wr_h1_read_in(sv->x->s, &sv->in, p, n, got);
 }
 
 static uint64_t chain_bytes(const struct wr_slice *chain)
@@ -34,9 +37,9 @@ static void frame(struct wr_h1_server *sv, const struct wr_slice *chain, bool fi
         return;
     if (chain != NULL) {
         sv->left = chain_bytes(chain);
-        wr_chunk_open(&sv->out, sv->left, (struct wr_str){ NULL, 0 });
+        wr_chunk_open(&sv->out, sv->left, NULL);
     } else if (fin) {
-        wr_chunk_open(&sv->out, 0, h->trailer_text);
+        wr_chunk_open(&sv->out, 0, &h->res.trailers);
         sv->last = true;
     }
 }
@@ -69,7 +72,7 @@ static enum wr_io server_write(struct wr_endpoint *e, const struct wr_slice *cha
     if (chain != NULL && (sv->framing == WR_BODY_NONE
                           || (sv->framing == WR_BODY_LENGTH && sv->left == 0))) {
         *put = (size_t)chain_bytes(chain); /* more than was announced, or no body at all */
-        return wr_h1_server_flush(e);
+        return flush(sv);
     }
     if (chain == NULL && fin && cut_short(sv)) {
         e->conn->error = 0;
@@ -84,12 +87,23 @@ static enum wr_io server_write(struct wr_endpoint *e, const struct wr_slice *cha
     return io == WR_IO_OK && chain == NULL && fin ? say_end(e) : io;
 }
 
-enum wr_io wr_h1_server_flush(struct wr_endpoint *e)
+void wr_h1_server_interim(struct wr_exchange *x, unsigned status)
 {
-    struct wr_h1_server *sv = e->state;
-    size_t put;
+    struct wr_h1_server *sv = x->client.state;
 
-    return wr_h1_send(e->conn, &sv->out, &sv->out_at, NULL, 0, false, &put);
+    WR_ASSERT(status == 100);
+    wr_text_str(&sv->out, wr_h1_continue);
+    (void)flush(sv); /* the read that follows says it */
+}
+
+static void set_connection(struct wr_exchange *x)
+{
+    const struct wr_http_conf *c = wr_conf_of(x, &wr_module_http);
+
+    if (!c->tcp_nodelay) /* connections have it from their listener */
+        wr_socket_delay(x->s->conn.fd);
+    x->s->conn.file_max = !c->sendfile ? 0
+                        : c->sendfile_max_chunk > 0 ? c->sendfile_max_chunk : SIZE_MAX;
 }
 
 bool wr_h1_server_reply(struct wr_exchange *x)
@@ -97,10 +111,17 @@ bool wr_h1_server_reply(struct wr_exchange *x)
     struct wr_h1_server *sv = x->client.state;
     const struct wr_response *r = &wr_http_of(x)->res;
 
+    set_connection(x);
     wr_http_reply_head(x, &sv->out);
     sv->framing = r->framing;
     sv->left = sv->framing == WR_BODY_LENGTH ? r->length : 0;
     return !sv->out.overflow;
+}
+
+void wr_h1_server_abort(struct wr_exchange *x, enum wr_abort how)
+{
+    if (how == WR_ABORT_RESET)
+        x->s->conn.reset_on_close = true;
 }
 
 /* Spliced bytes bypass out: only when it is empty, and never inside chunks. */
@@ -126,7 +147,7 @@ static void server_spliced(struct wr_endpoint *e, uint64_t n)
 static void server_to_raw(struct wr_endpoint *e, struct wr_bufq *in, struct wr_bufq *out)
 {
     struct wr_h1_server *sv = e->state;
-    struct wr_http_session *hs = wr_http_session_of(sv->x->s);
+    struct wr_h1_session *hs = wr_h1_session_of(sv->x->s);
 
     if (hs->n > hs->at)
         wr_bufq_copy(in, hs->buf + hs->at, hs->n - hs->at);
@@ -146,7 +167,7 @@ static void server_end(struct wr_endpoint *e, enum wr_end how)
 static size_t server_unread(const struct wr_endpoint *e)
 {
     const struct wr_h1_server *sv = e->state;
-    const struct wr_http_session *hs = wr_http_session_of(sv->x->s);
+    const struct wr_h1_session *hs = wr_h1_session_of(sv->x->s);
 
     return hs->n - hs->at;
 }
@@ -155,7 +176,14 @@ static bool server_at_end(const struct wr_endpoint *e)
 {
     const struct wr_h1_server *sv = e->state;
 
-    return wr_http_session_of(sv->x->s)->in.done;
+    return sv->in.done;
+}
+
+static const char *server_why(const struct wr_endpoint *e)
+{
+    const struct wr_h1_server *sv = e->state;
+
+    return sv->in.chunked.why != NULL ? "client sent invalid chunked body" : NULL;
 }
 
 static const struct wr_endpoint_ops server_ops = {
@@ -168,9 +196,10 @@ static const struct wr_endpoint_ops server_ops = {
     .spliced = server_spliced,
     .unread = server_unread,
     .at_end = server_at_end,
+    .why = server_why,
 };
 
-void wr_h1_server_open(struct wr_exchange *x)
+struct wr_h1_server *wr_h1_server_open(struct wr_exchange *x)
 {
     struct wr_h1_server *sv = WR_NEW(x->pool, struct wr_h1_server);
 
@@ -181,6 +210,7 @@ void wr_h1_server_open(struct wr_exchange *x)
         .conn = &x->s->conn,
         .state = sv,
         .sent_before = x->s->conn.sent,
-        .received_before = wr_http_session_of(x->s)->received_before,
+        .received_before = wr_h1_session_of(x->s)->received_before,
     };
+    return sv;
 }

@@ -5,8 +5,9 @@
  * location a uri means), radix (the trie under it), regex_index (regexes by literal prefix),
  * http_conf (http {}, server {}, where they listen), location_conf (the directive), http_rows (the
  * table of the core directives), mime (types), path (root and alias), h1_server and h1_client (the
- * two endpoints), h1_out (how both write), http_session (keep-alive, pipelining, lingering),
- * http_tls (before the first request of HTTPS), http_steps (the steps of a request up to the
+ * two endpoints), h1_out (how both write), h1_session (a client connection of HTTP/1: heads,
+ * pipelining, lingering), h1_keepalive (does it go on), http1 (their table), http_session (what all
+ * speakers share of a client connection), http_tls (before the first request of HTTPS), http_steps (the steps of a request up to the
  * reply's head), http_relay (the steps behind it), body (request bodies: limits, buffering, temp
  * files), aio (who reads files), reply_head (the reply's head), answer (short replies of our own),
  * kept (fields that outlive X-Accel-Redirect), proxy_rows and http_next (what proxy modules share),
@@ -14,7 +15,7 @@
  * (built-in pages), picking (values out of fields, cookies, arguments, Basic credentials: pure),
  * http_vars, reply_vars, http_upstream_vars (variables).
  *
- * A request: http_session reads bytes -> h1_request, server by Host -> phases (SET, FIND, REWRITE,
+ * A request: h1_session reads bytes -> h1_request, server by Host -> phases (SET, FIND, REWRITE,
  * PREACCESS, ACCESS, PRECONTENT, CONTENT) -> a content hook either fills h->res and calls
  * wr_http_respond*, or starts an upstream (start, pick, dial, send, head) -> respond -> relay ->
  * finish -> the next request of the connection. */
@@ -184,72 +185,6 @@ static inline void wr_response_init(struct wr_response *r)
 #define WR_MODIFIED_UNREAD ((time_t)-2) /* the Last-Modified field was not parsed yet: few ask */
 time_t wr_response_modified(struct wr_response *r); /* -1: none */
 
-/* ---- h1_head, h1_request, h1_response: pure; view in, struct out ---- */
-enum wr_parse { WR_PARSE_MORE, WR_PARSE_OK, WR_PARSE_BAD };
-struct wr_h1_progress {        /* zeroed at the start; remembers how far it looked */
-    size_t scanned;            /* up to here no end of the head was found */
-    size_t line;               /* begin of the line being scanned */
-    bool method_done;          /* of an unfinished request line */
-    bool first_line_done;      /* of BAD, false: "while reading client request line" */
-    uint16_t status;           /* of WR_PARSE_BAD: 400, 414, 431 (nginx: 494), 501, 505 */
-    const char *why;           /* for the log, in nginx's words where it has them, without its
-                                * "while ..."; static or in the pool */
-    size_t size;               /* of WR_PARSE_OK: bytes of the head, leading empty lines too */
-};
-struct wr_head_rules {         /* by which a request's head is read */
-    const struct wr_head_limits *limits;
-    struct wr_pool *pool;
-    /* Called once, as soon as r->host is known (or that there is none): whose limits hold for what
-     * follows. NULL: the same all the way. */
-    const struct wr_head_limits *(*of_host)(void *arg, const struct wr_request *r);
-    void *arg;
-};
-/* text is all that came so far. OK: *out is filled with views into text (so text must be where it
- * will stay: copy the head into the pool first and parse there when views are kept). Strict by RFC
- * 9112; LF alone may end a line; everything two parsers could read differently is BAD.
- * A progress wr_h1_head_end said OK with may be handed on: the end is not sought again.
- * uri, args, quoted and complex are left to wr_uri_normalize, which the caller calls with the
- * server's merge_slashes. An authority in the request line replaces the value of Host in fields.
- * BAD: out->line is what came of it, version how to answer; the rest is set as far as it was read.
- * Errors stay: a progress wr_h1_head_end said BAD with, or whose status the caller has set because
- * the rest will not come, gives BAD, and the lines that are whole, here too. */
-enum wr_parse wr_h1_request(struct wr_str text, const struct wr_head_rules *rules,
-                            struct wr_h1_progress *p, struct wr_request *out);
-/* Finds the end only (cheap): OK with p->size, MORE, or BAD when a limit is passed or what came so
- * far begins no head. A request line without a version ends the head: HTTP/0.9, or BAD later. */
-enum wr_parse wr_h1_head_end(struct wr_str text, const struct wr_head_limits *limits, bool request,
-                             struct wr_h1_progress *p);
-/* method: of the request (HEAD and CONNECT change the framing). 1xx heads are returned as such.
- * Fields without Content-Length, Content-Type and the hop-by-hop ones (Connection and what it
- * names, Keep-Alive, Proxy-Connection, TE, Trailer, Transfer-Encoding, Upgrade but for 101). */
-enum wr_parse wr_h1_response(struct wr_str text, size_t limit, enum wr_method method,
-                             struct wr_pool *pool, struct wr_h1_progress *p,
-                             struct wr_response *out);
-/* Raw trailer lines, each with its line end, to fields; those RFC 9110 6.5.1 forbids are left out.
- * False: not well-formed. */
-bool wr_h1_trailers(struct wr_str lines, struct wr_pool *pool, struct wr_fields *out) WR_CHECKED;
-
-/* ---- chunked: pure ---- */
-struct wr_chunked {            /* zeroed at the start */
-    uint8_t state;
-    uint8_t digits;            /* of the size so far */
-    uint64_t left;             /* of the current chunk */
-    uint32_t ext;              /* bytes of this chunk's extensions, or of the trailers */
-    bool done;                 /* last chunk and trailers were read */
-    const char *why;           /* when BAD */
-    struct wr_text trailers;   /* raw trailer lines; needs a buffer set by the caller, or dropped */
-};
-/* Consumes from `in`: *used bytes of it; data found is the view *data (maybe empty) inside those.
- * OK: done, or call again with the rest; MORE: all consumed, *data may still hold some; BAD: no
- * data. Behind the data of one chunk the framing is consumed too, up to the next data. */
-enum wr_parse wr_chunked_step(struct wr_chunked *c, struct wr_str in, size_t *used,
-                              struct wr_str *data);
-
-/* Decodes all of p[0..n) where it lies, for both endpoints: data moves to the front, *got bytes of
- * it; *used is below n only behind the last chunk. False: BAD. */
-bool wr_chunked_in_place(struct wr_chunked *c, char *p, size_t n, size_t *got,
-                         size_t *used) WR_CHECKED;
-
 /* ---- uri: pure ---- */
 /* target ("/a/../b%20c?x") -> decoded path, args, quoted, complex; "*" stays. Views into target
  * when there is nothing to change. False: no leading '/', bad escape, NUL, ".." above the root. */
@@ -384,7 +319,6 @@ struct wr_filter {             /* rows of a module */
     enum wr_filter_rank rank;
     enum wr_filter_result (*head)(struct wr_exchange *x); /* may call wr_http_add_body_filter */
 };
-struct wr_http_session;        /* http_session.c */
 /* What a proxy module brings to the steps send and head; the engine does connecting, sending,
  * reading, retrying and relaying. One const struct per module (proxy, later grpc, fastcgi). */
 struct wr_http_proxy_conf {    /* embedded in the module's conf; rows by WR_HTTP_PROXY_ROWS */
@@ -415,12 +349,29 @@ enum wr_ignore {
     WR_IGNORE_CACHE_CONTROL = 64, WR_IGNORE_SET_COOKIE = 128, WR_IGNORE_VARY = 256
 };
 /* How HTTP is spoken: one const table for each version of the protocol, its two halves. What a
- * request and a reply are is decided before, in wr_http. */
+ * request and a reply are is decided before, in wr_http; bodies are endpoint functions, and the end
+ * of a reply's body is written with h->res.trailers. */
+enum wr_abort {
+    WR_ABORT_LEFT,             /* the client has left: there is nobody to be told */
+    WR_ABORT_CUT,              /* what was begun cannot be completed, and must not look complete */
+    WR_ABORT_RESET             /* at once: what is on its way need not arrive */
+};
 struct wr_http_speaker {
     const char *name;
     struct {                   /* to the client */
-        /* The head of the reply as it is in h->res. False: it is too long. */
+        /* The session was woken while no exchange has its connection: it is secured, heads may be
+         * read. */
+        void (*wake)(struct wr_session *s);
+        /* An interim head without fields (100). What does not go out at once does so with the next
+         * read or write. */
+        void (*interim)(struct wr_exchange *x, unsigned status);
+        /* The head of the reply as it is in h->res, that of 101 too. False: it is too long. */
         bool (*reply)(struct wr_exchange *x) WR_CHECKED;
+        /* No more of this exchange is said, which ends next. Called by wr_http_abort. */
+        void (*abort)(struct wr_exchange *x, enum wr_abort how);
+        /* No more requests, if that can be without harm; what runs goes on. */
+        void (*drain)(struct wr_session *s);
+        void (*ended)(struct wr_session *s); /* frees what belongs to the session */
     } server;
     struct {                   /* to the server */
         /* Makes x->peer of the try's connection and puts the head of the request there; length
@@ -431,7 +382,30 @@ struct wr_http_speaker {
         enum wr_io (*head)(struct wr_exchange *x) WR_CHECKED;
     } peer;
 };
-extern const struct wr_http_speaker wr_http1;
+/* s->of_layer: what all speakers have of a client connection. */
+#define WR_HTTP_STATE 128      /* bytes; who needs more has a pointer there */
+struct wr_http_session {
+    const struct wr_http_speaker *speaker; /* NULL: not known yet */
+    uint32_t requests;         /* begun so far */
+    bool secured;              /* shook hands, or came in plain to where TLS is spoken */
+    uint64_t state[WR_HTTP_STATE / sizeof(uint64_t)]; /* the speaker's own, zeroed */
+};
+static inline struct wr_http_session *wr_http_session_of(const struct wr_session *s)
+{
+    return s->of_layer;
+}
+/* For speakers: a request has begun on s, at begun_ms (monotonic; 0: now). Makes its exchange, one
+ * of the session's, with the default server; `over` and the client endpoint are the caller's to
+ * set. Then: fill h->req, call wr_http_host_known as soon as its host is (or that there is none),
+ * run it. */
+struct wr_exchange *wr_http_request_new(struct wr_session *s, uint64_t begun_ms);
+/* Enters the server h->req.host means; the limits its heads are read by. Fits wr_head_rules. */
+const struct wr_head_limits *wr_http_host_known(void *x, const struct wr_request *r);
+/* The head was malformed, or did not come: it is answered with this status. line: its first line
+ * was, already. */
+void wr_http_request_bad(struct wr_exchange *x, uint16_t status, const char *why, bool line);
+/* Longest wait for a head on this address. */
+uint64_t wr_http_header_ms(const struct wr_session *s);
 struct wr_http_proxy_ops {
     const char *name;
     /* Appends the request head (everything up to the empty line) to out; body_length UINT64_MAX:
@@ -548,7 +522,8 @@ struct wr_http {               /* x->of_layer */
                                 * own, leaves for the one to come */
     enum { WR_AS_CONFIGURED, WR_BUFFER, WR_DONT_BUFFER } x_buffering; /* X-Accel-Buffering */
     struct wr_response *upstream_reply; /* as it came; NULL: none, or no variable asks */
-    struct wr_str trailer_text; /* of a chunked reply, whole lines */
+    struct wr_fields *upstream_trailers; /* as they came; NULL: none did */
+    bool pipelined;            /* came before the reply to the last one was out */
     bool tunnel;               /* upgraded: raw from here on */
     bool aborted;              /* the reply was cut short: the connection cannot go on */
 };
@@ -576,6 +551,8 @@ const char *wr_http_body_path(struct wr_exchange *x);
 void wr_http_add_body_filter(struct wr_exchange *x, struct wr_body_filter *f);
 /* The backend's final reply is in h->res, untouched: kept for $upstream_http_ and its kin. */
 void wr_http_keep_reply(struct wr_exchange *x);
+/* So are these fields that came behind its body, and sent on where that is wanted. */
+void wr_http_take_trailers(struct wr_exchange *x, struct wr_fields *came);
 /* What variables of layer 7 are made of; pure. One field of a list by its variable's name
  * ("x_forwarded_for"), all of them joined by `separator`. False: none. */
 bool wr_fields_joined(struct wr_pool *p, const struct wr_fields *f, struct wr_str name,
@@ -604,6 +581,8 @@ bool wr_http_root(struct wr_exchange *x, struct wr_text *out) WR_CHECKED; /* $do
 /* Who reads files for this request, by aio; NULL: the worker. direct: past the system's cache.
  * False: it named a pool there is none of, which is logged. */
 bool wr_http_threads(struct wr_exchange *x, bool direct, struct wr_threads **out) WR_CHECKED;
+/* The reply ends before it is complete: the connection cannot go on, or only without it. */
+void wr_http_abort(struct wr_exchange *x, enum wr_abort how);
 /* Ends what is under way to a server: what it said, or would still say, is not for this client. */
 void wr_http_leave_upstream(struct wr_exchange *x);
 uint64_t wr_http_limit_rate(struct wr_exchange *x); /* $limit_rate */

@@ -60,6 +60,7 @@ static void reply_direction(struct wr_exchange *x)
 {
     struct wr_http *h = wr_http_of(x);
     struct wr_bufq ready = x->down.q;
+    const struct wr_http_conf *c = wr_conf_of(x, &wr_module_http);
     uint64_t after, rate = rate_of(x, &after);
     bool proxied = x->peer.ops != NULL && h->proxy != NULL;
 
@@ -71,7 +72,7 @@ static void reply_direction(struct wr_exchange *x)
         .high = proxied ? h->proxy_conf->buffer_size : 32768,
         .rate_from = wr_now(),
         .rate_after = wr_min(after, (uint64_t)INT64_MAX),
-        .turn = x->s->conn.file_max == SIZE_MAX ? UINT64_MAX : x->s->conn.file_max,
+        .turn = !c->sendfile ? 0 : c->sendfile_max_chunk > 0 ? c->sendfile_max_chunk : UINT64_MAX,
         .rate_timer = &x->down_timer,
     };
     x->down.rate = wr_min(rate, WR_RATE_MAX);
@@ -131,16 +132,6 @@ static bool head_filters(struct wr_exchange *x)
     return true;
 }
 
-static void set_connection(struct wr_exchange *x)
-{
-    const struct wr_http_conf *c = wr_conf_of(x, &wr_module_http);
-
-    if (!c->tcp_nodelay) /* connections have it from their listener */
-        wr_socket_delay(x->s->conn.fd);
-    x->s->conn.file_max = !c->sendfile ? 0
-                        : c->sendfile_max_chunk > 0 ? c->sendfile_max_chunk : SIZE_MAX;
-}
-
 /* What came with the upstream's head lies in the worker's scratch: it goes out from there together
  * with our head, and only the rest of it gets memory. */
 static void forward_first(struct wr_exchange *x)
@@ -170,7 +161,7 @@ static void forward_first(struct wr_exchange *x)
 static enum wr_go head_too_long(struct wr_exchange *x)
 {
     wr_xlog(x, WR_LOG_ERROR, 0, "the head of the reply is too long");
-    wr_http_of(x)->aborted = true;
+    wr_http_abort(x, WR_ABORT_CUT);
     return wr_finish(x, 500);
 }
 
@@ -194,7 +185,6 @@ static enum wr_go respond_run(struct wr_exchange *x)
     if (h->header_only)
         wr_bufq_clear(&x->down.q);
     x->status = h->res.status;
-    set_connection(x);
     if (!h->speaker->server.reply(x))
         return head_too_long(x);
     h->head_sent = true;
@@ -224,10 +214,9 @@ static void tunnel_begin(struct wr_exchange *x)
 
 static enum wr_go cut(struct wr_exchange *x, enum wr_pump p)
 {
-    struct wr_http *h = wr_http_of(x);
+    const struct wr_http *h = wr_http_of(x);
 
-    h->aborted = true;
-    h->keepalive = false;
+    wr_http_abort(x, WR_ABORT_CUT);
     if (p == WR_PUMP_SRC_ERROR && h->proxy != NULL && x->peer.ops != NULL && !h->tunnel) {
         const char *why = wr_endpoint_why(&x->peer);
 
@@ -236,8 +225,8 @@ static enum wr_go cut(struct wr_exchange *x, enum wr_pump p)
         else
             wr_xlog(x, WR_LOG_ERROR, x->attempts->conn->error, "recv() failed");
     } else if (p == WR_PUMP_DST_ERROR) {
-        if (x->s->conn.error != 0)
-            wr_xlog(x, WR_LOG_INFO, x->s->conn.error, "send() failed");
+        if (wr_endpoint_error(&x->client) != 0)
+            wr_xlog(x, WR_LOG_INFO, wr_endpoint_error(&x->client), "send() failed");
     }
     if (x->peer.ops != NULL)
         x->peer.ops->end(&x->peer, WR_END_FIN);
@@ -259,7 +248,8 @@ static enum wr_go timed_out(struct wr_exchange *x)
         const struct wr_http_conf *c = wr_conf_of(x, &wr_module_http);
 
         wr_xlog(x, WR_LOG_INFO, ETIMEDOUT, "client timed out");
-        x->s->conn.reset_on_close = c->reset_timedout;
+        if (c->reset_timedout)
+            wr_http_abort(x, WR_ABORT_RESET);
     }
     return cut(x, WR_PUMP_IDLE);
 }
@@ -366,18 +356,14 @@ const struct wr_step wr_step_http_relay = { "relay", "sending to client", relay_
 /* A body nobody asked for is dropped as far as it came with the head: false, it is malformed. */
 static bool drop_buffered(struct wr_exchange *x)
 {
-    struct wr_http *h = wr_http_of(x);
     char *scratch = wr_loop_scratch(x->loop);
-    bool expect = h->expect;
     enum wr_io io = WR_IO_OK;
     size_t got;
 
-    h->expect = false; /* whether it is told to go on, the reply's head decides */
     while (io == WR_IO_OK && wr_endpoint_unread(&x->client) > 0
            && !wr_endpoint_at_end(&x->client))
         io = x->client.ops->read(&x->client, scratch, 65536, &got);
-    h->expect = expect;
-    return io != WR_IO_ERROR || x->s->conn.error != EBADMSG;
+    return io != WR_IO_ERROR || wr_endpoint_why(&x->client) == NULL;
 }
 
 enum wr_verdict wr_http_respond(struct wr_exchange *x, struct wr_bufq *q)
@@ -390,7 +376,7 @@ enum wr_verdict wr_http_respond(struct wr_exchange *x, struct wr_bufq *q)
         h->bad_status = 400;
         if (q != NULL)
             wr_bufq_clear(q);
-        return wr_reject(x, 400, "client sent invalid chunked body");
+        return wr_reject(x, 400, wr_endpoint_why(&x->client));
     }
     if (q != NULL)
         wr_bufq_move(&x->down.q, q, q->n);

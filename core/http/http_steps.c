@@ -2,6 +2,7 @@
  * answers; body reads what an upstream is to get; head waits for its reply; respond writes ours;
  * relay moves the body. */
 #include "http/engine.h"
+#include "http/http1.h"
 
 #include <errno.h>
 
@@ -22,7 +23,7 @@ static bool set_path(struct wr_exchange *x)
 static enum wr_go bad_request(struct wr_exchange *x)
 {
     struct wr_http *h = wr_http_of(x);
-    int err = h->bad_status == 408 ? ETIMEDOUT : h->aborted ? x->s->conn.error : 0;
+    int err = h->bad_status == 408 ? ETIMEDOUT : h->aborted ? wr_endpoint_error(&x->client) : 0;
 
     wr_xlog(x, WR_LOG_INFO, err, "%s",
             h->bad_why != NULL ? h->bad_why : "client sent invalid request");
@@ -356,10 +357,19 @@ static enum wr_go failure(struct wr_exchange *x, enum wr_failure why)
     return WR_GO;
 }
 
+void wr_http_abort(struct wr_exchange *x, enum wr_abort how)
+{
+    struct wr_http *h = wr_http_of(x);
+
+    h->aborted = true;
+    h->keepalive = false;
+    h->speaker->server.abort(x, how);
+}
+
 static enum wr_go client_gone(struct wr_exchange *x)
 {
-    wr_xlog(x, WR_LOG_INFO, x->s->conn.error, "client prematurely closed connection");
-    wr_http_of(x)->aborted = true;
+    wr_xlog(x, WR_LOG_INFO, wr_endpoint_error(&x->client), "client prematurely closed connection");
+    wr_http_abort(x, WR_ABORT_LEFT);
     return wr_finish(x, wr_http_of(x)->head_sent ? 0 : 499);
 }
 
@@ -379,11 +389,11 @@ static bool end_is_expected(const struct wr_exchange *x)
  * requests stand in front of it. */
 enum wr_go wr_http_left(struct wr_exchange *x)
 {
-    struct wr_conn *c = &x->s->conn;
+    struct wr_conn *c = x->client.conn;
 
     if (end_is_expected(x))
         return WR_WAIT;
-    if ((c->ready & WR_ERR) != 0 && c->error == 0)
+    if (c != NULL && (c->ready & WR_ERR) != 0 && c->error == 0)
         c->error = wr_socket_error(c->fd);
     return client_gone(x);
 }
@@ -429,6 +439,8 @@ static bool pump_up(struct wr_exchange *x, enum wr_go *go)
 
     if (x->up.dst_fin || x->up.dst == NULL)
         return true;
+    if (x->up.src != NULL)
+        wr_http_want_body(x);
     p = wr_relay_pump(&x->up, x->loop, &moved);
     send_head(x);
     if (wr_relay_at_disk(&x->up))
@@ -440,7 +452,7 @@ static bool pump_up(struct wr_exchange *x, enum wr_go *go)
     if (p == WR_PUMP_DONE)
         wr_timer_set(x->loop, &x->idle, wr_http_of(x)->proxy_conf->read_timeout_ms);
     if (p == WR_PUMP_SRC_ERROR) {
-        *go = x->s->conn.error == EBADMSG ? x->layer->reject(x, 400) : client_gone(x);
+        *go = wr_endpoint_why(&x->client) != NULL ? x->layer->reject(x, 400) : client_gone(x);
         return false;
     }
     if (wr_http_streams_too_much(x)) {

@@ -87,8 +87,9 @@ static bool get_cookie(struct wr_exchange *x, const struct wr_var *v, struct wr_
 
 static bool get_trailer(struct wr_exchange *x, const struct wr_var *v, struct wr_str *out)
 {
-    return x->attempts != NULL
-        && wr_fields_joined(x->pool, &wr_http_of(x)->res.trailers, v->tail, ", ", out);
+    const struct wr_fields *came = wr_http_of(x)->upstream_trailers;
+
+    return came != NULL && wr_fields_joined(x->pool, came, v->tail, ", ", out);
 }
 
 /* ---- keeping the reply ---- */
@@ -122,6 +123,20 @@ void wr_http_keep_reply(struct wr_exchange *x)
     if (r->fields.n > 0)
         memcpy(r->fields.at, h->res.fields.at, r->fields.n * sizeof(*r->fields.at));
     h->upstream_reply = r;
+}
+
+void wr_http_take_trailers(struct wr_exchange *x, struct wr_fields *came)
+{
+    struct wr_http *h = wr_http_of(x);
+
+    h->upstream_trailers = came;
+    if (!h->proxy_conf->pass_trailers)
+        return;
+    for (uint32_t i = 0; i < came->n; i++) {
+        const struct wr_field *f = &came->at[i];
+
+        wr_fields_put(x->pool, &h->res.trailers, f->id, f->name, f->value)->parsed = f->parsed;
+    }
 }
 
 static const struct wr_variable variables[] = {

@@ -239,7 +239,7 @@ static bool get_connection_requests(struct wr_exchange *x, const struct wr_var *
 static bool get_pipe(struct wr_exchange *x, const struct wr_var *v, struct wr_str *out)
 {
     (void)v;
-    *out = wr_http_of(x)->session->pipelined ? WR_STR("p") : WR_STR(".");
+    *out = wr_http_of(x)->pipelined ? WR_STR("p") : WR_STR(".");
     return true;
 }
 

@@ -17,7 +17,8 @@ static void begin(struct wr_session *s)
     struct wr_exchange *x = wr_exchange_new(s, a->standard->scope, &wr_step_phases);
 
     x->over = over;
-    wr_session_enter(x);
+    wr_session_add(x);
+    wr_session_own(x);
     if (wr_log_on(x->log, WR_LOG_INFO, &x->source)) {
         char buf[WR_ADDR_TEXT_MAX];
         struct wr_text t = wr_text_on(buf, sizeof(buf));

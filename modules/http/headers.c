@@ -118,11 +118,8 @@ static enum wr_filter_result headers_head(struct wr_exchange *x)
 static void add_trailers(struct wr_exchange *x, const struct list *l)
 {
     struct wr_http *h = wr_http_of(x);
-    struct wr_text t = wr_text_grow(x->pool, 128, 1 << 20);
-    struct wr_str run = { NULL, 0 };
     bool usual = status_takes_trailers(h->res.status);
 
-    wr_text_str(&t, h->trailer_text);
     for (uint32_t i = 0; i < l->rows.n; i++) {
         const struct row *r = &l->rows.at[i];
         struct wr_str value = wr_str_of(NULL, 0);
@@ -130,10 +127,8 @@ static void add_trailers(struct wr_exchange *x, const struct list *l)
         if (usual || r->always)
             value = wr_template_str(x, r->value);
         if (value.n > 0)
-            wr_field_line(&run, wr_fields_add(x->pool, &h->res.trailers, r->name, value), &t);
+            wr_fields_add(x->pool, &h->res.trailers, r->name, value);
     }
-    wr_field_lines_end(&run, &t);
-    h->trailer_text = wr_text_view(&t);
 }
 
 static void trailers_run(struct wr_body_filter *f, struct wr_exchange *x, struct wr_bufq *in,

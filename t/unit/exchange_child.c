@@ -232,7 +232,8 @@ static struct wr_exchange *served;
 static void serve(struct wr_session *s)
 {
     served = tell(wr_exchange_new(s, scope, &step_count), 'x', 9);
-    wr_session_enter(served);
+    wr_session_add(served);
+    wr_session_own(served);
 }
 
 static const struct wr_scope *greet(const struct wr_session *s, uint64_t *ms)

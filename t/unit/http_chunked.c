@@ -1,5 +1,5 @@
 /* Chunked bodies: whatever way the bytes are cut, the same data, the same end, the same errors. */
-#include "http/http.h"
+#include "http/http1.h"
 #include "lib/unit.h"
 
 struct outcome {

@@ -1,5 +1,5 @@
 /* How both HTTP/1 endpoints write: to a receiver that takes a little each time, and field lines. */
-#include "http/engine.h"
+#include "http/h1_impl.h"
 #include "lib/unit.h"
 
 #include <sys/uio.h>

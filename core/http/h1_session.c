@@ -1,0 +1,411 @@
+/* h1_session: an HTTP/1 client connection: waits for heads, makes an exchange of each, and what
+ * comes after it: the next request, a body nobody wanted, the end. Owns the unread bytes. */
+#include "http/h1_impl.h"
+
+#define DROPS 16 /* reads in one turn of what nobody wants */
+
+static const struct wr_head_limits *most_of(const struct wr_session *s)
+{
+    const struct wr_http_address *a = s->listener->object;
+
+    return &a->most;
+}
+
+/* ---- unread bytes ---- */
+
+static void release(struct wr_h1_session *hs)
+{
+    if (hs->at == hs->n) {
+        free(hs->buf);
+        hs->buf = NULL;
+        hs->at = hs->n = hs->cap = 0;
+    }
+}
+
+static enum wr_io take(struct wr_session *s, void *p, size_t n, size_t *got)
+{
+    struct wr_h1_session *hs = wr_h1_session_of(s);
+
+    if (hs->at == hs->n)
+        return wr_conn_read(&s->conn, p, n, got);
+    *got = wr_min(n, hs->n - hs->at);
+    memcpy(p, hs->buf + hs->at, *got);
+    hs->at += *got;
+    release(hs);
+    return WR_IO_OK;
+}
+
+static void store(struct wr_h1_session *hs, const char *p, size_t n)
+{
+    if (n == 0)
+        return;
+    if (hs->at > 0) { /* what was used makes room */
+        memmove(hs->buf, hs->buf + hs->at, hs->n - hs->at);
+        hs->n -= hs->at;
+        hs->at = 0;
+    }
+    if (hs->n + n > hs->cap) {
+        hs->cap = wr_max(hs->n + n, (size_t)1024);
+        hs->buf = wr_realloc(hs->buf, hs->cap);
+    }
+    memcpy(hs->buf + hs->n, p, n);
+    hs->n += n;
+}
+
+static void untake(struct wr_session *s, const void *p, size_t n)
+{
+    struct wr_h1_session *hs = wr_h1_session_of(s);
+    char *old = hs->buf;
+    size_t at = hs->at, end = hs->n;
+
+    hs->buf = NULL;
+    hs->at = hs->n = hs->cap = 0;
+    store(hs, p, n);
+    store(hs, old + at, end - at);
+    free(old);
+}
+
+static enum wr_io gone(struct wr_session *s, enum wr_io io)
+{
+    if (io == WR_IO_EOF) {
+        s->conn.error = 0;
+        return WR_IO_ERROR;
+    }
+    return io;
+}
+
+static enum wr_io read_chunked(struct wr_session *s, struct wr_h1_in *in, char *p, size_t n,
+                               size_t *got)
+{
+    size_t raw, at;
+    enum wr_io io = take(s, p, n, &raw);
+
+    *got = 0;
+    if (io != WR_IO_OK)
+        return gone(s, io);
+    if (!wr_chunked_in_place(&in->chunked, p, raw, got, &at)) {
+        s->conn.error = 0; /* wr_endpoint_why says it */
+        return WR_IO_ERROR;
+    }
+    in->done = in->chunked.done;
+    if (at < raw)
+        untake(s, p + at, raw - at);
+    return WR_IO_OK;
+}
+
+enum wr_io wr_h1_read_in(struct wr_session *s, struct wr_h1_in *in, void *p, size_t n, size_t *got)
+{
+    enum wr_io io;
+
+    *got = 0;
+    if (in->done)
+        return WR_IO_EOF;
+    if (in->framing == WR_BODY_CLOSE) /* of a request that was none */
+        return WR_IO_EOF;
+    if (in->framing == WR_BODY_CHUNKED) {
+        do {
+            io = read_chunked(s, in, p, n, got);
+        } while (io == WR_IO_OK && *got == 0 && !in->done);
+        return io == WR_IO_OK && *got == 0 ? WR_IO_EOF : io;
+    }
+    io = take(s, p, (size_t)wr_min((uint64_t)n, in->left), got);
+    if (io == WR_IO_OK) {
+        in->left -= *got;
+        in->done = in->left == 0;
+    }
+    return gone(s, io);
+}
+
+/* ---- a request begins ---- */
+
+static struct wr_h1_in body_of(const struct wr_request *r)
+{
+    return (struct wr_h1_in){
+        .framing = r->framing,
+        .left = r->framing == WR_BODY_LENGTH ? r->length : 0,
+        .done = r->framing == WR_BODY_NONE || (r->framing == WR_BODY_LENGTH && r->length == 0),
+    };
+}
+
+static void finished(struct wr_exchange *x);
+
+static struct wr_exchange *request_new(struct wr_session *s, struct wr_h1_session *hs)
+{
+    struct wr_exchange *x = wr_http_request_new(s, hs->head_ms);
+
+    x->over = finished;
+    wr_session_own(x);
+    wr_http_of(x)->pipelined = hs->pipelined;
+    hs->head_ms = 0;
+    return x;
+}
+
+static void head_fine(struct wr_http *h, const struct wr_h1_progress *p, struct wr_h1_in *in)
+{
+    h->request_length = p->size;
+    h->keepalive = h->req.keepalive;
+    h->expect = h->req.expect && h->req.version >= 11;
+    *in = body_of(&h->req);
+}
+
+static void head_bad(struct wr_exchange *x, const struct wr_h1_progress *p, struct wr_h1_in *in)
+{
+    wr_http_request_bad(x, p->status, p->why, p->first_line_done);
+    wr_http_of(x)->request_length = p->line;
+    in->framing = WR_BODY_CLOSE; /* whatever comes is dropped */
+}
+
+/* text: all unread bytes; its head is complete, or bad. How many of them were used. */
+static size_t head_read(struct wr_session *s, struct wr_str text)
+{
+    struct wr_h1_session *hs = wr_h1_session_of(s);
+    struct wr_exchange *x = request_new(s, hs);
+    struct wr_h1_in *in = &wr_h1_server_open(x)->in;
+    struct wr_http *h = wr_http_of(x);
+    size_t n = hs->progress.size > 0 ? hs->progress.size : text.n;
+    struct wr_head_rules rules = { &h->server->limits, x->pool, wr_http_host_known, x };
+
+    if (wr_h1_request(wr_pool_str(x->pool, wr_str_of(text.p, n)), &rules, &hs->progress, &h->req)
+        == WR_PARSE_OK)
+        head_fine(h, &hs->progress, in);
+    else
+        head_bad(x, &hs->progress, in);
+    if (h->req.ignored.p != NULL)
+        wr_xlog(x, WR_LOG_INFO, 0, "client sent invalid header line: \"" WR_FMT "\"",
+                WR_ARG(h->req.ignored));
+    return h->request_length;
+}
+
+static bool head_complete(struct wr_session *s, struct wr_str text)
+{
+    struct wr_h1_session *hs = wr_h1_session_of(s);
+
+    return wr_h1_head_end(text, most_of(s), true, &hs->progress) != WR_PARSE_MORE;
+}
+
+static void head_wait(struct wr_session *s, bool begun)
+{
+    struct wr_h1_session *hs = wr_h1_session_of(s);
+
+    /* One deadline for the whole head: it begins with the connection, later with the first byte
+     * behind the request before. */
+    if (wr_http_session_of(s)->requests == 0 ? s->conn.deadline.at == 0 : begun && hs->head_ms == 0)
+        wr_conn_timeout(&s->conn, wr_http_header_ms(s));
+    if (begun) {
+        wr_session_idle(s, false);
+        hs->head_ms = hs->head_ms != 0 ? hs->head_ms : wr_now();
+    }
+    wr_conn_arm(&s->conn);
+}
+
+static void run(struct wr_session *s)
+{
+    struct wr_h1_session *hs = wr_h1_session_of(s);
+
+    wr_session_idle(s, false);
+    wr_conn_timeout(&s->conn, 0);
+    hs->progress = (struct wr_h1_progress){ 0 };
+    wr_exchange_run(s->x);
+}
+
+/* The rest of a head will not come. It is a request all the same, for the log. */
+static void head_ends(struct wr_session *s, uint16_t status, const char *why)
+{
+    struct wr_h1_session *hs = wr_h1_session_of(s);
+
+    if (hs->at == hs->n) {
+        wr_session_end(s);
+        return;
+    }
+    hs->progress.status = status;
+    hs->progress.why = why;
+    hs->at += head_read(s, wr_str_of(hs->buf + hs->at, hs->n - hs->at));
+    wr_http_of(s->x)->aborted = status == 400;
+    run(s);
+}
+
+static void head_broken_off(struct wr_session *s, enum wr_io io)
+{
+    head_ends(s, 400, io == WR_IO_EOF ? "client prematurely closed connection" : "recv() failed");
+}
+
+/* The first read of a request goes into the worker's scratch; only an incomplete head, a body or
+ * a pipelined request makes the session hold memory. */
+static void read_head(struct wr_session *s)
+{
+    struct wr_h1_session *hs = wr_h1_session_of(s);
+    size_t got, room = wr_min(wr_max(most_of(s)->line, (size_t)16384),
+                              (size_t)WR_SCRATCH);
+
+    for (;;) {
+        struct wr_str text = wr_str_of(hs->n > hs->at ? hs->buf + hs->at : "", hs->n - hs->at);
+        bool stored = text.n > 0;
+        enum wr_io io;
+        char *scratch = wr_loop_scratch(s->loop);
+
+        if (stored && head_complete(s, text)) {
+            hs->at += head_read(s, text);
+            release(hs);
+            run(s);
+            return;
+        }
+        io = wr_conn_read(&s->conn, scratch, room, &got);
+        if (io == WR_IO_AGAIN) {
+            head_wait(s, stored);
+            return;
+        }
+        if (io != WR_IO_OK) {
+            head_broken_off(s, io);
+            return;
+        }
+        if (!stored && head_complete(s, wr_str_of(scratch, got))) {
+            size_t used = head_read(s, wr_str_of(scratch, got));
+
+            store(hs, scratch + used, got - used);
+            run(s);
+            return;
+        }
+        store(hs, scratch, got);
+    }
+}
+
+/* ---- after a request ---- */
+
+static void drop_begin(struct wr_session *s, const struct wr_http_conf *c,
+                       const struct wr_h1_in *rest, bool closing)
+{
+    struct wr_h1_drop *d = wr_calloc(1, sizeof(*d));
+    uint64_t total = wr_max(c->lingering_time_ms, (uint64_t)1);
+
+    d->in = *rest;
+    d->closing = closing;
+    d->until = wr_now() + total;
+    d->each = c->lingering_timeout_ms;
+    wr_h1_session_of(s)->drop = d;
+    wr_conn_timeout(&s->conn, wr_max(wr_min(d->each, total), (uint64_t)1));
+    wr_task_wake(s->loop, &s->task);
+}
+
+static void drop_end(struct wr_h1_session *hs)
+{
+    free(hs->drop);
+    hs->drop = NULL;
+}
+
+static void next(struct wr_session *s, struct wr_h1_session *hs)
+{
+    if (s->conn.read_eof || s->quitting) {
+        wr_session_end(s);
+        return;
+    }
+    hs->received_before = s->conn.received - (hs->n - hs->at);
+    hs->pipelined = hs->n > hs->at;
+    if (hs->n > hs->at || (s->conn.ready & WR_READABLE) != 0)
+        wr_task_wake(s->loop, &s->task);
+    else
+        wr_conn_arm(&s->conn);
+    wr_session_idle(s, hs->n == hs->at);
+    wr_conn_timeout(&s->conn, hs->keep_ms);
+}
+
+static enum wr_io drop_some(struct wr_session *s, struct wr_h1_drop *d, int *reads)
+{
+    char *scratch = wr_loop_scratch(s->loop);
+    enum wr_io io = WR_IO_OK;
+    size_t got;
+
+    while (io == WR_IO_OK && *reads < DROPS) {
+        io = d->closing ? take(s, scratch, 65536, &got)
+                        : wr_h1_read_in(s, &d->in, scratch, 65536, &got);
+        *reads += io == WR_IO_OK;
+    }
+    return io;
+}
+
+/* Reads and drops the rest of a body; with `closing` anything at all, until the client closes:
+ * closing with unread bytes would send RST and may destroy the reply. */
+static void drop(struct wr_session *s, struct wr_h1_session *hs)
+{
+    struct wr_h1_drop *d = hs->drop;
+    enum wr_io io;
+    int reads = 0;
+
+    if (wr_now() >= d->until || s->conn.deadline.fired) {
+        wr_session_end(s);
+        return;
+    }
+    if (d->closing) /* TLS may not have got its last message out at once */
+        (void)!wr_conn_shutdown(&s->conn);
+    io = drop_some(s, d, &reads);
+    if (io == WR_IO_EOF && !d->closing) {
+        drop_end(hs);
+        next(s, hs);
+    } else if (io != WR_IO_AGAIN && io != WR_IO_OK) {
+        wr_session_end(s);
+    } else {
+        if (reads > 0)
+            wr_conn_timeout(&s->conn, wr_max(wr_min(d->each, d->until - wr_now()), (uint64_t)1));
+        if (io == WR_IO_OK)
+            wr_task_wake(s->loop, &s->task);
+        wr_conn_arm(&s->conn);
+    }
+}
+
+static void finished(struct wr_exchange *x)
+{
+    struct wr_session *s = x->s;
+    struct wr_h1_session *hs = wr_h1_session_of(s);
+    struct wr_http *h = wr_http_of(x);
+    const struct wr_http_conf *c = wr_conf_of(x, &wr_module_http);
+    const struct wr_h1_server *sv = x->client.state;
+    bool closing;
+
+    wr_bufq_clear(&h->body.q);
+    if (h->tunnel || h->aborted) {
+        wr_session_end(s);
+        return;
+    }
+    hs->keep_ms = wr_h1_keepalive_ms(x);
+    s->keep_until = c->keepalive_min_timeout_ms > 0 ? wr_now() + c->keepalive_min_timeout_ms : 0;
+    closing = !h->keepalive || hs->keep_ms == 0;
+    if (closing && (sv->in.done || c->lingering_close == 0) && c->lingering_close != 2
+        && hs->n == hs->at)
+        wr_session_end(s);
+    else if (!closing && sv->in.done)
+        next(s, hs);
+    else
+        drop_begin(s, c, &sv->in, closing);
+}
+
+/* ---- the session ---- */
+
+void wr_h1_session_wake(struct wr_session *s)
+{
+    struct wr_h1_session *hs = wr_h1_session_of(s);
+
+    if (hs->drop != NULL)
+        drop(s, hs);
+    else if (s->conn.deadline.fired)
+        head_ends(s, 408, "client timed out");
+    else
+        read_head(s);
+}
+
+/* Requests that run are the last ones: s->quitting. */
+void wr_h1_session_drain(struct wr_session *s)
+{
+    if (s->idle && s->keep_until <= wr_now())
+        wr_session_end(s);
+    else if (s->idle)
+        wr_conn_timeout(&s->conn, s->keep_until - wr_now());
+}
+
+void wr_h1_session_ended(struct wr_session *s)
+{
+    struct wr_h1_session *hs = wr_h1_session_of(s);
+
+    drop_end(hs);
+    free(hs->buf);
+    hs->buf = NULL;
+    hs->at = hs->n = 0;
+}
