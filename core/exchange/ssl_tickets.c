@@ -19,8 +19,8 @@ struct ring {                /* shared: keys that follow each other */
 };
 struct wr_ssl_tickets {
     uint64_t period_s;       /* how long a key makes tickets */
-    struct ring *ring;
-    int fd;                  /* of its memory; the first byte is the lock */
+    struct ring *ring;       /* all of the zone */
+    struct wr_zone zone;
     struct wr_ssl_tickets *next;
 };
 struct keys {                /* what a context's tickets are made with */
@@ -89,12 +89,12 @@ static void keys_now(SSL_CTX *ctx, struct keys *out)
         return;
     }
     out->n = 0;
-    if (t == NULL || !wr_lock(t->fd, 0, LOCK_MS))
+    if (t == NULL || !wr_zone_lock(&t->zone, LOCK_MS))
         return;
     rotate(t->ring, t->period_s);
     out->n = KEYS;
     memcpy(out->at, t->ring->at, sizeof(out->at));
-    wr_unlock(t->fd, 0);
+    wr_zone_unlock(&t->zone);
 }
 
 static bool set_hmac(EVP_MAC_CTX *hmac, const struct wr_ssl_ticket_key *k)
@@ -244,8 +244,8 @@ bool wr_ssl_tickets_open(struct wr_cf *cf)
         if (shm == NULL)
             return wr_cf_error(cf, 0, "no memory for the keys of tickets (%d: %s)", errno,
                                strerror(errno));
-        t->ring = shm->p;
-        t->fd = shm->fd;
+        t->zone = wr_zone_of(shm);
+        t->ring = wr_zone_part(&t->zone, sizeof(*t->ring));
         wr_memory_secret(shm->p, shm->size);
     }
     return true;

@@ -3,8 +3,9 @@
  * Map: socket (listen, connect, options), holder (the process that has an address), fdpass
  * (descriptors over a socketpair), file (read whole, replace, make folders), vault (memory in no core
  * file), shm (named shared memory that survives reload and upgrade), lock (between processes),
- * doorbell (process slots and their bells), title (ps), rights (dropping them), syslog (a log sink),
- * chaos (debug builds).
+ * zone and zone_table (what stands in shared memory), doorbell (process
+ * slots and their bells), title (ps), rights (dropping them), syslog (a log sink), chaos (debug
+ * builds).
  *
  * All descriptors are close-on-exec and non-blocking unless a comment says otherwise. */
 #ifndef WR_OS_H
@@ -142,7 +143,7 @@ bool wr_lock(int fd, uint64_t at, uint32_t most_ms) WR_CHECKED;
 void wr_unlock(int fd, uint64_t at);
 bool wr_locked(int fd, uint64_t at); /* by another process, now */
 
-/* ---- process: slots, doorbells, rights ---- */
+/* ---- process: slots, doorbells ---- */
 /* Processes of one instance, all generations together. Two masters may live at once, during an
  * upgrade: each gives out the slots of its half. */
 #define WR_SLOTS 2048
@@ -190,6 +191,59 @@ void wr_self_init(void);
 void wr_ring(uint32_t slot, uint32_t bits);
 uint32_t wr_bell_take(void); /* own bits, cleared; does not read the eventfd */
 
+/* ---- zone: a segment in parts; docs/decisions/zones.md ---- */
+/* Every process of the instance may write any byte of a segment at any time. So where the parts lie
+ * and how large they are is kept here, in private memory; a word of the segment is read once and
+ * checked against that. */
+struct wr_zone {
+    char *p;                  /* NULL: only the size is wanted */
+    size_t n;                 /* bytes of the parts so far */
+    int fd;                   /* of the memfd: its byte 0 is the lock of the zone */
+};
+static inline struct wr_zone wr_zone_of(const struct wr_shm *shm)
+{
+    return (struct wr_zone){ .p = shm->p, .fd = shm->fd };
+}
+static inline bool wr_zone_lock(const struct wr_zone *z, uint32_t most_ms) /* as wr_lock */
+{
+    return wr_lock(z->fd, 0, most_ms);
+}
+static inline void wr_zone_unlock(const struct wr_zone *z)
+{
+    wr_unlock(z->fd, 0);
+}
+/* The next n bytes, on lines of cache of their own; NULL when only the size is wanted. */
+void *wr_zone_part(struct wr_zone *z, size_t n);
+
+/* Learned: records by key. The least recently used go when the room is needed; those whose time has
+ * come are not found. Everything is done under the lock of the zone, with copies. A holder that died
+ * and links that do not fit empty the table, with one line in the log. */
+#define WR_TABLE_KEY_MAX 255
+#define WR_TABLE_VALUE_MAX 16384
+struct wr_table {
+    const char *name;         /* for the log */
+    int fd;                   /* of the zone */
+    uint32_t ncells, nbuckets; /* private, as all above and the next two */
+    bool damaged;             /* found since it was locked: to be emptied */
+    uint64_t quiet_ms;        /* until then no damage is logged */
+    struct wr_table_head *head; /* shared, as all below */
+    _Atomic uint32_t *buckets;
+    union wr_table_cell *cells;
+};
+/* The next parts of z, so many bytes at most; less than 4096 keep nothing. The name lives on. */
+void wr_table_place(struct wr_table *t, struct wr_zone *z, size_t bytes, const char *name);
+/* Waits at most so long. False: another process works there. */
+bool wr_table_lock(struct wr_table *t, uint32_t most_ms) WR_CHECKED;
+void wr_table_unlock(struct wr_table *t);
+/* Between the two; time is Unix seconds. Put replaces; false: not kept, as it is empty or too long,
+ * or the table is damaged. Get copies the value into `out`, which has room for `max` bytes, and makes
+ * its record the last one to go: how many; 0: there is none, or it is longer. */
+bool wr_table_put(struct wr_table *t, struct wr_str key, struct wr_str value, uint64_t expires_s,
+                  uint64_t now_s);
+size_t wr_table_get(struct wr_table *t, struct wr_str key, uint64_t now_s, void *out, size_t max);
+void wr_table_remove(struct wr_table *t, struct wr_str key);
+
+/* ---- title, rights ---- */
 /* "weir: worker process" in ps; call wr_title_init in main before argv is used elsewhere. */
 void wr_title_init(int argc, char **argv);
 void wr_title_set(const char *title); /* gets "weir: " in front */
