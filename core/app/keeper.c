@@ -55,10 +55,10 @@ static void count(struct wr_task *t)
     if (me.sweep) {
         me.sweep = me.strangers = false;
         for (struct wr_cycle *c = wr_master.cycle; c != NULL; c = c->old)
-            me.strangers |= wr_ledger_sweep(c->conf);
+            me.strangers |= wr_peers_sweep(c->conf);
     }
     for (struct wr_cycle *c = wr_master.cycle; c != NULL; c = c->old)
-        right &= wr_ledger_look(c->conf);
+        right &= wr_peers_look(c->conf);
     wr_upstreams_fit(me.cycle->conf);
     if (!right) {
         wr_timer_set(me.loop, &me.timer, ++me.looks < LOOKS_MAX ? LOOK_MS : SLOW_MS);

@@ -1,11 +1,10 @@
 /* os: the system calls, each wrapped once. Rank 1: knows base.
  *
  * Map: socket (listen, connect, options), holder (the process that has an address), fdpass
- * (descriptors over a socketpair), file (read whole, replace, make folders), vault (memory in no core
- * file), shm (named shared memory that survives reload and upgrade), lock (between processes),
- * zone and zone_table (what stands in shared memory), doorbell (process
- * slots and their bells), title (ps), rights (dropping them), syslog (a log sink), chaos (debug
- * builds).
+ * (descriptors over a socketpair), file (read whole, replace, make folders), vault (memory in no
+ * core file), shm (named shared memory that survives reload and upgrade), lock (between processes),
+ * zone, zone_table and zone_ledger (what stands in shared memory), doorbell (process slots and
+ * their bells), title (ps), rights (dropping them), syslog (a log sink), chaos (debug builds).
  *
  * All descriptors are close-on-exec and non-blocking unless a comment says otherwise. */
 #ifndef WR_OS_H
@@ -68,7 +67,7 @@ uint32_t wr_socket_mss(int fd);                    /* of a TCP socket, 0 when un
 /* ---- holder ---- */
 struct wr_holder {
     pid_t pid;
-    char title[256];         /* its command line, as ps has it; any process writes there what it will */
+    char title[256];         /* its command line, as ps has it: any process writes its own */
 };
 /* The process that listens there or on a wildcard of that port: the one with the lowest number of
  * those that may be looked at. Reads all of /proc: not in a loop. */
@@ -215,9 +214,26 @@ static inline void wr_zone_unlock(const struct wr_zone *z)
 /* The next n bytes, on lines of cache of their own; NULL when only the size is wanted. */
 void *wr_zone_part(struct wr_zone *z, size_t n);
 
+/* Configured: a list of numbers, published whole by the one owner of the zone (a seqlock). */
+struct wr_roster {
+    uint32_t most;            /* numbers are below this, and there are at most so many */
+    _Atomic uint64_t *owner;  /* shared, as all below: a run; 0 none */
+    _Atomic uint32_t *version;
+    _Atomic uint32_t *list[2]; /* that of version & 1 is current: how many, then the numbers */
+};
+void wr_roster_place(struct wr_roster *r, struct wr_zone *z, uint32_t most);
+/* The current numbers into `out`, with room for `most`: how many; *version is theirs. */
+uint32_t wr_roster_read(const struct wr_roster *r, uint32_t *out, uint32_t *version);
+/* By the owner, n <= most. */
+void wr_roster_publish(struct wr_roster *r, const uint32_t *numbers, uint32_t n);
+static inline uint32_t wr_roster_version(const struct wr_roster *r)
+{
+    return atomic_load_explicit(r->version, memory_order_acquire);
+}
+
 /* Learned: records by key. The least recently used go when the room is needed; those whose time has
- * come are not found. Everything is done under the lock of the zone, with copies. A holder that died
- * and links that do not fit empty the table, with one line in the log. */
+ * come are not found. Everything is done under the lock of the zone, with copies. A holder that
+ * died, and links that do not fit, empty the table, with one line in the log. */
 #define WR_TABLE_KEY_MAX 255
 #define WR_TABLE_VALUE_MAX 16384
 struct wr_table {
@@ -236,12 +252,79 @@ void wr_table_place(struct wr_table *t, struct wr_zone *z, size_t bytes, const c
 bool wr_table_lock(struct wr_table *t, uint32_t most_ms) WR_CHECKED;
 void wr_table_unlock(struct wr_table *t);
 /* Between the two; time is Unix seconds. Put replaces; false: not kept, as it is empty or too long,
- * or the table is damaged. Get copies the value into `out`, which has room for `max` bytes, and makes
- * its record the last one to go: how many; 0: there is none, or it is longer. */
+ * or the table is damaged. Get copies the value into `out`, which has room for `max` bytes, and
+ * makes its record the last one to go: how many; 0: there is none, or it is longer. */
 bool wr_table_put(struct wr_table *t, struct wr_str key, struct wr_str value, uint64_t expires_s,
                   uint64_t now_s);
 size_t wr_table_get(struct wr_table *t, struct wr_str key, uint64_t now_s, void *out, size_t max);
 void wr_table_remove(struct wr_table *t, struct wr_str key);
+
+/* Counted: how many each process holds in each column, and a total of each column. A process shows
+ * its count in its row of the zone before it changes a total: no count outlives its holder. The row
+ * of a slot of the run segment belongs to the process that holds the lock of that slot. */
+struct wr_ledger {
+    uint32_t columns;
+    uint32_t *held;           /* what this process counts; its row says the same */
+    struct wr_ledger_seen {   /* by column, in the process that puts totals right */
+        int32_t differs;      /* column less total */
+        uint32_t times;       /* in a row */
+    } *seen;
+    _Atomic uint64_t *used;   /* shared, as all below: bit: that process ever counted here */
+    _Atomic uint32_t *rows;   /* of each process one; untouched they cost no memory */
+    void *totals;             /* of column 0: the user's; may stand in its records */
+    size_t stride;            /* bytes from a total to the next one */
+};
+void wr_ledger_place(struct wr_ledger *l, struct wr_zone *z, uint32_t columns);
+/* A process that counts: its row is clean, and says from now on what it holds. */
+void wr_ledger_begin(struct wr_ledger *l, struct wr_pool *pool);
+void wr_ledger_show(struct wr_ledger *l); /* its row says what it holds, whoever wrote there */
+void wr_ledger_clear(struct wr_ledger *l, uint32_t process); /* it is dead: totals without it */
+/* clear() is called with each slot nobody lives in, and the own one, under the locks of the slots.
+ * True: others may die unnoticed, as their master is not ours or gone: sweep again. */
+bool wr_ledger_sweep(void (*clear)(void *arg, uint32_t process), void *arg);
+/* One look at totals and columns; true: they agreed for several looks, no more is needed. A process
+ * may die between its row and the total, so totals are put right when both rest. */
+bool wr_ledger_look(struct wr_ledger *l, struct wr_pool *pool);
+void wr_ledger_forget(struct wr_ledger *l); /* what was seen */
+/* Pure: `differs` as often as this in a row is believed. */
+enum wr_ledger_find { WR_LEDGER_LOOK, WR_LEDGER_WRONG, WR_LEDGER_RIGHT };
+enum wr_ledger_find wr_ledger_judge(struct wr_ledger_seen *seen, uint32_t column, uint32_t total);
+
+static inline _Atomic uint32_t *wr_ledger_row(const struct wr_ledger *l, uint32_t process)
+{
+    return l->rows + (size_t)process * l->columns;
+}
+static inline _Atomic uint32_t *wr_ledger_total(const struct wr_ledger *l, uint32_t column)
+{
+    return (_Atomic uint32_t *)(void *)((char *)l->totals + column * l->stride);
+}
+static inline void wr_ledger_set(struct wr_ledger *l, uint32_t column, uint32_t count)
+{
+    WR_ASSERT(column < l->columns);
+    l->held[column] = count;
+    if (wr_self.slot != WR_SLOT_NONE)
+        atomic_store_explicit(&wr_ledger_row(l, wr_self.slot)[column], count,
+                              memory_order_relaxed);
+}
+/* A total never goes below 0: a process that died between its row and the total had one less. */
+static inline void wr_ledger_take_back(_Atomic uint32_t *total, uint32_t held)
+{
+    uint32_t now = atomic_load(total);
+
+    while (!atomic_compare_exchange_weak(total, &now, now - wr_min(now, held)))
+        ;
+}
+/* What the total was before. */
+static inline uint32_t wr_ledger_hold(struct wr_ledger *l, uint32_t column)
+{
+    wr_ledger_set(l, column, l->held[column] + 1);
+    return atomic_fetch_add(wr_ledger_total(l, column), 1);
+}
+static inline void wr_ledger_release(struct wr_ledger *l, uint32_t column)
+{
+    wr_ledger_take_back(wr_ledger_total(l, column), 1);
+    wr_ledger_set(l, column, l->held[column] - 1);
+}
 
 /* ---- title, rights ---- */
 /* "weir: worker process" in ps; call wr_title_init in main before argv is used elsewhere. */

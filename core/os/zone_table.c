@@ -2,10 +2,10 @@
  * of their last use. For what workers of all generations remember together.
  *
  * A record is a chain of cells of one size, so that nothing is ever fragmented; records of a bucket
- * are a chain, too, and all of them a list from newest to oldest. A number of a cell is checked each
- * time one is read, each walk has an end, and links must agree in both directions: whatever another
- * process writes, what is found is a record, or damage. Damage is latched, and unlock empties the
- * table; so does the next lock when a holder died half way, as the state says. */
+ * are a chain, too, and all of them a list from newest to oldest. A number of a cell is checked
+ * each time one is read, each walk has an end, and links must agree in both directions: whatever
+ * another process writes, what is found is a record, or damage. Damage is latched, and unlock
+ * empties the table; so does the next lock when a holder died half way, as the state says. */
 #include "os/os.h"
 
 #define STEPS_MAX 128        /* in a bucket: with two records in it on average, that is damage */

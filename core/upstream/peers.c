@@ -4,12 +4,12 @@
 
 #define STEPS_MAX 16384
 
-static void group_add(struct wr_peer_group *g, const struct wr_zone *z, uint32_t slot)
+static void group_add(struct wr_peer_group *g, const struct wr_peer_zone *z, uint32_t slot)
 {
     struct wr_peer *p = &g->at[g->n++];
 
     p->index = slot;
-    p->slot = wr_shared_slot(z, slot);
+    p->slot = &z->slot[slot];
     p->generation = atomic_load(&p->slot->generation);
 }
 
@@ -34,30 +34,29 @@ static bool is_backup(const struct wr_peer_slot *s)
 static void rebuild(struct wr_upstream *u)
 {
     struct wr_peers *v = u->peers;
-    const struct wr_zone *z = &v->zone;
+    struct wr_peer_zone *z = &v->zone;
     uint32_t *slots = wr_calloc(z->slots, sizeof(*slots));
-    uint32_t n = wr_shared_members(z, slots, &v->version);
+    uint32_t n = wr_roster_read(&z->members, slots, &v->version);
 
     wr_pool_free(v->pool);
     v->pool = wr_pool_new(0);
     v->main = (struct wr_peer_group){ .at = WR_NEW_ARRAY(v->pool, struct wr_peer, n + 1) };
     v->backup = (struct wr_peer_group){ .at = WR_NEW_ARRAY(v->pool, struct wr_peer, n + 1) };
     for (uint32_t i = 0; i < n; i++)
-        group_add(is_backup(wr_shared_slot(z, slots[i])) ? &v->backup : &v->main, z, slots[i]);
+        group_add(is_backup(&z->slot[slots[i]]) ? &v->backup : &v->main, z, slots[i]);
     free(slots);
     group_schedule(&v->main, v->pool);
     group_schedule(&v->backup, v->pool);
     if (u->balancer->changed != NULL)
         u->balancer->changed(u);
-    wr_ledger_show(u);
+    wr_ledger_show(&z->ledger);
 }
 
 struct wr_peers *wr_peers_view(struct wr_upstream *u)
 {
     struct wr_peers *v = u->peers;
 
-    if (v->pool == NULL || v->version != atomic_load_explicit(&v->zone.shared->version,
-                                                              memory_order_acquire))
+    if (v->pool == NULL || v->version != wr_roster_version(&v->zone.members))
         rebuild(u);
     return v;
 }

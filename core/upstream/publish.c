@@ -5,7 +5,6 @@
 #include "upstream/upstream.h"
 
 #define LOCK_MS 100          /* a holder takes far less: it was stopped, or means harm */
-enum { PUBLISHING = 0 };     /* the lock of a zone's file */
 
 /* ---- slots ---- */
 
@@ -53,24 +52,24 @@ static void list_mark(struct slot_list *l, uint32_t slot)
     l->has[slot / 64] |= (uint64_t)1 << (slot % 64);
 }
 
-static struct slot_list list_members(const struct wr_zone *z)
+static struct slot_list list_members(const struct wr_peer_zone *z)
 {
     struct slot_list l = list_new(z->slots);
     uint32_t version;
 
-    l.n = wr_shared_members(z, l.at, &version);
+    l.n = wr_roster_read(&z->members, l.at, &version);
     for (uint32_t i = 0; i < l.n; i++)
         list_mark(&l, l.at[i]);
     return l;
 }
 
 /* Among these members; a service may have an address twice: not one that is taken already. */
-static struct wr_peer_slot *find(const struct wr_zone *z, const struct slot_list *members,
+static struct wr_peer_slot *find(const struct wr_peer_zone *z, const struct slot_list *members,
                                  const struct wr_server *sv, const struct wr_addr *addr,
                                  const struct slot_list *taken)
 {
     for (uint32_t i = 0; i < members->n; i++) {
-        struct wr_peer_slot *s = wr_shared_slot(z, members->at[i]);
+        struct wr_peer_slot *s = &z->slot[members->at[i]];
         struct wr_addr a;
 
         if (s->key == sv->key && wr_slot_addr(s, &a) && wr_addr_eq(&a, addr)
@@ -121,8 +120,8 @@ static void configure(struct wr_peer_slot *s, const struct wr_server *sv)
 
 struct draft {
     struct wr_upstream *u;
-    const struct wr_zone *z;
-    struct wr_zone before;       /* the zone this one replaces; slots 0: none */
+    struct wr_peer_zone *z;
+    struct wr_peer_zone before;       /* the zone this one replaces; slots 0: none */
     struct slot_list old;        /* members of it */
     struct slot_list now, next;  /* members of z, and what they will be */
     uint32_t full;
@@ -153,7 +152,7 @@ static void draft_free(struct draft *d)
 static struct wr_peer_slot *take_free(struct draft *d)
 {
     for (uint32_t i = 0; i < d->z->slots; i++) {
-        struct wr_peer_slot *s = wr_shared_slot(d->z, i);
+        struct wr_peer_slot *s = &d->z->slot[i];
 
         if (!list_has(&d->now, i) && !list_has(&d->next, i) && wr_slot_claim(s))
             return s;
@@ -197,7 +196,7 @@ static void draft_add(struct draft *d, const struct wr_server *sv, const struct 
     generation = atomic_load(&s->generation);
     if ((generation & 1) != 0)
         atomic_store(&s->generation, generation + 1);
-    at = (uint32_t)(s - wr_shared_slot(d->z, 0));
+    at = (uint32_t)(s - d->z->slot);
     d->next.at[d->next.n++] = at; /* each slot at most once: the list has room */
     list_mark(&d->next, at);
 }
@@ -222,20 +221,12 @@ static bool draft_same(const struct draft *d)
 
 static void draft_publish(struct draft *d)
 {
-    uint32_t version = atomic_load(&d->z->shared->version) + 1;
-    struct wr_peer_index *ix = wr_shared_index(d->z, version);
-
     if (d->full > 0 && d->u->full == 0)
         wr_say(WR_LOG_ERROR, 0, "zone of upstream \"" WR_FMT "\" is full (%u slots), %u addresses "
                "are not used: give it a larger \"zone\" size", WR_ARG(d->u->name), d->z->slots,
                d->full);
     d->u->full = d->full;
-    /* A reader that sees a word of this index sees the version that made it the other one. */
-    atomic_thread_fence(memory_order_release);
-    atomic_store_explicit(&ix->n, d->next.n, memory_order_relaxed);
-    for (uint32_t i = 0; i < d->next.n; i++)
-        atomic_store_explicit(&ix->slot[i], d->next.at[i], memory_order_relaxed);
-    atomic_store(&d->z->shared->version, version);
+    wr_roster_publish(&d->z->members, d->next.at, d->next.n);
 }
 
 /* ---- what was known of a name before ---- */
@@ -287,12 +278,12 @@ static void take_name(struct wr_server *sv, const struct wr_peer_slot *s)
 static void learn_name(struct draft *d, struct wr_server *sv, bool same)
 {
     bool here = same || d->before.slots == 0;
-    const struct wr_zone *z = here ? d->z : &d->before;
+    const struct wr_peer_zone *z = here ? d->z : &d->before;
     const struct slot_list *members = here ? &d->now : &d->old;
 
     known_of(d->u, sv)->n = 0;
     for (uint32_t i = 0; i < members->n; i++) {
-        const struct wr_peer_slot *s = wr_shared_slot(z, members->at[i]);
+        const struct wr_peer_slot *s = &z->slot[members->at[i]];
 
         if (same ? s->key == sv->key : has_host(s, sv->host))
             take_name(sv, s);
@@ -305,7 +296,7 @@ static void learn_name(struct draft *d, struct wr_server *sv, bool same)
  * each is checked when it is read. */
 static bool lock_zone(const struct wr_upstream *u)
 {
-    if (wr_lock(u->zone->fd, PUBLISHING, LOCK_MS))
+    if (wr_zone_lock(&u->peers->zone.zone, LOCK_MS))
         return true;
     wr_say(WR_LOG_WARN, 0, "upstream \"" WR_FMT "\": another process has its zone locked, it is "
            "published in spite of that", WR_ARG(u->name));
@@ -315,7 +306,7 @@ static bool lock_zone(const struct wr_upstream *u)
 static void unlock_zone(const struct wr_upstream *u, bool locked)
 {
     if (locked)
-        wr_unlock(u->zone->fd, PUBLISHING);
+        wr_zone_unlock(&u->peers->zone.zone);
 }
 
 static void commit(struct wr_upstream *u, uint64_t run, bool learn)
@@ -332,7 +323,7 @@ static void commit(struct wr_upstream *u, uint64_t run, bool learn)
             learn_name(&d, sv, false);
     }
     u->run = run;
-    atomic_store(&u->peers->zone.shared->owner, run);
+    atomic_store(u->peers->zone.members.owner, run);
     draft_servers(&d);
     draft_publish(&d); /* even if the members are the same: weights may differ */
     draft_free(&d);
@@ -352,7 +343,7 @@ static bool publish_again(struct wr_upstream *u)
 {
     bool locked = lock_zone(u), publish = false;
 
-    if (atomic_load(&u->peers->zone.shared->owner) == u->run) {
+    if (atomic_load(u->peers->zone.members.owner) == u->run) {
         struct draft d = draft_new(u);
 
         draft_servers(&d);

@@ -3,93 +3,32 @@
  * configured in it: it commits, and publishes what it learns of names, from its own configuration.
  * A keeper that is not the owner any more is refused. Workers count in slots (ledger).
  *
- * Layout of a zone: header, two index arrays (index[version & 1] is current), slots, ledger
- * (a row of counts for each process of the instance; untouched rows cost no memory). Everything in
- * it may be written by any process of the instance at any time: it is read once, and checked. */
+ * Everything in a zone may be written by any process of the instance at any time: it is read once,
+ * and checked. */
 #include "upstream/upstream.h"
 
 #include <errno.h>
 
-#define ALIGN 64
 #define SPARE_PER_NAME 64
 #define SPARE 16
-#define COPY_TRIES 64
 
-static size_t aligned(size_t n)
+/* In z->zone, which only counts when it has no memory. */
+static void place_parts(struct wr_peer_zone *z, uint32_t slots)
 {
-    return (n + ALIGN - 1) & ~(size_t)(ALIGN - 1);
-}
-
-static size_t index_bytes(uint32_t slots)
-{
-    return aligned(sizeof(struct wr_peer_index) + slots * sizeof(uint32_t));
-}
-
-static size_t slots_at(uint32_t slots)
-{
-    return aligned(offsetof(struct wr_peers_shared, first)) + 2 * index_bytes(slots);
-}
-
-static size_t ledger_at(uint32_t slots)
-{
-    return slots_at(slots) + aligned(slots * sizeof(struct wr_peer_slot));
+    z->slots = slots;
+    wr_roster_place(&z->members, &z->zone, slots);
+    z->slot = wr_zone_part(&z->zone, slots * sizeof(struct wr_peer_slot));
+    wr_ledger_place(&z->ledger, &z->zone, slots);
+    z->ledger.totals = z->slot != NULL ? &z->slot->conns : NULL;
+    z->ledger.stride = sizeof(struct wr_peer_slot);
 }
 
 static size_t zone_bytes(uint32_t slots)
 {
-    return ledger_at(slots) + (size_t)WR_SLOTS * slots * sizeof(uint32_t);
-}
+    struct wr_peer_zone z = { .slots = 0 };
 
-struct wr_peer_index *wr_shared_index(const struct wr_zone *z, uint32_t version)
-{
-    char *p = (char *)z->shared + aligned(offsetof(struct wr_peers_shared, first));
-
-    return (struct wr_peer_index *)(void *)(p + (version & 1) * index_bytes(z->slots));
-}
-
-struct wr_peer_slot *wr_shared_slot(const struct wr_zone *z, uint32_t i)
-{
-    WR_ASSERT(i < z->slots);
-    return (struct wr_peer_slot *)(void *)((char *)z->shared + slots_at(z->slots)) + i;
-}
-
-_Atomic uint32_t *wr_shared_ledger(const struct wr_zone *z, uint32_t process, uint32_t slot)
-{
-    WR_ASSERT(process < WR_SLOTS && slot < z->slots);
-    return (_Atomic uint32_t *)(void *)((char *)z->shared + ledger_at(z->slots))
-         + (size_t)process * z->slots + slot;
-}
-
-static uint32_t version_of(const struct wr_zone *z)
-{
-    return atomic_load_explicit(&z->shared->version, memory_order_acquire);
-}
-
-/* A seqlock: the keeper writes the other index, then the version. It may publish twice meanwhile,
- * then the copy is taken again; for ever only where somebody writes nonsense. */
-uint32_t wr_shared_members(const struct wr_zone *z, uint32_t *out, uint32_t *version)
-{
-    uint32_t count = 0;
-
-    for (uint32_t tries = 0; tries < COPY_TRIES; tries++) {
-        const struct wr_peer_index *ix;
-        uint32_t n;
-
-        *version = version_of(z);
-        ix = wr_shared_index(z, *version);
-        n = wr_min(atomic_load_explicit(&ix->n, memory_order_relaxed), z->slots);
-        count = 0;
-        for (uint32_t i = 0; i < n; i++) {
-            uint32_t slot = atomic_load_explicit(&ix->slot[i], memory_order_relaxed);
-
-            if (slot < z->slots)
-                out[count++] = slot;
-        }
-        atomic_thread_fence(memory_order_acquire); /* the copy is taken before the second look */
-        if (atomic_load_explicit(&z->shared->version, memory_order_relaxed) == *version)
-            break;
-    }
-    return count;
+    place_parts(&z, slots);
+    return z.zone.n;
 }
 
 bool wr_slot_addr(const struct wr_peer_slot *s, struct wr_addr *out)
@@ -143,7 +82,8 @@ static bool open_zone(struct wr_conf *c, struct wr_upstream *u)
     }
     u->pool = c->pool;
     u->peers = WR_NEW(c->pool, struct wr_peers);
-    u->peers->zone = (struct wr_zone){ .shared = u->zone->p, .slots = slots };
+    u->peers->zone.zone = wr_zone_of(u->zone);
+    place_parts(&u->peers->zone, slots);
     return true;
 }
 
@@ -160,10 +100,16 @@ bool wr_upstreams_open(struct wr_conf *c)
     return true;
 }
 
-bool wr_shared_previous(const struct wr_upstream *u, struct wr_zone *out)
+bool wr_shared_previous(const struct wr_upstream *u, struct wr_peer_zone *out)
 {
+    uint32_t slots;
+
     if (u->previous == NULL || u->previous->shape > UINT32_MAX / 2)
         return false;
-    *out = (struct wr_zone){ .shared = u->previous->p, .slots = (uint32_t)u->previous->shape };
-    return u->previous->size == zone_bytes(out->slots);
+    slots = (uint32_t)u->previous->shape;
+    if (u->previous->size != zone_bytes(slots))
+        return false;
+    *out = (struct wr_peer_zone){ .zone = wr_zone_of(u->previous) };
+    place_parts(out, slots);
+    return true;
 }

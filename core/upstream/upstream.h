@@ -107,7 +107,7 @@ struct wr_resolver *wr_resolver_of(struct wr_resolver_conf *c, struct wr_loop *l
 void wr_resolvers_forget(void); /* frees all that were made in this process */
 
 /* ---- shared: slots ---- */
-#define WR_PEER_LAYOUT 4
+#define WR_PEER_LAYOUT 5
 enum wr_down { WR_DOWN_CONF = 1, WR_DOWN_CHECK = 2 };
 struct wr_peer_slot {
     _Atomic uint32_t generation; /* odd while the slot is being written; grows at each reuse */
@@ -125,28 +125,17 @@ struct wr_peer_slot {
     _Atomic uint64_t connect_us, first_byte_us, last_byte_us; /* moving averages */
     char name[128];              /* server text, for logs and status; may not end */
 };
-struct wr_peers_shared {         /* how a zone begins */
-    _Atomic uint64_t owner;      /* the run of a keeper that may publish; 0 none */
-    _Atomic uint32_t version;    /* of the index; index[version & 1] is current */
-    _Atomic uint64_t rows[WR_SLOTS / 64]; /* bit: that process ever counted here */
-    struct wr_peer_index {
-        _Atomic uint32_t n;
-        _Atomic uint32_t slot[]; /* as many places as slots */
-    } first;                     /* use wr_shared_index */
-};
-/* A zone as this process knows it. Every process of the instance may write into the shared part, so
- * its capacity is kept here, and what is read there is checked against it. */
-struct wr_zone {
-    struct wr_peers_shared *shared;
+/* A zone as this process knows it: who is a member, slots, and who holds how many of each. Every
+ * process of the instance may write into it: what is read there is checked. */
+struct wr_peer_zone {
+    struct wr_zone zone;
     uint32_t slots;
+    struct wr_roster members;
+    struct wr_peer_slot *slot;   /* as many as slots */
+    struct wr_ledger ledger;     /* the totals are the slots' conns */
 };
-struct wr_peer_index *wr_shared_index(const struct wr_zone *z, uint32_t version);
-struct wr_peer_slot *wr_shared_slot(const struct wr_zone *z, uint32_t i); /* i < z->slots */
-_Atomic uint32_t *wr_shared_ledger(const struct wr_zone *z, uint32_t process, uint32_t slot);
-/* The members of the current index that exist, at most z->slots; *version is its number. */
-uint32_t wr_shared_members(const struct wr_zone *z, uint32_t *out, uint32_t *version);
 /* The zone this one replaces; false: there is none, or its size is not what so many slots have. */
-bool wr_shared_previous(const struct wr_upstream *u, struct wr_zone *out) WR_CHECKED;
+bool wr_shared_previous(const struct wr_upstream *u, struct wr_peer_zone *out) WR_CHECKED;
 /* A copy; false: it is not an address. */
 bool wr_slot_addr(const struct wr_peer_slot *s, struct wr_addr *out) WR_CHECKED;
 /* Keeper: a free slot becomes one that is being written; false: somebody counts on it just now. */
@@ -168,23 +157,12 @@ bool wr_shared_update(struct wr_upstream *u, struct wr_server *s,
 /* Keeper: counts were put right, so that slots may be free: tries again what did not fit. */
 void wr_upstreams_fit(struct wr_conf *c);
 
-/* ---- ledger: what each process holds, and the totals ---- */
+/* ---- ledger: what each process holds of the servers of all groups ---- */
 /* Worker: its rows are clean, before it counts. */
-void wr_ledger_begin(struct wr_conf *c);
-void wr_ledger_show(struct wr_upstream *u); /* its row says what it holds, whoever wrote there */
-/* Keeper: takes back what processes held that are dead. True: others may die unnoticed, as their
- * master is not ours or gone: look again. */
-bool wr_ledger_sweep(struct wr_conf *c);
-/* Keeper: one look at totals and columns; true: they agreed for several looks, no more is needed. A
- * process may die between its row and the total, so totals are put right when both rest. */
-bool wr_ledger_look(struct wr_conf *c);
-/* Pure: `differs` (column less total) as often as this in a row is believed. */
-struct wr_ledger_seen {
-    int32_t differs;
-    uint32_t times;
-};
-enum wr_ledger_find { WR_LEDGER_LOOK, WR_LEDGER_WRONG, WR_LEDGER_RIGHT };
-enum wr_ledger_find wr_ledger_judge(struct wr_ledger_seen *seen, uint32_t column, uint32_t total);
+void wr_peers_begin(struct wr_conf *c);
+/* Keeper: takes back what processes held that are dead. True: as wr_ledger_sweep. */
+bool wr_peers_sweep(struct wr_conf *c);
+bool wr_peers_look(struct wr_conf *c); /* keeper: as wr_ledger_look */
 
 /* ---- names: start and keeper ---- */
 /* Resolves all names of the configuration with one deadline; unresolved ones are warned about.
@@ -206,9 +184,7 @@ struct wr_peer_group {
     uint32_t pos;
 };
 struct wr_peers {
-    struct wr_zone zone;
-    uint32_t *held;              /* by slot: what this process counts; its row says the same */
-    struct wr_ledger_seen *seen; /* by slot: keeper */
+    struct wr_peer_zone zone;
     uint32_t version;
     struct wr_peer_group main, backup;
     struct wr_pool *pool;        /* of this version */

@@ -394,7 +394,7 @@ static bool worker_init(struct wr_conf *conf, struct wr_loop *l)
 
     in_this_worker = all;
     wr_connections_unused(close_unused);
-    wr_ledger_begin(conf);
+    wr_peers_begin(conf);
 
     for (uint32_t i = 0; i < all->all.n; i++) {
         struct wr_upstream *u = all->all.at[i];

@@ -118,9 +118,9 @@ static void update(void)
 
 static void look(void)
 {
-    (void)wr_ledger_sweep(&me.conf);
+    (void)wr_peers_sweep(&me.conf);
     for (int i = 0; i < 4; i++)
-        (void)wr_ledger_look(&me.conf);
+        (void)wr_peers_look(&me.conf);
 }
 
 /* The new generation copies what fits, and goes away again. */

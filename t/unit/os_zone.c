@@ -1,5 +1,5 @@
-/* Zones: parts, and a table of records that several processes use, of which some die and some write
- * nonsense. */
+/* Zones: parts, a published list, a table of records that several processes use, of which some die
+ * and some write nonsense. The ledger is tested with its first user, the peers of upstream. */
 #include "os/os.h"
 
 #include "lib/unit.h"
@@ -169,15 +169,15 @@ START_TEST(bounds)
 }
 END_TEST
 
-/* Sizes that do not divide evenly; each holds what its bytes promise: at 180 bytes with a key of 32,
- * as TLS sessions are, about 4000 in a megabyte. */
+/* Sizes that do not divide evenly; each holds what its bytes promise: records of 180 bytes with a
+ * key of 32, as large as TLS sessions are, about 4000 in a megabyte. */
 START_TEST(capacity)
 {
     static const size_t sizes[] = { 4096, 4097, 32768, 65535, 1000003, 1 << 20 };
 
     for (size_t i = 0; i < WR_COUNT(sizes); i++) {
         struct wr_table t = table_new(sizes[i]);
-        uint32_t n = (uint32_t)(sizes[i] / 280), kept = 0;
+        uint32_t n = (uint32_t)(sizes[i] / 270), kept = 0;
         char key[32] = { 0 }, value[180] = { 0 };
 
         lock_table(&t);
@@ -275,6 +275,31 @@ START_TEST(many_keys)
         wr_table_unlock(&t);
         table_free(&t);
     }
+}
+END_TEST
+
+START_TEST(a_roster_is_published_whole)
+{
+    struct wr_roster r, measured;
+    struct wr_zone only = { .fd = -1 }, z = { .fd = -1 };
+    uint32_t out[5], version, first;
+
+    wr_roster_place(&measured, &only, 5);
+    z.p = wr_calloc(1, only.n);
+    wr_roster_place(&r, &z, 5);
+    ck_assert_uint_eq(z.n, only.n);
+    ck_assert_uint_eq(wr_roster_read(&r, out, &first), 0);
+    wr_roster_publish(&r, (uint32_t[]){ 4, 0, 2 }, 3);
+    ck_assert_uint_ne(wr_roster_version(&r), first);
+    ck_assert_uint_eq(wr_roster_read(&r, out, &version), 3);
+    ck_assert_uint_eq(version, wr_roster_version(&r));
+    ck_assert(out[0] == 4 && out[1] == 0 && out[2] == 2);
+    wr_roster_publish(&r, out, 5);
+    memset(z.p, 0xff, z.n); /* no number is below 5 */
+    ck_assert_uint_eq(wr_roster_read(&r, out, &version), 0);
+    memset(z.p, 1, z.n);
+    ck_assert_uint_eq(wr_roster_read(&r, out, &version), 0);
+    free(z.p);
 }
 END_TEST
 
@@ -433,6 +458,7 @@ START_TEST(a_holder_dies)
     char said[1000];
     ssize_t n;
 
+    wr_clock_update();
     ck_assert_int_eq(dup2(log, STDERR_FILENO), STDERR_FILENO);
 
     lock_table(&s.t);
@@ -493,5 +519,5 @@ END_TEST
 
 UNIT_MAIN("os/zone", parts_follow_each_other, puts_gets_removes, bounds, capacity,
           the_least_recently_used_goes, expired_ones_go_first, many_keys,
-          nonsense_between_any_two_steps, processes_at_once,
+          a_roster_is_published_whole, nonsense_between_any_two_steps, processes_at_once,
           a_holder_dies, nonsense_meanwhile)

@@ -155,7 +155,7 @@ START_TEST(max_conns_and_the_ledger)
     wr_peer_release(u, p);
     ck_assert_uint_eq(atomic_load(&p->slot->conns), 1);
     /* The worker dies: who takes its place begins with nothing. */
-    wr_ledger_begin(&conf);
+    wr_peers_begin(&conf);
     ck_assert_uint_eq(atomic_load(&p->slot->conns), 0);
     ck_assert_ptr_nonnull(pick(u, 1));
     teardown(u);
@@ -223,7 +223,7 @@ START_TEST(a_slot_reused_before_the_count_is_not_held)
     ck_assert(!wr_peer_hold(u, &old));
     ck_assert_uint_eq(atomic_load(&old.slot->conns), 0);
     ck_assert_uint_eq(atomic_load(&old.slot->requests), 0);
-    ck_assert_uint_eq(atomic_load(wr_shared_ledger(&u->peers->zone, 3, old.index)), 0);
+    ck_assert_uint_eq(atomic_load(&wr_ledger_row(&u->peers->zone.ledger, 3)[old.index]), 0);
     ck_assert(wr_peer_hold(u, pick(u, 1)));
     teardown(u);
 }
@@ -291,7 +291,7 @@ static void *changes(void *arg)
 START_TEST(no_count_is_lost_while_slots_are_reused)
 {
     struct wr_upstream *u;
-    const struct wr_zone *z;
+    const struct wr_peer_zone *z;
     pthread_t keeper;
 
     setup();
@@ -301,7 +301,7 @@ START_TEST(no_count_is_lost_while_slots_are_reused)
     z = &u->peers->zone;
     ck_assert_int_eq(pthread_create(&keeper, NULL, changes, u), 0);
     for (uint32_t k = 0; !atomic_load(&done); k++) {
-        struct wr_peer p = { .slot = wr_shared_slot(z, k % 2), .index = k % 2 };
+        struct wr_peer p = { .slot = &z->slot[k % 2], .index = k % 2 };
         uint16_t port;
 
         p.generation = atomic_load(&p.slot->generation);
@@ -315,7 +315,7 @@ START_TEST(no_count_is_lost_while_slots_are_reused)
     }
     ck_assert_int_eq(pthread_join(keeper, NULL), 0);
     for (uint32_t k = 0; k < z->slots; k++)
-        ck_assert_uint_eq(atomic_load(&wr_shared_slot(z, k)->conns), 0);
+        ck_assert_uint_eq(atomic_load(&z->slot[k].conns), 0);
     teardown(u);
 }
 END_TEST
@@ -372,17 +372,17 @@ START_TEST(nothing_outside_the_zone_is_read)
         uint32_t n;
 
         fill_words(u->zone->p, u->zone->size, words[i]);
-        n = wr_shared_members(&u->peers->zone, members, &version);
+        n = wr_roster_read(&u->peers->zone.members, members, &version);
         ck_assert_uint_le(n, u->peers->zone.slots);
         for (uint32_t k = 0; k < n; k++)
             ck_assert_uint_lt(members[k], u->peers->zone.slots);
         (void)pick(u, 1);
         (void)wr_shared_update(u, &u->servers.at[1], &one, 1);
-        (void)wr_ledger_look(&conf);
+        (void)wr_peers_look(&conf);
     }
     /* The next keeper finds its way when it is over, whatever is left there. */
     for (uint32_t k = 0; k < u->peers->zone.slots; k++)
-        atomic_store(&wr_shared_slot(&u->peers->zone, k)->conns, 0);
+        atomic_store(&u->peers->zone.slot[k].conns, 0);
     wr_upstreams_commit(&conf, RUN + 1, false);
     ck_assert_uint_eq(wr_peers_view(u)->main.n, 2);
     ck_assert(wr_peer_hold(u, pick(u, 1)));
@@ -498,7 +498,7 @@ END_TEST
 static bool put_right(void)
 {
     for (int i = 0; i < 10; i++)
-        if (wr_ledger_look(&conf))
+        if (wr_peers_look(&conf))
             return true;
     return false;
 }
@@ -518,7 +518,7 @@ START_TEST(totals_are_put_right)
     ck_assert(wr_peer_hold(u, &p));
     ck_assert(wr_peer_hold(u, &p));
     for (size_t i = 0; i < WR_COUNT(wrong); i++) {
-        (void)wr_ledger_sweep(&conf);
+        (void)wr_peers_sweep(&conf);
         atomic_store(&p.slot->conns, wrong[i]);
         ck_assert(put_right());
         ck_assert_uint_eq(atomic_load(&p.slot->conns), 2);
@@ -528,7 +528,7 @@ START_TEST(totals_are_put_right)
     wr_peer_release(u, &p);
     wr_peer_release(u, &p);
     ck_assert_uint_eq(atomic_load(&p.slot->conns), 0);
-    ck_assert_uint_eq(atomic_load(wr_shared_ledger(&u->peers->zone, 3, p.index)), 0);
+    ck_assert_uint_eq(atomic_load(&wr_ledger_row(&u->peers->zone.ledger, 3)[p.index]), 0);
     teardown(u);
 }
 END_TEST
@@ -559,18 +559,18 @@ START_TEST(only_the_dead_are_taken_back)
         _exit(1);
     }
     ck_assert_int_eq(read(go[0], &c, 1), 1);
-    (void)wr_ledger_sweep(&conf);
+    (void)wr_peers_sweep(&conf);
     p = *pick(u, 1);
     ck_assert_uint_eq(atomic_load(&p.slot->conns), 1);
     /* Its own row says nonsense: who sweeps holds nothing. */
-    atomic_fetch_or(&u->peers->zone.shared->rows[0], (uint64_t)1 << wr_self.slot);
-    atomic_store(wr_shared_ledger(&u->peers->zone, wr_self.slot, p.index), 99);
+    atomic_fetch_or(&u->peers->zone.ledger.used[0], (uint64_t)1 << wr_self.slot);
+    atomic_store(&wr_ledger_row(&u->peers->zone.ledger, wr_self.slot)[p.index], 99);
     atomic_store(&p.slot->conns, 100);
-    (void)wr_ledger_sweep(&conf);
+    (void)wr_peers_sweep(&conf);
     ck_assert_uint_eq(atomic_load(&p.slot->conns), 1);
     ck_assert_int_eq(kill(pid, SIGKILL), 0);
     ck_assert_int_eq(waitpid(pid, NULL, 0), pid);
-    ck_assert(!wr_ledger_sweep(&conf));
+    ck_assert(!wr_peers_sweep(&conf));
     ck_assert_uint_eq(atomic_load(&pick(u, 1)->slot->conns), 0);
     (void)close(fd);
     (void)close(go[0]);

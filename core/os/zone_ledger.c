@@ -1,0 +1,134 @@
+/* zone_ledger: the part of a zone that is counted: what each process holds, and the totals. A
+ * process counts by the functions of os.h; here are its beginning, and the work of the keeper: it
+ * takes back what the dead held. It takes the lock of a slot first, and so knows that nobody lives
+ * there. */
+#include "os/os.h"
+
+#define BELIEVED 3           /* looks in a row */
+
+void wr_ledger_place(struct wr_ledger *l, struct wr_zone *z, uint32_t columns)
+{
+    l->columns = columns;
+    l->used = wr_zone_part(z, WR_SLOTS / 64 * sizeof(*l->used));
+    l->rows = wr_zone_part(z, (size_t)WR_SLOTS * columns * sizeof(*l->rows));
+}
+
+/* ---- a process that counts ---- */
+
+void wr_ledger_show(struct wr_ledger *l)
+{
+    for (uint32_t i = 0; l->held != NULL && wr_self.slot != WR_SLOT_NONE && i < l->columns; i++)
+        if (atomic_load(&wr_ledger_row(l, wr_self.slot)[i]) != l->held[i])
+            wr_ledger_set(l, i, l->held[i]);
+}
+
+void wr_ledger_begin(struct wr_ledger *l, struct wr_pool *pool)
+{
+    if (l->held == NULL)
+        l->held = WR_NEW_ARRAY(pool, uint32_t, l->columns);
+    if (wr_self.slot == WR_SLOT_NONE)
+        return;
+    wr_ledger_clear(l, wr_self.slot);
+    atomic_fetch_or(&l->used[wr_self.slot / 64], (uint64_t)1 << (wr_self.slot % 64));
+    wr_ledger_show(l); /* the bit may have been wrong */
+}
+
+/* ---- the dead ---- */
+
+void wr_ledger_clear(struct wr_ledger *l, uint32_t process)
+{
+    uint64_t used = atomic_load_explicit(&l->used[process / 64], memory_order_relaxed);
+
+    if ((used >> (process % 64) & 1) == 0)
+        return;
+    for (uint32_t i = 0; i < l->columns; i++) {
+        uint32_t held = atomic_exchange(&wr_ledger_row(l, process)[i], 0);
+
+        if (held > 0)
+            wr_ledger_take_back(wr_ledger_total(l, i), held);
+    }
+}
+
+bool wr_ledger_sweep(void (*clear)(void *arg, uint32_t process), void *arg)
+{
+    bool strangers = false;
+
+    for (uint32_t i = 0; wr_self.run_fd >= 0 && i < WR_SLOTS; i++) {
+        bool own = i == wr_self.slot; /* it holds nothing that counts, whatever stands there */
+
+        if (!own && !wr_lock(wr_self.run_fd, i, 0)) {
+            strangers |= i / (WR_SLOTS / 2) != wr_self.slot / (WR_SLOTS / 2);
+            continue;
+        }
+        clear(arg, i);
+        if (!own)
+            wr_unlock(wr_self.run_fd, i);
+    }
+    return strangers;
+}
+
+/* ---- totals ---- */
+
+enum wr_ledger_find wr_ledger_judge(struct wr_ledger_seen *seen, uint32_t column, uint32_t total)
+{
+    int32_t differs = (int32_t)(column - total);
+
+    if (differs != seen->differs)
+        *seen = (struct wr_ledger_seen){ .differs = differs };
+    if (++seen->times < BELIEVED)
+        return WR_LEDGER_LOOK;
+    seen->times = BELIEVED;
+    return differs == 0 ? WR_LEDGER_RIGHT : WR_LEDGER_WRONG;
+}
+
+static uint32_t column_sum(const struct wr_ledger *l, uint32_t column)
+{
+    uint32_t sum = 0;
+
+    for (uint32_t w = 0; w < WR_SLOTS / 64; w++) {
+        uint64_t used = atomic_load_explicit(&l->used[w], memory_order_relaxed);
+
+        for (; used != 0; used &= used - 1) {
+            uint32_t process = w * 64 + (uint32_t)__builtin_ctzll(used);
+
+            sum += atomic_load(&wr_ledger_row(l, process)[column]);
+        }
+    }
+    return sum;
+}
+
+static bool look_at(struct wr_ledger *l, uint32_t column)
+{
+    _Atomic uint32_t *shared = wr_ledger_total(l, column);
+    uint32_t total = atomic_load(shared), sum = column_sum(l, column);
+
+    if (atomic_load(shared) != total) /* it is being used: another look */
+        return false;
+    switch (wr_ledger_judge(&l->seen[column], sum, total)) {
+    case WR_LEDGER_RIGHT:
+        return true;
+    case WR_LEDGER_WRONG:
+        (void)atomic_compare_exchange_strong(shared, &total, sum);
+        l->seen[column] = (struct wr_ledger_seen){ .times = 0 };
+        return false;
+    default:
+        return false;
+    }
+}
+
+bool wr_ledger_look(struct wr_ledger *l, struct wr_pool *pool)
+{
+    bool right = true;
+
+    if (l->seen == NULL)
+        l->seen = WR_NEW_ARRAY(pool, struct wr_ledger_seen, l->columns);
+    for (uint32_t i = 0; i < l->columns; i++)
+        right &= look_at(l, i);
+    return right;
+}
+
+void wr_ledger_forget(struct wr_ledger *l)
+{
+    if (l->seen != NULL)
+        memset(l->seen, 0, l->columns * sizeof(*l->seen));
+}
