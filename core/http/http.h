@@ -5,15 +5,16 @@
  * location a uri means), radix (the trie under it), regex_index (regexes by literal prefix),
  * http_conf (http {}, server {}, where they listen), location_conf (the directive), http_rows (the
  * table of the core directives), mime (types), path (root and alias), h1_server and h1_client (the
- * two endpoints), h1_out (how both write), h1_session (a client connection of HTTP/1: heads,
- * pipelining, lingering), h1_keepalive (does it go on), http1 (their table), http_session (what all
- * speakers share of a client connection), http_tls (before the first request of HTTPS), http_steps (the steps of a request up to the
- * reply's head), http_relay (the steps behind it), body (request bodies: limits, buffering, temp
- * files), aio (who reads files), reply_head (the reply's head), answer (short replies of our own),
- * kept (fields that outlive X-Accel-Redirect), proxy_rows and http_next (what proxy modules share),
- * http_time, status (reasons, methods), error_page (the directive, who answers errors), error_text
- * (built-in pages), picking (values out of fields, cookies, arguments, Basic credentials: pure),
- * http_vars, reply_vars, http_upstream_vars (variables).
+ * two endpoints), h1_write (field lines), h1_out (how both send), h1_session (a client connection
+ * of HTTP/1: heads, pipelining, lingering), h1_keepalive (does it go on), http1 (their table),
+ * http_session (what all speakers share of a client connection), http_tls (before the first request
+ * of HTTPS), http_steps (the steps of a request up to the reply's head), http_relay (the steps
+ * behind it), body (request bodies: limits, buffering, temp files), aio (who reads files),
+ * reply_head (the reply's head), answer (short replies of our own), kept (fields that outlive
+ * X-Accel-Redirect), proxy_rows and http_next (what proxy modules share), http_time, status
+ * (reasons, methods), error_page (the directive, who answers errors), error_text (built-in pages),
+ * picking (values out of fields, cookies, arguments, Basic credentials: pure), http_vars,
+ * reply_vars, http_upstream_vars (variables).
  *
  * A request: h1_session reads bytes -> h1_request, server by Host -> phases (SET, FIND, REWRITE,
  * PREACCESS, ACCESS, PRECONTENT, CONTENT) -> a content hook either fills h->res and calls
@@ -93,7 +94,7 @@ void wr_fields_remove(struct wr_fields *f, enum wr_field_id id); /* all of them 
 void wr_fields_drop(struct wr_fields *f, struct wr_field *field);
 /* Replaces all of that id by one. */
 void wr_fields_set(struct wr_pool *p, struct wr_fields *f, enum wr_field_id id, struct wr_str v);
-/* ---- field lines for the wire (h1_out): the only way a field of a reply, of a request to a server
+/* ---- field lines for the wire (h1_write): the only way a field of a reply, of a request to a server
  * or of trailers gets there ----
  * Variables can put any byte into a value; what came off the wire was checked by the parser. A
  * control character other than TAB (RFC 9110 5.5) is written as a space, in Location and Refresh as

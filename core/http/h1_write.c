@@ -1,0 +1,77 @@
+/* h1_write: field lines put into the heads and trailers that HTTP/1 sends. */
+#include "http/h1_impl.h"
+
+static bool is_control(char c)
+{
+    return ((unsigned char)c < ' ' && c != '\t') || c == 0x7f;
+}
+
+static bool is_clean(struct wr_str s)
+{
+    size_t i = 0;
+
+    while (i += wr_h1_span(s.p + i, s.n - i, ' '), i < s.n && s.p[i] == '\t')
+        i++;
+    return i == s.n;
+}
+
+/* From the back, where there is room. */
+static void escape_tail(struct wr_text *out, size_t from)
+{
+    static const char digits[16] = "0123456789ABCDEF";
+    size_t n = out->n, to;
+
+    for (size_t i = from; i < n; i++)
+        if (is_control(out->p[i]))
+            wr_text_c(out, "  ");
+    if (out->overflow)
+        return;
+    for (to = out->n; n > from; n--) {
+        unsigned char c = (unsigned char)out->p[n - 1];
+
+        if (!is_control((char)c)) {
+            out->p[--to] = (char)c;
+            continue;
+        }
+        to -= 3;
+        memcpy(out->p + to, (char[]){ '%', digits[c >> 4], digits[c & 15] }, 3);
+    }
+}
+
+void wr_field_guard(struct wr_text *out, size_t from, enum wr_field_id id)
+{
+    if (wr_likely(is_clean(wr_str_of(out->p + from, out->n - from))))
+        return;
+    if (id == WR_F_LOCATION || id == WR_F_REFRESH)
+        escape_tail(out, from);
+    for (size_t i = from; i < out->n; i++)
+        if (is_control(out->p[i]))
+            out->p[i] = ' ';
+}
+
+static bool touches(struct wr_str a, struct wr_str b, const char *between)
+{
+    return (uintptr_t)b.p - (uintptr_t)a.p == a.n + 2 && memcmp(a.p + a.n, between, 2) == 0;
+}
+
+void wr_field_line(struct wr_str *run, const struct wr_field *f, struct wr_text *out)
+{
+    struct wr_str whole = wr_str_of(f->name.p, f->name.n + 2 + f->value.n);
+    size_t from;
+
+    /* A value that was replaced does not lie behind its name any more. */
+    if (!f->parsed || !touches(f->name, f->value, ": ")) {
+        wr_field_lines_end(run, out);
+        wr_text_str(out, f->name);
+        wr_text_str(out, WR_STR(": "));
+        from = out->n;
+        wr_text_str(out, f->value);
+        wr_field_guard(out, from, f->id);
+        wr_text_str(out, WR_STR("\r\n"));
+    } else if (run->n > 0 && touches(*run, whole, "\r\n")) {
+        run->n += 2 + whole.n;
+    } else {
+        wr_field_lines_end(run, out);
+        *run = whole;
+    }
+}
