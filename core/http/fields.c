@@ -212,3 +212,31 @@ bool wr_fields_has_token(const struct wr_fields *f, enum wr_field_id id, struct 
     }
     return false;
 }
+
+static bool is_clean(struct wr_str s)
+{
+    for (size_t i = 0; i < s.n; i++)
+        if (((unsigned char)s.p[i] < ' ' && s.p[i] != '\t') || s.p[i] == 0x7f)
+            return false;
+    return true;
+}
+
+void wr_fields_lay(struct wr_pool *p, struct wr_field *const *at, uint32_t n)
+{
+    struct wr_text t = wr_text_grow(p, 256, SIZE_MAX / 2);
+    struct wr_str laid;
+
+    for (uint32_t i = 0; i < n; i++) {
+        at[i]->parsed = is_clean(at[i]->value);
+        if (at[i]->parsed)
+            wr_text_fmt(&t, WR_FMT ": " WR_FMT "\r\n", WR_ARG(at[i]->name), WR_ARG(at[i]->value));
+    }
+    laid = wr_text_view(&t);
+    for (uint32_t i = 0; i < n; i++) { /* it does not move any more */
+        if (!at[i]->parsed)
+            continue;
+        at[i]->name.p = laid.p;
+        at[i]->value.p = laid.p + at[i]->name.n + 2;
+        laid = wr_str_skip(laid, at[i]->name.n + at[i]->value.n + 4);
+    }
+}

@@ -326,13 +326,14 @@ static const struct wr_endpoint_ops client_ops = {
     .keep = client_keep,
 };
 
-bool wr_h1_client_request(struct wr_exchange *x, uint64_t length)
+bool wr_h1_client_request(struct wr_exchange *x, const struct wr_request_out *out)
 {
     struct wr_h1_client *c = WR_NEW(x->pool, struct wr_h1_client);
 
     c->x = x;
     c->out = wr_text_grow(x->pool, 1000, 1 << 20);
-    c->out_chunked = length == UINT64_MAX;
+    c->out_chunked = out->framing == WR_BODY_CHUNKED;
     x->peer = (struct wr_endpoint){ .ops = &client_ops, .conn = x->attempts->conn, .state = c };
-    return wr_http_of(x)->proxy->request(x, &c->out, length);
+    wr_h1_write_request(&c->out, out);
+    return !c->out.overflow;
 }

@@ -178,8 +178,31 @@ struct wr_h1_client {          /* peer.state */
     struct wr_h1_in in;
     const char *why;           /* of an ERROR that is no errno */
 };
-bool wr_h1_client_request(struct wr_exchange *x, uint64_t length) WR_CHECKED; /* of wr_http1 */
+/* Of wr_http1. */
+bool wr_h1_client_request(struct wr_exchange *x, const struct wr_request_out *out) WR_CHECKED;
 enum wr_io wr_h1_client_head(struct wr_exchange *x) WR_CHECKED;
+
+/* ---- h1_write: the only way a field of a reply, of a request to a server or of trailers gets to
+ * the wire ----
+ * Variables can put any byte into a value; what came off the wire was checked by the parser. A
+ * control character other than TAB (RFC 9110 5.5) is written as a space, in Location and Refresh as
+ * %XX: it begins no other field or message, and as the field stays, nobody can take one away
+ * (Content-Security-Policy, say) by asking for /%0A. Names are checked while loading. */
+/* What out has from `from` on is a value of such a field. */
+void wr_field_guard(struct wr_text *out, size_t from, enum wr_field_id id);
+/* Lines that came one behind the other, and stay so, are copied in one piece: *run is what waits
+ * for its next one, empty at first; at the end it is written, too. */
+void wr_field_line(struct wr_str *run, const struct wr_field *f, struct wr_text *out);
+static inline void wr_field_lines_end(struct wr_str *run, struct wr_text *out)
+{
+    if (run->n > 0) {
+        wr_text_str(out, *run);
+        wr_text_str(out, WR_STR("\r\n"));
+    }
+    run->n = 0;
+}
+/* Appends the head of a request, up to the empty line. */
+void wr_h1_write_request(struct wr_text *out, const struct wr_request_out *r);
 
 /* ---- h1_out ---- */
 void wr_http_reply_head(struct wr_exchange *x, struct wr_text *out);

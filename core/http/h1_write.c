@@ -1,5 +1,7 @@
-/* h1_write: field lines put into the heads and trailers that HTTP/1 sends. */
+/* h1_write: what HTTP/1 sends of a head that is decided, as text. Both endpoints call it. Pure. */
 #include "http/h1_impl.h"
+
+/* ---- field lines ---- */
 
 static bool is_control(char c)
 {
@@ -49,12 +51,14 @@ void wr_field_guard(struct wr_text *out, size_t from, enum wr_field_id id)
             out->p[i] = ' ';
 }
 
-static bool touches(struct wr_str a, struct wr_str b, const char *between)
+static inline bool touches(struct wr_str a, struct wr_str b, const char *between)
 {
     return (uintptr_t)b.p - (uintptr_t)a.p == a.n + 2 && memcmp(a.p + a.n, between, 2) == 0;
 }
 
-void wr_field_line(struct wr_str *run, const struct wr_field *f, struct wr_text *out)
+/* as: of which field the value is guarded. */
+static inline void put_field(struct wr_str *run, const struct wr_field *f, enum wr_field_id as,
+                             struct wr_text *out)
 {
     struct wr_str whole = wr_str_of(f->name.p, f->name.n + 2 + f->value.n);
     size_t from;
@@ -66,7 +70,7 @@ void wr_field_line(struct wr_str *run, const struct wr_field *f, struct wr_text 
         wr_text_str(out, WR_STR(": "));
         from = out->n;
         wr_text_str(out, f->value);
-        wr_field_guard(out, from, f->id);
+        wr_field_guard(out, from, as);
         wr_text_str(out, WR_STR("\r\n"));
     } else if (run->n > 0 && touches(*run, whole, "\r\n")) {
         run->n += 2 + whole.n;
@@ -74,4 +78,60 @@ void wr_field_line(struct wr_str *run, const struct wr_field *f, struct wr_text 
         wr_field_lines_end(run, out);
         *run = whole;
     }
+}
+
+void wr_field_line(struct wr_str *run, const struct wr_field *f, struct wr_text *out)
+{
+    put_field(run, f, f->id, out);
+}
+
+/* ---- heads ---- */
+
+/* In a request no field is a link that somebody follows: Location is guarded as any other. */
+static void put_fields(struct wr_text *out, const struct wr_field *const *fields, uint32_t n)
+{
+    struct wr_str run = { NULL, 0 };
+
+    for (uint32_t i = 0; i < n; i++)
+        put_field(&run, fields[i], WR_F_OTHER, out);
+    wr_field_lines_end(&run, out);
+}
+
+static void put_length(struct wr_text *out, uint64_t length)
+{
+    wr_text_str(out, WR_STR("Content-Length: "));
+    wr_text_u64(out, length);
+    wr_text_str(out, WR_STR("\r\n"));
+}
+
+/* Host stands first (RFC 9112 3.2). */
+static void put_host(struct wr_text *out, struct wr_str authority)
+{
+    size_t from;
+
+    if (authority.n == 0)
+        return;
+    wr_text_str(out, WR_STR("Host: "));
+    from = out->n;
+    wr_text_str(out, authority);
+    wr_field_guard(out, from, WR_F_HOST);
+    wr_text_str(out, WR_STR("\r\n"));
+}
+
+void wr_h1_write_request(struct wr_text *out, const struct wr_request_out *r)
+{
+    wr_text_str(out, r->method_text);
+    wr_text_char(out, ' ');
+    wr_text_str(out, r->target);
+    wr_text_str(out, wr_str_of(r->version == 10 ? " HTTP/1.0\r\n" : " HTTP/1.1\r\n", 11));
+    put_host(out, r->authority);
+    put_fields(out, r->fields, r->own);
+    if (r->close)
+        wr_text_str(out, WR_STR("Connection: close\r\n"));
+    if (r->framing == WR_BODY_CHUNKED)
+        wr_text_str(out, WR_STR("Transfer-Encoding: chunked\r\n"));
+    else if (r->framing == WR_BODY_LENGTH)
+        put_length(out, r->length);
+    put_fields(out, r->fields + r->own, r->n - r->own);
+    wr_text_str(out, WR_STR("\r\n"));
 }

@@ -61,7 +61,8 @@ struct wr_field {
     struct wr_str name, value; /* borrowed from the exchange's pool */
     uint16_t id;
     bool gone;                 /* removed: skipped by everyone */
-    bool parsed;               /* as the parser found it: no control character but TAB in it */
+    bool parsed;               /* "name: value" lay so, with no control character but TAB: as the
+                                * parser found it, or wr_fields_lay left it */
 };
 struct wr_fields {
     struct wr_field *at;
@@ -94,25 +95,17 @@ void wr_fields_remove(struct wr_fields *f, enum wr_field_id id); /* all of them 
 void wr_fields_drop(struct wr_fields *f, struct wr_field *field);
 /* Replaces all of that id by one. */
 void wr_fields_set(struct wr_pool *p, struct wr_fields *f, enum wr_field_id id, struct wr_str v);
-/* ---- field lines for the wire (h1_write): the only way a field of a reply, of a request to a server
- * or of trailers gets there ----
- * Variables can put any byte into a value; what came off the wire was checked by the parser. A
- * control character other than TAB (RFC 9110 5.5) is written as a space, in Location and Refresh as
- * %XX: it begins no other field or message, and as the field stays, nobody can take one away
- * (Content-Security-Policy, say) by asking for /%0A. Names are checked while loading. */
-/* What out has from `from` on is a value of such a field. */
-void wr_field_guard(struct wr_text *out, size_t from, enum wr_field_id id);
-/* Lines that came one behind the other, and stay so, are copied in one piece: *run is what waits
- * for its next one, empty at first; at the end it is written, too. */
-void wr_field_line(struct wr_str *run, const struct wr_field *f, struct wr_text *out);
-static inline void wr_field_lines_end(struct wr_str *run, struct wr_text *out)
+/* About the connection, not the message (RFC 9110 7.6.1): passed on by nobody, and said only where
+ * HTTP/1 is spoken. */
+static inline bool wr_field_is_hop(enum wr_field_id id)
 {
-    if (run->n > 0) {
-        wr_text_str(out, *run);
-        wr_text_str(out, WR_STR("\r\n"));
-    }
-    run->n = 0;
+    return id == WR_F_CONNECTION || id == WR_F_KEEP_ALIVE || id == WR_F_PROXY_CONNECTION
+        || id == WR_F_TE || id == WR_F_TRAILER || id == WR_F_TRANSFER_ENCODING
+        || id == WR_F_UPGRADE;
 }
+/* Fields that are sent again and again are laid out as a parser leaves them, one behind the other:
+ * a speaker may copy neighbours in one piece. A value that is not clean stays where it is. */
+void wr_fields_lay(struct wr_pool *p, struct wr_field *const *at, uint32_t n);
 /* Is token in the comma-separated list of all fields of that id (case-insensitive)? */
 bool wr_fields_has_token(const struct wr_fields *f, enum wr_field_id id, struct wr_str token);
 
@@ -160,6 +153,32 @@ struct wr_request {
     struct wr_str ignored;     /* first line dropped by ignore_invalid, for the log; p NULL: none */
     size_t head_size;          /* bytes of the head, for $request_length */
 };
+/* A request to a server, for the speaker to say in its own words. Borrowed until it has. */
+struct wr_request_out {
+    enum wr_method method;     /* frames the reply */
+    struct wr_str method_text, target;
+    struct wr_str authority;   /* empty: none is said */
+    uint8_t version;           /* of HTTP/1: 10, 11 */
+    bool close;                /* the connection serves no other request, and no field says so */
+    enum wr_framing framing;   /* NONE: nothing is said of a body; CHUNKED: of unknown length */
+    uint64_t length;           /* of WR_BODY_LENGTH */
+    const struct wr_field **fields; /* to be sent in this order, those of the hop too, which the
+                                     * configuration asks for (wr_field_is_hop) */
+    uint32_t n, own;           /* the first `own` are the configuration's: HTTP/1 says host and
+                                * framing around them */
+};
+/* What the engine knows of it; length UINT64_MAX: of the body, unknown. */
+static inline struct wr_request_out wr_request_out(const struct wr_request *r, uint64_t length)
+{
+    return (struct wr_request_out){
+        .method = r->method,
+        .method_text = r->method_text,
+        .version = 11,
+        .framing = length == UINT64_MAX ? WR_BODY_CHUNKED
+                 : length > 0 || r->framing != WR_BODY_NONE ? WR_BODY_LENGTH : WR_BODY_NONE,
+        .length = length,
+    };
+}
 struct wr_response {
     unsigned status;
     struct wr_str reason;      /* empty: the standard one */
@@ -375,9 +394,9 @@ struct wr_http_speaker {
         void (*ended)(struct wr_session *s); /* frees what belongs to the session */
     } server;
     struct {                   /* to the server */
-        /* Makes x->peer of the try's connection and puts the head of the request there; length
-         * UINT64_MAX: of the body, unknown. False: 500. */
-        bool (*request)(struct wr_exchange *x, uint64_t length) WR_CHECKED;
+        /* Makes x->peer of the try's connection and puts the head of the request there. False: it
+         * is too long. */
+        bool (*request)(struct wr_exchange *x, const struct wr_request_out *out) WR_CHECKED;
         /* Its next head is in h->res, an interim one too. AGAIN: more must come; EOF: closed before
          * it was complete; ERROR: wr_endpoint_why says it, or errno. */
         enum wr_io (*head)(struct wr_exchange *x) WR_CHECKED;
@@ -409,9 +428,9 @@ void wr_http_request_bad(struct wr_exchange *x, uint16_t status, const char *why
 uint64_t wr_http_header_ms(const struct wr_session *s);
 struct wr_http_proxy_ops {
     const char *name;
-    /* Appends the request head (everything up to the empty line) to out; body_length UINT64_MAX:
-     * of unknown length (chunked). Called for each try. False: 500. */
-    bool (*request)(struct wr_exchange *x, struct wr_text *out, uint64_t body_length);
+    /* The request as this server is to get it: changes and completes out. Called for each try.
+     * False: 500. */
+    bool (*request)(struct wr_exchange *x, struct wr_request_out *out);
     /* The final reply head is in h->res as received: hides, renames, rewrites. PASS: respond;
      * TAKEN: the step was set (X-Accel-Redirect); REJECTED: wr_reject was called. */
     enum wr_verdict (*reply)(struct wr_exchange *x);
@@ -517,8 +536,7 @@ struct wr_http {               /* x->of_layer */
     uint64_t request_length;
     uint16_t bad_status;       /* the head was bad: 400, 414, 431, ...; 0 it was fine */
     const char *bad_why;
-    enum wr_method upstream_method; /* what the backend was asked; frames its reply. Set to
-                                     * req.method before ops->request, which may change it */
+    enum wr_method upstream_method; /* what the backend was asked; frames its reply */
     struct wr_fields kept;     /* what a reply with X-Accel-Redirect, or an error with a page of its
                                 * own, leaves for the one to come */
     enum { WR_AS_CONFIGURED, WR_BUFFER, WR_DONT_BUFFER } x_buffering; /* X-Accel-Buffering */

@@ -300,6 +300,18 @@ static enum wr_go head_run(struct wr_exchange *x);
 
 static const struct wr_step step_send = { "send", "sending request to upstream", head_run };
 
+static bool send_request(struct wr_exchange *x, uint64_t length)
+{
+    struct wr_http *h = wr_http_of(x);
+    struct wr_request_out out = wr_request_out(&h->req, length);
+
+    if (!h->proxy->request(x, &out))
+        return false;
+    h->upstream_method = out.method;
+    h->peer_speaker = &wr_http1;
+    return h->peer_speaker->peer.request(x, &out);
+}
+
 enum wr_go wr_http_connected(struct wr_exchange *x)
 {
     struct wr_http *h = wr_http_of(x);
@@ -312,9 +324,7 @@ enum wr_go wr_http_connected(struct wr_exchange *x)
             return x->layer->reject(x, 500);
         length = own.n;
     }
-    h->upstream_method = h->req.method;
-    h->peer_speaker = &wr_http1;
-    if (!h->peer_speaker->peer.request(x, length))
+    if (!send_request(x, length))
         return x->layer->reject(x, 500);
     if (!x->attempts->reused)
         wr_socket_nodelay(x->attempts->conn->fd);

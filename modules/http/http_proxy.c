@@ -100,7 +100,7 @@ static void log_url(const struct wr_exchange *x, struct wr_text *t)
     wr_text_c(t, wr_proxy_url_of(x)->secure ? "https://" : "http://");
     wr_try_whom(t, try);
     wr_text_c(t, try->addr.sa.sa_family == AF_UNIX ? ":" : "");
-    wr_proxy_target(t, wr_http_of(x), &c->pass, wr_proxy_url_of(x));
+    wr_text_str(t, wr_proxy_target(x->pool, wr_http_of(x), &c->pass, wr_proxy_url_of(x)));
 }
 
 static const struct wr_http_proxy_ops ops = {

@@ -3,7 +3,7 @@
  * what of the reply goes on.
  *
  * http_proxy.c: the directives and the content hook; http_proxy_uri.c: proxy_pass's URL and what
- * becomes of a request's URI (pure); http_proxy_request.c: the request head; http_proxy_reply.c:
+ * becomes of a request's URI (pure); http_proxy_request.c: the request; http_proxy_reply.c:
  * the reply's fields; http_proxy_accel.c: X-Accel-*; http_proxy_rewrite.c: proxy_redirect and the
  * rules for cookies; http_proxy_cookie.c: Set-Cookie taken apart and put together. */
 #ifndef WR_HTTP_PROXY_H
@@ -52,27 +52,23 @@ struct wr_proxy_pass {         /* set in the location, kept in its `if` and limi
     struct wr_str location;    /* what url.uri replaces: the name of the location */
 };
 
-/* Appends the target for a backend, by nginx's rules of replacing. url: the one of this request;
- * what variables put behind its host says everything. */
-void wr_proxy_target(struct wr_text *out, const struct wr_http *h, const struct wr_proxy_pass *pass,
-                     const struct wr_proxy_url *url);
+/* The target for a backend, by nginx's rules of replacing: a view, or made in the pool; p NULL: too
+ * long. url: the one of this request; what variables put behind its host says everything. */
+struct wr_str wr_proxy_target(struct wr_pool *pool, const struct wr_http *h,
+                              const struct wr_proxy_pass *pass, const struct wr_proxy_url *url);
 
-/* ---- the request head ---- */
+/* ---- the request ---- */
 struct wr_proxy_set {          /* proxy_set_header, as written */
     struct wr_str name;
     struct wr_template *value;
 };
-/* The same merged with the defaults: each line is text, then a value, then CRLF; when the value is
- * empty the last `own` bytes of text (its field's name) are taken back. */
-struct wr_proxy_line {
-    struct wr_str text;
-    size_t own;
-    struct wr_template *value; /* NULL: none */
-    bool proxy_host;           /* stands in where the value is empty */
+struct wr_proxy_line {         /* a field of the plan */
+    struct wr_field field;
+    struct wr_template *value; /* instead of its own; NULL: none */
 };
-struct wr_proxy_plan {
+struct wr_proxy_plan {         /* the same merged with the defaults */
+    struct wr_template *host;  /* NULL: that of proxy_pass, which also stands in for an empty one */
     WR_VEC(struct wr_proxy_line) lines;
-    struct wr_str tail;        /* constant lines behind the last value */
     struct wr_proxy_names skip; /* fields of the client that are not passed */
     bool own_connection, own_length; /* proxy_set_header speaks of them */
 };
@@ -123,7 +119,7 @@ const struct wr_proxy_url *wr_proxy_url_of(const struct wr_exchange *x);
 /* http_proxy_request.c */
 bool wr_proxy_set_header(struct wr_cf *cf, void *conf);
 void wr_proxy_plan_make(struct wr_pool *pool, struct wr_proxy_conf *c);
-bool wr_proxy_request(struct wr_exchange *x, struct wr_text *out, uint64_t body_length);
+bool wr_proxy_request(struct wr_exchange *x, struct wr_request_out *out);
 
 /* http_proxy_rewrite.c */
 bool wr_proxy_set_redirect(struct wr_cf *cf, void *conf);

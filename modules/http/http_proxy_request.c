@@ -1,14 +1,9 @@
-/* http_proxy_request: the head of the request a backend gets. What proxy_set_header says is merged
+/* http_proxy_request: the request a backend gets, as data. What proxy_set_header says is merged
  * with the defaults into a plan once, while the configuration is loaded; a request is then one pass
  * over the plan and one over the client's fields. Called by the engine for each try. */
 #include "http_proxy.h"
 
-/* Fields about the connection they came on (RFC 9110 7.6.1), and those the plan or the framing
- * writes. They are sent only when proxy_set_header says so. */
-static const enum wr_field_id never_passed[] = {
-    WR_F_HOST, WR_F_CONNECTION, WR_F_CONTENT_LENGTH, WR_F_TRANSFER_ENCODING, WR_F_KEEP_ALIVE,
-    WR_F_TE, WR_F_TRAILER, WR_F_UPGRADE, WR_F_PROXY_CONNECTION, WR_F_EXPECT,
-};
+#define VALUE_MAX (1 << 20)
 
 /* ---- while loading ---- */
 
@@ -38,36 +33,21 @@ bool wr_proxy_set_header(struct wr_cf *cf, void *conf)
     return s->value != NULL;
 }
 
-static void constant(struct wr_text *t, struct wr_str name, struct wr_str value)
+/* A constant that is empty leaves the field out. */
+static void add_line(struct wr_pool *pool, struct wr_proxy_plan *p, const struct wr_proxy_set *s,
+                     enum wr_field_id id)
 {
-    size_t from;
+    struct wr_str literal = { NULL, 0 };
+    bool constant = wr_template_literal(s->value, &literal);
 
-    if (value.n == 0)
-        return;
-    wr_text_str(t, name);
-    wr_text_c(t, ": ");
-    from = t->n;
-    wr_text_str(t, value);
-    wr_field_guard(t, from, WR_F_OTHER);
-    wr_text_c(t, "\r\n");
+    if (!constant || literal.n > 0)
+        *wr_vec_push(pool, &p->lines) = (struct wr_proxy_line){
+            .field = { .name = s->name, .value = literal, .id = (uint16_t)id },
+            .value = constant ? NULL : s->value,
+        };
 }
 
-/* Ends the constant text with the name of a field whose value comes at run time. */
-static struct wr_proxy_line *variable(struct wr_pool *pool, struct wr_proxy_plan *p,
-                                      struct wr_text *t, struct wr_str name)
-{
-    struct wr_proxy_line *l = wr_vec_push(pool, &p->lines);
-
-    wr_text_str(t, name);
-    wr_text_c(t, ": ");
-    l->text = wr_text_view(t);
-    l->own = name.n + 2;
-    *t = wr_text_grow(pool, 64, SIZE_MAX / 2);
-    return l;
-}
-
-static void add_set(struct wr_pool *pool, struct wr_proxy_plan *p, struct wr_text *t,
-                    const struct wr_proxy_set *s)
+static void add_set(struct wr_pool *pool, struct wr_proxy_plan *p, const struct wr_proxy_set *s)
 {
     enum wr_field_id id = wr_field_id(s->name);
     struct wr_str literal;
@@ -75,94 +55,67 @@ static void add_set(struct wr_pool *pool, struct wr_proxy_plan *p, struct wr_tex
     wr_proxy_names_add(pool, &p->skip, s->name);
     p->own_connection |= id == WR_F_CONNECTION;
     if (id == WR_F_CONTENT_LENGTH || id == WR_F_TRANSFER_ENCODING)
-        p->own_length = true; /* the framing of a body is nobody's choice: see framing() */
-    else if (wr_template_literal(s->value, &literal))
-        constant(t, s->name, literal);
-    else
-        variable(pool, p, t, s->name)->value = s->value;
+        p->own_length = true; /* the framing of a body is nobody's choice */
+    else if (id != WR_F_HOST)
+        add_line(pool, p, s, id);
+    else /* there is one (RFC 9112 3.2): the last that is said */
+        p->host = wr_template_literal(s->value, &literal) && literal.n == 0 ? NULL : s->value;
 }
 
-/* Host stands first and once (RFC 9112 3.2): what proxy_set_header says last or, where it says
- * nothing or that is empty ($http_host of HTTP/1.0, say), the host of proxy_pass. */
-static void add_host(struct wr_pool *pool, const struct wr_proxy_conf *c, struct wr_proxy_plan *p,
-                     struct wr_text *t)
+static void lay_out(struct wr_pool *pool, struct wr_proxy_plan *p)
 {
-    struct wr_template *said = NULL;
-    struct wr_str text = { NULL, 0 };
-    struct wr_proxy_line *l;
+    struct wr_field **at = wr_pool_alloc(pool, (p->lines.n + 1) * sizeof(*at));
+    uint32_t n = 0;
 
-    for (uint32_t i = 0; i < c->set.n; i++)
-        if (wr_field_id(c->set.at[i].name) == WR_F_HOST)
-            said = c->set.at[i].value;
-    if (said != NULL && wr_template_literal(said, &text) && text.n == 0)
-        said = NULL;
-    if (said == NULL && c->pass.url_tpl == NULL)
-        text = c->pass.url.host;
-    constant(t, WR_STR("Host"), text);
-    if (text.n > 0)
-        return;
-    l = variable(pool, p, t, WR_STR("Host"));
-    l->value = said;
-    l->proxy_host = true;
+    for (uint32_t i = 0; i < p->lines.n; i++)
+        if (p->lines.at[i].value == NULL)
+            at[n++] = &p->lines.at[i].field;
+    wr_fields_lay(pool, at, n);
 }
 
 void wr_proxy_plan_make(struct wr_pool *pool, struct wr_proxy_conf *c)
 {
     struct wr_proxy_plan p = { 0 };
-    struct wr_text t = wr_text_grow(pool, 64, SIZE_MAX / 2);
 
-    for (size_t i = 0; i < WR_COUNT(never_passed); i++)
-        wr_proxy_names_add(pool, &p.skip, wr_field_name(never_passed[i]));
-    add_host(pool, c, &p, &t);
+    for (unsigned id = WR_F_OTHER + 1; id < WR_F_COUNT; id++)
+        if (wr_field_is_hop(id) || id == WR_F_HOST || id == WR_F_CONTENT_LENGTH
+            || id == WR_F_EXPECT)
+            wr_proxy_names_add(pool, &p.skip, wr_field_name(id));
     for (uint32_t i = 0; i < c->set.n; i++)
-        if (wr_field_id(c->set.at[i].name) != WR_F_HOST)
-            add_set(pool, &p, &t, &c->set.at[i]);
-    if (c->http10 && !p.own_connection) {
-        constant(&t, WR_STR("Connection"), WR_STR("close"));
-        p.own_connection = true;
-    }
-    p.tail = wr_text_view(&t);
+        add_set(pool, &p, &c->set.at[i]);
+    lay_out(pool, &p);
     c->plan = p;
 }
 
 /* ---- for each request ---- */
 
-static void put_method(struct wr_exchange *x, const struct wr_proxy_conf *c, struct wr_text *out)
+static void set_method(struct wr_exchange *x, const struct wr_template *t,
+                       struct wr_request_out *out)
 {
-    struct wr_http *h = wr_http_of(x);
-    struct wr_str method = h->req.method_text;
+    struct wr_str own = wr_template_str(x, t);
 
-    if (c->method != NULL) {
-        struct wr_str own = wr_template_str(x, c->method);
-
-        if (is_token(own)) {
-            method = own;
-            h->upstream_method = wr_method_of(own);
-        } else if (own.n > 0) {
-            wr_xlog(x, WR_LOG_ERROR, 0, "invalid method \"" WR_FMT "\" of proxy_method is not used",
-                    WR_ARG(own));
-        }
+    if (is_token(own)) {
+        out->method_text = own;
+        out->method = wr_method_of(own);
+    } else if (own.n > 0) {
+        wr_xlog(x, WR_LOG_ERROR, 0, "invalid method \"" WR_FMT "\" of proxy_method is not used",
+                WR_ARG(own));
     }
-    wr_text_str(out, method);
-    wr_text_char(out, ' ');
 }
 
-static void put_line(struct wr_exchange *x, const struct wr_proxy_line *l, struct wr_text *out)
+/* A field may be longer than other values. */
+static bool value_of(struct wr_exchange *x, const struct wr_template *t, struct wr_str *out)
 {
-    size_t from;
+    struct wr_text text;
 
-    wr_text_str(out, l->text);
-    from = out->n;
-    if (l->value != NULL)
-        (void)wr_template_text(x, l->value, out);
-    if (l->proxy_host && out->n == from)
-        wr_text_str(out, wr_proxy_url_of(x)->host);
-    if (out->n == from) {
-        out->n -= out->overflow ? 0 : l->own;
-        return;
-    }
-    wr_field_guard(out, from, WR_F_OTHER);
-    wr_text_str(out, WR_STR("\r\n"));
+    *out = wr_template_str(x, t);
+    if (out->p != NULL)
+        return true;
+    text = wr_text_grow(x->pool, 1 << 17, VALUE_MAX);
+    if (!wr_template_text(x, t, &text))
+        return false;
+    *out = wr_text_view(&text);
+    return true;
 }
 
 /* A connection that the configuration keeps for nobody is better closed by the server. Without a
@@ -172,19 +125,6 @@ static bool leaves(const struct wr_exchange *x)
     const struct wr_attempts *a = x->attempts;
 
     return a != NULL && a->u != NULL && a->u->keepalive.connections == 0;
-}
-
-/* A body is framed as it is sent; proxy_set_header can only spare the "Content-Length: 0". */
-static void framing(const struct wr_http *h, const struct wr_proxy_plan *p, uint64_t length,
-                    struct wr_text *out)
-{
-    if (length == UINT64_MAX) {
-        wr_text_str(out, WR_STR("Transfer-Encoding: chunked\r\n"));
-    } else if (length > 0 || (h->req.framing != WR_BODY_NONE && !p->own_length)) {
-        wr_text_str(out, WR_STR("Content-Length: "));
-        wr_text_u64(out, length);
-        wr_text_str(out, WR_STR("\r\n"));
-    }
 }
 
 /* Does Connection name fields, rather than say how the connection goes on? */
@@ -197,40 +137,66 @@ static bool names_fields(const struct wr_request *r)
                          || wr_fields_find(&r->fields, f->name, f) != NULL);
 }
 
-static void put_fields(const struct wr_request *r, const struct wr_proxy_plan *p,
-                       struct wr_text *out)
+/* made: room for those whose values are. */
+static bool put_own(struct wr_exchange *x, const struct wr_proxy_plan *p, struct wr_field *made,
+                    struct wr_request_out *out)
+{
+    for (uint32_t i = 0; i < p->lines.n; i++) {
+        const struct wr_proxy_line *l = &p->lines.at[i];
+        const struct wr_field *f = &l->field;
+
+        if (l->value != NULL) {
+            *made = l->field;
+            if (!value_of(x, l->value, &made->value))
+                return false;
+            if (made->value.n == 0)
+                continue;
+            f = made++;
+        }
+        out->fields[out->n++] = f;
+    }
+    out->own = out->n;
+    return true;
+}
+
+static void put_passed(const struct wr_request *r, const struct wr_proxy_plan *p,
+                       struct wr_request_out *out)
 {
     bool named = names_fields(r);
-    struct wr_str run = { NULL, 0 };
 
     for (uint32_t i = 0; i < r->fields.n; i++) {
         const struct wr_field *f = &r->fields.at[i];
 
-        if (f->gone || wr_proxy_names_has(&p->skip, f->id, f->name)
-            || (named && wr_fields_has_token(&r->fields, WR_F_CONNECTION, f->name)))
-            continue;
-        wr_field_line(&run, f, out);
+        if (!f->gone && !wr_proxy_names_has(&p->skip, f->id, f->name)
+            && !(named && wr_fields_has_token(&r->fields, WR_F_CONNECTION, f->name)))
+            out->fields[out->n++] = f;
     }
-    wr_field_lines_end(&run, out);
 }
 
-bool wr_proxy_request(struct wr_exchange *x, struct wr_text *out, uint64_t body_length)
+bool wr_proxy_request(struct wr_exchange *x, struct wr_request_out *out)
 {
     const struct wr_proxy_conf *c = wr_conf_of(x, &wr_module_http_proxy);
     const struct wr_http *h = wr_http_of(x);
     const struct wr_proxy_plan *p = &c->plan;
+    size_t most = p->lines.n + h->req.fields.n + 1;
+    struct wr_field *made = wr_pool_alloc(x->pool, p->lines.n * sizeof(*made)
+                                                   + most * sizeof(*out->fields));
 
-    put_method(x, c, out);
-    wr_proxy_target(out, h, &c->pass, wr_proxy_url_of(x));
-    wr_text_str(out, c->http10 ? WR_STR(" HTTP/1.0\r\n") : WR_STR(" HTTP/1.1\r\n"));
-    for (uint32_t i = 0; i < p->lines.n; i++)
-        put_line(x, &p->lines.at[i], out);
-    wr_text_str(out, p->tail);
-    if (!p->own_connection && leaves(x))
-        wr_text_str(out, WR_STR("Connection: close\r\n"));
-    framing(h, p, body_length, out);
+    if (c->method != NULL)
+        set_method(x, c->method, out);
+    out->target = wr_proxy_target(x->pool, h, &c->pass, wr_proxy_url_of(x));
+    if (p->host != NULL && !value_of(x, p->host, &out->authority))
+        return false;
+    if (out->authority.n == 0)
+        out->authority = wr_proxy_url_of(x)->host;
+    out->version = c->http10 ? 10 : 11;
+    out->close = !p->own_connection && (c->http10 || leaves(x));
+    if (out->framing == WR_BODY_LENGTH && out->length == 0 && p->own_length)
+        out->framing = WR_BODY_NONE; /* all that proxy_set_header can do to it */
+    out->fields = (const struct wr_field **)(made + p->lines.n);
+    if (!put_own(x, p, made, out))
+        return false;
     if (c->base.pass_request_headers)
-        put_fields(&h->req, p, out);
-    wr_text_str(out, WR_STR("\r\n"));
-    return !out->overflow;
+        put_passed(&h->req, p, out);
+    return out->target.p != NULL;
 }

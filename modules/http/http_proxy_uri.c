@@ -66,6 +66,8 @@ const char *wr_proxy_url_parse(struct wr_str url, struct wr_proxy_url *out)
 
 /* ---- the target ---- */
 
+#define TARGET_MAX (1 << 20)
+
 /* What variables put together: nothing that would end the target or the line may stay. */
 static void guarded(struct wr_text *out, struct wr_str s)
 {
@@ -111,16 +113,27 @@ static void replaced(struct wr_text *out, const struct wr_http *h, struct wr_str
     }
 }
 
-void wr_proxy_target(struct wr_text *out, const struct wr_http *h, const struct wr_proxy_pass *pass,
-                     const struct wr_proxy_url *url)
+struct wr_str wr_proxy_target(struct wr_pool *pool, const struct wr_http *h,
+                              const struct wr_proxy_pass *pass, const struct wr_proxy_url *url)
 {
-    if (pass->url_tpl != NULL && url->uri.n > 0) {
-        slash(out, url->uri);
-        guarded(out, url->uri);
-    } else if (url->uri.p == NULL && !h->uri_internal && !h->uri_astray) {
-        slash(out, h->req.target);
-        wr_text_str(out, h->req.target);
+    bool own = pass->url_tpl != NULL && url->uri.n > 0;
+    struct wr_str sent = h->req.target;
+    struct wr_text t;
+
+    if (!own && url->uri.p == NULL && !h->uri_internal && !h->uri_astray) {
+        if (sent.n > 0 && sent.p[0] != '?')
+            return sent;
+        t = wr_text_grow(pool, sent.n + 1, TARGET_MAX);
+        slash(&t, sent);
+        wr_text_str(&t, sent);
     } else {
-        replaced(out, h, pass->location, url->uri);
+        t = wr_text_grow(pool, sent.n + 64, TARGET_MAX);
+        if (own) {
+            slash(&t, url->uri);
+            guarded(&t, url->uri);
+        } else {
+            replaced(&t, h, pass->location, url->uri);
+        }
     }
+    return t.overflow ? wr_str_of(NULL, 0) : wr_text_view(&t);
 }

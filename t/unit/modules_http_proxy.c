@@ -2,6 +2,7 @@
  * marked (o) were seen to be the same with nginx 1.22.1. */
 #include "lib/unit.h"
 
+#include "http/h1_impl.h"
 #include "lib/proxy_exchange.h"
 #include "lib/said.h"
 
@@ -98,7 +99,7 @@ START_TEST(targets)
         struct proxied p;
         const struct wr_proxy_conf *c;
         struct wr_proxy_url url;
-        struct wr_text out;
+        struct wr_str target;
         char conf[512], request[512];
 
         snprintf(conf, sizeof(conf), "server { location %s { proxy_pass %s; } }", rows[i].location,
@@ -110,10 +111,9 @@ START_TEST(targets)
         url = c->pass.url;
         if (c->pass.url_tpl != NULL)
             ck_assert(wr_proxy_url_parse(wr_template_str(&p.x, c->pass.url_tpl), &url) == NULL);
-        out = wr_text_grow(p.x.pool, 16, 1 << 16);
-        wr_proxy_target(&out, &p.h, &c->pass, &url);
-        ck_assert_msg(wr_str_is(wr_text_view(&out), rows[i].want), "%s %s %s: " WR_FMT,
-                      rows[i].location, rows[i].pass, rows[i].target, WR_ARG(wr_text_view(&out)));
+        target = wr_proxy_target(p.x.pool, &p.h, &c->pass, &url);
+        ck_assert_msg(wr_str_is(target, rows[i].want), "%s %s %s: " WR_FMT, rows[i].location,
+                      rows[i].pass, rows[i].target, WR_ARG(target));
         proxied_end(&p);
     }
 }
@@ -228,28 +228,98 @@ START_TEST(heads)
     said_keep();
     for (size_t i = 0; i < WR_COUNT(requests); i++) {
         struct proxied p;
-        struct wr_text out;
+        struct wr_request_out out;
+        struct wr_text t;
 
         proxied_begin(&p, requests[i].http, requests[i].request);
         p.x.log = &said_log;
-        out = wr_text_grow(p.x.pool, 16, 1 << 16);
-        ck_assert(wr_proxy_request(&p.x, &out, requests[i].length));
-        ck_assert_str_eq(without_cr(p.x.pool, wr_text_view(&out)), requests[i].want);
+        t = wr_text_grow(p.x.pool, 16, 1 << 16);
+        out = wr_request_out(&p.h.req, requests[i].length);
+        ck_assert(wr_proxy_request(&p.x, &out));
+        wr_h1_write_request(&t, &out);
+        ck_assert_str_eq(without_cr(p.x.pool, wr_text_view(&t)), requests[i].want);
         proxied_end(&p);
     }
     ck_assert(said("invalid method \"a/b\" of proxy_method is not used"));
 }
 END_TEST
 
-START_TEST(too_large_heads)
+/* The same as data: what a speaker that is not HTTP/1 says is all there, and fields of the hop can be
+ * told from the others. */
+START_TEST(data)
 {
     struct proxied p;
-    char buf[20];
-    struct wr_text out = wr_text_on(buf, sizeof(buf));
+    struct wr_request_out out;
+    char names[256] = "";
 
-    proxied_begin(&p, "server { location / { proxy_pass http://b; proxy_set_header A $host; } }",
-                  "GET / HTTP/1.1\r\nHost: h\r\n\r\n");
-    ck_assert(!wr_proxy_request(&p.x, &out, 0));
+    proxied_begin(&p, "server { location / { proxy_pass http://b:81/u/; proxy_method PATCH;"
+                  " proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection upgrade;"
+                  " proxy_set_header X-A a; proxy_set_header X-B $arg_b;"
+                  " proxy_set_header X-C $arg_c; } }",
+                  "POST /x?b=1 HTTP/1.1\r\nHost: h\r\nConnection: upgrade\r\nX-D: d\r\n"
+                  "Upgrade: u\r\nTransfer-Encoding: chunked\r\nX-A: b\r\nAccept: e\r\n\r\n");
+    out = wr_request_out(&p.h.req, UINT64_MAX);
+    ck_assert(wr_proxy_request(&p.x, &out));
+    ck_assert_int_eq(out.method, WR_M_PATCH);
+    ck_view(out.method_text, "PATCH");
+    ck_view(out.target, "/u/x?b=1");
+    ck_view(out.authority, "b:81");
+    ck_assert_int_eq(out.framing, WR_BODY_CHUNKED);
+    ck_assert(!out.close);
+    for (uint32_t i = 0; i < out.n; i++)
+        snprintf(names + strlen(names), sizeof(names) - strlen(names), "%s" WR_FMT "%s=" WR_FMT,
+                 i == out.own ? " | " : " ", WR_ARG(out.fields[i]->name),
+                 wr_field_is_hop(out.fields[i]->id) ? "!" : "", WR_ARG(out.fields[i]->value));
+    ck_assert_str_eq(names, " Upgrade!=u Connection!=upgrade X-A=a X-B=1 | X-D=d Accept=e");
+    proxied_end(&p);
+}
+END_TEST
+
+/* Values longer than those of other directives; and one that does not fit into a head. */
+START_TEST(large_heads)
+{
+    static const size_t sizes[] = { 65536, 65537, 1 << 20, (1 << 20) + 1 };
+    char *long_one = wr_malloc((1 << 20) + 2);
+
+    for (size_t i = 0; i < WR_COUNT(sizes); i++) {
+        struct proxied p;
+        struct wr_request_out out;
+        bool fits;
+
+        proxied_begin(&p, "server { location / { proxy_pass http://b;"
+                      " proxy_set_header A $http_a; } }", "GET / HTTP/1.0\r\nA: 1\r\n\r\n");
+        memset(long_one, 'a', sizes[i]);
+        p.h.req.fields.at[0].value = wr_str_of(long_one, sizes[i]);
+        out = wr_request_out(&p.h.req, 0);
+        fits = wr_proxy_request(&p.x, &out);
+        ck_assert(fits == (sizes[i] <= 1 << 20));
+        if (fits)
+            ck_assert_uint_eq(out.fields[0]->value.n, sizes[i]);
+        proxied_end(&p);
+    }
+    free(long_one);
+}
+END_TEST
+
+/* Constant fields lie one behind the other, for one copy; one with a control character does not. */
+START_TEST(constant_fields)
+{
+    struct proxied p;
+    struct wr_request_out out;
+    struct wr_text t;
+
+    proxied_begin(&p, "server { location / { proxy_pass http://b; proxy_set_header A 1;"
+                  " proxy_set_header B \"2\\n\"; proxy_set_header C $arg_c;"
+                  " proxy_set_header D 4; } }", "GET /?c=3 HTTP/1.1\r\nHost: h\r\n\r\n");
+    out = wr_request_out(&p.h.req, 0);
+    ck_assert(wr_proxy_request(&p.x, &out));
+    ck_assert(out.n == 4 && out.fields[0]->parsed && !out.fields[1]->parsed
+              && out.fields[3]->parsed);
+    ck_assert_ptr_eq(out.fields[3]->name.p, out.fields[0]->value.p + 3);
+    t = wr_text_grow(p.x.pool, 16, 1 << 16);
+    wr_h1_write_request(&t, &out);
+    ck_assert_str_eq(without_cr(p.x.pool, wr_text_view(&t)),
+                     "GET /?c=3 HTTP/1.1\nHost: b\nA: 1\nB: 2 \nC: 3\nD: 4\n\n");
     proxied_end(&p);
 }
 END_TEST
@@ -560,5 +630,5 @@ START_TEST(statuses_of_next)
 }
 END_TEST
 
-UNIT_MAIN("http_proxy", urls, targets, heads, too_large_heads, hides, redirects, cookies,
-          cookie_flags, accel, accel_ignored, refuses, statuses_of_next)
+UNIT_MAIN("http_proxy", urls, targets, heads, data, large_heads, constant_fields, hides, redirects,
+          cookies, cookie_flags, accel, accel_ignored, refuses, statuses_of_next)
