@@ -1,5 +1,5 @@
 /* Zones: parts, a published list, a table of records that several processes use, of which some die
- * and some write nonsense. The ledger is tested with its first user, the peers of upstream. */
+ * and some write nonsense. What the keeper does with a ledger is tested with the peers of upstream. */
 #include "os/os.h"
 
 #include "lib/unit.h"
@@ -303,6 +303,61 @@ START_TEST(a_roster_is_published_whole)
 }
 END_TEST
 
+/* ---- the ledger: totals that stand in the records of its user ---- */
+
+struct counted {
+    uint64_t other;
+    _Atomic uint32_t total;
+};
+
+static struct wr_ledger ledger_on(struct wr_zone *z, struct counted *records, uint32_t columns)
+{
+    struct wr_ledger l = { .columns = 0 };
+
+    wr_ledger_place(&l, z, columns);
+    l.totals = (void *)&records[0].total;
+    l.stride = sizeof(*records);
+    return l;
+}
+
+START_TEST(no_count_outlives_its_holder)
+{
+    struct counted records[3] = { { .other = 7 } };
+    struct wr_zone only = { .fd = -1 }, z = { .fd = -1 };
+    struct wr_pool *pool = wr_pool_new(0);
+    struct wr_ledger measured = ledger_on(&only, records, 3), l;
+
+    wr_self_init();
+    z.p = wr_calloc(1, only.n);
+    l = ledger_on(&z, records, 3);
+    ck_assert_uint_eq(measured.columns, 3);
+    ck_assert_uint_eq(z.n, only.n);
+    for (uint32_t process = 5; process < 7; process++) {
+        wr_self.slot = process;
+        l.held = NULL;
+        wr_ledger_begin(&l, pool);
+        ck_assert_uint_eq(wr_ledger_hold(&l, 1), process == 5 ? 0 : 2);
+        ck_assert_uint_eq(wr_ledger_hold(&l, 1), process == 5 ? 1 : 3);
+        ck_assert_uint_eq(wr_ledger_hold(&l, 2), process == 5 ? 0 : 1);
+    }
+    wr_ledger_release(&l, 1);
+    ck_assert(records[1].total == 3 && records[2].total == 2);
+    wr_ledger_clear(&l, 4); /* nobody ever counted there */
+    wr_ledger_clear(&l, 5);
+    wr_ledger_clear(&l, 5);
+    ck_assert(records[0].total == 0 && records[1].total == 1 && records[2].total == 1);
+    atomic_store(&wr_ledger_row(&l, 6)[2], 99); /* somebody writes there: it is put right */
+    wr_ledger_show(&l);
+    ck_assert_uint_eq(atomic_load(&wr_ledger_row(&l, 6)[2]), 1);
+    records[2].total = 50;
+    for (uint32_t looks = 0; !wr_ledger_look(&l, pool); looks++)
+        ck_assert_uint_lt(looks, 10);
+    ck_assert(records[1].total == 1 && records[2].total == 1 && records[0].other == 7);
+    wr_pool_free(pool);
+    free(z.p);
+}
+END_TEST
+
 /* ---- a writer of nonsense ---- */
 
 static uint32_t word_at_random(uint32_t cells)
@@ -519,5 +574,6 @@ END_TEST
 
 UNIT_MAIN("os/zone", parts_follow_each_other, puts_gets_removes, bounds, capacity,
           the_least_recently_used_goes, expired_ones_go_first, many_keys,
-          a_roster_is_published_whole, nonsense_between_any_two_steps, processes_at_once,
+          a_roster_is_published_whole, no_count_outlives_its_holder,
+          nonsense_between_any_two_steps, processes_at_once,
           a_holder_dies, nonsense_meanwhile)
