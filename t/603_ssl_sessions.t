@@ -241,5 +241,18 @@ $w->signal('QUIT', $old);
 ok defined $w->ended($old), 'an upgrade';
 is +(goes_on('http_both', $before{$_}, max => $V{$_}))[0], 1, "TLS $_: goes on after it"
     for sort keys %V;
+
+# ---- so does the death of workers; a reload with another size does not
+
+my %shared = map { $_ => (visit('http_shared', max => $V{$_}))[0]->session } keys %V;
+my @workers = $w->workers;
+$w->expect(qr/exited on signal 9/);
+$w->signal('KILL', $_) for @workers;
+becomes { my @now = $w->workers; @now == 2 && !grep { alive($_) } @workers } 'workers are killed';
+is +(goes_on('http_shared', $shared{$_}, max => $V{$_}))[0], 1, "TLS $_: goes on with others"
+    for sort keys %V;
+$w->reload(conf(2) =~ s/shared:one:1m/shared:one:2m/gr);
+is +(visit('http_shared', max => $V{$_}, session => $shared{$_}))[2], '.',
+    "TLS $_: a zone of another size begins empty" for sort keys %V;
 $w->finish;
 done_testing;
