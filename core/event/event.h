@@ -197,6 +197,11 @@ struct wr_bufq {
     struct wr_slice *head, *tail;
     size_t n;                 /* bytes; the test for emptiness (an unused room may hang at tail) */
 };
+/* Up to n bytes of a file slice, which stays as it is. AGAIN: a thread reads them, then the task is
+ * woken: call again. ERROR: it was logged. */
+struct wr_waiter { struct wr_loop *loop; struct wr_task *task; };
+enum wr_io wr_reader_read(const struct wr_slice *s, const struct wr_waiter *who, void *p, size_t n,
+                          size_t *got);
 void wr_bufq_copy(struct wr_bufq *q, const void *p, size_t n); /* into blocks */
 void wr_bufq_borrow(struct wr_bufq *q, const void *p, size_t n); /* must outlive the queue */
 void wr_bufq_file(struct wr_bufq *q, struct wr_reader *r, off_t at, size_t n); /* outlives q */

@@ -91,17 +91,18 @@ bool wr_warm_byte(int fd, off_t at);          /* is the page it is in? */
 #define WR_FILE_CHUNK 262144
 enum wr_at_hand {
     WR_AT_HAND,               /* in the file without waiting, or at p */
-    WR_NOT_YET,               /* a thread reads it; the conn's task is woken when it is there */
+    WR_NOT_YET,               /* a thread reads it; the task is woken when it is there */
     WR_NEVER,                 /* err says why; 0: was logged */
     WR_LOOK_AGAIN             /* inside only */
 };
 struct wr_wanted {
+    struct wr_loop *loop;
+    struct wr_task *task;     /* waits, if a thread has to read */
     size_t n, left;           /* at most n bytes of `left` that follow; out: so many are at hand */
     const char *p;            /* NULL: in the file */
     int err;
 };
-enum wr_at_hand wr_reader_ask(struct wr_reader *r, const struct wr_conn *c, uint64_t at,
-                              struct wr_wanted *w);
+enum wr_at_hand wr_reader_ask(struct wr_reader *r, uint64_t at, struct wr_wanted *w);
 /* All n bytes at once, if no disk is needed. */
 bool wr_reader_take(struct wr_reader *r, void *p, size_t n, uint64_t at) WR_CHECKED;
 

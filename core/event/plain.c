@@ -185,7 +185,9 @@ static enum wr_io not_yet(struct wr_conn *c)
 enum wr_io wr_conn_write_file(struct wr_conn *c, const struct wr_slice *s, size_t max, size_t *put)
 {
     bool send = c->io->raw && c->file_max > 0;
-    struct wr_wanted w = { .n = wr_min(s->n, max), .left = s->n };
+    struct wr_wanted w = {
+        .loop = c->loop, .task = c->task, .n = wr_min(s->n, max), .left = s->n,
+    };
 
     *put = 0;
     c->reading = false;
@@ -196,7 +198,7 @@ enum wr_io wr_conn_write_file(struct wr_conn *c, const struct wr_slice *s, size_
     else /* what a transport did not take must come again as long as it was, whatever is known of
           * the next chunk by then */
         w.n = wr_min(w.n, WR_FILE_CHUNK - (size_t)(s->at % WR_FILE_CHUNK));
-    switch (wr_reader_ask(s->file, c, (uint64_t)s->at, &w)) {
+    switch (wr_reader_ask(s->file, (uint64_t)s->at, &w)) {
     case WR_NOT_YET:
         return not_yet(c);
     case WR_AT_HAND:

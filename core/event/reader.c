@@ -193,14 +193,14 @@ static struct wr_fetch *fetch_of(struct wr_reader *r)
     return f;
 }
 
-static enum wr_at_hand start(struct wr_reader *r, const struct wr_conn *c, struct wr_wanted *w)
+static enum wr_at_hand start(struct wr_reader *r, struct wr_wanted *w)
 {
     struct wr_fetch *f = r->fetch;
 
     f->err = 0;
     f->got = 0;
-    f->loop = c->loop;
-    f->task = c->task;
+    f->loop = w->loop;
+    f->task = w->task;
     if (r->threads == NULL) { /* aio off: the worker itself waits */
         fetch_run(&f->job);
         fetched(r, f);
@@ -236,8 +236,7 @@ static bool chunk_is_warm(struct wr_reader *r, uint64_t at, size_t n)
     return true;
 }
 
-static enum wr_at_hand through_cache(struct wr_reader *r, const struct wr_conn *c, uint64_t at,
-                                     struct wr_wanted *w)
+static enum wr_at_hand through_cache(struct wr_reader *r, uint64_t at, struct wr_wanted *w)
 {
     uint64_t end = at;
     struct wr_fetch *f;
@@ -259,7 +258,7 @@ static enum wr_at_hand through_cache(struct wr_reader *r, const struct wr_conn *
     f->at = at;
     f->n = w->n;
     f->ahead = wr_min(w->left - w->n, (size_t)WR_FILE_CHUNK);
-    return start(r, c, w);
+    return start(r, w);
 }
 
 static void make_buffer(struct wr_reader *r, struct wr_fetch *f)
@@ -274,8 +273,7 @@ static void make_buffer(struct wr_reader *r, struct wr_fetch *f)
 }
 
 /* What the buffer holds of it, or else a read of the aligned range around it. */
-static enum wr_at_hand directly(struct wr_reader *r, const struct wr_conn *c, uint64_t at,
-                                struct wr_wanted *w)
+static enum wr_at_hand directly(struct wr_reader *r, uint64_t at, struct wr_wanted *w)
 {
     struct wr_fetch *f = fetch_of(r);
     uint64_t from = at / r->align * r->align;
@@ -293,33 +291,31 @@ static enum wr_at_hand directly(struct wr_reader *r, const struct wr_conn *c, ui
     f->asked = at;
     f->at = from;
     f->n = wr_min(r->direct, (size_t)(at - from + w->left + r->align - 1) / r->align * r->align);
-    return start(r, c, w);
+    return start(r, w);
 }
 
-static enum wr_at_hand look(struct wr_reader *r, const struct wr_conn *c, uint64_t at,
-                            struct wr_wanted *w)
+static enum wr_at_hand look(struct wr_reader *r, uint64_t at, struct wr_wanted *w)
 {
     struct wr_fetch *f = r->fetch;
 
     if (f != NULL && f->job.busy) {
-        f->task = c->task;
+        f->task = w->task;
         return WR_NOT_YET;
     }
     if (f != NULL && f->err != 0) {
         w->err = f->err;
         return WR_NEVER;
     }
-    return r->direct > 0 ? directly(r, c, at, w) : through_cache(r, c, at, w);
+    return r->direct > 0 ? directly(r, at, w) : through_cache(r, at, w);
 }
 
-enum wr_at_hand wr_reader_ask(struct wr_reader *r, const struct wr_conn *c, uint64_t at,
-                              struct wr_wanted *w)
+enum wr_at_hand wr_reader_ask(struct wr_reader *r, uint64_t at, struct wr_wanted *w)
 {
     enum wr_at_hand h;
 
     w->p = NULL;
     do {
-        h = look(r, c, at, w);
+        h = look(r, at, w);
     } while (h == WR_LOOK_AGAIN);
     return h;
 }
@@ -333,4 +329,38 @@ bool wr_reader_take(struct wr_reader *r, void *p, size_t n, uint64_t at)
     if (r->direct > 0 || (!may_wait && wr_chaos() && wr_random() % 4 == 0))
         return false;
     return preadv2(r->file->fd, &v, 1, (off_t)at, may_wait ? 0 : RWF_NOWAIT) == (ssize_t)n;
+}
+
+enum wr_io wr_reader_read(const struct wr_slice *s, const struct wr_waiter *who, void *p, size_t n,
+                          size_t *got)
+{
+    struct wr_reader *r = s->file;
+    struct wr_wanted w = {
+        .loop = who->loop, .task = who->task, .n = wr_min(n, s->n), .left = s->n,
+    };
+    ssize_t k;
+
+    *got = 0;
+    switch (wr_reader_ask(r, (uint64_t)s->at, &w)) {
+    case WR_NOT_YET:
+        return WR_IO_AGAIN;
+    case WR_AT_HAND:
+        break;
+    default:
+        if (w.err != 0)
+            wr_say(WR_LOG_CRIT, w.err, "reading \"%s\" failed", r->file->name);
+        return WR_IO_ERROR;
+    }
+    if (w.p != NULL) {
+        memcpy(p, w.p, w.n);
+        *got = w.n;
+        return WR_IO_OK;
+    }
+    k = pread(r->file->fd, p, w.n, s->at);
+    if (k <= 0) {
+        wr_say(WR_LOG_CRIT, k < 0 ? errno : EIO, "pread() \"%s\" failed", r->file->name);
+        return WR_IO_ERROR;
+    }
+    *got = (size_t)k;
+    return WR_IO_OK;
 }

@@ -236,7 +236,7 @@ struct wr_exchange *wr_child_new(struct wr_exchange *x, const struct wr_scope *s
     child->parent = x;
     child->main = x->main;
     child->client_addr = x->client_addr;
-    wr_endpoint_memory(&child->client, child->pool, WR_STR(""));
+    wr_endpoint_store(&child->client, child, NULL);
     wr_list_push(&x->children, &child->link);
     return child;
 }
@@ -249,6 +249,6 @@ void wr_exchange_detach(struct wr_exchange *x)
         return;
     x->detached = true;
     x->left = NULL;
-    wr_endpoint_memory(&x->client, x->pool, WR_STR(""));
+    wr_endpoint_store(&x->client, x, NULL);
     wr_session_detach(x);
 }

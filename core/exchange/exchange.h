@@ -3,7 +3,7 @@
  *
  * Map: session (an accepted client), proxy_protocol and proxy_header (what a proxy in front says of
  * it), forwarded (the client behind several of them), exchange (the step runner, the one exit),
- * phase (hooks in rank order), raw (a descriptor as endpoint), memory (a text as endpoint), relay
+ * phase (hooks in rank order), raw (a descriptor as endpoint), stored (texts and files as endpoint), relay
  * (the only byte pump), rate (its speed), splice (bulk), spill (its temp file), vars (their values), core_vars ($remote_addr ...),
  * template (text with variables, one pass), assign (set), listen_conf and listen_addr (the listen
  * directive of both layers), names and server_name (several servers on one address), ssl_conf (ssl_
@@ -107,6 +107,9 @@ struct wr_endpoint_ops {
     /* Bytes of the body that came with the head, where they lie, valid until the step ends; they
      * count as read. n 0: none, or they need decoding. NULL: none ever. */
     struct wr_str (*first)(struct wr_endpoint *e);
+    /* Moves up to max bytes to the end of q as they lie, unread, in memory or in files: says how
+     * many. NULL: its bytes must be read. */
+    size_t (*give)(struct wr_endpoint *e, struct wr_bufq *q, size_t max);
     /* Gives memory of their own to bytes that were read into the worker's scratch: before the step
      * ends. NULL: there are none. */
     void (*keep)(struct wr_endpoint *e);
@@ -117,7 +120,7 @@ struct wr_endpoint_ops {
 };
 struct wr_endpoint {
     const struct wr_endpoint_ops *ops;
-    struct wr_conn *conn; /* NULL: memory, file */
+    struct wr_conn *conn; /* NULL: what it has is stored */
     void *state;
     uint64_t received_before, sent_before; /* of the connection, when this use of it began */
 };
@@ -155,8 +158,12 @@ static inline void wr_endpoint_arm(struct wr_endpoint *e)
         wr_conn_arm(e->conn);
 }
 void wr_endpoint_raw(struct wr_endpoint *e, struct wr_conn *c);
-/* Reads text (borrowed, lives as long as the exchange), then EOF; what is written is swallowed. */
-void wr_endpoint_memory(struct wr_endpoint *e, struct wr_pool *pool, struct wr_str text);
+/* Reads what is in q (taken over; memory and files outlive the exchange; NULL: nothing), then EOF;
+ * what is written is swallowed. */
+void wr_endpoint_store(struct wr_endpoint *e, struct wr_exchange *x, struct wr_bufq *q);
+/* What such an endpoint has yet to give, to be changed by whoever decides what is sent of it; NULL:
+ * e is of another kind. */
+struct wr_bufq *wr_endpoint_stored(const struct wr_endpoint *e);
 
 /* ---- spill: a temp file between a fast sender and a slow receiver ---- */
 struct wr_spill {
@@ -188,7 +195,6 @@ struct wr_relay {
     struct wr_endpoint *src;    /* NULL: only what is in q */
     struct wr_endpoint *dst;
     struct wr_bufq q;           /* read and not yet written */
-    struct wr_bufq held;        /* with a rate: here from the start, counts as read bit by bit */
     struct wr_pipe *pipe;       /* while bytes are in it */
     size_t high;                /* at most this much waits in q */
     uint64_t taken, moved;      /* bytes read from src, written to dst */
@@ -208,6 +214,7 @@ struct wr_relay {
     bool hold_fin;              /* the end is not written on (no half-close) */
     bool copied;                /* never spliced: `want` of the endpoints is about the other way */
     bool limited;               /* stopped by rate: the timer is set */
+    bool fetching;              /* what is stored is being read: neither side is to blame */
     uint64_t rate_after;        /* bytes before the rate counts */
     /* Set: what was read goes through it. Moves all of in to out, changed. */
     void (*filter)(void *arg, struct wr_bufq *in, bool fin, struct wr_bufq *out);
@@ -225,7 +232,7 @@ enum wr_pump wr_relay_pump(struct wr_relay *r, struct wr_loop *l, bool *moved_an
 /* It waits for a disk, and neither side is to blame. */
 static inline bool wr_relay_at_disk(const struct wr_relay *r)
 {
-    return (r->dst != NULL && r->dst->conn != NULL && r->dst->conn->reading)
+    return r->fetching || (r->dst != NULL && r->dst->conn != NULL && r->dst->conn->reading)
         || (r->spill != NULL && r->spill->writing != NULL);
 }
 /* What the relay holds is dropped; pipes go back. Idempotent. */

@@ -57,16 +57,20 @@ static enum wr_moved flush_queue(struct wr_relay *r)
     return WR_MOVED;
 }
 
-/* What was there before the first read keeps to the rate as well. */
-static enum wr_moved take_held(struct wr_relay *r, struct wr_loop *l, size_t max)
+/* What is stored goes out as it lies, and without a rate all of it waits in q: that costs nothing.
+ * Its last byte is its end. */
+static enum wr_moved take_stored(struct wr_relay *r, size_t max)
 {
-    size_t n = wr_relay_allows(r, l, wr_min(max, r->held.n));
+    struct wr_bufq in = { 0 };
+    size_t n = r->src->ops->give(r->src, r->filter != NULL ? &in : &r->q,
+                                 r->rate > 0 ? max : SIZE_MAX);
 
-    if (n == 0)
-        return WR_STARVED;
-    wr_bufq_move(&r->q, &r->held, n);
     r->taken += n;
-    wr_relay_rest(r, n);
+    r->src_fin = wr_endpoint_at_end(r->src);
+    if (r->rate > 0)
+        wr_relay_rest(r, n);
+    if (r->filter != NULL)
+        r->filter(r->filter_arg, &in, false, &r->q);
     return WR_MOVED;
 }
 
@@ -78,6 +82,7 @@ static enum wr_moved copy_once(struct wr_relay *r, struct wr_loop *l, size_t max
     enum wr_io io = r->src->ops->read(r->src, scratch, max, &n);
     struct wr_slice one = { .p = scratch, .n = n };
 
+    r->fetching = io == WR_IO_AGAIN && r->src->conn == NULL;
     if (io != WR_IO_OK)
         return wr_relay_came(r, io);
     r->taken += n;
@@ -168,8 +173,6 @@ static enum wr_moved round_of(struct wr_relay *r, struct wr_loop *l)
         return WR_STARVED;
     if (spilled)
         wr_spill_drained(r->spill);
-    if (r->held.n > 0)
-        return take_held(r, l, max);
     if (r->src_fin || r->src == NULL) {
         r->src_fin = true;
         return write_fin(r);
@@ -179,7 +182,7 @@ static enum wr_moved round_of(struct wr_relay *r, struct wr_loop *l)
         return st;
     if (r->rate > 0 && (max = wr_relay_allows(r, l, max)) == 0)
         return WR_STARVED;
-    return copy_once(r, l, max);
+    return r->src->ops->give != NULL ? take_stored(r, max) : copy_once(r, l, max);
 }
 
 /* What an endpoint adds (a head, the size of a chunk) does not wait for the bytes behind it. */
@@ -227,7 +230,6 @@ enum wr_pump wr_relay_pump(struct wr_relay *r, struct wr_loop *l, bool *moved_an
 void wr_relay_end(struct wr_relay *r, struct wr_loop *l)
 {
     wr_bufq_clear(&r->q);
-    wr_bufq_clear(&r->held);
     if (r->pipe != NULL)
         wr_pipe_return(l, r->pipe);
     r->pipe = NULL;

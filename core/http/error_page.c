@@ -197,7 +197,6 @@ enum wr_verdict wr_http_error(struct wr_exchange *x, unsigned status)
         without_body(h);
     wr_http_discard_body(x);
     h->filters = NULL;
-    wr_bufq_clear(&x->down.q);
     h->error_status = status;
     p = h->error_page && !c->recursive_error_pages ? NULL : find_page(x, status);
     return p != NULL ? to_page(x, p) : built_in(x, status);

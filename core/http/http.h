@@ -549,8 +549,8 @@ struct wr_http {               /* x->of_layer */
 static inline struct wr_http *wr_http_of(const struct wr_exchange *x) { return x->of_layer; }
 
 /* ---- for content hooks ---- */
-/* The reply is in h->res (status, type, length, fields); its body is q (taken over; may be empty)
- * and then what x->peer gives until EOF when x->peer is set. Sets the step; returns WR_TAKEN. */
+/* The reply is in h->res (status, type, length, fields); its body is q (taken over; may be empty).
+ * Sets the step; returns WR_TAKEN. */
 enum wr_verdict wr_http_respond(struct wr_exchange *x, struct wr_bufq *q);
 /* A short text with this status and type. */
 enum wr_verdict wr_http_respond_text(struct wr_exchange *x, unsigned status, struct wr_str type,

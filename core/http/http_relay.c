@@ -19,6 +19,12 @@ static void run_filters(void *arg, struct wr_bufq *in, bool fin, struct wr_bufq 
     *in = (struct wr_bufq){ 0 };
 }
 
+/* A server's reply goes out, not a file or a text. */
+static bool is_proxied(const struct wr_exchange *x)
+{
+    return wr_http_of(x)->proxy != NULL && x->peer.ops != NULL && x->peer.ops->give == NULL;
+}
+
 /* limit_rate and proxy_limit_rate: the relay has one speed, the smaller. */
 static uint64_t rate_of(struct wr_exchange *x, uint64_t *after)
 {
@@ -27,7 +33,7 @@ static uint64_t rate_of(struct wr_exchange *x, uint64_t *after)
     uint64_t rate = wr_http_limit_rate(x), own = 0;
 
     *after = wr_amount_of(x, &c->limit_rate_after);
-    if (h->proxy != NULL && x->peer.ops != NULL)
+    if (is_proxied(x))
         own = wr_amount_of(x, &h->proxy_conf->limit_rate);
     if (own == 0 || (rate > 0 && rate < own))
         return rate;
@@ -59,16 +65,14 @@ static struct wr_spill *new_spill(struct wr_exchange *x)
 static void reply_direction(struct wr_exchange *x)
 {
     struct wr_http *h = wr_http_of(x);
-    struct wr_bufq ready = x->down.q;
     const struct wr_http_conf *c = wr_conf_of(x, &wr_module_http);
     uint64_t after, rate = rate_of(x, &after);
-    bool proxied = x->peer.ops != NULL && h->proxy != NULL;
+    bool proxied = is_proxied(x);
 
     x->down_timer.task = &x->task;
     x->down = (struct wr_relay){
         .src = x->peer.ops != NULL ? &x->peer : NULL,
         .dst = &x->client,
-        .q = ready,
         .high = proxied ? h->proxy_conf->buffer_size : 32768,
         .rate_from = wr_now(),
         .rate_after = wr_min(after, (uint64_t)INT64_MAX),
@@ -89,23 +93,9 @@ static void reply_direction(struct wr_exchange *x)
     if (h->header_only)
         x->down.src = NULL; /* a HEAD asked of a GET has a body: it is not wanted */
     if (h->filters != NULL && !h->header_only) {
-        struct wr_bufq all = x->down.q;
-
-        x->down.q = (struct wr_bufq){ 0 };
         x->down.filter = run_filters;
         x->down.filter_arg = x;
-        if (all.n > 0)
-            run_filters(x, &all, false, &x->down.q);
     }
-}
-
-/* A file, or a text, is there as a whole; it goes out at its rate all the same. */
-static void hold_back(struct wr_relay *r)
-{
-    if (r->rate == 0)
-        return;
-    r->held = r->q;
-    r->q = (struct wr_bufq){ 0 };
 }
 
 static const struct wr_filter **filters; /* of all modules, by rank */
@@ -141,7 +131,7 @@ static void forward_first(struct wr_exchange *x)
     struct wr_str first;
     size_t put = 0;
 
-    if (h->proxy == NULL || x->peer.ops == NULL)
+    if (!is_proxied(x))
         return;
     if (x->down.src != NULL && x->down.filter == NULL && x->down.rate == 0 && !h->tunnel) {
         first = x->peer.ops->first != NULL ? x->peer.ops->first(&x->peer) : wr_str_of(NULL, 0);
@@ -182,16 +172,11 @@ static enum wr_go respond_run(struct wr_exchange *x)
         return WR_GO; /* the runner rejects */
     x->gave_up = false;
     h->header_only |= h->res.status == 204 || h->res.status == 304;
-    if (h->header_only)
-        wr_bufq_clear(&x->down.q);
     x->status = h->res.status;
     if (!h->speaker->server.reply(x))
         return head_too_long(x);
     h->head_sent = true;
     reply_direction(x);
-    if (x->down.q.n > 0)
-        wr_bufq_load(&x->down.q);
-    hold_back(&x->down);
     forward_first(x);
     wr_timer_idle(&x->idle); /* the patience of the step before is not that of the next */
     x->step = &wr_step_http_relay;
@@ -217,7 +202,7 @@ static enum wr_go cut(struct wr_exchange *x, enum wr_pump p)
     const struct wr_http *h = wr_http_of(x);
 
     wr_http_abort(x, WR_ABORT_CUT);
-    if (p == WR_PUMP_SRC_ERROR && h->proxy != NULL && x->peer.ops != NULL && !h->tunnel) {
+    if (p == WR_PUMP_SRC_ERROR && is_proxied(x) && !h->tunnel) {
         const char *why = wr_endpoint_why(&x->peer);
 
         if (why != NULL)
@@ -236,8 +221,7 @@ static enum wr_go cut(struct wr_exchange *x, enum wr_pump p)
 /* Who keeps the reply waiting: the client that bytes are there for, or the server? */
 static bool awaits_client(const struct wr_exchange *x)
 {
-    return x->down.q.n > 0 || x->down.pipe != NULL || wr_http_of(x)->proxy == NULL
-        || x->down.src == NULL;
+    return x->down.q.n > 0 || x->down.pipe != NULL || !is_proxied(x) || x->down.src == NULL;
 }
 
 static enum wr_go timed_out(struct wr_exchange *x)
@@ -370,16 +354,15 @@ enum wr_verdict wr_http_respond(struct wr_exchange *x, struct wr_bufq *q)
 {
     struct wr_http *h = wr_http_of(x);
 
-    wr_bufq_clear(&x->down.q);
     if (h->proxy == NULL && h->bad_status == 0 && h->error_status == 0 && !drop_buffered(x)) {
         h->keepalive = false;
         h->bad_status = 400;
-        if (q != NULL)
-            wr_bufq_clear(q);
+        wr_bufq_clear(q);
         return wr_reject(x, 400, wr_endpoint_why(&x->client));
     }
-    if (q != NULL)
-        wr_bufq_move(&x->down.q, q, q->n);
+    if (x->peer.ops != NULL) /* an answer that was not sent */
+        x->peer.ops->end(&x->peer, WR_END_FIN);
+    wr_endpoint_store(&x->peer, x, q);
     wr_timer_off(x->loop, &x->idle);
     x->step = &wr_step_respond;
     return WR_TAKEN;

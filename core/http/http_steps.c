@@ -172,10 +172,10 @@ struct wr_module wr_module_http_steps = {
 
 void wr_http_leave_upstream(struct wr_exchange *x)
 {
-    if (x->attempts == NULL)
-        return;
     if (x->peer.ops != NULL)
         x->peer.ops->end(&x->peer, WR_END_FIN);
+    if (x->attempts == NULL)
+        return;
     wr_relay_end(&x->up, x->loop);
     x->up.src = x->up.dst = NULL; /* `taken` stays: what was read cannot be sent again */
     wr_attempts_end(x);

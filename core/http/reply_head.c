@@ -39,6 +39,7 @@ static void decide_framing(struct wr_exchange *x)
     struct wr_http *h = wr_http_of(x);
     const struct wr_http_conf *c = wr_conf_of(x, &wr_module_http);
     struct wr_response *r = &h->res;
+    const struct wr_bufq *stored;
 
     if (r->status == 204 || r->status < 200) {
         r->framing = WR_BODY_NONE;
@@ -50,9 +51,10 @@ static void decide_framing(struct wr_exchange *x)
         return;
     if (h->header_only && r->framing == WR_BODY_NONE)
         return;
-    if (h->filters == NULL && x->peer.ops == NULL) {
+    stored = wr_endpoint_stored(&x->peer);
+    if (h->filters == NULL && stored != NULL) {
         r->framing = WR_BODY_LENGTH;
-        r->length = x->down.q.n;
+        r->length = stored->n;
     } else if (h->req.version >= 11 && c->chunked) {
         r->framing = WR_BODY_CHUNKED;
     } else {

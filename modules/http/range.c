@@ -1,6 +1,6 @@
-/* range: parts of a reply (RFC 9110 14). The head filter decides, the body filter cuts: by moving
- * slices, so that parts of a file stay parts of a file. A body that streams (from an upstream) goes
- * by once: it can be cut where the ranges ascend, else the whole is sent. */
+/* range: parts of a reply (RFC 9110 14), decided in the head filter. A body that is stored is cut
+ * there, before anything of it is read: parts of a file stay parts of a file. One that streams goes
+ * by once: a body filter can cut it where the ranges ascend, else the whole is sent. */
 #include "http/http.h"
 #include "range_set.h"
 
@@ -51,25 +51,24 @@ static void cut_run(struct wr_body_filter *f, struct wr_exchange *x WR_UNUSED, s
     wr_bufq_drop(in, in->n);
 }
 
-/* Ranges in any order, of a body that is here as a whole: each is cut out of another reference. */
-static void pick_run(struct wr_body_filter *f, struct wr_exchange *x WR_UNUSED, struct wr_bufq *in,
-                     bool fin WR_UNUSED, struct wr_bufq *out)
+/* Ranges in any order: each is cut out of another reference to the whole. */
+static void pick_parts(struct wr_bufq *whole, const struct cutter *c)
 {
-    struct cutter *c = f->state;
+    struct wr_bufq parts = { 0 };
 
-    for (; in->n > 0 && c->next < c->ranges.list.n; c->next++) {
-        const struct wr_range *r = &c->ranges.list.at[c->next];
+    for (uint32_t i = 0; i < c->ranges.list.n; i++) {
+        const struct wr_range *r = &c->ranges.list.at[i];
         struct wr_bufq all = { 0 };
 
-        part_begins(c, out, c->next);
-        wr_bufq_tee(&all, in);
+        part_begins(c, &parts, i);
+        wr_bufq_tee(&all, whole);
         wr_bufq_drop(&all, r->from);
-        wr_bufq_move(out, &all, r->to - r->from);
+        wr_bufq_move(&parts, &all, r->to - r->from);
         wr_bufq_clear(&all);
-        if (c->next + 1 == c->ranges.list.n)
-            all_given(c, out);
     }
-    wr_bufq_drop(in, in->n);
+    wr_bufq_borrow(&parts, c->end.p, c->end.n);
+    wr_bufq_clear(whole);
+    *whole = parts;
 }
 
 static struct wr_str content_range(struct wr_pool *pool, const struct wr_range *r, uint64_t length)
@@ -103,6 +102,7 @@ static void write_parts(struct wr_exchange *x, struct cutter *c)
 static void give_parts(struct wr_exchange *x, struct cutter *c)
 {
     struct wr_response *res = &wr_http_of(x)->res;
+    struct wr_bufq *stored = wr_endpoint_stored(&x->peer);
 
     res->status = 206;
     res->reason = (struct wr_str){ 0 };
@@ -114,7 +114,11 @@ static void give_parts(struct wr_exchange *x, struct cutter *c)
     else
         write_parts(x, c);
     res->length = c->ranges.total;
-    c->filter.run = c->ranges.ascending ? cut_run : pick_run;
+    if (stored != NULL) {
+        pick_parts(stored, c);
+        return;
+    }
+    c->filter.run = cut_run;
     c->filter.state = c;
     wr_http_add_body_filter(x, &c->filter);
 }
@@ -160,7 +164,7 @@ static enum wr_range_result decide(struct wr_exchange *x, uint32_t max, struct w
     if (value.p == NULL || !still_the_same(h))
         return WR_RANGE_IGNORED;
     r = wr_ranges_parse(value, h->res.length, max, x->pool, ranges);
-    if (r == WR_RANGE_OK && !ranges->ascending && x->peer.ops != NULL)
+    if (r == WR_RANGE_OK && !ranges->ascending && wr_endpoint_stored(&x->peer) == NULL)
         return WR_RANGE_IGNORED;
     return r;
 }

@@ -1,5 +1,5 @@
 /* stream_return: `return value;` answers a session with a text and closes it. Content at layer 4:
- * the text is a memory endpoint, and the ordinary relay sends it. */
+ * the text is a stored endpoint, and the ordinary relay sends it. */
 #include "stream/stream.h"
 
 struct return_conf {
@@ -14,10 +14,14 @@ static enum wr_verdict return_run(struct wr_exchange *x)
         .timeout_ms = 60000, .buffer_size = 16384, .half_close = true,
     };
     const struct return_conf *c = wr_conf_of(x, &wr_module_return);
+    struct wr_bufq q = { 0 };
+    struct wr_str text;
 
     if (c->text == NULL)
         return WR_PASS;
-    wr_endpoint_memory(&x->peer, x->pool, wr_template_str(x, c->text));
+    text = wr_template_str(x, c->text);
+    wr_bufq_borrow(&q, text.p, text.n);
+    wr_endpoint_store(&x->peer, x, &q);
     return wr_stream_serve(x, &how);
 }
 

@@ -54,7 +54,7 @@ static void begin(struct asked *a, size_t length, bool streams, struct wr_str ra
     a->x.of_layer = &a->h;
     a->x.pool = a->h.pool = wr_pool_new(0);
     a->x.scope = wr_conf_layer(a->s.conf, WR_L7)->children;
-    a->x.peer.ops = streams ? &streaming : NULL;
+    a->x.peer.ops = streams ? &streaming : NULL; /* else stored, below */
     a->h.req.version = 11;
     (void)wr_fields_add_id(a->x.pool, &a->h.req.fields, WR_F_RANGE, range);
     wr_response_init(&a->h.res);
@@ -66,6 +66,12 @@ static void begin(struct asked *a, size_t length, bool streams, struct wr_str ra
     a->body = wr_pool_alloc(a->x.pool, length + 1);
     for (size_t i = 0; i < length; i++)
         a->body[i] = (char)('a' + (i * 7 + i / 26) % 26);
+    if (!streams) {
+        struct wr_bufq q = { 0 };
+
+        wr_bufq_borrow(&q, a->body, length);
+        wr_endpoint_store(&a->x.peer, &a->x, &q);
+    }
 }
 
 static enum wr_range_result check_parsed(struct asked *a, struct wr_str range)
@@ -89,13 +95,21 @@ static enum wr_range_result check_parsed(struct asked *a, struct wr_str range)
     return result;
 }
 
+static struct wr_str text_of(struct asked *a, struct wr_bufq *q)
+{
+    size_t n = q->n;
+    char *text = wr_pool_alloc(a->x.pool, n + 1);
+
+    WR_ASSERT(wr_bufq_peek(q, text, n) == n);
+    wr_bufq_clear(q);
+    return wr_str_of(text, n);
+}
+
 /* The body as the relay gives it to the filter. */
 static struct wr_str cut(struct asked *a, size_t piece)
 {
     struct wr_body_filter *f = a->h.filters;
     struct wr_bufq out = { 0 };
-    char *text;
-    size_t n;
 
     for (size_t at = 0; at < a->length; at += piece) {
         struct wr_bufq in = { 0 };
@@ -104,11 +118,7 @@ static struct wr_str cut(struct asked *a, size_t piece)
         f->run(f, &a->x, &in, at + piece >= a->length, &out);
         WR_ASSERT(in.n == 0);
     }
-    n = out.n;
-    text = wr_pool_alloc(a->x.pool, n + 1);
-    WR_ASSERT(wr_bufq_peek(&out, text, n) == n);
-    wr_bufq_clear(&out);
-    return wr_str_of(text, n);
+    return text_of(a, &out);
 }
 
 /* Skips what stands in front of a part, up to the empty line behind its fields. */
@@ -154,7 +164,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (parsed == WR_RANGE_NONE)
         WR_ASSERT(filtered == WR_FILTER_ERROR && a.h.res.status == 416);
     else if (parsed == WR_RANGE_OK && (a.ranges.ascending || data[2] == 0))
-        check_sent(&a, cut(&a, data[2] > 0 ? data[2] : a.length));
+        check_sent(&a, data[2] > 0 ? cut(&a, data[2])
+                                   : text_of(&a, wr_endpoint_stored(&a.x.peer)));
     else
         WR_ASSERT(filtered == WR_FILTER_OK && a.h.res.status == 200 && a.h.filters == NULL);
     wr_pool_free(a.x.pool);

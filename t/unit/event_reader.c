@@ -96,6 +96,70 @@ static void all_ways(void)
     pass(4096, 600000);
 }
 
+/* In pieces into memory, as a filter wants them. */
+static void read_pieces(size_t at, size_t n)
+{
+    struct wr_bufq q = { 0 };
+    struct wr_waiter who = { l, &task.task };
+    size_t have = 0;
+
+    wr_bufq_file(&q, &r, (off_t)at, n);
+    while (q.n > 0) {
+        size_t k;
+        enum wr_io io = wr_reader_read(q.head, &who, got + have, 30000, &k);
+
+        ck_assert_int_ne(io, WR_IO_ERROR);
+        ck_assert_uint_le(k, 30000);
+        if (io == WR_IO_AGAIN)
+            wr_loop_turn(l, 2000);
+        have += k;
+        wr_bufq_drop(&q, k);
+    }
+    ck_assert_uint_eq(have, n);
+    ck_assert_int_eq(memcmp(got, text + at, n), 0);
+}
+
+START_TEST(pieces_into_memory)
+{
+    setup(_i & 1);
+    if (_i & 2) {
+        r.file->direct = fcntl(file, F_SETFL, fcntl(file, F_GETFL) | O_DIRECT) == 0;
+        wr_reader_direct(&r, 65536, 4096);
+    }
+    read_pieces(0, SIZE);
+    evict();
+    read_pieces(300001, 200000);
+    read_pieces(SIZE - 1, 1);
+    teardown();
+}
+END_TEST
+
+/* A file that became shorter is an error and no end. */
+START_TEST(pieces_of_less_than_there_was)
+{
+    struct wr_waiter who;
+    struct wr_bufq q = { 0 };
+    enum wr_io io;
+    size_t k;
+
+    setup(_i & 1);
+    said_keep();
+    who = (struct wr_waiter){ l, &task.task };
+    wr_bufq_file(&q, &r, SIZE, 10);
+    for (int i = 0; i < 100; i++) {
+        io = wr_reader_read(q.head, &who, got, 10, &k);
+        if (io != WR_IO_AGAIN)
+            break;
+        wr_loop_turn(l, 1000);
+    }
+    ck_assert_int_eq(io, WR_IO_ERROR);
+    ck_assert_uint_eq(k, 0);
+    ck_assert(said("pread() "));
+    wr_bufq_clear(&q);
+    teardown();
+}
+END_TEST
+
 START_TEST(cold_and_warm)
 {
     setup(_i & 1);
@@ -214,6 +278,8 @@ int main(void)
     int failed;
 
     tcase_set_timeout(tc, 60);
+    tcase_add_loop_test(tc, pieces_into_memory, 0, 4);
+    tcase_add_loop_test(tc, pieces_of_less_than_there_was, 0, 2);
     tcase_add_loop_test(tc, cold_and_warm, 0, 4);
     tcase_add_loop_test(tc, directly, 0, 2);
     tcase_add_loop_test(tc, a_file_that_became_shorter, 0, 2);
