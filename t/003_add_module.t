@@ -40,7 +40,7 @@ like $said, qr{t/modules/none/config}, 'by name';
 isnt $code, 0, 'what others call cannot be left out';
 like $said, qr/weir does not do without this/, 'is said';
 
-my $options = q(--add-module=t/modules/stamp --with-cc-opt='-O0')
+my $options = q(--add-module=t/modules/stamp --add-module=t/modules/shout --with-cc-opt='-O0')
     . ' --without-stream_map_module --without-http_geo_module';
 ($code, $said) = there("./configure $options");
 is $code, 0, 'configure' or diag $said;
@@ -69,7 +69,24 @@ for my $case (
 }
 $w->expect(qr/directive is not allowed here/);
 
+my $file = join '', map { chr(97 + $_ * 7 % 26) . "$_" } 0 .. 60000;
+mkdir $w->path('html');
+$w->write('html/file', $file);
 $w->start(<<'CONF');
+http {
+    access_log off;
+    server {
+        listen %{http};
+        root html;
+        location /raw { alias html; }
+        location /on { alias html; shout on; add_trailer X-Said all; }
+        location /slow { alias html; shout slow; }
+        location /broken { alias html; shout broken; }
+        location /text { shout slow; return 200 "hear, hear"; }
+        location /proxied { shout slow; proxy_pass http://127.0.0.1:%{http}/raw; }
+        location /cut { shout broken; proxy_pass http://127.0.0.1:%{http}/raw; }
+    }
+}
 stream {
     stamp outer;
     server { listen %{outer}; return $stamp; }
@@ -84,6 +101,27 @@ is $w->ask('inner'), '127.0.0.1 ' . $w->port('inner'), 'a value with variables';
 is $w->ask('empty'), '[]', 'an empty value';
 is $w->ask('required'), 'ok', 'its phase hook lets pass';
 is $w->ask('refused'), '', 'and refuses';
+
+# A filter of bodies: reads files in pieces, waits, fails.
+
+sub body {
+    my ($uri, $range) = @_;
+    my $said = $w->ask('http', "GET $uri HTTP/1.0\r\nHost: a\r\n"
+        . (defined $range ? "Range: bytes=$range\r\n" : '') . "\r\n");
+    return $said =~ /^(HTTP.*?)\r\n\r\n(.*)/s ? ($2, $1) : ('', '');
+}
+
+for my $way ('on', 'slow', 'proxied') {
+    is +(body("/$way/file"))[0], uc $file, "a file through a filter: $way";
+    is +(body("/$way/file", '100000-100009'))[0], substr(uc $file, 100000, 10), 'a part of it';
+}
+is +(body('/text'))[0], 'HEAR, HEAR', 'a text through it';
+for my $way ('broken', 'cut') {
+    my ($got, $head) = body("/$way/file");
+    like $head, qr/Content-Length: @{[length $file]}/, "the reply is begun: $way";
+    ok length $got < length $file && index(uc $file, $got) == 0, 'and is cut where a filter fails';
+}
+$w->expect(qr/the voice is gone/);
 
 $w->conf("stream {\n    stamp_required maybe;\n}\n");
 ($code, undef, $said) = $w->command('-t');

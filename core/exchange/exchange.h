@@ -4,7 +4,8 @@
  * Map: session (an accepted client), proxy_protocol and proxy_header (what a proxy in front says of
  * it), forwarded (the client behind several of them), exchange (the step runner, the one exit),
  * phase (hooks in rank order), raw (a descriptor as endpoint), stored (texts and files as endpoint), relay
- * (the only byte pump), rate (its speed), splice (bulk), spill (its temp file), vars (their values), core_vars ($remote_addr ...),
+ * (the only byte pump), rate (its speed), splice (bulk),
+ * filter (what changes the bytes), spill (its temp file), vars (their values), core_vars ($remote_addr ...),
  * template (text with variables, one pass), assign (set), listen_conf and listen_addr (the listen
  * directive of both layers), names and server_name (several servers on one address), ssl_conf (ssl_
  * of servers), ssl_rows, ssl_pem, ssl_context and ssl_cert_cache (what proxy_ssl_ shares with it),
@@ -189,6 +190,30 @@ bool wr_spill_put(struct wr_spill *s, const void *p, size_t n) WR_CHECKED; /* fa
 bool wr_spill_get(struct wr_spill *s, struct wr_bufq *q); /* all of it as a slice; false: none */
 void wr_spill_drained(struct wr_spill *s);         /* the slices are sent: begin again at 0 */
 
+/* ---- filters: what a relay moves goes through them, one behind the other ---- */
+enum wr_filtered {
+    WR_FILTERED,               /* all of f->in was taken */
+    WR_FILTER_WAITS,           /* something is armed that wakes the exchange; it runs again then, or
+                                * before */
+    WR_FILTER_FAILED           /* it was logged; what was sent so far is all there will be */
+};
+enum wr_push {
+    WR_PUSH_NONE,
+    WR_PUSH_FLUSH,             /* the source has no more for now: let go what is held back */
+    WR_PUSH_FIN                /* nothing comes any more: until it is FILTERED, then never again */
+};
+struct wr_relay_filter {
+    /* Moves what it can from f->in to the end of out, changed; what it leaves there it is given
+     * again. What it has armed or holds ends with the exchange's pool. */
+    enum wr_filtered (*run)(struct wr_relay_filter *f, enum wr_push push, struct wr_bufq *out);
+    void *state;
+    bool passes;               /* looks at no byte and changes none: files need not be read for it.
+                                * Else f->in is memory */
+    bool ended;                /* the relay's, from here on */
+    struct wr_bufq in;
+    struct wr_relay_filter *next;
+};
+
 /* ---- relay: one direction ---- */
 #define WR_RATE_MAX ((uint64_t)1 << 34) /* 16 GB a second for years does not overflow */
 struct wr_relay {
@@ -216,10 +241,11 @@ struct wr_relay {
     bool limited;               /* stopped by rate: the timer is set */
     bool fetching;              /* what is stored is being read: neither side is to blame */
     uint64_t rate_after;        /* bytes before the rate counts */
-    /* Set: what was read goes through it. Moves all of in to out, changed. */
-    void (*filter)(void *arg, struct wr_bufq *in, bool fin, struct wr_bufq *out);
-    void *filter_arg;
-    bool filtered_fin;
+    struct wr_relay_filter *filters; /* NULL: none. Nothing is spliced or read ahead through them */
+    bool filter_waits;          /* one of them does: nothing is read meanwhile */
+    bool filters_hold;          /* they may hold something back: to be flushed */
+    bool filters_ended;
+    bool broken;                /* a filter or the temp file is, not the source: it was logged */
 };
 enum wr_pump {
     WR_PUMP_IDLE,  /* waits for an endpoint (or the rate timer) */
@@ -229,10 +255,11 @@ enum wr_pump {
 };
 /* Moves what can be moved; *moved_any tells whether anything did. */
 enum wr_pump wr_relay_pump(struct wr_relay *r, struct wr_loop *l, bool *moved_any);
-/* It waits for a disk, and neither side is to blame. */
-static inline bool wr_relay_at_disk(const struct wr_relay *r)
+/* It waits for a disk or a filter, and neither side is to blame. */
+static inline bool wr_relay_is_busy(const struct wr_relay *r)
 {
-    return r->fetching || (r->dst != NULL && r->dst->conn != NULL && r->dst->conn->reading)
+    return r->fetching || (r->filter_waits && r->q.n == 0)
+        || (r->dst != NULL && r->dst->conn != NULL && r->dst->conn->reading)
         || (r->spill != NULL && r->spill->writing != NULL);
 }
 /* What the relay holds is dropped; pipes go back. Idempotent. */

@@ -14,13 +14,8 @@ static enum wr_moved write_fin(struct wr_relay *r)
 {
     size_t put;
 
-    if (r->filter != NULL && !r->filtered_fin) { /* filters may have kept something back */
-        struct wr_bufq none = { 0 };
-
-        r->filtered_fin = true;
-        r->filter(r->filter_arg, &none, true, &r->q);
-        return WR_MOVED;
-    }
+    if (r->filters != NULL && !r->filters_ended) /* they may have kept something back */
+        return wr_relay_filter(r, NULL, WR_PUSH_FIN);
     if (r->hold_fin || r->dst_fin)
         return WR_ENDED;
     switch (r->dst->ops->write(r->dst, NULL, true, &put)) {
@@ -62,16 +57,14 @@ static enum wr_moved flush_queue(struct wr_relay *r)
 static enum wr_moved take_stored(struct wr_relay *r, size_t max)
 {
     struct wr_bufq in = { 0 };
-    size_t n = r->src->ops->give(r->src, r->filter != NULL ? &in : &r->q,
+    size_t n = r->src->ops->give(r->src, r->filters != NULL ? &in : &r->q,
                                  r->rate > 0 ? max : SIZE_MAX);
 
     r->taken += n;
     r->src_fin = wr_endpoint_at_end(r->src);
     if (r->rate > 0)
         wr_relay_rest(r, n);
-    if (r->filter != NULL)
-        r->filter(r->filter_arg, &in, false, &r->q);
-    return WR_MOVED;
+    return r->filters != NULL ? wr_relay_filter(r, &in, WR_PUSH_NONE) : WR_MOVED;
 }
 
 /* One read and one write. */
@@ -89,12 +82,11 @@ static enum wr_moved copy_once(struct wr_relay *r, struct wr_loop *l, size_t max
     if (r->rate > 0)
         wr_relay_rest(r, n);
     r->full = n >= wr_min(r->high, (size_t)LARGE) ? r->full + 1 : 0;
-    if (r->filter != NULL) {
+    if (r->filters != NULL) {
         struct wr_bufq in = { 0 };
 
         wr_bufq_copy(&in, scratch, n);
-        r->filter(r->filter_arg, &in, false, &r->q);
-        return WR_MOVED;
+        return wr_relay_filter(r, &in, WR_PUSH_NONE);
     }
     io = r->dst->ops->write(r->dst, &one, false, &put);
     r->moved += put;
@@ -103,6 +95,12 @@ static enum wr_moved copy_once(struct wr_relay *r, struct wr_loop *l, size_t max
     if (put < n)
         wr_bufq_copy(&r->q, scratch + put, n - put);
     return WR_MOVED;
+}
+
+static enum wr_moved spill_failed(struct wr_relay *r)
+{
+    r->broken = true;
+    return WR_SRC_FAILED;
 }
 
 /* The receiver is full: read ahead into memory, later into the file. */
@@ -114,7 +112,7 @@ static enum wr_moved read_ahead(struct wr_relay *r, struct wr_loop *l)
     size_t n = 0, max = r->q.n < r->high && r->pipe == NULL ? r->high - r->q.n : 0;
     enum wr_io io;
 
-    if (!r->ahead || r->filter != NULL || r->src == NULL || r->src_fin || r->rate > 0)
+    if (!r->ahead || r->filters != NULL || r->src == NULL || r->src_fin || r->rate > 0)
         return WR_BLOCKED;
     if (filed)
         max = r->behind_since > 0 && wr_now() - r->behind_since >= SPILL_AFTER
@@ -128,7 +126,7 @@ static enum wr_moved read_ahead(struct wr_relay *r, struct wr_loop *l)
     if (!filed)
         wr_bufq_copy(&r->q, scratch, n);
     else if (!wr_spill_put(r->spill, scratch, n))
-        return WR_SRC_FAILED;
+        return spill_failed(r);
     return WR_MOVED;
 }
 
@@ -151,7 +149,7 @@ static enum wr_moved flush(struct wr_relay *r, struct wr_loop *l)
     enum wr_moved st = WR_MOVED;
 
     if (r->spill != NULL && r->spill->failed)
-        return WR_SRC_FAILED;
+        return spill_failed(r);
     if (r->pipe != NULL)
         st = wr_relay_flush_pipe(r, l);
     return st == WR_MOVED && r->q.n > 0 ? flush_queue(r) : st;
@@ -173,6 +171,8 @@ static enum wr_moved round_of(struct wr_relay *r, struct wr_loop *l)
         return WR_STARVED;
     if (spilled)
         wr_spill_drained(r->spill);
+    if (r->filter_waits && !r->src_fin)
+        return wr_relay_filter(r, NULL, WR_PUSH_NONE);
     if (r->src_fin || r->src == NULL) {
         r->src_fin = true;
         return write_fin(r);
@@ -182,7 +182,12 @@ static enum wr_moved round_of(struct wr_relay *r, struct wr_loop *l)
         return st;
     if (r->rate > 0 && (max = wr_relay_allows(r, l, max)) == 0)
         return WR_STARVED;
-    return r->src->ops->give != NULL ? take_stored(r, max) : copy_once(r, l, max);
+    if (r->src->ops->give != NULL && wr_relay_filters_pass(r))
+        return take_stored(r, max);
+    st = copy_once(r, l, max);
+    if (st == WR_STARVED && r->filters_hold)
+        return wr_relay_filter(r, NULL, WR_PUSH_FLUSH);
+    return st;
 }
 
 /* What an endpoint adds (a head, the size of a chunk) does not wait for the bytes behind it. */
@@ -230,6 +235,8 @@ enum wr_pump wr_relay_pump(struct wr_relay *r, struct wr_loop *l, bool *moved_an
 void wr_relay_end(struct wr_relay *r, struct wr_loop *l)
 {
     wr_bufq_clear(&r->q);
+    for (struct wr_relay_filter *f = r->filters; f != NULL; f = f->next)
+        wr_bufq_clear(&f->in);
     if (r->pipe != NULL)
         wr_pipe_return(l, r->pipe);
     r->pipe = NULL;

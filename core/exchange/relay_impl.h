@@ -1,5 +1,5 @@
-/* What the files of a relay share: relay (the round), rate (its speed), splice (bulk). Included by
- * them only. */
+/* What the files of a relay share: relay (the round), rate (its speed), splice (bulk), filter (what
+ * changes the bytes). Included by them only. */
 #ifndef WR_RELAY_IMPL_H
 #define WR_RELAY_IMPL_H
 
@@ -32,6 +32,13 @@ static inline enum wr_moved wr_relay_came(struct wr_relay *r, enum wr_io io)
 size_t wr_relay_allows(struct wr_relay *r, struct wr_loop *l, size_t want);
 /* n bytes were read (and are in r->taken): they have to last for their time. */
 void wr_relay_rest(struct wr_relay *r, size_t n);
+
+/* ---- filter: only where r->filters is not NULL ---- */
+/* May they be given bytes that nobody has read? */
+bool wr_relay_filters_pass(const struct wr_relay *r);
+/* Hands in, if it is not NULL, to the filters; what comes out of them is in r->q. STARVED: one of
+ * them waits. */
+enum wr_moved wr_relay_filter(struct wr_relay *r, struct wr_bufq *in, enum wr_push push);
 
 /* ---- splice ---- */
 /* Nothing waits in q or in a pipe. COPY also where the bytes are none for a pipe. */

@@ -39,7 +39,7 @@ static bool is_bulk(const struct wr_relay *r)
 {
     uint64_t left;
 
-    if (r->copied || r->rate > 0 || r->filter != NULL || r->src->conn == NULL
+    if (r->copied || r->rate > 0 || r->filters != NULL || r->src->conn == NULL
         || r->dst->conn == NULL)
         return false;
     left = r->src->ops->want(r->src);

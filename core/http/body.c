@@ -237,9 +237,9 @@ void wr_http_discard_body(struct wr_exchange *x)
     wr_http_of(x)->discard = true; /* the session drops what is left when the reply is out */
 }
 
-void wr_http_add_body_filter(struct wr_exchange *x, struct wr_body_filter *f)
+void wr_http_add_body_filter(struct wr_exchange *x, struct wr_relay_filter *f)
 {
-    struct wr_body_filter **at = &wr_http_of(x)->filters;
+    struct wr_relay_filter **at = &wr_http_of(x)->filters;
 
     while (*at != NULL)
         at = &(*at)->next;

@@ -322,14 +322,6 @@ enum wr_filter_rank {          /* head filters, in this order */
     WR_FR_NOT_MODIFIED, WR_FR_HEADERS, WR_FR_USERID, WR_FR_CHARSET, WR_FR_SSI, WR_FR_SUB,
     WR_FR_ADDITION, WR_FR_GUNZIP, WR_FR_GZIP, WR_FR_RANGE, WR_FR_CHUNKED
 };
-struct wr_body_filter {
-    /* Moves everything from in to out, changed. With fin once, and then not again; what it adds to
-     * h->res.trailers by then is sent behind the body where the framing can carry it. */
-    void (*run)(struct wr_body_filter *f, struct wr_exchange *x, struct wr_bufq *in, bool fin,
-                struct wr_bufq *out);
-    void *state;
-    struct wr_body_filter *next;
-};
 /* ERROR: this reply is not sent; h->res.status says with which page the request is answered instead
  * (412, 416, 500). What the filter left in h->res.fields goes out with that page (Content-Range of
  * a 416), so a filter removes what does not apply. */
@@ -516,7 +508,7 @@ struct wr_http {               /* x->of_layer */
     const struct wr_http_speaker *peer_speaker;  /* what its server speaks */
     const struct wr_http_proxy_conf *proxy_conf;
     unsigned upstream_status;  /* of the last reply head; 0: none */
-    struct wr_body_filter *filters;
+    struct wr_relay_filter *filters; /* of the reply's body */
     struct wr_pool *pool;      /* x->pool */
     uint32_t redirects;        /* internal ones left: 10 at the start */
     bool internal;             /* after an internal redirect */
@@ -567,7 +559,9 @@ void wr_http_discard_body(struct wr_exchange *x);
 /* The file of a body that is in one, given a name if it had none; NULL: it is in memory. The name
  * goes with the request. */
 const char *wr_http_body_path(struct wr_exchange *x);
-void wr_http_add_body_filter(struct wr_exchange *x, struct wr_body_filter *f);
+/* From a head filter. By its end it may have added to h->res.trailers, which are sent behind the body
+ * where the framing can carry them. */
+void wr_http_add_body_filter(struct wr_exchange *x, struct wr_relay_filter *f);
 /* The backend's final reply is in h->res, untouched: kept for $upstream_http_ and its kin. */
 void wr_http_keep_reply(struct wr_exchange *x);
 /* So are these fields that came behind its body, and sent on where that is wanted. */

@@ -4,21 +4,6 @@
 
 #include <errno.h>
 
-static void run_filters(void *arg, struct wr_bufq *in, bool fin, struct wr_bufq *out)
-{
-    struct wr_exchange *x = arg;
-    struct wr_bufq from = *in, to = { 0 };
-
-    for (struct wr_body_filter *f = wr_http_of(x)->filters; f != NULL; f = f->next) {
-        f->run(f, x, &from, fin, &to);
-        wr_bufq_clear(&from);
-        from = to;
-        to = (struct wr_bufq){ 0 };
-    }
-    wr_bufq_move(out, &from, from.n);
-    *in = (struct wr_bufq){ 0 };
-}
-
 /* A server's reply goes out, not a file or a text. */
 static bool is_proxied(const struct wr_exchange *x)
 {
@@ -92,10 +77,8 @@ static void reply_direction(struct wr_exchange *x)
     }
     if (h->header_only)
         x->down.src = NULL; /* a HEAD asked of a GET has a body: it is not wanted */
-    if (h->filters != NULL && !h->header_only) {
-        x->down.filter = run_filters;
-        x->down.filter_arg = x;
-    }
+    if (!h->header_only)
+        x->down.filters = h->filters;
 }
 
 static const struct wr_filter **filters; /* of all modules, by rank */
@@ -133,7 +116,7 @@ static void forward_first(struct wr_exchange *x)
 
     if (!is_proxied(x))
         return;
-    if (x->down.src != NULL && x->down.filter == NULL && x->down.rate == 0 && !h->tunnel) {
+    if (x->down.src != NULL && x->down.filters == NULL && x->down.rate == 0 && !h->tunnel) {
         first = x->peer.ops->first != NULL ? x->peer.ops->first(&x->peer) : wr_str_of(NULL, 0);
         one.p = first.p;
         one.n = first.n;
@@ -202,7 +185,7 @@ static enum wr_go cut(struct wr_exchange *x, enum wr_pump p)
     const struct wr_http *h = wr_http_of(x);
 
     wr_http_abort(x, WR_ABORT_CUT);
-    if (p == WR_PUMP_SRC_ERROR && is_proxied(x) && !h->tunnel) {
+    if (p == WR_PUMP_SRC_ERROR && is_proxied(x) && !h->tunnel && !x->down.broken) {
         const char *why = wr_endpoint_why(&x->peer);
 
         if (why != NULL)
@@ -326,7 +309,7 @@ static enum wr_go relay_run(struct wr_exchange *x)
     awaited = client ? x->down.moved != before : moved;
     if (x->idle.fired && !awaited)
         return timed_out(x);
-    if (wr_relay_at_disk(&x->down))
+    if (wr_relay_is_busy(&x->down))
         wr_timer_idle(&x->idle);
     else if (awaited || x->idle.at == 0)
         set_patience(x);

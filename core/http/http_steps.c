@@ -453,7 +453,7 @@ static bool pump_up(struct wr_exchange *x, enum wr_go *go)
         wr_http_want_body(x);
     p = wr_relay_pump(&x->up, x->loop, &moved);
     send_head(x);
-    if (wr_relay_at_disk(&x->up))
+    if (wr_relay_is_busy(&x->up))
         wr_timer_idle(&x->idle);
     else if (moved || (x->idle.at == 0 && !x->idle.fired))
         set_patience(x);

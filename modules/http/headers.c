@@ -131,12 +131,21 @@ static void add_trailers(struct wr_exchange *x, const struct list *l)
     }
 }
 
-static void trailers_run(struct wr_body_filter *f, struct wr_exchange *x, struct wr_bufq *in,
-                         bool fin, struct wr_bufq *out)
+struct trailers {
+    struct wr_relay_filter filter;
+    struct wr_exchange *x;
+    const struct list *list;
+};
+
+static enum wr_filtered trailers_run(struct wr_relay_filter *f, enum wr_push push,
+                                     struct wr_bufq *out)
 {
-    wr_bufq_move(out, in, in->n);
-    if (fin)
-        add_trailers(x, f->state);
+    const struct trailers *t = f->state;
+
+    wr_bufq_move(out, &f->in, f->in.n);
+    if (push == WR_PUSH_FIN)
+        add_trailers(t->x, t->list);
+    return WR_FILTERED;
 }
 
 /* Trailers need chunks, even where the length is known. */
@@ -146,7 +155,7 @@ static enum wr_filter_result trailers_head(struct wr_exchange *x)
     const struct wr_http_conf *http = wr_conf_of(x, &wr_module_http);
     const struct list *l = list_in(&c->trailers, x->scope);
     struct wr_http *h = wr_http_of(x);
-    struct wr_body_filter *f;
+    struct trailers *t;
     bool wanted = false;
 
     if (wr_likely(l->rows.n == 0) || h->header_only || h->req.method == WR_M_HEAD
@@ -157,10 +166,11 @@ static enum wr_filter_result trailers_head(struct wr_exchange *x)
     if (!wanted)
         return WR_FILTER_OK;
     h->res.framing = WR_BODY_CHUNKED;
-    f = WR_NEW(x->pool, struct wr_body_filter);
-    f->run = trailers_run;
-    f->state = (void *)(uintptr_t)l;
-    wr_http_add_body_filter(x, f);
+    t = WR_NEW(x->pool, struct trailers);
+    t->x = x;
+    t->list = l;
+    t->filter = (struct wr_relay_filter){ .run = trailers_run, .state = t, .passes = true };
+    wr_http_add_body_filter(x, &t->filter);
     return WR_FILTER_OK;
 }
 

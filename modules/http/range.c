@@ -5,7 +5,7 @@
 #include "range_set.h"
 
 struct cutter {
-    struct wr_body_filter filter;
+    struct wr_relay_filter filter;
     struct wr_ranges ranges;
     uint64_t at;               /* of the whole body: what the next byte of in is */
     uint32_t next;             /* range being given, or waited for */
@@ -28,10 +28,11 @@ static void all_given(struct cutter *c, struct wr_bufq *out)
 }
 
 /* What is between the ranges is dropped, what is in them moved. */
-static void cut_run(struct wr_body_filter *f, struct wr_exchange *x WR_UNUSED, struct wr_bufq *in,
-                    bool fin WR_UNUSED, struct wr_bufq *out)
+static enum wr_filtered cut_run(struct wr_relay_filter *f, enum wr_push push WR_UNUSED,
+                                struct wr_bufq *out)
 {
     struct cutter *c = f->state;
+    struct wr_bufq *in = &f->in;
 
     while (in->n > 0 && c->next < c->ranges.list.n) {
         const struct wr_range *r = &c->ranges.list.at[c->next];
@@ -49,6 +50,7 @@ static void cut_run(struct wr_body_filter *f, struct wr_exchange *x WR_UNUSED, s
             all_given(c, out);
     }
     wr_bufq_drop(in, in->n);
+    return WR_FILTERED;
 }
 
 /* Ranges in any order: each is cut out of another reference to the whole. */
@@ -99,10 +101,19 @@ static void write_parts(struct wr_exchange *x, struct cutter *c)
     res->type = wr_pool_fmt(x->pool, "multipart/byteranges; boundary=%020llu", boundary);
 }
 
+/* Where parts can be cut before anything moves: nothing changes the bytes in front of them. */
+static struct wr_bufq *whole_body(const struct wr_exchange *x)
+{
+    for (const struct wr_relay_filter *f = wr_http_of(x)->filters; f != NULL; f = f->next)
+        if (!f->passes)
+            return NULL;
+    return wr_endpoint_stored(&x->peer);
+}
+
 static void give_parts(struct wr_exchange *x, struct cutter *c)
 {
     struct wr_response *res = &wr_http_of(x)->res;
-    struct wr_bufq *stored = wr_endpoint_stored(&x->peer);
+    struct wr_bufq *whole = whole_body(x);
 
     res->status = 206;
     res->reason = (struct wr_str){ 0 };
@@ -114,12 +125,11 @@ static void give_parts(struct wr_exchange *x, struct cutter *c)
     else
         write_parts(x, c);
     res->length = c->ranges.total;
-    if (stored != NULL) {
-        pick_parts(stored, c);
+    if (whole != NULL) {
+        pick_parts(whole, c);
         return;
     }
-    c->filter.run = cut_run;
-    c->filter.state = c;
+    c->filter = (struct wr_relay_filter){ .run = cut_run, .state = c };
     wr_http_add_body_filter(x, &c->filter);
 }
 
@@ -164,7 +174,7 @@ static enum wr_range_result decide(struct wr_exchange *x, uint32_t max, struct w
     if (value.p == NULL || !still_the_same(h))
         return WR_RANGE_IGNORED;
     r = wr_ranges_parse(value, h->res.length, max, x->pool, ranges);
-    if (r == WR_RANGE_OK && !ranges->ascending && wr_endpoint_stored(&x->peer) == NULL)
+    if (r == WR_RANGE_OK && !ranges->ascending && whole_body(x) == NULL)
         return WR_RANGE_IGNORED;
     return r;
 }

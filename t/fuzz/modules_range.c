@@ -108,15 +108,12 @@ static struct wr_str text_of(struct asked *a, struct wr_bufq *q)
 /* The body as the relay gives it to the filter. */
 static struct wr_str cut(struct asked *a, size_t piece)
 {
-    struct wr_body_filter *f = a->h.filters;
+    struct wr_relay_filter *f = a->h.filters;
     struct wr_bufq out = { 0 };
 
     for (size_t at = 0; at < a->length; at += piece) {
-        struct wr_bufq in = { 0 };
-
-        wr_bufq_borrow(&in, a->body + at, wr_min(piece, a->length - at));
-        f->run(f, &a->x, &in, at + piece >= a->length, &out);
-        WR_ASSERT(in.n == 0);
+        wr_bufq_borrow(&f->in, a->body + at, wr_min(piece, a->length - at));
+        WR_ASSERT(f->run(f, WR_PUSH_NONE, &out) == WR_FILTERED && f->in.n == 0);
     }
     return text_of(a, &out);
 }
