@@ -160,6 +160,7 @@ struct wr_module {
     const struct wr_phase_hook *phases;        /* exchange.h; end: run NULL */
     const struct wr_balancer_ops *const *balancers; /* upstream.h; end: NULL */
     const struct wr_filter *filters;           /* http.h */
+    const struct wr_http_speaker *speaker;     /* http.h */
     const struct wr_proxy_hook *hook;          /* upstream.h */
     /* Entering a server or location, conf is a private copy: sets the fields of WR_LOCAL rows back
      * to their defaults. Needed when there is such a row, else leave it NULL. */

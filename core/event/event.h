@@ -394,6 +394,7 @@ struct wr_listener {           /* one configured address */
     bool inherited;
     bool proxy_protocol;       /* clients say first who they are */
     bool ssl;                  /* then comes a TLS handshake */
+    uint32_t speaks;           /* bits of the layer's protocols whose words stand in listen */
 };
 /* Accepts one connection a turn, up to 64 while the queue stays full (level triggered: why, says
  * listen.c). Without room (limit), or on EMFILE, it says wr_connections_full; what then is still

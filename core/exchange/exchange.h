@@ -302,6 +302,10 @@ struct wr_layer {
     /* Scope of the server a TLS client names (SNI), else of the default one; NULL: a regex gave up,
      * which is logged, and no server is right. May be NULL. */
     const struct wr_scope *(*by_name)(const struct wr_session *s, struct wr_str name);
+    /* What the layer speaks. The bit of a word of `listen`, 0: it has no such word; the protocols an
+     * address offers (ALPN, as on the wire). NULL: listen has no such words; ssl_alpn says it. */
+    uint32_t (*speaks)(struct wr_str word);
+    struct wr_str (*protocols)(const struct wr_listener *l);
     /* Gives a new exchange what the layer keeps of each one, x->of_layer. NULL: nothing. */
     void (*prepare)(struct wr_exchange *x);
     /* Values of the client's header field of this name (case folded, nothing else), joined by ", ";
@@ -479,6 +483,7 @@ extern struct wr_module wr_module_ssl, wr_module_ssl_vars;
 enum wr_io wr_ssl_accept(struct wr_session *s) WR_CHECKED;
 /* Behind the handshake: of the server it was for, by its name, else of the default one. */
 const struct wr_scope *wr_ssl_scope(const struct wr_session *s);
+struct wr_str wr_ssl_protocol(const struct wr_session *s); /* that ALPN agreed on; n 0: none */
 /* What is known of the client's certificate: 0 fine (or nobody asked), 495 not valid, 496 none
  * though one is wanted, 421 (layer 7) the request is for another server than the handshake was;
  * logged. */

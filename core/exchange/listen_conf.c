@@ -25,6 +25,7 @@ struct line {
     struct wr_listen_opts opts;
     bool options;                   /* one of the socket's options was given */
     bool proxy_protocol, ssl;
+    uint32_t speaks;
     struct wr_listen_line out;
 };
 
@@ -302,11 +303,22 @@ static uint32_t find_word(const struct wr_cf *cf, const char *word)
     return 0;
 }
 
+/* A word of the layer's own: what it speaks on this address besides. */
+static bool take_protocol(struct line *l, struct wr_str word)
+{
+    uint32_t bit = l->layer->speaks != NULL ? l->layer->speaks(word) : 0;
+
+    l->speaks |= bit;
+    return bit != 0;
+}
+
 static bool take_param(struct line *l, uint32_t i, bool udp)
 {
     struct wr_str word = wr_cf_arg(l->cf, i), value;
     const struct param *p = find_param(word, l->layer->bit, &value);
 
+    if (p == NULL && take_protocol(l, word))
+        return true;
     if (p == NULL)
         return bad_param(l, i, nearest_param(l, word));
     if (udp && (p->flags & TCP_ONLY) != 0)
@@ -347,6 +359,7 @@ static struct entry *entry_new(struct line *l, const struct wr_addr *a, struct w
     e->l.opts = l->opts;
     e->l.proxy_protocol = l->proxy_protocol;
     e->l.ssl = l->ssl;
+    e->l.speaks = l->speaks;
     *all->list.last = &e->l;
     all->list.last = &e->l.next;
     all->list.n++;
@@ -372,10 +385,12 @@ static bool share(struct line *l, struct entry *e)
     if (l->options)
         e->l.opts = l->opts;
     /* Of the connection, so of the address: one line that wants it is enough. */
-    if (l->proxy_protocol != e->l.proxy_protocol || l->ssl != e->l.ssl)
+    if (l->proxy_protocol != e->l.proxy_protocol || l->ssl != e->l.ssl
+        || l->speaks != e->l.speaks)
         wr_cf_warn(cf, 1, "protocol options redefined for " WR_FMT, WR_ARG(e->l.text));
     e->l.proxy_protocol = e->l.proxy_protocol || l->proxy_protocol;
     e->l.ssl = e->l.ssl || l->ssl;
+    e->l.speaks |= l->speaks;
     return true;
 }
 

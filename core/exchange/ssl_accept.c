@@ -117,17 +117,30 @@ static int take_name(SSL *ssl, int *alert, void *arg)
 static int choose_protocol(SSL *ssl, const unsigned char **out, unsigned char *n,
                            const unsigned char *in, unsigned in_n, void *arg)
 {
-    const struct wr_ssl_conf *c = wr_ssl_conf_of(named(wr_ssl_session_of(ssl), ssl));
+    const struct wr_session *s = wr_ssl_session_of(ssl);
+    struct wr_str list = s->layer->protocols != NULL ? s->layer->protocols(s->listener)
+                                                     : wr_ssl_conf_of(named(s, ssl))->alpn;
     unsigned char *chosen;
 
     (void)arg;
-    if (c->alpn.n == 0)
+    if (list.n == 0)
         return SSL_TLSEXT_ERR_NOACK;
-    if (SSL_select_next_proto(&chosen, n, (const unsigned char *)c->alpn.p, (unsigned)c->alpn.n,
-                              in, in_n) != OPENSSL_NPN_NEGOTIATED)
+    if (SSL_select_next_proto(&chosen, n, (const unsigned char *)list.p, (unsigned)list.n, in, in_n)
+        != OPENSSL_NPN_NEGOTIATED)
         return SSL_TLSEXT_ERR_ALERT_FATAL; /* RFC 7301 3.2 */
     *out = chosen;
     return SSL_TLSEXT_ERR_OK;
+}
+
+struct wr_str wr_ssl_protocol(const struct wr_session *s)
+{
+    SSL *ssl = wr_tls_of(&s->conn);
+    const unsigned char *p = NULL;
+    unsigned n = 0;
+
+    if (ssl != NULL)
+        SSL_get0_alpn_selected(ssl, &p, &n);
+    return wr_str_of((const char *)p, n);
 }
 
 /* ---- which certificate, where its name has variables ---- */

@@ -175,16 +175,6 @@ static bool verifies_by_nothing(struct wr_cf *cf, const struct wr_ssl_conf *c)
     return true;
 }
 
-static bool finish(struct wr_cf *cf, struct wr_scope *scope, void *conf)
-{
-    struct wr_ssl_conf *c = conf;
-
-    (void)cf;
-    if (scope->layer == WR_L7)
-        c->alpn = WR_STR("\x08http/1.1\x08http/1.0\x08http/0.9");
-    return true;
-}
-
 static bool make_context(struct wr_cf *cf, struct wr_ssl_conf *c)
 {
     SSL_CTX *ctx;
@@ -338,7 +328,6 @@ struct wr_module wr_module_ssl = {
     .conf_size = sizeof(struct wr_ssl_conf),
     .directives = directives,
     .prepare = prepare,
-    .finish = finish,
     .check = check,
     .phases = (const struct wr_phase_hook[]){
         { .phase = WR_PH_SSL, .layers = WR_L4, .run = shake_hands },

@@ -120,15 +120,9 @@ static bool get_reused(struct wr_exchange *x, const struct wr_var *v, struct wr_
 
 static bool get_alpn(struct wr_exchange *x, const struct wr_var *v, struct wr_str *out)
 {
-    SSL *ssl = ssl_of(x);
-    const unsigned char *p = NULL;
-    unsigned n = 0;
-
     (void)v;
-    if (ssl != NULL)
-        SSL_get0_alpn_selected(ssl, &p, &n);
-    *out = wr_pool_str(x->pool, wr_str_of((const char *)p, n));
-    return n > 0;
+    *out = wr_pool_str(x->pool, wr_ssl_protocol(x->s));
+    return out->n > 0;
 }
 
 /* ---- the client's certificate ---- */

@@ -9,6 +9,13 @@
 bool wr_http_secured(struct wr_session *s);
 const struct wr_scope *wr_http_by_name(const struct wr_session *s, struct wr_str name);
 
+/* ---- speakers: those of all modules ---- */
+void wr_speakers_init(void);   /* again is harmless */
+uint32_t wr_speakers_word(struct wr_str word); /* layer->speaks */
+struct wr_str wr_speakers_alpn(struct wr_pool *p, uint32_t words); /* all names, best first */
+/* Gives a session whose first bytes may have come its speaker. False: these do not tell yet. */
+bool wr_speakers_begin(struct wr_session *s) WR_CHECKED;
+
 /* ---- body ---- */
 enum wr_verdict wr_http_preread_body(struct wr_exchange *x) WR_CHECKED; /* PASS, REJECTED */
 /* The body will be read now: a client that waits for that is told to go on. */

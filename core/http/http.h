@@ -7,8 +7,8 @@
  * table of the core directives), mime (types), path (root and alias), h1_server and h1_client (the
  * two endpoints), h1_write (field lines), h1_out (how both send), h1_session (a client connection
  * of HTTP/1: heads, pipelining, lingering), h1_keepalive (does it go on), http1 (their table),
- * http_session (what all speakers share of a client connection), http_tls (before the first request
- * of HTTPS), http_steps (the steps of a request up to the reply's head), http_relay (the steps
+ * speakers (which one a client connection gets), http_session (what all speakers share of a client
+ * connection), http_tls (before the first request of HTTPS), http_steps (the steps of a request up to the reply's head), http_relay (the steps
  * behind it), body (request bodies: limits, buffering, temp files), aio (who reads files),
  * reply_head (the reply's head), answer (short replies of our own), kept (fields that outlive
  * X-Accel-Redirect), proxy_rows and http_next (what proxy modules share), http_time, status
@@ -232,6 +232,7 @@ static inline struct wr_http_server *wr_http_server_of(struct wr_virtual *v)
 struct wr_http_address {       /* listener->object at layer 7 */
     struct wr_address a;       /* first */
     struct wr_head_limits most; /* that any of the servers allows */
+    struct wr_str alpn;        /* what is offered here, as on the wire */
 };
 
 enum wr_location_kind { WR_LOC_EXACT, WR_LOC_PREFIX, WR_LOC_PREFIX_FINAL /* ^~ */, WR_LOC_REGEX,
@@ -368,9 +369,17 @@ enum wr_abort {
     WR_ABORT_CUT,              /* what was begun cannot be completed, and must not look complete */
     WR_ABORT_RESET             /* at once: what is on its way need not arrive */
 };
-struct wr_http_speaker {
+enum wr_claim { WR_CLAIM_NO, WR_CLAIM_MORE, WR_CLAIM_YES };
+struct wr_http_speaker {       /* of a module: wr_module.speaker */
     const char *name;
+    const char *word;          /* of listen: is spoken there, too. NULL: wherever none else is, and
+                                * exactly one has none */
+    struct wr_str alpn;        /* its names, as on the wire */
+    /* Is a plain connection that begins so its own? MORE: it might be. Pure. NULL without a word */
+    enum wr_claim (*claims)(struct wr_str first);
     struct {                   /* to the client */
+        /* It is the speaker of s; nothing was read. NULL: zeroed state is a beginning. */
+        void (*begin)(struct wr_session *s);
         /* The session was woken while no exchange has its connection: it is secured, heads may be
          * read. */
         void (*wake)(struct wr_session *s);
@@ -406,6 +415,12 @@ static inline struct wr_http_session *wr_http_session_of(const struct wr_session
 {
     return s->of_layer;
 }
+/* Which of `all` a client connection gets; pure. words: bits by place in `all`, of those whose words
+ * stand in listen; alpn: what the handshake agreed on, n 0: nothing; first: the bytes that came so
+ * far. NULL: more have to come. */
+const struct wr_http_speaker *wr_speaker_choose(const struct wr_http_speaker *const *all,
+                                                uint32_t words, struct wr_str alpn,
+                                                struct wr_str first);
 /* For speakers: a request has begun on s, at begun_ms (monotonic; 0: now). Makes its exchange, one
  * of the session's, with the default server; `over` and the client endpoint are the caller's to
  * set. Then: fill h->req, call wr_http_host_known as soon as its host is (or that there is none),
@@ -420,6 +435,7 @@ void wr_http_request_bad(struct wr_exchange *x, uint16_t status, const char *why
 uint64_t wr_http_header_ms(const struct wr_session *s);
 struct wr_http_proxy_ops {
     const char *name;
+    const struct wr_http_speaker *speaker; /* of the servers */
     /* The request as this server is to get it: changes and completes out. Called for each try.
      * False: 500. */
     bool (*request)(struct wr_exchange *x, struct wr_request_out *out);
@@ -502,7 +518,7 @@ struct wr_http {               /* x->of_layer */
     struct wr_http_server *server;
     const struct wr_location *location; /* NULL: the server */
     struct wr_http_session *session;
-    const struct wr_http_speaker *speaker; /* what the client speaks */
+    const struct wr_http_speaker *speaker; /* what the client speaks; NULL: there is none */
     struct wr_body body;
     const struct wr_http_proxy_ops *proxy;       /* NULL: no upstream answers this */
     const struct wr_http_speaker *peer_speaker;  /* what its server speaks */

@@ -4,6 +4,7 @@
 
 const struct wr_http_speaker wr_http1 = {
     .name = "HTTP/1",
+    .alpn = WR_STR_INIT("\x08http/1.1\x08http/1.0\x08http/0.9"),
     .server = {
         .wake = wr_h1_session_wake,
         .interim = wr_h1_server_interim,
@@ -16,4 +17,10 @@ const struct wr_http_speaker wr_http1 = {
         .request = wr_h1_client_request,
         .head = wr_h1_client_head,
     },
+};
+
+struct wr_module wr_module_http1 = {
+    .name = "http1",
+    .layers = WR_L7,
+    .speaker = &wr_http1,
 };

@@ -2,6 +2,7 @@
  * of locations while a configuration is loaded; `check` makes from them what requests are routed
  * by: the tries of locations and, for each listening address, the map of host names. The rows of
  * the core directives are in http_rows.c. */
+#include "http/engine.h"
 #include "http/routing.h"
 
 #include <unistd.h>
@@ -10,6 +11,7 @@ static bool prepare(struct wr_cf *cf)
 {
     struct wr_http_state *state = WR_NEW(cf->pool, struct wr_http_state);
 
+    wr_speakers_init();
     state->types = wr_http_default_types(cf->pool);
     wr_cf_state(cf, &wr_module_http) = state;
     return true;
@@ -148,6 +150,7 @@ static bool check(struct wr_cf *cf)
             continue;
         ok = wr_address_finish(cf, l, l->object) && ok;
         most_of(l->object);
+        ((struct wr_http_address *)l->object)->alpn = wr_speakers_alpn(cf->pool, l->speaks);
     }
     return ok;
 }

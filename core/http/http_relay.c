@@ -156,7 +156,7 @@ static enum wr_go respond_run(struct wr_exchange *x)
     x->gave_up = false;
     h->header_only |= h->res.status == 204 || h->res.status == 304;
     x->status = h->res.status;
-    if (!h->speaker->server.reply(x))
+    if (h->speaker != NULL && !h->speaker->server.reply(x))
         return head_too_long(x);
     h->head_sent = true;
     reply_direction(x);

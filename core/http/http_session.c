@@ -1,7 +1,6 @@
 /* http_session: what all speakers share of a client connection: how a request is entered, and the
  * layer's table. What is said on the connection is its speaker's. */
 #include "http/engine.h"
-#include "http/http1.h"
 
 static const struct wr_http_address *address_of(const struct wr_session *s)
 {
@@ -26,7 +25,6 @@ static void prepare(struct wr_exchange *x)
     h->pool = x->pool;
     h->server = x->scope->object;
     h->session = x->s->of_layer;
-    h->speaker = h->session->speaker;
     h->redirects = 10;
     h->body.fd = -1;
     h->req.version = 11;
@@ -37,6 +35,7 @@ struct wr_exchange *wr_http_request_new(struct wr_session *s, uint64_t begun_ms)
 {
     struct wr_exchange *x = wr_exchange_new(s, address_of(s)->a.standard->scope, &wr_step_route);
 
+    wr_http_of(x)->speaker = wr_http_session_of(s)->speaker;
     x->left = wr_http_left;
     if (begun_ms != 0)
         x->begun_ms = begun_ms;
@@ -92,7 +91,7 @@ void wr_http_request_bad(struct wr_exchange *x, uint16_t status, const char *why
 
 static void begin(struct wr_session *s)
 {
-    wr_http_session_of(s)->speaker = &wr_http1;
+    (void)s;
 }
 
 static void wake(struct wr_session *s)
@@ -100,6 +99,8 @@ static void wake(struct wr_session *s)
     const struct wr_http_session *hs = wr_http_session_of(s);
 
     if (s->listener->ssl && !hs->secured && !wr_http_secured(s))
+        return;
+    if (hs->speaker == NULL && !wr_speakers_begin(s))
         return;
     hs->speaker->server.wake(s);
 }
@@ -118,6 +119,13 @@ static void session_ended(struct wr_session *s)
 
     if (hs->speaker != NULL)
         hs->speaker->server.ended(s);
+}
+
+static struct wr_str protocols(const struct wr_listener *l)
+{
+    const struct wr_http_address *a = l->object;
+
+    return a->alpn;
 }
 
 static const struct wr_scope *greeting(const struct wr_session *s, uint64_t *ms)
@@ -177,6 +185,8 @@ const struct wr_layer wr_layer_http = {
     .begin = begin,
     .greeting = greeting,
     .by_name = wr_http_by_name,
+    .speaks = wr_speakers_word,
+    .protocols = protocols,
     .prepare = prepare,
     .wake = wake,
     .drain = drain,

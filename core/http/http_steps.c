@@ -2,7 +2,6 @@
  * answers; body reads what an upstream is to get; head waits for its reply; respond writes ours;
  * relay moves the body. */
 #include "http/engine.h"
-#include "http/http1.h"
 
 #include <errno.h>
 
@@ -308,7 +307,7 @@ static bool send_request(struct wr_exchange *x, uint64_t length)
     if (!h->proxy->request(x, &out))
         return false;
     h->upstream_method = out.method;
-    h->peer_speaker = &wr_http1;
+    h->peer_speaker = h->proxy->speaker;
     return h->peer_speaker->peer.request(x, &out);
 }
 
@@ -373,7 +372,8 @@ void wr_http_abort(struct wr_exchange *x, enum wr_abort how)
 
     h->aborted = true;
     h->keepalive = false;
-    h->speaker->server.abort(x, how);
+    if (h->speaker != NULL)
+        h->speaker->server.abort(x, how);
 }
 
 static enum wr_go client_gone(struct wr_exchange *x)

@@ -3,6 +3,8 @@
 #include "content.h"
 #include "http_proxy.h"
 
+#include "http/http1.h"
+
 /* ---- proxy_pass ---- */
 
 static bool has_no_room_for_uri(const struct wr_cf *cf)
@@ -105,6 +107,7 @@ static void log_url(const struct wr_exchange *x, struct wr_text *t)
 
 static const struct wr_http_proxy_ops ops = {
     .name = "proxy",
+    .speaker = &wr_http1,
     .request = wr_proxy_request,
     .reply = wr_proxy_reply,
     .log_url = log_url,

@@ -14,16 +14,30 @@ static bool get_up(struct wr_exchange *x, const struct wr_var *v, struct wr_str 
     return true;
 }
 
+static enum wr_claim claims_none(struct wr_str first)
+{
+    (void)first;
+    return WR_CLAIM_NO;
+}
+
+static const struct wr_http_speaker plain = { .name = "plain", .alpn = WR_STR_INIT("\5plain") };
+static const struct wr_http_speaker other = {
+    .name = "other", .word = "other", .alpn = WR_STR_INIT("\5other"), .claims = claims_none,
+};
+
+static struct wr_module other_module = { .name = "other", .layers = WR_L7, .speaker = &other };
 static struct wr_module up_module = {
     .name = "up",
     .layers = WR_L7,
+    .speaker = &plain,
     .variables = (const struct wr_variable[]){ { .name = "up", .layers = WR_L7, .get = get_up },
                                                { 0 } },
 };
 
 struct wr_module *const wr_modules[] = { &wr_module_vars, &wr_module_core_vars,
                                          &wr_module_log_conf, &wr_module_thread_pool,
-                                         &wr_module_listen, &wr_module_http, &up_module, NULL };
+                                         &wr_module_listen, &wr_module_http, &other_module,
+                                         &up_module, NULL };
 
 static struct wr_conf *load(const char *text)
 {
@@ -242,6 +256,27 @@ static void exchange_at(const char *uri)
     exchange.log = &silent;
 }
 
+/* A way to speak HTTP brings a word of listen, and the names that are offered in handshakes. */
+START_TEST(words_of_speakers)
+{
+    struct wr_conf *c = load("http { server { listen 81 other; listen 82; } }");
+    const struct wr_listener *with = wr_conf_listens(c)->first, *without = with->next;
+
+    ck_assert_str_eq(findings(c->tree), "");
+    ck_assert_uint_eq(with->speaks, 1);
+    ck_view(wr_layer_http.protocols(with), "\5other\5plain");
+    ck_assert_uint_eq(without->speaks, 0);
+    ck_view(wr_layer_http.protocols(without), "\5plain");
+    wr_conf_free(c);
+    c = load("http { server { listen 81; } server { listen 81 other; } }");
+    ck_assert_str_eq(findings(c->tree),
+                     "warn 1:46 protocol options redefined for 0.0.0.0:81\n"
+                     "warn 1:30 conflicting server name \"\" on 0.0.0.0:81, ignored\n");
+    ck_assert_uint_eq(wr_conf_listens(c)->first->speaks, 1);
+    wr_conf_free(c);
+}
+END_TEST
+
 START_TEST(paths)
 {
     static const struct {
@@ -322,4 +357,5 @@ START_TEST(types)
 }
 END_TEST
 
-UNIT_MAIN("http_directives", refuses, defaults, inherits, listens_without_being_told, paths, types)
+UNIT_MAIN("http_directives", refuses, defaults, inherits, listens_without_being_told, words_of_speakers,
+          paths, types)
