@@ -364,7 +364,6 @@ void wr_session_log(const struct wr_session *s, const char *doing, enum wr_level
                     const char *fmt, ...) WR_PRINTF(5, 6);
 /* Closes the client and condemns the session. Idempotent; called by wr_finish. */
 void wr_session_end(struct wr_session *s);
-void wr_session_add(struct wr_exchange *x); /* to the session's exchanges */
 void wr_session_leave(struct wr_exchange *x); /* idempotent; called by wr_finish */
 void wr_session_detach(struct wr_exchange *x); /* it lets go of the connection; the session's
                                                 * memory stays until x has ended */
@@ -546,6 +545,11 @@ struct wr_exchange {
 struct wr_exchange *wr_exchange_new(struct wr_session *s, const struct wr_scope *scope,
                                     const struct wr_step *first);
 void wr_exchange_drop(struct wr_exchange *x); /* condemns it without an end and a log line */
+/* Adds x to its session's exchanges. */
+static inline void wr_session_add(struct wr_exchange *x)
+{
+    wr_list_push(&x->s->exchanges, &x->link);
+}
 /* x, one of its session's, has the connection to itself from now on: its events wake it, not the session. */
 static inline void wr_session_own(struct wr_exchange *x)
 {

@@ -219,11 +219,6 @@ static void take_unread(struct wr_session *s)
         (void)!wr_conn_read(&s->conn, wr_loop_scratch(s->loop), WR_SCRATCH, &got);
 }
 
-void wr_session_add(struct wr_exchange *x)
-{
-    wr_list_push(&x->s->exchanges, &x->link);
-}
-
 static void give_back(struct wr_session *s, const struct wr_exchange *x)
 {
     if (s->x != x)

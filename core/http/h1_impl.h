@@ -139,8 +139,7 @@ void wr_h1_session_drain(struct wr_session *s);
 void wr_h1_session_ended(struct wr_session *s);
 
 /* ---- h1_keepalive ---- */
-uint64_t wr_h1_keepalive_ms(const struct wr_exchange *x); /* 0: the connection is not kept */
-/* Does the connection go on behind this reply? The answer is h->keepalive. Tells a client that
+/* Does the connection go on behind this reply? The answer is h->keepalive, and for how long. Tells a client that
  * waits for it to send its body all the same. */
 void wr_h1_decide_keepalive(struct wr_exchange *x, struct wr_text *out);
 

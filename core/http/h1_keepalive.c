@@ -5,7 +5,8 @@
 
 const struct wr_str wr_h1_continue = WR_STR_INIT("HTTP/1.1 100 Continue\r\n\r\n");
 
-uint64_t wr_h1_keepalive_ms(const struct wr_exchange *x)
+/* How long the next request may take to come; 0: the connection is not kept. */
+static uint64_t patience(const struct wr_exchange *x)
 {
     const struct wr_http_conf *c = wr_conf_of(x, &wr_module_http);
     const struct wr_http_session *hs = wr_http_session_of(x->s);
@@ -51,9 +52,10 @@ void wr_h1_decide_keepalive(struct wr_exchange *x, struct wr_text *out)
     struct wr_http *h = wr_http_of(x);
     const struct wr_h1_server *sv = x->client.state;
     bool waits = h->expect && !sv->in.done;
+    uint64_t ms = h->keepalive ? patience(x) : 0;
 
-    h->keepalive = h->keepalive && wr_h1_keepalive_ms(x) > 0 && !broken_browser(x)
-                && (!waits || is_wanted(h, &sv->in));
+    h->keepalive = ms > 0 && !broken_browser(x) && (!waits || is_wanted(h, &sv->in));
+    wr_h1_session_of(x->s)->keep_ms = ms;
     if (waits && h->keepalive) {
         h->expect = false;
         wr_text_str(out, wr_h1_continue);

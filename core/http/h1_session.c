@@ -365,9 +365,8 @@ static void finished(struct wr_exchange *x)
         wr_session_end(s);
         return;
     }
-    hs->keep_ms = wr_h1_keepalive_ms(x);
     s->keep_until = c->keepalive_min_timeout_ms > 0 ? wr_now() + c->keepalive_min_timeout_ms : 0;
-    closing = !h->keepalive || hs->keep_ms == 0;
+    closing = !h->keepalive || s->quitting;
     if (closing && (sv->in.done || c->lingering_close == 0) && c->lingering_close != 2
         && hs->n == hs->at)
         wr_session_end(s);
