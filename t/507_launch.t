@@ -10,6 +10,7 @@ use strict;
 use warnings;
 use FindBin;
 use lib "$FindBin::Bin/lib";
+use IO::Socket::IP;
 use Test::More;
 use Weir;
 use Weir::Process qw(children spawn);
@@ -79,6 +80,37 @@ $w->signal('HUP');
 becomes { 3 == (() = $w->error_log =~ /the previous configuration stays active$/mg) }
     'also of a wrong file';
 untouched('a wrong file');
+
+# Nothing stays of what was made for a configuration that is refused, however late, but what
+# somebody wrote.
+
+my $MAKES = "    log_format line x;\n    access_log %{dir}/new.access line;\n}\n"
+    . "http {\n    client_body_temp_path %{dir}/temp/of/bodies;\n"
+    . "    server { listen %{new_http}; access_log %{dir}/new.http;\n"
+    . "        location / { proxy_pass http://%{one}; } }\n";
+my $LOGS = "  error_log %{dir}/new.error;\n";
+my @made = map { $w->path($_) } qw(new.access new.http temp/of/bodies);
+for my $case (["wrong;\n", 'a wrong file'], [$BAD, 'workers that cannot start']) {
+    is +($w->reload(conf(3, $MAKES, $LOGS . $case->[0])))[0], 1, "$case->[1]: refused";
+    ok !-e $_, "$case->[1]: no $_" for @made, $w->path('temp');
+    is -e $w->path('new.error') ? 1 : 0, $case->[0] eq $BAD ? 1 : 0,
+        "$case->[1]: a log only where it says something";
+}
+ok -s $w->path('new.error'), 'a log in which there is something stays';
+unlink $w->path('new.error');
+mkdir $w->path('temp') or die "temp: $!\n";
+$w->write('new.http', '');
+is +($w->reload(conf(3, $MAKES, $BAD)))[0], 1, 'refused again';
+ok -e $w->path($_), "$_ was there before" for 'temp', 'new.http';
+ok !-e $w->path($_), "$_ was not" for 'temp/of', 'new.access';
+is +($w->reload(conf(2, $MAKES)))[0], 0, 'it is taken';
+ok -e $_, "$_ stays" for @made;
+is +($w->reload(conf(2)))[0], 0, 'and given up';
+ok -e $_, "$_ stays" for @made;
+@before = serving($master);
+is +($w->reload(conf(3, $MAKES, $BAD)))[0], 1, 'refused once more';
+ok -e $_, "$_ stays" for @made;
+untouched('a refusal');
 
 ($code, $out, $err) = $w->reload(conf(3, $NEW));
 is $code, 0, 'the next good one is taken' or diag $err;
@@ -232,6 +264,38 @@ SKIP: {
     ok !$late->connect('new'), 'no new address';
     $late->expect(qr/open\(\)/);
     $late->finish;
+
+    # The sockets there were keep their options when a new one cannot listen.
+    SKIP: {
+        skip 'no ss to see them with', 1 if !Weir::program('ss');
+        my $tuned = Weir->new;
+        my $backlog = sub { return (split ' ', qx(ss -Hltn sport = :@{[$tuned->port('web')]}))[2] };
+        $hold = $tuned->path('hold');
+        my $listens = sub { return "stream { server { listen %{web} $_[0]; return x; } $_[1] }\n" };
+        {
+            local $ENV{WR_HOLD_START} = $hold;
+            $tuned->start("worker_processes 1;\n" . $listens->('backlog=77', ''));
+        }
+        is $backlog->(), 77, 'a backlog';
+        @before = serving($tuned->master);
+        $tuned->write('hold', '');
+        $tuned->conf("worker_processes 1;\n"
+            . $listens->('backlog=55', 'server { listen %{taken}; return x; }'));
+        $first = later($tuned);
+        becomes { 2 == pending($tuned->master, @before) } 'a reload with another one';
+        my $taken = IO::Socket::IP->new(LocalHost => '127.0.0.1', ReuseAddr => 1, Listen => 5,
+            LocalPort => $tuned->port('taken')) or die "taken: $!\n";
+        unlink $hold;
+        ($code, $err) = $first->();
+        is $code, 1, 'is refused' or diag $err;
+        like $err, qr/listen\(\) to \S+ failed \(98/, 'because a new address was taken meanwhile';
+        is $backlog->(), 77, 'the backlog is as it was';
+        close $taken;
+        is +($tuned->command('-s', 'reload'))[0], 0, 'and then it is taken';
+        is $backlog->(), 55, 'with its backlog';
+        $tuned->expect(qr/listen\(\)/);
+        $tuned->finish;
+    }
 
     # Back from an upgrade: the new binary ends while the old one starts its workers again.
     my $back = Weir->new;

@@ -74,6 +74,7 @@ static struct wr_cycle *cycle_new(struct wr_conf *conf, struct wr_shm_set *old)
 
     if (!is_right(conf) || !check_pid(conf) || !wr_folders_make(conf) || !open_zones(conf, old)) {
         wr_folders_undo();
+        wr_sink_undo_new();
         wr_conf_free(conf);
         return NULL;
     }

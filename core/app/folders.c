@@ -13,13 +13,25 @@ struct made {
     char path[];
 };
 
-static void note_made(const char *path)
+/* The folder, and those on its way, that are not there: what is made of them can be taken back, the
+ * last one first. */
+static void note_missing(const char *path)
 {
-    size_t n = strlen(path) + 1;
-    struct made *m = wr_malloc(sizeof(*m) + n);
+    size_t n = strlen(path);
 
-    memcpy(m->path, path, n);
-    wr_list_push(&made, &m->link);
+    for (size_t i = 1; i <= n; i++) {
+        struct made *m;
+
+        if (path[i] != '/' && path[i] != '\0')
+            continue;
+        m = wr_malloc(sizeof(*m) + i + 1);
+        memcpy(m->path, path, i);
+        m->path[i] = '\0';
+        if (access(m->path, F_OK) == 0)
+            free(m);
+        else
+            wr_list_unshift(&made, &m->link);
+    }
 }
 
 static bool give_to(const char *path, uid_t uid)
@@ -38,14 +50,11 @@ static bool give_to(const char *path, uid_t uid)
 
 static bool make(const char *path, const struct wr_core_conf *core)
 {
-    bool was_there = access(path, F_OK) == 0;
-
+    note_missing(path);
     if (!wr_mkdirs(path, 0700)) {
         wr_say(WR_LOG_EMERG, errno, "mkdir() \"%s\" failed", path);
         return false;
     }
-    if (!was_there)
-        note_made(path);
     return geteuid() != 0 || give_to(path, core->uid);
 }
 

@@ -104,6 +104,7 @@ static void undo(void)
     wr_sockets_undo();
     undo_pid_file();
     wr_folders_undo();
+    wr_sink_undo_new();
     if (before != NULL) { /* else the master ends with it */
         wr_master.cycle = before;
         c->old = before->old;
@@ -211,6 +212,7 @@ static void accept_it(void)
     wr_master.pending = NULL;
     wr_sockets_keep();
     wr_folders_keep();
+    wr_sink_keep_new();
     keep_pid_file();
     wr_master_use_log(c);
     wr_sockets_drop(c, c->old);
@@ -338,6 +340,7 @@ bool wr_launch_single(struct wr_cycle *c)
         return false;
     wr_sockets_keep();
     wr_folders_keep();
+    wr_sink_keep_new();
     keep_pid_file();
     return true;
 }

@@ -252,18 +252,22 @@ bool wr_sockets_listen(const struct wr_conf *c)
 {
     struct place *p;
 
+    /* What can fail comes first: who serves on has the sockets as they were. */
     for (struct wr_listener *l = wr_conf_listens(c)->first; l != NULL; l = l->next) {
         p = find_for(l);
-        for (uint32_t i = 0; i < p->fds.n; i++) {
-            if (wr_socket_tune(p->fds.at[i], &l->opts))
-                continue;
-            if (i >= p->kept) {
+        for (uint32_t i = p->kept; i < p->fds.n; i++) {
+            if (!wr_socket_tune(p->fds.at[i], &l->opts)) {
                 tell_failure(c, l, "listen()", errno);
                 return false;
             }
-            wr_say(WR_LOG_WARN, errno, "listen() with another backlog on " WR_FMT " failed, "
-                   "ignored", WR_ARG(l->text));
         }
+    }
+    for (struct wr_listener *l = wr_conf_listens(c)->first; l != NULL; l = l->next) {
+        p = find_for(l);
+        for (uint32_t i = 0; i < p->kept; i++)
+            if (!wr_socket_tune(p->fds.at[i], &l->opts))
+                wr_say(WR_LOG_WARN, errno, "listen() with another backlog on " WR_FMT " failed, "
+                       "ignored", WR_ARG(l->text));
     }
     return true;
 }

@@ -344,7 +344,8 @@ enum wr_log_origin {
     WR_ORIGIN_NEW,            /* made now, where others can write */
     WR_ORIGIN_FOUND           /* it was there */
 };
-int wr_open_log(const char *path, enum wr_log_origin *origin) WR_CHECKED;
+/* *made: it was not there. */
+int wr_open_log(const char *path, enum wr_log_origin *origin, bool *made) WR_CHECKED;
 /* The folder (O_PATH) of the last component, which is not followed and copied to name. */
 int wr_folder_to_write(const char *path, char name[static NAME_MAX + 1]) WR_CHECKED;
 
@@ -378,6 +379,7 @@ struct wr_sink {
     int fd;
     int err;                  /* errno of the last failed open */
     enum wr_log_origin origin; /* of files: when it was opened */
+    bool on_trial;            /* a file this process made, for a configuration not yet accepted */
     unsigned users;
     void *state;              /* of the kind */
     uint64_t quiet_until;     /* wall ms; a failed write is reported at most once a second */
@@ -390,6 +392,11 @@ struct wr_sink *wr_sink_open(const char *path) WR_CHECKED;
 struct wr_sink *wr_sink_add(const char *name, const struct wr_sink_ops *ops, void *state);
 struct wr_sink *wr_sink_find(const char *name); /* takes no reference; NULL when there is none */
 void wr_sink_release(struct wr_sink *s);
+/* For kinds that write to the file at s->path: opens it, again too. The old descriptor stays until the
+ * new one is there: better in the old file than nowhere. False: s->err. */
+bool wr_sink_open_file(struct wr_sink *s) WR_CHECKED;
+void wr_sink_keep_new(void); /* the configuration is accepted */
+void wr_sink_undo_new(void); /* it is not: files made for it go, if they are empty */
 /* USR1; owner != (uid_t)-1: files are given to this user, but those that stood in a folder of
  * others: they may be files of root that were moved there. */
 void wr_sink_reopen_all(uid_t owner);

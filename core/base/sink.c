@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -12,10 +13,10 @@ static struct wr_link sinks = { &wr_sink_stderr.link, &wr_sink_stderr.link };
 
 /* ---- files and stderr ---- */
 
-/* The old descriptor stays until the new one is there: better in the old file than nowhere. */
-static bool file_open(struct wr_sink *s)
+bool wr_sink_open_file(struct wr_sink *s)
 {
-    int fd = wr_open_log(s->name, &s->origin);
+    bool made;
+    int fd = wr_open_log(s->path, &s->origin, &made);
 
     if (fd < 0) {
         s->err = errno;
@@ -23,6 +24,8 @@ static bool file_open(struct wr_sink *s)
     }
     if (s->fd >= 0)
         (void)close(s->fd);
+    else
+        s->on_trial = made; /* what a reopening makes is nobody's mistake */
     s->fd = fd;
     return true;
 }
@@ -64,7 +67,7 @@ static void fd_close(struct wr_sink *s)
     s->fd = -1;
 }
 
-static const struct wr_sink_ops file_ops = { file_open, fd_write, fd_close };
+static const struct wr_sink_ops file_ops = { wr_sink_open_file, fd_write, fd_close };
 static const struct wr_sink_ops stderr_ops = { NULL, fd_write, NULL };
 
 struct wr_sink wr_sink_stderr = {
@@ -193,6 +196,39 @@ void wr_sink_release(struct wr_sink *s)
     wr_list_remove(&s->link);
     free(s->name);
     free(s);
+}
+
+void wr_sink_keep_new(void)
+{
+    for (struct wr_link *l = sinks.next; l != &sinks; l = l->next)
+        wr_container(l, struct wr_sink, link)->on_trial = false;
+}
+
+/* The file that is open, if it has its name and nobody wrote to it. */
+static void remove_empty(const struct wr_sink *s)
+{
+    char name[NAME_MAX + 1];
+    struct stat ours, there;
+    int dir = wr_folder_to_write(s->path, name);
+
+    if (dir < 0)
+        return;
+    if (fstat(s->fd, &ours) == 0 && ours.st_size == 0
+        && fstatat(dir, name, &there, AT_SYMLINK_NOFOLLOW) == 0 && ours.st_ino == there.st_ino
+        && ours.st_dev == there.st_dev)
+        (void)unlinkat(dir, name, 0);
+    (void)close(dir);
+}
+
+void wr_sink_undo_new(void)
+{
+    for (struct wr_link *l = sinks.next; l != &sinks; l = l->next) {
+        struct wr_sink *s = wr_container(l, struct wr_sink, link);
+
+        if (s->on_trial && s->fd >= 0)
+            remove_empty(s);
+        s->on_trial = false;
+    }
 }
 
 /* Workers, who open the file again by themselves, run as this user. */

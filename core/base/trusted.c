@@ -206,18 +206,19 @@ static int open_last(const struct walk *w, int flags, mode_t mode, bool *made)
     return fd;
 }
 
-static int open_as_root(const char *path, int flags, mode_t mode, enum wr_log_origin *origin)
+static int open_as_root(const char *path, int flags, mode_t mode, enum wr_log_origin *origin,
+                        bool *made)
 {
     struct walk w;
-    bool doubt, made;
+    bool doubt;
     int fd, err;
 
     if (!walk_path(&w, path, true))
         return -1;
     doubt = !w.magic && (flags & O_DIRECTORY) == 0 && !only_root_writes(w.dir);
     fd = open_last(&w, (flags & ~O_TRUNC) | O_CLOEXEC | (w.magic ? 0 : O_NOFOLLOW)
-                   | (doubt ? O_NONBLOCK : 0), mode, &made);
-    *origin = !doubt ? WR_ORIGIN_OURS : made ? WR_ORIGIN_NEW : WR_ORIGIN_FOUND;
+                   | (doubt ? O_NONBLOCK : 0), mode, made);
+    *origin = !doubt ? WR_ORIGIN_OURS : *made ? WR_ORIGIN_NEW : WR_ORIGIN_FOUND;
     if (fd < 0) {
         (void)has_failed(&w, -1, errno);
         return -1;
@@ -236,18 +237,23 @@ static int open_as_root(const char *path, int flags, mode_t mode, enum wr_log_or
 int wr_open_to_write(const char *path, int flags, mode_t mode)
 {
     enum wr_log_origin origin;
+    bool made;
 
-    return geteuid() == 0 ? open_as_root(path, flags, mode, &origin)
+    return geteuid() == 0 ? open_as_root(path, flags, mode, &origin, &made)
                           : open(path, flags | O_CLOEXEC, mode);
 }
 
-int wr_open_log(const char *path, enum wr_log_origin *origin)
+int wr_open_log(const char *path, enum wr_log_origin *origin, bool *made)
 {
-    int flags = O_WRONLY | O_APPEND | O_CREAT;
+    int flags = O_WRONLY | O_APPEND | O_CREAT, fd;
 
     *origin = WR_ORIGIN_OURS;
-    return geteuid() == 0 ? open_as_root(path, flags, 0644, origin)
-                          : open(path, flags | O_CLOEXEC, 0644);
+    *made = false;
+    if (geteuid() == 0)
+        return open_as_root(path, flags, 0644, origin, made);
+    fd = open(path, flags | O_EXCL | O_CLOEXEC, 0644);
+    *made = fd >= 0;
+    return fd >= 0 || errno != EEXIST ? fd : open(path, flags | O_CLOEXEC, 0644);
 }
 
 int wr_folder_to_write(const char *path, char name[static NAME_MAX + 1])

@@ -35,7 +35,8 @@ static bool disk_full;
 static int open_path(const char *path)
 {
     enum wr_log_origin origin;
-    int fd = wr_open_log(path, &origin);
+    bool made;
+    int fd = wr_open_log(path, &origin, &made);
 
     if (fd < 0 && wr_clock.wall_ms >= quiet_until) {
         quiet_until = wr_clock.wall_ms + 1000;

@@ -165,19 +165,12 @@ static void file_write(struct wr_sink *s, enum wr_level level, struct wr_str lin
 static bool file_open(struct wr_sink *s)
 {
     struct log_file *f = s->state;
-    int fd;
 
     f->sink = s;
     s->path = f->path;
     flush(f);
-    fd = wr_open_log(f->path, &s->origin);
-    if (fd < 0) {
-        s->err = errno;
+    if (!wr_sink_open_file(s))
         return false;
-    }
-    if (s->fd >= 0)
-        (void)close(s->fd);
-    s->fd = fd;
     s->err = 0;
     return true;
 }
