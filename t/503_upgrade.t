@@ -119,6 +119,25 @@ ok !-e $oldbin, 'the pid file has its name';
 is $w->pid, $master, 'and the pid of the old master';
 ok $w->connect('web')->echoes('hello'), 'which serves on';
 
+is scalar(() = $w->error_log =~ /unknown directive "wrong"/g), 1, 'said once';
+
+# Its standard error is the log of the old one: whole lines of a log, wherever that is.
+
+my $LINE = qr{^\d{4}/\d\d/\d\d \d\d:\d\d:\d\d \[\w+\] \d+#\d+: }m;
+is_deeply [grep { !/$LINE/ } split /\n/, $w->error_log], [], 'the log is made of lines';
+my $apart = Weir->new;
+my $OTHER = "daemon on;\nerror_log %{dir}/other.error;\n";
+$apart->start($OTHER . "stream { server { listen %{web}; return x; } }\n");
+$apart->write('weir.conf', $OTHER . "wrong;\n");
+$apart->signal('USR2');
+becomes { slurp($apart->path('other.error')) =~ $told } 'a new master does not start';
+like slurp($apart->path('other.error')), qr/${LINE}unknown directive "wrong" in \S+:3$/m,
+    'for a reason that is in the log in use, which is not that of -e';
+is_deeply [grep { !/$LINE/ } split /\n/, slurp($apart->path('other.error'))], [],
+    'and is made of lines';
+$apart->expect(qr/unknown directive "wrong"/);
+$apart->finish;
+
 $w->expect(qr/unknown directive "wrong"|\[error\].*exited with code/);
 $w->finish;
 done_testing;

@@ -49,8 +49,8 @@ bool wr_places_init(const struct wr_options *o) WR_CHECKED;
 
 /* ---- console: messages for the person who started weir (or asked for a reload) ---- */
 /* Makes the log of the start: -e FILE or the built-in path, and what is a warning or worse also on
- * stderr as "weir: [emerg] ...". */
-void wr_console_init(const char *error_log);
+ * stderr as "weir: [emerg] ..."; in an upgrade all of it, as lines of a log, where stderr is one. */
+void wr_console_init(const char *error_log, bool upgrade);
 /* Warnings and worse also go to `to` until it is taken away with NULL. */
 void wr_console_to(FILE *to);
 FILE *wr_console_file(void); /* NULL: nobody looks */
@@ -365,6 +365,7 @@ void wr_keeper_run(struct wr_cycle *c, uint32_t slot) WR_NORETURN;
 /* ---- upgrade ---- */
 void wr_upgrade_remember(char **argv);   /* before titles overwrite it */
 const char *wr_command_line(void);       /* for the title */
+bool wr_upgrade_is_one(void);            /* an old binary started us; until wr_upgrade_inherit */
 bool wr_upgrade_inherit(void);           /* at start: true when an old binary started us */
 /* Segments the old binary's configuration used; NULL when there is none, or its run segment did
  * not fit: ledger rows and slots would not go together. */

@@ -3,11 +3,13 @@
  *
  * From the start there is a log: -e FILE or the built-in path. Until weir runs, warnings and worse
  * also go to stderr, without time and pid: "weir: [emerg] ...". During a reload they go to the one
- * who asked for it, in the same way. A sink of its own does both. */
+ * who asked for it, in the same way. A sink of its own does both. A binary that an upgrade starts has
+ * nobody who looks, and stderr may be the log of the one before: whole lines of a log go there. */
 #include "app/app.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static struct wr_log early;        /* -e FILE or the built-in path */
@@ -95,24 +97,47 @@ const struct wr_log *wr_console_log(void)
     return console == stderr && logs_to_stderr(&plain) ? NULL : &plain;
 }
 
-void wr_console_init(const char *error_log)
+/* A file that is appended to, as logs are (the flags are those of the one who opened it). */
+static bool is_stderr_a_log(void)
+{
+    struct stat st;
+
+    return fstat(STDERR_FILENO, &st) == 0 && S_ISREG(st.st_mode)
+        && (fcntl(STDERR_FILENO, F_GETFL) & O_APPEND) != 0;
+}
+
+static bool is_same_file(int fd, int other)
+{
+    struct stat a, b;
+
+    return fstat(fd, &a) == 0 && fstat(other, &b) == 0 && a.st_ino == b.st_ino
+        && a.st_dev == b.st_dev;
+}
+
+static void add_early(struct wr_sink *sink)
+{
+    early.target[early.n].sink = sink;
+    early.target[early.n++].level = WR_LOG_NOTICE;
+}
+
+void wr_console_init(const char *error_log, bool upgrade)
 {
     struct wr_sink *sink = wr_sink_open(error_log);
     int err = errno;
+    bool to_log = upgrade && is_stderr_a_log();
 
     console_sink = wr_sink_add("console", &console_ops, NULL);
-    console = stderr;
+    console = to_log ? NULL : stderr;
     early = (struct wr_log){ .max = WR_LOG_NOTICE };
-    if (sink != NULL) {
-        early.target[0].sink = sink;
-        early.target[0].level = WR_LOG_NOTICE;
-        early.n = 1;
-    }
+    if (sink != NULL)
+        add_early(sink);
+    if (to_log && (sink == NULL || !is_same_file(sink->fd, STDERR_FILENO)))
+        add_early(&wr_sink_stderr);
     wr_console_use(NULL);
-    if (sink == NULL) {
-        fprintf(stderr, "weir: [alert] could not open error log file: open() \"%s\" failed "
-                "(%d: %s)\n", error_log, err, strerror(err));
-    }
+    if (to_log) /* "weir: [emerg] ..." is how stderr has it at a start */
+        wr_log_startup(false);
+    if (sink == NULL)
+        wr_say(WR_LOG_ALERT, err, "could not open error log file: open() \"%s\" failed", error_log);
 }
 
 void wr_console_redirect(void)

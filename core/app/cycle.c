@@ -15,7 +15,7 @@ static void report(const struct wr_conf *c)
     FILE *to = wr_console_file();
 
     if (to != NULL || wr_console_log() != NULL)
-        wr_diag_print(c->tree, to != NULL ? to : stderr, wr_console_log());
+        wr_diag_print(c->tree, to, wr_console_log());
 }
 
 static bool is_right(struct wr_conf *c)

@@ -100,7 +100,7 @@ int main(int argc, char **argv)
         return 1;
     wr_files_raise();
     wr_error_log_default = wr_places.error_log;
-    wr_console_init(wr_places.error_log);
+    wr_console_init(wr_places.error_log, wr_upgrade_is_one());
     if (o.signal != NULL)
         return wr_signaller(&o);
     if (o.test) {

@@ -117,6 +117,11 @@ static void take_up(struct wr_str text)
     }
 }
 
+bool wr_upgrade_is_one(void)
+{
+    return getenv(VARIABLE) != NULL;
+}
+
 bool wr_upgrade_inherit(void)
 {
     const char *text = getenv(VARIABLE);

@@ -298,7 +298,8 @@ struct wr_scope *wr_conf_events(const struct wr_conf *c); /* never NULL: default
  *         |     ^^^^^^^^^
  *         = did you mean "proxy_pass"?
  *         = 2 more: 30, conf.d/a.conf:8
- * and, when `log` is given, the first line of each (without "weir: [emerg] ") also to that log. */
+ * and, when `log` is given, the first line of each (without "weir: [emerg] ") also to that log. out
+ * may be NULL: nobody looks. */
 void wr_diag_print(struct wr_tree *t, FILE *out, const struct wr_log *log);
 /* "http, server, location" of a where mask. */
 void wr_where_text(uint32_t where, struct wr_text *out);

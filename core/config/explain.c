@@ -338,9 +338,11 @@ static void print(const struct wr_diag *d, FILE *out, const struct wr_log *log)
     struct wr_text t = wr_text_on(buf, sizeof(buf));
 
     print_reason(&t, d);
-    fprintf(out, "weir: [%s] " WR_FMT "\n", wr_level_name(d->level), WR_ARG(wr_text_view(&t)));
     if (log != NULL)
         wr_log(log, d->level, 0, NULL, WR_FMT, WR_ARG(wr_text_view(&t)));
+    if (out == NULL)
+        return;
+    fprintf(out, "weir: [%s] " WR_FMT "\n", wr_level_name(d->level), WR_ARG(wr_text_view(&t)));
     if (d->at.file != NULL && d->at.line > 0)
         print_line(out, d);
     if (d->hint != NULL) {
