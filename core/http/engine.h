@@ -29,6 +29,10 @@ static inline void wr_http_want_body(struct wr_exchange *x)
     }
 }
 
+/* ---- reply_head: also completes what h->res says of the body: LENGTH, NONE, or CHUNKED where its
+ * length is not known ---- */
+void wr_http_decide_reply(struct wr_exchange *x, struct wr_reply_out *out);
+
 /* ---- steps ---- */
 extern const struct wr_step wr_step_route, wr_step_bad_line, wr_step_body, wr_step_head,
     wr_step_respond, wr_step_http_relay;

@@ -139,8 +139,8 @@ void wr_h1_session_drain(struct wr_session *s);
 void wr_h1_session_ended(struct wr_session *s);
 
 /* ---- h1_keepalive ---- */
-/* Does the connection go on behind this reply? The answer is h->keepalive, and for how long. Tells a client that
- * waits for it to send its body all the same. */
+/* Does the connection go on behind this reply? The answer is h->keepalive, and for how long. Tells a
+ * client that waits for it to send its body all the same. */
 void wr_h1_decide_keepalive(struct wr_exchange *x, struct wr_text *out);
 
 /* ---- h1_server ---- */
@@ -157,7 +157,7 @@ struct wr_h1_server {          /* client.state of an exchange */
 struct wr_h1_server *wr_h1_server_open(struct wr_exchange *x);
 /* Of wr_http1. */
 void wr_h1_server_interim(struct wr_exchange *x, unsigned status);
-bool wr_h1_server_reply(struct wr_exchange *x) WR_CHECKED;
+bool wr_h1_server_reply(struct wr_exchange *x, const struct wr_reply_out *out) WR_CHECKED;
 void wr_h1_server_abort(struct wr_exchange *x, enum wr_abort how);
 extern const struct wr_str wr_h1_continue; /* "HTTP/1.1 100 Continue" */
 
@@ -186,25 +186,20 @@ enum wr_io wr_h1_client_head(struct wr_exchange *x) WR_CHECKED;
  * Variables can put any byte into a value; what came off the wire was checked by the parser. A
  * control character other than TAB (RFC 9110 5.5) is written as a space, in Location and Refresh as
  * %XX: it begins no other field or message, and as the field stays, nobody can take one away
- * (Content-Security-Policy, say) by asking for /%0A. Names are checked while loading. */
-/* What out has from `from` on is a value of such a field. */
-void wr_field_guard(struct wr_text *out, size_t from, enum wr_field_id id);
-/* Lines that came one behind the other, and stay so, are copied in one piece: *run is what waits
- * for its next one, empty at first; at the end it is written, too. */
-void wr_field_line(struct wr_str *run, const struct wr_field *f, struct wr_text *out);
-static inline void wr_field_lines_end(struct wr_str *run, struct wr_text *out)
-{
-    if (run->n > 0) {
-        wr_text_str(out, *run);
-        wr_text_str(out, WR_STR("\r\n"));
-    }
-    run->n = 0;
-}
+ * (Content-Security-Policy, say) by asking for /%0A. Names are checked while loading.
+ * Lines that came one behind the other, and stay so, are copied in one piece. */
 /* Appends the head of a request, up to the empty line. */
 void wr_h1_write_request(struct wr_text *out, const struct wr_request_out *r);
+struct wr_h1_hop {             /* what HTTP/1 has to say of the connection and the framing */
+    bool chunked;
+    enum { WR_H1_CLOSE, WR_H1_KEEP, WR_H1_UPGRADE } connection;
+    uint64_t keep_s;           /* of KEEP, for Keep-Alive; 0: not said */
+};
+void wr_h1_write_reply(struct wr_text *out, const struct wr_reply_out *r,
+                       const struct wr_h1_hop *hop);
+void wr_h1_write_fields(struct wr_text *out, const struct wr_fields *f);
 
 /* ---- h1_out ---- */
-void wr_http_reply_head(struct wr_exchange *x, struct wr_text *out);
 /* Appends "1f\r\n"; n 0: the last chunk, trailers (NULL: none) and all. */
 void wr_chunk_open(struct wr_text *out, uint64_t n, const struct wr_fields *trailers);
 /* Sends out[*at..] and then as much of the chain as `left` allows; *put counts chain bytes. chunk:

@@ -11,14 +11,11 @@ static const struct wr_str chunk_end = WR_STR_INIT("\r\n");
 
 void wr_chunk_open(struct wr_text *out, uint64_t n, const struct wr_fields *trailers)
 {
-    struct wr_str run = { NULL, 0 };
-
     wr_text_fmt(out, "%llx\r\n", (unsigned long long)n);
     if (n > 0)
         return;
-    for (uint32_t i = 0; trailers != NULL && i < trailers->n; i++)
-        wr_field_line(&run, &trailers->at[i], out);
-    wr_field_lines_end(&run, out);
+    if (trailers != NULL)
+        wr_h1_write_fields(out, trailers);
     wr_text_c(out, "\r\n");
 }
 

@@ -106,15 +106,48 @@ static void set_connection(struct wr_exchange *x)
                         : c->sendfile_max_chunk > 0 ? c->sendfile_max_chunk : SIZE_MAX;
 }
 
-bool wr_h1_server_reply(struct wr_exchange *x)
+/* A length that is not known is shown by chunks, or by closing. */
+static void decide_framing(struct wr_exchange *x)
 {
+    struct wr_http *h = wr_http_of(x);
+    const struct wr_http_conf *c = wr_conf_of(x, &wr_module_http);
+    bool headless = h->req.version < 10; /* HTTP/0.9: the body is all there is */
+
+    if (wr_unlikely(headless || (h->res.framing == WR_BODY_CHUNKED
+                                 && (h->req.version < 11 || !c->chunked)))) {
+        h->res.framing = WR_BODY_CLOSE;
+        h->keepalive = false;
+    }
+}
+
+static void put_head(struct wr_exchange *x, const struct wr_reply_out *out)
+{
+    struct wr_http *h = wr_http_of(x);
     struct wr_h1_server *sv = x->client.state;
-    const struct wr_response *r = &wr_http_of(x)->res;
+    const struct wr_http_conf *c = wr_conf_of(x, &wr_module_http);
+    struct wr_h1_hop hop = {
+        .chunked = h->res.framing == WR_BODY_CHUNKED && out->status != 304,
+        .keep_s = c->keepalive_header_s,
+    };
+    size_t begun = sv->out.n;
+
+    wr_h1_decide_keepalive(x, &sv->out);
+    hop.connection = h->tunnel ? WR_H1_UPGRADE : h->keepalive ? WR_H1_KEEP : WR_H1_CLOSE;
+    wr_h1_write_reply(&sv->out, out, &hop);
+    h->header_bytes_sent = sv->out.n - begun;
+}
+
+bool wr_h1_server_reply(struct wr_exchange *x, const struct wr_reply_out *out)
+{
+    const struct wr_http *h = wr_http_of(x);
+    struct wr_h1_server *sv = x->client.state;
 
     set_connection(x);
-    wr_http_reply_head(x, &sv->out);
-    sv->framing = r->framing;
-    sv->left = sv->framing == WR_BODY_LENGTH ? r->length : 0;
+    decide_framing(x);
+    if (h->req.version >= 10)
+        put_head(x, out);
+    sv->framing = out->bare ? WR_BODY_NONE : h->res.framing;
+    sv->left = sv->framing == WR_BODY_LENGTH ? h->res.length : 0;
     return !sv->out.overflow;
 }
 

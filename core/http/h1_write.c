@@ -8,7 +8,7 @@ static bool is_control(char c)
     return ((unsigned char)c < ' ' && c != '\t') || c == 0x7f;
 }
 
-static bool is_clean(struct wr_str s)
+static inline bool is_clean(struct wr_str s)
 {
     size_t i = 0;
 
@@ -40,10 +40,8 @@ static void escape_tail(struct wr_text *out, size_t from)
     }
 }
 
-void wr_field_guard(struct wr_text *out, size_t from, enum wr_field_id id)
+static void make_clean(struct wr_text *out, size_t from, enum wr_field_id id)
 {
-    if (wr_likely(is_clean(wr_str_of(out->p + from, out->n - from))))
-        return;
     if (id == WR_F_LOCATION || id == WR_F_REFRESH)
         escape_tail(out, from);
     for (size_t i = from; i < out->n; i++)
@@ -51,50 +49,78 @@ void wr_field_guard(struct wr_text *out, size_t from, enum wr_field_id id)
             out->p[i] = ' ';
 }
 
+/* What out has from `from` on is a value of such a field. */
+static inline void guard(struct wr_text *out, size_t from, enum wr_field_id id)
+{
+    if (wr_unlikely(!is_clean(wr_str_of(out->p + from, out->n - from))))
+        make_clean(out, from, id);
+}
+
+/* before: "Name: ". Inline, so that it is copied without a call. */
+static inline void put_guarded(struct wr_text *out, struct wr_str before, struct wr_str value,
+                               enum wr_field_id as)
+{
+    size_t from;
+
+    wr_text_str(out, before);
+    from = out->n;
+    wr_text_str(out, value);
+    guard(out, from, as);
+    wr_text_str(out, WR_STR("\r\n"));
+}
+
+static void put_apart(struct wr_text *out, const struct wr_field *f, enum wr_field_id as)
+{
+    wr_text_str(out, f->name);
+    put_guarded(out, WR_STR(": "), f->value, as);
+}
+
 static inline bool touches(struct wr_str a, struct wr_str b, const char *between)
 {
     return (uintptr_t)b.p - (uintptr_t)a.p == a.n + 2 && memcmp(a.p + a.n, between, 2) == 0;
 }
 
-/* as: of which field the value is guarded. */
+static inline void end_run(struct wr_str *run, struct wr_text *out)
+{
+    if (run->n > 0) {
+        wr_text_str(out, *run);
+        wr_text_str(out, WR_STR("\r\n"));
+    }
+    run->n = 0;
+}
+
+/* *run is what waits for its next line, empty at first. as: of which field the value is guarded. */
 static inline void put_field(struct wr_str *run, const struct wr_field *f, enum wr_field_id as,
                              struct wr_text *out)
 {
     struct wr_str whole = wr_str_of(f->name.p, f->name.n + 2 + f->value.n);
-    size_t from;
 
-    /* A value that was replaced does not lie behind its name any more. */
-    if (!f->parsed || !touches(f->name, f->value, ": ")) {
-        wr_field_lines_end(run, out);
-        wr_text_str(out, f->name);
-        wr_text_str(out, WR_STR(": "));
-        from = out->n;
-        wr_text_str(out, f->value);
-        wr_field_guard(out, from, as);
-        wr_text_str(out, WR_STR("\r\n"));
-    } else if (run->n > 0 && touches(*run, whole, "\r\n")) {
-        run->n += 2 + whole.n;
-    } else {
-        wr_field_lines_end(run, out);
+    if (f->parsed && touches(f->name, f->value, ": ")) {
+        if (run->n > 0 && touches(*run, whole, "\r\n")) {
+            run->n += 2 + whole.n;
+            return;
+        }
+        end_run(run, out);
         *run = whole;
+    } else { /* a value that was replaced does not lie behind its name any more */
+        end_run(run, out);
+        put_apart(out, f, as);
     }
 }
 
-void wr_field_line(struct wr_str *run, const struct wr_field *f, struct wr_text *out)
-{
-    put_field(run, f, f->id, out);
-}
-
-/* ---- heads ---- */
-
-/* In a request no field is a link that somebody follows: Location is guarded as any other. */
-static void put_fields(struct wr_text *out, const struct wr_field *const *fields, uint32_t n)
+static inline void put_living(struct wr_text *out, const struct wr_fields *f)
 {
     struct wr_str run = { NULL, 0 };
 
-    for (uint32_t i = 0; i < n; i++)
-        put_field(&run, fields[i], WR_F_OTHER, out);
-    wr_field_lines_end(&run, out);
+    for (uint32_t i = 0; i < f->n; i++)
+        if (!f->at[i].gone)
+            put_field(&run, &f->at[i], f->at[i].id, out);
+    end_run(&run, out);
+}
+
+void wr_h1_write_fields(struct wr_text *out, const struct wr_fields *f)
+{
+    put_living(out, f);
 }
 
 static void put_length(struct wr_text *out, uint64_t length)
@@ -104,18 +130,16 @@ static void put_length(struct wr_text *out, uint64_t length)
     wr_text_str(out, WR_STR("\r\n"));
 }
 
-/* Host stands first (RFC 9112 3.2). */
-static void put_host(struct wr_text *out, struct wr_str authority)
-{
-    size_t from;
+/* ---- requests ---- */
 
-    if (authority.n == 0)
-        return;
-    wr_text_str(out, WR_STR("Host: "));
-    from = out->n;
-    wr_text_str(out, authority);
-    wr_field_guard(out, from, WR_F_HOST);
-    wr_text_str(out, WR_STR("\r\n"));
+/* In a request no field is a link that somebody follows: Location is guarded as any other. */
+static inline void put_fields(struct wr_text *out, const struct wr_field *const *fields, uint32_t n)
+{
+    struct wr_str run = { NULL, 0 };
+
+    for (uint32_t i = 0; i < n; i++)
+        put_field(&run, fields[i], WR_F_OTHER, out);
+    end_run(&run, out);
 }
 
 void wr_h1_write_request(struct wr_text *out, const struct wr_request_out *r)
@@ -124,7 +148,8 @@ void wr_h1_write_request(struct wr_text *out, const struct wr_request_out *r)
     wr_text_char(out, ' ');
     wr_text_str(out, r->target);
     wr_text_str(out, wr_str_of(r->version == 10 ? " HTTP/1.0\r\n" : " HTTP/1.1\r\n", 11));
-    put_host(out, r->authority);
+    if (r->authority.n > 0) /* first (RFC 9112 3.2) */
+        put_guarded(out, WR_STR("Host: "), r->authority, WR_F_HOST);
     put_fields(out, r->fields, r->own);
     if (r->close)
         wr_text_str(out, WR_STR("Connection: close\r\n"));
@@ -133,5 +158,67 @@ void wr_h1_write_request(struct wr_text *out, const struct wr_request_out *r)
     else if (r->framing == WR_BODY_LENGTH)
         put_length(out, r->length);
     put_fields(out, r->fields + r->own, r->n - r->own);
+    wr_text_str(out, WR_STR("\r\n"));
+}
+
+/* ---- replies ---- */
+
+static void put_status(struct wr_text *out, const struct wr_reply_out *r)
+{
+    const char *reason = r->reason.n > 0 ? NULL : wr_status_reason(r->status);
+    char digits[4] = { (char)('0' + r->status / 100 % 10), (char)('0' + r->status / 10 % 10),
+                       (char)('0' + r->status % 10), ' ' };
+
+    wr_text_str(out, WR_STR("HTTP/1.1 "));
+    wr_text_str(out, wr_str_of(digits, sizeof(digits)));
+    if (r->reason.n > 0)
+        wr_text_str(out, r->reason);
+    else
+        wr_text_c(out, reason != NULL ? reason : "");
+    wr_text_str(out, WR_STR("\r\n"));
+}
+
+/* Server and Date are made here: nobody else has put bytes into them. */
+static inline void put_own(struct wr_text *out, struct wr_str before, struct wr_str value)
+{
+    if (value.n == 0)
+        return;
+    wr_text_str(out, before);
+    wr_text_str(out, value);
+    wr_text_str(out, WR_STR("\r\n"));
+}
+
+static void put_connection(struct wr_text *out, const struct wr_h1_hop *hop)
+{
+    if (hop->connection == WR_H1_UPGRADE)
+        wr_text_str(out, WR_STR("Connection: upgrade\r\n"));
+    else if (hop->connection == WR_H1_CLOSE)
+        wr_text_str(out, WR_STR("Connection: close\r\n"));
+    else
+        wr_text_str(out, WR_STR("Connection: keep-alive\r\n"));
+    if (hop->connection == WR_H1_KEEP && hop->keep_s > 0)
+        wr_text_fmt(out, "Keep-Alive: timeout=%llu\r\n", (unsigned long long)hop->keep_s);
+}
+
+/* Fields of our own in nginx's order. */
+void wr_h1_write_reply(struct wr_text *out, const struct wr_reply_out *r,
+                       const struct wr_h1_hop *hop)
+{
+    put_status(out, r);
+    put_own(out, WR_STR("Server: "), r->server);
+    put_own(out, WR_STR("Date: "), r->date);
+    if (r->type.n > 0)
+        put_guarded(out, WR_STR("Content-Type: "), r->type, WR_F_CONTENT_TYPE);
+    if (r->says_length)
+        put_length(out, r->length);
+    else if (hop->chunked)
+        wr_text_str(out, WR_STR("Transfer-Encoding: chunked\r\n"));
+    if (r->last_modified >= 0) {
+        wr_text_str(out, WR_STR("Last-Modified: "));
+        wr_clock_http(r->last_modified, out);
+        wr_text_str(out, WR_STR("\r\n"));
+    }
+    put_connection(out, hop);
+    put_living(out, r->fields);
     wr_text_str(out, WR_STR("\r\n"));
 }

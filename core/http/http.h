@@ -5,16 +5,16 @@
  * location a uri means), radix (the trie under it), regex_index (regexes by literal prefix),
  * http_conf (http {}, server {}, where they listen), location_conf (the directive), http_rows (the
  * table of the core directives), mime (types), path (root and alias), h1_server and h1_client (the
- * two endpoints), h1_write (field lines), h1_out (how both send), h1_session (a client connection
- * of HTTP/1: heads, pipelining, lingering), h1_keepalive (does it go on), http1 (their table),
- * speakers (which one a client connection gets), http_session (what all speakers share of a client
- * connection), http_tls (before the first request of HTTPS), http_steps (the steps of a request up to the reply's head), http_relay (the steps
- * behind it), body (request bodies: limits, buffering, temp files), aio (who reads files),
- * reply_head (the reply's head), answer (short replies of our own), kept (fields that outlive
- * X-Accel-Redirect), proxy_rows and http_next (what proxy modules share), http_time, status
- * (reasons, methods), error_page (the directive, who answers errors), error_text (built-in pages),
- * picking (values out of fields, cookies, arguments, Basic credentials: pure), http_vars,
- * reply_vars, http_upstream_vars (variables).
+ * two endpoints), h1_write (heads as text: pure), h1_out (how both send), h1_session (a client
+ * connection of HTTP/1: heads, pipelining, lingering), h1_keepalive (does it go on), http1 (their
+ * table), speakers (which one a client connection gets), http_session (what all of them share of a
+ * client connection), http_tls (before the first request of HTTPS), http_steps (the steps of a
+ * request up to the reply's head), http_relay (the steps behind it), body (request bodies: limits,
+ * buffering, temp files), aio (who reads files), reply_head (what it says), answer (short replies
+ * of our own), kept (fields that outlive X-Accel-Redirect), proxy_rows and http_next (what proxy
+ * modules share), http_time, status (reasons, methods), error_page (the directive, who answers
+ * errors), error_text (built-in pages), picking (values out of fields, cookies, arguments, Basic
+ * credentials: pure), http_vars, reply_vars, http_upstream_vars (variables).
  *
  * A request: h1_session reads bytes -> h1_request, server by Host -> phases (SET, FIND, REWRITE,
  * PREACCESS, ACCESS, PRECONTENT, CONTENT) -> a content hook either fills h->res and calls
@@ -153,7 +153,7 @@ struct wr_request {
     struct wr_str ignored;     /* first line dropped by ignore_invalid, for the log; p NULL: none */
     size_t head_size;          /* bytes of the head, for $request_length */
 };
-/* A request to a server, for the speaker to say in its own words. Borrowed until it has. */
+/* A request to a server, for the speaker to say in its own words; borrowed until then. */
 struct wr_request_out {
     enum wr_method method;     /* frames the reply */
     struct wr_str method_text, target;
@@ -202,6 +202,17 @@ static inline void wr_response_init(struct wr_response *r)
     memset(r, 0, sizeof(*r));
     r->last_modified = -1;
 }
+/* The head of a reply to a client, for the speaker to say in its own words; borrowed until then. */
+struct wr_reply_out {
+    unsigned status;
+    struct wr_str reason;      /* empty: the standard one */
+    struct wr_str server, date, type; /* fields of our own; empty: not said, or among the others */
+    time_t last_modified;      /* the same; negative: not said */
+    bool says_length;          /* Content-Length, whether a body follows or not */
+    bool bare;                 /* none does */
+    uint64_t length;           /* of says_length; else a body ends with h->res.trailers */
+    const struct wr_fields *fields; /* all others, without those that are gone */
+};
 #define WR_MODIFIED_UNREAD ((time_t)-2) /* the Last-Modified field was not parsed yet: few ask */
 time_t wr_response_modified(struct wr_response *r); /* -1: none */
 
@@ -386,8 +397,8 @@ struct wr_http_speaker {       /* of a module: wr_module.speaker */
         /* An interim head without fields (100). What does not go out at once does so with the next
          * read or write. */
         void (*interim)(struct wr_exchange *x, unsigned status);
-        /* The head of the reply as it is in h->res, that of 101 too. False: it is too long. */
-        bool (*reply)(struct wr_exchange *x) WR_CHECKED;
+        /* The head of the reply, that of 101 too. False: it is too long. */
+        bool (*reply)(struct wr_exchange *x, const struct wr_reply_out *out) WR_CHECKED;
         /* No more of this exchange is said, which ends next. Called by wr_http_abort. */
         void (*abort)(struct wr_exchange *x, enum wr_abort how);
         /* No more requests, if that can be without harm; what runs goes on. */

@@ -141,6 +141,7 @@ static enum wr_go head_too_long(struct wr_exchange *x)
 static enum wr_go respond_run(struct wr_exchange *x)
 {
     struct wr_http *h = wr_http_of(x);
+    struct wr_reply_out out;
 
     if (h->kept.n > 0)
         wr_http_add_kept(x);
@@ -156,8 +157,11 @@ static enum wr_go respond_run(struct wr_exchange *x)
     x->gave_up = false;
     h->header_only |= h->res.status == 204 || h->res.status == 304;
     x->status = h->res.status;
-    if (h->speaker != NULL && !h->speaker->server.reply(x))
+    wr_http_decide_reply(x, &out);
+    if (h->speaker != NULL && !h->speaker->server.reply(x, &out))
         return head_too_long(x);
+    if (h->header_only)
+        h->res.framing = WR_BODY_NONE;
     h->head_sent = true;
     reply_direction(x);
     forward_first(x);

@@ -104,18 +104,20 @@ static void set_method(struct wr_exchange *x, const struct wr_template *t,
 }
 
 /* A field may be longer than other values. */
-static bool value_of(struct wr_exchange *x, const struct wr_template *t, struct wr_str *out)
+static bool long_value(struct wr_exchange *x, const struct wr_template *t, struct wr_str *out)
 {
-    struct wr_text text;
+    struct wr_text text = wr_text_grow(x->pool, 1 << 17, VALUE_MAX);
 
-    *out = wr_template_str(x, t);
-    if (out->p != NULL)
-        return true;
-    text = wr_text_grow(x->pool, 1 << 17, VALUE_MAX);
     if (!wr_template_text(x, t, &text))
         return false;
     *out = wr_text_view(&text);
     return true;
+}
+
+static inline bool value_of(struct wr_exchange *x, const struct wr_template *t, struct wr_str *out)
+{
+    *out = wr_template_str(x, t);
+    return out->p != NULL || long_value(x, t, out);
 }
 
 /* A connection that the configuration keeps for nobody is better closed by the server. Without a

@@ -105,13 +105,10 @@ static void check_lines(struct answered *a)
 {
     const struct wr_fields *f = &a->h.res.fields;
     struct wr_text t = wr_text_grow(a->x.pool, 1024, SIZE_MAX / 2);
-    struct wr_str run = { NULL, 0 }, rest;
+    struct wr_str rest;
     uint32_t lines = 0;
 
-    for (uint32_t i = 0; i < f->n; i++)
-        if (!f->at[i].gone)
-            wr_field_line(&run, &f->at[i], &t);
-    wr_field_lines_end(&run, &t);
+    wr_h1_write_fields(&t, f);
     for (rest = wr_text_view(&t); rest.n > 0; lines++) {
         struct wr_str line = wr_str_cut(&rest, '\n');
 

@@ -244,8 +244,8 @@ START_TEST(heads)
 }
 END_TEST
 
-/* The same as data: what a speaker that is not HTTP/1 says is all there, and fields of the hop can be
- * told from the others. */
+/* The same as data: what a speaker that is not HTTP/1 says is all there, and fields of the hop can
+ * be told from the others. */
 START_TEST(data)
 {
     struct proxied p;
