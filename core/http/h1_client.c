@@ -304,11 +304,11 @@ static void client_end(struct wr_endpoint *e, enum wr_end how)
 {
     const struct wr_h1_client *c = e->state;
 
-    if (c->x->attempts->conn == e->conn)
-        c->x->attempts->may_park = how == WR_END_REUSE && c->in.done && c->at == c->n
-                                && c->out.n == c->out_at && c->out_left == 0
-                                && c->out_last == c->out_chunked && wr_http_of(c->x)->res.keepalive
-                                && c->x->up.src_fin && c->x->up.q.n == 0;
+    if (wr_try_conn(c->x->attempts) == e->conn)
+        c->x->attempts->lease.reusable =
+            how == WR_END_REUSE && c->in.done && c->at == c->n && c->out.n == c->out_at
+            && c->out_left == 0 && c->out_last == c->out_chunked
+            && wr_http_of(c->x)->res.keepalive && c->x->up.src_fin && c->x->up.q.n == 0;
     e->ops = NULL;
 }
 
@@ -333,7 +333,37 @@ bool wr_h1_client_request(struct wr_exchange *x, const struct wr_request_out *ou
     c->x = x;
     c->out = wr_text_grow(x->pool, 1000, 1 << 20);
     c->out_chunked = out->framing == WR_BODY_CHUNKED;
-    x->peer = (struct wr_endpoint){ .ops = &client_ops, .conn = x->attempts->conn, .state = c };
+    x->peer = (struct wr_endpoint){
+        .ops = &client_ops, .conn = wr_try_conn(x->attempts), .state = c,
+    };
     wr_h1_write_request(&c->out, out);
     return !c->out.overflow;
 }
+
+/* All there is to say is to close the connection. */
+void wr_h1_client_cancel(struct wr_exchange *x, enum wr_failure why)
+{
+    (void)why;
+    if (x->peer.ops != NULL)
+        x->peer.ops->end(&x->peer, WR_END_FIN);
+}
+
+struct wr_try_verdict wr_h1_client_verdict(const struct wr_exchange *x, enum wr_failure why)
+{
+    const struct wr_lease *e = &x->attempts->lease;
+
+    return wr_try_judge(&(struct wr_try_facts){
+        .failure = why,
+        .reused = e->reused,
+        .idempotent = wr_method_idempotent(wr_http_of(x)->req.method),
+        .sent = wr_lease_sent(e),
+        .received = wr_lease_received(e),
+    });
+}
+
+static bool speaks(struct wr_str alpn)
+{
+    return alpn.n == 0 || wr_str_is(alpn, "http/1.1") || wr_str_is(alpn, "http/1.0");
+}
+
+const struct wr_link_speaker wr_h1_link = { .name = "HTTP/1", .speaks = speaks };

@@ -412,6 +412,11 @@ struct wr_http_speaker {       /* of a module: wr_module.speaker */
         /* Its next head is in h->res, an interim one too. AGAIN: more must come; EOF: closed before
          * it was complete; ERROR: wr_endpoint_why says it, or errno. */
         enum wr_io (*head)(struct wr_exchange *x) WR_CHECKED;
+        /* It is given up: the server is told as far as the protocol can. */
+        void (*cancel)(struct wr_exchange *x, enum wr_failure why);
+        /* What a failure means for another try; before cancel. */
+        struct wr_try_verdict (*verdict)(const struct wr_exchange *x, enum wr_failure why);
+        const struct wr_link_speaker *link; /* how its connections are shared */
     } peer;
 };
 /* s->of_layer: what all speakers have of a client connection. */

@@ -195,7 +195,7 @@ static enum wr_go cut(struct wr_exchange *x, enum wr_pump p)
         if (why != NULL)
             wr_xlog(x, WR_LOG_ERROR, 0, "%s", why);
         else
-            wr_xlog(x, WR_LOG_ERROR, x->attempts->conn->error, "recv() failed");
+            wr_xlog(x, WR_LOG_ERROR, wr_try_conn(x->attempts)->error, "recv() failed");
     } else if (p == WR_PUMP_DST_ERROR) {
         if (wr_endpoint_error(&x->client) != 0)
             wr_xlog(x, WR_LOG_INFO, wr_endpoint_error(&x->client), "send() failed");

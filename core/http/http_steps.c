@@ -253,10 +253,12 @@ enum wr_verdict wr_http_proxy(struct wr_exchange *x, const struct wr_http_proxy_
     }
     h->proxy = ops;
     h->proxy_conf = conf;
+    h->peer_speaker = ops->speaker;
     if (u != NULL)
         wr_upstream_start(x, u, &conf->rows);
     else if (!wr_upstream_start_text(x, target, default_port, &conf->rows))
         return wr_reject(x, 500, NULL);
+    x->attempts->speaker = ops->speaker->peer.link;
     if (h->req.framing != WR_BODY_NONE && !h->body.complete
         && (conf->request_buffering || conf->set_body != NULL
             || (h->req.framing == WR_BODY_CHUNKED && !conf->chunked_out)))
@@ -307,7 +309,6 @@ static bool send_request(struct wr_exchange *x, uint64_t length)
     if (!h->proxy->request(x, &out))
         return false;
     h->upstream_method = out.method;
-    h->peer_speaker = h->proxy->speaker;
     return h->peer_speaker->peer.request(x, &out);
 }
 
@@ -325,8 +326,8 @@ enum wr_go wr_http_connected(struct wr_exchange *x)
     }
     if (!send_request(x, length))
         return x->layer->reject(x, 500);
-    if (!x->attempts->reused)
-        wr_socket_nodelay(x->attempts->conn->fd);
+    if (!x->attempts->lease.reused)
+        wr_socket_nodelay(wr_try_conn(x->attempts)->fd);
     request_direction(x, own);
     wr_timer_off(x->loop, &x->idle); /* pump_up sets it */
     x->step = &step_send;
@@ -335,33 +336,17 @@ enum wr_go wr_http_connected(struct wr_exchange *x)
 
 /* ---- send, head: the reply may come before all is sent ---- */
 
-static struct wr_try_facts try_facts(const struct wr_exchange *x)
-{
-    struct wr_attempts *a = x->attempts;
-    const struct wr_try *t = wr_try_now(a);
-
-    return (struct wr_try_facts){
-        .reused = a->reused,
-        .idempotent = wr_method_idempotent(wr_http_of(x)->req.method),
-        .sent = a->conn->sent - t->sent,
-        .received = a->conn->received - t->received,
-    };
-}
-
 static enum wr_go failure(struct wr_exchange *x, enum wr_failure why)
 {
+    struct wr_http *h = wr_http_of(x);
     struct wr_attempts *a = x->attempts;
+    struct wr_try_verdict v = h->peer_speaker->peer.verdict(x, why);
 
-    struct wr_try_facts f = try_facts(x);
-
-    if (why == WR_FAIL_ERROR && wr_try_stale(&f))
-        why = WR_FAIL_STALE;
-    a->failure = why;
+    a->failure = v.failure;
     a->lost = a->lost || body_lost(x);
-    a->sealed = a->sealed || wr_try_sealed(&f);
-    if (x->peer.ops != NULL)
-        x->peer.ops->end(&x->peer, WR_END_FIN);
-    wr_response_init(&wr_http_of(x)->res);
+    a->sealed = a->sealed || (v.processed && !wr_method_idempotent(h->req.method));
+    h->peer_speaker->peer.cancel(x, why);
+    wr_response_init(&h->res);
     x->step = &wr_step_retry;
     return WR_GO;
 }
@@ -496,17 +481,17 @@ static enum wr_go invalid_reply(struct wr_exchange *x, const char *why)
 
 static enum wr_go upstream_failed(struct wr_exchange *x, enum wr_io io)
 {
-    struct wr_try_facts f = try_facts(x);
+    const struct wr_lease *e = &x->attempts->lease;
     const char *why = io == WR_IO_ERROR ? wr_endpoint_why(&x->peer) : NULL;
 
     if (why != NULL)
         return invalid_reply(x, why);
-    if (f.reused && f.received == 0)
+    if (e->reused && wr_lease_received(e) == 0)
         wr_xlog(x, WR_LOG_DEBUG, 0, "a kept connection was closed by the server");
     else if (io == WR_IO_EOF)
         wr_xlog(x, WR_LOG_ERROR, 0, "upstream prematurely closed connection");
     else
-        wr_xlog(x, WR_LOG_ERROR, x->attempts->conn->error, "recv() failed");
+        wr_xlog(x, WR_LOG_ERROR, e->link->conn.error, "recv() failed");
     return failure(x, WR_FAIL_ERROR);
 }
 

@@ -12,7 +12,7 @@ static uint64_t length_of(const struct wr_attempts *a, const struct wr_try *try)
     uint64_t received = try->received;
 
     if (try->ended_ms == WR_NOT_YET)
-        received = a->conn != NULL ? a->conn->received - try->received : 0;
+        received = wr_lease_received(&a->lease);
     return received > try->head_size ? received - try->head_size : 0;
 }
 

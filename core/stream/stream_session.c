@@ -59,7 +59,7 @@ static enum wr_go reject(struct wr_exchange *x, unsigned status)
 
 static void add_bytes(struct wr_text *t, const struct wr_exchange *x)
 {
-    const struct wr_conn *peer = x->attempts->conn;
+    const struct wr_conn *peer = wr_try_conn(x->attempts);
 
     wr_text_fmt(t, ", bytes from/to client:%llu/%llu, bytes from/to upstream:%llu/%llu",
                 (unsigned long long)wr_endpoint_received(&x->client),
@@ -136,7 +136,7 @@ static void say_connected(struct wr_exchange *x)
     struct wr_addr local;
 
     wr_text_c(&t, "proxy ");
-    if (wr_socket_local(x->attempts->conn->fd, &local))
+    if (wr_socket_local(wr_try_conn(x->attempts)->fd, &local))
         wr_addr_text(&local, &t);
     wr_text_c(&t, " connected to ");
     wr_addr_text(&wr_try_now(x->attempts)->addr, &t);
@@ -147,11 +147,11 @@ static enum wr_go connected(struct wr_exchange *x)
 {
     const struct wr_stream_conf *c = wr_conf_of(x, &wr_module_stream);
 
-    wr_endpoint_raw(&x->peer, x->attempts->conn);
+    wr_endpoint_raw(&x->peer, wr_try_conn(x->attempts));
     if (x->attempts->u != NULL) /* a session may last for hours: others need not wait for its end */
         wr_peer_fine(&wr_try_now(x->attempts)->peer);
     if (c->tcp_nodelay)
-        wr_socket_nodelay(x->attempts->conn->fd);
+        wr_socket_nodelay(wr_try_conn(x->attempts)->fd);
     else
         wr_socket_delay(x->s->conn.fd);
     if (wr_log_on(x->log, WR_LOG_INFO, &x->source))
@@ -201,7 +201,7 @@ static bool failed(enum wr_pump p)
 /* The server takes no more, but may have answered before it closed: what it said goes on. */
 static enum wr_go hear_out(struct wr_exchange *x)
 {
-    wr_xlog(x, WR_LOG_INFO, x->attempts->conn->error, "send() failed");
+    wr_xlog(x, WR_LOG_INFO, wr_try_conn(x->attempts)->error, "send() failed");
     wr_relay_end(&x->up, x->loop);
     x->up.src = NULL;
     wr_exchange_wake(x);

@@ -1,8 +1,8 @@
-/* dial: the step that connects to the picked peer. Entered again by events until the connection
- * stands, fails or takes too long; then the layer, or retry, takes over. */
-#include "upstream/upstream.h"
+/* dial: the steps that get the picked peer's link: one that has room, or a new one, which is dialed.
+ * Entered again by events until the link is up, fails or takes too long; then the layer, or retry,
+ * takes over. */
+#include "upstream/upstream_impl.h"
 
-#include <errno.h>
 #include <linux/capability.h>
 
 #define STALE_MAX 3 /* parked connections that broke, before one is made anew */
@@ -32,13 +32,14 @@ bool wr_set_bind(struct wr_cf *cf, void *conf)
 }
 
 /* An empty value means no binding; an address of another family than the peer's cannot serve. */
-static const struct wr_addr *bind_address(struct wr_exchange *x, struct wr_addr *buf)
+static const struct wr_addr *bind_address(struct wr_exchange *x)
 {
-    struct wr_str text;
+    struct wr_str text = wr_template_str(x, x->attempts->rows->bind);
+    struct wr_addr *buf;
 
-    text = wr_template_str(x, x->attempts->rows->bind);
     if (text.n == 0)
         return NULL;
+    buf = WR_NEW(x->pool, struct wr_addr);
     if (!wr_addr_parse(text, 0, buf) && !wr_addr_parse_ip(text, buf)) {
         wr_xlog(x, WR_LOG_ERROR, 0, "invalid local address \"" WR_FMT "\"", WR_ARG(text));
         return NULL;
@@ -53,134 +54,152 @@ enum wr_go wr_try_failed(struct wr_exchange *x, enum wr_failure why)
     return WR_GO;
 }
 
-enum wr_go wr_try_waits(struct wr_exchange *x)
+static struct wr_link_key key_of(struct wr_exchange *x)
 {
-    if (!x->idle.fired) {
-        wr_conn_arm(x->attempts->conn); /* a unix socket connects at once, and was not armed then */
-        return WR_WAIT;
-    }
-    wr_xlog(x, WR_LOG_ERROR, ETIMEDOUT, "upstream timed out");
-    return wr_try_failed(x, WR_FAIL_TIMEOUT);
+    const struct wr_attempts *a = x->attempts;
+    const struct wr_peer *peer = &a->tries.at[a->tries.n - 1].peer;
+
+    return (struct wr_link_key){
+        .speaker = a->speaker,
+        .index = peer->index,
+        .generation = peer->generation,
+        .location = a->u != NULL && a->u->keepalive.local ? a->rows : NULL,
+        .bind = a->rows->bind != NULL ? bind_address(x) : NULL,
+        .tls = a->tls != NULL ? a->tls->live : NULL,
+        .name = a->tls_name,
+        .alpn = a->tls_alpn,
+    };
 }
 
-static enum wr_go connect_failed(struct wr_exchange *x)
+/* What it shows depends on this exchange: so do its server's answers. */
+static bool is_bound(const struct wr_attempts *a)
 {
-    int err = x->attempts->conn->error;
-    enum wr_level l = err == ECONNREFUSED || err == ENOENT || err == ECONNRESET
-                           || err == ETIMEDOUT || err == EHOSTUNREACH || err == ENETUNREACH
-                           || err == ENETDOWN || err == EHOSTDOWN
-                    ? WR_LOG_ERROR : WR_LOG_CRIT;
-
-    wr_xlog(x, l, err, "connect() failed");
-    return wr_try_failed(x, WR_FAIL_ERROR);
+    return a->announce.n > 0 || (a->tls != NULL && a->tls->tls.dynamic);
 }
 
-static void tune(const struct wr_upstream_rows *r, int fd)
+static void plan_pair(struct wr_exchange *x, const struct wr_tls_conf *c, struct wr_link_plan *p)
 {
-    int size;
-
-    if (r->socket_keepalive)
-        wr_socket_keepalive(fd);
-    size = (int)r->rcvbuf;
-    if (size > 0)
-        (void)setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size));
-    size = (int)r->sndbuf;
-    if (size > 0)
-        (void)setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
+    p->certificate = wr_template_str(x, c->certificates.at[0].name);
+    p->certificate_key = wr_template_str(x, c->keys.at[0].name);
 }
 
-/* -1: *why is set, and it was logged. */
-static int open_socket(struct wr_exchange *x, const struct wr_addr *to, const struct wr_addr *local,
-                       enum wr_failure *why)
+/* A link that others may join dials by itself: it must not end with the exchange that wanted it. */
+static struct wr_peer_link *open_link(struct wr_exchange *x, const struct wr_link_key *key,
+                                      enum wr_failure *why)
 {
-    const char *step = "socket()";
-    int fd = -1;
+    const struct wr_attempts *a = x->attempts;
+    const struct wr_try *t = &a->tries.at[a->tries.n - 1];
+    bool shared = key->speaker != NULL && key->speaker->lease != NULL;
+    struct wr_link_plan p = {
+        .loop = x->loop,
+        .task = shared ? NULL : &x->task,
+        .u = a->u,
+        .peer = t->peer,
+        .addr = &t->addr,
+        .rows = a->rows,
+        .key = *key,
+        .bound = is_bound(a),
+        .announce = a->announce,
+        .log = x->log,
+        .source = shared ? NULL : &x->source,
+    };
 
-    *why = WR_FAIL_FULL;
-    if (!wr_connections_room(WR_SERVER)) {
-        wr_connections_refused(WR_SERVER, 0);
-        return -1;
-    }
-    do {
-        fd = wr_socket_client(to->sa.sa_family, SOCK_STREAM, local,
-                              x->attempts->rows->bind_transparent, &step);
-    } while (fd < 0 && errno == EMFILE && wr_connections_free_one());
-    if (fd < 0 && errno == EMFILE) {
-        wr_connections_refused(WR_SERVER, EMFILE);
-    } else if (fd < 0) {
-        wr_xlog(x, WR_LOG_CRIT, errno, "%s failed", step);
-        *why = WR_FAIL_ERROR;
-    }
-    return fd;
+    if (a->tls != NULL && a->tls->tls.dynamic)
+        plan_pair(x, &a->tls->tls, &p);
+    return wr_peer_link_open(&p, why);
 }
 
-/* AGAIN: it goes on; EOF: *why says how it failed, which was logged. */
-static enum wr_io begin(struct wr_exchange *x, struct wr_try *t, enum wr_failure *why)
+/* Not inline: what is seldom needed is much of the stack. */
+static __attribute__((noinline)) bool dial_anew(struct wr_exchange *x,
+                                                const struct wr_link_key *key,
+                                                enum wr_failure *why)
 {
-    struct wr_attempts *a = x->attempts;
-    struct wr_addr buf;
-    const struct wr_addr *local = a->rows->bind != NULL ? bind_address(x, &buf) : NULL;
-    struct wr_peer_link *l;
-    int fd = open_socket(x, &t->addr, local, why);
+    struct wr_peer_link *l = open_link(x, key, why);
 
-    if (fd < 0)
-        return WR_IO_EOF;
-    tune(a->rows, fd);
-    l = wr_peer_link_open(a->u, &t->peer);
-    l->rows = a->rows;
-    if (local != NULL)
-        l->bind = *local;
-    a->conn = &l->conn;
-    wr_conn_init(a->conn, x->loop, fd, &x->task);
-    wr_timer_set(x->loop, &x->idle, a->rows->connect_timeout_ms);
-    return wr_conn_connect(a->conn, &t->addr);
-}
-
-/* A parked connection to this peer spares the dialling. */
-static bool reuse(struct wr_exchange *x, struct wr_try *t)
-{
-    struct wr_attempts *a = x->attempts;
-    const struct wr_addr *local = NULL;
-    struct wr_peer_link *l = NULL;
-    struct wr_addr buf;
-
-    if (a->u->idle_count > 0 && a->stale < STALE_MAX) {
-        local = a->rows->bind != NULL ? bind_address(x, &buf) : NULL;
-        l = wr_idle_take(a, &t->peer, local);
-    }
-    a->reused = l != NULL;
-    if (l == NULL)
+    if (!wr_lease_begin(x, l, NULL))
         return false;
-    a->conn = &l->conn;
-    wr_conn_retask(&l->conn, &x->task);
-    t->connect_ms = 0;
-    t->sent = l->conn.sent; /* of the requests before; wr_try_end takes the difference */
-    t->received = l->conn.received;
+    if (!wr_link_is_shared(l)) /* it is what this exchange waits for */
+        x->peer = (struct wr_endpoint){ .conn = &l->conn };
     return true;
+}
+
+/* A link that has room spares the dialling. */
+static bool lease_link(struct wr_exchange *x, enum wr_failure *why)
+{
+    const struct wr_attempts *a = x->attempts;
+    struct wr_link_key key = key_of(x);
+
+    if (a->u != NULL && a->u->links.n > 0 && a->stale < STALE_MAX && !is_bound(a)
+        && wr_lease_begin(x, NULL, &key))
+        return true;
+    return dial_anew(x, &key, why);
+}
+
+static void note_connected(struct wr_try *t, const struct wr_peer_link *l)
+{
+    if (t->connect_ms == WR_NOT_YET && l->connected_ms != 0)
+        t->connect_ms = l->connected_ms > t->begun_ms ? l->connected_ms - t->begun_ms : 0;
+}
+
+/* The link dials by itself. Joined by more than it has room for, it serves the first ones. */
+static enum wr_go dialed(struct wr_exchange *x, struct wr_lease *e)
+{
+    struct wr_peer_link *l = e->link;
+
+    if (l->state < WR_LINK_UP)
+        return WR_WAIT;
+    x->waits -= e->waits;
+    e->waits = false;
+    if (l->state == WR_LINK_DOWN)
+        return wr_try_failed(x, l->failure);
+    e->joined = false;
+    if (l->key.speaker->lease(l) == WR_ROOM_READY)
+        return x->layer->connected(x);
+    wr_lease_end(e, false);
+    return WR_GO;
 }
 
 static enum wr_go dial_run(struct wr_exchange *x)
 {
     struct wr_attempts *a = x->attempts;
-    struct wr_try *t = wr_try_now(a);
     enum wr_failure why;
+    struct wr_peer_link *l;
     enum wr_io io;
 
-    if (a->conn == NULL && a->u != NULL && reuse(x, t))
-        return x->layer->connected(x);
-    io = a->conn == NULL ? begin(x, t, &why) : wr_conn_connected(a->conn);
-    if (io == WR_IO_EOF)
+    if (a->lease.link == NULL && !lease_link(x, &why))
         return wr_try_failed(x, why);
-    if (io == WR_IO_ERROR)
-        return connect_failed(x);
-    if (io == WR_IO_AGAIN)
-        return wr_try_waits(x);
-    t->connect_ms = wr_now() - t->begun_ms;
-    if (a->tls == NULL && a->announce.n == 0)
+    l = a->lease.link;
+    note_connected(wr_try_now(a), l);
+    if (a->lease.waits)
+        return dialed(x, &a->lease);
+    if (l->state == WR_LINK_UP)
         return x->layer->connected(x);
-    a->announced = 0;
+    io = wr_peer_link_connect(l);
+    note_connected(wr_try_now(a), l);
+    if (io == WR_IO_AGAIN)
+        return WR_WAIT;
+    if (io == WR_IO_ERROR)
+        return wr_try_failed(x, l->failure);
+    if (l->state == WR_LINK_UP)
+        return x->layer->connected(x);
     x->step = &wr_step_secure;
     return WR_GO;
 }
 
 const struct wr_step wr_step_dial = { "dial", "connecting to upstream", dial_run };
+
+static enum wr_go secure_run(struct wr_exchange *x)
+{
+    struct wr_peer_link *l = x->attempts->lease.link;
+
+    switch (wr_peer_link_secure(l)) {
+    case WR_IO_OK:
+        return x->layer->connected(x);
+    case WR_IO_AGAIN:
+        return WR_WAIT;
+    default:
+        return wr_try_failed(x, l->failure);
+    }
+}
+
+const struct wr_step wr_step_secure = { "secure", "SSL handshaking to upstream", secure_run };

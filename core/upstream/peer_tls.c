@@ -1,9 +1,9 @@
-/* peer_tls: TLS to servers: the proxy_ssl_ directives of both layers, and the step between dial and
- * the layer: what goes before (a PROXY header), the handshake, whether the certificate is good.
+/* peer_tls: TLS to servers: the proxy_ssl_ directives of both layers, and what comes between
+ * connect() and the layer: a PROXY header, the handshake, whether the certificate is good.
  *
  * Locations that say the same share a context, and with it parked connections and sessions. A
  * session is offered only to the address and name it came from. */
-#include "upstream/upstream.h"
+#include "upstream/upstream_impl.h"
 
 #include <errno.h>
 #include <openssl/err.h>
@@ -135,24 +135,24 @@ static struct kept *place_of(struct wr_peer_tls_live *l, const struct wr_addr *a
 static int keep_session(SSL *ssl, SSL_SESSION *s)
 {
     struct wr_peer_link *link = wr_peer_link_of(SSL_get_app_data(ssl));
-    struct kept *k = place_of(link->tls, &link->addr, link->tls_name);
+    struct kept *k = place_of(link->key.tls, &link->addr, link->key.name);
 
     SSL_SESSION_free(k->session);
     free(k->name);
-    *k = (struct kept){ .key = key_of(&link->addr, link->tls_name), .addr = link->addr,
+    *k = (struct kept){ .key = key_of(&link->addr, link->key.name), .addr = link->addr,
                         .session = s };
-    k->name = wr_calloc(1, link->tls_name.n + 1);
-    if (link->tls_name.n > 0)
-        memcpy(k->name, link->tls_name.p, link->tls_name.n);
+    k->name = wr_calloc(1, link->key.name.n + 1);
+    if (link->key.name.n > 0)
+        memcpy(k->name, link->key.name.p, link->key.name.n);
     return 1;
 }
 
 static void offer_session(struct wr_peer_link *link, SSL *ssl)
 {
-    const struct kept *k = place_of(link->tls, &link->addr, link->tls_name);
+    const struct kept *k = place_of(link->key.tls, &link->addr, link->key.name);
 
-    if (k->session != NULL && k->key == key_of(&link->addr, link->tls_name)
-        && wr_addr_eq(&k->addr, &link->addr) && wr_str_is(link->tls_name, k->name))
+    if (k->session != NULL && k->key == key_of(&link->addr, link->key.name)
+        && wr_addr_eq(&k->addr, &link->addr) && wr_str_is(link->key.name, k->name))
         (void)SSL_set_session(ssl, k->session);
 }
 
@@ -226,134 +226,140 @@ static bool names(X509 *cert, struct wr_str name)
                                   : a.in6.sin6_addr.s6_addr, v4 ? 4 : 16, 0) == 1;
 }
 
-/* ---- the step ---- */
+/* ---- on a link ---- */
 
-static enum wr_go tls_failed(struct wr_exchange *x, enum wr_level l, int err, const char *what)
+static enum wr_io tls_failed(struct wr_peer_link *l, int err, const char *what)
 {
     char buf[768];
     struct wr_text t = wr_text_on(buf, sizeof(buf));
 
     wr_tls_errors(&t);
-    wr_xlog(x, l, t.n > 0 ? 0 : err, "%s" WR_FMT, what, WR_ARG(wr_text_view(&t)));
-    return wr_try_failed(x, WR_FAIL_ERROR);
+    wr_log(l->log, WR_LOG_ERROR, t.n > 0 ? 0 : err, l->source, "%s" WR_FMT, what,
+           WR_ARG(wr_text_view(&t)));
+    return wr_peer_link_down(l, WR_FAIL_ERROR);
 }
 
-static bool load_pair(struct wr_exchange *x, const struct wr_tls_conf *c, SSL *ssl)
+static bool load_pair(const struct wr_peer_link *l, const struct wr_tls_conf *c, SSL *ssl)
 {
-    struct wr_str certificate = wr_template_str(x, c->certificates.at[0].name);
-    struct wr_str key = wr_template_str(x, c->keys.at[0].name);
     char buf[1024];
     struct wr_text why = wr_text_on(buf, sizeof(buf));
+    struct wr_pool *pool;
+    bool ok;
 
-    if (certificate.n == 0 || wr_tls_load_pair(x->pool, c, ssl, certificate, key, &why))
+    if (l->certificate.n == 0)
         return true;
-    wr_xlog(x, WR_LOG_ERROR, 0, WR_FMT, WR_ARG(wr_text_view(&why)));
-    return false;
+    pool = wr_pool_new(0);
+    ok = wr_tls_load_pair(pool, c, ssl, l->certificate, l->certificate_key, &why);
+    wr_pool_free(pool);
+    if (!ok)
+        wr_log(l->log, WR_LOG_ERROR, 0, l->source, WR_FMT, WR_ARG(wr_text_view(&why)));
+    return ok;
 }
 
-static bool prepare(struct wr_exchange *x, struct wr_peer_link *link)
+static bool prepare(struct wr_peer_link *link)
 {
-    const struct wr_attempts *a = x->attempts;
-    const struct wr_peer_tls *c = a->tls;
+    const struct wr_peer_tls *c = &link->key.tls->as;
+    struct wr_str name = link->key.name, alpn = link->key.alpn;
     SSL *ssl = wr_tls_of(&link->conn);
 
-    if (c->server_name && a->tls_name.n > 0 && !literal(a->tls_name)
-        && SSL_set_tlsext_host_name(ssl, a->tls_name.p) != 1)
+    if (c->server_name && name.n > 0 && !literal(name)
+        && SSL_set_tlsext_host_name(ssl, name.p) != 1)
         return false;
-    if (a->tls_alpn.n > 0 && SSL_set_alpn_protos(ssl, (const unsigned char *)a->tls_alpn.p,
-                                                 (unsigned)a->tls_alpn.n) != 0)
+    if (alpn.n > 0 && SSL_set_alpn_protos(ssl, (const unsigned char *)alpn.p,
+                                          (unsigned)alpn.n) != 0)
         return false;
-    if (c->tls.dynamic && !load_pair(x, &c->tls, ssl))
+    if (c->tls.dynamic && !load_pair(link, &c->tls, ssl))
         return false;
     if (keeps_sessions(c))
         offer_session(link, ssl);
     return true;
 }
 
-static bool begin(struct wr_exchange *x)
+static bool begin(struct wr_peer_link *l)
 {
-    struct wr_attempts *a = x->attempts;
-    struct wr_peer_link *link = wr_peer_link_of(a->conn);
-
-    link->tls = a->tls->live;
-    link->addr = wr_try_now(a)->addr;
-    wr_peer_link_name(link, a->tls_name, a->tls_alpn);
-    wr_timer_set(x->loop, &x->idle, a->rows->connect_timeout_ms);
-    return wr_tls_open(a->conn, a->tls->live->ctx, false, 0) && prepare(x, link);
+    wr_conn_timeout(&l->conn, l->rows->connect_timeout_ms);
+    return wr_tls_open(&l->conn, l->key.tls->ctx, false, 0) && prepare(l);
 }
 
 /* What is wrong with the server's certificate was noted by OpenSSL; its name it was not asked. */
-static bool verified(struct wr_exchange *x)
+static bool verified(const struct wr_peer_link *l)
 {
-    const struct wr_attempts *a = x->attempts;
-    SSL *ssl = wr_tls_of(a->conn);
+    SSL *ssl = wr_tls_of(&l->conn);
     long result = SSL_get_verify_result(ssl);
     X509 *cert = SSL_get0_peer_certificate(ssl);
-    struct wr_str name = a->tls_name;
     bool match;
 
-    if (!a->tls->verify)
+    if (!l->key.tls->as.verify)
         return true;
     if (result != X509_V_OK || cert == NULL) {
-        wr_xlog(x, WR_LOG_ERROR, 0, "upstream SSL certificate verify error: (%ld:%s)", result,
-                X509_verify_cert_error_string(result));
+        wr_log(l->log, WR_LOG_ERROR, 0, l->source, "upstream SSL certificate verify error: (%ld:%s)",
+               result, X509_verify_cert_error_string(result));
         return false;
     }
-    match = names(cert, name);
+    match = names(cert, l->key.name);
     if (!match)
-        wr_xlog(x, WR_LOG_ERROR, 0, "upstream SSL certificate does not match \"" WR_FMT "\"",
-                WR_ARG(name));
+        wr_log(l->log, WR_LOG_ERROR, 0, l->source,
+               "upstream SSL certificate does not match \"" WR_FMT "\"", WR_ARG(l->key.name));
     return match;
 }
 
-static enum wr_go hands_shaken(struct wr_exchange *x)
+/* A server that chose another protocol would read what is sent as something else. */
+static bool understood(const struct wr_peer_link *l)
 {
-    if (!verified(x))
-        return wr_try_failed(x, WR_FAIL_ERROR);
-    return x->layer->connected(x);
+    const unsigned char *p;
+    unsigned n;
+
+    SSL_get0_alpn_selected(wr_tls_of(&l->conn), &p, &n);
+    if (l->key.speaker == NULL || l->key.speaker->speaks(wr_str_of((const char *)p, n)))
+        return true;
+    wr_log(l->log, WR_LOG_ERROR, 0, l->source,
+           "upstream chose the protocol \"%.*s\" (ALPN), but is spoken to in %s", (int)n,
+           (const char *)p, l->key.speaker->name);
+    return false;
 }
 
 /* AGAIN: not all of it is out. */
-static enum wr_io announce(struct wr_attempts *a)
+static enum wr_io announce(struct wr_peer_link *l)
 {
     enum wr_io io = WR_IO_OK;
 
-    while (io == WR_IO_OK && a->announced < a->announce.n) {
+    while (io == WR_IO_OK && l->announced < l->announce.n) {
         size_t put = 0;
 
-        io = wr_conn_write(a->conn, a->announce.p + a->announced, a->announce.n - a->announced,
+        io = wr_conn_write(&l->conn, l->announce.p + l->announced, l->announce.n - l->announced,
                            &put);
-        a->announced += put;
+        l->announced += put;
     }
     return io;
 }
 
-static enum wr_go secure_run(struct wr_exchange *x)
+static enum wr_io shake_hands(struct wr_peer_link *l)
 {
-    struct wr_attempts *a = x->attempts;
-    enum wr_io io = announce(a);
-
-    if (io == WR_IO_AGAIN)
-        return wr_try_waits(x);
-    if (io == WR_IO_ERROR) {
-        wr_xlog(x, WR_LOG_ERROR, a->conn->error, "send() failed");
-        return wr_try_failed(x, WR_FAIL_ERROR);
-    }
-    if (a->tls == NULL)
-        return x->layer->connected(x);
     ERR_clear_error();
-    if (a->conn->tls == NULL && !begin(x))
-        return tls_failed(x, WR_LOG_ERROR, 0, "SSL to upstream cannot begin");
-    switch (wr_tls_handshake(a->conn)) {
+    if (l->conn.tls == NULL && !begin(l))
+        return tls_failed(l, 0, "SSL to upstream cannot begin");
+    switch (wr_tls_handshake(&l->conn)) {
     case WR_IO_OK:
-        return hands_shaken(x);
+        return verified(l) && understood(l) ? wr_peer_link_up(l)
+                                            : wr_peer_link_down(l, WR_FAIL_ERROR);
     case WR_IO_AGAIN:
-        return wr_try_waits(x);
+        return wr_peer_link_waits(l);
     case WR_IO_EOF:
-        return tls_failed(x, WR_LOG_ERROR, 0, "peer closed connection in SSL handshake");
+        return tls_failed(l, 0, "peer closed connection in SSL handshake");
     default:
-        return tls_failed(x, WR_LOG_ERROR, a->conn->error, "SSL_do_handshake() failed");
+        return tls_failed(l, l->conn.error, "SSL_do_handshake() failed");
     }
 }
 
-const struct wr_step wr_step_secure = { "secure", "SSL handshaking to upstream", secure_run };
+enum wr_io wr_peer_link_secure(struct wr_peer_link *l)
+{
+    enum wr_io io = announce(l);
+
+    if (io == WR_IO_AGAIN)
+        return wr_peer_link_waits(l);
+    if (io != WR_IO_OK) {
+        wr_log(l->log, WR_LOG_ERROR, l->conn.error, l->source, "send() failed");
+        return wr_peer_link_down(l, WR_FAIL_ERROR);
+    }
+    return l->key.tls == NULL ? wr_peer_link_up(l) : shake_hands(l);
+}

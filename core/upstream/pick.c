@@ -1,6 +1,6 @@
 /* pick: the step that chooses a peer: from the group's main servers, then its backups; or the next
  * address of a run-time name. */
-#include "upstream/upstream.h"
+#include "upstream/upstream_impl.h"
 
 #define VIEWS_MAX 8          /* nobody changes the servers so often while one looks */
 
@@ -35,24 +35,22 @@ static bool hold(struct wr_attempts *a, const struct wr_peer *peer, struct wr_ad
 
 /* Picks until one can be held: max_conns may be reached by another worker in between, or the keeper
  * gives the slot to another server. */
-static struct wr_peer *pick_from(struct wr_exchange *x, struct wr_peer_group *g, bool alone,
-                                 struct wr_addr *addr)
+static struct wr_peer *pick_from(struct wr_pick *p, struct wr_peer_group *g, struct wr_addr *addr)
 {
-    struct wr_attempts *a = x->attempts;
-    struct wr_pick p = { .x = x, .tried = a->tried, .now_ms = wr_now(), .alone = alone };
+    struct wr_attempts *a = p->x->attempts;
 
     for (uint32_t i = 0; i < g->n; i++) {
-        struct wr_peer *peer = a->u->balancer->pick(a->u, g, &p);
+        struct wr_peer *peer = a->u->balancer->pick(a->u, g, p);
 
         if (peer == NULL)
             return NULL;
         if (hold(a, peer, addr)) {
-            wr_peer_probe(peer, p.now_ms);
+            wr_peer_probe(peer, p->now_ms);
             return peer;
         }
         if (atomic_load(&peer->slot->generation) == peer->generation)
-            mark_tried(x, a, peer->index);
-        p.tried = a->tried;
+            mark_tried(p->x, a, peer->index);
+        p->tried = a->tried;
     }
     return NULL;
 }
@@ -66,6 +64,7 @@ static bool is_alone(const struct wr_peers *v)
 static struct wr_try *pick_peer(struct wr_exchange *x)
 {
     struct wr_attempts *a = x->attempts;
+    struct wr_pick p = { .x = x, .tried = a->tried, .now_ms = wr_now() };
     struct wr_peer *peer = NULL;
     struct wr_addr addr;
     struct wr_try *t;
@@ -75,11 +74,12 @@ static struct wr_try *pick_peer(struct wr_exchange *x)
         struct wr_peers *v = wr_peers_view(a->u);
 
         if (i > 0 && v->version == version)
-            return NULL;
+            break;
         version = v->version;
-        peer = pick_from(x, &v->main, is_alone(v), &addr);
+        p.alone = is_alone(v);
+        peer = pick_from(&p, &v->main, &addr);
         if (peer == NULL)
-            peer = pick_from(x, &v->backup, is_alone(v), &addr);
+            peer = pick_from(&p, &v->backup, &addr);
     }
     if (peer == NULL)
         return NULL;
@@ -168,39 +168,27 @@ static enum wr_go pick_run(struct wr_exchange *x)
 
 const struct wr_step wr_step_pick = { "pick", "connecting to upstream", pick_run };
 
-static void leave(struct wr_exchange *x, bool failed)
-{
-    struct wr_attempts *a = x->attempts;
-    struct wr_peer_link *l = wr_peer_link_of(a->conn);
-
-    if (x->peer.conn == a->conn) /* it may be gone before the exchange is */
-        x->peer = (struct wr_endpoint){ 0 };
-    if (a->may_park && !failed)
-        wr_idle_park(l);
-    else
-        wr_peer_link_close(l);
-    a->conn = NULL;
-    a->may_park = false;
-}
-
 void wr_try_end(struct wr_exchange *x, bool failed)
 {
     struct wr_attempts *a = x->attempts;
     struct wr_try *t = wr_try_now(a);
+    bool not_again = failed || a->lease.joined || a->failure == WR_FAIL_STATUS;
 
     if (t == NULL || t->ended_ms != WR_NOT_YET)
         return;
     t->ended_ms = wr_now() - t->begun_ms;
     t->failed = failed;
-    if (a->conn != NULL) {
-        t->sent = a->conn->sent - t->sent;
-        t->received = a->conn->received - t->received;
-        leave(x, failed);
+    if (a->lease.link != NULL) {
+        t->sent = wr_lease_sent(&a->lease);
+        t->received = wr_lease_received(&a->lease);
+        if (x->peer.conn == &a->lease.link->conn) /* it may be gone before the exchange is */
+            x->peer = (struct wr_endpoint){ 0 };
+        wr_lease_end(&a->lease, failed);
     }
     if (!t->held)
         return;
     t->held = false;
-    if (failed || a->failure == WR_FAIL_STATUS) /* a 404 is no failure, but asks another */
+    if (not_again) /* a 404 is no failure, but asks another */
         mark_tried(x, a, t->peer.index);
     if (!failed && a->failure != WR_FAIL_FULL)
         wr_peer_fine(&t->peer);

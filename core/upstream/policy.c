@@ -15,14 +15,16 @@ static uint32_t mask_of(enum wr_failure f)
     }
 }
 
-bool wr_try_stale(const struct wr_try_facts *f)
+/* A peer that refuses on a link of its own is asked for good: it might refuse for ever. */
+struct wr_try_verdict wr_try_judge(const struct wr_try_facts *f)
 {
-    return f->reused && f->received == 0 && (f->idempotent || f->sent == 0);
-}
+    bool processed = f->sent > 0 && !f->refused;
+    bool broke = f->refused || (f->received == 0 && (f->idempotent || !processed));
 
-bool wr_try_sealed(const struct wr_try_facts *f)
-{
-    return !f->idempotent && f->sent > 0;
+    return (struct wr_try_verdict){
+        .failure = f->failure == WR_FAIL_ERROR && f->reused && broke ? WR_FAIL_STALE : f->failure,
+        .processed = processed,
+    };
 }
 
 enum wr_retry_decision wr_retry_policy(const struct wr_retry_facts *f)

@@ -1,14 +1,14 @@
 /* retry: a try failed: count it, then another peer or the end. What may be retried is decided in
  * policy. */
-#include "upstream/upstream.h"
+#include "upstream/upstream_impl.h"
 
 /* A parked connection that was closed says nothing of the server, nor that it has not got what was
- * asked for. */
+ * asked for; and a dial that several waited for has failed once. */
 static bool to_blame(const struct wr_attempts *a)
 {
     unsigned status = a->tries.n > a->first ? a->tries.at[a->tries.n - 1].status : 0;
 
-    return a->failure != WR_FAIL_STALE && a->failure != WR_FAIL_FULL
+    return a->failure != WR_FAIL_STALE && !a->lease.joined && a->failure != WR_FAIL_FULL
         && !(a->failure == WR_FAIL_STATUS && (status == 403 || status == 404));
 }
 

@@ -1,6 +1,6 @@
 /* start: an exchange asks for an upstream. Content hooks call wr_upstream_start; the step resolves
  * an address that is known only at run time; wr_finish ends what is left through attempts_end. */
-#include "upstream/upstream.h"
+#include "upstream/upstream_impl.h"
 
 static struct wr_attempts *attempts_new(struct wr_exchange *x, struct wr_upstream *u,
                                         const struct wr_upstream_rows *rows)
@@ -10,6 +10,7 @@ static struct wr_attempts *attempts_new(struct wr_exchange *x, struct wr_upstrea
     if (a == NULL) {
         a = WR_NEW(x->pool, struct wr_attempts);
         x->attempts = a;
+        a->owner = x;
         x->attempts_end = wr_attempts_end;
     }
     /* After an internal redirect it begins again, only the tries are kept. */
@@ -19,9 +20,10 @@ static struct wr_attempts *attempts_new(struct wr_exchange *x, struct wr_upstrea
     a->addrs = NULL;
     a->naddrs = a->next_addr = 0;
     a->failure = WR_FAIL_NONE;
-    a->sealed = a->lost = a->reused = a->may_park = false;
+    a->sealed = a->lost = false;
     a->u = u;
     a->rows = rows;
+    a->speaker = NULL;
     a->tls = NULL;
     a->announce = wr_str_of(NULL, 0);
     a->begun_ms = wr_now();
@@ -92,7 +94,6 @@ static enum wr_go ask(struct wr_exchange *x, struct wr_attempts *a)
                 WR_ARG(a->direct.host));
         return x->layer->reject(x, 502);
     }
-    a->owner = x;
     a->query.done = resolved;
     a->resolving = true;
     x->waits++;

@@ -4,9 +4,9 @@
  * Map: upstream_conf (upstream {}, the proxy_* rows both layers share), addresses (server names and
  * who learns their addresses), shared (peers as slots in shared memory), publish (what the keeper
  * writes there), ledger (who holds how many), peers (a worker's view), round_robin (the default
- * balancer), schedule (its order: pure), start, pick, dial, peer_tls (TLS to servers), retry (the
- * steps), idle (parked connections), policy and hostport (pure), resolver_conf (the resolver
- * directive), upstream_vars ($upstream_addr ...).
+ * balancer), schedule (its order: pure), start, pick, dial, retry (the steps), link (a connection to
+ * a peer), connect and peer_tls (opening one, TLS), lease (finding, parking and sharing them), policy
+ * and hostport (pure), resolver_conf (the resolver directive), upstream_vars ($upstream_addr ...).
  *
  * A worker holds nothing of a peer but a slot number and its generation; what counts is in shared
  * memory, written to this process' ledger row before the shared total changes, so that the keeper
@@ -44,9 +44,14 @@ struct wr_upstream {
         bool grows;              /* not configured: as many as were in use lately */
         uint64_t time_ms, timeout_ms;
     } keepalive;
-    struct wr_link idle;         /* wr_peer_link, parked; newest first */
-    uint32_t idle_count;
-    struct wr_in_use {           /* connections to its servers, but for the parked ones */
+    struct wr_links {            /* to its servers, in this process */
+        struct wr_link parked;   /* wr_peer_link without leases, newest first */
+        uint32_t nparked;
+        uint32_t n, size;        /* found by key: parked ones, and those that take more leases */
+        struct wr_peer_link **buckets; /* `size`, a power of 2; newest first */
+        uint64_t looked;         /* links looked at by all searches */
+    } links;
+    struct wr_in_use {           /* links but for the parked ones */
         uint32_t now;
         uint32_t peak[2];        /* of the half minute that runs, and of the one before */
         uint64_t since_ms;
@@ -310,15 +315,96 @@ bool wr_peer_tls_finish(struct wr_cf *cf, struct wr_peer_tls *c, const char *pre
 /* Behind wr_upstream_start*: this exchange speaks TLS to the server. host: of proxy_pass. */
 void wr_attempts_secure(struct wr_exchange *x, const struct wr_peer_tls *tls, struct wr_str host);
 
+/* ---- links: connections to peers; leases: an exchange's use of one ---- */
+struct wr_peer_link;
+enum wr_room { WR_ROOM_READY, WR_ROOM_FULL, WR_ROOM_GONE };
+/* How a connection to a peer is spoken, as far as this folder has to know: a const table that the
+ * layer hands down. With `lease` it carries several exchanges at once and the link's own task has
+ * its events; without, there is one lease at a time, whose exchange has them. */
+struct wr_link_speaker {
+    const char *name;
+    bool (*speaks)(struct wr_str alpn); /* pure: of a server that chose this; empty: nothing */
+    enum wr_room (*lease)(struct wr_peer_link *l); /* may one more exchange use it, which is up? */
+    void (*begin)(struct wr_peer_link *l); /* it is up: makes l->of_speaker */
+    void (*run)(struct wr_peer_link *l);   /* something happened on the connection */
+    void (*drain)(struct wr_peer_link *l); /* no lease will follow those there are: says goodbye */
+    void (*end)(struct wr_peer_link *l);   /* frees l->of_speaker; NULL if it did not begin */
+};
+struct wr_link_key {             /* links of equal keys may stand in for each other */
+    const struct wr_link_speaker *speaker; /* NULL: bytes as they are */
+    uint32_t index, generation;  /* of the peer */
+    const void *location;        /* with `keepalive N local`: whose it is; else NULL */
+    const struct wr_addr *bind;  /* local address asked for; NULL: none */
+    struct wr_peer_tls_live *tls; /* NULL: plain */
+    struct wr_str name, alpn;    /* of the handshake */
+};
+enum wr_link_state { WR_LINK_CONNECTS, WR_LINK_SECURES, WR_LINK_UP, WR_LINK_DOWN };
+struct wr_peer_link {            /* a connection to a peer; lives longer than one exchange */
+    struct wr_conn conn;         /* its deadline is that of dialing, then of being parked */
+    struct wr_task task;         /* dials, where no exchange does; while parked, or shared */
+    enum wr_link_state state;
+    enum wr_failure failure;     /* why it is DOWN; was logged */
+    struct wr_link leases;       /* struct wr_lease */
+    uint32_t nleases, requests;  /* requests: leases, ever */
+    bool bound;                  /* to one client: never another's */
+    bool gone;                   /* no more leases */
+    void *of_speaker;
+    struct wr_upstream *u;       /* NULL: an address found at run time */
+    struct wr_peer peer;
+    struct wr_addr addr, bind;
+    const struct wr_upstream_rows *rows;
+    struct wr_link_key key;      /* name and alpn are its own memory */
+    uint64_t hash;               /* of the key */
+    struct wr_peer_link *next, **back; /* in its bucket; back NULL: in none */
+    struct wr_link parked;
+    struct wr_doomed doomed;
+    struct wr_str announce;      /* goes out first, before any handshake: a PROXY header */
+    size_t announced;            /* bytes of it that are out */
+    struct wr_str certificate, certificate_key; /* where their names have variables */
+    const struct wr_log *log;    /* of what goes wrong while it dials */
+    const struct wr_log_source *source;
+    struct wr_log_source own;
+    uint64_t opened_ms, connected_ms; /* connected: 0 not yet */
+};
+struct wr_lease {
+    struct wr_link at;           /* of the link's */
+    struct wr_peer_link *link;   /* NULL: none */
+    struct wr_exchange *x;
+    uint64_t sent, received;     /* alone: what the connection had counted before; of a shared one
+                                  * the speaker counts here */
+    bool reused;                 /* the link had served others before */
+    bool reusable;               /* alone: the connection may serve another exchange */
+    bool joined;                 /* somebody else's dial is waited for */
+    bool waits;                  /* counted in x->waits until the link is up or down */
+};
+static inline bool wr_link_is_shared(const struct wr_peer_link *l)
+{
+    return l->key.speaker != NULL && l->key.speaker->lease != NULL;
+}
+static inline uint64_t wr_lease_sent(const struct wr_lease *e)
+{
+    return e->link == NULL ? 0
+         : wr_link_is_shared(e->link) ? e->sent : e->link->conn.sent - e->sent;
+}
+static inline uint64_t wr_lease_received(const struct wr_lease *e)
+{
+    return e->link == NULL ? 0
+         : wr_link_is_shared(e->link) ? e->received : e->link->conn.received - e->received;
+}
+/* For speakers: no lease will follow. Those there are are woken; with the last one it is closed, at
+ * once if there is none. */
+void wr_peer_link_gone(struct wr_peer_link *l);
+void wr_peer_link_offer(struct wr_peer_link *l); /* it may have room again */
+
 struct wr_attempts {
     struct wr_upstream *u;
     const struct wr_upstream_rows *rows;
+    const struct wr_link_speaker *speaker; /* of its links; NULL: bytes as they are */
     const struct wr_peer_tls *tls; /* NULL: plain */
     struct wr_str tls_host, tls_name; /* of proxy_pass; without port, zero behind it */
     struct wr_str tls_alpn;      /* as on the wire; empty: none */
     struct wr_str announce;      /* goes out first, before any handshake: a PROXY header */
-    size_t announced;            /* bytes of it that are out */
-    struct wr_conn *conn;        /* to the current peer, in a wr_peer_link; NULL: none */
+    struct wr_lease lease;       /* of the current try */
     WR_VEC(struct wr_try) tries; /* the last is the current */
     uint32_t first;              /* of tries: where those of this upstream begin */
     uint32_t stale;              /* of them: went to a parked connection that was closed */
@@ -332,11 +418,13 @@ struct wr_attempts {
     struct wr_addr *addrs;       /* NULL: the upstream's peers are used */
     uint32_t naddrs, next_addr;
     bool resolving;
-    bool reused;                 /* the connection was parked before */
     bool sealed;                 /* something was sent that should not be sent twice */
     bool lost;                   /* part of what was sent is gone: it cannot be sent again */
-    bool may_park;               /* the connection may serve another exchange */
 };
+static inline struct wr_conn *wr_try_conn(const struct wr_attempts *a) /* NULL: none */
+{
+    return a->lease.link != NULL ? &a->lease.link->conn : NULL;
+}
 static inline struct wr_try *wr_try_now(struct wr_attempts *a)
 {
     return a->tries.n > 0 ? &a->tries.at[a->tries.n - 1] : NULL;
@@ -356,56 +444,20 @@ void wr_upstream_start(struct wr_exchange *x, struct wr_upstream *u,
  * none of them, which is logged: the caller rejects with 500. */
 bool wr_upstream_start_text(struct wr_exchange *x, struct wr_str text, uint16_t default_port,
                             const struct wr_upstream_rows *rows) WR_CHECKED;
-/* ---- idle: parked connections, by peer, in this process ---- */
-struct wr_peer_link {              /* a connection to a peer; lives longer than one exchange */
-    struct wr_conn conn;
-    struct wr_task task;         /* while parked: closes it when something happens */
-    struct wr_link link;         /* of the upstream's parked ones, newest first */
-    struct wr_doomed doomed;
-    struct wr_upstream *u;
-    struct wr_peer peer;
-    const struct wr_upstream_rows *rows; /* of the location that opened it */
-    struct wr_addr bind;         /* local address asked for; len 0: none */
-    struct wr_addr addr;         /* with TLS: whom it goes to */
-    struct wr_peer_tls_live *tls; /* NULL: plain */
-    struct wr_str tls_name, tls_alpn; /* its own; p NULL: none */
-    uint64_t opened_ms;
-    uint32_t requests;
-};
-struct wr_peer_link *wr_peer_link_open(struct wr_upstream *u, const struct wr_peer *peer);
-static inline struct wr_peer_link *wr_peer_link_of(struct wr_conn *c)
-{
-    return wr_container(c, struct wr_peer_link, conn);
-}
-void wr_peer_link_close(struct wr_peer_link *l); /* idempotent; freed at the end of the turn */
-/* A parked connection to that peer, opened from bind (NULL: no matter where), taken out; with
- * `keepalive N local` one of the same location only. NULL: none. */
-struct wr_peer_link *wr_idle_take(const struct wr_attempts *a, const struct wr_peer *peer,
-                                const struct wr_addr *bind);
-/* tls_name and tls_alpn; copied. */
-void wr_peer_link_name(struct wr_peer_link *l, struct wr_str name, struct wr_str alpn);
-void wr_idle_park(struct wr_peer_link *l); /* or closes it when it may not or there are too many */
-void wr_idle_drop(struct wr_upstream *u); /* all of them: shutdown */
-bool wr_idle_drop_one(struct wr_upstream *u); /* the one idle for longest; false: none */
-/* One more (or less) in use; pure but for what is given. */
-void wr_in_use_add(struct wr_in_use *u, int delta, uint64_t now_ms);
-/* How many may be parked. */
-uint32_t wr_idle_limit(struct wr_upstream *u, uint64_t now_ms);
-/* For steps that get a connection ready: to step retry; waits until x->idle, else failed. */
-enum wr_go wr_try_failed(struct wr_exchange *x, enum wr_failure why);
-enum wr_go wr_try_waits(struct wr_exchange *x);
-/* Ends the current try: counts it, closes or parks the connection. Idempotent. */
-void wr_try_end(struct wr_exchange *x, bool failed);
 void wr_attempts_end(struct wr_exchange *x);
 bool wr_peer_left(struct wr_exchange *x); /* is there one to try after the current? */
-uint32_t wr_peers_to_try(struct wr_exchange *x); /* servers not down, or addresses of the name */
 struct wr_try_facts {            /* a try of layer 7 that failed */
-    bool reused, idempotent;     /* its connection was parked before; the method may be repeated */
+    enum wr_failure failure;     /* as it looked */
+    bool reused, idempotent;     /* its link had served others; the method may be repeated */
+    bool refused;                /* the peer said that it has not begun */
     uint64_t sent, received;     /* bytes in this try */
 };
-/* Pure: the parked connection broke, and nothing can have been done. */
-bool wr_try_stale(const struct wr_try_facts *f);
-bool wr_try_sealed(const struct wr_try_facts *f); /* pure: something was sent that must not again */
+struct wr_try_verdict {
+    enum wr_failure failure;     /* STALE: a link that had served before broke, and nothing that
+                                  * must not be done twice can have been done */
+    bool processed;              /* the peer may have begun with it */
+};
+struct wr_try_verdict wr_try_judge(const struct wr_try_facts *f); /* pure; speakers call it */
 enum wr_retry_decision { WR_RETRY_NEXT, WR_RETRY_GIVE_UP };
 struct wr_retry_facts {
     enum wr_failure failure;

@@ -1,6 +1,6 @@
 /* upstream_conf: upstream {} with its server and zone lines, for both layers, and the groups that
  * proxy_pass makes by naming an address. Owns the list of all upstreams of a configuration. */
-#include "upstream/upstream.h"
+#include "upstream/upstream_impl.h"
 
 struct wr_upstreams *wr_conf_upstreams(const struct wr_conf *c)
 {
@@ -383,7 +383,7 @@ static bool close_unused(enum wr_side side)
     struct wr_upstreams *all = in_this_worker;
 
     for (uint32_t i = 0; side == WR_SERVER && i < all->all.n; i++)
-        if (wr_idle_drop_one(all->all.at[i]))
+        if (wr_links_drop_one(all->all.at[i]))
             return true;
     return side == WR_CLIENT && wr_sessions_spare();
 }
@@ -399,7 +399,7 @@ static bool worker_init(struct wr_conf *conf, struct wr_loop *l)
     for (uint32_t i = 0; i < all->all.n; i++) {
         struct wr_upstream *u = all->all.at[i];
 
-        wr_list_init(&u->idle);
+        wr_list_init(&u->links.parked);
         if (u->balancer->init != NULL && !u->balancer->init(u, l))
             return false;
     }
@@ -413,7 +413,7 @@ static void worker_exit(struct wr_conf *conf)
     wr_connections_unused(NULL);
 
     for (uint32_t i = 0; i < all->all.n; i++) {
-        wr_idle_drop(all->all.at[i]);
+        wr_links_drop(all->all.at[i]);
         wr_peers_drop(all->all.at[i]);
     }
 }

@@ -32,10 +32,10 @@ static void one(struct wr_text *t, const struct wr_attempts *a, const struct wr_
         wr_try_whom(t, try);
         break;
     case SENT:
-        wr_text_u64(t, now ? (a->conn ? a->conn->sent - try->sent : 0) : try->sent);
+        wr_text_u64(t, now ? wr_lease_sent(&a->lease) : try->sent);
         break;
     case RECEIVED:
-        wr_text_u64(t, now ? (a->conn ? a->conn->received - try->received : 0) : try->received);
+        wr_text_u64(t, now ? wr_lease_received(&a->lease) : try->received);
         break;
     case CONNECT_TIME:
         wr_try_seconds(t, try->connect_ms);

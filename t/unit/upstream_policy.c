@@ -64,21 +64,35 @@ START_TEST(knows_what_a_broken_try_left)
 {
     static const struct {
         struct wr_try_facts f;
-        bool stale, sealed;
+        bool stale, processed;
     } table[] = {
-        {{.reused = true, .idempotent = true, .sent = 100}, true, false},
-        {{.reused = true, .idempotent = true, .sent = 100, .received = 1}, false, false},
+        {{.reused = true, .idempotent = true, .sent = 100}, true, true},
+        {{.reused = true, .idempotent = true, .sent = 100, .received = 1}, false, true},
         {{.reused = true, .sent = 100}, false, true},
         {{.reused = true}, true, false}, /* a POST of which nothing went out */
         {{.reused = true, .received = 1}, false, false},
-        {{.idempotent = true, .sent = 100}, false, false},
+        {{.idempotent = true, .sent = 100}, false, true},
         {{.sent = 1}, false, true},
         {{.sent = 0}, false, false},
+        {{.reused = true, .sent = 100, .received = 9, .refused = true}, true, false},
+        {{.sent = 100, .refused = true}, false, false},
     };
+    static const enum wr_failure as_it_is[] = { WR_FAIL_TIMEOUT, WR_FAIL_INVALID, WR_FAIL_STATUS };
 
     for (size_t i = 0; i < WR_COUNT(table); i++) {
-        ck_assert_msg(wr_try_stale(&table[i].f) == table[i].stale, "row %zu", i);
-        ck_assert_msg(wr_try_sealed(&table[i].f) == table[i].sealed, "row %zu", i);
+        struct wr_try_facts f = table[i].f;
+        struct wr_try_verdict v;
+
+        f.failure = WR_FAIL_ERROR;
+        v = wr_try_judge(&f);
+        ck_assert_msg(v.failure == (table[i].stale ? WR_FAIL_STALE : WR_FAIL_ERROR), "row %zu", i);
+        ck_assert_msg(v.processed == table[i].processed, "row %zu", i);
+        for (size_t k = 0; k < WR_COUNT(as_it_is); k++) {
+            f.failure = as_it_is[k];
+            v = wr_try_judge(&f);
+            ck_assert_msg(v.failure == as_it_is[k], "row %zu", i);
+            ck_assert_msg(v.processed == table[i].processed, "row %zu", i);
+        }
     }
 }
 END_TEST

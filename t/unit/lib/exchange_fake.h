@@ -203,9 +203,12 @@ struct wr_module fake_module = {
     .directives = fake_rows,
     .variables = fake_variables,
 };
+#ifndef FAKE_MODULES
+#define FAKE_MODULES /* "&wr_module_x, &wr_module_y," of a test that needs more */
+#endif
 struct wr_module *const wr_modules[] = { &wr_module_vars, &wr_module_core_vars,
                                          &wr_module_proxy_protocol, &wr_module_log_conf,
-                                         &wr_module_listen, &fake_module, NULL };
+                                         &wr_module_listen, &fake_module, FAKE_MODULES NULL };
 
 /* ---- a configuration, and an exchange in its first server ---- */
 

@@ -1,0 +1,131 @@
+/* connect: opens a connection to a peer: socket, connect(), and what comes before the layer. No
+ * exchange is needed: the step dial calls it for one that has the link to itself, a link that many
+ * may use calls it from its own task. Borrows what the plan says; logs where the plan says. */
+#include "upstream/upstream_impl.h"
+
+#include <errno.h>
+
+#define link_log(l, level, err, ...) wr_log((l)->log, (level), (err), (l)->source, __VA_ARGS__)
+
+static void tune(const struct wr_upstream_rows *r, int fd)
+{
+    int size;
+
+    if (r->socket_keepalive)
+        wr_socket_keepalive(fd);
+    size = (int)r->rcvbuf;
+    if (size > 0)
+        (void)setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size));
+    size = (int)r->sndbuf;
+    if (size > 0)
+        (void)setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
+}
+
+/* -1: *why is set, and it was logged. */
+static int open_socket(const struct wr_link_plan *p, enum wr_failure *why)
+{
+    const char *step = "socket()";
+    int fd = -1;
+
+    *why = WR_FAIL_FULL;
+    if (!wr_connections_room(WR_SERVER)) {
+        wr_connections_refused(WR_SERVER, 0);
+        return -1;
+    }
+    do {
+        fd = wr_socket_client(p->addr->sa.sa_family, SOCK_STREAM, p->key.bind,
+                              p->rows->bind_transparent, &step);
+    } while (fd < 0 && errno == EMFILE && wr_connections_free_one());
+    if (fd < 0 && errno == EMFILE) {
+        wr_connections_refused(WR_SERVER, EMFILE);
+    } else if (fd < 0) {
+        wr_log(p->log, WR_LOG_CRIT, errno, p->source, "%s failed", step);
+        *why = WR_FAIL_ERROR;
+    }
+    return fd;
+}
+
+enum wr_io wr_peer_link_up(struct wr_peer_link *l)
+{
+    l->state = WR_LINK_UP;
+    wr_conn_timeout(&l->conn, 0);
+    return WR_IO_OK;
+}
+
+enum wr_io wr_peer_link_down(struct wr_peer_link *l, enum wr_failure why)
+{
+    l->state = WR_LINK_DOWN;
+    l->failure = why;
+    wr_conn_timeout(&l->conn, 0);
+    return WR_IO_ERROR;
+}
+
+enum wr_io wr_peer_link_waits(struct wr_peer_link *l)
+{
+    if (!l->conn.deadline.fired) {
+        wr_conn_arm(&l->conn); /* a unix socket connects at once, and was not armed then */
+        return WR_IO_AGAIN;
+    }
+    link_log(l, WR_LOG_ERROR, ETIMEDOUT, "upstream timed out");
+    return wr_peer_link_down(l, WR_FAIL_TIMEOUT);
+}
+
+static enum wr_io connect_failed(struct wr_peer_link *l)
+{
+    int err = l->conn.error;
+    enum wr_level level = err == ECONNREFUSED || err == ENOENT || err == ECONNRESET
+                               || err == ETIMEDOUT || err == EHOSTUNREACH || err == ENETUNREACH
+                               || err == ENETDOWN || err == EHOSTDOWN
+                        ? WR_LOG_ERROR : WR_LOG_CRIT;
+
+    link_log(l, level, err, "connect() failed");
+    return wr_peer_link_down(l, WR_FAIL_ERROR);
+}
+
+static enum wr_io connected(struct wr_peer_link *l)
+{
+    l->connected_ms = wr_now();
+    if (l->key.tls == NULL && l->announce.n == 0)
+        return wr_peer_link_up(l);
+    l->state = WR_LINK_SECURES;
+    return WR_IO_OK;
+}
+
+static enum wr_io after(struct wr_peer_link *l, enum wr_io io)
+{
+    return io == WR_IO_OK ? connected(l) : io == WR_IO_AGAIN ? wr_peer_link_waits(l)
+                                                             : connect_failed(l);
+}
+
+struct wr_peer_link *wr_peer_link_open(const struct wr_link_plan *p, enum wr_failure *why)
+{
+    int fd = open_socket(p, why);
+    struct wr_peer_link *l;
+
+    if (fd < 0)
+        return NULL;
+    tune(p->rows, fd);
+    l = wr_peer_link_new(p, fd);
+    wr_conn_timeout(&l->conn, p->rows->connect_timeout_ms);
+    (void)after(l, wr_conn_connect(&l->conn, &l->addr));
+    return l;
+}
+
+enum wr_io wr_peer_link_connect(struct wr_peer_link *l)
+{
+    switch (l->state) {
+    case WR_LINK_CONNECTS:
+        return after(l, wr_conn_connected(&l->conn));
+    case WR_LINK_DOWN:
+        return WR_IO_ERROR;
+    default:
+        return WR_IO_OK;
+    }
+}
+
+enum wr_io wr_peer_link_dial(struct wr_peer_link *l)
+{
+    enum wr_io io = wr_peer_link_connect(l);
+
+    return io == WR_IO_OK && l->state == WR_LINK_SECURES ? wr_peer_link_secure(l) : io;
+}

@@ -1,0 +1,197 @@
+/* lease: an exchange's use of a link: found by key among those that are parked and those that carry
+ * several exchanges and are not full; given back, parked or closed behind the last one. How many
+ * are parked is said by `keepalive`; where nothing is said, as many as were in use within the last
+ * minute: closing one that the next request would have used costs more than keeping it. */
+#include "upstream/upstream_impl.h"
+
+#define SIZE_MIN 16
+
+void wr_in_use_roll(struct wr_in_use *u, uint64_t now_ms)
+{
+    u->peak[1] = now_ms - u->since_ms < 2 * WR_PEAK_MS ? u->peak[0] : 0;
+    u->peak[0] = u->now;
+    u->since_ms = now_ms;
+}
+
+/* ---- by key ---- */
+
+void wr_links_grow(struct wr_links *t)
+{
+    uint32_t size = wr_max(2 * t->size, (uint32_t)SIZE_MIN);
+    struct wr_links bigger = { .size = size, .buckets = wr_calloc(size, sizeof(*bigger.buckets)) };
+
+    for (uint32_t i = 0; i < t->size; i++)
+        while (t->buckets[i] != NULL) {
+            struct wr_peer_link *last = t->buckets[i]; /* the order of a bucket stays */
+
+            while (last->next != NULL)
+                last = last->next;
+            wr_links_take_out(t, last);
+            wr_links_put(&bigger, last);
+        }
+    free(t->buckets);
+    t->buckets = bigger.buckets;
+    t->size = size;
+    t->n = bigger.n;
+}
+
+/* A connection of another name, other certificates or other protocols is another one. */
+static bool same_key(const struct wr_link_key *a, const struct wr_link_key *b)
+{
+    if (a->index != b->index || a->generation != b->generation || a->speaker != b->speaker
+        || a->location != b->location || a->tls != b->tls)
+        return false;
+    if (a->tls != NULL && (!wr_str_eq(a->name, b->name) || !wr_str_eq(a->alpn, b->alpn)))
+        return false;
+    if (a->bind == NULL || b->bind == NULL)
+        return a->bind == b->bind;
+    return wr_addr_eq(a->bind, b->bind);
+}
+
+/* One that is being dialed may be joined; how many it will carry is not known yet. */
+static enum wr_room room_of(struct wr_peer_link *l)
+{
+    if (!wr_link_is_shared(l))
+        return wr_peer_link_silent(l) ? WR_ROOM_READY : WR_ROOM_GONE;
+    return l->state < WR_LINK_UP ? WR_ROOM_READY : l->key.speaker->lease(l);
+}
+
+static struct wr_peer_link *find_link(struct wr_upstream *u, const struct wr_link_key *k)
+{
+    struct wr_links *t = &u->links;
+    uint64_t hash = wr_link_key_hash(k);
+    struct wr_peer_link *next;
+
+    if (t->size == 0)
+        return NULL;
+    for (struct wr_peer_link *l = t->buckets[hash & (t->size - 1)]; l != NULL; l = next) {
+        next = l->next;
+        t->looked++;
+        if (l->hash != hash || !same_key(&l->key, k))
+            continue;
+        switch (room_of(l)) {
+        case WR_ROOM_READY:
+            return l;
+        case WR_ROOM_FULL: /* offered again when a lease ends: nobody looks at it until then */
+            wr_links_take_out(t, l);
+            break;
+        case WR_ROOM_GONE:
+            wr_peer_link_gone(l);
+            break;
+        }
+    }
+    return NULL;
+}
+
+/* May another lease follow those it had? */
+static bool is_fresh(const struct wr_peer_link *l)
+{
+    const struct wr_keepalive *k = &l->u->keepalive;
+
+    return l->requests < k->requests && wr_now() - l->opened_ms < k->time_ms;
+}
+
+static void lease_alone(struct wr_lease *e)
+{
+    struct wr_peer_link *l = e->link;
+
+    wr_link_take_out(l);
+    e->sent = l->conn.sent; /* of the requests before */
+    e->received = l->conn.received;
+    wr_conn_retask(&l->conn, &e->x->task);
+}
+
+static void lease_shared(struct wr_lease *e)
+{
+    struct wr_peer_link *l = e->link;
+
+    e->waits = l->state < WR_LINK_UP;
+    e->x->waits += e->waits;
+    if (l->state == WR_LINK_UP && l->u != NULL && !is_fresh(l)) {
+        l->gone = true;
+        wr_link_take_out(l);
+        l->key.speaker->drain(l);
+    }
+}
+
+bool wr_lease_begin(struct wr_exchange *x, struct wr_peer_link *l, const struct wr_link_key *k)
+{
+    struct wr_lease *e = &x->attempts->lease;
+    bool again;
+
+    if (l == NULL && k != NULL)
+        l = find_link(x->attempts->u, k);
+    if (l == NULL)
+        return false;
+    again = l->requests > 0;
+    *e = (struct wr_lease){ .link = l, .x = x, .reused = again && l->state == WR_LINK_UP,
+                            .joined = again && l->state < WR_LINK_UP };
+    if (l->parked.next != NULL)
+        wr_link_unpark(l);
+    wr_list_push(&l->leases, &e->at);
+    l->nleases++;
+    l->requests++;
+    if (wr_link_is_shared(l))
+        lease_shared(e);
+    else
+        lease_alone(e);
+    return true;
+}
+
+static bool may_park(const struct wr_peer_link *l, const struct wr_lease *e, bool failed)
+{
+    if (l->u == NULL || l->u->keepalive.connections == 0 || l->bound || l->gone
+        || l->state != WR_LINK_UP || (!wr_link_is_shared(l) && (failed || !e->reusable)))
+        return false;
+    return is_fresh(l) && !l->conn.read_eof && (l->conn.ready & (WR_HUP | WR_ERR)) == 0;
+}
+
+static void park(struct wr_peer_link *l)
+{
+    struct wr_upstream *u = l->u;
+
+    while (u->links.nparked >= wr_links_limit(u, wr_now())) /* that idle for longest makes room */
+        (void)wr_links_drop_one(u);
+    wr_conn_retask(&l->conn, &l->task);
+    wr_conn_arm(&l->conn);
+    wr_conn_timeout(&l->conn, u->keepalive.timeout_ms);
+    wr_list_unshift(&u->links.parked, &l->parked);
+    u->links.nparked++;
+    wr_link_put_in(l);
+    wr_link_count_use(l, -1);
+}
+
+void wr_lease_end(struct wr_lease *e, bool failed)
+{
+    struct wr_peer_link *l = e->link;
+
+    e->link = NULL;
+    wr_list_remove(&e->at);
+    e->x->waits -= e->waits;
+    e->waits = e->joined = false;
+    if (--l->nleases > 0)
+        wr_peer_link_offer(l);
+    else if (may_park(l, e, failed))
+        park(l);
+    else
+        wr_peer_link_close(l);
+}
+
+bool wr_links_drop_one(struct wr_upstream *u)
+{
+    if (u->links.nparked == 0)
+        return false;
+    wr_peer_link_close(wr_container(u->links.parked.prev, struct wr_peer_link, parked));
+    return true;
+}
+
+void wr_links_drop(struct wr_upstream *u)
+{
+    while (wr_links_drop_one(u))
+        ;
+    if (u->links.n > 0) /* some are in use */
+        return;
+    free(u->links.buckets);
+    u->links.buckets = NULL;
+    u->links.size = 0;
+}

@@ -1,0 +1,147 @@
+/* What the files of upstream share among themselves: how links are dialed, found and given back.
+ * Nobody else includes this but its tests. */
+#ifndef WR_UPSTREAM_IMPL_H
+#define WR_UPSTREAM_IMPL_H
+
+#include "upstream/upstream.h"
+
+static inline struct wr_peer_link *wr_peer_link_of(struct wr_conn *c)
+{
+    return wr_container(c, struct wr_peer_link, conn);
+}
+
+/* ---- connect: dialing, with or without an exchange ---- */
+struct wr_link_plan {            /* a link that is to be; borrowed, what it points to is copied */
+    struct wr_loop *loop;
+    struct wr_task *task;        /* has the connection's events; NULL: the link's own, which dials */
+    struct wr_upstream *u;       /* NULL: an address that belongs to none */
+    struct wr_peer peer;
+    const struct wr_addr *addr;
+    const struct wr_upstream_rows *rows; /* lives as long as the link */
+    struct wr_link_key key;
+    bool bound;
+    struct wr_str announce, certificate, certificate_key; /* stay until it is up: not copied */
+    const struct wr_log *log;
+    const struct wr_log_source *source; /* stays, too; NULL: the link's own */
+};
+/* Begins to dial: the link connects, or is DOWN already, which was logged. NULL: *why. */
+struct wr_peer_link *wr_peer_link_open(const struct wr_link_plan *p, enum wr_failure *why);
+/* AGAIN: its task will be woken; OK: SECURES or UP; ERROR: DOWN, which was logged. */
+enum wr_io wr_peer_link_connect(struct wr_peer_link *l) WR_CHECKED;
+/* peer_tls: sends what is to be announced, shakes hands. OK: UP. */
+enum wr_io wr_peer_link_secure(struct wr_peer_link *l) WR_CHECKED;
+enum wr_io wr_peer_link_dial(struct wr_peer_link *l) WR_CHECKED; /* the one, then the other */
+/* Results of their parts. */
+enum wr_io wr_peer_link_up(struct wr_peer_link *l);
+enum wr_io wr_peer_link_down(struct wr_peer_link *l, enum wr_failure why);
+enum wr_io wr_peer_link_waits(struct wr_peer_link *l); /* until its deadline */
+
+/* ---- link, lease ---- */
+struct wr_peer_link *wr_peer_link_new(const struct wr_link_plan *p, int fd);
+void wr_peer_link_close(struct wr_peer_link *l); /* idempotent; freed at the end of the turn */
+/* The exchange's current try uses l, just opened; l NULL: a link of that key that has room, the
+ * newest first. False: there is none. */
+bool wr_lease_begin(struct wr_exchange *x, struct wr_peer_link *l, const struct wr_link_key *k);
+/* Gives it back: with its last lease a link is parked or closed. */
+void wr_lease_end(struct wr_lease *e, bool failed);
+/* Bytes nobody asked for must not become the reply to what is asked next. The event that tells of
+ * them may still wait in this turn; a read that took all it wanted leaves the bit set. */
+static inline bool wr_peer_link_silent(struct wr_peer_link *l)
+{
+    char byte;
+    size_t got;
+
+    return (l->conn.ready & (WR_HUP | WR_ERR)) == 0
+        && wr_conn_peek(&l->conn, &byte, 1, &got) == WR_IO_AGAIN;
+}
+
+/* ---- links by key ---- */
+static inline uint64_t wr_link_key_hash(const struct wr_link_key *k)
+{
+    uint64_t h = ((uint64_t)k->generation << 32 | k->index) * 0x9e3779b97f4a7c15U;
+
+    h = (h ^ (uintptr_t)k->location ^ (uint64_t)(uintptr_t)k->speaker << 20) * 0xff51afd7ed558ccdU;
+    if (k->tls != NULL)
+        h = wr_hash_stable(k->name, wr_hash_stable(k->alpn, h ^ (uintptr_t)k->tls));
+    if (k->bind != NULL)
+        h ^= wr_addr_hash(k->bind);
+    return h ^ h >> 32;
+}
+void wr_links_grow(struct wr_links *t);
+static inline void wr_links_put(struct wr_links *t, struct wr_peer_link *l)
+{
+    struct wr_peer_link **at;
+
+    if (wr_unlikely(t->n == t->size))
+        wr_links_grow(t);
+    at = &t->buckets[l->hash & (t->size - 1)];
+    l->next = *at;
+    l->back = at;
+    if (l->next != NULL)
+        l->next->back = &l->next;
+    *at = l;
+    t->n++;
+}
+static inline void wr_links_take_out(struct wr_links *t, struct wr_peer_link *l)
+{
+    *l->back = l->next;
+    if (l->next != NULL)
+        l->next->back = l->back;
+    l->back = NULL;
+    t->n--;
+}
+/* Only a link of an upstream is ever found by another exchange, and none that is bound to one. */
+static inline void wr_link_put_in(struct wr_peer_link *l)
+{
+    if (l->back == NULL && l->u != NULL && !l->bound)
+        wr_links_put(&l->u->links, l);
+}
+static inline void wr_link_take_out(struct wr_peer_link *l)
+{
+    if (l->back != NULL)
+        wr_links_take_out(&l->u->links, l);
+}
+bool wr_links_drop_one(struct wr_upstream *u); /* the one parked for longest; false: none */
+void wr_links_drop(struct wr_upstream *u); /* all that nobody uses: shutdown */
+#define WR_PEAK_MS 30000         /* two such spans make "the last minute" */
+void wr_in_use_roll(struct wr_in_use *u, uint64_t now_ms);
+/* One more (or less) in use; pure but for what is given. */
+static inline void wr_in_use_add(struct wr_in_use *u, int delta, uint64_t now_ms)
+{
+    if (now_ms - u->since_ms >= WR_PEAK_MS)
+        wr_in_use_roll(u, now_ms);
+    u->now = (uint32_t)((int)u->now + delta);
+    u->peak[0] = wr_max(u->peak[0], u->now);
+}
+/* How many may be parked. */
+static inline uint32_t wr_links_limit(struct wr_upstream *u, uint64_t now_ms)
+{
+    if (!u->keepalive.grows)
+        return u->keepalive.connections;
+    if (now_ms - u->in_use.since_ms >= WR_PEAK_MS)
+        wr_in_use_roll(&u->in_use, now_ms);
+    return wr_max(u->keepalive.connections, wr_max(u->in_use.peak[0], u->in_use.peak[1]));
+}
+
+static inline void wr_link_count_use(struct wr_peer_link *l, int delta)
+{
+    if (l->u != NULL)
+        wr_in_use_add(&l->u->in_use, delta, wr_now());
+}
+static inline void wr_link_unpark(struct wr_peer_link *l)
+{
+    wr_list_remove(&l->parked);
+    l->u->links.nparked--;
+    wr_conn_timeout(&l->conn, 0);
+    if (!wr_link_is_shared(l)) /* else something may have happened that its speaker must hear of */
+        wr_task_cancel(l->conn.loop, &l->task);
+    wr_link_count_use(l, 1);
+}
+
+/* ---- steps ---- */
+enum wr_go wr_try_failed(struct wr_exchange *x, enum wr_failure why); /* to step retry */
+/* Ends the current try: counts it, gives its lease back. Idempotent. */
+void wr_try_end(struct wr_exchange *x, bool failed);
+uint32_t wr_peers_to_try(struct wr_exchange *x); /* servers not down, or addresses of the name */
+
+#endif
