@@ -1,5 +1,5 @@
 /* pick: the step that chooses a peer: from the group's main servers, then its backups; or the next
- * address of a run-time name. */
+ * address of a run-time name. Where the balancer wants it so, the exchange waits for a peer. */
 #include "upstream/upstream_impl.h"
 
 #define VIEWS_MAX 8          /* nobody changes the servers so often while one looks */
@@ -61,7 +61,8 @@ static bool is_alone(const struct wr_peers *v)
     return v->main.n + v->backup.n == 1;
 }
 
-static struct wr_try *pick_peer(struct wr_exchange *x)
+/* NULL: none; *wait_ms: one is worth waiting for so long, 0: not. */
+static struct wr_try *pick_peer(struct wr_exchange *x, uint64_t *wait_ms)
 {
     struct wr_attempts *a = x->attempts;
     struct wr_pick p = { .x = x, .tried = a->tried, .now_ms = wr_now() };
@@ -81,6 +82,7 @@ static struct wr_try *pick_peer(struct wr_exchange *x)
         if (peer == NULL)
             peer = pick_from(&p, &v->backup, &addr);
     }
+    *wait_ms = p.wait_ms;
     if (peer == NULL)
         return NULL;
     t = push_try(x, &addr);
@@ -148,15 +150,50 @@ static void note_no_live(struct wr_exchange *x)
     a->failure = WR_FAIL_NO_LIVE;
 }
 
+void wr_waiting_leave(struct wr_attempts *a)
+{
+    wr_list_remove(&a->waiting);
+    wr_timer_off(a->owner->loop, &a->owner->idle);
+}
+
+void wr_waiting_wake(struct wr_upstream *u)
+{
+    for (struct wr_link *k = u->waiting.next; k != &u->waiting; k = k->next) {
+        struct wr_exchange *x = wr_container(k, struct wr_attempts, waiting)->owner;
+
+        if (x->task.queued)
+            continue;
+        wr_exchange_wake(x);
+        return;
+    }
+}
+
+/* False: long enough. Its place in the queue stays, however often it looks again. */
+static bool waits_on(struct wr_exchange *x, uint64_t ms)
+{
+    struct wr_attempts *a = x->attempts;
+
+    if (wr_linked(&a->waiting))
+        return !x->idle.fired;
+    wr_list_push(&a->u->waiting, &a->waiting);
+    wr_timer_set(x->loop, &x->idle, ms);
+    return true;
+}
+
 static enum wr_go pick_run(struct wr_exchange *x)
 {
     struct wr_attempts *a = x->attempts;
     struct wr_try *t = NULL;
+    uint64_t wait_ms = 0;
 
     if (a->u != NULL)
-        t = pick_peer(x);
+        t = pick_peer(x, &wait_ms);
     else if (a->next_addr < a->naddrs)
         t = push_try(x, &a->addrs[a->next_addr++]);
+    if (t == NULL && wait_ms > 0 && waits_on(x, wait_ms))
+        return WR_WAIT;
+    if (wr_unlikely(a->waiting.next != NULL))
+        wr_waiting_leave(a);
     if (t == NULL) {
         note_no_live(x);
         return x->layer->reject(x, 502);
@@ -188,6 +225,8 @@ void wr_try_end(struct wr_exchange *x, bool failed)
     if (!t->held)
         return;
     t->held = false;
+    if (a->u->balancer->done != NULL)
+        a->u->balancer->done(a->u, t);
     if (not_again) /* a 404 is no failure, but asks another */
         mark_tried(x, a, t->peer.index);
     if (!failed && a->failure != WR_FAIL_FULL)

@@ -126,5 +126,7 @@ void wr_attempts_end(struct wr_exchange *x)
         x->waits--;
     }
     a->resolving = false;
+    if (wr_unlikely(a->waiting.next != NULL))
+        wr_waiting_leave(a);
     wr_try_end(x, false);
 }

@@ -38,6 +38,7 @@ struct wr_upstream {
     const struct wr_balancer_ops *balancer;
     void *balancer_conf;         /* of the balancer, from the configuration */
     void *balancer_state;        /* of the balancer, in this process */
+    struct wr_link waiting;      /* wr_attempts that wait for a peer, the first one first */
     struct wr_keepalive {        /* layer 7 */
         uint32_t connections, requests;
         bool local;              /* each location uses its own connections */
@@ -207,6 +208,7 @@ struct wr_pick {
     const uint64_t *tried;       /* bit set by slot */
     uint64_t now_ms;
     bool alone;                  /* one peer in all: max_fails does not count */
+    uint64_t wait_ms;            /* out, with NULL: wait so long for one; 0: not */
 };
 bool wr_peer_tried(const struct wr_pick *p, const struct wr_peer *peer);
 /* Not down, not tried, below max_conns, not failed too often. Pure but for the slot's counters. */
@@ -222,13 +224,22 @@ void wr_peer_release(struct wr_upstream *u, const struct wr_peer *peer);
 void wr_peer_probe(const struct wr_peer *peer, uint64_t now_ms);
 bool wr_peer_failed(const struct wr_peer *peer, uint64_t now_ms);
 void wr_peer_fine(const struct wr_peer *peer);
+struct wr_try;
 struct wr_balancer_ops {
     const char *name;            /* the directive in upstream {} */
-    bool (*init)(struct wr_upstream *u, struct wr_loop *l);             /* in each process */
-    /* NULL: none usable in this group. */
+    /* In each worker, once: u->balancer_state, in u->pool. NULL: it needs none. */
+    bool (*init)(struct wr_upstream *u, struct wr_loop *l);
+    /* NULL: none usable in this group. With p->wait_ms as well the exchange waits, in the order in
+     * which they came, and asks again when it is woken; when its time is over it is told that there
+     * is no server. */
     struct wr_peer *(*pick)(struct wr_upstream *u, struct wr_peer_group *g, struct wr_pick *p);
-    void (*changed)(struct wr_upstream *u);                             /* a new view */
+    /* Once for each try of a peer that was picked, when its lease ends: t->failed, t->status and
+     * the times say how. The peer still counts it. NULL: no matter. */
+    void (*done)(struct wr_upstream *u, const struct wr_try *t);
+    void (*changed)(struct wr_upstream *u); /* a new view; NULL: no matter */
 };
+/* For `done`: of those that wait for a peer the one that came first and is not woken yet. */
+void wr_waiting_wake(struct wr_upstream *u);
 extern const struct wr_balancer_ops wr_round_robin;
 
 /* ---- one attempt, and all of an exchange ---- */
@@ -415,6 +426,7 @@ struct wr_attempts {
     struct wr_hostport direct;
     struct wr_query query;
     struct wr_exchange *owner;
+    struct wr_link waiting;      /* of the upstream's; unlinked: it does not wait for a peer */
     struct wr_addr *addrs;       /* NULL: the upstream's peers are used */
     uint32_t naddrs, next_addr;
     bool resolving;

@@ -400,6 +400,7 @@ static bool worker_init(struct wr_conf *conf, struct wr_loop *l)
         struct wr_upstream *u = all->all.at[i];
 
         wr_list_init(&u->links.parked);
+        wr_list_init(&u->waiting);
         if (u->balancer->init != NULL && !u->balancer->init(u, l))
             return false;
     }

@@ -142,6 +142,7 @@ static inline void wr_link_unpark(struct wr_peer_link *l)
 enum wr_go wr_try_failed(struct wr_exchange *x, enum wr_failure why); /* to step retry */
 /* Ends the current try: counts it, gives its lease back. Idempotent. */
 void wr_try_end(struct wr_exchange *x, bool failed);
+void wr_waiting_leave(struct wr_attempts *a); /* it waits for no peer any more */
 uint32_t wr_peers_to_try(struct wr_exchange *x); /* servers not down, or addresses of the name */
 
 #endif

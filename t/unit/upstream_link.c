@@ -629,7 +629,67 @@ START_TEST(a_bound_one_is_not_shared)
 }
 END_TEST
 
+/* ---- a balancer that lets exchanges wait: one at a time, each server ---- */
+
+static struct wr_try results[8];
+static unsigned nresults;
+
+static struct wr_peer *single_pick(struct wr_upstream *u, struct wr_peer_group *g,
+                                   struct wr_pick *p)
+{
+    (void)u;
+    for (uint32_t i = 0; i < g->n; i++) {
+        if (!wr_peer_usable(p, &g->at[i]))
+            continue;
+        if (atomic_load(&g->at[i].slot->conns) == 0)
+            return &g->at[i];
+        p->wait_ms = 1000;
+    }
+    return NULL;
+}
+
+static void single_done(struct wr_upstream *u, const struct wr_try *t)
+{
+    results[nresults++] = *t;
+    wr_waiting_wake(u);
+}
+
+static const struct wr_balancer_ops single = {
+    .name = "single", .pick = single_pick, .done = single_done,
+};
+
+START_TEST(exchanges_wait_for_a_peer)
+{
+    struct wr_exchange *x[4];
+
+    setup("");
+    group->balancer = &single;
+    most_streams = 100;
+    for (unsigned i = 0; i < 4; i++)
+        x[i] = ask(&many);
+    turns(3);
+    ck_assert(is_served(x[0]));
+    for (unsigned i = 1; i < 4; i++)
+        ck_assert_str_eq(x[i]->step->name, "pick");
+    (void)wr_finish(x[1], 499); /* it leaves the queue */
+    answer(x[0]);
+    turns(1);
+    ck_assert(is_served(x[2]) && !is_served(x[3]));
+    ck_assert_uint_eq(nresults, 1);
+    ck_assert(!results[0].failed);
+    ck_assert_uint_ne(results[0].ended_ms, WR_NOT_YET);
+    ck_assert_uint_eq(rejected, 0);
+    for (unsigned i = 0; i < 10000 && overs < 3; i++) /* 0 and 1 were; 3 has waited long enough */
+        turns(1);
+    ck_assert_uint_eq(rejected, 1);
+    ck_assert(wr_list_empty(&group->waiting));
+    answer(x[2]);
+    ck_assert_uint_eq(nresults, 2);
+    teardown();
+}
+END_TEST
+
 UNIT_MAIN("upstream/link", dials_alone, is_refused, runs_out_of_time, shakes_hands_alone,
           a_handshake_runs_out_of_time, three_join_one_dial, too_many_join,
           a_joined_dial_is_refused, a_link_with_100_leases_dies, takes_no_more_than_its_requests,
-          a_bound_one_is_not_shared)
+          a_bound_one_is_not_shared, exchanges_wait_for_a_peer)
