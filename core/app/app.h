@@ -361,6 +361,10 @@ void wr_process_fail(void) WR_NORETURN;
 void wr_worker_run(struct wr_cycle *c, uint32_t slot, uint32_t index) WR_NORETURN;
 int wr_single_run(struct wr_cycle *c);   /* master_process off */
 void wr_keeper_run(struct wr_cycle *c, uint32_t slot) WR_NORETURN;
+/* The hooks of all modules; for the only process, which is its own keeper. */
+void wr_keeper_commit(struct wr_conf *c, uint64_t run, bool learn);
+void wr_keeper_start(struct wr_conf *c, struct wr_loop *l);
+void wr_keeper_stop(void);
 
 /* ---- upgrade ---- */
 void wr_upgrade_remember(char **argv);   /* before titles overwrite it */

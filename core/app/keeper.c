@@ -1,8 +1,8 @@
 /* keeper: the process for all work that must happen once, not once for each worker. Started by
- * supervise, with the workers' rights. It publishes the servers of its configuration when the
- * master says so, which makes it the owner of the zones, asks for names again from then on, and
- * takes back what processes held that died. The keeper of an earlier generation lives on for a
- * while, but whatever it learns is not published any more. */
+ * supervise, with the workers' rights. What the work is, modules say (wr_keeper_hooks): they write
+ * their part of shared memory when the master says so, which makes it this process' own, and take
+ * back what processes held that died. The keeper of an earlier generation lives on for a while, but
+ * whatever it learns is not published any more. */
 #include "app/app.h"
 
 #include <errno.h>
@@ -24,21 +24,69 @@ static struct {
     uint64_t run;
 } me;
 
-/* ---- the servers ---- */
+/* ---- the modules ---- */
+
+#define EACH_HOOKS(k) \
+    (uint32_t each = 0; each < wr_modules_count; each++) \
+        for (const struct wr_keeper_hooks *k = wr_modules[each]->keeper; k != NULL; k = NULL)
+
+void wr_keeper_commit(struct wr_conf *c, uint64_t run, bool learn)
+{
+    for EACH_HOOKS(k)
+        if (k->commit != NULL)
+            k->commit(c, run, learn);
+}
+
+void wr_keeper_start(struct wr_conf *c, struct wr_loop *l)
+{
+    for EACH_HOOKS(k)
+        if (k->start != NULL)
+            k->start(c, l);
+}
+
+void wr_keeper_stop(void)
+{
+    for EACH_HOOKS(k)
+        if (k->stop != NULL)
+            k->stop();
+}
+
+/* Of all generations, as far as they are known here. True: sweep again. */
+static bool sweep_all(void)
+{
+    bool strangers = false;
+
+    for (struct wr_cycle *c = wr_master.cycle; c != NULL; c = c->old)
+        for EACH_HOOKS(k)
+            if (k->sweep != NULL)
+                strangers |= k->sweep(c->conf);
+    return strangers;
+}
+
+static bool look_at_all(void)
+{
+    bool right = true;
+
+    for (struct wr_cycle *c = wr_master.cycle; c != NULL; c = c->old)
+        for EACH_HOOKS(k)
+            if (k->look != NULL)
+                right &= k->look(c->conf);
+    return right;
+}
 
 static void commit(uint32_t number)
 {
     const struct wr_child *own = &me.cycle->child[me.cycle->nchildren - 1];
     bool before = me.cycle->resumed || own->committed != 0;
 
-    wr_upstreams_commit(me.cycle->conf, me.run, before && !me.committed);
+    wr_keeper_commit(me.cycle->conf, me.run, before && !me.committed);
     if (!me.committed)
-        wr_names_keep(me.cycle->conf, me.loop);
+        wr_keeper_start(me.cycle->conf, me.loop);
     me.committed = true;
     wr_report(WR_MSG_COMMITTED, number, "");
 }
 
-/* ---- the counts: workers of all generations, as far as they are known here ---- */
+/* ---- what the dead held ---- */
 
 static void begin_count(void)
 {
@@ -49,18 +97,11 @@ static void begin_count(void)
 
 static void count(struct wr_task *t)
 {
-    bool right = true;
-
     (void)t;
-    if (me.sweep) {
-        me.sweep = me.strangers = false;
-        for (struct wr_cycle *c = wr_master.cycle; c != NULL; c = c->old)
-            me.strangers |= wr_peers_sweep(c->conf);
-    }
-    for (struct wr_cycle *c = wr_master.cycle; c != NULL; c = c->old)
-        right &= wr_peers_look(c->conf);
-    wr_upstreams_fit(me.cycle->conf);
-    if (!right) {
+    if (me.sweep)
+        me.strangers = sweep_all();
+    me.sweep = false;
+    if (!look_at_all()) {
         wr_timer_set(me.loop, &me.timer, ++me.looks < LOOKS_MAX ? LOOK_MS : SLOW_MS);
     } else if (me.strangers) { /* nobody tells us when one dies */
         me.sweep = true;
@@ -117,7 +158,7 @@ void wr_keeper_run(struct wr_cycle *c, uint32_t slot)
     on_bell(0, NULL);
     wr_loop_run(me.loop);
     wr_timer_off(me.loop, &me.timer);
-    wr_names_drop();
+    wr_keeper_stop();
     wr_resolvers_forget();
     wr_loop_free(me.loop);
     wr_master_free();

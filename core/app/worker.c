@@ -190,7 +190,7 @@ static void end(void)
     for EACH_ACCEPTING(a)
         wr_accepting_stop(a);
     if (wr_self.kind == WR_PROC_SINGLE)
-        wr_names_drop();
+        wr_keeper_stop();
     for (uint32_t i = 0; i < wr_modules_count; i++) {
         if (wr_modules[i]->worker_exit != NULL)
             wr_modules[i]->worker_exit(me.cycle->conf);
@@ -323,10 +323,10 @@ static bool begin_single(struct wr_cycle *c, uint32_t slot)
     if (!wr_launch_single(c))
         return false;
     wr_process_begin(WR_PROC_SINGLE, c, slot, 0);
-    wr_upstreams_commit(c->conf, 1, false);
+    wr_keeper_commit(c->conf, 1, false);
     if (!begin(c))
         return false;
-    wr_names_keep(c->conf, me.loop);
+    wr_keeper_start(c->conf, me.loop);
     wr_master_launched(true);
     return true;
 }

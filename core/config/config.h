@@ -143,6 +143,25 @@ struct wr_directive {
 };
 /* The last element of a table has name NULL. */
 
+/* Work that is done once, not once for each worker: by the keeper, or by the only process. In its
+ * loop: each call has a bound and waits for no disk. What belongs to a place in shared memory that
+ * another keeper may own by now (a reload, an upgrade) is refused there, not here: an old keeper
+ * lives on for a while. docs/decisions/keeper.md has the rules. */
+struct wr_keeper_hooks {
+    /* What is configured is written to shared memory, which is this process' own from now on; again
+     * when it was another's meanwhile. run: of this process, not 0, never used again. learn: what
+     * stands there of what was learned is newer than what the start found. */
+    void (*commit)(struct wr_conf *conf, uint64_t run, bool learn);
+    void (*start)(struct wr_conf *conf, struct wr_loop *loop); /* once, behind the first commit */
+    void (*stop)(void);          /* before the loop is freed; also when it never started */
+    /* At the beginning, and when a process has died, for each configuration that processes have:
+     * takes back what the dead hold. True: others may die unnoticed, sweep again in a second. */
+    bool (*sweep)(struct wr_conf *conf);
+    /* Behind a sweep, every 10 ms (after a while: every second) until all say true: are the counts
+     * right now? */
+    bool (*look)(struct wr_conf *conf);
+};
+
 struct wr_module {
     const char *name;            /* "map"; nginx's module word where there is one */
     const char *words;           /* extra words for the modules: line of -V, or NULL */
@@ -177,6 +196,7 @@ struct wr_module {
     void (*missing)(struct wr_cf *cf);
     bool (*worker_init)(struct wr_conf *conf, struct wr_loop *loop);
     void (*worker_exit)(struct wr_conf *conf);
+    const struct wr_keeper_hooks *keeper;      /* NULL: nothing is done once */
     uint32_t index;              /* place in wr_modules and in wr_scope.conf; set at start */
 };
 extern struct wr_module *const wr_modules[]; /* objs/modules.c, ends with NULL */

@@ -419,6 +419,23 @@ static void worker_exit(struct wr_conf *conf)
     }
 }
 
+/* Slots may be free now that counts are right: what did not fit is tried again. */
+static bool keeper_look(struct wr_conf *conf)
+{
+    bool right = wr_peers_look(conf);
+
+    wr_upstreams_fit(conf);
+    return right;
+}
+
+static const struct wr_keeper_hooks keeper = {
+    .commit = wr_upstreams_commit,
+    .start = wr_names_keep,
+    .stop = wr_names_drop,
+    .sweep = wr_peers_sweep,
+    .look = keeper_look,
+};
+
 static const struct wr_directive directives[] = {
     WR_CUSTOM("upstream", WR_ANY | WR_LV_LAYER | WR_DEFINE | WR_MULTI, 1, 1, set_upstream, NULL,
               "a group of servers that proxy_pass can name"),
@@ -449,4 +466,5 @@ struct wr_module wr_module_upstream = {
     .check = check,
     .worker_init = worker_init,
     .worker_exit = worker_exit,
+    .keeper = &keeper,
 };
