@@ -5,7 +5,7 @@
 # still learns of names: a server that was added stays, one that was removed does not come back. So
 # after a reload, also when the master is stopped before it retires the old processes, and during an
 # upgrade; taken back, the old servers are there again. A keeper that is killed is replaced by one
-# that knows as much.
+# that knows as much; so is one that stopped.
 
 use strict;
 use warnings;
@@ -44,6 +44,7 @@ sub keepers_ask {
     return wait_for { $before + 4 <= (() = $dns->asked) };
 }
 
+$ENV{WR_ASK_MS} = 1000;    # debug builds; others ask every 5 s
 $w->start(conf('first', 'name'));
 becomes { answers() eq 'first third' } 'a server and a name';
 
@@ -125,6 +126,23 @@ ok keepers_ask(), 'the next one asks';
 is answers(), 'first third', 'nothing changed';
 $dns->records();
 becomes { answers() eq 'first' } 'and it learns that the name is gone';
+
+# One that stops, without ending: the master asks it whether it lives.
+
+say_names('127.0.0.1');
+becomes { answers() eq 'first third' } 'the name is there again';
+$keeper = $w->keeper;
+$w->signal('STOP', $keeper);
+becomes { my $k = $w->keeper; $k && $k != $keeper } 'a keeper that stopped is replaced', 60;
+ok !alive($keeper), 'it does not stay';
+like $w->error_log, qr/\[error\].*keeper process $keeper has not answered for \d+ ms, it is replaced$/m,
+    'the log says so';
+unlike $w->error_log, qr/\[alert\].*keeper process $keeper/, 'and no more than that';
+$dns->records();
+becomes { answers() eq 'first' } 'the next one learns that the name is gone';
+my $other = $w->keeper;
+ok keepers_ask(), 'it asks on';
+is $w->keeper, $other, 'and stays';
 
 # Another capacity: the zone is a new one.
 

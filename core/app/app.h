@@ -127,6 +127,9 @@ struct wr_child {
     bool ready;                   /* it said so */
     bool leaving;                 /* it accepts no more */
     uint32_t committed;           /* keeper: the last number it said that of */
+    uint32_t asked;               /* keeper: so often whether it is alive, without an answer */
+    uint64_t ask_ms;              /* when it is asked next */
+    bool stuck;                   /* it was killed because it did not answer */
 };
 struct wr_cycle {
     struct wr_conf *conf;
@@ -277,6 +280,7 @@ enum wr_message {
     WR_MSG_LEAVING,     /* worker: accepts no more, its sockets are for others */
     WR_MSG_DIED,        /* master to the keeper: a process died, look what it held */
     WR_MSG_BELL,        /* master to a worker: wr_bell bits as the number */
+    WR_MSG_ALIVE,       /* master to a keeper: does its loop go round? keeper: it does */
 };
 struct wr_report {
     uint32_t word;       /* from a child anything may come */
@@ -335,7 +339,8 @@ void wr_children_ring(uint32_t bits);    /* workers of all cycles */
 void wr_children_commit_again(void);
 void wr_children_reap(void);
 void wr_children_respawn(void);          /* those whose time has come */
-uint64_t wr_children_next_ms(void);      /* when respawn has something to do; UINT64_MAX never */
+void wr_children_ask(void);              /* keepers that stopped are killed, to be started again */
+uint64_t wr_children_next_ms(void);      /* when one of both has something to do; UINT64_MAX never */
 uint32_t wr_children_alive(void);
 /* Pure: ms to wait before the next start, after this many quick deaths in a row. */
 uint64_t wr_backoff_ms(uint32_t deaths);

@@ -2,7 +2,8 @@
  * supervise, with the workers' rights. What the work is, modules say (wr_keeper_hooks): they write
  * their part of shared memory when the master says so, which makes it this process' own, and take
  * back what processes held that died. The keeper of an earlier generation lives on for a while, but
- * whatever it learns is not published any more. */
+ * whatever it learns is not published any more. It answers the master, which replaces one that does
+ * not. */
 #include "app/app.h"
 
 #include <errno.h>
@@ -118,6 +119,8 @@ static void on_told(const struct wr_report *r)
         commit(r->number);
     else if (r->word == WR_MSG_DIED)
         begin_count();
+    else if (r->word == WR_MSG_ALIVE)
+        wr_report(WR_MSG_ALIVE, 0, "");
 }
 
 static void on_bell(uint32_t bits, void *arg)

@@ -311,6 +311,7 @@ static void keep_deadlines(void)
 
     if (m->going == WR_RUNNING) {
         wr_children_respawn();
+        wr_children_ask();
         wr_launch_turn();
         if (m->resume_ms > 0 && wr_now() >= m->resume_ms && !wr_launch_pending())
             resume();

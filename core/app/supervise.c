@@ -1,6 +1,6 @@
 /* supervise: the children of the master. Starts workers and keeper of a generation, notices their
- * end, takes back what they held, starts them again - at once, or after a pause when one keeps
- * dying; meanwhile its neighbour accepts for it. Called by the master's loop. */
+ * end and when a keeper stopped, starts them again - at once, or after a pause when one keeps dying;
+ * meanwhile its neighbour accepts for it. Called by the master's loop. */
 #include "app/app.h"
 
 #include <errno.h>
@@ -9,6 +9,8 @@
 
 #define QUICK_MS 1000    /* who lived shorter died quickly */
 #define BACKOFF_MAX_MS 1000 /* it may be the only one */
+#define ASK_MS 5000      /* keepers, whether they are alive */
+#define ASKS_MISSED 3
 
 #define EACH_CYCLE(c) (struct wr_cycle *c = wr_master.cycle; c != NULL; c = c->old)
 
@@ -81,7 +83,9 @@ static void start(struct wr_cycle *c, struct wr_child *ch)
     wr_slot_ready(ch->slot);
     ch->again_ms = 0;
     ch->born_ms = wr_now();
-    ch->ready = ch->leaving = false;
+    ch->ready = ch->leaving = ch->stuck = false;
+    ch->asked = 0;
+    ch->ask_ms = 0;
     pid = fork_child(c, ch);
     if (pid < 0) {
         wr_say(WR_LOG_ALERT, errno, "fork() failed while spawning \"%s\"", wr_child_name(ch));
@@ -107,6 +111,8 @@ void wr_children_heard(struct wr_child *ch, const struct wr_report *r)
         ch->ready = true;
     else if (r->word == WR_MSG_COMMITTED && ch->kind == WR_PROC_KEEPER)
         ch->committed = r->number;
+    else if (r->word == WR_MSG_ALIVE)
+        ch->asked = 0;
     else if (r->word == WR_MSG_LEAVING && !ch->leaving) {
         ch->leaving = true;
         if (wr_master.going == WR_RUNNING)
@@ -223,11 +229,12 @@ static struct wr_child *find(pid_t pid, struct wr_cycle **of)
     return NULL;
 }
 
-/* A generation that was undone is killed, and the launch says why it is undone. */
+/* A generation that was undone is killed, and the launch says why it is undone; a keeper that
+ * stopped, too. */
 static void tell_end(const struct wr_child *ch, pid_t pid, int status)
 {
     bool was_killed = WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL;
-    bool is_told = is_pending(ch) || (ch->retired && (!ch->ready || was_killed));
+    bool is_told = is_pending(ch) || ch->stuck || (ch->retired && (!ch->ready || was_killed));
     enum wr_level bad = is_told ? WR_LOG_NOTICE : WR_LOG_ALERT;
 
     if (WIFSIGNALED(status))
@@ -346,6 +353,53 @@ void wr_children_respawn(void)
     }
 }
 
+/* ---- keepers ---- */
+
+/* What a process says of itself in shared memory the master does not read: it asks. A keeper that
+ * debug_points stops is left to the debugger; one that begins has the launch to wait for it. */
+static bool is_watched(const struct wr_cycle *c)
+{
+    const struct wr_child *ch = wr_keeper_of(c);
+
+    return ch != NULL && ch->pid > 0 && c != wr_master.pending
+        && wr_core_of(c->conf)->debug_points != WR_DEBUG_STOP;
+}
+
+static uint64_t ask_every_ms(void)
+{
+#if WR_DEBUG
+    const char *wanted = getenv("WR_ASK_MS");
+    uint64_t ms;
+
+    if (wanted != NULL && wr_str_u64(wr_str_c(wanted), &ms))
+        return ms;
+#endif
+    return ASK_MS;
+}
+
+static void ask(struct wr_child *ch)
+{
+    uint64_t every = ask_every_ms();
+
+    if (ch->asked >= ASKS_MISSED && !ch->stuck) {
+        wr_say(WR_LOG_ERROR, 0, "%s %d has not answered for %llu ms, it is replaced",
+               wr_child_name(ch), (int)ch->pid, (unsigned long long)(every * ASKS_MISSED));
+        ch->stuck = true;
+        (void)kill(ch->pid, SIGKILL);
+    }
+    (void)wr_tell_child(ch, WR_MSG_ALIVE, 0); /* what cannot be told is not answered either */
+    ch->asked++;
+    ch->ask_ms = wr_now() + every;
+}
+
+void wr_children_ask(void)
+{
+    for EACH_CYCLE(c) {
+        if (is_watched(c) && wr_now() >= wr_keeper_of(c)->ask_ms)
+            ask(wr_keeper_of(c));
+    }
+}
+
 uint64_t wr_children_next_ms(void)
 {
     uint64_t next = UINT64_MAX;
@@ -355,6 +409,8 @@ uint64_t wr_children_next_ms(void)
             if (c->child[i].again_ms > 0)
                 next = wr_min(next, c->child[i].again_ms);
         }
+        if (is_watched(c))
+            next = wr_min(next, wr_keeper_of(c)->ask_ms);
     }
     return next;
 }
