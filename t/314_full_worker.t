@@ -106,6 +106,29 @@ is answering('web')->{''}, undef, 'everybody is served';
 my %all;
 becomes { %all = (%all, %{ answering('web') }); 4 == keys %all } 'the new one takes part';
 
+# ---- an upgrade while one is full, taken back, and again
+
+$_->close for @full;
+($target) = $w->workers;
+is fill($target), 18, 'a worker is full again';
+my ($old, $new) = $w->upgrade;
+is answering('web')->{''}, undef, 'both binaries serve: nobody waits for the full one';
+$w->signal('QUIT', $new);
+becomes { !alive($new) } 'the new one is taken back';
+$w->{master} = $old;
+my $pids = answering('web');
+is $pids->{''}, undef, 'the old one serves everybody';
+is $pids->{$target}, undef, 'but not with its full worker';
+($old, $new) = $w->upgrade;
+$w->signal('QUIT', $old);
+becomes { !grep { title($_) =~ /: worker process$/ } Weir::Process::children($old) }
+    'upgraded: the old workers leave';
+is answering('web')->{''}, undef, 'the new ones serve everybody';
+$full[0]->send("ET / HTTP/1.1\r\nHost: a\r\n\r\n");
+is Weir::Http::reply($full[0])->{body}, $target, 'the clients of the full one are served to their end';
+$_->close for @full;
+is $w->ended($old), 0, 'then the old binary ends';
+
 # ---- all of them are full
 
 my @clients;
