@@ -48,9 +48,12 @@ $_->close for @waiting;
 
 # With nothing under way the next question has a port of its own.
 my $before = keys %{ ports() };
-for (1 .. 3) {
-    sleep 2;    # its TTL
-    is Weir::Http::ask($w, 'web', 'GET /?h=good.test')->{body}, 'here', 'again';
+for my $time (1 .. 3) {
+    my $asked = () = grep { /^good\.test/ } $dns->asked;
+    becomes {
+        Weir::Http::ask($w, 'web', 'GET /?h=good.test')->{body} eq 'here'
+            && $asked < (() = grep { /^good\.test/ } $dns->asked)
+    } "its TTL ends, and it is asked for again ($time)";
 }
 cmp_ok scalar(keys %{ ports() }), '>', $before, 'from another port';
 
