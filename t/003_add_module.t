@@ -83,8 +83,8 @@ http {
         location /slow { alias html; shout slow; }
         location /broken { alias html; shout broken; }
         location /text { shout slow; return 200 "hear, hear"; }
-        location /proxied { shout slow; proxy_pass http://127.0.0.1:%{http}/raw; }
-        location /cut { shout broken; proxy_pass http://127.0.0.1:%{http}/raw; }
+        location /proxied { shout slow; proxy_pass http://%{http}/raw; }
+        location /cut { shout broken; proxy_pass http://%{http}/raw; }
     }
 }
 stream {

@@ -1,7 +1,7 @@
 /* event: waiting for things. Rank 2: knows base and os.
  *
  * Map: loop (epoll, tasks, reap), timer (deadlines in a heap), block (16 KiB buffers and slices),
- * bufq (queues of slices), offload (thread pools and their jobs), reader (files on their way out),
+ * bufq (queues of slices), offload (thread pools and their jobs), reader (files on their way out), temp (files of our own),
  * warm (what is in the page cache), conn (a descriptor with its ready bits), plain (the bare
  * transport), tls (OpenSSL), last_words (what a full socket did not take of it), pipe (pooled pipes
  * for splice), listen (accepting), limit (of connections), resolver (names, their cache, what
@@ -202,6 +202,29 @@ struct wr_bufq {
 struct wr_waiter { struct wr_loop *loop; struct wr_task *task; };
 enum wr_io wr_reader_read(const struct wr_slice *s, const struct wr_waiter *who, void *p, size_t n,
                           size_t *got);
+/* ---- temp: a file for what memory shall not hold ---- */
+struct wr_temp_write;
+struct wr_temp {              /* the first seven are the owner's to set; made at the first byte */
+    struct wr_pool *pool;     /* the file ends with it */
+    const char *folder;
+    struct wr_threads *readers; /* of the reader */
+    struct wr_threads *writers; /* NULL: who appends also writes, and waits */
+    struct wr_waiter who;     /* with writers: is woken when a piece is written */
+    const struct wr_log *log;
+    const struct wr_log_source *source;
+    struct wr_reader reader;  /* owns the file; its file is NULL until there is one */
+    struct wr_temp_write *writing; /* a piece that is not in the file yet; NULL: none */
+    uint64_t size;            /* bytes in it; set to 0 to begin again */
+    const char *path;         /* NULL: it has no name */
+    bool failed;              /* to be made or written; was logged */
+};
+/* Nothing is being written. False: it failed. */
+bool wr_temp_append(struct wr_temp *t, const void *p, size_t n) WR_CHECKED;
+/* Its name, given now if it had none: in folders named by so many of its digits (0: none) below its
+ * own. Unless it stays, it goes with the pool. NULL: there is no file, or it failed, which is
+ * logged. */
+const char *wr_temp_name(struct wr_temp *t, const uint32_t levels[static 3], bool stays);
+
 void wr_bufq_copy(struct wr_bufq *q, const void *p, size_t n); /* into blocks */
 void wr_bufq_borrow(struct wr_bufq *q, const void *p, size_t n); /* must outlive the queue */
 void wr_bufq_file(struct wr_bufq *q, struct wr_reader *r, off_t at, size_t n); /* outlives q */

@@ -168,25 +168,11 @@ struct wr_bufq *wr_endpoint_stored(const struct wr_endpoint *e);
 
 /* ---- spill: a temp file between a fast sender and a slow receiver ---- */
 struct wr_spill {
-    struct wr_pool *pool;
-    const char *folder;
-    int fd;                     /* -1 until the first byte */
-    struct wr_reader reader;    /* owns the file */
-    struct wr_threads *threads; /* of the reader */
-    struct wr_threads *writers; /* NULL: who puts also writes */
-    struct wr_loop *loop;       /* these two with writers */
-    struct wr_task *task;
-    struct wr_spill_write *writing; /* a piece that is not in the file yet; NULL: none */
-    bool failed;                /* to write; was logged */
-    uint64_t in, out, max;      /* offsets; at most max bytes */
+    struct wr_temp file;        /* written to by the relay: wr_temp_append */
+    uint64_t out, max;          /* read so far; at most max bytes are in it */
 };
-struct wr_spill *wr_spill_new(struct wr_pool *pool, const char *folder, uint64_t max,
-                              struct wr_threads *threads);
-/* From now on threads write what is put; the task is woken when it is done. */
-void wr_spill_by_threads(struct wr_spill *s, struct wr_threads *t, struct wr_loop *l,
-                         struct wr_task *task);
+struct wr_spill *wr_spill_new(const struct wr_temp *how, uint64_t max); /* in how's pool */
 size_t wr_spill_room(const struct wr_spill *s);    /* NULL, or a thread is writing: 0 */
-bool wr_spill_put(struct wr_spill *s, const void *p, size_t n) WR_CHECKED; /* false: logged */
 bool wr_spill_get(struct wr_spill *s, struct wr_bufq *q); /* all of it as a slice; false: none */
 void wr_spill_drained(struct wr_spill *s);         /* the slices are sent: begin again at 0 */
 
@@ -260,7 +246,7 @@ static inline bool wr_relay_is_busy(const struct wr_relay *r)
 {
     return r->fetching || (r->filter_waits && r->q.n == 0)
         || (r->dst != NULL && r->dst->conn != NULL && r->dst->conn->reading)
-        || (r->spill != NULL && r->spill->writing != NULL);
+        || (r->spill != NULL && r->spill->file.writing != NULL);
 }
 /* What the relay holds is dropped; pipes go back. Idempotent. */
 void wr_relay_end(struct wr_relay *r, struct wr_loop *l);

@@ -107,7 +107,7 @@ static enum wr_moved spill_failed(struct wr_relay *r)
 static enum wr_moved read_ahead(struct wr_relay *r, struct wr_loop *l)
 {
     char *scratch = wr_loop_scratch(l);
-    bool filed = r->spill != NULL && (r->spill->in > 0 || r->spill->writing != NULL
+    bool filed = r->spill != NULL && (r->spill->file.size > 0 || r->spill->file.writing != NULL
                                       || r->q.n >= r->high || r->pipe != NULL);
     size_t n = 0, max = r->q.n < r->high && r->pipe == NULL ? r->high - r->q.n : 0;
     enum wr_io io;
@@ -125,7 +125,7 @@ static enum wr_moved read_ahead(struct wr_relay *r, struct wr_loop *l)
     r->taken += n;
     if (!filed)
         wr_bufq_copy(&r->q, scratch, n);
-    else if (!wr_spill_put(r->spill, scratch, n))
+    else if (!wr_temp_append(&r->spill->file, scratch, n))
         return spill_failed(r);
     return WR_MOVED;
 }
@@ -148,7 +148,7 @@ static enum wr_moved flush(struct wr_relay *r, struct wr_loop *l)
 {
     enum wr_moved st = WR_MOVED;
 
-    if (r->spill != NULL && r->spill->failed)
+    if (r->spill != NULL && r->spill->file.failed)
         return spill_failed(r);
     if (r->pipe != NULL)
         st = wr_relay_flush_pipe(r, l);
@@ -159,7 +159,7 @@ static enum wr_moved round_of(struct wr_relay *r, struct wr_loop *l)
 {
     enum wr_moved st = flush(r, l);
     size_t max = wr_min(wr_min(r->high, (size_t)WR_SCRATCH), wr_relay_left(r));
-    bool spilled = r->spill != NULL && r->spill->in > 0;
+    bool spilled = r->spill != NULL && r->spill->file.size > 0;
 
     if (st == WR_MOVED && (max == 0 || r->q.n > 0 || (spilled && wr_spill_get(r->spill, &r->q))))
         return WR_MOVED;
@@ -167,7 +167,7 @@ static enum wr_moved round_of(struct wr_relay *r, struct wr_loop *l)
         return read_ahead(r, l);
     if (st != WR_MOVED)
         return st;
-    if (r->spill != NULL && r->spill->writing != NULL) /* that comes first */
+    if (r->spill != NULL && r->spill->file.writing != NULL) /* that comes first */
         return WR_STARVED;
     if (spilled)
         wr_spill_drained(r->spill);

@@ -59,3 +59,14 @@ bool wr_http_threads(struct wr_exchange *x, bool direct, struct wr_threads **out
     *out = p->run;
     return true;
 }
+
+struct wr_temp wr_http_temp(struct wr_exchange *x, const char *folder)
+{
+    struct wr_temp t = {
+        .pool = x->pool, .folder = folder, .who = { x->loop, &x->task },
+        .log = x->log, .source = &x->source,
+    };
+
+    (void)!wr_http_threads(x, false, &t.readers); /* no such pool: the worker reads */
+    return t;
+}

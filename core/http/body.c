@@ -1,122 +1,39 @@
 /* body: a request's body for those who want all of it before they begin: in memory up to
- * client_body_buffer_size, then in a temp file without a name. */
+ * client_body_buffer_size, then in a temp file. */
 #include "http/engine.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <unistd.h>
 
 #define READS 16 /* in one turn */
-
-static bool write_all(int fd, const char *p, size_t n)
-{
-    while (n > 0) {
-        ssize_t r = write(fd, p, n);
-
-        if (r < 0 && errno != EINTR)
-            return false;
-        if (r > 0) {
-            p += r;
-            n -= (size_t)r;
-        }
-    }
-    return true;
-}
-
-static void close_file(void *arg)
-{
-    wr_reader_end(arg);
-}
-
-/* The name is gone before the first byte is in: nothing is left behind by a crash. */
-static bool open_file(struct wr_exchange *x)
-{
-    const struct wr_http_conf *c = wr_conf_of(x, &wr_module_http);
-    struct wr_body *b = &wr_http_of(x)->body;
-    const char *folder = wr_pool_cstr(x->pool, c->client_body_temp_path);
-    struct wr_threads *threads;
-
-    b->fd = open(folder, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-    if (b->fd < 0) {
-        wr_xlog(x, WR_LOG_CRIT, errno, "open() \"%s\" failed", folder);
-        return false;
-    }
-    (void)!wr_http_threads(x, false, &threads); /* no such pool: the worker reads */
-    wr_reader_init(&b->reader, wr_opened_new(b->fd, folder), threads);
-    wr_pool_cleanup(x->pool, close_file, &b->reader);
-    wr_xlog(x, WR_LOG_WARN, 0, "a client request body is buffered to a temporary file in %s",
-            folder);
-    return true;
-}
-
-static void remove_name(void *arg)
-{
-    (void)unlink(arg);
-}
-
-static const char *new_name(struct wr_exchange *x)
-{
-    static uint32_t count;
-    const struct wr_http_conf *c = wr_conf_of(x, &wr_module_http);
-    char digits[16];
-    struct wr_text t = wr_text_grow(x->pool, 128, 4096);
-    size_t end = 10;
-    const char *path;
-
-    (void)snprintf(digits, sizeof(digits), "%010u", (unsigned)(wr_random() + count++) % 1000000000);
-    wr_text_str(&t, c->client_body_temp_path);
-    for (size_t i = 0; i < 3 && c->client_body_temp_levels[i] > 0; i++) {
-        size_t n = c->client_body_temp_levels[i];
-
-        n = wr_min(n, end);
-        end -= n;
-        wr_text_char(&t, '/');
-        wr_text_str(&t, wr_str_of(digits + end, n));
-        if (!wr_text_cstr(&t, &path) || !wr_mkdirs(path, 0700))
-            return NULL;
-    }
-    wr_text_char(&t, '/');
-    wr_text_c(&t, digits);
-    return wr_text_cstr(&t, &path) ? path : NULL;
-}
 
 const char *wr_http_body_path(struct wr_exchange *x)
 {
     const struct wr_http_conf *c = wr_conf_of(x, &wr_module_http);
-    struct wr_body *b = &wr_http_of(x)->body;
-    char fd[32];
+    const struct wr_body *b = &wr_http_of(x)->body;
 
-    if (b->path != NULL || b->fd < 0)
-        return b->path;
-    (void)snprintf(fd, sizeof(fd), "/proc/self/fd/%d", b->fd);
-    for (int i = 0; i < 3 && b->path == NULL; i++) {
-        const char *path = new_name(x);
-
-        if (path != NULL && linkat(AT_FDCWD, fd, AT_FDCWD, path, AT_SYMLINK_FOLLOW) == 0)
-            b->path = path;
-    }
-    if (b->path == NULL)
-        wr_xlog(x, WR_LOG_CRIT, errno, "linkat() into \"" WR_FMT "\" failed",
-                WR_ARG(c->client_body_temp_path));
-    else if (c->client_body_in_file_only != 1) /* on: it stays */
-        wr_pool_cleanup(x->pool, remove_name, (void *)(uintptr_t)b->path);
-    return b->path;
+    if (b->file == NULL)
+        return NULL;
+    return wr_temp_name(b->file, c->client_body_temp_levels, c->client_body_in_file_only == 1);
 }
 
 static bool spill(struct wr_exchange *x)
 {
+    const struct wr_http_conf *c = wr_conf_of(x, &wr_module_http);
     struct wr_body *b = &wr_http_of(x)->body;
 
-    if (b->fd < 0 && !open_file(x))
-        return false;
+    if (b->file == NULL) {
+        b->file = WR_NEW(x->pool, struct wr_temp);
+        *b->file = wr_http_temp(x, wr_pool_cstr(x->pool, c->client_body_temp_path));
+        if (!wr_temp_append(b->file, "", 0)) /* an empty body may have to be in a file, too */
+            return false;
+        wr_xlog(x, WR_LOG_WARN, 0, "a client request body is buffered to a temporary file in %s",
+                b->file->folder);
+    }
     while (b->q.n > 0) {
         const struct wr_slice *s = b->q.head;
 
-        if (!write_all(b->fd, s->p, s->n)) {
-            wr_xlog(x, WR_LOG_CRIT, errno, "write() to a temporary file failed");
+        if (!wr_temp_append(b->file, s->p, s->n))
             return false;
-        }
-        b->in_file += s->n;
         wr_bufq_drop(&b->q, s->n);
     }
     return true;
@@ -135,7 +52,7 @@ static enum wr_verdict add(struct wr_exchange *x, const char *p, size_t n)
         return wr_reject(x, 413, NULL);
     }
     wr_bufq_copy(&h->body.q, p, n);
-    if ((h->body.q.n > c->client_body_buffer || h->body.fd >= 0) && !spill(x))
+    if ((h->body.q.n > c->client_body_buffer || h->body.file != NULL) && !spill(x))
         return wr_reject(x, 500, NULL);
     return WR_PASS;
 }

@@ -50,8 +50,8 @@ static bool closes(unsigned status)
 static void without_body(struct wr_http *h)
 {
     wr_bufq_clear(&h->body.q);
-    h->body.fd = -1; /* the file is the pool's */
-    h->body.size = h->body.in_file = 0;
+    h->body.file = NULL; /* it is the pool's */
+    h->body.size = 0;
     h->req.framing = WR_BODY_NONE;
 }
 

@@ -323,11 +323,8 @@ extern const struct wr_layer wr_layer_http;
 /* ---- a request ---- */
 struct wr_body {               /* of a request */
     struct wr_bufq q;          /* in memory, as far as it is there */
-    int fd;                    /* temp file; -1: none */
-    struct wr_reader reader;   /* of the file, which it owns */
+    struct wr_temp *file;      /* what came first; NULL: none */
     uint64_t size;             /* read so far, memory and file */
-    uint64_t in_file;          /* of size: at the start of the file */
-    const char *path;          /* of the file; NULL: it has no name */
     bool complete, discarded;
 };
 enum wr_filter_rank {          /* head filters, in this order */
@@ -626,6 +623,8 @@ bool wr_http_root(struct wr_exchange *x, struct wr_text *out) WR_CHECKED; /* $do
 /* Who reads files for this request, by aio; NULL: the worker. direct: past the system's cache.
  * False: it named a pool there is none of, which is logged. */
 bool wr_http_threads(struct wr_exchange *x, bool direct, struct wr_threads **out) WR_CHECKED;
+/* A temp file of this request; the folder stays the caller's. Written by the worker. */
+struct wr_temp wr_http_temp(struct wr_exchange *x, const char *folder);
 /* The reply ends before it is complete: the connection cannot go on, or only without it. */
 void wr_http_abort(struct wr_exchange *x, enum wr_abort how);
 /* Ends what is under way to a server: what it said, or would still say, is not for this client. */

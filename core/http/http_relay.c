@@ -37,14 +37,11 @@ static struct wr_spill *new_spill(struct wr_exchange *x)
 {
     const struct wr_http_conf *hc = wr_conf_of(x, &wr_module_http);
     const struct wr_http_proxy_conf *c = wr_http_of(x)->proxy_conf;
-    struct wr_threads *threads;
-    struct wr_spill *s;
+    struct wr_temp how = wr_http_temp(x, c->temp_path.p);
 
-    (void)!wr_http_threads(x, false, &threads); /* no such pool: the worker reads */
-    s = wr_spill_new(x->pool, c->temp_path.p, c->max_temp_file, threads);
     if (hc->aio_write)
-        wr_spill_by_threads(s, threads, x->loop, &x->task);
-    return s;
+        how.writers = how.readers;
+    return wr_spill_new(&how, c->max_temp_file);
 }
 
 static void reply_direction(struct wr_exchange *x)

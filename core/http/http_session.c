@@ -26,7 +26,6 @@ static void prepare(struct wr_exchange *x)
     h->server = x->scope->object;
     h->session = x->s->of_layer;
     h->redirects = 10;
-    h->body.fd = -1;
     h->req.version = 11;
     h->res.last_modified = -1; /* as wr_response_init has it */
 }

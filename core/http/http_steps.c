@@ -291,8 +291,8 @@ static void request_direction(struct wr_exchange *x, struct wr_str own)
         return;
     if (h->body.q.n > 0) /* all of it, or what came with the head */
         wr_bufq_tee(&x->up.q, &h->body.q);
-    if (h->body.fd >= 0)
-        wr_bufq_file(&x->up.q, &h->body.reader, 0, (size_t)h->body.in_file);
+    if (h->body.file != NULL)
+        wr_bufq_file(&x->up.q, &h->body.file->reader, 0, (size_t)h->body.file->size);
     if (!h->body.complete && h->req.framing != WR_BODY_NONE)
         x->up.src = &x->client;
 }

@@ -120,7 +120,7 @@ static bool get_request_body(struct wr_exchange *x, const struct wr_var *v, stru
     char *p;
 
     (void)v;
-    if (b->q.n == 0 || b->fd >= 0)
+    if (b->q.n == 0 || b->file != NULL)
         return false;
     p = wr_pool_try(x->pool, b->q.n);
     if (p == NULL)
