@@ -5,7 +5,8 @@
  * it), forwarded (the client behind several of them), exchange (the step runner, the one exit),
  * phase (hooks in rank order), raw (a descriptor as endpoint), stored (texts and files as endpoint), relay
  * (the only byte pump), rate (its speed), splice (bulk),
- * filter (what changes the bytes), spill (its temp file), vars (their values), core_vars ($remote_addr ...),
+ * filter (what changes the bytes), spill (its temp file),
+ * patience (timeouts of what moves bytes), vars (their values), core_vars ($remote_addr ...),
  * template (text with variables, one pass), assign (set), listen_conf and listen_addr (the listen
  * directive of both layers), names and server_name (several servers on one address), ssl_conf (ssl_
  * of servers), ssl_rows, ssl_pem, ssl_context and ssl_cert_cache (what proxy_ssl_ shares with it),
@@ -250,6 +251,28 @@ static inline bool wr_relay_is_busy(const struct wr_relay *r)
 }
 /* What the relay holds is dropped; pipes go back. Idempotent. */
 void wr_relay_end(struct wr_relay *r, struct wr_loop *l);
+
+/* ---- patience: how long a step that moves bytes waits, and what follows ---- */
+enum wr_awaited { WR_AWAITS_CLIENT, WR_AWAITS_SERVER, WR_AWAITS_EITHER };
+struct wr_patience {
+    enum wr_awaited whom;      /* keeps the step waiting */
+    bool busy;                 /* a disk or a filter does: neither side is to blame */
+    bool moved;                /* what is awaited came, or some of it */
+    bool begun;                /* the reply is on its way: there can be no other */
+    bool raw;                  /* a session or a tunnel: no message that could be answered */
+    bool fired, running;       /* the timer; wr_patience_keep sets both */
+};
+enum wr_patient {
+    WR_PATIENT_STILL, WR_PATIENT_ANEW, WR_PATIENT_FREELY, /* the timer stays, begins again, is off */
+    WR_PATIENT_REFUSES,        /* the client is told that it was too slow (408) */
+    WR_PATIENT_FAILS,          /* another server is tried, or the client is told (504) */
+    WR_PATIENT_CUTS,           /* the reply ends as it is */
+    WR_PATIENT_CLOSES
+};
+enum wr_patient wr_patience(const struct wr_patience *p); /* pure */
+/* Decides by x->idle, sets it to ms where it begins anew, and logs an end. Behind the pumps: what
+ * has just come counts. */
+enum wr_patient wr_patience_keep(struct wr_exchange *x, struct wr_patience p, uint64_t ms);
 
 /* ---- trace ---- */
 #define WR_TRACE 64

@@ -2,8 +2,6 @@
  * client_body_buffer_size, then in a temp file. */
 #include "http/engine.h"
 
-#include <errno.h>
-
 #define READS 16 /* in one turn */
 
 const char *wr_http_body_path(struct wr_exchange *x)
@@ -135,12 +133,11 @@ enum wr_verdict wr_http_read_body(struct wr_exchange *x)
         case WR_IO_ERROR:
             return broken(x);
         case WR_IO_AGAIN:
-            if (x->idle.at == 0 && !x->idle.fired)
-                wr_timer_set(x->loop, &x->idle, c->client_body_timeout_ms);
-            if (!x->idle.fired)
+            if (wr_patience_keep(x, (struct wr_patience){ .whom = WR_AWAITS_CLIENT },
+                                 c->client_body_timeout_ms) != WR_PATIENT_REFUSES)
                 return WR_HOLD;
             h->keepalive = false;
-            return wr_reject(x, 408, "client timed out");
+            return wr_reject(x, 408, NULL);
         }
         if (v != WR_PASS)
             return v;

@@ -2,8 +2,6 @@
  * upgraded connection both directions. */
 #include "http/engine.h"
 
-#include <errno.h>
-
 /* A server's reply goes out, not a file or a text. */
 static bool is_proxied(const struct wr_exchange *x)
 {
@@ -208,27 +206,35 @@ static bool awaits_client(const struct wr_exchange *x)
     return x->down.q.n > 0 || x->down.pipe != NULL || !is_proxied(x) || x->down.src == NULL;
 }
 
-static enum wr_go timed_out(struct wr_exchange *x)
-{
-    if (!awaits_client(x)) {
-        wr_xlog(x, WR_LOG_ERROR, ETIMEDOUT, "upstream timed out");
-    } else {
-        const struct wr_http_conf *c = wr_conf_of(x, &wr_module_http);
-
-        wr_xlog(x, WR_LOG_INFO, ETIMEDOUT, "client timed out");
-        if (c->reset_timedout)
-            wr_http_abort(x, WR_ABORT_RESET);
-    }
-    return cut(x, WR_PUMP_IDLE);
-}
-
-static void set_patience(struct wr_exchange *x)
+static enum wr_go too_slow(struct wr_exchange *x)
 {
     const struct wr_http_conf *c = wr_conf_of(x, &wr_module_http);
 
-    wr_timer_set(x->loop, &x->idle,
-                 awaits_client(x) ? c->send_timeout_ms
-                                  : wr_http_of(x)->proxy_conf->read_timeout_ms);
+    if (awaits_client(x) && c->reset_timedout)
+        wr_http_abort(x, WR_ABORT_RESET);
+    return cut(x, WR_PUMP_IDLE);
+}
+
+/* False: the other side was too slow. */
+static bool keep_patience(struct wr_exchange *x, bool moved)
+{
+    const struct wr_http_conf *c = wr_conf_of(x, &wr_module_http);
+    bool client = awaits_client(x);
+    struct wr_patience p = {
+        .whom = client ? WR_AWAITS_CLIENT : WR_AWAITS_SERVER, .moved = moved,
+        .busy = wr_relay_is_busy(&x->down), .begun = true,
+    };
+
+    return wr_patience_keep(x, p, client ? c->send_timeout_ms
+                                         : wr_http_of(x)->proxy_conf->read_timeout_ms)
+        != WR_PATIENT_CUTS;
+}
+
+static bool tunnel_patience(struct wr_exchange *x, bool moved, uint64_t ms)
+{
+    struct wr_patience p = { .whom = WR_AWAITS_EITHER, .moved = moved, .raw = true };
+
+    return wr_patience_keep(x, p, ms) != WR_PATIENT_CLOSES;
 }
 
 static enum wr_go tunnel_run(struct wr_exchange *x)
@@ -243,9 +249,7 @@ static enum wr_go tunnel_run(struct wr_exchange *x)
     if (down == WR_PUMP_SRC_ERROR || down == WR_PUMP_DST_ERROR || down == WR_PUMP_DONE
         || up == WR_PUMP_SRC_ERROR || up == WR_PUMP_DST_ERROR || up == WR_PUMP_DONE)
         return wr_finish(x, 0);
-    if (moved)
-        wr_timer_set(x->loop, &x->idle, wr_http_of(x)->proxy_conf->read_timeout_ms);
-    if (x->idle.fired)
+    if (!tunnel_patience(x, moved, wr_http_of(x)->proxy_conf->read_timeout_ms))
         return cut(x, WR_PUMP_IDLE);
     if (up == WR_PUMP_MORE || down == WR_PUMP_MORE)
         wr_exchange_wake(x);
@@ -270,11 +274,7 @@ static enum wr_go tunnel_waits(struct wr_exchange *x)
         return WR_GO;
     if (p == WR_PUMP_MORE)
         wr_exchange_wake(x);
-    if (x->idle.fired && !moved)
-        return cut(x, WR_PUMP_IDLE);
-    if (moved || x->idle.at == 0)
-        wr_timer_set(x->loop, &x->idle, c->client_body_timeout_ms);
-    return WR_WAIT;
+    return tunnel_patience(x, moved, c->client_body_timeout_ms) ? WR_WAIT : cut(x, WR_PUMP_IDLE);
 }
 
 /* Of a request whose reply came early. Whatever becomes of it, the reply goes on. */
@@ -308,12 +308,8 @@ static enum wr_go relay_run(struct wr_exchange *x)
         return cut(x, down);
     /* What the server adds to what a client does not take is no reason to go on waiting for it. */
     awaited = client ? x->down.moved != before : moved;
-    if (x->idle.fired && !awaited)
-        return timed_out(x);
-    if (wr_relay_is_busy(&x->down))
-        wr_timer_idle(&x->idle);
-    else if (awaited || x->idle.at == 0)
-        set_patience(x);
+    if (!keep_patience(x, awaited))
+        return too_slow(x);
     if (down == WR_PUMP_MORE)
         wr_exchange_wake(x);
     return WR_WAIT;

@@ -329,7 +329,7 @@ enum wr_go wr_http_connected(struct wr_exchange *x)
     if (!x->attempts->lease.reused)
         wr_socket_nodelay(wr_try_conn(x->attempts)->fd);
     request_direction(x, own);
-    wr_timer_off(x->loop, &x->idle); /* pump_up sets it */
+    wr_timer_off(x->loop, &x->idle); /* keep_patience sets it */
     x->step = &step_send;
     return WR_GO;
 }
@@ -417,35 +417,21 @@ static bool awaits_client(const struct wr_exchange *x)
     return x->up.src != NULL && !x->up.src_fin && !x->up.dst_fin && x->up.q.n == 0;
 }
 
-static void set_patience(struct wr_exchange *x)
-{
-    const struct wr_http_conf *c = wr_conf_of(x, &wr_module_http);
-    const struct wr_http_proxy_conf *p = wr_http_of(x)->proxy_conf;
-
-    wr_timer_set(x->loop, &x->idle,
-                 awaits_client(x) ? c->client_body_timeout_ms : p->send_timeout_ms);
-}
-
 /* True: go on to the reply; false: *go says how it ends. */
-static bool pump_up(struct wr_exchange *x, enum wr_go *go)
+static bool pump_up(struct wr_exchange *x, bool *moved, enum wr_go *go)
 {
-    bool moved = false;
     enum wr_pump p;
 
     if (x->up.dst_fin || x->up.dst == NULL)
         return true;
     if (x->up.src != NULL)
         wr_http_want_body(x);
-    p = wr_relay_pump(&x->up, x->loop, &moved);
+    p = wr_relay_pump(&x->up, x->loop, moved);
     send_head(x);
-    if (wr_relay_is_busy(&x->up))
-        wr_timer_idle(&x->idle);
-    else if (moved || (x->idle.at == 0 && !x->idle.fired))
-        set_patience(x);
     if (p == WR_PUMP_MORE)
         wr_exchange_wake(x);
-    if (p == WR_PUMP_DONE)
-        wr_timer_set(x->loop, &x->idle, wr_http_of(x)->proxy_conf->read_timeout_ms);
+    if (p == WR_PUMP_DONE) /* from now on the reply is awaited */
+        *moved = true;
     if (p == WR_PUMP_SRC_ERROR) {
         *go = wr_endpoint_why(&x->client) != NULL ? x->layer->reject(x, 400) : client_gone(x);
         return false;
@@ -462,15 +448,27 @@ static bool pump_up(struct wr_exchange *x, enum wr_go *go)
     return true;
 }
 
-static enum wr_go timed_out(struct wr_exchange *x)
+/* There is no reply yet. */
+static enum wr_go keep_patience(struct wr_exchange *x, bool moved)
 {
-    if (awaits_client(x)) {
-        wr_xlog(x, WR_LOG_INFO, ETIMEDOUT, "client timed out");
+    const struct wr_http_conf *c = wr_conf_of(x, &wr_module_http);
+    const struct wr_http_proxy_conf *conf = wr_http_of(x)->proxy_conf;
+    bool client = awaits_client(x);
+    struct wr_patience p = {
+        .whom = client ? WR_AWAITS_CLIENT : WR_AWAITS_SERVER, .moved = moved,
+        .busy = !x->up.dst_fin && wr_relay_is_busy(&x->up),
+    };
+
+    switch (wr_patience_keep(x, p, client ? c->client_body_timeout_ms
+                                 : x->up.dst_fin ? conf->read_timeout_ms : conf->send_timeout_ms)) {
+    case WR_PATIENT_REFUSES:
         wr_http_of(x)->keepalive = false;
         return x->layer->reject(x, 408);
+    case WR_PATIENT_FAILS:
+        return failure(x, WR_FAIL_TIMEOUT);
+    default:
+        return WR_WAIT;
     }
-    wr_xlog(x, WR_LOG_ERROR, ETIMEDOUT, "upstream timed out");
-    return failure(x, WR_FAIL_TIMEOUT);
 }
 
 static enum wr_go invalid_reply(struct wr_exchange *x, const char *why)
@@ -571,9 +569,10 @@ static enum wr_go head_run(struct wr_exchange *x)
 {
     struct wr_http *h = wr_http_of(x);
     enum wr_go go = WR_WAIT;
+    bool moved = false;
     enum wr_io io;
 
-    if (!pump_up(x, &go))
+    if (!pump_up(x, &moved, &go))
         return go;
     if (x->up.dst_fin)
         x->step = &wr_step_head;
@@ -587,9 +586,7 @@ static enum wr_go head_run(struct wr_exchange *x)
         return replied(x);
     if (io != WR_IO_AGAIN)
         return upstream_failed(x, io);
-    if (x->idle.fired)
-        return timed_out(x);
-    return WR_WAIT;
+    return keep_patience(x, moved);
 }
 
 const struct wr_step wr_step_head = {

@@ -2,8 +2,6 @@
  * then the relay step until both directions are done. */
 #include "stream/stream.h"
 
-#include <errno.h>
-
 static const struct wr_step step_relay;
 
 static void over(struct wr_exchange *x)
@@ -227,12 +225,10 @@ static enum wr_go relay_run(struct wr_exchange *x)
         return relay_over(x, "upstream");
     if (up == WR_PUMP_DONE && two_way && !how->half_close)
         return relay_over(x, "client");
-    if (moved)
-        wr_timer_set(x->loop, &x->idle, how->timeout_ms);
-    if (x->idle.fired) { /* behind the pumps: what has just come counts */
-        wr_xlog(x, WR_LOG_INFO, ETIMEDOUT, "connection timed out");
+    if (wr_patience_keep(x, (struct wr_patience){ .whom = WR_AWAITS_EITHER, .moved = moved,
+                                                  .raw = true },
+                         how->timeout_ms) == WR_PATIENT_CLOSES)
         return wr_finish(x, 0);
-    }
     if (up == WR_PUMP_MORE || down == WR_PUMP_MORE)
         wr_exchange_wake(x);
     return WR_WAIT;
