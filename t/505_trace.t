@@ -58,7 +58,7 @@ my ($code, undef, $err) = $w->command('-s', 'trace');
 is $code, 0, '-s trace' or diag $err;
 becomes { 2 == (() = $w->error_log =~ /\[notice\] .*: trace of \d+ sessions$/mg) }
     'each worker says how many it has';
-becomes { 4 == (() = $w->error_log =~ /\ trace\ at\ \+\d+\ ms:\ .*\ phases\b.*\ start\b.*\ pick\b.*
+becomes { 4 == (() = $w->error_log =~ /\ trace\ at\ \+\d+\ ms:\ .*\ phases\b.*\ pick\b.*
     \ server.*\ dial\b.*\ relay.*\ while\ proxying\ connection,\ client:\ 127\.0\.0\.1,/gx) }
     'four sessions of layer 4, each in a line, while doing what';
 ok traced(qr/ retry\b.* failure\(1\) .* pick\b.* relay/), 'one of them had to try again';

@@ -72,12 +72,6 @@ bool wr_peer_tried(const struct wr_pick *p, const struct wr_peer *peer)
     return p->tried != NULL && (p->tried[peer->index / 64] >> (peer->index % 64) & 1) != 0;
 }
 
-static bool has_rested(const struct wr_peer_slot *s, uint64_t now_ms)
-{
-    return now_ms - atomic_load_explicit(&s->checked_ms, memory_order_relaxed)
-         > atomic_load_explicit(&s->fail_timeout_ms, memory_order_relaxed);
-}
-
 bool wr_peer_usable(const struct wr_pick *p, const struct wr_peer *peer)
 {
     const struct wr_peer_slot *s = peer->slot;
@@ -92,22 +86,7 @@ bool wr_peer_usable(const struct wr_pick *p, const struct wr_peer *peer)
     most = atomic_load_explicit(&s->max_fails, memory_order_relaxed);
     return p->alone || most == 0
         || atomic_load_explicit(&s->fails, memory_order_relaxed) < most
-        || has_rested(s, p->now_ms);
-}
-
-bool wr_peer_addr(const struct wr_peer *peer, struct wr_addr *out)
-{
-    return wr_slot_addr(peer->slot, out);
-}
-
-/* fail_timeout: the peer is set aside for it after max_fails failures, then one session is let
- * through as a probe (checked_ms moves, so that others wait); its success forgives all. */
-void wr_peer_probe(const struct wr_peer *peer, uint64_t now_ms)
-{
-    struct wr_peer_slot *s = peer->slot;
-
-    if (has_rested(s, now_ms))
-        atomic_store_explicit(&s->checked_ms, now_ms, memory_order_relaxed);
+        || wr_peer_rested(s, p->now_ms);
 }
 
 bool wr_peer_failed(const struct wr_peer *peer, uint64_t now_ms)
@@ -125,11 +104,10 @@ bool wr_peer_failed(const struct wr_peer *peer, uint64_t now_ms)
         || now_ms - before > atomic_load_explicit(&s->fail_timeout_ms, memory_order_relaxed);
 }
 
-void wr_peer_fine(const struct wr_peer *peer)
+void wr_peer_forgive(const struct wr_peer *peer)
 {
     struct wr_peer_slot *s = peer->slot;
 
-    if (atomic_load_explicit(&s->fails, memory_order_relaxed) > 0
-        && atomic_load(&s->failed_ms) < atomic_load(&s->checked_ms))
+    if (atomic_load(&s->failed_ms) < atomic_load(&s->checked_ms))
         atomic_store(&s->fails, 0);
 }

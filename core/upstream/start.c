@@ -27,7 +27,7 @@ static struct wr_attempts *attempts_new(struct wr_exchange *x, struct wr_upstrea
     a->tls = NULL;
     a->announce = wr_str_of(NULL, 0);
     a->begun_ms = wr_now();
-    x->step = &wr_step_start;
+    x->step = u != NULL ? &wr_step_pick : &wr_step_start;
     return a;
 }
 
