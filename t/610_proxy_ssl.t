@@ -133,6 +133,7 @@ http {
         location /elsewhere { proxy_pass https://once/saw; proxy_ssl_name two; }
         location /kept { proxy_pass https://kept/connection; }
         location /kept2 { proxy_pass https://kept/connection; proxy_ssl_name two; }
+        location /chosen { proxy_pass https://%{chooses}/; proxy_ssl_alpn \$arg_first http/1.1; }
         location /alpn { proxy_pass https://kept/alpn; proxy_ssl_alpn \$arg_first x http/1.0; }
         location /next { proxy_pass https://mixed/saw; proxy_next_upstream error;
             proxy_connect_timeout 2s; }
@@ -176,6 +177,8 @@ stream {
     server { listen %{alpn}; proxy_pass %{raw}; proxy_ssl on; proxy_ssl_alpn c b; }
     server { listen %{alpns}; proxy_pass %{raw}; proxy_ssl on; proxy_ssl_alpn \$nobody \$kind b; }
     server { listen %{noalpn}; proxy_pass %{raw}; proxy_ssl on; proxy_ssl_alpn c; }
+    server { listen %{chooses} ssl; ssl_certificate one.crt; ssl_certificate_key one.key;
+        ssl_alpn h2 http/1.1; return "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"; }
     server { listen %{announced}; proxy_pass %{raw2}; proxy_ssl on; proxy_protocol on; }
     server { listen %{both} ssl; ssl_certificate two.crt; ssl_certificate_key two.key;
         proxy_pass %{tlsecho}; proxy_ssl on; }
@@ -228,6 +231,9 @@ like body('/elsewhere'), qr/reused=r/, 'but under its own';
     is body('/alpn?first=' . 'y' x 256), "http/1.0 $two:2\n", 'one that is too long is not sent';
     like $w->error_log, qr/a protocol of 256 bytes is not offered to the server/, 'logged';
 }
+is body('/chosen'), 'ok', 'a server that chooses HTTP/1';
+is(Weir::Http::ask($w, 'web', 'GET /chosen?first=h2')->{status}, 502, 'one that chooses HTTP/2');
+like $w->error_log, qr/\[error\] .*upstream chose the protocol "h2" \(ALPN\), but is spoken to in HTTP\/1 while SSL handshaking to upstream, client: /, 'and why';
 for my $who ('client', 'somebody', 'client') {
     my $query = $who eq 'client' ? '' : '?who=other';
     like body("/who$query"), qr/client=CN=$who .*reused=\./,
@@ -311,6 +317,16 @@ for (sort keys %bad) {
     my $text = "stream { server { listen 1; proxy_pass 127.0.0.1:2; proxy_ssl on; $_ } }\n";
     my ($code, undef, $err) = $w->command('-t', '-c', $w->write('wrong.conf', $text));
     ok $code && $err =~ $bad{$_}, "refused: $_" or diag $err;
+}
+
+{
+    my $text = "http { server { listen 1; proxy_ssl_alpn h2 http/1.1 \$host;"
+        . " location / { proxy_pass https://127.0.0.1:2; } } }\n";
+    my ($code, undef, $err) = $w->command('-t', '-c', $w->write('offers.conf', $text));
+    is $code, 0, 'h2 may be offered';
+    like $err, qr/\[warn\].*"h2" is offered, but servers are spoken to in HTTP\/1.*offers\.conf:1/,
+        'which is warned of';
+    unlike $err, qr/"http|"\$/, 'and nothing else';
 }
 
 $w->finish;

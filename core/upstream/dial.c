@@ -1,4 +1,4 @@
-/* dial: the steps that get the picked peer's link: one that has room, or a new one, which is dialed.
+/* dial: the steps that get the picked peer's link: one that has room, or a new one that is dialed.
  * Entered again by events until the link is up, fails or takes too long; then the layer, or retry,
  * takes over. */
 #include "upstream/upstream_impl.h"

@@ -292,8 +292,9 @@ static bool verified(const struct wr_peer_link *l)
     if (!l->key.tls->as.verify)
         return true;
     if (result != X509_V_OK || cert == NULL) {
-        wr_log(l->log, WR_LOG_ERROR, 0, l->source, "upstream SSL certificate verify error: (%ld:%s)",
-               result, X509_verify_cert_error_string(result));
+        wr_log(l->log, WR_LOG_ERROR, 0, l->source,
+               "upstream SSL certificate verify error: (%ld:%s)", result,
+               X509_verify_cert_error_string(result));
         return false;
     }
     match = names(cert, l->key.name);

@@ -4,9 +4,10 @@
  * Map: upstream_conf (upstream {}, the proxy_* rows both layers share), addresses (server names and
  * who learns their addresses), shared (peers as slots in shared memory), publish (what the keeper
  * writes there), ledger (who holds how many), peers (a worker's view), round_robin (the default
- * balancer), schedule (its order: pure), start, pick, dial, retry (the steps), link (a connection to
- * a peer), connect and peer_tls (opening one, TLS), lease (finding, parking and sharing them), policy
- * and hostport (pure), resolver_conf (the resolver directive), upstream_vars ($upstream_addr ...).
+ * balancer), schedule (its order: pure), start, pick, dial, retry (the steps), link (a connection
+ * to a peer), connect and peer_tls (opening one, TLS), lease (finding, parking and sharing them),
+ * policy and hostport (pure), resolver_conf (the resolver directive), upstream_vars
+ * ($upstream_addr ...).
  *
  * A worker holds nothing of a peer but a slot number and its generation; what counts is in shared
  * memory, written to this process' ledger row before the shared total changes, so that the keeper
@@ -214,16 +215,35 @@ bool wr_peer_tried(const struct wr_pick *p, const struct wr_peer *peer);
 /* Not down, not tried, below max_conns, not failed too often. Pure but for the slot's counters. */
 bool wr_peer_usable(const struct wr_pick *p, const struct wr_peer *peer);
 /* Where it is, while it is held. False: the slot holds no address. */
-bool wr_peer_addr(const struct wr_peer *peer, struct wr_addr *out) WR_CHECKED;
+static inline WR_CHECKED bool wr_peer_addr(const struct wr_peer *peer, struct wr_addr *out)
+{
+    return wr_slot_addr(peer->slot, out);
+}
 /* Counts a connection, in the ledger first; false: max_conns is reached, or the slot is another's
  * meanwhile. */
 bool wr_peer_hold(struct wr_upstream *u, const struct wr_peer *peer) WR_CHECKED;
 void wr_peer_release(struct wr_upstream *u, const struct wr_peer *peer);
 /* Failure counting: probe at pick, failed (true: set aside, or again after a probe) or fine at the
- * end of a try. */
-void wr_peer_probe(const struct wr_peer *peer, uint64_t now_ms);
+ * end of a try. fail_timeout: the peer is set aside for it after max_fails failures, then one
+ * session is let through as a probe (checked_ms moves, so that others wait); its success forgives
+ * all. */
+static inline bool wr_peer_rested(const struct wr_peer_slot *s, uint64_t now_ms)
+{
+    return now_ms - atomic_load_explicit(&s->checked_ms, memory_order_relaxed)
+         > atomic_load_explicit(&s->fail_timeout_ms, memory_order_relaxed);
+}
+static inline void wr_peer_probe(const struct wr_peer *peer, uint64_t now_ms)
+{
+    if (wr_peer_rested(peer->slot, now_ms))
+        atomic_store_explicit(&peer->slot->checked_ms, now_ms, memory_order_relaxed);
+}
 bool wr_peer_failed(const struct wr_peer *peer, uint64_t now_ms);
-void wr_peer_fine(const struct wr_peer *peer);
+void wr_peer_forgive(const struct wr_peer *peer);
+static inline void wr_peer_fine(const struct wr_peer *peer)
+{
+    if (wr_unlikely(atomic_load_explicit(&peer->slot->fails, memory_order_relaxed) > 0))
+        wr_peer_forgive(peer);
+}
 struct wr_try;
 struct wr_balancer_ops {
     const char *name;            /* the directive in upstream {} */
@@ -309,13 +329,14 @@ struct wr_peer_tls {             /* proxy_ssl_* */
     struct wr_peer_tls_live *live; /* the context; NULL: TLS is not used here */
 };
 bool wr_set_peer_alpn(struct wr_cf *cf, void *conf);
-#define WR_PEER_TLS_ROWS(prefix, where, type, field) \
+/* set_alpn: wr_set_peer_alpn, or what calls it behind checks of its own. */
+#define WR_PEER_TLS_ROWS(prefix, where, type, field, set_alpn) \
     WR_TLS_ROWS(prefix "_ssl", where, type, field.tls, 0, "DEFAULT"), \
     WR_TEMPLATE(prefix "_ssl_name", where, type, field.name, NULL, \
                 "name the server's certificate must have, and that is sent to it"), \
     WR_FLAG(prefix "_ssl_server_name", where, type, field.server_name, "off", \
             "sends the name to the server (SNI)"), \
-    WR_ROW(prefix "_ssl_alpn", where, 1, WR_ARGS_ANY, wr_set_peer_alpn, type, field.alpn, NULL, \
+    WR_ROW(prefix "_ssl_alpn", where, 1, WR_ARGS_ANY, set_alpn, type, field.alpn, NULL, \
            NULL, "protocols offered to the server (ALPN); empty values are left out"), \
     WR_FLAG(prefix "_ssl_verify", where, type, field.verify, "off", \
             "the server's certificate must be good and have the name"), \

@@ -13,7 +13,8 @@ static inline struct wr_peer_link *wr_peer_link_of(struct wr_conn *c)
 /* ---- connect: dialing, with or without an exchange ---- */
 struct wr_link_plan {            /* a link that is to be; borrowed, what it points to is copied */
     struct wr_loop *loop;
-    struct wr_task *task;        /* has the connection's events; NULL: the link's own, which dials */
+    struct wr_task *task;        /* has the connection's events; NULL: the link's own,
+                                  * which dials */
     struct wr_upstream *u;       /* NULL: an address that belongs to none */
     struct wr_peer peer;
     const struct wr_addr *addr;

@@ -188,6 +188,21 @@ static bool set_version(struct wr_cf *cf, void *conf)
                             WR_ARG(arg));
 }
 
+/* A server may choose any of them: with one that is not spoken here, each request fails. */
+static bool set_alpn(struct wr_cf *cf, void *conf)
+{
+    const struct wr_link_speaker *spoken = ops.speaker->peer.link;
+
+    for (uint32_t i = 1; i <= cf->nargs; i++) {
+        struct wr_str name = wr_cf_arg(cf, i);
+
+        if (wr_str_find(name, '$') == name.n && !spoken->speaks(name))
+            wr_cf_warn(cf, i, "\"" WR_FMT "\" is offered, but servers are spoken to in %s",
+                       WR_ARG(name), spoken->name);
+    }
+    return wr_set_peer_alpn(cf, conf);
+}
+
 static void enter(struct wr_scope *scope, void *conf)
 {
     struct wr_proxy_conf *c = conf;
@@ -224,7 +239,7 @@ static const struct wr_directive directives[] = {
     WR_HTTP_PROXY_ROWS("proxy", WR_PROXY_TEMP_PATH, CONF, base),
     WR_CUSTOM("proxy_set_header", IN | WR_MULTI, 2, 2, wr_proxy_set_header, NULL,
               "a header field of the request sent on; empty: left out. Replaces the outer list"),
-    WR_PEER_TLS_ROWS("proxy", IN, CONF, tls),
+    WR_PEER_TLS_ROWS("proxy", IN, CONF, tls, set_alpn),
     WR_TEMPLATE("proxy_set_body", IN, CONF, base.set_body, NULL,
                 "is sent instead of the client's body"),
     WR_TEMPLATE("proxy_method", IN, CONF, method, NULL,

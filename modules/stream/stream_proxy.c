@@ -96,7 +96,7 @@ static const struct wr_directive directives[] = {
     WR_FLAG("proxy_protocol", IN, struct proxy_conf, proxy_protocol, "off",
             "tells the server by a PROXY header who the client is"),
     WR_FLAG("proxy_ssl", IN, struct proxy_conf, ssl, "off", "speaks TLS to the server"),
-    WR_PEER_TLS_ROWS("proxy", IN, struct proxy_conf, tls),
+    WR_PEER_TLS_ROWS("proxy", IN, struct proxy_conf, tls, wr_set_peer_alpn),
     WR_SIZE("proxy_socket_rcvbuf", IN, struct proxy_conf, rows.rcvbuf, NULL,
             "SO_RCVBUF of connections to servers"),
     WR_SIZE("proxy_socket_sndbuf", IN, struct proxy_conf, rows.sndbuf, NULL,
