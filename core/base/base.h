@@ -53,6 +53,58 @@ void wr_assert_failed(const char *cond, const char *file, int line, const char *
 extern void (*wr_assert_hook)(void);
 void wr_out_of_memory(size_t size) WR_NORETURN;
 
+/* ---- types: what lies behind a void * that crosses files, also in release builds ----
+ * Such a struct has a member `uint32_t magic`: the first, or behind the struct it is derived from.
+ * WR_TYPED sets it when the struct is made, WR_UNTYPED clears it before the memory is freed. The
+ * pointer is cast with WR_CHECK: a wrong type, or one that was freed, aborts the process. */
+#define WR_TYPE_LIST(X) \
+    X(ADDRESS, wr_address)           /* listener->object */ \
+    X(HTTP_ADDRESS, wr_http_address) \
+    X(VIRTUAL, wr_virtual)           /* scope->object: a server of either layer */ \
+    X(HTTP_SERVER, wr_http_server)   \
+    X(STREAM_SERVER, wr_stream_server) \
+    X(LOCATION, wr_location)         /* scope->object */ \
+    X(UPSTREAM, wr_upstream)         /* scope->object */ \
+    X(EXCHANGE, wr_exchange)         /* argument of a head's rules */ \
+    X(HTTP, wr_http)                 /* x->of_layer */ \
+    X(STREAM_RELAY, wr_stream_relay) /* x->of_layer */ \
+    X(HTTP_SESSION, wr_http_session) /* s->of_layer */ \
+    X(H1_SERVER, wr_h1_server)       /* state of an endpoint */ \
+    X(H1_CLIENT, wr_h1_client)       /* state of an endpoint */ \
+    X(STORED, stored)                /* state of an endpoint */ \
+    X(LINE, wr_line)                 /* argument of c-ares */ \
+    X(RING, ring)                    /* state of a sink */ \
+    X(SYSLOG, target)                /* state of a sink */ \
+    X(LOG_FILE, log_file)            /* state of a sink */ \
+    X(MAP, map)                      /* object of a variable */ \
+    X(GEO, geo)                      /* object of a variable */ \
+    X(SPLIT, split)                  /* object of a variable */
+enum wr_type {
+    WR_TYPE_NONE = 0x77720000, /* "wr": no number that memory is likely to hold */
+#define X(id, name) WR_TYPE_##id,
+    WR_TYPE_LIST(X)
+#undef X
+};
+#define X(id, name) typedef struct name wr_type_##id;
+WR_TYPE_LIST(X)
+#undef X
+#define WR_TYPED(p, id) \
+    do { \
+        wr_type_##id *wr_typed = (p); \
+        wr_typed->magic = WR_TYPE_##id; \
+    } while (0)
+#define WR_UNTYPED(p) ((void)(*(volatile uint32_t *)&(p)->magic = 0))
+/* p (void *, not NULL) as a pointer to the struct of that id. */
+#define WR_CHECK(p, id) \
+    ((wr_type_##id *)wr_type_checked((p), offsetof(wr_type_##id, magic), WR_TYPE_##id))
+void wr_wrong_type(const void *p, enum wr_type wanted) WR_NORETURN __attribute__((cold));
+static inline void *wr_type_checked(const void *p, size_t at, enum wr_type wanted)
+{
+    if (wr_unlikely(*(const uint32_t *)(const void *)((const char *)p + at) != wanted))
+        wr_wrong_type(p, wanted);
+    return (void *)(uintptr_t)p;
+}
+
 /* ---- list: intrusive, circular, the head is a link of its own ---- */
 struct wr_link {
     struct wr_link *next, *prev;

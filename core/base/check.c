@@ -1,23 +1,52 @@
 /* check: how a process ends that found itself wrong or without memory. The macros of base.h and the
- * allocators call it; it owns nothing. Both roads abort: the master starts another worker. */
+ * allocators call it; it owns nothing. All roads abort: the master starts another worker. */
 #include "base/base.h"
 
 #include <errno.h>
 
 void (*wr_assert_hook)(void);
 
-void wr_assert_failed(const char *cond, const char *file, int line, const char *func)
+/* The log and the hook have asserts of their own: only the first failure speaks. */
+static WR_NORETURN void fail_with(const char *text)
 {
     static bool failing;
 
-    /* The log and the hook have asserts of their own. */
     if (!failing) {
         failing = true;
-        wr_say(WR_LOG_ALERT, 0, "assertion \"%s\" failed in %s() at %s:%d", cond, func, file, line);
+        wr_say(WR_LOG_ALERT, 0, "%s", text);
         if (wr_assert_hook != NULL)
             wr_assert_hook();
     }
     abort();
+}
+
+void wr_assert_failed(const char *cond, const char *file, int line, const char *func)
+{
+    char text[1024];
+
+    (void)snprintf(text, sizeof(text), "assertion \"%s\" failed in %s() at %s:%d", cond, func, file,
+                   line);
+    fail_with(text);
+}
+
+static const char *type_name(uint32_t magic)
+{
+    switch (magic) {
+#define X(id, name) case WR_TYPE_##id: return #id;
+        WR_TYPE_LIST(X)
+#undef X
+    case 0: return "nothing, or what was freed";
+    default: return "no type that is known";
+    }
+}
+
+void wr_wrong_type(const void *p, enum wr_type wanted)
+{
+    char text[256];
+
+    (void)snprintf(text, sizeof(text), "%s where %s is expected", type_name(*(const uint32_t *)p),
+                   type_name(wanted));
+    fail_with(text);
 }
 
 void wr_out_of_memory(size_t size)

@@ -82,13 +82,14 @@ struct wr_sink wr_sink_stderr = {
 /* ---- memory: the last bytes, to be found in a core dump ---- */
 
 struct ring {
+    uint32_t magic;
     size_t size, at;
     char p[];
 };
 
 static void memory_write(struct wr_sink *s, enum wr_level level, struct wr_str line)
 {
-    struct ring *r = s->state;
+    struct ring *r = WR_CHECK(s->state, RING);
 
     (void)level;
     while (line.n > 0) {
@@ -102,6 +103,7 @@ static void memory_write(struct wr_sink *s, enum wr_level level, struct wr_str l
 
 static void memory_close(struct wr_sink *s)
 {
+    WR_UNTYPED(WR_CHECK(s->state, RING));
     free(s->state);
     s->state = NULL;
 }
@@ -126,8 +128,10 @@ static struct ring *ring_new(struct wr_str size)
     }
     n <<= shift;
     r = calloc(1, sizeof(*r) + n);
-    if (r != NULL)
-        r->size = n;
+    if (r == NULL)
+        return NULL;
+    WR_TYPED(r, RING);
+    r->size = n;
     return r;
 }
 

@@ -20,6 +20,7 @@ enum { TRY_MS = 1000, TRIES = 3, RECHECK_MS = 1000, CLASS_IN = 1, DNS_PORT = 53 
 enum { QUESTIONS_A_LINE = 8 };
 
 struct wr_line {
+    uint32_t magic;
     struct wr_link link;
     struct wr_channel *channel;
     struct wr_link asks;      /* with mixed case, under way */
@@ -87,7 +88,7 @@ static void forget_socket(struct ares_fd *s)
 
 static void socket_state(void *data, ares_socket_t fd, int readable, int writable)
 {
-    struct wr_line *line = data;
+    struct wr_line *line = WR_CHECK(data, LINE);
     struct wr_channel *ch = line->channel;
     struct ares_fd *s = find_socket(ch, fd);
     uint32_t events = (readable ? (uint32_t)EPOLLIN : 0) | (writable ? (uint32_t)EPOLLOUT : 0);
@@ -141,6 +142,7 @@ static void close_line(struct wr_line *line)
     if (line->channel->line == line)
         line->channel->line = NULL;
     ares_destroy(line->ares);
+    WR_UNTYPED(line);
     free(line);
 }
 
@@ -239,6 +241,7 @@ static struct wr_line *open_line(struct wr_channel *ch)
 {
     struct wr_line *line = wr_calloc(1, sizeof(*line));
 
+    WR_TYPED(line, LINE);
     line->channel = ch;
     wr_list_init(&line->asks);
     line->ares = start_ares(ch, line);

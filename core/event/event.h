@@ -271,6 +271,7 @@ struct wr_transport {
     bool raw;                                    /* bytes may be spliced past it */
 };
 extern const struct wr_transport wr_plain;
+struct wr_tls_state;
 struct wr_conn {
     struct wr_watch watch;    /* first */
     int fd;                   /* -1: none */
@@ -283,7 +284,7 @@ struct wr_conn {
     struct wr_loop *loop;
     struct wr_task *task;     /* woken on events and deadline */
     const struct wr_transport *io;
-    void *tls;                /* NULL: none */
+    struct wr_tls_state *tls; /* NULL: none */
     struct wr_timer deadline;
     uint64_t received, sent;  /* bytes */
     size_t file_max;          /* most bytes of the next sendfile; 0: files are read, written */
@@ -511,7 +512,7 @@ struct wr_query {              /* embedded in who asks; zeroed before its first 
     struct wr_link link;
     void (*done)(struct wr_query *, const struct wr_names *); /* never from inside wr_resolve */
     struct wr_timer timer;
-    void *state;               /* of the resolver */
+    struct wr_resolver *asked;
 };
 /* The options are copied, servers too. Questions go to one server after the other, 1 s, 2 s, 4 s
  * each, until timeout_ms (default 30 s) is over. Search domains and ndots of resolv.conf count only

@@ -122,7 +122,7 @@ static void detach(struct wr_resolver *r, struct wr_query *q)
 {
     wr_list_remove(&q->link);
     wr_timer_off(r->loop, &q->timer);
-    q->state = NULL;
+    q->asked = NULL;
 }
 
 /* done() may ask again, cancel others and free what its query is part of. */
@@ -318,8 +318,8 @@ void wr_resolve(struct wr_resolver *r, struct wr_query *q, struct wr_str name,
     struct wr_text text = wr_text_on(buf, sizeof(buf));
     struct wr_names names;
 
-    WR_ASSERT(q->state == NULL);
-    q->state = r;
+    WR_ASSERT(q->asked == NULL);
+    q->asked = r;
     q->timer.task = &r->timeouts;
     if (!full_name(name, service, &text))
         answer_now(r, q, &(struct wr_names){ .code = WR_DNS_FORMERR, .ttl_ms = 10000 });
@@ -331,8 +331,8 @@ void wr_resolve(struct wr_resolver *r, struct wr_query *q, struct wr_str name,
 
 void wr_resolve_cancel(struct wr_query *q)
 {
-    if (q->state != NULL)
-        detach(q->state, q);
+    if (q->asked != NULL)
+        detach(q->asked, q);
 }
 
 /* ---- the resolver itself ---- */

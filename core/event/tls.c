@@ -15,7 +15,7 @@
 #define RECORD 16384 /* most plain bytes of one record, RFC 8446 5.1 */
 #define RECVS 4      /* in one call: OpenSSL goes on while messages come that bring no data */
 
-struct tls {
+struct wr_tls_state {
     SSL *ssl;
     struct wr_conn *conn;
     size_t record;           /* plain bytes given to the library at once */
@@ -41,7 +41,7 @@ static int bio_wait(BIO *b, bool reading)
     return -1;
 }
 
-static int bio_pretend(BIO *b, struct tls *t, bool reading)
+static int bio_pretend(BIO *b, struct wr_tls_state *t, bool reading)
 {
     t->pretended = true;
     (void)wr_conn_pretend_again(t->conn);
@@ -50,7 +50,7 @@ static int bio_pretend(BIO *b, struct tls *t, bool reading)
 
 static int bio_read(BIO *b, char *p, int len)
 {
-    struct tls *t = BIO_get_data(b);
+    struct wr_tls_state *t = BIO_get_data(b);
     size_t n = (size_t)len;
     ssize_t r;
 
@@ -76,7 +76,7 @@ static int bio_read(BIO *b, char *p, int len)
 
 /* A message the library makes at the end (an alert, close_notify) it tries to write once: what is
  * not taken of it is kept here. */
-static int keep_refused(BIO *b, struct tls *t, const char *p, size_t n)
+static int keep_refused(BIO *b, struct wr_tls_state *t, const char *p, size_t n)
 {
     if (n <= WR_LAST_WORDS) {
         if (t->refused == NULL)
@@ -89,7 +89,7 @@ static int keep_refused(BIO *b, struct tls *t, const char *p, size_t n)
 
 static int bio_write(BIO *b, const char *p, int len)
 {
-    struct tls *t = BIO_get_data(b);
+    struct wr_tls_state *t = BIO_get_data(b);
     size_t n = (size_t)len;
     ssize_t r;
 
@@ -113,7 +113,7 @@ static int bio_write(BIO *b, const char *p, int len)
  * SSL_OP_IGNORE_UNEXPECTED_EOF. */
 static long bio_ctrl(BIO *b, int command, long n, void *p)
 {
-    const struct tls *t = BIO_get_data(b);
+    const struct wr_tls_state *t = BIO_get_data(b);
 
     (void)n;
     (void)p;
@@ -137,19 +137,14 @@ static BIO_METHOD *method(void)
 
 /* ---- what came of a call ---- */
 
-static struct tls *tls_of(const struct wr_conn *c)
-{
-    return c->tls;
-}
-
-static enum wr_io again_reading(struct tls *t)
+static enum wr_io again_reading(struct wr_tls_state *t)
 {
     if (!t->pretended)
         t->conn->ready = (uint8_t)(t->conn->ready & ~(unsigned)WR_READABLE);
     return WR_IO_AGAIN;
 }
 
-static enum wr_io again_writing(struct tls *t)
+static enum wr_io again_writing(struct wr_tls_state *t)
 {
     if (!t->pretended)
         wr_conn_full(t->conn);
@@ -157,7 +152,7 @@ static enum wr_io again_writing(struct tls *t)
 }
 
 /* r: what the SSL_ function returned, not positive. */
-static enum wr_io result(struct tls *t, int r)
+static enum wr_io result(struct wr_tls_state *t, int r)
 {
     switch (SSL_get_error(t->ssl, r)) {
     case SSL_ERROR_WANT_READ:
@@ -177,7 +172,7 @@ static enum wr_io result(struct tls *t, int r)
     }
 }
 
-static void before_call(struct tls *t)
+static void before_call(struct wr_tls_state *t)
 {
     ERR_clear_error();
     t->pretended = false;
@@ -189,7 +184,7 @@ static void before_call(struct tls *t)
 
 static enum wr_io tls_read(struct wr_conn *c, void *p, size_t n, size_t *got)
 {
-    struct tls *t = tls_of(c);
+    struct wr_tls_state *t = c->tls;
     int r;
 
     before_call(t);
@@ -214,7 +209,7 @@ static enum wr_io tls_read(struct wr_conn *c, void *p, size_t n, size_t *got)
 
 static enum wr_io tls_peek(struct wr_conn *c, void *p, size_t n, size_t *got)
 {
-    struct tls *t = tls_of(c);
+    struct wr_tls_state *t = c->tls;
     int r;
 
     before_call(t);
@@ -225,7 +220,7 @@ static enum wr_io tls_peek(struct wr_conn *c, void *p, size_t n, size_t *got)
     return WR_IO_OK;
 }
 
-static enum wr_io write_record(struct tls *t, const void *p, size_t n, size_t *put)
+static enum wr_io write_record(struct wr_tls_state *t, const void *p, size_t n, size_t *put)
 {
     int r;
 
@@ -270,7 +265,7 @@ static size_t gather(const struct iovec *v, size_t nv, size_t skip, char *to, si
 static enum wr_io tls_write(struct wr_conn *c, const struct iovec *v, size_t nv, size_t *put)
 {
     static char together[RECORD];
-    struct tls *t = tls_of(c);
+    struct wr_tls_state *t = c->tls;
     size_t total = 0;
     enum wr_io io = WR_IO_OK;
 
@@ -289,7 +284,7 @@ static enum wr_io tls_write(struct wr_conn *c, const struct iovec *v, size_t nv,
 
 static enum wr_io tls_shutdown(struct wr_conn *c)
 {
-    struct tls *t = tls_of(c);
+    struct wr_tls_state *t = c->tls;
     int r;
 
     if (!t->broken) {
@@ -315,7 +310,7 @@ const struct wr_transport wr_tls = {
  * not offered again, and its alert is what may not have been taken yet. */
 static void free_state(struct wr_conn *c)
 {
-    struct tls *t = tls_of(c);
+    struct wr_tls_state *t = c->tls;
 
     ERR_clear_error();
     if (!t->broken)
@@ -336,7 +331,7 @@ static void free_state(struct wr_conn *c)
 
 bool wr_tls_open(struct wr_conn *c, struct ssl_ctx_st *ctx, bool server, size_t record)
 {
-    struct tls *t = wr_calloc(1, sizeof(*t));
+    struct wr_tls_state *t = wr_calloc(1, sizeof(*t));
     BIO *bio = BIO_new(method());
 
     t->conn = c;
@@ -363,7 +358,7 @@ bool wr_tls_open(struct wr_conn *c, struct ssl_ctx_st *ctx, bool server, size_t 
 
 enum wr_io wr_tls_handshake(struct wr_conn *c)
 {
-    struct tls *t = tls_of(c);
+    struct wr_tls_state *t = c->tls;
     int r;
 
     /* It reads or writes as the protocol has it: neither bit alone says whether to try. */
@@ -379,12 +374,12 @@ enum wr_io wr_tls_handshake(struct wr_conn *c)
 
 struct ssl_st *wr_tls_of(const struct wr_conn *c)
 {
-    return c->tls != NULL ? tls_of(c)->ssl : NULL;
+    return c->tls != NULL ? c->tls->ssl : NULL;
 }
 
 bool wr_tls_up(const struct wr_conn *c)
 {
-    return c->tls != NULL && tls_of(c)->up;
+    return c->tls != NULL && c->tls->up;
 }
 
 void wr_tls_errors(struct wr_text *t)

@@ -41,6 +41,7 @@ struct wr_exchange *wr_exchange_new(struct wr_session *s, const struct wr_scope 
 
     memset(x, 0, offsetof(struct wr_exchange, trace));
     x->trace.n = 0;
+    WR_TYPED(x, EXCHANGE);
     x->s = s;
     x->pool = pool;
     x->layer = s->layer;
@@ -171,6 +172,8 @@ static void exchange_free(struct wr_doomed *d)
     struct wr_exchange *x = wr_container(d, struct wr_exchange, doomed);
 
     wr_task_cancel(x->loop, &x->task);
+    WR_UNTYPED(x);
+    x->of_layer = NULL;
     wr_pool_free(x->pool);
 }
 

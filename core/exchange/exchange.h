@@ -193,7 +193,6 @@ struct wr_relay_filter {
     /* Moves what it can from f->in to the end of out, changed; what it leaves there it is given
      * again. What it has armed or holds ends with the exchange's pool. */
     enum wr_filtered (*run)(struct wr_relay_filter *f, enum wr_push push, struct wr_bufq *out);
-    void *state;
     bool passes;               /* looks at no byte and changes none: files need not be read for it.
                                 * Else f->in is memory */
     bool ended;                /* the relay's, from here on */
@@ -293,7 +292,8 @@ void wr_trace_dump(const struct wr_exchange *x, enum wr_level l);
 struct wr_layer {
     const char *name;          /* "stream", "http" */
     uint32_t bit;              /* WR_L4, WR_L7 */
-    size_t session_size;       /* of s->of_layer, zeroed */
+    size_t session_size;       /* of s->of_layer, zeroed; 0: none */
+    enum wr_type session_type;
     /* A client was accepted (listener->accepted calls wr_session_new, which calls this), and the
      * PROXY header was read if the address wants one. */
     void (*begin)(struct wr_session *s);
@@ -506,6 +506,7 @@ struct wr_value {
     bool known, found;
 };
 struct wr_exchange {
+    uint32_t magic;
     const struct wr_step *step;
     struct wr_task task;        /* runs the steps; whatever is armed wakes it */
     struct wr_session *s;       /* never NULL: wr_session_nobody where no client asked */
@@ -735,6 +736,7 @@ struct wr_server_name {
     uint32_t word;
 };
 struct wr_virtual {            /* server {} of either layer, first in the layer's own struct */
+    uint32_t magic;
     const struct wr_scope *scope;
     const struct wr_node *node;
     struct wr_str name;        /* the first, for $server_name */
@@ -756,6 +758,7 @@ struct wr_virtual *wr_host_find(const struct wr_hosts_map *m, struct wr_exchange
 const struct wr_scope *wr_host_scope(const struct wr_hosts_map *m, const struct wr_session *s,
                                      struct wr_str host);
 struct wr_address {            /* listener->object, first in it */
+    uint32_t magic;
     struct wr_virtual *standard; /* default_server, or the first */
     struct wr_hosts_map *map;
     WR_VEC(struct wr_virtual *) servers;

@@ -159,7 +159,7 @@ const struct wr_scope *wr_host_scope(const struct wr_hosts_map *m, const struct 
 
 bool wr_address_attach(struct wr_cf *cf, const struct wr_listen_line *line, struct wr_address *a)
 {
-    struct wr_virtual *v = cf->scope->object;
+    struct wr_virtual *v = WR_CHECK(cf->scope->object, VIRTUAL);
 
     v->has_listen = true;
     if (a->standard == NULL || line->default_server)

@@ -61,7 +61,7 @@ static bool take_name(struct wr_cf *cf, uint32_t i, struct wr_server_name *out)
 
 bool wr_set_server_name(struct wr_cf *cf, void *conf)
 {
-    struct wr_virtual *sv = cf->scope->object;
+    struct wr_virtual *sv = WR_CHECK(cf->scope->object, VIRTUAL);
     bool ok = true;
 
     (void)conf;

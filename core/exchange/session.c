@@ -134,11 +134,19 @@ static void count_sessions(int delta)
                               memory_order_relaxed);
 }
 
+/* Behind the session; begins with its magic number. */
+static void *of_layer(struct wr_session *s, const struct wr_layer *layer)
+{
+    if (layer->session_size > 0)
+        *(uint32_t *)(void *)(s + 1) = layer->session_type;
+    return layer->session_size > 0 ? s + 1 : NULL;
+}
+
 void wr_session_new(struct wr_listener *l, int fd, const struct wr_addr *peer)
 {
     struct wr_session *s = wr_calloc(1, sizeof(*s) + l->layer->session_size);
 
-    s->of_layer = s + 1;
+    s->of_layer = of_layer(s, l->layer);
     s->loop = live.loop;
     s->conf = live.conf;
     s->listener = l;
@@ -186,7 +194,7 @@ struct wr_session *wr_session_nobody(const struct wr_layer *layer)
 
     if (s == NULL) {
         s = *at = wr_calloc(1, sizeof(*s) + layer->session_size);
-        s->of_layer = s + 1;
+        s->of_layer = of_layer(s, layer);
         s->layer = layer;
         s->listener = &internal;
         s->conn.fd = -1;
@@ -203,6 +211,8 @@ static void session_free(struct wr_doomed *d)
     struct wr_session *s = wr_container(d, struct wr_session, doomed);
 
     free(s->proxy);
+    if (s->of_layer != NULL)
+        *(volatile uint32_t *)s->of_layer = 0;
     free(s);
     if (live.count == 0 && live.on_empty != NULL)
         live.on_empty(live.on_empty_arg);

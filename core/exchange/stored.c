@@ -5,13 +5,14 @@
 #include "exchange/exchange.h"
 
 struct stored {
+    uint32_t magic;
     struct wr_bufq q;          /* what is left */
     struct wr_waiter who;
 };
 
 static enum wr_io stored_read(struct wr_endpoint *e, void *p, size_t n, size_t *got)
 {
-    struct stored *s = e->state;
+    struct stored *s = WR_CHECK(e->state, STORED);
     const struct wr_slice *first = s->q.head;
     enum wr_io io = WR_IO_OK;
 
@@ -31,7 +32,7 @@ static enum wr_io stored_read(struct wr_endpoint *e, void *p, size_t n, size_t *
 /* A small file joins its head: one piece to send. */
 static size_t stored_give(struct wr_endpoint *e, struct wr_bufq *q, size_t max)
 {
-    struct stored *s = e->state;
+    struct stored *s = WR_CHECK(e->state, STORED);
     size_t n = wr_min(max, s->q.n);
 
     wr_bufq_move(q, &s->q, n);
@@ -42,7 +43,7 @@ static size_t stored_give(struct wr_endpoint *e, struct wr_bufq *q, size_t max)
 
 static bool stored_at_end(const struct wr_endpoint *e)
 {
-    const struct stored *s = e->state;
+    const struct stored *s = WR_CHECK(e->state, STORED);
 
     return s->q.n == 0;
 }
@@ -73,7 +74,7 @@ static void stored_to_raw(struct wr_endpoint *e, struct wr_bufq *in, struct wr_b
 
 static void stored_end(struct wr_endpoint *e, enum wr_end how)
 {
-    struct stored *s = e->state;
+    struct stored *s = WR_CHECK(e->state, STORED);
 
     (void)how;
     wr_bufq_clear(&s->q);
@@ -102,6 +103,7 @@ void wr_endpoint_store(struct wr_endpoint *e, struct wr_exchange *x, struct wr_b
 {
     struct stored *s = WR_NEW(x->pool, struct stored);
 
+    WR_TYPED(s, STORED);
     if (q != NULL) {
         s->q = *q;
         *q = (struct wr_bufq){ 0 };
@@ -114,7 +116,5 @@ void wr_endpoint_store(struct wr_endpoint *e, struct wr_exchange *x, struct wr_b
 
 struct wr_bufq *wr_endpoint_stored(const struct wr_endpoint *e)
 {
-    struct stored *s = e->state;
-
-    return e->ops == &stored_ops ? &s->q : NULL;
+    return e->ops == &stored_ops ? &WR_CHECK(e->state, STORED)->q : NULL;
 }

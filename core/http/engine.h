@@ -37,6 +37,13 @@ void wr_http_decide_reply(struct wr_exchange *x, struct wr_reply_out *out);
 extern const struct wr_step wr_step_route, wr_step_bad_line, wr_step_body, wr_step_head,
     wr_step_respond, wr_step_http_relay;
 enum wr_go wr_http_left(struct wr_exchange *x); /* x->left of a request */
-bool wr_http_streams_too_much(const struct wr_exchange *x); /* a request against its limit */
+/* A request against its limit: what streams past was not measured before. */
+static inline bool wr_http_streams_too_much(const struct wr_exchange *x)
+{
+    const struct wr_http_conf *c = wr_conf_of(x, &wr_module_http);
+
+    return x->up.src != NULL && c->client_max_body > 0
+        && wr_http_of(x)->body.size + x->up.taken > c->client_max_body;
+}
 
 #endif

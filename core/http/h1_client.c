@@ -9,7 +9,7 @@
 static enum wr_io client_write(struct wr_endpoint *e, const struct wr_slice *chain, bool fin,
                                size_t *put)
 {
-    struct wr_h1_client *c = e->state;
+    struct wr_h1_client *c = WR_CHECK(e->state, H1_CLIENT);
     enum wr_io io;
 
     if (c->out_chunked && c->out_left == 0 && !c->out_last) {
@@ -40,7 +40,7 @@ static void lend(struct wr_h1_client *c, char *p, size_t n)
 
 static void client_keep(struct wr_endpoint *e)
 {
-    struct wr_h1_client *c = e->state;
+    struct wr_h1_client *c = WR_CHECK(e->state, H1_CLIENT);
     size_t n = c->n - c->at;
 
     if (!c->loan)
@@ -58,7 +58,7 @@ static void client_keep(struct wr_endpoint *e)
 
 static struct wr_str client_first(struct wr_endpoint *e)
 {
-    struct wr_h1_client *c = e->state;
+    struct wr_h1_client *c = WR_CHECK(e->state, H1_CLIENT);
     struct wr_str first = { 0 };
 
     if (!c->loan || c->in.framing == WR_BODY_CHUNKED || c->in.done)
@@ -74,9 +74,9 @@ static struct wr_str client_first(struct wr_endpoint *e)
 }
 
 /* Views of the head must stay: it is copied once, to its exact size, and parsed there. */
-static enum wr_parse parse(struct wr_h1_client *c, struct wr_str text, size_t limit)
+static enum wr_parse parse(struct wr_h1_client *c, struct wr_http *h, struct wr_str text,
+                           size_t limit)
 {
-    struct wr_http *h = wr_http_of(c->x);
     enum wr_parse r;
     struct wr_str head;
 
@@ -91,9 +91,9 @@ static enum wr_parse parse(struct wr_h1_client *c, struct wr_str text, size_t li
     return wr_h1_response(head, limit, h->upstream_method, c->x->pool, &c->progress, &h->res);
 }
 
-static void body_begins(struct wr_h1_client *c)
+static void body_begins(struct wr_h1_client *c, const struct wr_http *h)
 {
-    const struct wr_response *r = &wr_http_of(c->x)->res;
+    const struct wr_response *r = &h->res;
 
     c->in = (struct wr_h1_in){
         .framing = r->framing,
@@ -101,8 +101,7 @@ static void body_begins(struct wr_h1_client *c)
         .done = r->framing == WR_BODY_NONE || (r->framing == WR_BODY_LENGTH && r->length == 0),
     };
     if (r->framing == WR_BODY_CHUNKED)
-        c->in.chunked.trailers =
-            wr_text_grow(c->x->pool, 8, wr_http_of(c->x)->proxy_conf->buffer_size);
+        c->in.chunked.trailers = wr_text_grow(c->x->pool, 8, h->proxy_conf->buffer_size);
 }
 
 /* An incomplete head moves out of the scratch, to room for all a head may have. */
@@ -128,14 +127,15 @@ static size_t first_read(const struct wr_http_proxy_conf *p)
 
 enum wr_io wr_h1_client_head(struct wr_exchange *x)
 {
-    struct wr_h1_client *c = x->peer.state;
-    const struct wr_http_proxy_conf *conf = wr_http_of(c->x)->proxy_conf;
+    struct wr_h1_client *c = WR_CHECK(x->peer.state, H1_CLIENT);
+    struct wr_http *h = wr_http_of(x);
+    const struct wr_http_proxy_conf *conf = h->proxy_conf;
     size_t limit = conf->buffer_size, got;
     char *room = NULL;
     struct wr_str text = wr_str_of(c->buf == NULL ? "" : c->buf + c->at, c->n - c->at);
 
     for (;;) {
-        enum wr_parse r = text.n > 0 ? parse(c, text, limit) : WR_PARSE_MORE;
+        enum wr_parse r = text.n > 0 ? parse(c, h, text, limit) : WR_PARSE_MORE;
         enum wr_io io;
 
         if (r == WR_PARSE_OK) {
@@ -146,7 +146,7 @@ enum wr_io wr_h1_client_head(struct wr_exchange *x)
                 c->at += used;
             else
                 lend(c, room + used, text.n - used);
-            body_begins(c);
+            body_begins(c, h);
             return WR_IO_OK;
         }
         if (r == WR_PARSE_BAD || text.n >= limit) {
@@ -167,7 +167,7 @@ enum wr_io wr_h1_client_head(struct wr_exchange *x)
 
 static enum wr_io take(struct wr_endpoint *e, void *p, size_t n, size_t *got)
 {
-    struct wr_h1_client *c = e->state;
+    struct wr_h1_client *c = WR_CHECK(e->state, H1_CLIENT);
 
     if (c->at == c->n)
         return wr_conn_read(e->conn, p, n, got);
@@ -204,7 +204,7 @@ static bool take_trailers(struct wr_h1_client *c)
 
 static enum wr_io read_chunked(struct wr_endpoint *e, char *p, size_t n, size_t *got)
 {
-    struct wr_h1_client *c = e->state;
+    struct wr_h1_client *c = WR_CHECK(e->state, H1_CLIENT);
     size_t raw, at;
     enum wr_io io = take(e, p, n, &raw);
 
@@ -225,7 +225,7 @@ static enum wr_io read_chunked(struct wr_endpoint *e, char *p, size_t n, size_t 
 
 static enum wr_io read_some(struct wr_endpoint *e, void *p, size_t n, size_t *got)
 {
-    struct wr_h1_client *c = e->state;
+    struct wr_h1_client *c = WR_CHECK(e->state, H1_CLIENT);
     enum wr_io io;
 
     if (c->in.framing == WR_BODY_CLOSE)
@@ -240,7 +240,7 @@ static enum wr_io read_some(struct wr_endpoint *e, void *p, size_t n, size_t *go
 
 static enum wr_io client_read(struct wr_endpoint *e, void *p, size_t n, size_t *got)
 {
-    struct wr_h1_client *c = e->state;
+    struct wr_h1_client *c = WR_CHECK(e->state, H1_CLIENT);
     enum wr_io io;
 
     *got = 0;
@@ -256,7 +256,7 @@ static enum wr_io client_read(struct wr_endpoint *e, void *p, size_t n, size_t *
 
 static uint64_t client_want(struct wr_endpoint *e)
 {
-    const struct wr_h1_client *c = e->state;
+    const struct wr_h1_client *c = WR_CHECK(e->state, H1_CLIENT);
 
     if (!e->conn->io->raw || c->at < c->n)
         return 0;
@@ -266,7 +266,7 @@ static uint64_t client_want(struct wr_endpoint *e)
 
 static void client_spliced(struct wr_endpoint *e, uint64_t n)
 {
-    struct wr_h1_client *c = e->state;
+    struct wr_h1_client *c = WR_CHECK(e->state, H1_CLIENT);
 
     if (c->in.framing == WR_BODY_LENGTH) {
         c->in.left -= n;
@@ -277,7 +277,7 @@ static void client_spliced(struct wr_endpoint *e, uint64_t n)
 /* The request is out as a whole by then. */
 static void client_to_raw(struct wr_endpoint *e, struct wr_bufq *in, struct wr_bufq *out)
 {
-    struct wr_h1_client *c = e->state;
+    struct wr_h1_client *c = WR_CHECK(e->state, H1_CLIENT);
 
     (void)out;
     if (c->n > c->at)
@@ -287,14 +287,14 @@ static void client_to_raw(struct wr_endpoint *e, struct wr_bufq *in, struct wr_b
 
 static const char *client_why(const struct wr_endpoint *e)
 {
-    const struct wr_h1_client *c = e->state;
+    const struct wr_h1_client *c = WR_CHECK(e->state, H1_CLIENT);
 
     return c->why;
 }
 
 static bool client_at_end(const struct wr_endpoint *e)
 {
-    const struct wr_h1_client *c = e->state;
+    const struct wr_h1_client *c = WR_CHECK(e->state, H1_CLIENT);
 
     return c->in.done;
 }
@@ -302,7 +302,7 @@ static bool client_at_end(const struct wr_endpoint *e)
 /* The connection may serve again when both sides were said completely and nothing is left over. */
 static void client_end(struct wr_endpoint *e, enum wr_end how)
 {
-    const struct wr_h1_client *c = e->state;
+    const struct wr_h1_client *c = WR_CHECK(e->state, H1_CLIENT);
 
     if (wr_try_conn(c->x->attempts) == e->conn)
         c->x->attempts->lease.reusable =
@@ -330,6 +330,7 @@ bool wr_h1_client_request(struct wr_exchange *x, const struct wr_request_out *ou
 {
     struct wr_h1_client *c = WR_NEW(x->pool, struct wr_h1_client);
 
+    WR_TYPED(c, H1_CLIENT);
     c->x = x;
     c->out = wr_text_grow(x->pool, 1000, 1 << 20);
     c->out_chunked = out->framing == WR_BODY_CHUNKED;

@@ -145,6 +145,7 @@ void wr_h1_decide_keepalive(struct wr_exchange *x, struct wr_text *out);
 
 /* ---- h1_server ---- */
 struct wr_h1_server {          /* client.state of an exchange */
+    uint32_t magic;
     struct wr_exchange *x;
     struct wr_h1_in in;        /* the request's body */
     struct wr_text out;        /* control bytes (head, chunk sizes) not yet sent from out_at on */
@@ -163,6 +164,7 @@ extern const struct wr_str wr_h1_continue; /* "HTTP/1.1 100 Continue" */
 
 /* ---- h1_client ---- */
 struct wr_h1_client {          /* peer.state */
+    uint32_t magic;
     struct wr_exchange *x;
     struct wr_text out;        /* request head */
     size_t out_at;

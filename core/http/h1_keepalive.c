@@ -50,7 +50,7 @@ static bool is_wanted(const struct wr_http *h, const struct wr_h1_in *in)
 void wr_h1_decide_keepalive(struct wr_exchange *x, struct wr_text *out)
 {
     struct wr_http *h = wr_http_of(x);
-    const struct wr_h1_server *sv = x->client.state;
+    const struct wr_h1_server *sv = WR_CHECK(x->client.state, H1_SERVER);
     bool waits = h->expect && !sv->in.done;
     uint64_t ms = h->keepalive ? patience(x) : 0;
 

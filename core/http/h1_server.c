@@ -12,7 +12,7 @@ static enum wr_io flush(struct wr_h1_server *sv)
 
 static enum wr_io server_read(struct wr_endpoint *e, void *p, size_t n, size_t *got)
 {
-    struct wr_h1_server *sv = e->state;
+    struct wr_h1_server *sv = WR_CHECK(e->state, H1_SERVER);
 
     /* A client that does not take an interim head at once waits for it all the same. */
     if (sv->out.n > sv->out_at && !wr_http_of(sv->x)->head_sent && flush(sv) == WR_IO_ERROR)
@@ -48,7 +48,7 @@ static void frame(struct wr_h1_server *sv, const struct wr_slice *chain, bool fi
  * is one: not done before close_notify is out. */
 static enum wr_io say_end(struct wr_endpoint *e)
 {
-    const struct wr_h1_server *sv = e->state;
+    const struct wr_h1_server *sv = WR_CHECK(e->state, H1_SERVER);
 
     if (sv->framing != WR_BODY_CLOSE || e->conn->io->raw)
         return WR_IO_OK;
@@ -64,7 +64,7 @@ static bool cut_short(const struct wr_h1_server *sv)
 static enum wr_io server_write(struct wr_endpoint *e, const struct wr_slice *chain, bool fin,
                                size_t *put)
 {
-    struct wr_h1_server *sv = e->state;
+    struct wr_h1_server *sv = WR_CHECK(e->state, H1_SERVER);
     bool bounded = sv->framing == WR_BODY_LENGTH || sv->framing == WR_BODY_CHUNKED;
     enum wr_io io;
 
@@ -89,7 +89,7 @@ static enum wr_io server_write(struct wr_endpoint *e, const struct wr_slice *cha
 
 void wr_h1_server_interim(struct wr_exchange *x, unsigned status)
 {
-    struct wr_h1_server *sv = x->client.state;
+    struct wr_h1_server *sv = WR_CHECK(x->client.state, H1_SERVER);
 
     WR_ASSERT(status == 100);
     wr_text_str(&sv->out, wr_h1_continue);
@@ -123,7 +123,7 @@ static void decide_framing(struct wr_exchange *x)
 static void put_head(struct wr_exchange *x, const struct wr_reply_out *out)
 {
     struct wr_http *h = wr_http_of(x);
-    struct wr_h1_server *sv = x->client.state;
+    struct wr_h1_server *sv = WR_CHECK(x->client.state, H1_SERVER);
     const struct wr_http_conf *c = wr_conf_of(x, &wr_module_http);
     struct wr_h1_hop hop = {
         .chunked = h->res.framing == WR_BODY_CHUNKED && out->status != 304,
@@ -140,7 +140,7 @@ static void put_head(struct wr_exchange *x, const struct wr_reply_out *out)
 bool wr_h1_server_reply(struct wr_exchange *x, const struct wr_reply_out *out)
 {
     const struct wr_http *h = wr_http_of(x);
-    struct wr_h1_server *sv = x->client.state;
+    struct wr_h1_server *sv = WR_CHECK(x->client.state, H1_SERVER);
 
     set_connection(x);
     decide_framing(x);
@@ -160,7 +160,7 @@ void wr_h1_server_abort(struct wr_exchange *x, enum wr_abort how)
 /* Spliced bytes bypass out: only when it is empty, and never inside chunks. */
 static uint64_t server_want(struct wr_endpoint *e)
 {
-    const struct wr_h1_server *sv = e->state;
+    const struct wr_h1_server *sv = WR_CHECK(e->state, H1_SERVER);
 
     if (!e->conn->io->raw || sv->out.n > sv->out_at)
         return 0;
@@ -170,7 +170,7 @@ static uint64_t server_want(struct wr_endpoint *e)
 
 static void server_spliced(struct wr_endpoint *e, uint64_t n)
 {
-    struct wr_h1_server *sv = e->state;
+    struct wr_h1_server *sv = WR_CHECK(e->state, H1_SERVER);
 
     if (sv->framing == WR_BODY_LENGTH)
         sv->left -= n;
@@ -179,7 +179,7 @@ static void server_spliced(struct wr_endpoint *e, uint64_t n)
 
 static void server_to_raw(struct wr_endpoint *e, struct wr_bufq *in, struct wr_bufq *out)
 {
-    struct wr_h1_server *sv = e->state;
+    struct wr_h1_server *sv = WR_CHECK(e->state, H1_SERVER);
     struct wr_h1_session *hs = wr_h1_session_of(sv->x->s);
 
     if (hs->n > hs->at)
@@ -199,7 +199,7 @@ static void server_end(struct wr_endpoint *e, enum wr_end how)
 /* The rest of this request's body, or the next request. */
 static size_t server_unread(const struct wr_endpoint *e)
 {
-    const struct wr_h1_server *sv = e->state;
+    const struct wr_h1_server *sv = WR_CHECK(e->state, H1_SERVER);
     const struct wr_h1_session *hs = wr_h1_session_of(sv->x->s);
 
     return hs->n - hs->at;
@@ -207,14 +207,14 @@ static size_t server_unread(const struct wr_endpoint *e)
 
 static bool server_at_end(const struct wr_endpoint *e)
 {
-    const struct wr_h1_server *sv = e->state;
+    const struct wr_h1_server *sv = WR_CHECK(e->state, H1_SERVER);
 
     return sv->in.done;
 }
 
 static const char *server_why(const struct wr_endpoint *e)
 {
-    const struct wr_h1_server *sv = e->state;
+    const struct wr_h1_server *sv = WR_CHECK(e->state, H1_SERVER);
 
     return sv->in.chunked.why != NULL ? "client sent invalid chunked body" : NULL;
 }
@@ -236,6 +236,7 @@ struct wr_h1_server *wr_h1_server_open(struct wr_exchange *x)
 {
     struct wr_h1_server *sv = WR_NEW(x->pool, struct wr_h1_server);
 
+    WR_TYPED(sv, H1_SERVER);
     sv->x = x;
     sv->out = wr_text_grow(x->pool, 1000, 1 << 20); /* in a region of the pool, not beside it */
     x->client = (struct wr_endpoint){

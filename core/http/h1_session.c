@@ -6,7 +6,7 @@
 
 static const struct wr_head_limits *most_of(const struct wr_session *s)
 {
-    const struct wr_http_address *a = s->listener->object;
+    const struct wr_http_address *a = WR_CHECK(s->listener->object, HTTP_ADDRESS);
 
     return &a->most;
 }
@@ -357,7 +357,7 @@ static void finished(struct wr_exchange *x)
     struct wr_h1_session *hs = wr_h1_session_of(s);
     struct wr_http *h = wr_http_of(x);
     const struct wr_http_conf *c = wr_conf_of(x, &wr_module_http);
-    const struct wr_h1_server *sv = x->client.state;
+    const struct wr_h1_server *sv = WR_CHECK(x->client.state, H1_SERVER);
     bool closing;
 
     wr_bufq_clear(&h->body.q);

@@ -233,6 +233,7 @@ bool wr_http_time(struct wr_str s, time_t *out) WR_CHECKED; /* RFC 9110 5.6.7, t
 /* ---- servers and locations ---- */
 struct wr_http_server {
     struct wr_virtual v;       /* first */
+    uint32_t magic;
     struct wr_locations *locations;
     struct wr_head_limits limits;
 };
@@ -242,6 +243,7 @@ static inline struct wr_http_server *wr_http_server_of(struct wr_virtual *v)
 }
 struct wr_http_address {       /* listener->object at layer 7 */
     struct wr_address a;       /* first */
+    uint32_t magic;
     struct wr_head_limits most; /* that any of the servers allows */
     struct wr_str alpn;        /* what is offered here, as on the wire */
 };
@@ -249,6 +251,7 @@ struct wr_http_address {       /* listener->object at layer 7 */
 enum wr_location_kind { WR_LOC_EXACT, WR_LOC_PREFIX, WR_LOC_PREFIX_FINAL /* ^~ */, WR_LOC_REGEX,
                         WR_LOC_NAMED, WR_LOC_IF, WR_LOC_LIMIT };
 struct wr_location {
+    uint32_t magic;
     enum wr_location_kind kind;
     struct wr_str name;        /* "/api/", "@fallback", the regex text */
     struct wr_regex *regex;
@@ -419,14 +422,14 @@ struct wr_http_speaker {       /* of a module: wr_module.speaker */
 /* s->of_layer: what all speakers have of a client connection. */
 #define WR_HTTP_STATE 128      /* bytes; who needs more has a pointer there */
 struct wr_http_session {
+    uint32_t magic, requests;  /* begun so far */
     const struct wr_http_speaker *speaker; /* NULL: not known yet */
-    uint32_t requests;         /* begun so far */
     bool secured;              /* shook hands, or came in plain to where TLS is spoken */
     uint64_t state[WR_HTTP_STATE / sizeof(uint64_t)]; /* the speaker's own, zeroed */
 };
 static inline struct wr_http_session *wr_http_session_of(const struct wr_session *s)
 {
-    return s->of_layer;
+    return WR_CHECK(s->of_layer, HTTP_SESSION);
 }
 /* Which of `all` a client connection gets; pure. words: bits by place in `all`, of those whose words
  * stand in listen; alpn: what the handshake agreed on, n 0: nothing; first: the bytes that came so
@@ -526,6 +529,7 @@ enum wr_verdict wr_http_proxy(struct wr_exchange *x, const struct wr_http_proxy_
                               const struct wr_http_proxy_conf *conf, struct wr_upstream *u,
                               struct wr_str target, uint16_t default_port);
 struct wr_http {               /* x->of_layer */
+    uint32_t magic;
     struct wr_request req;
     struct wr_response res;
     struct wr_http_server *server;
@@ -567,7 +571,10 @@ struct wr_http {               /* x->of_layer */
     bool tunnel;               /* upgraded: raw from here on */
     bool aborted;              /* the reply was cut short: the connection cannot go on */
 };
-static inline struct wr_http *wr_http_of(const struct wr_exchange *x) { return x->of_layer; }
+static inline struct wr_http *wr_http_of(const struct wr_exchange *x)
+{
+    return WR_CHECK(x->of_layer, HTTP);
+}
 
 /* ---- for content hooks ---- */
 /* The reply is in h->res (status, type, length, fields); its body is q (taken over; may be empty).

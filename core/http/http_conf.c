@@ -36,9 +36,15 @@ struct wr_locations *wr_http_level(struct wr_cf *cf)
 
 static bool attach(struct wr_cf *cf, const struct wr_listen_line *line)
 {
-    if (line->listener->object == NULL)
-        line->listener->object = WR_NEW(cf->pool, struct wr_http_address);
-    return wr_address_attach(cf, line, line->listener->object);
+    struct wr_http_address *a;
+
+    if (line->listener->object == NULL) {
+        a = WR_NEW(cf->pool, struct wr_http_address);
+        WR_TYPED(a, HTTP_ADDRESS);
+        WR_TYPED(&a->a, ADDRESS);
+        line->listener->object = a;
+    }
+    return wr_address_attach(cf, line, WR_CHECK(line->listener->object, ADDRESS));
 }
 
 bool wr_http_set_listen(struct wr_cf *cf, void *conf)
@@ -76,6 +82,8 @@ bool wr_http_set_server(struct wr_cf *cf, void *conf)
     bool ok;
 
     (void)conf;
+    WR_TYPED(sv, HTTP_SERVER);
+    WR_TYPED(&sv->v, VIRTUAL);
     sv->v.node = cf->node;
     sv->locations = wr_http_level(cf);
     *wr_vec_push(cf->pool, &state->servers) = sv;
@@ -94,7 +102,7 @@ static void enter(struct wr_scope *scope, void *conf)
 {
     struct wr_http_conf *c = conf;
 
-    c->location = scope->level == WR_LV_LOCATION ? scope->object : NULL;
+    c->location = scope->level == WR_LV_LOCATION ? WR_CHECK(scope->object, LOCATION) : NULL;
 }
 
 static bool finish(struct wr_cf *cf, struct wr_scope *scope, void *conf)
@@ -146,11 +154,14 @@ static bool check(struct wr_cf *cf)
     for (uint32_t i = 0; i < state->servers.n; i++)
         limits_of(state->servers.at[i]);
     for (struct wr_listener *l = wr_conf_listens(cf->conf)->first; l != NULL; l = l->next) {
+        struct wr_http_address *a;
+
         if (l->layer != &wr_layer_http)
             continue;
-        ok = wr_address_finish(cf, l, l->object) && ok;
-        most_of(l->object);
-        ((struct wr_http_address *)l->object)->alpn = wr_speakers_alpn(cf->pool, l->speaks);
+        a = WR_CHECK(l->object, HTTP_ADDRESS);
+        ok = wr_address_finish(cf, l, &a->a) && ok;
+        most_of(a);
+        a->alpn = wr_speakers_alpn(cf->pool, l->speaks);
     }
     return ok;
 }

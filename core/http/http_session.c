@@ -4,7 +4,7 @@
 
 static const struct wr_http_address *address_of(const struct wr_session *s)
 {
-    return s->listener->object;
+    return WR_CHECK(s->listener->object, HTTP_ADDRESS);
 }
 
 uint64_t wr_http_header_ms(const struct wr_session *s)
@@ -21,10 +21,11 @@ static void prepare(struct wr_exchange *x)
 {
     struct wr_http *h = WR_NEW(x->pool, struct wr_http);
 
+    WR_TYPED(h, HTTP);
     x->of_layer = h;
     h->pool = x->pool;
-    h->server = x->scope->object;
-    h->session = x->s->of_layer;
+    h->server = WR_CHECK(x->scope->object, HTTP_SERVER);
+    h->session = wr_http_session_of(x->s);
     h->redirects = 10;
     h->req.version = 11;
     h->res.last_modified = -1; /* as wr_response_init has it */
@@ -43,34 +44,35 @@ struct wr_exchange *wr_http_request_new(struct wr_session *s, uint64_t begun_ms)
     return x;
 }
 
-static void enter_server(struct wr_exchange *x, struct wr_http_server *server)
+static void enter_server(struct wr_exchange *x, struct wr_http *h, struct wr_http_server *server)
 {
-    wr_http_of(x)->server = server;
+    h->server = server;
     wr_exchange_scope(x, server->v.scope);
 }
 
 /* The server the handshake was for counts where no host is named, or the head too bad to tell. */
-static bool enter_by_handshake(struct wr_exchange *x)
+static bool enter_by_handshake(struct wr_exchange *x, struct wr_http *h)
 {
     bool secure = wr_tls_up(&x->s->conn);
 
     if (secure)
-        enter_server(x, wr_ssl_scope(x->s)->object);
+        enter_server(x, h, WR_CHECK(wr_ssl_scope(x->s)->object, HTTP_SERVER));
     return secure;
 }
 
 const struct wr_head_limits *wr_http_host_known(void *exchange, const struct wr_request *r)
 {
-    struct wr_exchange *x = exchange;
+    struct wr_exchange *x = WR_CHECK(exchange, EXCHANGE);
     const struct wr_address *a = &address_of(x->s)->a;
+    struct wr_http *h = wr_http_of(x);
     struct wr_virtual *found = wr_host_find(a->map, x, r->host);
     bool named = r->host.n > 0 || found != a->standard;
 
-    if (found != NULL && (named || !enter_by_handshake(x)))
-        enter_server(x, wr_http_server_of(found));
+    if (found != NULL && (named || !enter_by_handshake(x, h)))
+        enter_server(x, h, wr_http_server_of(found));
     else if (found == NULL) /* it ends with 500, of the default server */
-        enter_server(x, wr_http_server_of(a->standard));
-    return &wr_http_of(x)->server->limits;
+        enter_server(x, h, wr_http_server_of(a->standard));
+    return &h->server->limits;
 }
 
 void wr_http_request_bad(struct wr_exchange *x, uint16_t status, const char *why, bool line)
@@ -78,7 +80,7 @@ void wr_http_request_bad(struct wr_exchange *x, uint16_t status, const char *why
     struct wr_http *h = wr_http_of(x);
 
     if (h->req.host.n == 0)
-        (void)enter_by_handshake(x);
+        (void)enter_by_handshake(x, h);
     h->bad_status = status;
     h->bad_why = why;
     h->req.framing = WR_BODY_NONE; /* what comes is no body for the page of the error */
@@ -122,7 +124,7 @@ static void session_ended(struct wr_session *s)
 
 static struct wr_str protocols(const struct wr_listener *l)
 {
-    const struct wr_http_address *a = l->object;
+    const struct wr_http_address *a = WR_CHECK(l->object, HTTP_ADDRESS);
 
     return a->alpn;
 }
@@ -181,6 +183,7 @@ const struct wr_layer wr_layer_http = {
     .name = "http",
     .bit = WR_L7,
     .session_size = sizeof(struct wr_http_session),
+    .session_type = WR_TYPE_HTTP_SESSION,
     .begin = begin,
     .greeting = greeting,
     .by_name = wr_http_by_name,

@@ -393,15 +393,6 @@ enum wr_go wr_http_left(struct wr_exchange *x)
     return client_gone(x);
 }
 
-/* What streams past was not measured before. */
-bool wr_http_streams_too_much(const struct wr_exchange *x)
-{
-    const struct wr_http_conf *c = wr_conf_of(x, &wr_module_http);
-
-    return x->up.src != NULL && c->client_max_body > 0
-        && wr_http_of(x)->body.size + x->up.taken > c->client_max_body;
-}
-
 /* The head of a request does not wait for the first bytes of its body. */
 static void send_head(struct wr_exchange *x)
 {

@@ -18,7 +18,7 @@ static enum wr_io speaks_tls(struct wr_session *s)
 
 bool wr_http_secured(struct wr_session *s)
 {
-    struct wr_http_session *hs = s->of_layer;
+    struct wr_http_session *hs = WR_CHECK(s->of_layer, HTTP_SESSION);
     enum wr_io io = s->conn.tls == NULL ? speaks_tls(s) : WR_IO_OK;
 
     if (s->conn.deadline.fired) {
@@ -44,7 +44,7 @@ bool wr_http_secured(struct wr_session *s)
 
 const struct wr_scope *wr_http_by_name(const struct wr_session *s, struct wr_str name)
 {
-    const struct wr_http_address *a = s->listener->object;
+    const struct wr_http_address *a = WR_CHECK(s->listener->object, HTTP_ADDRESS);
 
     return wr_host_scope(a->a.map, s, name);
 }

@@ -110,11 +110,12 @@ static bool check(struct wr_cf *cf)
 void wr_http_keep_reply(struct wr_exchange *x)
 {
     const struct wanted *w = wr_conf_state(x->conf, &wr_module_http_upstream_vars);
-    struct wr_http *h = wr_http_of(x);
     struct wr_response *r;
+    struct wr_http *h;
 
     if (w == NULL || !w->reply)
         return;
+    h = wr_http_of(x);
     /* Fields are hidden and rewritten in place later, so the array is copied too. */
     r = WR_NEW(x->pool, struct wr_response);
     *r = h->res;

@@ -86,8 +86,8 @@ static struct wr_locations *level_of(struct wr_cf *cf, const struct wr_location 
     struct wr_location *outer;
 
     if (cf->scope->level == WR_LV_SERVER)
-        return ((struct wr_http_server *)cf->scope->object)->locations;
-    outer = cf->scope->object;
+        return WR_CHECK(cf->scope->object, HTTP_SERVER)->locations;
+    outer = WR_CHECK(cf->scope->object, LOCATION);
     if (!fits_inside(cf, loc, outer))
         return NULL;
     if (outer->inner == NULL)
@@ -104,6 +104,7 @@ bool wr_http_set_location(struct wr_cf *cf, void *conf)
     bool ok;
 
     (void)conf;
+    WR_TYPED(loc, LOCATION);
     loc->node = cf->node;
     loc->order = state->locations++;
     if (!take_words(cf, loc))
@@ -154,12 +155,13 @@ static bool take_methods(struct wr_cf *cf, uint32_t *mask)
 
 bool wr_http_set_limit_except(struct wr_cf *cf, void *conf)
 {
-    struct wr_location *outer = cf->scope->object;
+    struct wr_location *outer = WR_CHECK(cf->scope->object, LOCATION);
     struct wr_location *limit = WR_NEW(cf->pool, struct wr_location);
     struct wr_scope *scope;
     bool ok;
 
     (void)conf;
+    WR_TYPED(limit, LOCATION);
     limit->kind = WR_LOC_LIMIT;
     limit->name = outer->name;
     limit->node = cf->node;
@@ -190,15 +192,13 @@ static bool no_own_value(struct wr_cf *cf, struct wr_str s)
 
 static bool may_stand_here(struct wr_cf *cf, const struct wr_http_conf *c, bool alias)
 {
-    const struct wr_location *loc = cf->scope->object;
-
     if (c->root_scope == cf->scope && c->is_alias == alias)
         return wr_cf_error(cf, 0, "\"%s\" directive is duplicate", cf->row->name);
     if (c->root_scope == cf->scope)
         return wr_cf_error(cf, 0,
                            "\"%s\" directive is duplicate, \"%s\" directive was specified earlier",
                            cf->row->name, alias ? "root" : "alias");
-    if (alias && loc->kind == WR_LOC_NAMED)
+    if (alias && WR_CHECK(cf->scope->object, LOCATION)->kind == WR_LOC_NAMED)
         return wr_cf_error(cf, 0,
                            "the \"alias\" directive cannot be used inside the named location");
     return no_own_value(cf, wr_cf_arg(cf, 1));
@@ -208,8 +208,8 @@ static bool may_stand_here(struct wr_cf *cf, const struct wr_http_conf *c, bool 
 bool wr_http_set_root(struct wr_cf *cf, void *conf)
 {
     struct wr_http_conf *c = conf;
-    const struct wr_location *loc = cf->scope->object;
     bool alias = strcmp(cf->row->name, "alias") == 0;
+    const struct wr_location *loc = alias ? WR_CHECK(cf->scope->object, LOCATION) : NULL;
     struct wr_str path = wr_cf_arg(cf, 1);
 
     if (!cf->defaulting && !may_stand_here(cf, c, alias))

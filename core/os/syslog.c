@@ -11,6 +11,7 @@
 #define RETRY_MS 1000
 
 struct target {
+    uint32_t magic;
     struct wr_addr addr;
     int facility;             /* -1: not said */
     enum wr_level severity;
@@ -30,7 +31,7 @@ static const char *const facilities[] = {
 
 static bool target_open(struct wr_sink *s)
 {
-    const struct target *to = s->state;
+    const struct target *to = WR_CHECK(s->state, SYSLOG);
     const char *step;
     int fd = wr_socket_client(to->addr.sa.sa_family, SOCK_DGRAM, NULL, false, &step);
 
@@ -54,6 +55,7 @@ static void target_close(struct wr_sink *s)
 {
     if (s->fd >= 0)
         (void)close(s->fd);
+    WR_UNTYPED(WR_CHECK(s->state, SYSLOG));
     free(s->state);
     s->fd = -1;
     s->state = NULL;
@@ -108,7 +110,7 @@ static void target_write(struct wr_sink *s, enum wr_level level, struct wr_str l
 
     if (wr_clock.syslog.n == 0)
         wr_clock_update();
-    head(&t, s->state, level);
+    head(&t, WR_CHECK(s->state, SYSLOG), level);
     if (line.n > 0 && line.p[line.n - 1] == '\n')
         line.n--;
     wr_text_str(&t, line);
@@ -226,7 +228,8 @@ static struct target *keep(const struct target *read)
 
 struct wr_sink *wr_syslog_open(struct wr_pool *pool, struct wr_str params, const char **err)
 {
-    struct target to = { .facility = -1, .severity = WR_LOG_INFO, .tag = WR_STR_INIT("weir") };
+    struct target to = { .magic = WR_TYPE_SYSLOG, .facility = -1, .severity = WR_LOG_INFO,
+                         .tag = WR_STR_INIT("weir") };
     struct parse p = { .pool = pool, .to = &to };
     struct wr_str prefix = WR_STR("syslog:"), rest;
     const char *name;

@@ -14,12 +14,14 @@ struct wr_stream_conf {           /* of wr_module_stream, by server */
 };
 struct wr_stream_server {
     struct wr_virtual v;           /* first */
+    uint32_t magic;
     const struct wr_node *content; /* proxy_pass, return: who answers */
 };
 extern struct wr_module wr_module_stream;
 extern const struct wr_layer wr_layer_stream;
 /* How a proxied session behaves once both sides are there (stream_proxy, return, pass). */
 struct wr_stream_relay {
+    uint32_t magic;
     uint64_t timeout_ms;
     size_t buffer_size;
     struct wr_amount upload_rate, download_rate; /* bytes a second; 0: no limit */

@@ -26,6 +26,8 @@ static bool set_server(struct wr_cf *cf, void *conf)
     bool ok;
 
     (void)conf;
+    WR_TYPED(sv, STREAM_SERVER);
+    WR_TYPED(&sv->v, VIRTUAL);
     sv->v.node = cf->node;
     *wr_vec_push(cf->pool, &list->all) = sv;
     ok = wr_cf_block(cf, 0, WR_LV_SERVER, sv, &scope);
@@ -37,9 +39,14 @@ static bool set_server(struct wr_cf *cf, void *conf)
 
 static bool attach(struct wr_cf *cf, const struct wr_listen_line *line)
 {
-    if (line->listener->object == NULL)
-        line->listener->object = WR_NEW(cf->pool, struct wr_address);
-    return wr_address_attach(cf, line, line->listener->object);
+    struct wr_address *a;
+
+    if (line->listener->object == NULL) {
+        a = WR_NEW(cf->pool, struct wr_address);
+        WR_TYPED(a, ADDRESS);
+        line->listener->object = a;
+    }
+    return wr_address_attach(cf, line, WR_CHECK(line->listener->object, ADDRESS));
 }
 
 static bool set_listen(struct wr_cf *cf, void *conf)
@@ -50,7 +57,7 @@ static bool set_listen(struct wr_cf *cf, void *conf)
 
 bool wr_stream_content(struct wr_cf *cf)
 {
-    struct wr_stream_server *sv = cf->scope->object;
+    struct wr_stream_server *sv = WR_CHECK(cf->scope->object, STREAM_SERVER);
 
     if (sv->content != NULL)
         return wr_cf_error(cf, 0, "is duplicate: the server has \"" WR_FMT "\" already",
@@ -76,7 +83,7 @@ static bool check(struct wr_cf *cf)
     }
     for (const struct wr_listener *l = wr_conf_listens(cf->conf)->first; l != NULL; l = l->next)
         if (l->layer == &wr_layer_stream)
-            ok = wr_address_finish(cf, l, l->object) && ok;
+            ok = wr_address_finish(cf, l, WR_CHECK(l->object, ADDRESS)) && ok;
     return ok;
 }
 

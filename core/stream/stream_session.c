@@ -11,7 +11,7 @@ static void over(struct wr_exchange *x)
 
 static void begin(struct wr_session *s)
 {
-    const struct wr_address *a = s->listener->object;
+    const struct wr_address *a = WR_CHECK(s->listener->object, ADDRESS);
     struct wr_exchange *x = wr_exchange_new(s, a->standard->scope, &wr_step_phases);
 
     x->over = over;
@@ -30,7 +30,7 @@ static void begin(struct wr_session *s)
 
 static const struct wr_scope *greeting(const struct wr_session *s, uint64_t *ms)
 {
-    const struct wr_address *a = s->listener->object;
+    const struct wr_address *a = WR_CHECK(s->listener->object, ADDRESS);
     const struct wr_stream_conf *c = wr_scope_conf(a->standard->scope, &wr_module_stream);
 
     if (ms != NULL)
@@ -40,7 +40,7 @@ static const struct wr_scope *greeting(const struct wr_session *s, uint64_t *ms)
 
 static const struct wr_scope *by_name(const struct wr_session *s, struct wr_str name)
 {
-    const struct wr_address *a = s->listener->object;
+    const struct wr_address *a = WR_CHECK(s->listener->object, ADDRESS);
 
     return wr_host_scope(a->map, s, name);
 }
@@ -86,7 +86,7 @@ static struct wr_relay direction(struct wr_exchange *x, struct wr_endpoint *src,
                                  struct wr_endpoint *dst, const struct wr_amount *limit,
                                  struct wr_timer *timer)
 {
-    const struct wr_stream_relay *how = x->of_layer;
+    const struct wr_stream_relay *how = WR_CHECK(x->of_layer, STREAM_RELAY);
     uint64_t rate = wr_amount_of(x, limit);
 
     timer->task = &x->task;
@@ -108,7 +108,7 @@ void wr_stream_relay_as(struct wr_exchange *x, const struct wr_stream_relay *how
 
 static void relay_begin(struct wr_exchange *x, bool up)
 {
-    const struct wr_stream_relay *how = x->of_layer;
+    const struct wr_stream_relay *how = WR_CHECK(x->of_layer, STREAM_RELAY);
 
     if (up) {
         x->up = direction(x, &x->client, &x->peer, &how->upload_rate, &x->up_timer);
@@ -208,7 +208,7 @@ static enum wr_go hear_out(struct wr_exchange *x)
 
 static enum wr_go relay_run(struct wr_exchange *x)
 {
-    const struct wr_stream_relay *how = x->of_layer;
+    const struct wr_stream_relay *how = WR_CHECK(x->of_layer, STREAM_RELAY);
     bool moved = false, two_way = x->up.src != NULL;
     enum wr_pump up, down;
 

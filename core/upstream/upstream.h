@@ -33,6 +33,7 @@ struct wr_server {
     const struct wr_node *node;
 };
 struct wr_upstream {
+    uint32_t magic;
     struct wr_str name;
     uint32_t layer;
     WR_VEC(struct wr_server) servers;

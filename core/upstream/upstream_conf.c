@@ -37,6 +37,7 @@ static struct wr_upstream *add(struct wr_cf *cf, struct wr_str name)
     struct wr_upstreams *all = wr_cf_state(cf, &wr_module_upstream);
     struct wr_upstream *u = WR_NEW(cf->pool, struct wr_upstream);
 
+    WR_TYPED(u, UPSTREAM);
     u->name = wr_pool_str(cf->pool, name);
     u->layer = cf->scope->layer;
     u->node = cf->node;
@@ -247,7 +248,7 @@ static bool server_address(struct wr_server *s, struct wr_upstream *u, struct wr
 
 static bool set_server(struct wr_cf *cf, void *conf)
 {
-    struct wr_upstream *u = cf->scope->object;
+    struct wr_upstream *u = WR_CHECK(cf->scope->object, UPSTREAM);
     struct wr_server s = { .weight = 1, .max_fails = 1, .fail_timeout_ms = 10000 };
     struct wr_str text = wr_cf_arg(cf, 1);
     bool ok = true;
@@ -268,7 +269,7 @@ static bool set_server(struct wr_cf *cf, void *conf)
 #define ZONE_MIN (8 * 4096)
 static bool set_zone(struct wr_cf *cf, void *conf)
 {
-    struct wr_upstream *u = cf->scope->object;
+    struct wr_upstream *u = WR_CHECK(cf->scope->object, UPSTREAM);
     uint64_t size;
 
     (void)conf;
@@ -344,7 +345,7 @@ static struct wr_keepalive *keepalive_of(struct wr_cf *cf)
 {
     struct wr_upstreams *all = wr_cf_state(cf, &wr_module_upstream);
 
-    return cf->defaulting ? &all->keepalive : &((struct wr_upstream *)cf->scope->object)->keepalive;
+    return cf->defaulting ? &all->keepalive : &WR_CHECK(cf->scope->object, UPSTREAM)->keepalive;
 }
 
 static bool set_keepalive(struct wr_cf *cf, void *conf)

@@ -140,7 +140,7 @@ struct trailers {
 static enum wr_filtered trailers_run(struct wr_relay_filter *f, enum wr_push push,
                                      struct wr_bufq *out)
 {
-    const struct trailers *t = f->state;
+    const struct trailers *t = wr_container(f, struct trailers, filter);
 
     wr_bufq_move(out, &f->in, f->in.n);
     if (push == WR_PUSH_FIN)
@@ -154,11 +154,14 @@ static enum wr_filter_result trailers_head(struct wr_exchange *x)
     const struct headers_conf *c = wr_conf_of(x, &wr_module_headers);
     const struct wr_http_conf *http = wr_conf_of(x, &wr_module_http);
     const struct list *l = list_in(&c->trailers, x->scope);
-    struct wr_http *h = wr_http_of(x);
+    struct wr_http *h;
     struct trailers *t;
     bool wanted = false;
 
-    if (wr_likely(l->rows.n == 0) || h->header_only || h->req.method == WR_M_HEAD
+    if (wr_likely(l->rows.n == 0))
+        return WR_FILTER_OK;
+    h = wr_http_of(x);
+    if (h->header_only || h->req.method == WR_M_HEAD
         || h->req.version < 11 || !http->chunked || h->res.status == 204 || h->res.status == 304)
         return WR_FILTER_OK;
     for (uint32_t i = 0; i < l->rows.n; i++)
@@ -169,7 +172,7 @@ static enum wr_filter_result trailers_head(struct wr_exchange *x)
     t = WR_NEW(x->pool, struct trailers);
     t->x = x;
     t->list = l;
-    t->filter = (struct wr_relay_filter){ .run = trailers_run, .state = t, .passes = true };
+    t->filter = (struct wr_relay_filter){ .run = trailers_run, .passes = true };
     wr_http_add_body_filter(x, &t->filter);
     return WR_FILTER_OK;
 }

@@ -9,7 +9,7 @@
 
 static bool has_no_room_for_uri(const struct wr_cf *cf)
 {
-    const struct wr_location *l = cf->scope->object;
+    const struct wr_location *l = WR_CHECK(cf->scope->object, LOCATION);
 
     return cf->scope->level != WR_LV_LOCATION || l->kind == WR_LOC_REGEX
         || l->kind == WR_LOC_NAMED;
@@ -18,7 +18,7 @@ static bool has_no_room_for_uri(const struct wr_cf *cf)
 static bool set_pass(struct wr_cf *cf, void *conf)
 {
     struct wr_proxy_conf *c = conf;
-    struct wr_location *l = cf->scope->object;
+    struct wr_location *l = WR_CHECK(cf->scope->object, LOCATION);
     struct wr_str arg = wr_cf_arg(cf, 1);
     const char *why;
 

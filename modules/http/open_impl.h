@@ -29,8 +29,9 @@ size_t wr_open_trusted(struct wr_exchange *x, const struct wr_open_conf *c, stru
 int wr_open_walk(struct wr_exchange *x, const struct wr_open_conf *c, const char *path, int flags);
 
 /* ---- open_later: as open(2), but a thread does it where the path is not in memory ---- */
+struct later;
 struct wr_open_ctx {             /* of an exchange */
-    void *later;                 /* open_later's; NULL: nothing was begun */
+    struct later *later;         /* of open_later; NULL: nothing was begun */
     bool cleanup;
 };
 /* NOT_THERE with errno. OPENING: the exchange is woken, and is to ask for this path again; then it

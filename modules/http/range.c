@@ -31,7 +31,7 @@ static void all_given(struct cutter *c, struct wr_bufq *out)
 static enum wr_filtered cut_run(struct wr_relay_filter *f, enum wr_push push WR_UNUSED,
                                 struct wr_bufq *out)
 {
-    struct cutter *c = f->state;
+    struct cutter *c = wr_container(f, struct cutter, filter);
     struct wr_bufq *in = &f->in;
 
     while (in->n > 0 && c->next < c->ranges.list.n) {
@@ -129,7 +129,7 @@ static void give_parts(struct wr_exchange *x, struct cutter *c)
         pick_parts(whole, c);
         return;
     }
-    c->filter = (struct wr_relay_filter){ .run = cut_run, .state = c };
+    c->filter = (struct wr_relay_filter){ .run = cut_run };
     wr_http_add_body_filter(x, &c->filter);
 }
 

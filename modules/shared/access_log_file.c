@@ -14,6 +14,7 @@
 #define LONGEST_WAIT_MS 1000
 
 struct log_file {
+    uint32_t magic;
     struct wr_link link;         /* of all in this process */
     struct wr_link dirty;        /* to be written before the loop sleeps */
     struct wr_sink *sink;
@@ -143,7 +144,7 @@ static void begin(struct log_file *f)
 
 static void file_write(struct wr_sink *s, enum wr_level level, struct wr_str line)
 {
-    struct log_file *f = s->state;
+    struct log_file *f = WR_CHECK(s->state, LOG_FILE);
 
     (void)level;
     if (f->n > 0 && line.n > f->cap - f->n)
@@ -164,7 +165,7 @@ static void file_write(struct wr_sink *s, enum wr_level level, struct wr_str lin
 
 static bool file_open(struct wr_sink *s)
 {
-    struct log_file *f = s->state;
+    struct log_file *f = WR_CHECK(s->state, LOG_FILE);
 
     f->sink = s;
     s->path = f->path;
@@ -177,7 +178,7 @@ static bool file_open(struct wr_sink *s)
 
 static void file_close(struct wr_sink *s)
 {
-    struct log_file *f = s->state;
+    struct log_file *f = WR_CHECK(s->state, LOG_FILE);
 
     flush(f);
     if (loop != NULL) {
@@ -189,6 +190,7 @@ static void file_close(struct wr_sink *s)
     wr_list_remove(&f->link);
     if (f->o.buffer > 0)
         free(f->p);
+    WR_UNTYPED(f);
     free(f);
     s->state = NULL;
 }
@@ -203,6 +205,7 @@ static struct wr_sink *open_new(const char *name, const char *path,
     struct wr_sink *s;
     int err;
 
+    WR_TYPED(f, LOG_FILE);
     f->o = *o;
     f->task.run = flush_task;
     f->timer.task = &f->task;

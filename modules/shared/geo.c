@@ -5,6 +5,7 @@
 #include "geo_table.h"
 
 struct geo {
+    uint32_t magic;
     struct wr_var *source;          /* NULL: the client */
     struct wr_networks proxies;
     bool proxy_recursive;
@@ -45,7 +46,7 @@ static void client_address(struct wr_exchange *x, const struct geo *g, struct wr
 
 static bool geo_get(struct wr_exchange *x, const struct wr_var *v, struct wr_str *out)
 {
-    const struct geo *g = v->object;
+    const struct geo *g = WR_CHECK(v->object, GEO);
     struct wr_addr a = { .len = 0 };
     struct wr_str text;
     uint32_t value;
@@ -300,6 +301,7 @@ static bool set_geo(struct wr_cf *cf, void *conf)
     v = wr_var_define(cf, cf->nargs, geo_get, WR_VAR_USER | WR_VAR_CACHED);
     if (v == NULL)
         return false;
+    WR_TYPED(g, GEO);
     v->object = g;
     return read_block(cf, g);
 }

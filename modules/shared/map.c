@@ -9,6 +9,7 @@ struct map_regex {
     struct wr_template *value;
 };
 struct map {
+    uint32_t magic;
     struct wr_template *key;
     struct wr_map_table table;      /* values: struct wr_template */
     WR_VEC(struct map_regex) regexes; /* in the order of the file */
@@ -35,7 +36,7 @@ static bool find_regex(struct wr_exchange *x, const struct map *m, struct wr_str
 
 static bool map_get(struct wr_exchange *x, const struct wr_var *v, struct wr_str *out)
 {
-    const struct map *m = v->object;
+    const struct map *m = WR_CHECK(v->object, MAP);
     struct wr_str key = wr_template_str(x, m->key), name = key;
     const struct wr_template *value;
 
@@ -120,6 +121,7 @@ static bool set_map(struct wr_cf *cf, void *conf)
     m->var = wr_var_define(cf, 2, map_get, WR_VAR_USER | WR_VAR_CACHED);
     if (m->key == NULL || m->var == NULL)
         return false;
+    WR_TYPED(m, MAP);
     m->var->object = m;
     for (const struct wr_node *line = block->children; line != NULL; line = line->next) {
         cf->node = line;

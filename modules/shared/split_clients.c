@@ -10,6 +10,7 @@ struct share {
     struct wr_str value;
 };
 struct split {
+    uint32_t magic;
     struct wr_template *key;
     WR_VEC(struct share) shares;
     uint32_t hundredths;    /* given away so far */
@@ -40,7 +41,7 @@ uint32_t wr_split_scale(uint32_t hundredths)
 
 static bool split_get(struct wr_exchange *x, const struct wr_var *v, struct wr_str *out)
 {
-    const struct split *sp = v->object;
+    const struct split *sp = WR_CHECK(v->object, SPLIT);
     uint32_t hash = wr_murmur2(wr_template_str(x, sp->key));
 
     *out = WR_STR("");
@@ -91,6 +92,7 @@ static bool set_split(struct wr_cf *cf, void *conf)
     v = wr_var_define(cf, 2, split_get, WR_VAR_USER | WR_VAR_CACHED);
     if (sp->key == NULL || v == NULL)
         return false;
+    WR_TYPED(sp, SPLIT);
     v->object = sp;
     for (const struct wr_node *line = block->children; line != NULL; line = line->next) {
         cf->node = line;

@@ -67,6 +67,7 @@ static bool finish(struct wr_cf *cf, struct wr_scope *scope, void *conf)
 {
     struct proxy_conf *c = conf;
 
+    WR_TYPED(&c->relay, STREAM_RELAY);
     return !c->ssl || scope->level != WR_LV_SERVER || wr_peer_tls_finish(cf, &c->tls, "proxy");
 }
 

@@ -11,6 +11,7 @@ extern struct wr_module wr_module_return;
 static enum wr_verdict return_run(struct wr_exchange *x)
 {
     static const struct wr_stream_relay how = {
+        .magic = WR_TYPE_STREAM_RELAY,
         .timeout_ms = 60000, .buffer_size = 16384, .half_close = true,
     };
     const struct return_conf *c = wr_conf_of(x, &wr_module_return);

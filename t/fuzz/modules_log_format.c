@@ -44,12 +44,14 @@ static void begin(struct logged *l, struct wr_str request)
     WR_ASSERT(wr_addr_parse(WR_STR("192.0.2.1:5000"), 0, &l->s.client));
     WR_ASSERT(wr_addr_parse(WR_STR("127.0.0.1:8080"), 0, &l->s.local));
     l->s.of_layer = &l->hs;
+    WR_TYPED(&l->hs, HTTP_SESSION);
     l->x.s = &l->s;
     l->x.main = &l->x;
     l->x.conf = l->s.conf;
     l->x.client_addr = &l->s.client;
     l->x.pool = l->h.pool = rules.pool = wr_pool_new(0);
     l->x.of_layer = &l->h;
+    WR_TYPED(&l->h, HTTP);
     l->x.scope = wr_conf_layer(l->conf, WR_L7)->children;
     l->h.session = &l->hs;
     l->h.server = l->x.scope->object;

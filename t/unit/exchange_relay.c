@@ -162,7 +162,7 @@ struct slow {
 
 static enum wr_filtered slow_run(struct wr_relay_filter *f, enum wr_push push, struct wr_bufq *out)
 {
-    struct slow *s = f->state;
+    struct slow *s = wr_container(f, struct slow, filter);
     char how = *s->how != '\0' ? *s->how++ : 'd';
 
     s->runs++;
@@ -194,7 +194,6 @@ static void add_filter(struct slow *s)
 
     while (*at != NULL)
         at = &(*at)->next;
-    s->filter.state = s;
     *at = &s->filter;
 }
 

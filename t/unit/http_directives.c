@@ -250,6 +250,7 @@ static void exchange_at(const char *uri)
     exchange.conf = session.conf;
     exchange.client_addr = &session.client;
     exchange.of_layer = &request;
+    WR_TYPED(&request, HTTP);
     exchange.pool = conf->pool;
     exchange.layer = &wr_layer_http;
     exchange.scope = loc != NULL ? loc->scope : address->a.standard->scope;

@@ -79,6 +79,7 @@ static WR_UNUSED void proxied_begin(struct proxied *p, const char *http, const c
     p->x.conf = p->conf;
     p->x.client_addr = &p->s.client;
     p->x.of_layer = &p->h;
+    WR_TYPED(&p->h, HTTP);
     p->x.scope = innermost(p->conf, &p->h.server);
     p->x.log = wr_scope_log(p->x.scope);
     p->h.pool = p->x.pool;
