@@ -138,6 +138,7 @@ below_exchange := base os event config exchange
 below_upstream := $(below_exchange) upstream
 below_stream := $(below_upstream) stream
 below_http := $(below_upstream) http
+below_http1 := $(below_http) http1
 no_modules := $(OBJS)/t/unit/lib/no_modules.o
 all_but_main = $(filter-out $(OBJS)/core/app/main.o,$(OBJ))
 folder_objs = $(filter $(OBJS)/core/$(1)/%,$(OBJ))

@@ -3,7 +3,7 @@
 #include "content.h"
 #include "http_proxy.h"
 
-#include "http/http1.h"
+#include "http1/http1.h"
 
 /* ---- proxy_pass ---- */
 

@@ -2,7 +2,7 @@
  * `log_format`, one for each line; behind it the head of a request. Each escape mode has to keep
  * what a client sent from looking like the administrator's text, and a small buffer must never be
  * left. */
-#include "http/h1_impl.h"
+#include "http1/http1_impl.h"
 
 #include "../../modules/shared/access_log.h"
 

@@ -2,7 +2,7 @@
  * asks for, decoded, which rules put into fields; behind it the fields of the reply. Whatever
  * proxy_redirect and proxy_cookie_* make of them must be as many fields as before, each one line,
  * and no cookie more or less. The first byte chooses the rules. */
-#include "http/h1_impl.h"
+#include "http1/http1_impl.h"
 
 #include "../../modules/http/http_proxy.h"
 

@@ -2,7 +2,7 @@
  * marked (o) were seen to be the same with nginx 1.22.1. */
 #include "lib/unit.h"
 
-#include "http/h1_impl.h"
+#include "http1/http1_impl.h"
 #include "lib/proxy_exchange.h"
 #include "lib/said.h"
 

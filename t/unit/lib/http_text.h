@@ -3,7 +3,7 @@
 #ifndef HTTP_TEXT_H
 #define HTTP_TEXT_H
 
-#include "http/http1.h"
+#include "http1/http1.h"
 #include "unit.h"
 
 struct head_row {

@@ -3,7 +3,7 @@
 #ifndef PROXY_EXCHANGE_H
 #define PROXY_EXCHANGE_H
 
-#include "http/http1.h"
+#include "http1/http1.h"
 #include "unit.h"
 
 struct proxied {

@@ -2,7 +2,7 @@
  * with bytes off the wire; views in, struct out, no I/O. What it fills borrows from the text; the
  * array of fields and the texts of errors are the pool's. What belongs to the connection and not to
  * the message is not handed on. */
-#include "http/h1_impl.h"
+#include "http1/http1_impl.h"
 
 struct reader {
     struct wr_pool *pool;

@@ -1,6 +1,6 @@
 /* h1_client: the upstream side of an exchange in HTTP/1: the request out, the reply's head and body
  * in. Made for each try. */
-#include "http/h1_impl.h"
+#include "http1/http1_impl.h"
 
 #define INTERIM_MAX 65536 /* bytes of 1xx heads before the final one */
 

@@ -1,6 +1,6 @@
 /* Any bytes as the head of a backend's reply. The first byte chooses the request's method; the rest
  * is parsed at once and, with the same outcome, in two pieces. */
-#include "http/http1.h"
+#include "http1/http1.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

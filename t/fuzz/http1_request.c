@@ -1,7 +1,7 @@
 /* Any bytes as the head of a request. The first byte chooses the limits; the rest is parsed at once
  * and, with the same outcome, in two pieces. What is accepted is written out again as a proxy
  * would, and has to be read as the same request. */
-#include "http/http1.h"
+#include "http1/http1.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -1,9 +1,9 @@
 /* What the files of HTTP/1 share and nobody else sees: looking at many bytes at once, one field
  * line, what is kept of a client connection, the two endpoints. */
-#ifndef WR_H1_IMPL_H
-#define WR_H1_IMPL_H
+#ifndef WR_HTTP1_IMPL_H
+#define WR_HTTP1_IMPL_H
 
-#include "http/http1.h"
+#include "http1/http1.h"
 
 #include <endian.h>
 

@@ -1,6 +1,6 @@
 /* h1_out: how both HTTP/1 endpoints send: control bytes (heads, chunk sizes) gather in a text, body
  * bytes are borrowed from the relay, and one call sends both. */
-#include "http/h1_impl.h"
+#include "http1/http1_impl.h"
 
 #include <sys/uio.h>
 

@@ -1,7 +1,7 @@
 /* chunked: takes the framing off a chunked body, RFC 9112 7.1. Both endpoints call it with bytes
  * off the wire; it finds views of data in them and copies nothing but trailers. Strict: a line ends
  * in CRLF and nothing else, since a parser in front or behind may see it otherwise. */
-#include "http/http1.h"
+#include "http1/http1.h"
 
 #define DIGITS_MAX 16
 #define EXT_MAX 4096

@@ -1,6 +1,6 @@
 /* h1_head: where a head of HTTP/1 ends, its field lines, and trailer lines. The endpoints call
  * wr_h1_head_end as bytes come, the two parsers of heads call wr_h1_field. It owns nothing. */
-#include "http/h1_impl.h"
+#include "http1/http1_impl.h"
 
 #define BLANK_MAX 8           /* bytes of empty lines before a request line */
 

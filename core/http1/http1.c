@@ -1,6 +1,6 @@
 /* http1: HTTP/1 as one of the ways to speak HTTP: the table of its functions, which the engine is
  * handed. */
-#include "http/h1_impl.h"
+#include "http1/http1_impl.h"
 
 const struct wr_http_speaker wr_http1 = {
     .name = "HTTP/1",

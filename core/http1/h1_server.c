@@ -1,6 +1,6 @@
 /* h1_server: the client side of an exchange in HTTP/1: request bodies in, replies out. Made for
  * each request; what outlives it (unread bytes, the rest of a body) is the session's. */
-#include "http/h1_impl.h"
+#include "http1/http1_impl.h"
 
 /* Sends what waits in out. */
 static enum wr_io flush(struct wr_h1_server *sv)

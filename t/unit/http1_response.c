@@ -261,5 +261,5 @@ START_TEST(reads_trailers)
 }
 END_TEST
 
-UNIT_MAIN("http/h1_response", reads_status_lines, reads_fields, removes_what_is_for_one_hop,
+UNIT_MAIN("http1/response", reads_status_lines, reads_fields, removes_what_is_for_one_hop,
           decides_keepalive, decides_framing, keeps_to_limits, reads_trailers)

@@ -1,7 +1,7 @@
 /* h1_request: the head of an HTTP/1 request, strictly by RFC 9112. The session calls it with bytes
  * off the wire; views in, struct out, no I/O. What it fills borrows from the text; the array of
  * fields and the texts of errors are the pool's. */
-#include "http/h1_impl.h"
+#include "http1/http1_impl.h"
 
 static bool bad_line(struct wr_h1_line *l, uint16_t status, const char *why)
 {

@@ -1,5 +1,5 @@
 /* Chunked bodies: whatever way the bytes are cut, the same data, the same end, the same errors. */
-#include "http/http1.h"
+#include "http1/http1.h"
 #include "lib/unit.h"
 
 struct outcome {
@@ -163,4 +163,4 @@ START_TEST(one_call_per_chunk)
 }
 END_TEST
 
-UNIT_MAIN("http/chunked", reads_bodies, refuses, reads_sizes, is_bounded, one_call_per_chunk)
+UNIT_MAIN("http1/chunked", reads_bodies, refuses, reads_sizes, is_bounded, one_call_per_chunk)

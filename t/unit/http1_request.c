@@ -422,6 +422,6 @@ START_TEST(finds_ends)
 }
 END_TEST
 
-UNIT_MAIN("http/h1_request", reads_lines, refuses_lines, knows_the_forms_of_targets, reads_fields,
+UNIT_MAIN("http1/request", reads_lines, refuses_lines, knows_the_forms_of_targets, reads_fields,
           refuses_fields, odd_names, finds_the_host, finds_the_framing, reads_wishes,
           keeps_to_limits, finds_ends)

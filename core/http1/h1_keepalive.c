@@ -1,5 +1,5 @@
 /* h1_keepalive: does a client's connection go on behind a reply? */
-#include "http/h1_impl.h"
+#include "http1/http1_impl.h"
 
 #define REFUSED_MAX 65536 /* most of a refused body that is read for the connection's sake */
 

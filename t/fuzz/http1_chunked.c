@@ -1,6 +1,6 @@
 /* Any bytes as a chunked body: read at once and in pieces of the size the first byte says, data,
  * trailers, end and error have to be the same; trailers have to be fields. */
-#include "http/http1.h"
+#include "http1/http1.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -1,5 +1,5 @@
 /* How both HTTP/1 endpoints write: to a receiver that takes a little each time, and field lines. */
-#include "http/h1_impl.h"
+#include "http1/http1_impl.h"
 #include "lib/unit.h"
 
 #include <sys/uio.h>
@@ -131,4 +131,4 @@ START_TEST(field_guard)
 }
 END_TEST
 
-UNIT_MAIN("http/h1_out", short_messages, field_lines, field_guard)
+UNIT_MAIN("http1/out", short_messages, field_lines, field_guard)

@@ -1,6 +1,6 @@
 /* h1_session: an HTTP/1 client connection: waits for heads, makes an exchange of each, and what
  * comes after it: the next request, a body nobody wanted, the end. Owns the unread bytes. */
-#include "http/h1_impl.h"
+#include "http1/http1_impl.h"
 
 #define DROPS 16 /* reads in one turn of what nobody wants */
 

@@ -4,7 +4,7 @@
 #include "lib/config_fake.h"
 
 #include "http/engine.h"
-#include "http/h1_impl.h"
+#include "http1/http1_impl.h"
 
 extern struct wr_module wr_module_http1;
 struct wr_module *const wr_modules[] = { &wr_module_vars, &wr_module_core_vars,
@@ -264,4 +264,4 @@ START_TEST(too_long)
 }
 END_TEST
 
-UNIT_MAIN("http/reply", decided, as_text, requests, bodies, too_long)
+UNIT_MAIN("http1/reply", decided, as_text, requests, bodies, too_long)

@@ -1,5 +1,5 @@
 /* h1_write: what HTTP/1 sends of a head that is decided, as text. Both endpoints call it. Pure. */
-#include "http/h1_impl.h"
+#include "http1/http1_impl.h"
 
 /* ---- field lines ---- */
 
