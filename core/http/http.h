@@ -431,9 +431,9 @@ static inline struct wr_http_session *wr_http_session_of(const struct wr_session
 {
     return WR_CHECK(s->of_layer, HTTP_SESSION);
 }
-/* Which of `all` a client connection gets; pure. words: bits by place in `all`, of those whose words
- * stand in listen; alpn: what the handshake agreed on, n 0: nothing; first: the bytes that came so
- * far. NULL: more have to come. */
+/* Which of `all` a client connection gets; pure. words: bits, by place in `all`, of those whose
+ * words stand in listen; alpn: what the handshake agreed on, n 0: nothing; first: the bytes that
+ * came so far. NULL: more have to come. */
 const struct wr_http_speaker *wr_speaker_choose(const struct wr_http_speaker *const *all,
                                                 uint32_t words, struct wr_str alpn,
                                                 struct wr_str first);

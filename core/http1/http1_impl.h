@@ -110,7 +110,7 @@ struct wr_h1_in {
 };
 
 /* ---- a client connection (h1_session) ---- */
-struct wr_h1_drop {            /* what nobody wants is read after the reply, for the client's sake */
+struct wr_h1_drop {            /* what nobody wants is read behind a reply for the client's sake */
     struct wr_h1_in in;        /* the rest of the body */
     uint64_t until, each;      /* monotonic ms; longest pause meanwhile, ms */
     bool closing;              /* anything at all, until the client closes; no next request */
@@ -139,8 +139,8 @@ void wr_h1_session_drain(struct wr_session *s);
 void wr_h1_session_ended(struct wr_session *s);
 
 /* ---- h1_keepalive ---- */
-/* Does the connection go on behind this reply? The answer is h->keepalive, and for how long. Tells a
- * client that waits for it to send its body all the same. */
+/* Does the connection go on behind this reply, and for how long? The answer is h->keepalive. Tells
+ * a client that waits for it to send its body all the same. */
 void wr_h1_decide_keepalive(struct wr_exchange *x, struct wr_text *out);
 
 /* ---- h1_server ---- */

@@ -358,5 +358,5 @@ START_TEST(types)
 }
 END_TEST
 
-UNIT_MAIN("http_directives", refuses, defaults, inherits, listens_without_being_told, words_of_speakers,
-          paths, types)
+UNIT_MAIN("http_directives", refuses, defaults, inherits, listens_without_being_told,
+          words_of_speakers, paths, types)
