@@ -1,22 +1,19 @@
 /* http: layer 7. Rank 5: knows upstream and below; stream is a sibling it never includes.
  *
- * Map: fields (header fields with known names), h1_head, h1_request and h1_response (heads: pure),
- * chunked (chunk framing: pure), uri (decoding, normalizing, escaping: pure), location (which
- * location a uri means), radix (the trie under it), regex_index (regexes by literal prefix),
- * http_conf (http {}, server {}, where they listen), location_conf (the directive), http_rows (the
- * table of the core directives), mime (types), path (root and alias), h1_server and h1_client (the
- * two endpoints), h1_write (heads as text: pure), h1_out (how both send), h1_session (a client
- * connection of HTTP/1: heads, pipelining, lingering), h1_keepalive (does it go on), http1 (their
- * table), speakers (which one a client connection gets), http_session (what all of them share of a
- * client connection), http_tls (before the first request of HTTPS), http_steps (the steps of a
- * request up to the reply's head), http_relay (the steps behind it), body (request bodies: limits,
- * buffering, temp files), aio (who reads files), reply_head (what it says), answer (short replies
- * of our own), kept (fields that outlive X-Accel-Redirect), proxy_rows and http_next (what proxy
- * modules share), http_time, status (reasons, methods), error_page (the directive, who answers
- * errors), error_text (built-in pages), picking (values out of fields, cookies, arguments, Basic
- * credentials: pure), http_vars, reply_vars, http_upstream_vars (variables).
+ * Map: fields (header fields with known names), uri (decoding, normalizing, escaping: pure),
+ * location (which location a uri means), radix (the trie under it), regex_index (regexes by literal
+ * prefix), http_conf (http {}, server {}, where they listen), location_conf (the directive),
+ * http_rows (the table of the core directives), mime (types), path (root and alias), speakers
+ * (which way to speak HTTP a client connection gets), http_session (what all of them share of one),
+ * http_tls (before the first request of HTTPS), http_steps (the steps of a request up to the
+ * reply's head), http_relay (the steps behind it), body (request bodies: limits, buffering, temp
+ * files), aio (who reads files), reply_head (what it says), answer (short replies of our own), kept
+ * (fields that outlive X-Accel-Redirect), proxy_rows and http_next (what proxy modules share),
+ * http_time, status (reasons, methods), error_page (the directive, who answers errors), error_text
+ * (built-in pages), picking (values out of fields, cookies, arguments, Basic credentials: pure),
+ * http_vars, reply_vars, http_upstream_vars (variables).
  *
- * A request: h1_session reads bytes -> h1_request, server by Host -> phases (SET, FIND, REWRITE,
+ * A request: its speaker reads a head -> wr_http_request_new, server by Host -> phases (SET, FIND, REWRITE,
  * PREACCESS, ACCESS, PRECONTENT, CONTENT) -> a content hook either fills h->res and calls
  * wr_http_respond*, or starts an upstream (start, pick, dial, send, head) -> respond -> relay ->
  * finish -> the next request of the connection. */

@@ -1,4 +1,9 @@
-/* http1: HTTP/1 as one of the ways to speak HTTP. */
+/* http1: HTTP/1 as one of the ways to speak HTTP. Rank 6: knows http and below; nobody below knows it.
+ *
+ * Map: h1_head, h1_request and h1_response (heads: pure), chunked (chunk framing: pure), h1_write
+ * (heads as text: pure), h1_session (a client connection: heads, pipelining, lingering),
+ * h1_keepalive (does it go on behind a reply), h1_server and h1_client (the two endpoints), h1_out
+ * (how both send), http1 (their table). */
 #ifndef WR_HTTP1_H
 #define WR_HTTP1_H
 

@@ -4,7 +4,7 @@
  * the size of a text that is too small; then pieces that end in \xff: the first one is the host and
  * the type, of the others the first byte chooses the name, and whether a parser might have left
  * it. */
-#include "http/h1_impl.h"
+#include "http1/http1_impl.h"
 
 #define PIECES 20
 
