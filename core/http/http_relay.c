@@ -120,6 +120,7 @@ static void forward_first(struct wr_exchange *x)
             x->down.moved += put;
         if (put < first.n) /* a failed write fails again in the relay, which says so */
             wr_bufq_copy(&x->down.q, first.p + put, first.n - put);
+        x->down.src_fin = wr_endpoint_at_end(&x->peer); /* a read would say no more */
     }
     if (x->peer.ops->keep != NULL)
         x->peer.ops->keep(&x->peer);
