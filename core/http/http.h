@@ -13,10 +13,10 @@
  * (built-in pages), picking (values out of fields, cookies, arguments, Basic credentials: pure),
  * http_vars, reply_vars, http_upstream_vars (variables).
  *
- * A request: its speaker reads a head -> wr_http_request_new, server by Host -> phases (SET, FIND, REWRITE,
- * PREACCESS, ACCESS, PRECONTENT, CONTENT) -> a content hook either fills h->res and calls
+ * A request: its speaker reads a head -> wr_http_request_new, server by Host -> phases (SET, FIND,
+ * REWRITE, PREACCESS, ACCESS, PRECONTENT, CONTENT) -> a content hook either fills h->res and calls
  * wr_http_respond*, or starts an upstream (start, pick, dial, send, head) -> respond -> relay ->
- * finish -> the next request of the connection. */
+ * finish -> x->over, which is its speaker's again. */
 #ifndef WR_HTTP_H
 #define WR_HTTP_H
 

@@ -357,14 +357,15 @@ static void finished(struct wr_exchange *x)
     struct wr_h1_session *hs = wr_h1_session_of(s);
     struct wr_http *h = wr_http_of(x);
     const struct wr_http_conf *c = wr_conf_of(x, &wr_module_http);
-    const struct wr_h1_server *sv = WR_CHECK(x->client.state, H1_SERVER);
+    const struct wr_h1_server *sv;
     bool closing;
 
     wr_bufq_clear(&h->body.q);
-    if (h->tunnel || h->aborted) {
+    if (h->tunnel || h->aborted) { /* the endpoint may be another by now */
         wr_session_end(s);
         return;
     }
+    sv = WR_CHECK(x->client.state, H1_SERVER);
     s->keep_until = c->keepalive_min_timeout_ms > 0 ? wr_now() + c->keepalive_min_timeout_ms : 0;
     closing = !h->keepalive || s->quitting;
     if (closing && (sv->in.done || c->lingering_close == 0) && c->lingering_close != 2
