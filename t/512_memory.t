@@ -2,7 +2,8 @@
 
 # The memory of workers and keeper, where keys are: no other process of their user reads it, unless
 # the configuration asks for core files or a debugger; and memory that holds sessions and the keys of
-# tickets gets into no core file.
+# tickets gets into no core file, nor do keys: those of files, those written into the configuration,
+# by themselves or as a variable's value, passwords and ticket keys of files.
 
 use strict;
 use warnings;
@@ -20,12 +21,48 @@ Weir::Tls::openssl($w, qw(req -x509 -nodes -newkey rsa:2048 -keyout rsa.key -out
     qw(-subj /CN=rsa));
 chmod 0644, $w->path('rsa.key');
 
+# Other keys by where they come from: one line of the text of each.
+my $PASSWORD = 'a password that stands in a file';
+my @NEW = qw(req -x509 -newkey rsa:2048 -days 30);
+for my $name (qw(data map made front)) {
+    Weir::Tls::openssl($w, @NEW, '-nodes', '-keyout', "$name.key", '-out', "$name.crt", '-subj', "/CN=$name");
+}
+Weir::Tls::openssl($w, @NEW, '-passout', "pass:$PASSWORD", qw(-keyout locked.key -out locked.crt -subj /CN=locked));
+chmod 0644, $w->path('locked.key');
+$w->write('passwords', "$PASSWORD\n");
+my $TICKET = join '', map { chr 33 + ($_ * 37 + 11) % 90 } 1 .. 80;
+$w->write('ticket.key', $TICKET);
+
+sub key { return slurp($w->path("$_[0].key")) }
+
+my %secret = (
+    (map { $_ => (split /\n/, key($_))[7] } qw(data map made front)),
+    password => $PASSWORD,
+    ticket => substr($TICKET, 20, 40),
+);
+
 sub conf {
     my ($more) = @_;
+    my %key = map { $_ => key($_) } qw(data map made front);
     return <<"CONF";
 worker_processes 2;
 $more
 stream {
+    map \$ssl_server_name \$whole { default "data:$key{map}"; }
+    map \$ssl_server_name \$part { default "$key{made}"; }
+    map \$ssl_server_name \$locked { default locked; }
+    server { listen %{data} ssl; ssl_certificate data.crt; ssl_certificate_key "data:$key{data}";
+        return data; }
+    server { listen %{map} ssl; ssl_certificate map.crt; ssl_certificate_key \$whole;
+        return map; }
+    server { listen %{made} ssl; ssl_certificate made.crt; ssl_certificate_key data:\$part;
+        return made; }
+    server { listen %{locked} ssl; ssl_certificate locked.crt; ssl_password_file passwords;
+        ssl_certificate_key %{dir}/\$locked.key; return locked; }
+    server { listen %{ticket} ssl; ssl_certificate one.crt; ssl_certificate_key one.key;
+        ssl_session_ticket_key ticket.key; return ticket; }
+    server { listen %{front}; proxy_pass %{data}; proxy_ssl on; proxy_ssl_certificate front.crt;
+        proxy_ssl_certificate_key "data:$key{front}"; }
     server { listen %{tls} ssl; ssl_certificate one.crt; ssl_certificate_key one.key;
         ssl_session_cache shared:all:1m; return hello; }
     server { listen %{rsa} ssl; ssl_certificate rsa.crt; ssl_certificate_key rsa.key;
@@ -99,12 +136,24 @@ for my $more ('debug_points abort;', 'worker_rlimit_core 1m;') {
             'sessions and keys of tickets are in no core file';
     }
     is(Weir::Tls->new($w, 'rsa')->rest, 'hello', 'the RSA key is used') for 1 .. 8;
+    for my $where (qw(data map made locked ticket)) {
+        is(Weir::Tls->new($w, $where)->rest, $where, "a key of: $where") for 1 .. 4;
+    }
+    is $w->ask('front'), 'data', 'and one for a server' for 1 .. 4;
     SKIP: {
         skip 'built with ASan, whose memory keys are in', 4 if slurp($w->{bin}) =~ /__asan_init/;
         for my $pid ($w->workers) {
             my $n = found_in($pid, prime()) or skip "/proc/PID/mem cannot be read: $!", 2;
             cmp_ok $n->{out}, '>', 0, 'the key is in memory of the worker';
             is $n->{in}, 0, 'and in none that a core file has';
+        }
+        for my $pid ($w->master, $w->workers, $w->keeper) {
+            my ($who) = title($pid) =~ /: (\w+)/;
+            for my $name (sort keys %secret) {
+                my $n = found_in($pid, $secret{$name}) or skip "/proc/PID/mem cannot be read: $!", 2;
+                cmp_ok $n->{out}, '>', 0, "$name is in memory of the $who";
+                is $n->{in}, 0, 'and in none that a core file has';
+            }
         }
     }
 }

@@ -49,7 +49,7 @@ bool wr_places_init(const struct wr_options *o) WR_CHECKED;
 
 /* ---- console: messages for the person who started weir (or asked for a reload) ---- */
 /* Makes the log of the start: -e FILE or the built-in path, and what is a warning or worse also on
- * stderr as "weir: [emerg] ..."; in an upgrade all of it, as lines of a log, where stderr is one. */
+ * stderr as "weir: [emerg] ..."; in an upgrade all of it, as lines of a log, if stderr is one. */
 void wr_console_init(const char *error_log, bool upgrade);
 /* Warnings and worse also go to `to` until it is taken away with NULL. */
 void wr_console_to(FILE *to);
@@ -340,7 +340,7 @@ void wr_children_commit_again(void);
 void wr_children_reap(void);
 void wr_children_respawn(void);          /* those whose time has come */
 void wr_children_ask(void);              /* keepers that stopped are killed, to be started again */
-uint64_t wr_children_next_ms(void);      /* when one of both has something to do; UINT64_MAX never */
+uint64_t wr_children_next_ms(void);      /* when there is something to do; UINT64_MAX: never */
 uint32_t wr_children_alive(void);
 /* Pure: ms to wait before the next start, after this many quick deaths in a row. */
 uint64_t wr_backoff_ms(uint32_t deaths);

@@ -3,8 +3,8 @@
  *
  * From the start there is a log: -e FILE or the built-in path. Until weir runs, warnings and worse
  * also go to stderr, without time and pid: "weir: [emerg] ...". During a reload they go to the one
- * who asked for it, in the same way. A sink of its own does both. A binary that an upgrade starts has
- * nobody who looks, and stderr may be the log of the one before: whole lines of a log go there. */
+ * who asked for it, in the same way. A sink of its own does both. Nobody looks at a binary that an
+ * upgrade starts, and stderr may be the log of the one before: whole lines of a log go there. */
 #include "app/app.h"
 
 #include <errno.h>

@@ -75,8 +75,8 @@ void wr_daemon_forget(void)
     ready_fd = -1;
 }
 
-/* The lock is of this process alone: the kernel takes it back however the process ends, and a process
- * that gets the number later has it not. A file in a folder we may not write to can still be ours. */
+/* The lock is of this process alone: the kernel takes it back however the process ends, and one
+ * that gets the number later has it not. A file in a folder we may not write to can be ours. */
 int wr_pid_write(const char *path)
 {
     char buf[24];

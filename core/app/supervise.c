@@ -1,6 +1,6 @@
 /* supervise: the children of the master. Starts workers and keeper of a generation, notices their
- * end and when a keeper stopped, starts them again - at once, or after a pause when one keeps dying;
- * meanwhile its neighbour accepts for it. Called by the master's loop. */
+ * end and a keeper that stopped, starts them again - at once, or after a pause when one keeps
+ * dying; meanwhile its neighbour accepts for it. Called by the master's loop. */
 #include "app/app.h"
 
 #include <errno.h>

@@ -228,6 +228,12 @@ struct wr_pool; /* under ASan every allocation is a malloc of its own, so overfl
 
 struct wr_pool *wr_pool_new(size_t limit); /* bytes; 0 for no limit */
 void wr_pool_free(struct wr_pool *p);      /* NULL is fine */
+struct wr_pool_memory {        /* another kind of it than malloc's; aligned to 16 */
+    void *(*alloc)(size_t n);  /* NULL: there is none */
+    void (*free)(void *p);
+};
+/* What the pool gives from now on comes from there. Under ASan it does not. */
+void wr_pool_use(struct wr_pool *p, const struct wr_pool_memory *from);
 /* 16-byte aligned, not zeroed / zeroed. Never NULL: aborts over the limit or out of memory. */
 void *wr_pool_alloc(struct wr_pool *p, size_t n);
 void *wr_pool_zalloc(struct wr_pool *p, size_t n);
@@ -444,8 +450,8 @@ struct wr_sink *wr_sink_open(const char *path) WR_CHECKED;
 struct wr_sink *wr_sink_add(const char *name, const struct wr_sink_ops *ops, void *state);
 struct wr_sink *wr_sink_find(const char *name); /* takes no reference; NULL when there is none */
 void wr_sink_release(struct wr_sink *s);
-/* For kinds that write to the file at s->path: opens it, again too. The old descriptor stays until the
- * new one is there: better in the old file than nowhere. False: s->err. */
+/* For kinds that write to the file at s->path: opens it, again too. The old descriptor stays until
+ * the new one is there: better in the old file than nowhere. False: s->err. */
 bool wr_sink_open_file(struct wr_sink *s) WR_CHECKED;
 void wr_sink_keep_new(void); /* the configuration is accepted */
 void wr_sink_undo_new(void); /* it is not: files made for it go, if they are empty */

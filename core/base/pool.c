@@ -26,10 +26,12 @@
 
 struct region {
     _Alignas(ALIGNMENT) struct region *next;
+    const struct wr_pool_memory *from; /* NULL: malloc, and the cache */
 };
 
 struct big {
     _Alignas(ALIGNMENT) struct big *next;
+    const struct wr_pool_memory *from; /* NULL: malloc */
 };
 
 struct cleanup {
@@ -44,24 +46,35 @@ struct wr_pool {
     struct big *bigs;
     struct cleanup *cleanups;
     size_t used, limit;
+    const struct wr_pool_memory *from;
 };
 
 static struct region *cache;
 static unsigned cached;
 
-static struct region *region_get(void)
+static struct region *region_get(const struct wr_pool_memory *from)
 {
     struct region *r = cache;
 
-    if (r == NULL)
-        return malloc(REGION);
-    cache = r->next;
-    cached--;
+    if (from != NULL) {
+        r = from->alloc(REGION);
+    } else if (r == NULL) {
+        r = malloc(REGION);
+    } else {
+        cache = r->next;
+        cached--;
+    }
+    if (r != NULL)
+        r->from = from;
     return r;
 }
 
 static void region_put(struct region *r)
 {
+    if (r->from != NULL) {
+        r->from->free(r);
+        return;
+    }
     if (EXACT || cached == CACHE_MAX) {
         free(r);
         return;
@@ -82,12 +95,13 @@ void wr_pool_drop_cache(void)
 
 struct wr_pool *wr_pool_new(size_t limit)
 {
-    struct region *r = EXACT ? malloc(sizeof(struct wr_pool)) : region_get();
+    struct region *r = EXACT ? malloc(sizeof(struct wr_pool)) : region_get(NULL);
     struct wr_pool *p = (struct wr_pool *)r;
 
     if (wr_unlikely(p == NULL))
         wr_out_of_memory(REGION);
     p->first.next = NULL;
+    p->first.from = p->from = NULL;
     p->at = EXACT ? NULL : (char *)p + sizeof(*p);
     p->end = EXACT ? NULL : (char *)p + REGION;
     p->bigs = NULL;
@@ -113,7 +127,10 @@ void wr_pool_free(struct wr_pool *p)
 
         ASAN_UNPOISON_MEMORY_REGION(b, sizeof(*b));
         p->bigs = b->next;
-        free(b);
+        if (b->from != NULL)
+            b->from->free(b);
+        else
+            free(b);
     }
     while (p->first.next != NULL) {
         struct region *r = p->first.next;
@@ -129,8 +146,10 @@ static void *big_take(struct wr_pool *p, size_t n)
     struct big *b;
     size_t size;
 
-    if (!wr_add(n, sizeof(*b), &size) || (b = malloc(size)) == NULL)
+    if (!wr_add(n, sizeof(*b), &size)
+        || (b = p->from != NULL ? p->from->alloc(size) : malloc(size)) == NULL)
         return NULL;
+    b->from = p->from;
     b->next = p->bigs;
     p->bigs = b;
     /* The head stands before the caller's bytes: poisoned, an underflow is found as well. */
@@ -141,7 +160,7 @@ static void *big_take(struct wr_pool *p, size_t n)
 /* What is left of the region before is given up: less than BIG, and pools are short-lived. */
 static void *region_take(struct wr_pool *p, size_t size)
 {
-    struct region *r = region_get();
+    struct region *r = region_get(p->from);
 
     if (r == NULL)
         return NULL;
@@ -150,6 +169,16 @@ static void *region_take(struct wr_pool *p, size_t size)
     p->at = (char *)r + sizeof(*r) + size;
     p->end = (char *)r + REGION;
     return (char *)r + sizeof(*r);
+}
+
+/* What is left of the region in use is ordinary memory. ASan finds overflows only in memory of its
+ * own. */
+void wr_pool_use(struct wr_pool *p, const struct wr_pool_memory *from)
+{
+    if (EXACT || p->from == from)
+        return;
+    p->from = from;
+    p->at = p->end = NULL;
 }
 
 /* The limit and `used` count whole units, so that a million tiny pieces do not pass it. A size so

@@ -242,6 +242,7 @@ struct wr_fixes wr_braces_fix(const struct wr_file *f)
     struct sweep sweep = { .depth = 0 };
     bool clear;
 
+    wr_vault_pool(pool); /* words may be keys (data:...) */
     scan_file(&scan);
     clear = (scan.depth != 0 || scan.lowest < 0 || scan.halves > 0) && !scan.lex.reported;
     for (uint32_t i = 0; clear && i < scan.marks.n; i++)

@@ -55,6 +55,7 @@ struct wr_diag {                 /* one finding */
 };
 struct wr_tree {
     struct wr_pool *pool;
+    struct wr_pool *texts;       /* of files, which the tree borrows; freed with the pool */
     struct wr_node *root;        /* children are the top-level directives */
     struct wr_file *files, **last_file; /* in the order they were read */
     uint32_t nfiles;

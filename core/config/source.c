@@ -1,6 +1,7 @@
 /* source: the files a configuration is made of: the main file, -g, what include names, and their
- * text again for -T. Called by tree.c at an include and by conf.c. The texts live in the pool of
- * the tree; a file included twice is kept once. */
+ * text again for -T. Called by tree.c at an include and by conf.c. The texts live as long as the
+ * tree; a file included twice is kept once. There may be keys in them (data:...): the texts are in
+ * no core file, nor is what is made of a configuration behind the first such file. */
 #include "config/config_impl.h"
 
 #include <errno.h>
@@ -31,6 +32,21 @@ static struct wr_file *find(const struct wr_tree *t, const char *path)
     return NULL;
 }
 
+static void free_texts(void *pool)
+{
+    wr_pool_free(pool);
+}
+
+static struct wr_pool *texts_of(struct wr_tree *t)
+{
+    if (t->texts == NULL) {
+        t->texts = wr_pool_new(0);
+        wr_vault_pool(t->texts);
+        wr_pool_cleanup(t->pool, free_texts, t->texts);
+    }
+    return t->texts;
+}
+
 /* NULL with a diag at word 1 of n (NULL: the main file). */
 static struct wr_file *open_file(struct wr_tree *t, const char *path, const struct wr_node *n)
 {
@@ -39,7 +55,7 @@ static struct wr_file *open_file(struct wr_tree *t, const char *path, const stru
 
     if (f != NULL)
         return f;
-    text = wr_file_read(t->pool, path, FILE_MAX);
+    text = wr_file_read(texts_of(t), path, FILE_MAX);
     if (text.p == NULL) {
         int err = errno;
 
@@ -47,6 +63,8 @@ static struct wr_file *open_file(struct wr_tree *t, const char *path, const stru
                     err == EISDIR ? "read()" : "open()", path, err, strerror(err));
         return NULL;
     }
+    if (wr_str_search(text, WR_STR("data:")) < text.n)
+        wr_vault_pool(t->pool);
     return wr_source_add(t, path, text);
 }
 

@@ -47,7 +47,10 @@ struct wr_flush {
  * next, which then does not sleep before it. fn may do whatever a task may, so what it writes must
  * not point into memory of an exchange that may have been condemned before. Idempotent. */
 void wr_loop_flush_later(struct wr_loop *l, struct wr_flush *f);
-static inline void wr_flush_cancel(struct wr_flush *f) { wr_list_remove(&f->link); } /* idempotent */
+static inline void wr_flush_cancel(struct wr_flush *f) /* idempotent */
+{
+    wr_list_remove(&f->link);
+}
 
 struct wr_doomed {
     struct wr_doomed *next;

@@ -148,9 +148,11 @@ struct wr_str wr_ssl_protocol(const struct wr_session *s)
 static bool load(struct wr_exchange *x, SSL *ssl, const struct wr_tls_conf *c, uint32_t i,
                  struct wr_text *why)
 {
-    struct wr_str certificate = wr_template_str(x, c->certificates.at[i].name);
-    struct wr_str key = wr_template_str(x, c->keys.at[i].name);
+    struct wr_str certificate, key;
 
+    wr_vault_pool(x->pool); /* the name may be the key itself (data:$key) */
+    certificate = wr_template_str(x, c->certificates.at[i].name);
+    key = wr_template_str(x, c->keys.at[i].name);
     return certificate.n == 0 || wr_tls_load_pair(x->pool, c, ssl, certificate, key, why);
 }
 

@@ -50,8 +50,10 @@ bool wr_set_tls_passwords(struct wr_cf *cf, void *conf)
 {
     struct wr_tls_passwords *list = WR_FIELD(cf, conf, struct wr_tls_passwords);
     const char *path = wr_cf_path(cf, wr_cf_arg(cf, 1), true);
-    struct wr_str text = wr_tls_file_read(cf->pool, path);
+    struct wr_str text;
 
+    wr_vault_pool(cf->pool);
+    text = wr_tls_file_read(cf->pool, path);
     if (text.p == NULL)
         return wr_cf_error(cf, 1, "cannot read \"%s\" (%d: %s)", path, errno, strerror(errno));
     *list = (struct wr_tls_passwords){ 0 };

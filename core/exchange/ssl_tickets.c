@@ -191,8 +191,10 @@ static bool take_key(struct wr_str text, struct wr_ssl_ticket_key *k)
 
 bool wr_ssl_ticket_keys_load(struct wr_cf *cf, struct wr_ssl_conf *c)
 {
-    struct keys *all = WR_NEW(cf->pool, struct keys);
+    struct keys *all;
 
+    wr_vault_pool(cf->pool);
+    all = WR_NEW(cf->pool, struct keys);
     wr_pool_cleanup(cf->pool, keys_free, all);
     for (uint32_t i = 0; i < c->ticket_keys.n; i++) {
         const struct wr_node *n = c->ticket_keys.at[i];

@@ -17,12 +17,10 @@ static void close_keep_errno(int fd)
 }
 
 /* Appends what read() gives until the end; false with errno. */
-static bool read_all(int fd, struct wr_text *t, size_t max)
+static bool append_all(int fd, char *buf, size_t size, struct wr_text *t, size_t max)
 {
-    char buf[16384];
-
     for (;;) {
-        ssize_t n = read(fd, buf, sizeof(buf));
+        ssize_t n = read(fd, buf, size);
 
         if (n == 0)
             return true;
@@ -40,6 +38,15 @@ static bool read_all(int fd, struct wr_text *t, size_t max)
             return false;
         }
     }
+}
+
+static bool read_all(int fd, struct wr_text *t, size_t max)
+{
+    char buf[16384];
+    bool ok = append_all(fd, buf, sizeof(buf), t, max);
+
+    explicit_bzero(buf, sizeof(buf)); /* it may have been a key, and the stack is in a core file */
+    return ok;
 }
 
 struct wr_str wr_file_read(struct wr_pool *pool, const char *path, size_t max)

@@ -1,6 +1,6 @@
-/* holder: the process that has an address, as far as /proc lets this one see: its own user's, as root
- * all. The master asks once, when a start fails because an address is in use; the answer is for a
- * message only, it may be wrong before it is read. Parses what the kernel writes. */
+/* holder: the process that has an address, as far as /proc lets this one see: its own user's, as
+ * root all. The master asks once, when a start fails because an address is in use; the answer is
+ * for a message only, it may be wrong before it is read. Parses what the kernel writes. */
 #include "os/os.h"
 
 #include <ctype.h>

@@ -83,8 +83,8 @@ ssize_t wr_fds_recv(int sock, void *p, size_t n, int *fds, unsigned *nfds);
 /* Whole file into the pool, at most max bytes; p == NULL with errno on failure (EFBIG over max). A
  * zero byte stands behind it. */
 struct wr_str wr_file_read(struct wr_pool *pool, const char *path, size_t max) WR_CHECKED;
-/* Replaces it. The descriptor holds a lock (F_WRLCK) of this process on the whole file, which it had
- * before it had its name; any close of that file by this process ends it. -1 with errno. */
+/* Replaces it. The descriptor holds a lock (F_WRLCK) of this process on the whole file, from before
+ * it had its name; any close of that file by this process ends it. -1 with errno. */
 int wr_file_write_locked(const char *path, struct wr_str text, mode_t mode) WR_CHECKED;
 /* The same where only the file itself may be written: who reads meanwhile sees the beginning of the
  * text, and the old one behind it. */
@@ -100,6 +100,7 @@ bool wr_file_mtime(const char *path, struct timespec *out) WR_CHECKED;
 void *wr_vault_alloc(size_t n) WR_CHECKED;
 void *wr_vault_realloc(void *p, size_t n) WR_CHECKED;
 void wr_vault_free(void *p);
+void wr_vault_pool(struct wr_pool *p); /* what it gives from now on is in there; idempotent */
 
 /* ---- shm: memory shared by all processes of the instance ---- */
 struct wr_shm {

@@ -1,8 +1,8 @@
-/* vault: memory that gets into no core file, for OpenSSL: keys, what is computed from them and what
- * was deciphered. It is mapped in chunks, MADV_DONTDUMP, and given out by size classes, 8 in each
- * doubling; what comes back waits in the list of its class and is never unmapped, but blocks over
- * 64 KB, which have mappings of their own. Threads may call it; main sets it up. A fork shares what
- * there is, copy on write. */
+/* vault: memory that gets into no core file: for OpenSSL (keys, what is computed from them and what
+ * was deciphered) and for the keys and passwords of a configuration. It is mapped in chunks,
+ * MADV_DONTDUMP, and given out by size classes, 8 in each doubling; what comes back waits in the
+ * list of its class and is never unmapped, but blocks over 64 KB, which have mappings of their own.
+ * Threads may call it; main sets it up. A fork shares what there is, copy on write. */
 #include "os/os.h"
 
 #include <pthread.h>
@@ -134,4 +134,11 @@ void *wr_vault_realloc(void *p, size_t n)
         memcpy(to, p, wr_min(n, h[-1].size));
     wr_vault_free(p);
     return to;
+}
+
+void wr_vault_pool(struct wr_pool *p)
+{
+    static const struct wr_pool_memory vault = { wr_vault_alloc, wr_vault_free };
+
+    wr_pool_use(p, &vault);
 }

@@ -79,6 +79,7 @@ static bool is_bound(const struct wr_attempts *a)
 
 static void plan_pair(struct wr_exchange *x, const struct wr_tls_conf *c, struct wr_link_plan *p)
 {
+    wr_vault_pool(x->pool); /* the name may be the key itself (data:$key) */
     p->certificate = wr_template_str(x, c->certificates.at[0].name);
     p->certificate_key = wr_template_str(x, c->keys.at[0].name);
 }

@@ -249,6 +249,7 @@ static bool load_pair(const struct wr_peer_link *l, const struct wr_tls_conf *c,
     if (l->certificate.n == 0)
         return true;
     pool = wr_pool_new(0);
+    wr_vault_pool(pool); /* the name may be the key itself (data:$key) */
     ok = wr_tls_load_pair(pool, c, ssl, l->certificate, l->certificate_key, &why);
     wr_pool_free(pool);
     if (!ok)
