@@ -78,6 +78,7 @@ static struct wr_cycle *cycle_new(struct wr_conf *conf, struct wr_shm_set *old)
         wr_conf_free(conf);
         return NULL;
     }
+    wr_phases_mark(conf);
     give_logs(conf);
     core = wr_core_of(conf);
     c = wr_calloc(1, sizeof(*c));

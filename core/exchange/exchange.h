@@ -80,6 +80,8 @@ enum wr_verdict wr_reject(struct wr_exchange *x, unsigned status, const char *re
 extern const struct wr_step wr_step_phases;
 const char *wr_phase_name(enum wr_phase p);
 void wr_phases_init(void); /* the table of hooks, once, behind wr_modules_init */
+/* In each scope of a configuration that is complete: whose hooks have no work (wr_module.has_work)? */
+void wr_phases_mark(struct wr_conf *c);
 void wr_phases_log(struct wr_exchange *x); /* the LOG phase; wr_finish calls it */
 
 /* ---- endpoints: one side of the exchange ---- */

@@ -2,35 +2,54 @@
  * from wr_modules when the program starts; link order means nothing. */
 #include "exchange/exchange.h"
 
+struct placed {
+    enum wr_verdict (*run)(struct wr_exchange *x);
+    int rank;
+    uint64_t idle;             /* not called where this bit is set in wr_scope.idle; 0: everywhere */
+};
 struct hooks {
     uint32_t n;
-    const struct wr_phase_hook **at;
+    struct placed *at;
 };
 static struct hooks table[2][WR_PHASES]; /* layer 4, layer 7 */
 
+/* Of a module that may have no work. The 65th such module is called for nothing. */
+static uint64_t idle_bit(const struct wr_module *m)
+{
+    uint32_t bit = 0;
+
+    for (struct wr_module *const *before = wr_modules; *before != m; before++)
+        bit += (*before)->has_work != NULL;
+    return m->has_work != NULL && bit < 64 ? UINT64_C(1) << bit : 0;
+}
+
 /* Runs fn for each hook of each layer, in link order. */
-static void each_hook(void (*fn)(struct hooks *h, const struct wr_phase_hook *hook))
+static void each_hook(void (*fn)(struct hooks *h, const struct wr_module *m,
+                                 const struct wr_phase_hook *hook))
 {
     for (struct wr_module *const *m = wr_modules; *m != NULL; m++)
         for (const struct wr_phase_hook *p = (*m)->phases; p != NULL && p->run != NULL; p++)
             for (uint32_t layer = 0; layer < 2; layer++)
                 if ((p->layers & ~(*m)->without & (layer == 0 ? WR_L4 : WR_L7)) != 0)
-                    fn(&table[layer][p->phase], p);
+                    fn(&table[layer][p->phase], *m, p);
 }
 
-static void count_hook(struct hooks *h, const struct wr_phase_hook *hook)
+static void count_hook(struct hooks *h, const struct wr_module *m,
+                       const struct wr_phase_hook *hook)
 {
+    (void)m;
     (void)hook;
     h->n++;
 }
 
-static void insert_hook(struct hooks *h, const struct wr_phase_hook *hook)
+static void insert_hook(struct hooks *h, const struct wr_module *m,
+                        const struct wr_phase_hook *hook)
 {
     uint32_t i;
 
-    for (i = h->n++; i > 0 && h->at[i - 1]->rank > hook->rank; i--)
+    for (i = h->n++; i > 0 && h->at[i - 1].rank > hook->rank; i--)
         h->at[i] = h->at[i - 1];
-    h->at[i] = hook;
+    h->at[i] = (struct placed){ hook->run, hook->rank, idle_bit(m) };
 }
 
 void wr_phases_init(void)
@@ -46,9 +65,32 @@ void wr_phases_init(void)
     each_hook(insert_hook);
 }
 
-static const struct hooks *hooks_of(const struct wr_exchange *x, enum wr_phase phase)
+static bool mark_scope(struct wr_scope *s, void *arg)
 {
-    return &table[x->layer->bit == WR_L4 ? 0 : 1][phase];
+    (void)arg;
+    for (struct wr_module *const *m = wr_modules; *m != NULL; m++) {
+        const void *conf = wr_scope_conf(s, *m);
+
+        if ((*m)->has_work != NULL && conf != NULL && !(*m)->has_work(conf))
+            s->idle |= idle_bit(*m);
+    }
+    return true;
+}
+
+void wr_phases_mark(struct wr_conf *c)
+{
+    wr_scope_each(c->main, mark_scope, NULL);
+}
+
+/* Asked before each call, as a hook may have changed the scope. */
+static inline bool is_idle(const struct wr_exchange *x, const struct placed *hook)
+{
+    return hook->idle != 0 && (x->scope->idle & hook->idle) != 0;
+}
+
+static const struct hooks *hooks_of(const struct wr_exchange *x)
+{
+    return table[x->layer->bit == WR_L4 ? 0 : 1];
 }
 
 const char *wr_phase_name(enum wr_phase p)
@@ -63,12 +105,20 @@ const char *wr_phase_name(enum wr_phase p)
 
 static enum wr_go phases_run(struct wr_exchange *x)
 {
+    const struct hooks *const all = hooks_of(x);
+
     for (; x->phase < WR_PH_LOG; x->phase++, x->hook = 0) {
-        const struct hooks *h = hooks_of(x, x->phase);
+        const struct hooks *h = &all[x->phase];
 
         while (x->hook < h->n) {
-            enum wr_verdict v = h->at[x->hook]->run(x);
+            const struct placed *hook = &h->at[x->hook];
+            enum wr_verdict v;
 
+            if (is_idle(x, hook)) {
+                x->hook++;
+                continue;
+            }
+            v = hook->run(x);
             if (wr_unlikely(x->gave_up)) /* whatever it said: the runner rejects */
                 return WR_GO;
             switch (v) {
@@ -84,7 +134,7 @@ static enum wr_go phases_run(struct wr_exchange *x)
                 return WR_GO;
             case WR_ROUTE:
                 x->hook = 0;
-                h = hooks_of(x, x->phase);
+                h = &all[x->phase];
                 break;
             case WR_REJECTED:
                 return x->layer->reject(x, x->status);
@@ -98,8 +148,9 @@ const struct wr_step wr_step_phases = { "phases", NULL, phases_run };
 
 void wr_phases_log(struct wr_exchange *x)
 {
-    const struct hooks *h = hooks_of(x, WR_PH_LOG);
+    const struct hooks *h = &hooks_of(x)[WR_PH_LOG];
 
     for (uint32_t i = 0; i < h->n; i++)
-        (void)h->at[i]->run(x);
+        if (!is_idle(x, &h->at[i]))
+            (void)h->at[i].run(x);
 }

@@ -39,6 +39,11 @@ enum wr_rewrite_next wr_program_run(struct wr_rewrite *rw, const struct wr_progr
     return WR_REWRITE_ON;
 }
 
+static bool has_program(const void *conf)
+{
+    return ((const struct rewrite_conf *)conf)->program != NULL;
+}
+
 static enum wr_verdict run(struct wr_exchange *x)
 {
     const struct rewrite_conf *c = wr_conf_of(x, &wr_module_rewrite);
@@ -201,6 +206,7 @@ struct wr_module wr_module_rewrite = {
     .conf_size = sizeof(struct rewrite_conf),
     .directives = directives,
     .enter = enter,
+    .has_work = has_program,
     .phases = (const struct wr_phase_hook[]){
         { WR_PH_SET, WR_L7, run, 0 },
         { WR_PH_REWRITE, WR_L7, run_location, 0 },

@@ -111,6 +111,11 @@ static enum wr_verdict try_files(struct wr_exchange *x)
     return fall_back(x, c);
 }
 
+static bool has_files(const void *conf)
+{
+    return ((const struct try_conf *)conf)->set;
+}
+
 /* ---- the directive ---- */
 
 static bool take_candidate(struct wr_cf *cf, struct try_conf *c, uint32_t i)
@@ -170,5 +175,6 @@ struct wr_module wr_module_try_files = {
     .conf_size = sizeof(struct try_conf),
     .directives = directives,
     .enter = enter,
+    .has_work = has_files,
     .phases = (const struct wr_phase_hook[]){ { WR_PH_PRECONTENT, WR_L7, try_files, 0 }, { 0 } },
 };

@@ -30,6 +30,11 @@ static enum wr_verdict access_run(struct wr_exchange *x)
     return WR_PASS;
 }
 
+static bool has_rules(const void *conf)
+{
+    return ((const struct access_conf *)conf)->rules.n > 0;
+}
+
 static bool set_rule(struct wr_cf *cf, void *conf)
 {
     struct access_conf *c = conf;
@@ -57,5 +62,6 @@ struct wr_module wr_module_access = {
     .layers = WR_ANY,
     .conf_size = sizeof(struct access_conf),
     .directives = directives,
+    .has_work = has_rules,
     .phases = (const struct wr_phase_hook[]){ { WR_PH_ACCESS, WR_ANY, access_run, 0 }, { 0 } },
 };

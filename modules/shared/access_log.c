@@ -48,6 +48,14 @@ static void log_line(struct wr_exchange *x, const struct wr_access_log *c,
     write_line(x, c, e, wr_str_of(buf, t.n + 1));
 }
 
+/* Where nothing was said, layer 7 has a log. */
+static bool has_lines(const void *conf)
+{
+    const struct wr_access_log *c = conf;
+
+    return c->entries.n > 0 || !c->set;
+}
+
 static enum wr_verdict access_log_run(struct wr_exchange *x)
 {
     const struct wr_access_log *c = wr_conf_of(x, &wr_module_access_log);
@@ -162,6 +170,7 @@ struct wr_module wr_module_access_log = {
     .layers = WR_ANY,
     .conf_size = sizeof(struct wr_access_log),
     .directives = directives,
+    .has_work = has_lines,
     .phases = (const struct wr_phase_hook[]){ { WR_PH_LOG, WR_ANY, access_log_run, 0 }, { 0 } },
     .prepare = prepare,
     .check = check,

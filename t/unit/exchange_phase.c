@@ -33,7 +33,48 @@ static enum wr_verdict other_layer(struct wr_exchange *of)
 
 static struct wr_phase_hook many[2 * HOOKS + 2];
 static struct wr_module module = { .name = "many", .layers = WR_ANY, .phases = many };
-struct wr_module *const wr_modules[] = { &module, NULL };
+
+/* ---- hooks without work ---- */
+
+struct conf { bool on; };
+
+static struct conf off = { false }, on = { true };
+static void *confs[2][2] = { { NULL, &off }, { NULL, &on } };
+static struct wr_scope outer = { .conf = confs[0] }, inner = { .conf = confs[1] };
+static unsigned sometimes_ran;
+
+static bool is_on(const void *conf) { return ((const struct conf *)conf)->on; }
+
+static enum wr_verdict sometimes(struct wr_exchange *of)
+{
+    (void)of;
+    sometimes_ran++;
+    return WR_PASS;
+}
+
+static enum wr_verdict go_inside(struct wr_exchange *of)
+{
+    of->scope = &inner;
+    return WR_PASS;
+}
+
+static struct wr_module may_idle = {
+    .name = "may_idle",
+    .layers = WR_L7,
+    .has_work = is_on,
+    .index = 1,
+    .phases = (const struct wr_phase_hook[]){
+        { WR_PH_LOG, WR_L7, sometimes, 1 },   /* outside: nothing to do */
+        { WR_PH_LOG, WR_L7, sometimes, 3 },   /* inside by then */
+        { 0 },
+    },
+};
+static struct wr_module jumps = {
+    .name = "jumps",
+    .layers = WR_L7,
+    .phases = (const struct wr_phase_hook[]){ { WR_PH_LOG, WR_L7, go_inside, 2 }, { 0 } },
+};
+struct wr_module *const wr_modules[] = { &module, &may_idle, &jumps, NULL };
 
 START_TEST(any_number_in_the_order_of_ranks)
 {
@@ -49,4 +90,24 @@ START_TEST(any_number_in_the_order_of_ranks)
 }
 END_TEST
 
-UNIT_MAIN("exchange/phase", any_number_in_the_order_of_ranks)
+START_TEST(hooks_without_work)
+{
+    static const struct wr_layer layer = { .name = "http", .bit = WR_L7 };
+    struct wr_conf c = { .main = &outer };
+    struct wr_exchange here = { .layer = &layer, .scope = &outer };
+
+    many[0] = (struct wr_phase_hook){ 0 };
+    outer.children = &inner;
+    wr_phases_init();
+    wr_phases_log(&here); /* unmarked: all are called */
+    ck_assert_uint_eq(sometimes_ran, 2);
+    wr_phases_mark(&c);
+    here.scope = &outer;
+    wr_phases_log(&here);
+    ck_assert_uint_eq(sometimes_ran, 3);
+    wr_phases_log(&here);
+    ck_assert_uint_eq(sometimes_ran, 5);
+}
+END_TEST
+
+UNIT_MAIN("exchange/phase", hooks_without_work, any_number_in_the_order_of_ranks)
