@@ -142,10 +142,13 @@ static void note_connected(struct wr_try *t, const struct wr_peer_link *l)
         t->connect_ms = l->connected_ms > t->begun_ms ? l->connected_ms - t->begun_ms : 0;
 }
 
-/* The link dials by itself. Joined by more than it has room for, it serves the first ones. */
+/* The link dials by itself. Joined by more than it has room for, it serves the first ones, and the
+ * others look again. A server that has no room even for the one it was dialed for is not asked for
+ * ever. */
 static enum wr_go dialed(struct wr_exchange *x, struct wr_lease *e)
 {
     struct wr_peer_link *l = e->link;
+    bool joined = e->joined;
 
     if (l->state < WR_LINK_UP)
         return WR_WAIT;
@@ -156,6 +159,10 @@ static enum wr_go dialed(struct wr_exchange *x, struct wr_lease *e)
     e->joined = false;
     if (l->key.speaker->lease(l) == WR_ROOM_READY)
         return x->layer->connected(x);
+    if (!joined) {
+        wr_xlog(x, WR_LOG_ERROR, 0, "upstream takes no request on a new connection");
+        return wr_try_failed(x, WR_FAIL_ERROR);
+    }
     wr_lease_end(e, false);
     return WR_GO;
 }

@@ -532,6 +532,22 @@ START_TEST(too_many_join)
 }
 END_TEST
 
+/* Each of them dials once, and no more. */
+START_TEST(a_server_has_no_room_at_all)
+{
+    setup("");
+    most_streams = 0;
+    for (unsigned i = 0; i < 3; i++)
+        (void)ask(&many);
+    for (unsigned i = 0; i < 20; i++)
+        turns(1);
+    ck_assert_uint_eq(rejected, 3);
+    ck_assert_uint_eq(begun, 3);
+    ck_assert_uint_eq(overs, 3);
+    teardown();
+}
+END_TEST
+
 /* One refusal is one failure, however many waited for it. */
 START_TEST(a_joined_dial_is_refused)
 {
@@ -691,5 +707,5 @@ END_TEST
 
 UNIT_MAIN("upstream/link", dials_alone, is_refused, runs_out_of_time, shakes_hands_alone,
           a_handshake_runs_out_of_time, three_join_one_dial, too_many_join,
-          a_joined_dial_is_refused, a_link_with_100_leases_dies, takes_no_more_than_its_requests,
-          a_bound_one_is_not_shared, exchanges_wait_for_a_peer)
+          a_server_has_no_room_at_all, a_joined_dial_is_refused, a_link_with_100_leases_dies,
+          takes_no_more_than_its_requests, a_bound_one_is_not_shared, exchanges_wait_for_a_peer)
