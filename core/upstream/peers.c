@@ -31,7 +31,7 @@ static bool is_backup(const struct wr_peer_slot *s)
     return atomic_load_explicit(&s->backup, memory_order_relaxed) != 0;
 }
 
-static void rebuild(struct wr_upstream *u)
+void wr_peers_rebuild(struct wr_upstream *u)
 {
     struct wr_peers *v = u->peers;
     struct wr_peer_zone *z = &v->zone;
@@ -50,15 +50,6 @@ static void rebuild(struct wr_upstream *u)
     if (u->balancer->changed != NULL)
         u->balancer->changed(u);
     wr_ledger_show(&z->ledger);
-}
-
-struct wr_peers *wr_peers_view(struct wr_upstream *u)
-{
-    struct wr_peers *v = u->peers;
-
-    if (v->pool == NULL || v->version != wr_roster_version(&v->zone.members))
-        rebuild(u);
-    return v;
 }
 
 void wr_peers_drop(struct wr_upstream *u)

@@ -7,7 +7,12 @@
 static struct wr_try *push_try(struct wr_exchange *x, const struct wr_addr *addr)
 {
     struct wr_attempts *a = x->attempts;
-    struct wr_try *t = wr_vec_push(x->pool, &a->tries);
+    struct wr_try *t = &a->only;
+
+    if (a->tries.n > 0)
+        t = wr_vec_push(x->pool, &a->tries);
+    else
+        a->tries.n = 1;
 
     t->anew = a->first > 0 && a->tries.n == a->first + 1;
     t->addr = *addr;

@@ -11,6 +11,8 @@ static struct wr_attempts *attempts_new(struct wr_exchange *x, struct wr_upstrea
         a = WR_NEW(x->pool, struct wr_attempts);
         x->attempts = a;
         a->owner = x;
+        a->tries.at = &a->only;
+        a->tries.cap = 1;
         x->attempts_end = wr_attempts_end;
     }
     /* After an internal redirect it begins again, only the tries are kept. */

@@ -197,8 +197,16 @@ struct wr_peers {
     struct wr_peer_group main, backup;
     struct wr_pool *pool;        /* of this version */
 };
+void wr_peers_rebuild(struct wr_upstream *u);
 /* Brings the view up to the published version (cheap when nothing changed). */
-struct wr_peers *wr_peers_view(struct wr_upstream *u);
+static inline struct wr_peers *wr_peers_view(struct wr_upstream *u)
+{
+    struct wr_peers *v = u->peers;
+
+    if (wr_unlikely(v->pool == NULL || v->version != wr_roster_version(&v->zone.members)))
+        wr_peers_rebuild(u);
+    return v;
+}
 void wr_peers_drop(struct wr_upstream *u);
 /* Pure: the smooth weighted round robin order of `n` weights, nginx's sequence; at most max steps
  * (weights are divided by their gcd first). Returns the number of steps. */
@@ -439,6 +447,7 @@ struct wr_attempts {
     struct wr_str announce;      /* goes out first, before any handshake: a PROXY header */
     struct wr_lease lease;       /* of the current try */
     WR_VEC(struct wr_try) tries; /* the last is the current */
+    struct wr_try only;          /* room for the first: mostly there is no other */
     uint32_t first;              /* of tries: where those of this upstream begin */
     uint32_t stale;              /* of them: went to a parked connection that was closed */
     uint64_t *tried;
