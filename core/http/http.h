@@ -592,8 +592,8 @@ void wr_http_discard_body(struct wr_exchange *x);
 /* The file of a body that is in one, given a name if it had none; NULL: it is in memory. The name
  * goes with the request. */
 const char *wr_http_body_path(struct wr_exchange *x);
-/* From a head filter. By its end it may have added to h->res.trailers, which are sent behind the body
- * where the framing can carry them. */
+/* From a head filter. By its end it may have added to h->res.trailers, which are sent behind the
+ * body where the framing can carry them. */
 void wr_http_add_body_filter(struct wr_exchange *x, struct wr_relay_filter *f);
 /* The backend's final reply is in h->res, untouched: kept for $upstream_http_ and its kin. */
 void wr_http_keep_reply(struct wr_exchange *x);

@@ -95,11 +95,7 @@ static void body_begins(struct wr_h1_client *c, const struct wr_http *h)
 {
     const struct wr_response *r = &h->res;
 
-    c->in = (struct wr_h1_in){
-        .framing = r->framing,
-        .left = r->framing == WR_BODY_LENGTH ? r->length : 0,
-        .done = r->framing == WR_BODY_NONE || (r->framing == WR_BODY_LENGTH && r->length == 0),
-    };
+    wr_h1_in_begin(&c->in, r->framing, r->length);
     if (r->framing == WR_BODY_CHUNKED)
         c->in.chunked.trailers = wr_text_grow(c->x->pool, 8, h->proxy_conf->buffer_size);
 }

@@ -118,15 +118,6 @@ enum wr_io wr_h1_read_in(struct wr_session *s, struct wr_h1_in *in, void *p, siz
 
 /* ---- a request begins ---- */
 
-static struct wr_h1_in body_of(const struct wr_request *r)
-{
-    return (struct wr_h1_in){
-        .framing = r->framing,
-        .left = r->framing == WR_BODY_LENGTH ? r->length : 0,
-        .done = r->framing == WR_BODY_NONE || (r->framing == WR_BODY_LENGTH && r->length == 0),
-    };
-}
-
 static void finished(struct wr_exchange *x);
 
 static struct wr_exchange *request_new(struct wr_session *s, struct wr_h1_session *hs)
@@ -145,7 +136,7 @@ static void head_fine(struct wr_http *h, const struct wr_h1_progress *p, struct 
     h->request_length = p->size;
     h->keepalive = h->req.keepalive;
     h->expect = h->req.expect && h->req.version >= 11;
-    *in = body_of(&h->req);
+    wr_h1_in_begin(in, h->req.framing, h->req.length);
 }
 
 static void head_bad(struct wr_exchange *x, const struct wr_h1_progress *p, struct wr_h1_in *in)

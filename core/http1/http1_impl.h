@@ -109,6 +109,14 @@ struct wr_h1_in {
     bool done;
 };
 
+/* Nothing of it was read: in is zeroed, or was that of an interim head. */
+static inline void wr_h1_in_begin(struct wr_h1_in *in, enum wr_framing framing, uint64_t length)
+{
+    in->framing = framing;
+    in->left = framing == WR_BODY_LENGTH ? length : 0;
+    in->done = framing == WR_BODY_NONE || (framing == WR_BODY_LENGTH && length == 0);
+}
+
 /* ---- a client connection (h1_session) ---- */
 struct wr_h1_drop {            /* what nobody wants is read behind a reply for the client's sake */
     struct wr_h1_in in;        /* the rest of the body */

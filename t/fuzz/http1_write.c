@@ -114,7 +114,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct head h = { .how = size > 0 ? data[0] : 0 };
     size_t cap = size > 1 ? data[1] + 1U : 1;
 
-    take_pieces(pool, wr_str_of((const char *)data + wr_min(size, 2U), size - wr_min(size, 2U)), &h);
+    take_pieces(pool, wr_str_of((const char *)data + wr_min(size, 2U), size - wr_min(size, 2U)),
+                &h);
     check_request(pool, &h, cap);
     check_reply(pool, &h, cap);
     wr_pool_free(pool);
