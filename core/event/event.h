@@ -1,13 +1,13 @@
 /* event: waiting for things. Rank 2: knows base and os.
  *
  * Map: loop (epoll, tasks, reap), timer (deadlines in a heap), block (16 KiB buffers and slices),
- * bufq (queues of slices), offload (thread pools and their jobs), reader (files on their way out), temp (files of our own),
- * warm (what is in the page cache), conn (a descriptor with its ready bits), plain (the bare
- * transport), tls (OpenSSL), last_words (what a full socket did not take of it), pipe (pooled pipes
- * for splice), listen (accepting), limit (of connections), resolver (names, their cache, what
- * waits for them), question (one name, all its records), channel (c-ares in our loop), mixed_case
- * (of its questions), dns (the pure answer parser), hosts (/etc/hosts). What these files share
- * among themselves only is in inside.h.
+ * bufq (queues of slices), offload (thread pools and their jobs), reader (files on their way out),
+ * temp (files of our own), warm (what is in the page cache), conn (a descriptor with its ready
+ * bits), plain (the bare transport), tls (OpenSSL), last_words (what a full socket did not take of
+ * it), pipe (pooled pipes for splice), listen (accepting), limit (of connections), resolver (names,
+ * their cache, what waits for them), question (one name, all its records), channel (c-ares in our
+ * loop), mixed_case (of its questions), dns (the pure answer parser), hosts (/etc/hosts). What
+ * these files share among themselves only is in inside.h.
  *
  * One turn: (1) epoll_wait sets ready bits and queues tasks, nothing else; (2) expired timers set
  * bits and queue; (3) the queued tasks run, each at most once a turn, and behind them the flush

@@ -3,13 +3,12 @@
  *
  * Map: session (an accepted client), proxy_protocol and proxy_header (what a proxy in front says of
  * it), forwarded (the client behind several of them), exchange (the step runner, the one exit),
- * phase (hooks in rank order), raw (a descriptor as endpoint), stored (texts and files as endpoint), relay
- * (the only byte pump), rate (its speed), splice (bulk),
- * filter (what changes the bytes), spill (its temp file),
- * patience (timeouts of what moves bytes), vars (their values), core_vars ($remote_addr ...),
- * template (text with variables, one pass), assign (set), listen_conf and listen_addr (the listen
- * directive of both layers), names and server_name (several servers on one address), ssl_conf (ssl_
- * of servers), ssl_rows, ssl_pem, ssl_context and ssl_cert_cache (what proxy_ssl_ shares with it),
+ * phase (hooks in rank order), raw (a descriptor as endpoint), stored (texts and files as one),
+ * relay (the only byte pump), rate (its speed), splice (bulk), filter (what changes the bytes),
+ * spill (its temp file), patience (timeouts of what moves bytes), vars (their values), core_vars
+ * ($remote_addr ...), template (text with variables, one pass), assign (set), listen_conf and
+ * listen_addr (listen, of both layers), names and server_name (several servers on one address),
+ * ssl_conf (ssl_ of servers), ssl_rows, ssl_pem, ssl_context, ssl_cert_cache (what proxy_ssl_ has),
  * ssl_accept (handshakes with clients), ssl_cache and ssl_tickets (sessions and ticket keys all
  * workers share), ssl_vars ($ssl_protocol ...), log_conf (error_log), thread_pool_conf
  * (thread_pool), trace (the event ring).
@@ -182,8 +181,7 @@ void wr_spill_drained(struct wr_spill *s);         /* the slices are sent: begin
 /* ---- filters: what a relay moves goes through them, one behind the other ---- */
 enum wr_filtered {
     WR_FILTERED,               /* all of f->in was taken */
-    WR_FILTER_WAITS,           /* something is armed that wakes the exchange; it runs again then, or
-                                * before */
+    WR_FILTER_WAITS,           /* something is armed that wakes the exchange: it runs again then */
     WR_FILTER_FAILED           /* it was logged; what was sent so far is all there will be */
 };
 enum wr_push {
@@ -264,7 +262,7 @@ struct wr_patience {
     bool fired, running;       /* the timer; wr_patience_keep sets both */
 };
 enum wr_patient {
-    WR_PATIENT_STILL, WR_PATIENT_ANEW, WR_PATIENT_FREELY, /* the timer stays, begins again, is off */
+    WR_PATIENT_STILL, WR_PATIENT_ANEW, WR_PATIENT_FREELY, /* the timer stays, begins anew, is off */
     WR_PATIENT_REFUSES,        /* the client is told that it was too slow (408) */
     WR_PATIENT_FAILS,          /* another server is tried, or the client is told (504) */
     WR_PATIENT_CUTS,           /* the reply ends as it is */

@@ -1,5 +1,5 @@
-/* spill: what a slow receiver has not taken yet, in a temp file, so that the sender can be let go. The
- * relay writes behind and reads in front; once all is read it begins again at 0. Lives in the
+/* spill: what a slow receiver has not taken yet, in a temp file, so that the sender can be let go.
+ * The relay writes behind and reads in front; once all is read it begins again at 0. Lives in the
  * exchange's pool. */
 #include "exchange/exchange.h"
 

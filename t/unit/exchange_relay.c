@@ -10,7 +10,7 @@ static struct wr_loop *l;
 static struct wr_relay r;
 static struct wr_timer timer;
 static size_t left, largest; /* of the source; largest write of a file */
-static size_t pause_at;       /* the source has no more for now where it has so much left; 0: never */
+static size_t pause_at;       /* the source has no more for now with so much left; 0: never */
 static size_t room;           /* of the sink */
 static char sent[64];         /* what it got of texts */
 static size_t nsent;
@@ -223,7 +223,8 @@ END_TEST
 START_TEST(a_filter_waits)
 {
     static const struct { const char *a, *b; unsigned pumps; } table[] = {
-        { "w", "", 1 }, { "www", "", 3 }, { "W", "", 0 }, { "Ww", "", 1 }, { "dw", "", 1 }, { "dww", "", 2 },
+        { "w", "", 1 }, { "www", "", 3 }, { "W", "", 0 }, { "Ww", "", 1 },
+        { "dw", "", 1 }, { "dww", "", 2 },
         { "", "w", 1 }, { "", "dw", 1 }, { "", "dwww", 3 }, { "wdw", "", 2 },
     };
 

@@ -1,6 +1,6 @@
 /* shout: a filter of reply bodies, as an example and for the tests: letters become capitals. It
- * looks at the bytes, so files are read for it, in pieces. `shout slow` takes a while for each piece,
- * `shout broken` fails behind the first. */
+ * looks at the bytes, so files are read for it, in pieces. `shout slow` takes a while for each
+ * piece, `shout broken` fails behind the first. */
 #include "http/http.h"
 
 enum { OFF, ON, SLOW, BROKEN };
@@ -32,7 +32,7 @@ static void take_piece(struct wr_bufq *in, struct wr_bufq *out)
 static enum wr_filtered shout_run(struct wr_relay_filter *f, enum wr_push push WR_UNUSED,
                                   struct wr_bufq *out)
 {
-    struct shout *s = f->state;
+    struct shout *s = wr_container(f, struct shout, filter);
 
     if (s->how == BROKEN && s->begun) {
         wr_xlog(s->x, WR_LOG_ERROR, 0, "the voice is gone");
@@ -64,7 +64,7 @@ static enum wr_filter_result shout_head(struct wr_exchange *x)
     if (c->how == OFF)
         return WR_FILTER_OK;
     s = WR_NEW(x->pool, struct shout);
-    s->filter = (struct wr_relay_filter){ .run = shout_run, .state = s };
+    s->filter = (struct wr_relay_filter){ .run = shout_run };
     s->x = x;
     s->how = c->how;
     s->timer.task = &x->task;
