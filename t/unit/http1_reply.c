@@ -68,6 +68,7 @@ static void prepare(struct replying *p, const struct decision *d)
     char text[256], names[64], *rest = names;
 
     memset(p, 0, sizeof(*p));
+    WR_TYPED(&p->h, HTTP);
     snprintf(text, sizeof(text), "http { server { %s } }", d->conf);
     wr_modules_init();
     wr_clock_update();
