@@ -350,9 +350,10 @@ static inline void wr_conn_retask(struct wr_conn *c, struct wr_task *task)
     c->deadline.task = task;
 }
 
-/* The worker's scratch for reads; valid until the next step runs. */
+/* The worker's scratch for reads; valid until the next step runs. What is never touched of it costs
+ * nothing. */
 #define WR_SCRATCH (256 * 1024)
-char *wr_loop_scratch(struct wr_loop *l);
+extern char wr_scratch[WR_SCRATCH];
 
 /* ---- tls: OpenSSL as a transport ---- */
 struct ssl_st;

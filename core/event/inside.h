@@ -45,7 +45,6 @@ struct wr_loop {
         void *arg;
     } before_sleep[WR_BEFORE_SLEEP];
     uint32_t nbefore_sleep;
-    char *scratch;
     struct wr_pipe *pipes;    /* idle and empty */
     uint32_t pipes_idle, pipes_open;
     _Atomic(struct wr_job *) jobs_done; /* given back by threads, the last one first */

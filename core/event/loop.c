@@ -11,6 +11,8 @@
 /* More than 512 events at once only make the tasks of the first ones wait for the others. */
 enum { EVENTS_MIN = 64, EVENTS_MAX = 512 };
 
+char wr_scratch[WR_SCRATCH];
+
 static void bell_rung(struct wr_watch *w, uint32_t events)
 {
     struct wr_loop *l = wr_container(w, struct wr_loop, bell);
@@ -68,7 +70,6 @@ void wr_loop_free(struct wr_loop *l)
     close(l->epfd);
     free(l->events);
     free(l->heap);
-    free(l->scratch);
     free(l);
 }
 
@@ -291,12 +292,4 @@ void wr_loop_stop(struct wr_loop *l)
 uint64_t wr_loop_turns(const struct wr_loop *l)
 {
     return l->turns;
-}
-
-char *wr_loop_scratch(struct wr_loop *l)
-{
-    /* a process without connections never needs it */
-    if (l->scratch == NULL)
-        l->scratch = wr_malloc(WR_SCRATCH);
-    return l->scratch;
 }

@@ -500,6 +500,27 @@ unsigned wr_ssl_verified(struct wr_exchange *x);
  * check. False: reported. */
 bool wr_ssl_check(struct wr_cf *cf, const struct wr_listener *l, const struct wr_scope *standard);
 
+/* ---- error_log and friends ---- */
+struct wr_log_target {
+    const char *name;        /* of the sink; NULL: syslog, opened by the setter */
+    enum wr_level level;
+    struct wr_sink *sink;
+    const struct wr_node *node; /* NULL: the default */
+};
+struct wr_log_conf {
+    struct wr_log *log;      /* never NULL after finish */
+    struct wr_log_target *targets;
+    uint32_t n;
+};
+extern struct wr_module wr_module_log_conf;
+static inline const struct wr_log *wr_scope_log(const struct wr_scope *s)
+{
+    return ((const struct wr_log_conf *)wr_scope_conf(s, &wr_module_log_conf))->log;
+}
+/* Where main logs to without an error_log: set by the app before loading ("-e", or "stderr"); NULL
+ * means WR_ERROR_LOG_PATH. */
+extern const char *wr_error_log_default;
+
 /* ---- exchange ---- */
 struct wr_value {
     struct wr_str v;
@@ -582,7 +603,6 @@ void wr_exchange_wake(struct wr_exchange *x);
 /* The one exit: ends children, attempts, endpoints and relays, runs the LOG phase, condemns.
  * Idempotent. Returns WR_END. */
 enum wr_go wr_finish(struct wr_exchange *x, unsigned status);
-const struct wr_log *wr_scope_log(const struct wr_scope *s);
 static inline void wr_exchange_scope(struct wr_exchange *x, const struct wr_scope *scope)
 {
     if (x->scope != scope)
@@ -781,22 +801,5 @@ struct wr_thread_pool {
 extern struct wr_module wr_module_thread_pool;
 /* From the first http {} or stream {} on all are known. NULL: there is none of that name. */
 struct wr_thread_pool *wr_thread_pool_find(const struct wr_conf *c, struct wr_str name);
-
-/* ---- error_log and friends ---- */
-struct wr_log_target {
-    const char *name;        /* of the sink; NULL: syslog, opened by the setter */
-    enum wr_level level;
-    struct wr_sink *sink;
-    const struct wr_node *node; /* NULL: the default */
-};
-struct wr_log_conf {
-    struct wr_log *log;      /* never NULL after finish */
-    struct wr_log_target *targets;
-    uint32_t n;
-};
-extern struct wr_module wr_module_log_conf;
-/* Where main logs to without an error_log: set by the app before loading ("-e", or "stderr"); NULL
- * means WR_ERROR_LOG_PATH. */
-extern const char *wr_error_log_default;
 
 #endif

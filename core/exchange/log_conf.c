@@ -143,11 +143,6 @@ static bool log_conf_finish(struct wr_cf *cf, struct wr_scope *scope, void *conf
     return true;
 }
 
-const struct wr_log *wr_scope_log(const struct wr_scope *s)
-{
-    return ((const struct wr_log_conf *)wr_scope_conf(s, &wr_module_log_conf))->log;
-}
-
 static const struct wr_directive directives[] = {
     WR_CUSTOM("error_log", WR_LV_MAIN | WR_ANY | WR_SCOPES | WR_MULTI, 1, WR_ARGS_ANY,
               set_error_log, NULL, "where errors are logged, and from which level on"),

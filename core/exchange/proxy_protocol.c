@@ -43,15 +43,14 @@ static void keep(struct wr_session *s, const struct wr_proxy_header *h)
 
 static enum wr_io look(struct wr_session *s)
 {
-    char *scratch = wr_loop_scratch(s->loop);
     struct wr_proxy_header h;
     struct wr_str in;
     size_t got;
-    enum wr_io io = wr_conn_peek(&s->conn, scratch, WR_PROXY_MAX, &got);
+    enum wr_io io = wr_conn_peek(&s->conn, wr_scratch, WR_PROXY_MAX, &got);
 
     if (io != WR_IO_OK)
         return io == WR_IO_AGAIN ? io : gone(s, io);
-    in = wr_str_of(scratch, got);
+    in = wr_str_of(wr_scratch, got);
     switch (wr_proxy_header_parse(in, &h)) {
     case WR_PROXY_OK:
         keep(s, &h);
@@ -73,7 +72,7 @@ enum wr_io wr_proxy_read(struct wr_session *s)
     if (s->proxy == NULL)
         io = look(s);
     while (io == WR_IO_OK && s->proxy_unread > 0) {
-        io = wr_conn_read(&s->conn, wr_loop_scratch(s->loop), s->proxy_unread, &got);
+        io = wr_conn_read(&s->conn, wr_scratch, s->proxy_unread, &got);
         s->proxy_unread -= got;
     }
     if (io == WR_IO_OK)

@@ -68,12 +68,11 @@ static enum wr_moved take_stored(struct wr_relay *r, size_t max)
 }
 
 /* One read and one write. */
-static enum wr_moved copy_once(struct wr_relay *r, struct wr_loop *l, size_t max)
+static enum wr_moved copy_once(struct wr_relay *r, size_t max)
 {
-    char *scratch = wr_loop_scratch(l);
     size_t n = 0, put = 0;
-    enum wr_io io = r->src->ops->read(r->src, scratch, max, &n);
-    struct wr_slice one = { .p = scratch, .n = n };
+    enum wr_io io = r->src->ops->read(r->src, wr_scratch, max, &n);
+    struct wr_slice one = { .p = wr_scratch, .n = n };
 
     r->fetching = io == WR_IO_AGAIN && r->src->conn == NULL;
     if (io != WR_IO_OK)
@@ -85,7 +84,7 @@ static enum wr_moved copy_once(struct wr_relay *r, struct wr_loop *l, size_t max
     if (r->filters != NULL) {
         struct wr_bufq in = { 0 };
 
-        wr_bufq_copy(&in, scratch, n);
+        wr_bufq_copy(&in, wr_scratch, n);
         return wr_relay_filter(r, &in, WR_PUSH_NONE);
     }
     io = r->dst->ops->write(r->dst, &one, false, &put);
@@ -93,7 +92,7 @@ static enum wr_moved copy_once(struct wr_relay *r, struct wr_loop *l, size_t max
     if (io == WR_IO_ERROR)
         return WR_DST_FAILED;
     if (put < n)
-        wr_bufq_copy(&r->q, scratch + put, n - put);
+        wr_bufq_copy(&r->q, wr_scratch + put, n - put);
     return WR_MOVED;
 }
 
@@ -104,9 +103,8 @@ static enum wr_moved spill_failed(struct wr_relay *r)
 }
 
 /* The receiver is full: read ahead into memory, later into the file. */
-static enum wr_moved read_ahead(struct wr_relay *r, struct wr_loop *l)
+static enum wr_moved read_ahead(struct wr_relay *r)
 {
-    char *scratch = wr_loop_scratch(l);
     bool filed = r->spill != NULL && (r->spill->file.size > 0 || r->spill->file.writing != NULL
                                       || r->q.n >= r->high || r->pipe != NULL);
     size_t n = 0, max = r->q.n < r->high && r->pipe == NULL ? r->high - r->q.n : 0;
@@ -119,13 +117,13 @@ static enum wr_moved read_ahead(struct wr_relay *r, struct wr_loop *l)
             ? wr_min(wr_spill_room(r->spill), (size_t)65536) : 0;
     if (max == 0)
         return WR_BLOCKED;
-    io = r->src->ops->read(r->src, scratch, wr_min(max, (size_t)65536), &n);
+    io = r->src->ops->read(r->src, wr_scratch, wr_min(max, (size_t)65536), &n);
     if (io != WR_IO_OK)
         return wr_relay_came(r, io) == WR_SRC_FAILED ? WR_SRC_FAILED : WR_BLOCKED;
     r->taken += n;
     if (!filed)
-        wr_bufq_copy(&r->q, scratch, n);
-    else if (!wr_temp_append(&r->spill->file, scratch, n))
+        wr_bufq_copy(&r->q, wr_scratch, n);
+    else if (!wr_temp_append(&r->spill->file, wr_scratch, n))
         return spill_failed(r);
     return WR_MOVED;
 }
@@ -164,7 +162,7 @@ static enum wr_moved round_of(struct wr_relay *r, struct wr_loop *l)
     if (st == WR_MOVED && (max == 0 || r->q.n > 0 || (spilled && wr_spill_get(r->spill, &r->q))))
         return WR_MOVED;
     if (st == WR_BLOCKED)
-        return read_ahead(r, l);
+        return read_ahead(r);
     if (st != WR_MOVED)
         return st;
     if (r->spill != NULL && r->spill->file.writing != NULL) /* that comes first */
@@ -184,7 +182,7 @@ static enum wr_moved round_of(struct wr_relay *r, struct wr_loop *l)
         return WR_STARVED;
     if (r->src->ops->give != NULL && wr_relay_filters_pass(r))
         return take_stored(r, max);
-    st = copy_once(r, l, max);
+    st = copy_once(r, max);
     if (st == WR_STARVED && r->filters_hold)
         return wr_relay_filter(r, NULL, WR_PUSH_FLUSH);
     return st;

@@ -226,7 +226,7 @@ static void take_unread(struct wr_session *s)
 
     if ((s->conn.ready & WR_READABLE) != 0 && !s->conn.read_eof && !s->conn.reset_on_close
         && s->conn.sent > 0)
-        (void)!wr_conn_read(&s->conn, wr_loop_scratch(s->loop), WR_SCRATCH, &got);
+        (void)!wr_conn_read(&s->conn, wr_scratch, WR_SCRATCH, &got);
 }
 
 static void give_back(struct wr_session *s, const struct wr_exchange *x)

@@ -81,14 +81,13 @@ static bool completed(struct wr_exchange *x)
 /* What came together with the head: maybe all of it, and then it counts as read. */
 enum wr_verdict wr_http_preread_body(struct wr_exchange *x)
 {
-    char *scratch = wr_loop_scratch(x->loop);
 
     if (wr_endpoint_unread(&x->client) > 0 && !wr_endpoint_at_end(&x->client))
         wr_http_want_body(x);
     while (wr_endpoint_unread(&x->client) > 0 && !wr_endpoint_at_end(&x->client)) {
         size_t got;
-        enum wr_io io = x->client.ops->read(&x->client, scratch, 65536, &got);
-        enum wr_verdict v = io == WR_IO_OK ? add(x, scratch, got) : WR_PASS;
+        enum wr_io io = x->client.ops->read(&x->client, wr_scratch, 65536, &got);
+        enum wr_verdict v = io == WR_IO_OK ? add(x, wr_scratch, got) : WR_PASS;
 
         if (io == WR_IO_ERROR)
             return broken(x);
@@ -106,7 +105,6 @@ enum wr_verdict wr_http_read_body(struct wr_exchange *x)
 {
     const struct wr_http_conf *c = wr_conf_of(x, &wr_module_http);
     struct wr_http *h = wr_http_of(x);
-    char *scratch = wr_loop_scratch(x->loop);
 
     if (h->req.framing == WR_BODY_NONE)
         h->body.complete = true;
@@ -121,9 +119,9 @@ enum wr_verdict wr_http_read_body(struct wr_exchange *x)
             return WR_HOLD;
         }
 
-        switch (x->client.ops->read(&x->client, scratch, 65536, &got)) {
+        switch (x->client.ops->read(&x->client, wr_scratch, 65536, &got)) {
         case WR_IO_OK:
-            v = add(x, scratch, got);
+            v = add(x, wr_scratch, got);
             wr_timer_set(x->loop, &x->idle, c->client_body_timeout_ms);
             break;
         case WR_IO_EOF:

@@ -321,13 +321,12 @@ const struct wr_step wr_step_http_relay = { "relay", "sending to client", relay_
 /* A body nobody asked for is dropped as far as it came with the head: false, it is malformed. */
 static bool drop_buffered(struct wr_exchange *x)
 {
-    char *scratch = wr_loop_scratch(x->loop);
     enum wr_io io = WR_IO_OK;
     size_t got;
 
     while (io == WR_IO_OK && wr_endpoint_unread(&x->client) > 0
            && !wr_endpoint_at_end(&x->client))
-        io = x->client.ops->read(&x->client, scratch, 65536, &got);
+        io = x->client.ops->read(&x->client, wr_scratch, 65536, &got);
     return io != WR_IO_ERROR || wr_endpoint_why(&x->client) == NULL;
 }
 

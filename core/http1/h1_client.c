@@ -151,7 +151,7 @@ enum wr_io wr_h1_client_head(struct wr_exchange *x)
         }
         if (text.n > 0)
             grow(c, text, limit);
-        room = text.n > 0 ? c->buf + c->n : wr_loop_scratch(c->x->loop);
+        room = text.n > 0 ? c->buf + c->n : wr_scratch;
         io = wr_conn_read(x->peer.conn, room, text.n > 0 ? c->cap - c->n : first_read(conf), &got);
         if (io != WR_IO_OK)
             return io;

@@ -232,7 +232,6 @@ static void read_head(struct wr_session *s)
         struct wr_str text = wr_str_of(hs->n > hs->at ? hs->buf + hs->at : "", hs->n - hs->at);
         bool stored = text.n > 0;
         enum wr_io io;
-        char *scratch = wr_loop_scratch(s->loop);
 
         if (stored && head_complete(s, text)) {
             hs->at += head_read(s, text);
@@ -240,7 +239,7 @@ static void read_head(struct wr_session *s)
             run(s);
             return;
         }
-        io = wr_conn_read(&s->conn, scratch, room, &got);
+        io = wr_conn_read(&s->conn, wr_scratch, room, &got);
         if (io == WR_IO_AGAIN) {
             head_wait(s, stored);
             return;
@@ -249,14 +248,14 @@ static void read_head(struct wr_session *s)
             head_broken_off(s, io);
             return;
         }
-        if (!stored && head_complete(s, wr_str_of(scratch, got))) {
-            size_t used = head_read(s, wr_str_of(scratch, got));
+        if (!stored && head_complete(s, wr_str_of(wr_scratch, got))) {
+            size_t used = head_read(s, wr_str_of(wr_scratch, got));
 
-            store(hs, scratch + used, got - used);
+            store(hs, wr_scratch + used, got - used);
             run(s);
             return;
         }
-        store(hs, scratch, got);
+        store(hs, wr_scratch, got);
     }
 }
 
@@ -301,13 +300,12 @@ static void next(struct wr_session *s, struct wr_h1_session *hs)
 
 static enum wr_io drop_some(struct wr_session *s, struct wr_h1_drop *d, int *reads)
 {
-    char *scratch = wr_loop_scratch(s->loop);
     enum wr_io io = WR_IO_OK;
     size_t got;
 
     while (io == WR_IO_OK && *reads < DROPS) {
-        io = d->closing ? take(s, scratch, 65536, &got)
-                        : wr_h1_read_in(s, &d->in, scratch, 65536, &got);
+        io = d->closing ? take(s, wr_scratch, 65536, &got)
+                        : wr_h1_read_in(s, &d->in, wr_scratch, 65536, &got);
         *reads += io == WR_IO_OK;
     }
     return io;
