@@ -79,7 +79,7 @@ enum wr_verdict wr_reject(struct wr_exchange *x, unsigned status, const char *re
 extern const struct wr_step wr_step_phases;
 const char *wr_phase_name(enum wr_phase p);
 void wr_phases_init(void); /* the table of hooks, once, behind wr_modules_init */
-/* In each scope of a configuration that is complete: whose hooks have no work (wr_module.has_work)? */
+/* In each scope of a complete configuration: whose hooks have no work (wr_module.has_work)? */
 void wr_phases_mark(struct wr_conf *c);
 void wr_phases_log(struct wr_exchange *x); /* the LOG phase; wr_finish calls it */
 
@@ -311,7 +311,7 @@ struct wr_layer {
     /* Scope of the server a TLS client names (SNI), else of the default one; NULL: a regex gave up,
      * which is logged, and no server is right. May be NULL. */
     const struct wr_scope *(*by_name)(const struct wr_session *s, struct wr_str name);
-    /* What the layer speaks. The bit of a word of `listen`, 0: it has no such word; the protocols an
+    /* What the layer speaks: the bit of a word of `listen`, 0: it has none such; the protocols an
      * address offers (ALPN, as on the wire). NULL: listen has no such words; ssl_alpn says it. */
     uint32_t (*speaks)(struct wr_str word);
     struct wr_str (*protocols)(const struct wr_listener *l);
@@ -322,8 +322,7 @@ struct wr_layer {
     bool (*field)(struct wr_exchange *x, struct wr_str name, struct wr_str *out);
     /* Adds ", server: ..., request: ..." to an error log line. */
     void (*log_context)(const struct wr_exchange *x, struct wr_text *t);
-    /* The process shuts down (s->quitting): ends the session if nobody needs it, or asks the client
-     * to. NULL: a client is not told. */
+    /* The process shuts down (s->quitting): ends what nobody needs. NULL: nothing but exchanges. */
     void (*drain)(struct wr_session *s);
     void (*session_ended)(struct wr_session *s); /* NULL: nothing to free */
 };
@@ -364,8 +363,7 @@ void wr_session_new(struct wr_listener *l, int fd, const struct wr_addr *peer);
 const struct wr_addr *wr_session_local(struct wr_session *s);
 /* The client's address without the port, made once. */
 struct wr_str wr_session_client_text(struct wr_session *s);
-/* For what comes before a layer reads (PROXY header, handshake): arms the connection, with one
- * deadline for all of it (layer->greeting). */
+/* For what comes before a layer reads: arms, with one deadline for it all (layer->greeting). */
 void wr_session_wait(struct wr_session *s);
 /* An error log line of a session, with its exchange's context or, before there is one, " while
  * DOING, client: ..., server: ...". */
@@ -571,8 +569,7 @@ struct wr_exchange {
     struct wr_doomed doomed;
     struct wr_trace trace;
 };
-/* Makes an exchange with a pool of its own. It is not yet one of the session's: see
- * wr_session_add. */
+/* Makes an exchange with a pool of its own; wr_session_add makes it one of the session's. */
 struct wr_exchange *wr_exchange_new(struct wr_session *s, const struct wr_scope *scope,
                                     const struct wr_step *first);
 void wr_exchange_drop(struct wr_exchange *x); /* condemns it without an end and a log line */
@@ -581,7 +578,7 @@ static inline void wr_session_add(struct wr_exchange *x)
 {
     wr_list_push(&x->s->exchanges, &x->link);
 }
-/* x, one of its session's, has the connection to itself from now on: its events wake it, not the session. */
+/* x has its session's connection to itself from now on, whose events wake it. */
 static inline void wr_session_own(struct wr_exchange *x)
 {
     x->s->x = x;
@@ -593,11 +590,9 @@ static inline void wr_session_own(struct wr_exchange *x)
  * its parent at the latest, and its end wakes the parent. It has no LOG phase. */
 struct wr_exchange *wr_child_new(struct wr_exchange *x, const struct wr_scope *scope,
                                  const struct wr_step *first);
-/* Lets x go on without its client, whose session may end: what x still sends is swallowed. Not for
- * children. */
+/* Lets x, which is no child, go on without its client: what it still sends is swallowed. */
 void wr_exchange_detach(struct wr_exchange *x);
-/* Runs steps while they return GO. Its task calls it, and for its first steps the session that made
- * it. */
+/* Runs steps while they return GO: called by its task, at first by the session that made it. */
 void wr_exchange_run(struct wr_exchange *x);
 void wr_exchange_wake(struct wr_exchange *x);
 /* The one exit: ends children, attempts, endpoints and relays, runs the LOG phase, condemns.

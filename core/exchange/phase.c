@@ -5,7 +5,7 @@
 struct placed {
     enum wr_verdict (*run)(struct wr_exchange *x);
     int rank;
-    uint64_t idle;             /* not called where this bit is set in wr_scope.idle; 0: everywhere */
+    uint64_t idle;             /* not called where wr_scope.idle has this bit; 0: everywhere */
 };
 struct hooks {
     uint32_t n;
