@@ -1,7 +1,7 @@
 /* addresses: server names and who learns their addresses. At start the master asks for all of them
  * at once with one deadline; from then on the keeper asks again when a TTL ends, and every second
  * while a name is unknown, and publishes what changed to the zones. */
-#include "upstream/upstream.h"
+#include "upstream/upstream_impl.h"
 
 #define RETRY_MS 1000        /* unknown names; /etc/hosts is looked at as often */
 #define RETRY_MAX_MS 30000   /* questions to name servers back off up to it */

@@ -1,6 +1,6 @@
 /* peers: a worker's view of an upstream, rebuilt when the zone has a new version, and the rules
  * of who may be picked. Balancers and the pick step call it. */
-#include "upstream/upstream.h"
+#include "upstream/upstream_impl.h"
 
 #define STEPS_MAX 16384
 

@@ -2,7 +2,7 @@
  * what is configured in it: it commits, and publishes what it learned of names, from its own
  * configuration. A keeper that is not the owner any more is refused. The next index is made in
  * private memory; called by the keeper and by names that were answered (addresses). */
-#include "upstream/upstream.h"
+#include "upstream/upstream_impl.h"
 
 #define LOCK_MS 100          /* a holder takes far less: it was stopped, or means harm */
 

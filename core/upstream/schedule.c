@@ -1,6 +1,6 @@
 /* schedule: the order of smooth weighted round robin, computed once for a set of weights instead
  * of scanning all peers for each pick. Pure. */
-#include "upstream/upstream.h"
+#include "upstream/upstream_impl.h"
 
 static uint32_t gcd(uint32_t a, uint32_t b)
 {

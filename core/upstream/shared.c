@@ -5,7 +5,7 @@
  *
  * Everything in a zone may be written by any process of the instance at any time: it is read once,
  * and checked. */
-#include "upstream/upstream.h"
+#include "upstream/upstream_impl.h"
 
 #include <errno.h>
 

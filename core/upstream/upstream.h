@@ -133,21 +133,6 @@ struct wr_peer_slot {
     _Atomic uint64_t connect_us, first_byte_us, last_byte_us; /* moving averages */
     char name[128];              /* server text, for logs and status; may not end */
 };
-/* A zone as this process knows it: who is a member, slots, and who holds how many of each. Every
- * process of the instance may write into it: what is read there is checked. */
-struct wr_peer_zone {
-    struct wr_zone zone;
-    uint32_t slots;
-    struct wr_roster members;
-    struct wr_peer_slot *slot;   /* as many as slots */
-    struct wr_ledger ledger;     /* the totals are the slots' conns */
-};
-/* The zone this one replaces; false: there is none, or its size is not what so many slots have. */
-bool wr_shared_previous(const struct wr_upstream *u, struct wr_peer_zone *out) WR_CHECKED;
-/* A copy; false: it is not an address. */
-bool wr_slot_addr(const struct wr_peer_slot *s, struct wr_addr *out) WR_CHECKED;
-/* Keeper: a free slot becomes one that is being written; false: somebody counts on it just now. */
-bool wr_slot_claim(struct wr_peer_slot *s) WR_CHECKED;
 /* Master, before it forks: makes or adopts the zones, writes nothing. False: told. */
 bool wr_upstreams_open(struct wr_conf *c) WR_CHECKED;
 /* Keeper (or the only process): the zones are its own from now on, until another commits;
@@ -155,15 +140,6 @@ bool wr_upstreams_open(struct wr_conf *c) WR_CHECKED;
  * what the zones have of a name is newer than what the start found (a keeper died, an upgrade was
  * undone). */
 void wr_upstreams_commit(struct wr_conf *c, uint64_t run, bool learn);
-/* Replaces the addresses of one server; publishes a new index if anything changed, and this process
- * owns the zone. Returns true then. Of service records those of the lowest priority number are the
- * server, others its backups (if it is a backup itself: left out), and their weights are used
- * unless it has one. */
-bool wr_shared_update(struct wr_upstream *u, struct wr_server *s,
-                      const struct wr_name_addr *addrs, uint32_t n);
-
-/* Keeper: counts were put right, so that slots may be free: tries again what did not fit. */
-void wr_upstreams_fit(struct wr_conf *c);
 
 /* ---- ledger: what each process holds of the servers of all groups ---- */
 /* Worker: its rows are clean, before it counts. */
@@ -176,9 +152,6 @@ bool wr_peers_look(struct wr_conf *c); /* keeper: as wr_ledger_look */
 /* Resolves all names of the configuration with one deadline; unresolved ones are warned about.
  * Runs its own loop. Results wait in the configuration until wr_upstreams_commit. */
 void wr_names_start(struct wr_conf *c, uint64_t deadline_ms);
-/* Keeper: asks again at TTL and updates the zones; drop before the loop is freed. */
-void wr_names_keep(struct wr_conf *c, struct wr_loop *l);
-void wr_names_drop(void);
 
 /* ---- a worker's view ---- */
 struct wr_peer {
@@ -191,26 +164,6 @@ struct wr_peer_group {
     uint32_t *schedule, steps;   /* smooth weighted order, computed once a version */
     uint32_t pos;
 };
-struct wr_peers {
-    struct wr_peer_zone zone;
-    uint32_t version;
-    struct wr_peer_group main, backup;
-    struct wr_pool *pool;        /* of this version */
-};
-void wr_peers_rebuild(struct wr_upstream *u);
-/* Brings the view up to the published version (cheap when nothing changed). */
-static inline struct wr_peers *wr_peers_view(struct wr_upstream *u)
-{
-    struct wr_peers *v = u->peers;
-
-    if (wr_unlikely(v->pool == NULL || v->version != wr_roster_version(&v->zone.members)))
-        wr_peers_rebuild(u);
-    return v;
-}
-void wr_peers_drop(struct wr_upstream *u);
-/* Pure: the smooth weighted round robin order of `n` weights, nginx's sequence; at most max steps
- * (weights are divided by their gcd first). Returns the number of steps. */
-uint32_t wr_schedule(const uint32_t *weights, uint32_t n, uint32_t *out, uint32_t max);
 
 /* ---- balancers ---- */
 struct wr_pick {
@@ -223,30 +176,7 @@ struct wr_pick {
 bool wr_peer_tried(const struct wr_pick *p, const struct wr_peer *peer);
 /* Not down, not tried, below max_conns, not failed too often. Pure but for the slot's counters. */
 bool wr_peer_usable(const struct wr_pick *p, const struct wr_peer *peer);
-/* Where it is, while it is held. False: the slot holds no address. */
-static inline WR_CHECKED bool wr_peer_addr(const struct wr_peer *peer, struct wr_addr *out)
-{
-    return wr_slot_addr(peer->slot, out);
-}
-/* Counts a connection, in the ledger first; false: max_conns is reached, or the slot is another's
- * meanwhile. */
-bool wr_peer_hold(struct wr_upstream *u, const struct wr_peer *peer) WR_CHECKED;
-void wr_peer_release(struct wr_upstream *u, const struct wr_peer *peer);
-/* Failure counting: probe at pick, failed (true: set aside, or again after a probe) or fine at the
- * end of a try. fail_timeout: the peer is set aside for it after max_fails failures, then one
- * session is let through as a probe (checked_ms moves, so that others wait); its success forgives
- * all. */
-static inline bool wr_peer_rested(const struct wr_peer_slot *s, uint64_t now_ms)
-{
-    return now_ms - atomic_load_explicit(&s->checked_ms, memory_order_relaxed)
-         > atomic_load_explicit(&s->fail_timeout_ms, memory_order_relaxed);
-}
-static inline void wr_peer_probe(const struct wr_peer *peer, uint64_t now_ms)
-{
-    if (wr_peer_rested(peer->slot, now_ms))
-        atomic_store_explicit(&peer->slot->checked_ms, now_ms, memory_order_relaxed);
-}
-bool wr_peer_failed(const struct wr_peer *peer, uint64_t now_ms);
+/* A try of it went well: its failures may be forgiven. */
 void wr_peer_forgive(const struct wr_peer *peer);
 static inline void wr_peer_fine(const struct wr_peer *peer)
 {

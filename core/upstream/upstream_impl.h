@@ -1,10 +1,85 @@
-/* What the files of upstream share among themselves: how links are dialed, found and given back.
- * Nobody else includes this but its tests. */
+/* What the files of upstream share among themselves: peers in shared memory and a worker's view of
+ * them, how links are dialed, found and given back. Nobody else includes this but its tests. */
 #ifndef WR_UPSTREAM_IMPL_H
 #define WR_UPSTREAM_IMPL_H
 
 #include "upstream/upstream.h"
 
+/* ---- zones ---- */
+/* A zone as this process knows it: who is a member, slots, and who holds how many of each. Every
+ * process of the instance may write into it: what is read there is checked. */
+struct wr_peer_zone {
+    struct wr_zone zone;
+    uint32_t slots;
+    struct wr_roster members;
+    struct wr_peer_slot *slot;   /* as many as slots */
+    struct wr_ledger ledger;     /* the totals are the slots' conns */
+};
+/* The zone this one replaces; false: there is none, or its size is not what so many slots have. */
+bool wr_shared_previous(const struct wr_upstream *u, struct wr_peer_zone *out) WR_CHECKED;
+/* A copy; false: it is not an address. */
+bool wr_slot_addr(const struct wr_peer_slot *s, struct wr_addr *out) WR_CHECKED;
+/* Keeper: a free slot becomes one that is being written; false: somebody counts on it just now. */
+bool wr_slot_claim(struct wr_peer_slot *s) WR_CHECKED;
+/* Replaces the addresses of one server; publishes a new index if anything changed, and this process
+ * owns the zone. Returns true then. Of service records those of the lowest priority number are the
+ * server, others its backups (if it is a backup itself: left out), and their weights are used
+ * unless it has one. */
+bool wr_shared_update(struct wr_upstream *u, struct wr_server *s,
+                      const struct wr_name_addr *addrs, uint32_t n);
+/* Keeper: counts were put right, so that slots may be free: tries again what did not fit. */
+void wr_upstreams_fit(struct wr_conf *c);
+/* Keeper: asks again at TTL and updates the zones; drop before the loop is freed. */
+void wr_names_keep(struct wr_conf *c, struct wr_loop *l);
+void wr_names_drop(void);
+
+/* ---- a worker's view ---- */
+struct wr_peers {
+    struct wr_peer_zone zone;
+    uint32_t version;
+    struct wr_peer_group main, backup;
+    struct wr_pool *pool;        /* of this version */
+};
+void wr_peers_rebuild(struct wr_upstream *u);
+/* Brings the view up to the published version (cheap when nothing changed). */
+static inline struct wr_peers *wr_peers_view(struct wr_upstream *u)
+{
+    struct wr_peers *v = u->peers;
+
+    if (wr_unlikely(v->pool == NULL || v->version != wr_roster_version(&v->zone.members)))
+        wr_peers_rebuild(u);
+    return v;
+}
+void wr_peers_drop(struct wr_upstream *u);
+/* Pure: the smooth weighted round robin order of `n` weights, nginx's sequence; at most max steps
+ * (weights are divided by their gcd first). Returns the number of steps. */
+uint32_t wr_schedule(const uint32_t *weights, uint32_t n, uint32_t *out, uint32_t max);
+/* Where it is, while it is held. False: the slot holds no address. */
+static inline WR_CHECKED bool wr_peer_addr(const struct wr_peer *peer, struct wr_addr *out)
+{
+    return wr_slot_addr(peer->slot, out);
+}
+/* Counts a connection, in the ledger first; false: max_conns is reached, or the slot is another's
+ * meanwhile. */
+bool wr_peer_hold(struct wr_upstream *u, const struct wr_peer *peer) WR_CHECKED;
+void wr_peer_release(struct wr_upstream *u, const struct wr_peer *peer);
+/* Failure counting: probe at pick, failed (true: set aside, or again after a probe) or wr_peer_fine
+ * at the end of a try. fail_timeout: the peer is set aside for it after max_fails failures, then
+ * one session is let through as a probe (checked_ms moves, so that others wait); its success
+ * forgives all. */
+static inline bool wr_peer_rested(const struct wr_peer_slot *s, uint64_t now_ms)
+{
+    return now_ms - atomic_load_explicit(&s->checked_ms, memory_order_relaxed)
+         > atomic_load_explicit(&s->fail_timeout_ms, memory_order_relaxed);
+}
+static inline void wr_peer_probe(const struct wr_peer *peer, uint64_t now_ms)
+{
+    if (wr_peer_rested(peer->slot, now_ms))
+        atomic_store_explicit(&peer->slot->checked_ms, now_ms, memory_order_relaxed);
+}
+bool wr_peer_failed(const struct wr_peer *peer, uint64_t now_ms);
+
+/* ---- links ---- */
 static inline struct wr_peer_link *wr_peer_link_of(struct wr_conn *c)
 {
     return wr_container(c, struct wr_peer_link, conn);

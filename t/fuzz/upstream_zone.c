@@ -7,7 +7,7 @@
  * at the ledger; r loads again from this zone. */
 #include "base/base.h"
 
-#include "upstream/upstream.h"
+#include "upstream/upstream_impl.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

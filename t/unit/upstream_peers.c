@@ -1,7 +1,7 @@
 /* Peers in shared memory: publishing, the view, who is usable, counting, the ledger. */
 #include "lib/unit.h"
 
-#include "upstream/upstream.h"
+#include "upstream/upstream_impl.h"
 
 #include <pthread.h>
 #include <sched.h>

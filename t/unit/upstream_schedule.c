@@ -1,7 +1,7 @@
 /* The smooth weighted order, against sequences nginx gives. */
 #include "lib/unit.h"
 
-#include "upstream/upstream.h"
+#include "upstream/upstream_impl.h"
 
 static const char *order(const uint32_t *weights, uint32_t n, uint32_t max)
 {
