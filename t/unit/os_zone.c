@@ -1,5 +1,5 @@
 /* Zones: parts, a published list, a table of records that several processes use, of which some die
- * and some write nonsense. What the keeper does with a ledger is tested with the peers of upstream. */
+ * and some write nonsense. What the keeper does with a ledger is tested with upstream peers. */
 #include "os/os.h"
 
 #include "lib/unit.h"
