@@ -525,7 +525,7 @@ struct wr_value {
     bool known, found;
 };
 struct wr_exchange {
-    uint32_t magic;
+    uint32_t magic, turns;      /* turns in a row that its steps did not end in */
     const struct wr_step *step;
     struct wr_task task;        /* runs the steps; whatever is armed wakes it */
     struct wr_session *s;       /* never NULL: wr_session_nobody where no client asked */
@@ -534,7 +534,6 @@ struct wr_exchange {
     struct wr_exchange *main;   /* the topmost parent, or itself: has the variables and captures */
     struct wr_link children;
     uint32_t waits;             /* queries and jobs under way that will wake it */
-    uint32_t turns;             /* in a row that its steps did not end in */
     void (*over)(struct wr_exchange *x); /* wr_finish has run; what comes next is its owner's */
     /* The client has ended its side (FIN, RST) while a step waits: go on waiting, or finish. NULL:
      * no matter, an end is passed on like any byte. */

@@ -202,6 +202,198 @@ START_TEST(cancelled_anywhere)
 }
 END_TEST
 
+/* ---- a child that holds something: a place in a ledger, then a thread and a file ---- */
+
+static struct wr_ledger ledger; /* one column, in shared memory */
+static _Atomic uint32_t *total;
+static struct wr_threads *threads;
+
+/* What the thread works with is not in the exchange's pool: it may outlive the child. */
+struct reading {
+    struct wr_job job;
+    struct wr_exchange *x;     /* NULL: its child has ended */
+    int fd;
+    char got;
+};
+static unsigned readings;
+
+static void reading_free(struct reading *r)
+{
+    (void)close(r->fd);
+    free(r);
+    readings--;
+}
+
+static void read_byte(struct wr_job *j)
+{
+    struct reading *r = wr_container(j, struct reading, job);
+
+    (void)!read(r->fd, &r->got, 1); /* waits for the test */
+}
+
+static void was_read(struct wr_job *j)
+{
+    struct reading *r = wr_container(j, struct reading, job);
+
+    if (r->x == NULL) {
+        reading_free(r);
+        return;
+    }
+    r->x->waits--;
+    wr_exchange_wake(r->x);
+}
+
+static void leave_reading(void *arg)
+{
+    struct reading *r = arg;
+
+    if (wr_job_cancel(&r->job))
+        reading_free(r);
+    else
+        r->x = NULL;
+}
+
+static void give_place_back(struct wr_exchange *x)
+{
+    (void)x;
+    wr_ledger_release(&ledger, 0);
+}
+
+static enum wr_go end_held(struct wr_exchange *x)
+{
+    return x->waits > 0 ? WR_WAIT : wr_finish(x, 204);
+}
+
+static const struct wr_step step_end_held = { "end", "ending", end_held };
+
+static int bytes; /* where the next reading gets its byte from */
+
+static enum wr_go read_held(struct wr_exchange *x)
+{
+    struct reading *r = wr_calloc(1, sizeof(*r));
+
+    *r = (struct reading){ .job = { .run = read_byte, .done = was_read }, .x = x,
+                           .fd = dup(bytes) };
+    readings++;
+    ck_assert(wr_job_start(threads, &r->job));
+    wr_pool_cleanup(x->pool, leave_reading, r);
+    x->waits++;
+    x->step = &step_end_held;
+    return WR_WAIT;
+}
+
+static const struct wr_step step_read_held = { "read", "reading", read_held };
+
+static enum wr_go take_place(struct wr_exchange *x)
+{
+    (void)wr_ledger_hold(&ledger, 0);
+    x->attempts_end = give_place_back; /* as upstream does it */
+    x->step = &step_read_held;
+    wr_timer_set(x->loop, &x->idle, 60000);
+    return WR_WAIT;
+}
+
+static const struct wr_step step_take_place = { "place", "taking a place", take_place };
+
+/* The child has not begun; has its place; its job in the queue behind another; its job in the
+ * thread; has ended. */
+enum held { BEGINS, PLACED, QUEUED, READING, ENDED, HELD_STATES };
+
+static void held_goes_to(struct wr_exchange *a, enum held state, int gate)
+{
+    if (state == BEGINS)
+        return;
+    wr_exchange_wake(a);
+    turns(1);
+    ck_assert_uint_eq(*total, 1);
+    if (state == PLACED)
+        return;
+    wr_exchange_wake(a);
+    turns(1);
+    ck_assert_uint_eq(readings, 1);
+    if (state <= READING)
+        return;
+    ck_assert_int_eq(write(gate, "1", 1), 1);
+    for (int i = 0; i < 5000 && overs == 0; i++)
+        wr_loop_turn(loop, 1);
+    turns(1);
+}
+
+static void place_ledger(struct wr_zone *z, struct wr_pool *pool)
+{
+    ledger = (struct wr_ledger){ .columns = 0 };
+    wr_ledger_place(&ledger, z, 1);
+    ledger.totals = total;
+    ledger.stride = sizeof(*total);
+    if (z->p != NULL)
+        wr_ledger_begin(&ledger, pool);
+}
+
+/* A child and its parent, each at each of its steps, the parent or the child is cancelled. */
+static void cancel_held(enum held state, unsigned at_parent, bool parent)
+{
+    static _Atomic uint32_t count;
+    struct wr_zone measured = { .fd = -1 }, z = { .fd = -1 };
+    struct wr_pool *pool = wr_pool_new(0);
+    struct reading *other = NULL;
+    struct wr_exchange *x, *a;
+    int gate[2], busy[2];
+
+    setup();
+    count = 0;
+    total = &count;
+    place_ledger(&measured, pool);
+    z.p = wr_calloc(1, measured.n);
+    place_ledger(&z, pool);
+    ck_assert_int_eq(pipe(gate), 0);
+    ck_assert_int_eq(pipe(busy), 0);
+    bytes = gate[0];
+    threads = wr_threads_new(loop, WR_STR("files"), 1, 8);
+    if (state == QUEUED) {
+        other = wr_calloc(1, sizeof(*other));
+        *other = (struct reading){ .job = { .run = read_byte, .done = was_read }, .fd = busy[0] };
+        ck_assert(wr_job_start(threads, &other->job));
+    }
+    x = alone('x', 4);
+    a = tell(wr_child_new(x, scope, &step_take_place), 'a', 0);
+    for (unsigned i = 0; i < at_parent; i++) {
+        wr_exchange_wake(x);
+        turns(1);
+    }
+    held_goes_to(a, state, gate[1]);
+    (void)wr_finish(parent || state == ENDED ? x : a, 499);
+    ck_assert_uint_eq(*total, 0);
+    ck_assert_uint_eq(ledger.held[0], 0);
+    turns(2);
+    if (!parent && state != ENDED)
+        (void)wr_finish(x, 499);
+    ck_assert_str_eq(ended, "ax");
+    (void)!write(gate[1], "1", 1); /* what still runs comes to its end, for nobody */
+    (void)!write(busy[1], "1", 1);
+    readings += other != NULL ? 1 : 0;
+    for (int i = 0; i < 5000 && readings > 0; i++)
+        wr_loop_turn(loop, 1);
+    ck_assert_uint_eq(readings, 0);
+    wr_threads_free(threads);
+    for (int i = 0; i < 2; i++) {
+        (void)close(gate[i]);
+        if (i == 1 || other == NULL)
+            (void)close(busy[i]);
+    }
+    free(z.p);
+    teardown();
+    wr_pool_free(pool);
+}
+
+START_TEST(cancelled_while_a_child_holds)
+{
+    for (unsigned parent = 0; parent < 2; parent++)
+        for (unsigned at_parent = 0; at_parent < 4; at_parent++)
+            for (unsigned state = BEGINS; state < HELD_STATES; state++)
+                cancel_held((enum held)state, at_parent, parent == 1);
+}
+END_TEST
+
 /* Variables, `set` and captures are the parent's; what a child finds outlives it. */
 START_TEST(shares_variables)
 {
@@ -333,5 +525,5 @@ START_TEST(a_shutdown_ends_all)
 END_TEST
 
 UNIT_MAIN("exchange/child", without_a_session, with_two_children, a_child_of_a_child,
-          cancelled_anywhere, shares_variables, a_child_outlives_its_clients_reset, detached,
-          a_shutdown_ends_all)
+          cancelled_anywhere, cancelled_while_a_child_holds, shares_variables,
+          a_child_outlives_its_clients_reset, detached, a_shutdown_ends_all)
