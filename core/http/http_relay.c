@@ -3,20 +3,19 @@
 #include "http/engine.h"
 
 /* A server's reply goes out, not a file or a text. */
-static bool is_proxied(const struct wr_exchange *x)
+static bool is_proxied(const struct wr_exchange *x, const struct wr_http *h)
 {
-    return wr_http_of(x)->proxy != NULL && x->peer.ops != NULL && x->peer.ops->give == NULL;
+    return h->proxy != NULL && x->peer.ops != NULL && x->peer.ops->give == NULL;
 }
 
 /* limit_rate and proxy_limit_rate: the relay has one speed, the smaller. */
-static uint64_t rate_of(struct wr_exchange *x, uint64_t *after)
+static uint64_t rate_of(struct wr_exchange *x, const struct wr_http *h, uint64_t *after)
 {
     const struct wr_http_conf *c = wr_conf_of(x, &wr_module_http);
-    const struct wr_http *h = wr_http_of(x);
     uint64_t rate = wr_http_limit_rate(x), own = 0;
 
     *after = wr_amount_of(x, &c->limit_rate_after);
-    if (is_proxied(x))
+    if (is_proxied(x, h))
         own = wr_amount_of(x, &h->proxy_conf->limit_rate);
     if (own == 0 || (rate > 0 && rate < own))
         return rate;
@@ -42,12 +41,11 @@ static struct wr_spill *new_spill(struct wr_exchange *x)
     return wr_spill_new(&how, c->max_temp_file);
 }
 
-static void reply_direction(struct wr_exchange *x)
+static void reply_direction(struct wr_exchange *x, const struct wr_http *h)
 {
-    struct wr_http *h = wr_http_of(x);
     const struct wr_http_conf *c = wr_conf_of(x, &wr_module_http);
-    uint64_t after, rate = rate_of(x, &after);
-    bool proxied = is_proxied(x);
+    uint64_t after, rate = rate_of(x, h, &after);
+    bool proxied = is_proxied(x, h);
 
     x->down_timer.task = &x->task;
     x->down = (struct wr_relay){
@@ -102,14 +100,13 @@ static bool head_filters(struct wr_exchange *x)
 
 /* What came with the upstream's head lies in the worker's scratch: it goes out from there together
  * with our head, and only the rest of it gets memory. */
-static void forward_first(struct wr_exchange *x)
+static void forward_first(struct wr_exchange *x, const struct wr_http *h)
 {
-    struct wr_http *h = wr_http_of(x);
     struct wr_slice one = { 0 };
     struct wr_str first;
     size_t put = 0;
 
-    if (!is_proxied(x))
+    if (!is_proxied(x, h))
         return;
     if (x->down.src != NULL && x->down.filters == NULL && x->down.rate == 0 && !h->tunnel) {
         first = x->peer.ops->first != NULL ? x->peer.ops->first(&x->peer) : wr_str_of(NULL, 0);
@@ -159,8 +156,8 @@ static enum wr_go respond_run(struct wr_exchange *x)
     if (h->header_only)
         h->res.framing = WR_BODY_NONE;
     h->head_sent = true;
-    reply_direction(x);
-    forward_first(x);
+    reply_direction(x, h);
+    forward_first(x, h);
     wr_timer_idle(&x->idle); /* the patience of the step before is not that of the next */
     x->step = &wr_step_http_relay;
     return WR_GO;
@@ -185,7 +182,7 @@ static enum wr_go cut(struct wr_exchange *x, enum wr_pump p)
     const struct wr_http *h = wr_http_of(x);
 
     wr_http_abort(x, WR_ABORT_CUT);
-    if (p == WR_PUMP_SRC_ERROR && is_proxied(x) && !h->tunnel && !x->down.broken) {
+    if (p == WR_PUMP_SRC_ERROR && is_proxied(x, h) && !h->tunnel && !x->down.broken) {
         const char *why = wr_endpoint_why(&x->peer);
 
         if (why != NULL)
@@ -204,7 +201,8 @@ static enum wr_go cut(struct wr_exchange *x, enum wr_pump p)
 /* Who keeps the reply waiting: the client that bytes are there for, or the server? */
 static bool awaits_client(const struct wr_exchange *x)
 {
-    return x->down.q.n > 0 || x->down.pipe != NULL || !is_proxied(x) || x->down.src == NULL;
+    return x->down.q.n > 0 || x->down.pipe != NULL || x->down.src == NULL
+        || !is_proxied(x, wr_http_of(x));
 }
 
 static enum wr_go too_slow(struct wr_exchange *x)

@@ -34,12 +34,13 @@ static void prepare(struct wr_exchange *x)
 struct wr_exchange *wr_http_request_new(struct wr_session *s, uint64_t begun_ms)
 {
     struct wr_exchange *x = wr_exchange_new(s, address_of(s)->a.standard->scope, &wr_step_route);
+    struct wr_http_session *hs = wr_http_session_of(s);
 
-    wr_http_of(x)->speaker = wr_http_session_of(s)->speaker;
+    wr_http_of(x)->speaker = hs->speaker;
     x->left = wr_http_left;
     if (begun_ms != 0)
         x->begun_ms = begun_ms;
-    wr_http_session_of(s)->requests++;
+    hs->requests++;
     wr_session_add(x);
     return x;
 }

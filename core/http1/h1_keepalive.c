@@ -6,22 +6,18 @@
 const struct wr_str wr_h1_continue = WR_STR_INIT("HTTP/1.1 100 Continue\r\n\r\n");
 
 /* How long the next request may take to come; 0: the connection is not kept. */
-static uint64_t patience(const struct wr_exchange *x)
+static uint64_t patience(const struct wr_exchange *x, const struct wr_http *h,
+                         const struct wr_http_conf *c)
 {
-    const struct wr_http_conf *c = wr_conf_of(x, &wr_module_http);
-    const struct wr_http_session *hs = wr_http_session_of(x->s);
-
-    if (hs->requests >= c->keepalive_requests || x->s->quitting
+    if (h->session->requests >= c->keepalive_requests || x->s->quitting
         || (c->keepalive_time_ms > 0 && wr_now() - x->s->begun_ms > c->keepalive_time_ms))
         return 0;
     return c->keepalive_timeout_ms;
 }
 
 /* Browsers that once broke with keep-alive: keepalive_disable names them. */
-static bool broken_browser(const struct wr_exchange *x)
+static bool broken_browser(const struct wr_http_conf *c, const struct wr_request *r)
 {
-    const struct wr_http_conf *c = wr_conf_of(x, &wr_module_http);
-    const struct wr_request *r = &wr_http_of(x)->req;
     struct wr_str ua = wr_fields_value(&r->fields, WR_F_USER_AGENT);
     size_t msie;
 
@@ -47,17 +43,17 @@ static bool is_wanted(const struct wr_http *h, const struct wr_h1_in *in)
     return h->res.status < 400 || (in->framing == WR_BODY_LENGTH && in->left <= REFUSED_MAX);
 }
 
-void wr_h1_decide_keepalive(struct wr_exchange *x, struct wr_text *out)
+void wr_h1_decide_keepalive(struct wr_h1_server *sv, struct wr_http *h)
 {
-    struct wr_http *h = wr_http_of(x);
-    const struct wr_h1_server *sv = WR_CHECK(x->client.state, H1_SERVER);
+    struct wr_exchange *x = sv->x;
+    const struct wr_http_conf *c = wr_conf_of(x, &wr_module_http);
     bool waits = h->expect && !sv->in.done;
-    uint64_t ms = h->keepalive ? patience(x) : 0;
+    uint64_t ms = h->keepalive ? patience(x, h, c) : 0;
 
-    h->keepalive = ms > 0 && !broken_browser(x) && (!waits || is_wanted(h, &sv->in));
+    h->keepalive = ms > 0 && !broken_browser(c, &h->req) && (!waits || is_wanted(h, &sv->in));
     wr_h1_session_of(x->s)->keep_ms = ms;
     if (waits && h->keepalive) {
         h->expect = false;
-        wr_text_str(out, wr_h1_continue);
+        wr_text_str(&sv->out, wr_h1_continue);
     }
 }

@@ -107,9 +107,8 @@ static void set_connection(struct wr_exchange *x)
 }
 
 /* A length that is not known is shown by chunks, or by closing. */
-static void decide_framing(struct wr_exchange *x)
+static void decide_framing(const struct wr_exchange *x, struct wr_http *h)
 {
-    struct wr_http *h = wr_http_of(x);
     const struct wr_http_conf *c = wr_conf_of(x, &wr_module_http);
     bool headless = h->req.version < 10; /* HTTP/0.9: the body is all there is */
 
@@ -120,10 +119,9 @@ static void decide_framing(struct wr_exchange *x)
     }
 }
 
-static void put_head(struct wr_exchange *x, const struct wr_reply_out *out)
+static void put_head(struct wr_h1_server *sv, struct wr_http *h, const struct wr_reply_out *out)
 {
-    struct wr_http *h = wr_http_of(x);
-    struct wr_h1_server *sv = WR_CHECK(x->client.state, H1_SERVER);
+    struct wr_exchange *x = sv->x;
     const struct wr_http_conf *c = wr_conf_of(x, &wr_module_http);
     struct wr_h1_hop hop = {
         .chunked = h->res.framing == WR_BODY_CHUNKED && out->status != 304,
@@ -131,7 +129,7 @@ static void put_head(struct wr_exchange *x, const struct wr_reply_out *out)
     };
     size_t begun = sv->out.n;
 
-    wr_h1_decide_keepalive(x, &sv->out);
+    wr_h1_decide_keepalive(sv, h);
     hop.connection = h->tunnel ? WR_H1_UPGRADE : h->keepalive ? WR_H1_KEEP : WR_H1_CLOSE;
     wr_h1_write_reply(&sv->out, out, &hop);
     h->header_bytes_sent = sv->out.n - begun;
@@ -139,13 +137,13 @@ static void put_head(struct wr_exchange *x, const struct wr_reply_out *out)
 
 bool wr_h1_server_reply(struct wr_exchange *x, const struct wr_reply_out *out)
 {
-    const struct wr_http *h = wr_http_of(x);
+    struct wr_http *h = wr_http_of(x);
     struct wr_h1_server *sv = WR_CHECK(x->client.state, H1_SERVER);
 
     set_connection(x);
-    decide_framing(x);
+    decide_framing(x, h);
     if (h->req.version >= 10)
-        put_head(x, out);
+        put_head(sv, h, out);
     sv->framing = out->bare ? WR_BODY_NONE : h->res.framing;
     sv->left = sv->framing == WR_BODY_LENGTH ? h->res.length : 0;
     return !sv->out.overflow;

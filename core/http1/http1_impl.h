@@ -149,7 +149,7 @@ void wr_h1_session_ended(struct wr_session *s);
 /* ---- h1_keepalive ---- */
 /* Does the connection go on behind this reply, and for how long? The answer is h->keepalive. Tells
  * a client that waits for it to send its body all the same. */
-void wr_h1_decide_keepalive(struct wr_exchange *x, struct wr_text *out);
+void wr_h1_decide_keepalive(struct wr_h1_server *sv, struct wr_http *h);
 
 /* ---- h1_server ---- */
 struct wr_h1_server {          /* client.state of an exchange */
