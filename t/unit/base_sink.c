@@ -157,6 +157,7 @@ START_TEST(memory_is_a_ring)
 {
     struct wr_sink *s = wr_sink_open("memory:4k");
     struct {
+        uint32_t magic;
         size_t size, at;
         char p[];
     } *ring;
@@ -184,6 +185,7 @@ START_TEST(full_disk_is_told_once_and_left_alone)
     struct wr_log log = { .max = WR_LOG_CRIT, .n = 2,
                           .target = { { full, WR_LOG_CRIT }, { told, WR_LOG_CRIT } } };
     struct {
+        uint32_t magic;
         size_t size, at;
         char p[];
     } *ring = told->state;

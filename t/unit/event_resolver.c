@@ -386,7 +386,7 @@ START_TEST(cancelled_and_dropped)
     ck_assert_uint_eq(a.told, 0);
     teardown();
     ck_assert_uint_eq(c.told, 0);
-    ck_assert_ptr_null(c.q.state);
+    ck_assert_ptr_null(c.q.asked);
 }
 END_TEST
 
