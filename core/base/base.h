@@ -184,7 +184,6 @@ size_t wr_str_search(struct wr_str s, struct wr_str needle);
 struct wr_str wr_str_cut(struct wr_str *s, char sep);
 /* Decimal digits only, the whole view; false on anything else or overflow. */
 bool wr_str_u64(struct wr_str s, uint64_t *out) WR_CHECKED;
-bool wr_str_i64(struct wr_str s, int64_t *out) WR_CHECKED; /* an optional '-' */
 /* Levenshtein distance for "did you mean", at most max + 1. */
 unsigned wr_str_distance(struct wr_str a, struct wr_str b, unsigned max);
 size_t wr_utf8_char(struct wr_str s); /* bytes of the character s begins with; 0: not valid UTF-8 */
@@ -302,7 +301,6 @@ static inline void wr_text_char(struct wr_text *t, char c)
     wr_text_str(t, wr_str_of(&c, 1));
 }
 void wr_text_u64(struct wr_text *t, uint64_t v);
-void wr_text_i64(struct wr_text *t, int64_t v);
 void wr_text_pad(struct wr_text *t, uint64_t v, unsigned width); /* leading zeros */
 void wr_text_hex(struct wr_text *t, const void *p, size_t n);    /* lower case */
 void wr_text_fmt(struct wr_text *t, const char *fmt, ...) WR_PRINTF(2, 3);
@@ -317,7 +315,6 @@ bool wr_text_cstr(struct wr_text *t, const char **out) WR_CHECKED;
 /* ---- hash ---- */
 uint64_t wr_hash(struct wr_str s);                          /* seeded per process start */
 uint64_t wr_hash_stable(struct wr_str s, uint64_t seed);    /* the same in every process and run */
-uint32_t wr_crc32(uint32_t crc, const void *p, size_t n);   /* IEEE; start with 0 */
 uint32_t wr_murmur2(struct wr_str s);                       /* MurmurHash2, 32 bit, seed 0:
                                                              * split_clients shares nginx's scale */
 uint64_t wr_random(void);                                   /* fast, not for secrets */
@@ -329,7 +326,6 @@ struct wr_dict *wr_dict_new(struct wr_pool *p, bool fold_case);
 void *wr_dict_get(const struct wr_dict *d, struct wr_str key); /* NULL when absent */
 /* Returns the value already there (nothing is changed then), else NULL. value is not NULL. */
 void *wr_dict_add(struct wr_dict *d, struct wr_str key, void *value);
-uint32_t wr_dict_count(const struct wr_dict *d);
 
 /* ---- addr ---- */
 struct wr_addr {

@@ -93,8 +93,3 @@ void *wr_dict_add(struct wr_dict *d, struct wr_str key, void *value)
         widen(d);
     return NULL;
 }
-
-uint32_t wr_dict_count(const struct wr_dict *d)
-{
-    return d->n;
-}

@@ -7,7 +7,6 @@
 #include <sys/random.h>
 
 static uint64_t seed[2];
-static uint32_t crc_table[256];
 static _Thread_local uint64_t random_state;
 static _Thread_local bool random_seeded;
 
@@ -36,13 +35,6 @@ __attribute__((constructor)) static void hash_init(void)
 {
     random_bytes(seed, sizeof(seed));
     (void)pthread_atfork(NULL, NULL, forked);
-    for (uint32_t i = 0; i < 256; i++) {
-        uint32_t c = i;
-
-        for (int bit = 0; bit < 8; bit++)
-            c = c >> 1 ^ (0xedb88320U & (0U - (c & 1)));
-        crc_table[i] = c;
-    }
 }
 
 static inline uint64_t rotl(uint64_t v, int bits)
@@ -96,16 +88,6 @@ uint64_t wr_hash(struct wr_str s)
 uint64_t wr_hash_stable(struct wr_str s, uint64_t stable_seed)
 {
     return sip13(s, stable_seed, 0x77656972U);
-}
-
-uint32_t wr_crc32(uint32_t crc, const void *p, size_t n)
-{
-    const unsigned char *at = p;
-
-    crc = ~crc;
-    for (size_t i = 0; i < n; i++)
-        crc = crc_table[(crc ^ at[i]) & 0xff] ^ crc >> 8;
-    return ~crc;
 }
 
 uint32_t wr_murmur2(struct wr_str s)

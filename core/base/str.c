@@ -98,18 +98,6 @@ bool wr_str_u64(struct wr_str s, uint64_t *out)
     return true;
 }
 
-bool wr_str_i64(struct wr_str s, int64_t *out)
-{
-    bool minus = s.n > 0 && *s.p == '-';
-    uint64_t v;
-
-    if (!wr_str_u64(minus ? wr_str_skip(s, 1) : s, &v) || v > (uint64_t)INT64_MAX + minus)
-        return false;
-    /* The smallest number has no positive twin, so the sign is set without one. */
-    *out = (int64_t)(minus ? 0 - v : v);
-    return true;
-}
-
 /* RFC 3629 4: the first byte tells the length and, with the second, what is overlong, a surrogate
  * or past U+10FFFF. */
 size_t wr_utf8_char(struct wr_str s)

@@ -79,14 +79,6 @@ void wr_text_u64(struct wr_text *t, uint64_t v)
         t->p[t->n++] = s.p[i];
 }
 
-void wr_text_i64(struct wr_text *t, int64_t v)
-{
-    /* Negated as unsigned: INT64_MIN has no positive twin. */
-    if (v < 0)
-        wr_text_char(t, '-');
-    wr_text_u64(t, v < 0 ? 0 - (uint64_t)v : (uint64_t)v);
-}
-
 void wr_text_pad(struct wr_text *t, uint64_t v, unsigned width)
 {
     char buf[20];

@@ -176,8 +176,3 @@ bool wr_cf_block(struct wr_cf *cf, uint32_t layer, uint32_t level, void *object,
     wr_apply_scope(cf->conf, s, cf->node);
     return cf->conf->tree->errors == errors;
 }
-
-void *wr_cf_writable(struct wr_cf *cf, const struct wr_module *m)
-{
-    return wr_scope_own(cf->pool, cf->scope, m);
-}

@@ -69,14 +69,13 @@ struct wr_tree {
     const char *prefix;          /* of relative include paths: the folder of the main file, with
                                   * its slash; "" when the path has none */
 };
-/* Parses text (borrowed, must outlive the tree) as file `path`; include directives are expanded
- * in every block (globs, sorted; depth at most 16). Recovers at ; and } and collects several
- * errors. A pattern without * ? [ that names no file is an error, one with them is not. */
-struct wr_tree *wr_tree_parse(struct wr_pool *pool, const char *path, struct wr_str text);
-/* The same without touching the file system: include is left as a directive. For the fuzzer. */
+/* Parses text (borrowed, must outlive the tree) as file `path`. Recovers at ; and } and collects
+ * several errors. Opens no file: include is left as a directive. For the fuzzer. */
 struct wr_tree *wr_tree_parse_only(struct wr_pool *pool, const char *path, struct wr_str text);
-/* Reads the file first; an unreadable file is a diag. `globals` ("-g", may be empty) is parsed
- * as a file named "command line" and its directives come first. */
+/* The same for a file; an unreadable one is a diag. Include directives are expanded in every block
+ * (globs, sorted; depth at most 16): a pattern without * ? [ that names no file is an error, one
+ * with them is not. `globals` ("-g", may be empty) is parsed as a file named "command line" and its
+ * directives come first. */
 struct wr_tree *wr_tree_load(struct wr_pool *pool, const char *path, struct wr_str globals);
 void wr_tree_dump(const struct wr_tree *t, FILE *out); /* -T: "# configuration file PATH:" */
 /* About word `word` of n; n NULL: about no place. hint (may be NULL) is copied. The same text and
@@ -125,9 +124,7 @@ struct wr_scope;
 struct wr_loop;
 struct wr_variable;
 struct wr_phase_hook;
-struct wr_balancer_ops;
 struct wr_filter;
-struct wr_proxy_hook;
 
 struct wr_directive {
     const char *name;
@@ -181,10 +178,8 @@ struct wr_module {
     /* Do the phase hooks have anything to do where this is the struct? If not, they are not called
      * there. NULL: always. */
     bool (*has_work)(const void *conf);
-    const struct wr_balancer_ops *const *balancers; /* upstream.h; end: NULL */
     const struct wr_filter *filters;           /* http.h */
     const struct wr_http_speaker *speaker;     /* http.h */
-    const struct wr_proxy_hook *hook;          /* upstream.h */
     /* Entering a server or location, conf is a private copy: sets the fields of WR_LOCAL rows back
      * to their defaults. Needed when there is such a row, else leave it NULL. */
     void (*enter)(struct wr_scope *scope, void *conf);
@@ -286,8 +281,6 @@ bool wr_cf_error_at(struct wr_cf *cf, const struct wr_node *n, uint32_t i, const
  * WR_EARLY row the children are applied later. */
 bool wr_cf_block(struct wr_cf *cf, uint32_t layer, uint32_t level, void *object,
                  struct wr_scope **out);
-/* A module struct of another module in this scope, made private for writing. */
-void *wr_cf_writable(struct wr_cf *cf, const struct wr_module *m);
 /* Path relative to the prefix (or, conf: to the folder of the main file), made absolute. */
 const char *wr_cf_path(struct wr_cf *cf, struct wr_str path, bool conf);
 /* Something in use will write temporary files into this folder (an absolute path that lives as long

@@ -365,22 +365,11 @@ struct wr_tree *wr_tree_new(struct wr_pool *pool, const char *path)
     return t;
 }
 
-static struct wr_tree *parse(struct wr_pool *pool, const char *path, struct wr_str text,
-                             bool expand)
+struct wr_tree *wr_tree_parse_only(struct wr_pool *pool, const char *path, struct wr_str text)
 {
     struct wr_tree *t = wr_tree_new(pool, path);
-    struct wr_parse p = { .tree = t, .expand = expand };
+    struct wr_parse p = { .tree = t };
 
     wr_tree_read(&p, wr_source_add(t, path, text), t->root, &t->root->children);
     return t;
-}
-
-struct wr_tree *wr_tree_parse(struct wr_pool *pool, const char *path, struct wr_str text)
-{
-    return parse(pool, path, text, true);
-}
-
-struct wr_tree *wr_tree_parse_only(struct wr_pool *pool, const char *path, struct wr_str text)
-{
-    return parse(pool, path, text, false);
 }

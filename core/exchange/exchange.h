@@ -40,22 +40,18 @@ struct wr_step {
 };
 
 /* ---- phases: the order is here and nowhere else ---- */
-#define WR_PHASE_LIST(X) \
-    X(ACCEPTED, "accepted")     /* real address */           \
-    X(SET, "set")               /* set, server rewrite */    \
-    X(FIND, "find location")    /* http: scope by uri */     \
-    X(REWRITE, "rewrite")       /* http */                   \
-    X(PREACCESS, "preaccess")   /* limits */                 \
-    X(ACCESS, "access")         /* allow, deny, auth */      \
-    X(SSL, "ssl")               /* the handshake at layer 4 */ \
-    X(PREREAD, "preread")       /* looks at the first bytes, layer 4 */ \
-    X(PRECONTENT, "precontent") /* try_files, mirror */      \
-    X(CONTENT, "content")       /* who answers */            \
-    X(LOG, "log")
 enum wr_phase {
-#define X(id, text) WR_PH_##id,
-    WR_PHASE_LIST(X)
-#undef X
+    WR_PH_ACCEPTED,            /* real address */
+    WR_PH_SET,                 /* set, server rewrite */
+    WR_PH_FIND,                /* http: scope by uri */
+    WR_PH_REWRITE,             /* http */
+    WR_PH_PREACCESS,           /* limits */
+    WR_PH_ACCESS,              /* allow, deny, auth */
+    WR_PH_SSL,                 /* the handshake at layer 4 */
+    WR_PH_PREREAD,             /* looks at the first bytes, layer 4 */
+    WR_PH_PRECONTENT,          /* try_files, mirror */
+    WR_PH_CONTENT,             /* who answers */
+    WR_PH_LOG,
     WR_PHASES
 };
 enum wr_verdict {
@@ -77,7 +73,6 @@ struct wr_phase_hook {
 enum wr_verdict wr_reject(struct wr_exchange *x, unsigned status, const char *reason);
 /* The step of both layers that walks the phases up to CONTENT. */
 extern const struct wr_step wr_step_phases;
-const char *wr_phase_name(enum wr_phase p);
 void wr_phases_init(void); /* the table of hooks, once, behind wr_modules_init */
 /* In each scope of a complete configuration: whose hooks have no work (wr_module.has_work)? */
 void wr_phases_mark(struct wr_conf *c);

@@ -93,16 +93,6 @@ static const struct hooks *hooks_of(const struct wr_exchange *x)
     return table[x->layer->bit == WR_L4 ? 0 : 1];
 }
 
-const char *wr_phase_name(enum wr_phase p)
-{
-    static const char *const names[] = {
-#define X(id, text) text,
-        WR_PHASE_LIST(X)
-#undef X
-    };
-    return names[p];
-}
-
 static enum wr_go phases_run(struct wr_exchange *x)
 {
     const struct hooks *const all = hooks_of(x);

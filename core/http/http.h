@@ -189,7 +189,6 @@ struct wr_response {
     bool keepalive;            /* backend: the connection may be used again */
     bool no_server;            /* Server is the backend's to say (proxy_pass_header), or nobody's */
     bool ranges;               /* Range may be honoured (Accept-Ranges: bytes) */
-    bool etag_weak;
     struct wr_fields fields;   /* all others; hop-by-hop ones are not here */
     struct wr_fields trailers;
     size_t head_size;
@@ -325,7 +324,7 @@ struct wr_body {               /* of a request */
     struct wr_bufq q;          /* in memory, as far as it is there */
     struct wr_temp *file;      /* what came first; NULL: none */
     uint64_t size;             /* read so far, memory and file */
-    bool complete, discarded;
+    bool complete;
 };
 enum wr_filter_rank {          /* head filters, in this order */
     WR_FR_NOT_MODIFIED, WR_FR_HEADERS, WR_FR_USERID, WR_FR_CHARSET, WR_FR_SSI, WR_FR_SUB,
@@ -549,7 +548,7 @@ struct wr_http {               /* x->of_layer */
     bool alias_open;           /* try_files put the uri behind an alias that stood for all of it */
     const struct wr_location *named_next; /* wr_http_internal to @name: FIND takes it */
     bool tunnel_open;
-    bool head_sent, header_only, keepalive, error_page, post_action, uri_quoted_ok;
+    bool head_sent, header_only, keepalive, error_page;
     bool expect;               /* the client waits for 100 Continue */
     bool discard;
     unsigned error_status;     /* what the reply is sent with, whoever makes it; 0: its own */

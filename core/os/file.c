@@ -210,13 +210,3 @@ bool wr_mkdirs(const char *path, mode_t mode)
     }
     return make_one(buf, mode);
 }
-
-bool wr_file_mtime(const char *path, struct timespec *out)
-{
-    struct stat st;
-
-    if (stat(path, &st) != 0)
-        return false;
-    *out = st.st_mtim;
-    return true;
-}

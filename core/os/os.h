@@ -1,10 +1,11 @@
 /* os: the system calls, each wrapped once. Rank 1: knows base.
  *
- * Map: socket (listen, connect, options), holder (the process that has an address), fdpass
- * (descriptors over a socketpair), file (read whole, replace, make folders), vault (memory in no
- * core file), shm (named shared memory that survives reload and upgrade), lock (between processes),
- * zone, zone_table and zone_ledger (what stands in shared memory), doorbell (process slots and
- * their bells), title (ps), rights (dropping them), syslog (a log sink), chaos (debug builds).
+ * Map: socket (listen, connect, options), holder (the process that has an address), file (read
+ * whole, replace, make folders), vault (memory in no core file), shm (named shared memory that
+ * survives reload and upgrade), lock (between processes), zone (a list that its owner publishes),
+ * zone_table (records by key, the least recently used goes) and zone_ledger (counts that survive
+ * their holder) in shared memory, doorbell (process slots and their bells), title (ps), rights
+ * (dropping them), syslog (a log sink), chaos (debug builds).
  *
  * All descriptors are close-on-exec and non-blocking unless a comment says otherwise. */
 #ifndef WR_OS_H
@@ -62,7 +63,6 @@ struct wr_tcp_info {
     uint32_t rtt, rttvar, snd_cwnd, rcv_space;         /* microseconds, segments, bytes */
 };
 bool wr_socket_tcp_info(int fd, struct wr_tcp_info *out) WR_CHECKED; /* false: no TCP socket */
-uint32_t wr_socket_mss(int fd);                    /* of a TCP socket, 0 when unknown */
 
 /* ---- holder ---- */
 struct wr_holder {
@@ -72,12 +72,6 @@ struct wr_holder {
 /* The process that listens there or on a wildcard of that port: the one with the lowest number of
  * those that may be looked at. Reads all of /proc: not in a loop. */
 bool wr_socket_holder(const struct wr_addr *a, int type, struct wr_holder *out) WR_CHECKED;
-
-/* Sends at most 16 descriptors and n > 0 bytes over a unix socketpair; receives likewise: *nfds is
- * the room in fds, then how many came. -1 with errno; EMSGSIZE when a message did not fit (it is
- * lost, and its descriptors are closed). */
-bool wr_fds_send(int sock, const void *p, size_t n, const int *fds, unsigned nfds) WR_CHECKED;
-ssize_t wr_fds_recv(int sock, void *p, size_t n, int *fds, unsigned *nfds);
 
 /* ---- file ---- */
 /* Whole file into the pool, at most max bytes; p == NULL with errno on failure (EFBIG over max). A
@@ -94,7 +88,6 @@ bool wr_file_remove(const char *path);
 bool wr_folder_remove(const char *path); /* an empty one */
 bool wr_file_rename(const char *from, const char *to) WR_CHECKED;
 bool wr_mkdirs(const char *path, mode_t mode) WR_CHECKED;       /* like mkdir -p */
-bool wr_file_mtime(const char *path, struct timespec *out) WR_CHECKED;
 
 /* ---- vault: memory that gets into no core file; as malloc(), but alloc of 0 is NULL ---- */
 void *wr_vault_alloc(size_t n) WR_CHECKED;

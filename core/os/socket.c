@@ -338,16 +338,6 @@ void wr_socket_reset_on_close(int fd)
     (void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
 }
 
-uint32_t wr_socket_mss(int fd)
-{
-    int mss = 0;
-    socklen_t len = sizeof(mss);
-
-    if (getsockopt(fd, IPPROTO_TCP, TCP_MAXSEG, &mss, &len) != 0 || mss < 0)
-        return 0;
-    return (uint32_t)mss;
-}
-
 bool wr_socket_tcp_info(int fd, struct wr_tcp_info *out)
 {
     struct tcp_info ti;

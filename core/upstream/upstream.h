@@ -38,7 +38,6 @@ struct wr_upstream {
     uint32_t layer;
     WR_VEC(struct wr_server) servers;
     const struct wr_balancer_ops *balancer;
-    void *balancer_conf;         /* of the balancer, from the configuration */
     void *balancer_state;        /* of the balancer, in this process */
     struct wr_link waiting;      /* wr_attempts that wait for a peer, the first one first */
     struct wr_keepalive {        /* layer 7 */

@@ -15,7 +15,6 @@ START_TEST(adds_and_gets)
     ck_assert_ptr_null(wr_dict_add(d, WR_STR("Host"), &values[1]));
     ck_assert_ptr_null(wr_dict_add(d, WR_STR(""), &values[1]));
     ck_assert_ptr_eq(wr_dict_get(d, wr_str_of(NULL, 0)), &values[1]);
-    ck_assert_uint_eq(wr_dict_count(d), 3);
     wr_pool_free(p);
 }
 END_TEST
@@ -47,7 +46,6 @@ START_TEST(grows)
         names[i] = wr_pool_fmt(p, "name%u.example.com", i);
         ck_assert_ptr_null(wr_dict_add(d, names[i], &names[i]));
     }
-    ck_assert_uint_eq(wr_dict_count(d), COUNT);
     for (unsigned i = 0; i < COUNT; i++)
         ck_assert_ptr_eq(wr_dict_get(d, wr_pool_str(p, names[i])), &names[i]);
     ck_assert_ptr_null(wr_dict_get(d, WR_STR("name20000.example.com")));

@@ -1,14 +1,6 @@
 /* Hash functions against published values, and the random numbers against repetition. */
 #include "lib/unit.h"
 
-START_TEST(crc32_is_ieee)
-{
-    ck_assert_uint_eq(wr_crc32(0, "", 0), 0);
-    ck_assert_uint_eq(wr_crc32(0, "123456789", 9), 0xcbf43926);
-    ck_assert_uint_eq(wr_crc32(wr_crc32(0, "1234", 4), "56789", 5), 0xcbf43926);
-}
-END_TEST
-
 START_TEST(murmur2_is_murmur2)
 {
     static const struct {
@@ -70,5 +62,5 @@ START_TEST(children_draw_their_own)
 }
 END_TEST
 
-UNIT_MAIN("base/hash", crc32_is_ieee, murmur2_is_murmur2, stable_is_stable, every_byte_counts,
+UNIT_MAIN("base/hash", murmur2_is_murmur2, stable_is_stable, every_byte_counts,
           children_draw_their_own)

@@ -16,15 +16,13 @@ START_TEST(builds)
     wr_text_char(&t, ' ');
     wr_text_u64(&t, UINT64_MAX);
     wr_text_char(&t, ' ');
-    wr_text_i64(&t, INT64_MIN);
-    wr_text_char(&t, ' ');
     wr_text_pad(&t, 7, 3);
     wr_text_pad(&t, 1234, 3);
     wr_text_char(&t, ' ');
     wr_text_hex(&t, "\x0f\xa0", 2);
     wr_text_fmt(&t, " %s-%d", "x", -5);
     ck_view(wr_text_view(&t),
-            "abc 0 18446744073709551615 -9223372036854775808 0071234 0fa0 x--5");
+            "abc 0 18446744073709551615 0071234 0fa0 x--5");
     ck_assert(!t.overflow);
     ck_assert(wr_text_cstr(&t, &text));
     ck_assert_uint_eq(strlen(text), t.n);

@@ -45,22 +45,4 @@ START_TEST(paths)
 }
 END_TEST
 
-START_TEST(writable)
-{
-    struct wr_conf *c = fake_load("stream { }");
-    struct wr_cf cf = cf_on(c, c->tree->root->children);
-    struct fake_conf *shared = fake_of(cf.scope, &fake_core), *own;
-
-    ck_assert_ptr_eq(shared, fake_of(c->main, &fake_core));
-    own = wr_cf_writable(&cf, &fake_core);
-    ck_assert_ptr_ne(own, shared);
-    ck_assert_ptr_eq(own, fake_of(cf.scope, &fake_core));
-    ck_assert_ptr_eq(own, wr_cf_writable(&cf, &fake_core));
-    ck_assert_uint_eq(own->num, shared->num);
-    ck_assert_ptr_eq(shared, fake_of(c->main, &fake_core));
-    ck_assert_ptr_null(wr_cf_writable(&cf, &fake_http));
-    wr_conf_free(c);
-}
-END_TEST
-
-FAKE_MAIN("config_setter", { errors, 0 }, { paths, 0 }, { writable, 0 })
+FAKE_MAIN("config_setter", { errors, 0 }, { paths, 0 })
