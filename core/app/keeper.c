@@ -52,7 +52,7 @@ void wr_keeper_stop(void)
             k->stop();
 }
 
-/* Of all generations, as far as they are known here. True: sweep again. */
+/* Sweeps for every generation this process knows. True: sweep again. */
 static bool sweep_all(void)
 {
     bool strangers = false;

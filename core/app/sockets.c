@@ -252,7 +252,7 @@ bool wr_sockets_listen(const struct wr_conf *c)
 {
     struct place *p;
 
-    /* What can fail comes first: who serves on has the sockets as they were. */
+    /* Steps that can fail come first: until then the serving generation keeps all its sockets. */
     for (struct wr_listener *l = wr_conf_listens(c)->first; l != NULL; l = l->next) {
         p = find_for(l);
         for (uint32_t i = p->kept; i < p->fds.n; i++) {

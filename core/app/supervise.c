@@ -355,8 +355,8 @@ void wr_children_respawn(void)
 
 /* ---- keepers ---- */
 
-/* What a process says of itself in shared memory the master does not read: it asks. A keeper that
- * debug_points stops is left to the debugger; one that begins has the launch to wait for it. */
+/* The master asks over the channel, as it reads nothing in shared memory. Not asked: a keeper that
+ * debug_points may stop (the debugger has it), and one that starts (the launch waits for it). */
 static bool is_watched(const struct wr_cycle *c)
 {
     const struct wr_child *ch = wr_keeper_of(c);

@@ -231,7 +231,7 @@ struct wr_pool_memory {        /* another kind of it than malloc's; aligned to 1
     void *(*alloc)(size_t n);  /* NULL: there is none */
     void (*free)(void *p);
 };
-/* What the pool gives from now on comes from there. Under ASan it does not. */
+/* Later allocations of the pool come from there; not under ASan. */
 void wr_pool_use(struct wr_pool *p, const struct wr_pool_memory *from);
 /* 16-byte aligned, not zeroed / zeroed. Never NULL: aborts over the limit or out of memory. */
 void *wr_pool_alloc(struct wr_pool *p, size_t n);

@@ -157,7 +157,7 @@ static void *big_take(struct wr_pool *p, size_t n)
     return (char *)b + sizeof(*b);
 }
 
-/* What is left of the region before is given up: less than BIG, and pools are short-lived. */
+/* Gives up the rest of the previous region: less than BIG, and pools are short-lived. */
 static void *region_take(struct wr_pool *p, size_t size)
 {
     struct region *r = region_get(p->from);
@@ -171,8 +171,8 @@ static void *region_take(struct wr_pool *p, size_t size)
     return (char *)r + sizeof(*r);
 }
 
-/* What is left of the region in use is ordinary memory. ASan finds overflows only in memory of its
- * own. */
+/* Gives up the rest of the region in use, which is ordinary memory. Not under ASan: it finds
+ * overflows only where each piece is a malloc of its own. */
 void wr_pool_use(struct wr_pool *p, const struct wr_pool_memory *from)
 {
     if (EXACT || p->from == from)

@@ -146,9 +146,9 @@ struct wr_directive {
  * another keeper may own by now (a reload, an upgrade) is refused there, not here: an old keeper
  * lives on for a while. docs/decisions/keeper.md has the rules. */
 struct wr_keeper_hooks {
-    /* What is configured is written to shared memory, which is this process' own from now on; again
-     * when it was another's meanwhile. run: of this process, not 0, never used again. learn: what
-     * stands there of what was learned is newer than what the start found. */
+    /* Takes ownership of the shared memory and writes its configured part; again when another
+     * keeper owned it meanwhile. run: number of this process, not 0, never used again. learn: the
+     * learned part there is newer than the result of the start. */
     void (*commit)(struct wr_conf *conf, uint64_t run, bool learn);
     void (*start)(struct wr_conf *conf, struct wr_loop *loop); /* once, behind the first commit */
     void (*stop)(void);          /* before the loop is freed; also when it never started */

@@ -211,7 +211,7 @@ struct wr_temp {              /* the first seven are the owner's to set; made at
     struct wr_pool *pool;     /* the file ends with it */
     const char *folder;
     struct wr_threads *readers; /* of the reader */
-    struct wr_threads *writers; /* NULL: who appends also writes, and waits */
+    struct wr_threads *writers; /* NULL: the caller of wr_temp_append writes, and waits */
     struct wr_waiter who;     /* with writers: is woken when a piece is written */
     const struct wr_log *log;
     const struct wr_log_source *source;

@@ -159,7 +159,7 @@ void wr_endpoint_raw(struct wr_endpoint *e, struct wr_conn *c);
 /* Reads what is in q (taken over; memory and files outlive the exchange; NULL: nothing), then EOF;
  * what is written is swallowed. */
 void wr_endpoint_store(struct wr_endpoint *e, struct wr_exchange *x, struct wr_bufq *q);
-/* What such an endpoint has yet to give, to be changed by whoever decides what is sent of it; NULL:
+/* The bytes such an endpoint has not given yet; the caller may change them (cut ranges out). NULL:
  * e is of another kind. */
 struct wr_bufq *wr_endpoint_stored(const struct wr_endpoint *e);
 
@@ -218,7 +218,7 @@ struct wr_relay {
     uint32_t full, thin;        /* full reads (bulk begins at 4), small splices in a row */
     bool src_fin, dst_fin;      /* EOF was read; the end was written on */
     bool hold_fin;              /* the end is not written on (no half-close) */
-    bool copied;                /* never spliced: `want` of the endpoints is about the other way */
+    bool copied;                /* never spliced: the endpoints' `want` is for the other way */
     bool limited;               /* stopped by rate: the timer is set */
     bool fetching;              /* what is stored is being read: neither side is to blame */
     uint64_t rate_after;        /* bytes before the rate counts */
@@ -279,8 +279,8 @@ struct wr_trace {
     uint32_t n;                /* written so far; the ring holds the last WR_TRACE */
     struct wr_trace_entry at[WR_TRACE];
 };
-/* "trace at +35 ms: +0 phases +0 pick +0 server(2) +1 dial +2 relay(35)": when, what, how often or
- * which. Goes to the exchange's log where that takes the level. */
+/* "trace at +35 ms: +0 phases +0 pick +0 server(2) +1 dial +2 relay(35)": milliseconds, event, and
+ * its count or number. Goes to the exchange's log where that takes the level. */
 void wr_trace_dump(const struct wr_exchange *x, enum wr_level l);
 
 /* ---- layer ---- */
@@ -306,8 +306,8 @@ struct wr_layer {
     /* Scope of the server a TLS client names (SNI), else of the default one; NULL: a regex gave up,
      * which is logged, and no server is right. May be NULL. */
     const struct wr_scope *(*by_name)(const struct wr_session *s, struct wr_str name);
-    /* What the layer speaks: the bit of a word of `listen`, 0: it has none such; the protocols an
-     * address offers (ALPN, as on the wire). NULL: listen has no such words; ssl_alpn says it. */
+    /* speaks: the bit of this word of `listen`, 0: not a word of the layer. protocols: what an
+     * address offers (ALPN, as on the wire). NULL: the layer has no such words; ssl_alpn offers. */
     uint32_t (*speaks)(struct wr_str word);
     struct wr_str (*protocols)(const struct wr_listener *l);
     /* Gives a new exchange what the layer keeps of each one, x->of_layer. NULL: nothing. */
@@ -370,7 +370,7 @@ void wr_session_leave(struct wr_exchange *x); /* idempotent; called by wr_finish
 void wr_session_detach(struct wr_exchange *x); /* it lets go of the connection; the session's
                                                 * memory stays until x has ended */
 void wr_session_idle(struct wr_session *s, bool idle); /* between two requests, or no longer */
-/* Closes the one that is idle for longest, of which nothing has come; false: there is none. */
+/* Closes the longest-idle session that has no unread input; false: there is none. */
 bool wr_sessions_spare(void);
 uint32_t wr_sessions_live(void);
 /* Closes what is idle; at `now` also what is not (worker_shutdown_timeout, TERM). */

@@ -13,7 +13,7 @@ struct hooks {
 };
 static struct hooks table[2][WR_PHASES]; /* layer 4, layer 7 */
 
-/* Of a module that may have no work. The 65th such module is called for nothing. */
+/* Bit of a module with has_work; 0 from the 65th on, whose hooks are always called. */
 static uint64_t idle_bit(const struct wr_module *m)
 {
     uint32_t bit = 0;

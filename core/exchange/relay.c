@@ -52,8 +52,8 @@ static enum wr_moved flush_queue(struct wr_relay *r)
     return WR_MOVED;
 }
 
-/* What is stored goes out as it lies, and without a rate all of it waits in q: that costs nothing.
- * Its last byte is its end. */
+/* Moves slices of a stored source to q, unread: all of them unless there is a rate, as they cost
+ * nothing there. The last byte is the end. */
 static enum wr_moved take_stored(struct wr_relay *r, size_t max)
 {
     struct wr_bufq in = { 0 };

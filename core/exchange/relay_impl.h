@@ -5,7 +5,7 @@
 
 #include "exchange/exchange.h"
 
-/* What came of a part of a round. */
+/* Result of a part of a round. */
 enum wr_moved {
     WR_MOVED,
     WR_BLOCKED, /* the receiver takes no more */

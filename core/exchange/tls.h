@@ -79,11 +79,11 @@ enum wr_io wr_ssl_accept(struct wr_session *s) WR_CHECKED;
 /* Behind the handshake: of the server it was for, by its name, else of the default one. */
 const struct wr_scope *wr_ssl_scope(const struct wr_session *s);
 struct wr_str wr_ssl_protocol(const struct wr_session *s); /* that ALPN agreed on; n 0: none */
-/* What is known of the client's certificate: 0 fine (or nobody asked), 495 not valid, 496 none
- * though one is wanted, 421 (layer 7) the request is for another server than the handshake was;
- * logged. */
+/* Status for the client's certificate: 0 good, or none was asked for; 495 not valid; 496 missing;
+ * 421 (layer 7) the request is for a server with other rules than that of the handshake. All but 0
+ * are logged. */
 unsigned wr_ssl_verified(struct wr_exchange *x);
-/* Each address with `ssl` has a certificate for who names no server; called for each by the layers'
+/* Every `listen ... ssl` address has a certificate for clients without SNI; called by the layers'
  * check. False: reported. */
 bool wr_ssl_check(struct wr_cf *cf, const struct wr_listener *l, const struct wr_scope *standard);
 

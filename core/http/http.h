@@ -164,7 +164,7 @@ struct wr_request_out {
     uint32_t n, own;           /* the first `own` are the configuration's: HTTP/1 says host and
                                 * framing around them */
 };
-/* What the engine knows of it; length UINT64_MAX: of the body, unknown. */
+/* The part the engine decides. length: of the body; UINT64_MAX: unknown. */
 static inline struct wr_request_out wr_request_out(const struct wr_request *r, uint64_t length)
 {
     return (struct wr_request_out){
@@ -372,8 +372,8 @@ enum wr_ignore {
  * request and a reply are is decided before, in wr_http; bodies are endpoint functions, and the end
  * of a reply's body is written with h->res.trailers. */
 enum wr_abort {
-    WR_ABORT_LEFT,             /* the client has left: there is nobody to be told */
-    WR_ABORT_CUT,              /* what was begun cannot be completed, and must not look complete */
+    WR_ABORT_LEFT,             /* the client has left: nothing to tell */
+    WR_ABORT_CUT,              /* the reply cannot be completed, and must not look complete */
     WR_ABORT_RESET             /* at once: what is on its way need not arrive */
 };
 enum wr_claim { WR_CLAIM_NO, WR_CLAIM_MORE, WR_CLAIM_YES };
@@ -410,13 +410,13 @@ struct wr_http_speaker {       /* of a module: wr_module.speaker */
         enum wr_io (*head)(struct wr_exchange *x) WR_CHECKED;
         /* It is given up: the server is told as far as the protocol can. */
         void (*cancel)(struct wr_exchange *x, enum wr_failure why);
-        /* What a failure means for another try; before cancel. */
+        /* Tells why a try failed and whether the peer may have processed it; before cancel. */
         struct wr_try_verdict (*verdict)(const struct wr_exchange *x, enum wr_failure why);
         const struct wr_link_speaker *link; /* how its connections are shared */
     } peer;
 };
 /* s->of_layer: what all speakers have of a client connection. */
-#define WR_HTTP_STATE 128      /* bytes; who needs more has a pointer there */
+#define WR_HTTP_STATE 128      /* bytes; a speaker that needs more keeps a pointer there */
 struct wr_http_session {
     uint32_t magic, requests;  /* begun so far */
     const struct wr_http_speaker *speaker; /* NULL: not known yet */

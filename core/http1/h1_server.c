@@ -14,7 +14,7 @@ static enum wr_io server_read(struct wr_endpoint *e, void *p, size_t n, size_t *
 {
     struct wr_h1_server *sv = WR_CHECK(e->state, H1_SERVER);
 
-    /* A client that does not take an interim head at once waits for it all the same. */
+    /* An interim head that was not written completely goes first: the client waits for it. */
     if (sv->out.n > sv->out_at && !wr_http_of(sv->x)->head_sent && flush(sv) == WR_IO_ERROR)
         return WR_IO_ERROR;
     return wr_h1_read_in(sv->x->s, &sv->in, p, n, got);
@@ -44,8 +44,8 @@ static void frame(struct wr_h1_server *sv, const struct wr_slice *chain, bool fi
     }
 }
 
-/* Only the end of the connection ends such a body, and a receiver of TLS wants to be told that it
- * is one: not done before close_notify is out. */
+/* A body without a length ends with the connection. Over TLS it is complete only when close_notify
+ * was sent. */
 static enum wr_io say_end(struct wr_endpoint *e)
 {
     const struct wr_h1_server *sv = WR_CHECK(e->state, H1_SERVER);

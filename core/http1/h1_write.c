@@ -49,7 +49,7 @@ static void make_clean(struct wr_text *out, size_t from, enum wr_field_id id)
             out->p[i] = ' ';
 }
 
-/* What out has from `from` on is a value of such a field. */
+/* Makes the value at the end of out, from `from` on, safe for a field of that id. */
 static inline void guard(struct wr_text *out, size_t from, enum wr_field_id id)
 {
     if (wr_unlikely(!is_clean(wr_str_of(out->p + from, out->n - from))))

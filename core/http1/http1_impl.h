@@ -38,7 +38,7 @@ static inline size_t wr_h1_line_feed(struct wr_str s, size_t i)
     return i;
 }
 
-/* What a name was made of besides letters, digits and '-'. */
+/* Characters found in a name besides letters, digits and '-'. */
 #define WR_H1_UNDERSCORE 1
 #define WR_H1_TOKEN 2         /* token characters of RFC 9110 that nginx does not take */
 #define WR_H1_FOREIGN 4       /* no token character */
@@ -118,7 +118,7 @@ static inline void wr_h1_in_begin(struct wr_h1_in *in, enum wr_framing framing, 
 }
 
 /* ---- a client connection (h1_session) ---- */
-struct wr_h1_drop {            /* what nobody wants is read behind a reply for the client's sake */
+struct wr_h1_drop {            /* reads and drops unwanted input behind a reply (lingering) */
     struct wr_h1_in in;        /* the rest of the body */
     uint64_t until, each;      /* monotonic ms; longest pause meanwhile, ms */
     bool closing;              /* anything at all, until the client closes; no next request */

@@ -80,8 +80,8 @@ struct wr_str wr_file_read(struct wr_pool *pool, const char *path, size_t max) W
 /* Replaces it. The descriptor holds a lock (F_WRLCK) of this process on the whole file, from before
  * it had its name; any close of that file by this process ends it. -1 with errno. */
 int wr_file_write_locked(const char *path, struct wr_str text, mode_t mode) WR_CHECKED;
-/* The same where only the file itself may be written: who reads meanwhile sees the beginning of the
- * text, and the old one behind it. */
+/* The same where only the file itself may be written: a concurrent reader may see the beginning of
+ * the new text in front of the rest of the old one. */
 int wr_file_rewrite_locked(const char *path, struct wr_str text) WR_CHECKED;
 /* Folders on the way are those wr_folder_to_write takes. */
 bool wr_file_remove(const char *path);
@@ -308,7 +308,7 @@ static inline void wr_ledger_take_back(_Atomic uint32_t *total, uint32_t held)
     while (!atomic_compare_exchange_weak(total, &now, now - wr_min(now, held)))
         ;
 }
-/* What the total was before. */
+/* Returns the total as it was before. */
 static inline uint32_t wr_ledger_hold(struct wr_ledger *l, uint32_t column)
 {
     wr_ledger_set(l, column, l->held[column] + 1);

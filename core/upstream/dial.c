@@ -71,7 +71,7 @@ static struct wr_link_key key_of(struct wr_exchange *x)
     };
 }
 
-/* What it shows depends on this exchange: so do its server's answers. */
+/* The link is this client's alone: its PROXY header or certificate decides the server's answers. */
 static bool is_bound(const struct wr_attempts *a)
 {
     return a->announce.n > 0 || (a->tls != NULL && a->tls->tls.dynamic);

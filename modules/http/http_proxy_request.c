@@ -55,7 +55,7 @@ static void add_set(struct wr_pool *pool, struct wr_proxy_plan *p, const struct 
     wr_proxy_names_add(pool, &p->skip, s->name);
     p->own_connection |= id == WR_F_CONNECTION;
     if (id == WR_F_CONTENT_LENGTH || id == WR_F_TRANSFER_ENCODING)
-        p->own_length = true; /* the framing of a body is nobody's choice */
+        p->own_length = true; /* framing is not the configuration's to choose */
     else if (id != WR_F_HOST)
         add_line(pool, p, s, id);
     else /* there is one (RFC 9112 3.2): the last that is said */

@@ -8,8 +8,8 @@
  *     h  head; H: and nothing follows it      d  a part of the body
  *     e  end of the body, with trailers       w  so many more bytes (4) of it may come
  *     r  reset; "n": nothing was done for it  g  streams above this one (4) are not looked at
- * Heads and trailers are pairs of a name and a value, each with its length (2). What is no field is
- * named :method, :target, :authority, :status. */
+ * Heads and trailers are pairs of a name and a value, each with its length (2); what
+ * HTTP/1 has in its first line is named :method, :target, :authority, :status. */
 #ifndef MUX_H
 #define MUX_H
 
