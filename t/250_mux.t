@@ -279,8 +279,8 @@ for my $case (
     ['a stream that was not begun', frame('d', 7, 'x')],
     ['a frame that is too long', pack('a N N', 'h', 1, 1 << 30)],
     ['a stream twice', request(1, '/up/slow/never') . request(1, '/text')],
-    ['more than the window', frame('h', 1, head(':method' => 'POST', ':target' => '/text',
-        ':authority' => 'a')) . frame('d', 1, 'x' x 60000) . frame('d', 1, 'x' x 60000)],
+    ['more than the window', frame('h', 1, head(':method' => 'POST', ':target' => '/up/slow/never',
+        ':authority' => 'a')) . frame('d', 1, 'x' x 65537)],
     ['a window too large', request(1, '/up/slow/never') . frame('w', 1, pack 'N', 0x7fffffff)],
     ['data behind the end', request(1, '/up/slow/never') . frame('d', 1, 'x')],
 ) {

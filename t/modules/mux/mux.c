@@ -1,7 +1,7 @@
 /* mux: frames in and out, and a stream as an endpoint: the same for both sides. */
 #include "mux.h"
 
-enum { HEAD_MAX = 65536, HEADS_MAX = 16, OUT_HIGH = 262144, READS = 8 };
+enum { HEAD_MAX = 65536, FRAME_MAX = 2 * MUX_WINDOW, HEADS_MAX = 16, OUT_HIGH = 262144, READS = 8 };
 
 /* ---- fields ---- */
 
@@ -209,7 +209,7 @@ static bool take_frames(struct mux *m)
         char *p = m->in + at;
 
         n = number_at(p + 5);
-        if (n > HEAD_MAX)
+        if (n > FRAME_MAX)
             return false;
         if (m->in_n - at - MUX_HEADER < n)
             break;
