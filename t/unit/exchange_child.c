@@ -49,6 +49,7 @@ static void note_over(struct wr_exchange *x)
     ended[overs] = '\0';
     if (t->status_to != NULL)
         *t->status_to = x->status;
+    wr_exchange_wake(x); /* as by a job that ends in the same turn: it must not run any more */
 }
 
 static struct wr_exchange *tell(struct wr_exchange *x, char name, unsigned steps)
@@ -162,6 +163,7 @@ START_TEST(a_child_of_a_child)
     turns(2);
     (void)wr_finish(x, 499);
     ck_assert_str_eq(ended, "bax");
+    ck_assert_uint_eq(x->idle.at + a->idle.at + b->idle.at, 0); /* their timers are off */
     (void)wr_finish(x, 500); /* idempotent */
     ck_assert_str_eq(ended, "bax");
     turns(2);
@@ -486,6 +488,8 @@ START_TEST(detached)
     s = served->s;
     child_of(served, 'a', 9);
     wr_exchange_detach(served);
+    ck_assert_ptr_null(s->x); /* the connection is the session's again */
+    ck_assert(s->task.queued);
     wr_session_end(s);
     turns(3);
     ck_assert_uint_eq(overs, 0);
