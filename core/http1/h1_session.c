@@ -61,7 +61,8 @@ static void untake(struct wr_session *s, const void *p, size_t n)
     hs->buf = NULL;
     hs->at = hs->n = hs->cap = 0;
     store(hs, p, n);
-    store(hs, old + at, end - at);
+    if (old != NULL)
+        store(hs, old + at, end - at);
     free(old);
 }
 
