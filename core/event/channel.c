@@ -281,7 +281,7 @@ void wr_channel_close(struct wr_channel *ch)
 {
     ch->line = NULL;
     close_lines(ch, false);
-    wr_task_cancel(ch->loop, &ch->io);
+    wr_task_cancel(&ch->io);
     wr_timer_off(ch->loop, &ch->timer);
 }
 

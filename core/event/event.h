@@ -30,11 +30,11 @@ struct wr_task {
 };
 /* Queues the task for this turn (from events or timers) or the next (from a running task). */
 void wr_task_wake(struct wr_loop *l, struct wr_task *t);
-void wr_task_dequeue(struct wr_loop *l, struct wr_task *t); /* t is queued */
-static inline void wr_task_cancel(struct wr_loop *l, struct wr_task *t) /* idempotent */
+void wr_task_dequeue(struct wr_task *t); /* t is queued */
+static inline void wr_task_cancel(struct wr_task *t) /* idempotent */
 {
     if (t->queued)
-        wr_task_dequeue(l, t);
+        wr_task_dequeue(t);
 }
 
 /* Connections that many exchanges write to (their frames) go out once a turn, when all have had

@@ -45,7 +45,7 @@ static void words_free(struct wr_doomed *d)
 static void end_words(struct last_words *w)
 {
     wr_timer_off(w->loop, &w->deadline);
-    wr_task_cancel(w->loop, &w->task);
+    wr_task_cancel(&w->task);
     wr_list_remove(&w->link);
     w->loop->nlast_words--;
     close(w->fd);

@@ -183,9 +183,9 @@ void wr_connections_end(void)
         both[i]->timer.fired = true;
         say_again(&both[i]->task);
         wr_timer_off(loop, &both[i]->timer);
-        wr_task_cancel(loop, &both[i]->task);
+        wr_task_cancel(&both[i]->task);
     }
     wr_timer_off(loop, &full.timer);
-    wr_task_cancel(loop, &full.task);
+    wr_task_cancel(&full.task);
     full.is = false;
 }

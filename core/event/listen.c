@@ -251,7 +251,7 @@ void wr_accepting_stop(struct wr_accepting *a)
         return;
     a->watching = false;
     wr_watch_del(a->loop, a->fd);
-    wr_task_cancel(a->loop, &a->task);
+    wr_task_cancel(&a->task);
     wr_list_remove(&a->link);
     if (!wr_list_empty(&watched))
         return;

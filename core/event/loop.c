@@ -83,7 +83,7 @@ static void enqueue(struct wr_loop *l, struct wr_task *t)
     t->queued = true;
 }
 
-static void dequeue(struct wr_task *t)
+void wr_task_dequeue(struct wr_task *t)
 {
     t->prev->next = t->next;
     t->next->prev = t->prev;
@@ -94,12 +94,6 @@ void wr_task_wake(struct wr_loop *l, struct wr_task *t)
 {
     if (!t->queued)
         enqueue(l, t);
-}
-
-void wr_task_dequeue(struct wr_loop *l, struct wr_task *t)
-{
-    (void)l;
-    dequeue(t);
 }
 
 void wr_condemn(struct wr_loop *l, struct wr_doomed *d)
@@ -119,10 +113,10 @@ static void run_tasks(struct wr_loop *l)
      * which of them it stands, and the one that wakes itself cannot starve the sockets. */
     enqueue(l, &l->fence);
     while ((t = l->queue.next) != &l->fence) {
-        dequeue(t);
+        wr_task_dequeue(t);
         t->run(t);
     }
-    dequeue(&l->fence);
+    wr_task_dequeue(&l->fence);
 }
 
 /* ---- the flush list ---- */

@@ -376,8 +376,8 @@ void wr_resolver_free(struct wr_resolver *r)
     if (r == NULL)
         return;
     wr_channel_close(&r->channel); /* what is asked comes back as unanswered */
-    wr_task_cancel(r->loop, &r->work);
-    wr_task_cancel(r->loop, &r->timeouts);
+    wr_task_cancel(&r->work);
+    wr_task_cancel(&r->timeouts);
     free_list(r, &r->asking);
     free_list(r, &r->todo);
     free_list(r, &r->idle);

@@ -171,7 +171,7 @@ static void exchange_free(struct wr_doomed *d)
 {
     struct wr_exchange *x = wr_container(d, struct wr_exchange, doomed);
 
-    wr_task_cancel(x->loop, &x->task);
+    wr_task_cancel(&x->task);
     WR_UNTYPED(x);
     x->of_layer = NULL;
     wr_pool_free(x->pool);

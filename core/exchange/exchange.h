@@ -650,7 +650,7 @@ struct wr_listens { /* state of the listen module: all addresses of the configur
  * to layer's `attach`. Errors in nginx's words. default_port 0: a port is required. */
 struct wr_listen_line {
     struct wr_listener *listener;
-    bool default_server, udp;
+    bool default_server;
 };
 bool wr_listen_conf(struct wr_cf *cf, const struct wr_layer *layer, uint16_t default_port,
                     bool (*attach)(struct wr_cf *cf, const struct wr_listen_line *line));

@@ -205,11 +205,12 @@ static bool take_ssl(struct line *l, uint32_t i, struct wr_str value)
     return true;
 }
 
+/* Is reported behind all others, which may not fit it. */
 static bool take_udp(struct line *l, uint32_t i, struct wr_str value)
 {
+    (void)l;
     (void)i;
     (void)value;
-    l->out.udp = true;
     return true;
 }
 

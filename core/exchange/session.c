@@ -296,7 +296,7 @@ void wr_session_end(struct wr_session *s)
         s->layer->session_ended(s);
     take_unread(s);
     wr_conn_close(&s->conn);
-    wr_task_cancel(s->loop, &s->task);
+    wr_task_cancel(&s->task);
     if (wr_list_empty(&s->exchanges))
         free_later(s);
 }

@@ -536,7 +536,6 @@ struct wr_http {               /* x->of_layer */
     const struct wr_http_proxy_ops *proxy;       /* NULL: no upstream answers this */
     const struct wr_http_speaker *peer_speaker;  /* what its server speaks */
     const struct wr_http_proxy_conf *proxy_conf;
-    unsigned upstream_status;  /* of the last reply head; 0: none */
     struct wr_relay_filter *filters; /* of the reply's body */
     struct wr_pool *pool;      /* x->pool */
     uint32_t redirects;        /* internal ones left: 10 at the start */

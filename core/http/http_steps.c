@@ -528,7 +528,7 @@ static enum wr_go replied(struct wr_exchange *x)
     t->header_ms = wr_now() - t->begun_ms;
     t->head_size = h->res.head_size;
     wr_http_keep_reply(x);
-    t->status = h->upstream_status = h->res.status;
+    t->status = h->res.status;
     if (another(x))
         return failure(x, WR_FAIL_STATUS);
     if (h->proxy_conf->intercept_errors && h->res.status >= 300

@@ -121,7 +121,7 @@ void wr_peer_link_close(struct wr_peer_link *l)
             l->key.speaker->drain(l);
         l->key.speaker->end(l);
     }
-    wr_task_cancel(l->conn.loop, &l->task);
+    wr_task_cancel(&l->task);
     wr_conn_close(&l->conn);
     l->doomed.free = link_free;
     wr_condemn(l->conn.loop, &l->doomed);

@@ -210,7 +210,7 @@ static inline void wr_link_unpark(struct wr_peer_link *l)
     l->u->links.nparked--;
     wr_conn_timeout(&l->conn, 0);
     if (!wr_link_is_shared(l)) /* else something may have happened that its speaker must hear of */
-        wr_task_cancel(l->conn.loop, &l->task);
+        wr_task_cancel(&l->task);
     wr_link_count_use(l, 1);
 }
 

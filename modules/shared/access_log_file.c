@@ -183,7 +183,7 @@ static void file_close(struct wr_sink *s)
     flush(f);
     if (loop != NULL) {
         wr_timer_off(loop, &f->timer);
-        wr_task_cancel(loop, &f->task);
+        wr_task_cancel(&f->task);
     }
     if (s->fd >= 0)
         (void)close(s->fd);
@@ -262,7 +262,7 @@ void wr_log_files_end(void)
         flush(f);
         if (loop != NULL) {
             wr_timer_off(loop, &f->timer);
-            wr_task_cancel(loop, &f->task);
+            wr_task_cancel(&f->task);
         }
     }
     loop = NULL;

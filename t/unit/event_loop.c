@@ -25,7 +25,7 @@ static void note(struct wr_task *t)
     if (s->wakes != NULL)
         wr_task_wake(s->loop, &s->wakes->task);
     if (s->cancels != NULL)
-        wr_task_cancel(s->loop, &s->cancels->task);
+        wr_task_cancel(&s->cancels->task);
 }
 
 static struct step step_of(struct wr_loop *l, char name)
@@ -66,8 +66,8 @@ START_TEST(a_cancelled_task_does_not_run)
     wr_task_wake(l, &c.task);
     wr_loop_turn(l, -1);
     ck_assert_str_eq(trace, "ac");
-    wr_task_cancel(l, &a.task);
-    wr_task_cancel(l, &a.task);
+    wr_task_cancel(&a.task);
+    wr_task_cancel(&a.task);
     wr_loop_turn(l, 0);
     ck_assert_str_eq(trace, "ac");
     wr_loop_free(l);

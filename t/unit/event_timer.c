@@ -33,7 +33,7 @@ static void pass(struct wr_loop *l, uint64_t ms)
     wr_clock.mono_ms += ms;
     wr_timers_expire(l);
     while ((t = l->queue.next) != &l->queue) {
-        wr_task_cancel(l, t);
+        wr_task_cancel(t);
         t->run(t);
     }
 }
