@@ -244,7 +244,7 @@ struct wr_exchange *wr_child_new(struct wr_exchange *x, const struct wr_scope *s
     return child;
 }
 
-/* What it has of the session (its address, its number) stays: see wr_session_leave. */
+/* The session's memory, with the address and the number x uses, stays: see wr_session_leave. */
 void wr_exchange_detach(struct wr_exchange *x)
 {
     WR_ASSERT(x->parent == NULL && !x->ending);

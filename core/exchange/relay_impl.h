@@ -1,5 +1,5 @@
-/* What the files of a relay share: relay (the round), rate (its speed), splice (bulk), filter (what
- * changes the bytes). Included by them only. */
+/* Private to the relay's files: relay (the round), rate (its speed), splice (bulk), filter (changes
+ * of the bytes). */
 #ifndef WR_RELAY_IMPL_H
 #define WR_RELAY_IMPL_H
 

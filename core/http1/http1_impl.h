@@ -1,5 +1,5 @@
-/* What the files of HTTP/1 share and nobody else sees: looking at many bytes at once, one field
- * line, what is kept of a client connection, the two endpoints. */
+/* Private to HTTP/1's files: looking at many bytes at once, one field line, the state of a client
+ * connection, the two endpoints. */
 #ifndef WR_HTTP1_IMPL_H
 #define WR_HTTP1_IMPL_H
 
@@ -164,7 +164,7 @@ struct wr_h1_server {          /* client.state of an exchange */
     uint64_t body_sent;
 };
 struct wr_h1_server *wr_h1_server_open(struct wr_exchange *x);
-/* Of wr_http1. */
+/* Entries of the table wr_http1. */
 void wr_h1_server_interim(struct wr_exchange *x, unsigned status);
 bool wr_h1_server_reply(struct wr_exchange *x, const struct wr_reply_out *out) WR_CHECKED;
 void wr_h1_server_abort(struct wr_exchange *x, enum wr_abort how);
@@ -187,7 +187,7 @@ struct wr_h1_client {          /* peer.state */
     struct wr_h1_in in;
     const char *why;           /* of an ERROR that is no errno */
 };
-/* Of wr_http1. */
+/* Entries of the table wr_http1. */
 bool wr_h1_client_request(struct wr_exchange *x, const struct wr_request_out *out) WR_CHECKED;
 enum wr_io wr_h1_client_head(struct wr_exchange *x) WR_CHECKED;
 void wr_h1_client_cancel(struct wr_exchange *x, enum wr_failure why);

@@ -1,5 +1,5 @@
-/* What the files of upstream share among themselves: peers in shared memory and a worker's view of
- * them, how links are dialed, found and given back. Nobody else includes this but its tests. */
+/* Private to upstream's files and their tests: peers in shared memory and a worker's view of them,
+ * how links are dialed, found and given back. */
 #ifndef WR_UPSTREAM_IMPL_H
 #define WR_UPSTREAM_IMPL_H
 
