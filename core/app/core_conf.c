@@ -89,7 +89,7 @@ static const struct wr_directive directives[] = {
               "needless: each worker accepts on sockets of its own (SO_REUSEPORT)"),
     WR_CUSTOM("accept_mutex_delay", WR_LV_EVENTS, 1, 1, needless_msec, NULL,
               "needless: there is no accept mutex"),
-    WR_CUSTOM("worker_aio_requests", WR_LV_EVENTS, 1, 1, wr_set_needless_num, NULL,
+    WR_CUSTOM("worker_aio_requests", WR_LV_EVENTS, 1, 1, wr_set_ignored_num, NULL,
               "needless: weir does not use kernel AIO"),
     WR_CUSTOM("debug_connection", WR_LV_EVENTS | WR_MULTI, 1, 1, wr_set_debug_connection, NULL,
               "address, CIDR or unix: of clients whose sessions are logged at level debug"),

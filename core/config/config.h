@@ -99,11 +99,14 @@ enum wr_where {
     WR_LV_LAYER = 1 << 6,    /* directly in stream {} or http {} */
     WR_LV_SERVER = 1 << 7,
     WR_LV_LOCATION = 1 << 8,
-    WR_LV_IF = 1 << 9,       /* `if` in a location */
-    WR_LV_SIF = 1 << 10,     /* `if` in a server */
-    WR_LV_LMT = 1 << 11,     /* limit_except */
+    WR_LV_LOCATION_IF = 1 << 9,  /* `if` in a location */
+    WR_LV_SERVER_IF = 1 << 10,   /* `if` in a server */
+    WR_LV_LIMIT_EXCEPT = 1 << 11,
     WR_LV_UPSTREAM = 1 << 12,
-    WR_SCOPES = WR_LV_LAYER | WR_LV_SERVER | WR_LV_LOCATION,
+    WR_LV_ALL = 0x1ff << 4,
+    WR_IN_SERVERS = WR_LV_LAYER | WR_LV_SERVER,
+    WR_IN_LOCATIONS = WR_IN_SERVERS | WR_LV_LOCATION,
+    WR_IN_LOCATION_IFS = WR_IN_LOCATIONS | WR_LV_LOCATION_IF,
     /* row properties */
     WR_MULTI = 1 << 16,      /* may repeat in a block, blocks too (server, not http); the first
                               * replaces the inherited list, see wr_cf.first */
@@ -357,8 +360,8 @@ bool wr_set_mask(struct wr_cf *cf, void *conf);     /* uint32_t bits of all argu
                                                      * In a WR_MULTI row the lines add up */
 /* Accepted because nginx has it, and needless here (hash sizes, tcp_nopush): the value is checked
  * as nginx does, and the help text says why it changes nothing. */
-bool wr_set_needless_flag(struct wr_cf *cf, void *conf);
-bool wr_set_needless_num(struct wr_cf *cf, void *conf); /* data: struct wr_bounds */
+bool wr_set_ignored_flag(struct wr_cf *cf, void *conf);
+bool wr_set_ignored_num(struct wr_cf *cf, void *conf); /* data: struct wr_bounds */
 struct wr_bounds {
     uint32_t min, max; /* max UINT32_MAX: none */
 };

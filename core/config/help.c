@@ -5,9 +5,9 @@
 
 static const char *argument_of(const struct wr_directive *row)
 {
-    if (row->set == wr_set_flag || row->set == wr_set_needless_flag)
+    if (row->set == wr_set_flag || row->set == wr_set_ignored_flag)
         return "on | off";
-    if (row->set == wr_set_num || row->set == wr_set_needless_num)
+    if (row->set == wr_set_num || row->set == wr_set_ignored_num)
         return "number";
     if (row->set == wr_set_size || row->set == wr_set_offset)
         return "size";
@@ -60,12 +60,12 @@ static const char *places(uint32_t where, char *buf)
 }
 
 /* The reader of files does this one itself, wherever it stands: a row only to be shown. */
-#define ANYWHERE (WR_LV_MAIN | WR_LV_EVENTS | WR_ANY | WR_LV_LAYER | WR_LV_SERVER                  \
-                  | WR_LV_LOCATION | WR_LV_UPSTREAM | WR_MULTI)
+#define INCLUDE_WHERE \
+    (WR_LV_MAIN | WR_LV_EVENTS | WR_ANY | WR_IN_LOCATIONS | WR_LV_UPSTREAM | WR_MULTI)
 
 static const struct wr_directive include = {
     .name = "include",
-    .where = ANYWHERE,
+    .where = INCLUDE_WHERE,
     .min = 1,
     .max = 1,
     .set = wr_set_path,
@@ -73,7 +73,7 @@ static const struct wr_directive include = {
 };
 static struct wr_module reader = { .name = "conf" };
 static const struct wr_row include_row = { .row = &include, .module = &reader,
-                                           .where = ANYWHERE };
+                                           .where = INCLUDE_WHERE };
 
 static int by_name(const void *a, const void *b)
 {

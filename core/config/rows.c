@@ -2,10 +2,6 @@
  * Filled once by wr_modules_init, before the first configuration; lives as long as the process. */
 #include "config/config_impl.h"
 
-#define LEVELS                                                                                 \
-    (WR_LV_MAIN | WR_LV_EVENTS | WR_LV_LAYER | WR_LV_SERVER | WR_LV_LOCATION | WR_LV_IF |      \
-     WR_LV_SIF | WR_LV_LMT | WR_LV_UPSTREAM)
-
 uint32_t wr_modules_count;
 struct wr_row *wr_rows;
 uint32_t wr_rows_count;
@@ -29,9 +25,9 @@ static void add(struct wr_module *m, const struct wr_directive *row)
 {
     struct wr_row *r = &wr_rows[wr_rows_count];
 
-    WR_ASSERT(row->set != NULL && row->help != NULL && (row->where & LEVELS) != 0);
+    WR_ASSERT(row->set != NULL && row->help != NULL && (row->where & WR_LV_ALL) != 0);
     WR_ASSERT((row->where & WR_LOCAL) == 0 || m->enter != NULL || m->conf_size == 0);
-    WR_ASSERT((row->where & LEVELS & ~(uint32_t)(WR_LV_MAIN | WR_LV_EVENTS)) == 0 ||
+    WR_ASSERT((row->where & WR_LV_ALL & ~(uint32_t)(WR_LV_MAIN | WR_LV_EVENTS)) == 0 ||
               (row->where & WR_ANY) != 0);
     r->row = row;
     r->module = m;
@@ -140,8 +136,8 @@ static void add_place(struct wr_text *out, size_t start, const char *name)
 void wr_where_text(uint32_t where, struct wr_text *out)
 {
     static const struct wr_enum inner[] = {
-        { "server", WR_LV_SERVER },     { "location", WR_LV_LOCATION }, { "if", WR_LV_SIF },
-        { "if in location", WR_LV_IF }, { "limit_except", WR_LV_LMT },
+        { "server", WR_LV_SERVER }, { "location", WR_LV_LOCATION }, { "if", WR_LV_SERVER_IF },
+        { "if in location", WR_LV_LOCATION_IF }, { "limit_except", WR_LV_LIMIT_EXCEPT },
         { "upstream", WR_LV_UPSTREAM }, { NULL, 0 },
     };
     const struct wr_enum *e;
@@ -156,6 +152,7 @@ void wr_where_text(uint32_t where, struct wr_text *out)
     if ((where & WR_LV_LAYER) != 0 && (where & WR_L7) != 0)
         add_place(out, start, "http");
     for (e = inner; e->name != NULL; e++)
-        if ((where & e->value) != 0 && !(e->value == WR_LV_IF && (where & WR_LV_SIF) != 0))
+        if ((where & e->value) != 0
+            && !(e->value == WR_LV_LOCATION_IF && (where & WR_LV_SERVER_IF) != 0))
             add_place(out, start, e->name);
 }

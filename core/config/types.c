@@ -143,7 +143,7 @@ bool wr_set_flag(struct wr_cf *cf, void *conf)
     return flag(cf, WR_FIELD(cf, conf, bool));
 }
 
-bool wr_set_needless_flag(struct wr_cf *cf, void *conf)
+bool wr_set_ignored_flag(struct wr_cf *cf, void *conf)
 {
     bool unused;
 
@@ -183,7 +183,7 @@ bool wr_set_num(struct wr_cf *cf, void *conf)
     return number(cf, WR_FIELD(cf, conf, uint32_t));
 }
 
-bool wr_set_needless_num(struct wr_cf *cf, void *conf)
+bool wr_set_ignored_num(struct wr_cf *cf, void *conf)
 {
     uint32_t unused;
 

@@ -623,10 +623,10 @@ struct wr_amount {
     struct wr_template *text; /* NULL: fixed */
 };
 bool wr_set_amount(struct wr_cf *cf, void *conf); /* field: struct wr_amount; k, m */
-uint64_t wr_amount_made(struct wr_exchange *x, const struct wr_amount *a); /* of its text */
-static inline uint64_t wr_amount_of(struct wr_exchange *x, const struct wr_amount *a)
+uint64_t wr_amount_eval(struct wr_exchange *x, const struct wr_amount *a); /* of its text */
+static inline uint64_t wr_amount(struct wr_exchange *x, const struct wr_amount *a)
 {
-    return a->text == NULL ? a->fixed : wr_amount_made(x, a); /* 0: what came is none */
+    return a->text == NULL ? a->fixed : wr_amount_eval(x, a); /* 0: what came is none */
 }
 #define WR_AMOUNT(nm, wh, type, field, df, hl) \
     WR_ROW(nm, wh, 1, 1, wr_set_amount, type, field, NULL, df, hl)

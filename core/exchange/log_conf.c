@@ -144,7 +144,7 @@ static bool log_conf_finish(struct wr_cf *cf, struct wr_scope *scope, void *conf
 }
 
 static const struct wr_directive directives[] = {
-    WR_CUSTOM("error_log", WR_LV_MAIN | WR_ANY | WR_SCOPES | WR_MULTI, 1, WR_ARGS_ANY,
+    WR_CUSTOM("error_log", WR_LV_MAIN | WR_ANY | WR_IN_LOCATIONS | WR_MULTI, 1, WR_ARGS_ANY,
               set_error_log, NULL, "where errors are logged, and from which level on"),
     { .name = NULL },
 };

@@ -292,7 +292,7 @@ bool wr_set_amount(struct wr_cf *cf, void *conf)
         || wr_cf_error(cf, 1, "\"%s\" directive invalid value", cf->row->name);
 }
 
-uint64_t wr_amount_made(struct wr_exchange *x, const struct wr_amount *a)
+uint64_t wr_amount_eval(struct wr_exchange *x, const struct wr_amount *a)
 {
     uint64_t n;
 

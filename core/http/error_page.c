@@ -268,7 +268,7 @@ static bool set_error_page(struct wr_cf *cf, void *conf)
 }
 
 static const struct wr_directive directives[] = {
-    WR_CUSTOM("error_page", WR_L7 | WR_SCOPES | WR_LV_IF | WR_MULTI, 2, WR_ARGS_ANY,
+    WR_CUSTOM("error_page", WR_L7 | WR_IN_LOCATION_IFS | WR_MULTI, 2, WR_ARGS_ANY,
               set_error_page, NULL, "what is sent instead of the built-in page of a status"),
     { 0 },
 };

@@ -460,49 +460,51 @@ struct wr_http_proxy_ops {
 /* The rows of a proxy module, written once for all of them; temp is the default folder. */
 #define WR_HTTP_PROXY_ROWS(prefix, temp, type, field) \
     WR_UPSTREAM_ROWS(prefix, WR_L7, type, field.rows), \
-    WR_ROW(prefix "_next_upstream", WR_L7 | WR_SCOPES | WR_MULTI, 1, WR_ARGS_ANY, \
+    WR_ROW(prefix "_next_upstream", WR_L7 | WR_IN_LOCATIONS | WR_MULTI, 1, WR_ARGS_ANY, \
            wr_set_mask, type, field.rows.next, wr_next_words, "error timeout", \
            "failures and statuses after which another server is tried; off: none"), \
-    WR_MSEC(prefix "_send_timeout", WR_L7 | WR_SCOPES, type, field.send_timeout_ms, "60s", \
+    WR_MSEC(prefix "_send_timeout", WR_L7 | WR_IN_LOCATIONS, type, field.send_timeout_ms, "60s", \
             "longest wait between two writes of a request to a server"), \
-    WR_MSEC(prefix "_read_timeout", WR_L7 | WR_SCOPES, type, field.read_timeout_ms, "60s", \
+    WR_MSEC(prefix "_read_timeout", WR_L7 | WR_IN_LOCATIONS, type, field.read_timeout_ms, "60s", \
             "longest wait between two reads of a server's reply"), \
-    WR_FLAG(prefix "_buffering", WR_L7 | WR_SCOPES, type, field.buffering, "on", \
+    WR_FLAG(prefix "_buffering", WR_L7 | WR_IN_LOCATIONS, type, field.buffering, "on", \
             "takes replies faster than clients do; off: as fast as they go out"), \
-    WR_FLAG(prefix "_request_buffering", WR_L7 | WR_SCOPES, type, field.request_buffering, "on", \
-            "reads a request's body before a server is asked"), \
-    WR_FLAG(prefix "_intercept_errors", WR_L7 | WR_SCOPES, type, field.intercept_errors, "off", \
-            "error_page answers instead of replies of 300 and more"), \
-    WR_FLAG(prefix "_pass_request_body", WR_L7 | WR_SCOPES, type, field.pass_request_body, "on", \
-            "sends the client's body to the server"), \
-    WR_FLAG(prefix "_pass_request_headers", WR_L7 | WR_SCOPES, type, field.pass_request_headers, \
-            "on", "sends the client's header fields to the server"), \
-    WR_FLAG(prefix "_ignore_client_abort", WR_L7 | WR_SCOPES, type, field.ignore_client_abort, \
-            "off", "goes on with a request whose client has left"), \
-    WR_FLAG(prefix "_force_ranges", WR_L7 | WR_SCOPES, type, field.force_ranges, "off", \
+    WR_FLAG(prefix "_request_buffering", WR_L7 | WR_IN_LOCATIONS, type, field.request_buffering, \
+            "on", "reads a request's body before a server is asked"), \
+    WR_FLAG(prefix "_intercept_errors", WR_L7 | WR_IN_LOCATIONS, type, field.intercept_errors, \
+            "off", "error_page answers instead of replies of 300 and more"), \
+    WR_FLAG(prefix "_pass_request_body", WR_L7 | WR_IN_LOCATIONS, type, field.pass_request_body, \
+            "on", "sends the client's body to the server"), \
+    WR_FLAG(prefix "_pass_request_headers", WR_L7 | WR_IN_LOCATIONS, type, \
+            field.pass_request_headers, "on", "sends the client's header fields to the server"), \
+    WR_FLAG(prefix "_ignore_client_abort", WR_L7 | WR_IN_LOCATIONS, type, \
+            field.ignore_client_abort, "off", "goes on with a request whose client has left"), \
+    WR_FLAG(prefix "_force_ranges", WR_L7 | WR_IN_LOCATIONS, type, field.force_ranges, "off", \
             "serves byte ranges of replies whatever their Accept-Ranges says"), \
-    WR_AMOUNT(prefix "_limit_rate", WR_L7 | WR_SCOPES, type, field.limit_rate, "0", \
+    WR_AMOUNT(prefix "_limit_rate", WR_L7 | WR_IN_LOCATIONS, type, field.limit_rate, "0", \
               "bytes a second read from a server, per request; 0: no limit"), \
-    WR_ROW(prefix "_ignore_headers", WR_L7 | WR_SCOPES | WR_MULTI, 1, WR_ARGS_ANY, \
+    WR_ROW(prefix "_ignore_headers", WR_L7 | WR_IN_LOCATIONS | WR_MULTI, 1, WR_ARGS_ANY, \
            wr_set_mask, type, field.ignore, wr_ignore_words, NULL, \
            "fields of replies that have no effect here"), \
-    WR_ROW(prefix "_buffer_size", WR_L7 | WR_SCOPES, 1, 1, wr_set_proxy_size, type, field, NULL, \
-           "4k", "most of a reply's head, and of one read"), \
-    WR_ROW(prefix "_buffers", WR_L7 | WR_SCOPES, 2, 2, wr_set_proxy_buffers, type, field, NULL, \
-           "8 4k", "number and size: how much of a reply waits in memory for a slow client"), \
-    WR_ROW(prefix "_busy_buffers_size", WR_L7 | WR_SCOPES, 1, 1, wr_set_proxy_size, type, field, \
-           NULL, NULL, "checked only: what is being sent needs no buffers of its own"), \
-    WR_ROW(prefix "_max_temp_file_size", WR_L7 | WR_SCOPES, 1, 1, wr_set_proxy_size, type, field, \
-           NULL, "1024m", "most of a reply that waits in a file for a slow client; 0: none"), \
-    WR_ROW(prefix "_temp_file_write_size", WR_L7 | WR_SCOPES, 1, 1, wr_set_proxy_size, type, \
+    WR_ROW(prefix "_buffer_size", WR_L7 | WR_IN_LOCATIONS, 1, 1, wr_set_proxy_size, type, field, \
+           NULL, "4k", "most of a reply's head, and of one read"), \
+    WR_ROW(prefix "_buffers", WR_L7 | WR_IN_LOCATIONS, 2, 2, wr_set_proxy_buffers, type, field, \
+           NULL, "8 4k", \
+           "number and size: how much of a reply waits in memory for a slow client"), \
+    WR_ROW(prefix "_busy_buffers_size", WR_L7 | WR_IN_LOCATIONS, 1, 1, wr_set_proxy_size, type, \
+           field, NULL, NULL, "checked only: what is being sent needs no buffers of its own"), \
+    WR_ROW(prefix "_max_temp_file_size", WR_L7 | WR_IN_LOCATIONS, 1, 1, wr_set_proxy_size, type, \
+           field, NULL, "1024m", \
+           "most of a reply that waits in a file for a slow client; 0: none"), \
+    WR_ROW(prefix "_temp_file_write_size", WR_L7 | WR_IN_LOCATIONS, 1, 1, wr_set_proxy_size, type, \
            field, NULL, NULL, "most bytes written to such a file at once"), \
-    WR_ROW(prefix "_temp_path", WR_L7 | WR_SCOPES, 1, 4, wr_set_proxy_temp, type, field, NULL, \
-           "\"" temp "\"", "folder of such files"), \
-    WR_ROW(prefix "_send_lowat", WR_L7 | WR_SCOPES, 1, 1, wr_set_proxy_size, type, field, NULL, \
-           NULL, "checked only: means nothing on Linux"), \
-    WR_SIZE(prefix "_socket_rcvbuf", WR_L7 | WR_SCOPES, type, field.rows.rcvbuf, NULL, \
+    WR_ROW(prefix "_temp_path", WR_L7 | WR_IN_LOCATIONS, 1, 4, wr_set_proxy_temp, type, field, \
+           NULL, "\"" temp "\"", "folder of such files"), \
+    WR_ROW(prefix "_send_lowat", WR_L7 | WR_IN_LOCATIONS, 1, 1, wr_set_proxy_size, type, field, \
+           NULL, NULL, "checked only: means nothing on Linux"), \
+    WR_SIZE(prefix "_socket_rcvbuf", WR_L7 | WR_IN_LOCATIONS, type, field.rows.rcvbuf, NULL, \
             "SO_RCVBUF of connections to servers"), \
-    WR_SIZE(prefix "_socket_sndbuf", WR_L7 | WR_SCOPES, type, field.rows.sndbuf, NULL, \
+    WR_SIZE(prefix "_socket_sndbuf", WR_L7 | WR_IN_LOCATIONS, type, field.rows.sndbuf, NULL, \
             "SO_SNDBUF of connections to servers")
 extern const struct wr_enum wr_next_words[], wr_ignore_words[];
 bool wr_set_proxy_size(struct wr_cf *cf, void *conf);

@@ -14,9 +14,9 @@ static uint64_t rate_of(struct wr_exchange *x, const struct wr_http *h, uint64_t
     const struct wr_http_conf *c = wr_conf_of(x, &wr_module_http);
     uint64_t rate = wr_http_limit_rate(x), own = 0;
 
-    *after = wr_amount_of(x, &c->limit_rate_after);
+    *after = wr_amount(x, &c->limit_rate_after);
     if (is_proxied(x, h))
-        own = wr_amount_of(x, &h->proxy_conf->limit_rate);
+        own = wr_amount(x, &h->proxy_conf->limit_rate);
     if (own == 0 || (rate > 0 && rate < own))
         return rate;
     *after = 0;

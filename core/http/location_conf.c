@@ -167,7 +167,7 @@ bool wr_http_set_limit_except(struct wr_cf *cf, void *conf)
     limit->node = cf->node;
     if (!take_methods(cf, &outer->unlimited))
         return false;
-    ok = wr_cf_block(cf, 0, WR_LV_LMT, limit, &scope);
+    ok = wr_cf_block(cf, 0, WR_LV_LIMIT_EXCEPT, limit, &scope);
     limit->scope = scope;
     outer->limited = scope;
     return ok;

@@ -151,7 +151,7 @@ uint64_t wr_http_limit_rate(struct wr_exchange *x)
     uint64_t rate;
 
     if (given.p == NULL)
-        return wr_amount_of(x, &c->limit_rate);
+        return wr_amount(x, &c->limit_rate);
     return wr_parse_size(given, &rate) ? rate : 0;
 }
 

@@ -87,7 +87,7 @@ static struct wr_relay direction(struct wr_exchange *x, struct wr_endpoint *src,
                                  struct wr_timer *timer)
 {
     const struct wr_stream_relay *how = WR_CHECK(x->of_layer, STREAM_RELAY);
-    uint64_t rate = wr_amount_of(x, limit);
+    uint64_t rate = wr_amount(x, limit);
 
     timer->task = &x->task;
     return (struct wr_relay){

@@ -245,15 +245,15 @@ struct wr_upstream_rows {        /* what `proxy_*` says in both layers (conf of 
 /* The rows for a module table: `type` is the module's conf, `field` its struct wr_upstream_rows. */
 bool wr_set_bind(struct wr_cf *cf, void *conf);
 #define WR_UPSTREAM_ROWS(prefix, layers, type, field) \
-    WR_MSEC(prefix "_connect_timeout", (layers) | WR_SCOPES, type, field.connect_timeout_ms, \
+    WR_MSEC(prefix "_connect_timeout", (layers) | WR_IN_LOCATIONS, type, field.connect_timeout_ms, \
             "60s", "longest wait for a connection to a server"), \
-    WR_NUM(prefix "_next_upstream_tries", (layers) | WR_SCOPES, type, field.next_tries, "0", \
+    WR_NUM(prefix "_next_upstream_tries", (layers) | WR_IN_LOCATIONS, type, field.next_tries, "0", \
            "most servers tried for one session; 0: all"), \
-    WR_MSEC(prefix "_next_upstream_timeout", (layers) | WR_SCOPES, type, field.next_timeout_ms, \
-            "0", "no other server is tried after this time; 0: no limit"), \
-    WR_ROW(prefix "_bind", (layers) | WR_SCOPES, 1, 2, wr_set_bind, type, field, NULL, NULL, \
+    WR_MSEC(prefix "_next_upstream_timeout", (layers) | WR_IN_LOCATIONS, type, \
+            field.next_timeout_ms, "0", "no other server is tried after this time; 0: no limit"), \
+    WR_ROW(prefix "_bind", (layers) | WR_IN_LOCATIONS, 1, 2, wr_set_bind, type, field, NULL, NULL, \
            "local address of connections to servers"), \
-    WR_FLAG(prefix "_socket_keepalive", (layers) | WR_SCOPES, type, field.socket_keepalive, \
+    WR_FLAG(prefix "_socket_keepalive", (layers) | WR_IN_LOCATIONS, type, field.socket_keepalive, \
             "off", "SO_KEEPALIVE on connections to servers")
 
 /* ---- TLS to servers ---- */

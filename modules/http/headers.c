@@ -255,18 +255,22 @@ static const struct wr_enum inherits[] = {
     { "on", INHERIT_ON }, { "off", INHERIT_OFF }, { "merge", INHERIT_MERGE }, { NULL, 0 }
 };
 
-#define ANYWHERE (WR_L7 | WR_SCOPES | WR_LV_IF)
 
 static const struct wr_directive directives[] = {
-    WR_ROW("add_header", ANYWHERE | WR_MULTI, 2, 3, set_field, struct headers_conf, headers, NULL,
-           NULL, "adds a field to successful replies, with always to all"),
-    WR_ROW("add_trailer", ANYWHERE | WR_MULTI, 2, 3, set_field, struct headers_conf, trailers, NULL,
-           NULL, "adds a field behind the body of successful replies, with always of all"),
-    WR_ENUM("add_header_inherit", ANYWHERE, struct headers_conf, headers.inherit, inherits, "on",
+    WR_ROW("add_header", WR_L7 | WR_IN_LOCATION_IFS | WR_MULTI, 2, 3, set_field,
+           struct headers_conf, headers, NULL, NULL,
+           "adds a field to successful replies, with always to all"),
+    WR_ROW("add_trailer", WR_L7 | WR_IN_LOCATION_IFS | WR_MULTI, 2, 3, set_field,
+           struct headers_conf, trailers, NULL, NULL,
+           "adds a field behind the body of successful replies, with always of all"),
+    WR_ENUM("add_header_inherit", WR_L7 | WR_IN_LOCATION_IFS, struct headers_conf, headers.inherit,
+            inherits, "on",
             "what an inner block's add_header keeps of the outer: nothing, or (merge) all"),
-    WR_ENUM("add_trailer_inherit", ANYWHERE, struct headers_conf, trailers.inherit, inherits, "on",
+    WR_ENUM("add_trailer_inherit", WR_L7 | WR_IN_LOCATION_IFS, struct headers_conf,
+            trailers.inherit, inherits, "on",
             "what an inner block's add_trailer keeps of the outer: nothing, or (merge) all"),
-    WR_ROW("expires", ANYWHERE, 1, 2, set_expires_conf, struct headers_conf, expires, NULL, "off",
+    WR_ROW("expires", WR_L7 | WR_IN_LOCATION_IFS, 1, 2, set_expires_conf, struct headers_conf,
+           expires, NULL, "off",
            "sets Expires and Cache-Control: from now, from Last-Modified, or to a time of day"),
     { 0 }
 };

@@ -143,7 +143,7 @@ static bool set_index(struct wr_cf *cf, void *conf)
 }
 
 static const struct wr_directive directives[] = {
-    WR_CUSTOM("index", WR_L7 | WR_SCOPES | WR_MULTI, 1, WR_ARGS_ANY, set_index, "index.html",
+    WR_CUSTOM("index", WR_L7 | WR_IN_LOCATIONS | WR_MULTI, 1, WR_ARGS_ANY, set_index, "index.html",
               "files that stand for a folder, in the order they are tried"),
     { 0 }
 };

@@ -101,24 +101,24 @@ static bool set_alignment(struct wr_cf *cf, void *conf)
 }
 
 #define CONF struct wr_open_conf
-#define SCOPES (WR_L7 | WR_SCOPES)
 
 static const struct wr_directive directives[] = {
-    WR_CUSTOM("disable_symlinks", SCOPES, 1, 2, set_links, "off",
+    WR_CUSTOM("disable_symlinks", WR_L7 | WR_IN_LOCATIONS, 1, 2, set_links, "off",
               "refuses paths with symbolic links in them, or with links of somebody else"),
-    WR_CUSTOM("open_file_cache", SCOPES, 1, 2, set_cache, "off",
+    WR_CUSTOM("open_file_cache", WR_L7 | WR_IN_LOCATIONS, 1, 2, set_cache, "off",
               "max=N [inactive=TIME]: a worker remembers what paths lead to, and keeps files open"),
-    WR_ROW("open_file_cache_valid", SCOPES, 1, 1, wr_set_sec, CONF, cache_valid_s, NULL, "60s",
-           "how long what is remembered is believed"),
-    WR_NUM("open_file_cache_min_uses", SCOPES, CONF, cache_min_uses, "1",
+    WR_ROW("open_file_cache_valid", WR_L7 | WR_IN_LOCATIONS, 1, 1, wr_set_sec, CONF, cache_valid_s,
+           NULL, "60s", "how long what is remembered is believed"),
+    WR_NUM("open_file_cache_min_uses", WR_L7 | WR_IN_LOCATIONS, CONF, cache_min_uses, "1",
            "a file stays open from this use on"),
-    WR_FLAG("open_file_cache_errors", SCOPES, CONF, cache_errors, "off",
+    WR_FLAG("open_file_cache_errors", WR_L7 | WR_IN_LOCATIONS, CONF, cache_errors, "off",
             "also remembers what was not found or may not be opened"),
-    WR_ROW("directio", SCOPES, 1, 1, set_directio, CONF, directio, NULL, "off",
+    WR_ROW("directio", WR_L7 | WR_IN_LOCATIONS, 1, 1, set_directio, CONF, directio, NULL, "off",
            "files from this size on are read past the system's cache (O_DIRECT)"),
-    WR_ROW("directio_alignment", SCOPES, 1, 1, set_alignment, CONF, directio_alignment, NULL,
-           "512", "what such reads begin and end at; 4k where 512 is refused"),
-    WR_SIZE("read_ahead", SCOPES, CONF, read_ahead, "0",
+    WR_ROW("directio_alignment", WR_L7 | WR_IN_LOCATIONS, 1, 1, set_alignment, CONF,
+           directio_alignment, NULL, "512",
+           "what such reads begin and end at; 4k where 512 is refused"),
+    WR_SIZE("read_ahead", WR_L7 | WR_IN_LOCATIONS, CONF, read_ahead, "0",
             "above 0 the system reads further ahead in files (POSIX_FADV_SEQUENTIAL)"),
     { 0 }
 };

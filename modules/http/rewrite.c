@@ -69,7 +69,7 @@ static struct wr_program *program_here(struct wr_cf *cf, struct rewrite_conf *c)
     const struct rewrite_conf *outer;
     uint32_t i = 0;
 
-    if ((cf->scope->level & (WR_LV_IF | WR_LV_SIF)) == 0) {
+    if ((cf->scope->level & (WR_LV_LOCATION_IF | WR_LV_SERVER_IF)) == 0) {
         if (c->program == NULL)
             c->program = WR_NEW(cf->pool, struct wr_program);
         return c->program;
@@ -175,27 +175,29 @@ static bool set_if(struct wr_cf *cf, void *conf)
     b->enter = cf->scope->level == WR_LV_LOCATION;
     wr_program_add(cf, conf, run_if, b);
     *wr_vec_push(cf->pool, &program_here(cf, conf)->branches) = b;
-    ok = wr_cf_block(cf, 0, b->enter ? WR_LV_IF : WR_LV_SIF, cf->scope->object, &scope);
+    ok = wr_cf_block(cf, 0, b->enter ? WR_LV_LOCATION_IF : WR_LV_SERVER_IF, cf->scope->object,
+                     &scope);
     b->scope = scope;
     return ok;
 }
 
 /* ---- the module ---- */
 
-#define PLACES (WR_L7 | WR_LV_SERVER | WR_LV_LOCATION | WR_LV_IF | WR_LV_SIF | WR_MULTI)
+#define IN_PROGRAMS \
+    (WR_L7 | WR_LV_SERVER | WR_LV_LOCATION | WR_LV_LOCATION_IF | WR_LV_SERVER_IF | WR_MULTI)
 
 static const struct wr_directive directives[] = {
-    WR_CUSTOM("set", PLACES, 2, 2, set_set, NULL, "gives a variable a value"),
+    WR_CUSTOM("set", IN_PROGRAMS, 2, 2, set_set, NULL, "gives a variable a value"),
     WR_CUSTOM("if", WR_L7 | WR_LV_SERVER | WR_LV_LOCATION | WR_MULTI | WR_BLOCK | WR_EARLY, 1,
               WR_ARGS_ANY, set_if, NULL, "what holds for requests that meet a condition"),
-    WR_CUSTOM("rewrite", PLACES, 2, 3, wr_set_rewrite, NULL,
+    WR_CUSTOM("rewrite", IN_PROGRAMS, 2, 3, wr_set_rewrite, NULL,
               "changes the uri, or redirects, when it matches"),
-    WR_CUSTOM("return", PLACES, 1, 2, wr_set_return, NULL,
+    WR_CUSTOM("return", IN_PROGRAMS, 1, 2, wr_set_return, NULL,
               "answers with a status, a text or a redirect"),
-    WR_CUSTOM("break", PLACES, 0, 0, set_break, NULL, "ends the rewrite directives"),
-    WR_FLAG("rewrite_log", WR_L7 | WR_SCOPES | WR_LV_IF | WR_LV_SIF, struct rewrite_conf, log,
+    WR_CUSTOM("break", IN_PROGRAMS, 0, 0, set_break, NULL, "ends the rewrite directives"),
+    WR_FLAG("rewrite_log", WR_L7 | WR_IN_LOCATION_IFS | WR_LV_SERVER_IF, struct rewrite_conf, log,
             "off", "what the rewrite directives do is logged at notice"),
-    WR_FLAG("uninitialized_variable_warn", WR_L7 | WR_SCOPES | WR_LV_IF | WR_LV_SIF,
+    WR_FLAG("uninitialized_variable_warn", WR_L7 | WR_IN_LOCATION_IFS | WR_LV_SERVER_IF,
             struct rewrite_conf, warn, "on", "a variable that was never set is worth a warning"),
     { 0 },
 };

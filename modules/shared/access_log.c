@@ -157,10 +157,10 @@ static void worker_exit(struct wr_conf *conf)
 static const struct wr_directive directives[] = {
     WR_CUSTOM("log_format", WR_ANY | WR_LV_LAYER | WR_MULTI, 2, WR_ARGS_ANY, set_log_format, NULL,
               "names the text of access log lines"),
-    WR_ROW("access_log", WR_ANY | WR_SCOPES | WR_LV_IF | WR_LV_LMT | WR_MULTI | WR_LATE, 1,
+    WR_ROW("access_log", WR_ANY | WR_IN_LOCATION_IFS | WR_LV_LIMIT_EXCEPT | WR_MULTI | WR_LATE, 1,
            WR_ARGS_ANY, wr_set_access_log, struct wr_access_log, entries, NULL, NULL,
            "where a line about each session or request goes, or off"),
-    WR_CUSTOM("open_log_file_cache", WR_ANY | WR_SCOPES, 1, 4, set_cache, NULL,
+    WR_CUSTOM("open_log_file_cache", WR_ANY | WR_IN_LOCATIONS, 1, 4, set_cache, NULL,
               "keeps access logs open whose names have variables"),
     { 0 }
 };

@@ -137,10 +137,10 @@ static const struct wr_directive directives[] = {
     WR_CUSTOM("map", WR_ANY | WR_LV_LAYER | WR_DEFINE | WR_MULTI, 2, 2, set_map, NULL,
               "a variable whose value is looked up by a text with variables"),
     { .name = "map_hash_max_size", .where = WR_ANY | WR_LV_LAYER, .min = 1, .max = 1,
-      .set = wr_set_needless_num, .data = &any_size,
+      .set = wr_set_ignored_num, .data = &any_size,
       .help = "accepted; the tables of map grow as they need" },
     { .name = "map_hash_bucket_size", .where = WR_ANY | WR_LV_LAYER, .min = 1, .max = 1,
-      .set = wr_set_needless_num, .data = &any_size,
+      .set = wr_set_ignored_num, .data = &any_size,
       .help = "accepted; the tables of map have no buckets" },
     { 0 }
 };

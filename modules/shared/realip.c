@@ -93,11 +93,11 @@ static bool set_header(struct wr_cf *cf, void *conf)
 }
 
 static const struct wr_directive directives[] = {
-    WR_CUSTOM("set_real_ip_from", WR_ANY | WR_SCOPES | WR_MULTI, 1, 1, set_from, NULL,
+    WR_CUSTOM("set_real_ip_from", WR_ANY | WR_IN_LOCATIONS | WR_MULTI, 1, 1, set_from, NULL,
               "a proxy (address, network, host, unix:) that is believed who its client is"),
-    WR_CUSTOM("real_ip_header", WR_L7 | WR_SCOPES, 1, 1, set_header, "X-Real-IP",
+    WR_CUSTOM("real_ip_header", WR_L7 | WR_IN_LOCATIONS, 1, 1, set_header, "X-Real-IP",
               "the field that names the client; proxy_protocol: the PROXY header"),
-    WR_FLAG("real_ip_recursive", WR_L7 | WR_SCOPES, struct realip_conf, recursive, "off",
+    WR_FLAG("real_ip_recursive", WR_L7 | WR_IN_LOCATIONS, struct realip_conf, recursive, "off",
             "passes over trusted proxies in the list, not only over the last"),
     { 0 }
 };

@@ -72,7 +72,7 @@ static bool get(struct wr_exchange *x, const struct wr_var *v, struct wr_str *ou
 }
 
 static const struct wr_directive directives[] = {
-    WR_FLAG("ssl_preread", WR_L4 | WR_SCOPES, struct ssl_preread_conf, on, "off",
+    WR_FLAG("ssl_preread", WR_L4 | WR_IN_LOCATIONS, struct ssl_preread_conf, on, "off",
             "reads the ClientHello, without ending TLS, for the variables $ssl_preread_*"),
     { 0 },
 };

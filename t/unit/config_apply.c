@@ -37,7 +37,7 @@ START_TEST(early)
                      "location:/ set:$a if:($a) set:$c proxy_pass:p set:$b "
                      "location:/x set:$d check ");
     l = wr_conf_layer(c, WR_L7)->children->children;
-    ck_assert_uint_eq(l->children->level, WR_LV_IF);
+    ck_assert_uint_eq(l->children->level, WR_LV_LOCATION_IF);
     ck_assert_str_eq(fake_of(l->children, &fake_proxy)->local.p, "p");
     ck_assert_uint_eq(fake_of(l->children, &fake_proxy)->msec, 1000);
     ck_assert_uint_eq(fake_of(l, &fake_proxy)->msec, 600000);

@@ -94,7 +94,7 @@ START_TEST(local)
     ck_assert_str_eq(findings(c->tree), "");
     ck_assert_str_eq(fake_of(server, &fake_proxy)->local.p, "a");
     ck_assert_str_eq(fake_of(x, &fake_proxy)->local.p, "b");
-    ck_assert_uint_eq(x->children->level, WR_LV_IF);
+    ck_assert_uint_eq(x->children->level, WR_LV_LOCATION_IF);
     ck_assert_str_eq(fake_of(x->children, &fake_proxy)->local.p, "b");
     ck_assert_ptr_null(fake_of(x->children->next, &fake_proxy)->local.p);
     ck_assert_ptr_null(fake_of(x->next, &fake_proxy)->local.p);

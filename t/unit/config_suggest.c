@@ -51,10 +51,11 @@ struct where {
 static const struct where wheres[] = {
     { WR_LV_MAIN, "main" },
     { WR_LV_EVENTS, "events" },
-    { WR_ANY | WR_SCOPES, "stream, http, server, location" },
-    { WR_L7 | WR_SCOPES | WR_LV_IF | WR_LV_LMT, "http, server, location, if in location, "
+    { WR_ANY | WR_IN_LOCATIONS, "stream, http, server, location" },
+    { WR_L7 | WR_IN_LOCATION_IFS | WR_LV_LIMIT_EXCEPT, "http, server, location, if in location, "
                                                 "limit_except" },
-    { WR_L7 | WR_LV_SERVER | WR_LV_LOCATION | WR_LV_IF | WR_LV_SIF, "server, location, if" },
+    { WR_L7 | WR_LV_SERVER | WR_LV_LOCATION | WR_LV_LOCATION_IF | WR_LV_SERVER_IF,
+      "server, location, if" },
     { WR_L4 | WR_LV_LAYER | WR_LV_SERVER | WR_MULTI, "stream, server" },
     { WR_ANY | WR_LV_UPSTREAM, "upstream" },
     { WR_LV_MAIN | WR_L7 | WR_LV_LAYER, "main, http" },

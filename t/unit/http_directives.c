@@ -211,7 +211,7 @@ START_TEST(inherits)
     ck_assert_ptr_null(wr_http_limit_scope(loc, WR_M_GET));
     ck_assert_ptr_null(wr_http_limit_scope(loc, WR_M_HEAD));
     ck_assert_ptr_null(wr_http_limit_scope(loc, WR_M_POST));
-    ck_assert_uint_eq(wr_http_limit_scope(loc, WR_M_PUT)->level, WR_LV_LMT);
+    ck_assert_uint_eq(wr_http_limit_scope(loc, WR_M_PUT)->level, WR_LV_LIMIT_EXCEPT);
     ck_assert_ptr_nonnull(wr_http_limit_scope(loc, WR_M_OTHER));
     ck_assert_ptr_null(wr_http_limit_scope(at("one", "/a/")->location, WR_M_PUT));
     wr_conf_free(conf);

@@ -30,7 +30,7 @@ static bool dial_finish(struct wr_cf *cf, struct wr_scope *scope, void *conf)
 
 static const struct wr_directive dial_rows[] = {
     WR_UPSTREAM_ROWS("to", WR_L7, struct dial_conf, rows),
-    WR_PEER_TLS_ROWS("to", WR_L7 | WR_SCOPES, struct dial_conf, tls, wr_set_peer_alpn),
+    WR_PEER_TLS_ROWS("to", WR_L7 | WR_IN_LOCATIONS, struct dial_conf, tls, wr_set_peer_alpn),
     { .name = NULL },
 };
 struct wr_module module_dial = {

@@ -78,7 +78,7 @@ static const struct wr_enum ways[] = {
 };
 
 static const struct wr_directive directives[] = {
-    WR_ENUM("shout", WR_L7 | WR_SCOPES, struct shout_conf, how, ways, "off",
+    WR_ENUM("shout", WR_L7 | WR_IN_LOCATIONS, struct shout_conf, how, ways, "off",
             "replies in capitals"),
     { 0 },
 };

@@ -35,9 +35,9 @@ static enum wr_verdict stamp_access(struct wr_exchange *x)
 }
 
 static const struct wr_directive directives[] = {
-    WR_TEMPLATE("stamp", WR_ANY | WR_SCOPES, struct stamp_conf, value, NULL,
+    WR_TEMPLATE("stamp", WR_ANY | WR_IN_LOCATIONS, struct stamp_conf, value, NULL,
                 "the text of $stamp"),
-    WR_FLAG("stamp_required", WR_ANY | WR_SCOPES, struct stamp_conf, required, "off",
+    WR_FLAG("stamp_required", WR_ANY | WR_IN_LOCATIONS, struct stamp_conf, required, "off",
             "refuses who has no stamp"),
     { 0 }
 };

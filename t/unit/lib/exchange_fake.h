@@ -189,11 +189,12 @@ static const struct wr_directive fake_rows[] = {
     WR_CUSTOM("http", WR_LV_MAIN | WR_BLOCK, 0, 0, fake_block, NULL, "layer 7"),
     WR_CUSTOM("server", WR_ANY | WR_LV_LAYER | WR_BLOCK | WR_MULTI, 0, 0, fake_block, NULL, "one"),
     WR_CUSTOM("listen", WR_ANY | WR_LV_SERVER | WR_MULTI, 1, WR_ARGS_ANY, fake_listen, NULL, "at"),
-    WR_CUSTOM("calc", WR_ANY | WR_SCOPES | WR_MULTI, 2, 2, fake_calc, NULL, "like map"),
-    WR_CUSTOM("fresh", WR_ANY | WR_SCOPES | WR_MULTI, 2, 2, fake_calc, NULL, "like a volatile map"),
-    WR_CUSTOM("assign", WR_ANY | WR_SCOPES | WR_MULTI, 1, 1, fake_assign, NULL, "like set"),
-    WR_CUSTOM("match", WR_ANY | WR_SCOPES, 1, 1, fake_match, NULL, "a regex"),
-    WR_TEMPLATE("value", WR_ANY | WR_SCOPES, struct fake_conf, value, NULL, "a template"),
+    WR_CUSTOM("calc", WR_ANY | WR_IN_LOCATIONS | WR_MULTI, 2, 2, fake_calc, NULL, "like map"),
+    WR_CUSTOM("fresh", WR_ANY | WR_IN_LOCATIONS | WR_MULTI, 2, 2, fake_calc, NULL,
+              "like a volatile map"),
+    WR_CUSTOM("assign", WR_ANY | WR_IN_LOCATIONS | WR_MULTI, 1, 1, fake_assign, NULL, "like set"),
+    WR_CUSTOM("match", WR_ANY | WR_IN_LOCATIONS, 1, 1, fake_match, NULL, "a regex"),
+    WR_TEMPLATE("value", WR_ANY | WR_IN_LOCATIONS, struct fake_conf, value, NULL, "a template"),
     { .name = NULL },
 };
 struct wr_module fake_module = {
