@@ -39,6 +39,7 @@ sub built {
     my $said = qx(cd '$copy' && (./configure --add-module=t/modules/mux$optimize;
         make -j2 OBJS=$objs $objs/weir) 2>&1 </dev/null);
     is $?, 0, 'configure and make' or die $said;
+    note 'compiled: ', join ' ', $said =~ /^  CC +(\S+)$/mg;
     return "$copy/$objs/weir";
 }
 
