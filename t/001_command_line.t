@@ -143,9 +143,9 @@ my $pid = Weir::Process::spawn(sub {
 SKIP: {
     wait_for { $w->connect('user') || !alive($pid) };
     skip 'the default prefix can be written', 5
-        if slurp($w->path('user.err')) !~ /cannot be written/;
+        if slurp($w->path('user.err')) !~ /is not writable/;
     is $w->ask('user'), 'for users', 'an ordinary user needs no -p';
-    is scalar(() = slurp($w->path('user.err')) =~ /^weir: \[notice\].*cannot be written/mg), 1,
+    is scalar(() = slurp($w->path('user.err')) =~ /^weir: \[notice\].*is not writable/mg), 1,
         'one notice says where things are';
     is slurp($w->path('run/weir/weir.pid')), "$pid\n", 'the pid file is below XDG_RUNTIME_DIR';
     kill 'QUIT', $pid;

@@ -81,7 +81,7 @@ for my $where ('web', 'unix:web', 'tls', $more ? '[::1]:%{web.port}' : ()) {
     is $pids->{''}, undef, "$where: every client is served";
     is $pids->{$target}, undef, "$where: by the others";
 }
-like $w->error_log, qr/\[warn\].*no room for more clients, other workers take them/,
+like $w->error_log, qr/\[warn\].*no room for more clients, other workers accept them/,
     'the log says that others take over';
 unlike $w->error_log, qr/were refused|\[error\]/, 'nobody was refused';
 $_->close for splice @full, 0, 6;

@@ -112,7 +112,7 @@ becomes { !-e $oldbin } 'all is done';
 my $master = $w->master;
 $w->conf("daemon on;\nwrong;\n");
 $w->signal('USR2');
-my $told = qr/\[error\] .*new binary process \d+ exited with code 1, this one goes on$/m;
+my $told = qr/\[error\] .*new binary process \d+ exited with code 1, the old binary continues$/m;
 becomes { $w->error_log =~ $told } 'the new master does not start';
 like $w->error_log, qr/unknown directive "wrong"/, 'for this reason';
 ok !-e $oldbin, 'the pid file has its name';

@@ -41,14 +41,14 @@ $w->finish;
 
 $w = limited('ulimit -n 200');
 becomes { 8 == $w->workers } 'a hard limit: all workers run';
-is scalar(() = $w->error_log =~ /\[warn\].*: there is room for 3 sockets on each of 30 addresses/g), 1,
+is scalar(() = $w->error_log =~ /\[warn\].* allows only 3 sockets for each of 30 addresses/g), 1,
     'one line says that they share';
 my $served = serves($w);
 is_deeply [grep { !/^\d+$/ } keys %$served], [], 'every address is served';
 cmp_ok scalar(keys %$served), '==', 8, 'by all workers';
 $w->expect(qr{too large});
 $w->conf("worker_processes 501;\n");
-like +($w->command('-t'))[2], qr/"worker_processes" is too large, 500 is the most in/,
+like +($w->command('-t'))[2], qr/"worker_processes" is too large, the maximum is 500 in/,
     'more workers than there are places for are refused';
 $w->conf("worker_processes 500;\n");
 is +($w->command('-t'))[0], 0, 'not the last one';

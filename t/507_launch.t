@@ -66,7 +66,7 @@ like $err, qr/(?:worker|keeper) process \d+: .*Too many open files/, 'and in who
 like $err, qr/the previous configuration stays active/, 'and what is the case now';
 like $w->error_log, qr/\[error\].*(?:worker|keeper) process \d+: .*Too many open files/,
     'the log has the reason';
-like $w->error_log, qr/\[error\].*weir\.conf failed, .*the previous configuration stays active$/m,
+like $w->error_log, qr/\[error\].*weir\.conf was not loaded; the previous configuration stays active$/m,
     'and the verdict';
 untouched('-s reload');
 
@@ -387,11 +387,11 @@ ok $over->rounds(5), 'a good one works';
 my (undef, @lost) = $over->end;
 is_deeply \@lost, [], 'no session was refused, reset or cut off';
 is $early->ended($from), 0, 'the old master ends';
-$early->expect(qr/open\(\)|new binary process|no event loop|epoll|Too many open files/);
+$early->expect(qr/open\(\)|new binary process|create the event loop|epoll|Too many open files/);
 $early->finish;
 
 (undef, @lost) = $load->end;
 is_deeply \@lost, [], 'no session was refused, reset or cut off';
-$w->expect(qr/no event loop|epoll|"wrong"/);
+$w->expect(qr/create the event loop|epoll|"wrong"/);
 $w->finish;
 done_testing;

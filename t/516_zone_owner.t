@@ -135,7 +135,7 @@ $keeper = $w->keeper;
 $w->signal('STOP', $keeper);
 becomes { my $k = $w->keeper; $k && $k != $keeper } 'a keeper that stopped is replaced', 60;
 ok !alive($keeper), 'it does not stay';
-like $w->error_log, qr/\[error\].*keeper process $keeper has not answered for \d+ ms, it is replaced$/m,
+like $w->error_log, qr/\[error\].*keeper process $keeper has not answered for \d+ ms, replacing it$/m,
     'the log says so';
 unlike $w->error_log, qr/\[alert\].*keeper process $keeper/, 'and no more than that';
 $dns->records();

@@ -72,12 +72,12 @@ $s->write('weir.pid', "$other\n");
 for my $word (qw(reload stop)) {
     my ($code, $out, $err) = $s->command('-s', $word);
     is $code, 2, "-s $word, a pid file with the pid of somebody else: exit code";
-    like $err, qr/weir is not running: process $other of "\Q$pid_file\E" is not the weir/,
+    like $err, qr/weir is not running: process $other, named in "\Q$pid_file\E", did not write/,
         'is told';
     ok alive($other), 'who got no signal';
 }
 Weir::Process::end_process($other, 'KILL');
-like +($s->command('-s', 'reload'))[2], qr/weir is not running: process $other of .* is gone/,
+like +($s->command('-s', 'reload'))[2], qr/weir is not running: process $other, named in .*, does not exist/,
     'or of nobody';
 unlink $pid_file;
 is +($s->command('-s', 'nothing'))[0], 2, 'a word -s does not know: wrong use';
@@ -96,8 +96,9 @@ is $code, 1, 'an address in use: exit code';
 is scalar(() = $err =~ /bind\(\) to \Q$web\E failed \(98/g), 1, 'is told once';
 like $err, qr/bind\(\) to \Q$web\E failed \(98: [^)]+\) in \S+weir\.conf:3$/m, 'with the line';
 like $err, qr/still could not bind/, 'and that it was tried again';
-my $has = qr/has \Q$web\E: process @{[ $s->master ]}, "weir: master process \S+weir .*"$/m;
-like $err, qr/another weir, with a pid file of its own, $has/, 'whose it is: that of another weir';
+my $process = qr/process @{[ $s->master ]}, "weir: master process \S+weir .*"$/m;
+like $err, qr/\Q$web\E is in use by another weir, which has its own pid file: $process/,
+    'whose it is: that of another weir';
 $second->has_ended;
 
 # Without a master it waits for the address, too, and hears signals meanwhile.
@@ -116,16 +117,16 @@ my $held = Weir->new;
 $held->conf("stream { server { listen %{web}; return x; } }\n");
 $held->backend('web');
 (undef, undef, $err) = $held->command('-g', 'daemon off; master_process off;');
-like $err, qr/process \d+, "[^"]+", has \Q@{[ $held->address('web') ]}\E$/m,
+like $err, qr/\Q@{[ $held->address('web') ]}\E is in use by process \d+, "[^"]+"$/m,
     'whose it is: that of another program';
-$held->expect(qr/bind|has 127/);
+$held->expect(qr/bind|is in use by/);
 $held->finish;
-$second->expect(qr/bind|another weir/);
+$second->expect(qr/bind|is in use by/);
 $second->finish;
 
 ($code, $out, $err) = $s->bare($s->words, '-g', 'daemon off; pid ' . $pid_file . ';');
 is $code, 1, 'weir itself has it: exit code';
-like $err, qr/weir runs already, as process \d+ of "\Q$pid_file\E"/, 'is told';
+like $err, qr/weir is already running as process \d+ \(pid file "\Q$pid_file\E"\)/, 'is told';
 is $s->ask('web'), 'hello', 'and goes on';
 
 # What its own old workers still have is no error: ports that go and come, stop and start.

@@ -1,15 +1,23 @@
-/* app: the program. Rank 6: knows everything below, and modules only through objs/modules.c.
+/* app: the program: master, workers, keeper and the command line. The highest rank: it may include
+ * everything below, and reaches modules only through objs/modules.c.
  *
- * Map, in reading order: main (who does what), options (the command line), places (where files
- * are), console (the log before there is one), core_conf and core_set (main and events
- * directives), folders (of temporary files), cycle (load a configuration, open what it needs),
- * sockets (every listening socket, the owner map), launch (a new generation on its way), master
- * (the main loop, the end), supervise (fork, reap, back-off), report (what master and children
- * say to each other), signals, verdict (weir -s and its answer), upgrade (USR2), process (slots,
- * rights, limits of a new process), worker, keeper, daemon (background, pid file), demo.
+ * The files, in reading order:
+ *   main                  what each command line starts
+ *   options, places       the command line; the paths of files
+ *   console               the log and the terminal until the configured log is open
+ *   core_conf, core_set   the directives of main and events {}
+ *   cycle, folders        load a configuration and make what it needs: zones, temporary folders
+ *   sockets               the listening sockets and the map of their owners
+ *   launch                a new generation, from the configuration until it serves
+ *   master, signals       the main loop and the end; signal handlers and the master's sleep
+ *   supervise, report     fork, reap and restart children; the channel between master and child
+ *   verdict, upgrade      weir -s and its answer; the next binary (USR2)
+ *   process               slots; rights and limits of a new process
+ *   worker, keeper        the two kinds of children
+ *   daemon, demo          background and pid file; weir --demo
  *
- * The master is one thread that sleeps in ppoll; handlers only set flags. Children are told by
- * signals as in nginx, and by the doorbell when the owner map changed. */
+ * The master is one thread that sleeps in ppoll; handlers only set flags. It controls children by
+ * signals, as nginx does, and by messages over a channel (see report). */
 #ifndef WR_APP_H
 #define WR_APP_H
 
@@ -18,48 +26,49 @@
 #include <sched.h>
 #include <signal.h>
 
-#define WR_NGINX_VERSION "1.31.5" /* whose behaviour and grammar we follow; $nginx_version */
-
 /* ---- options ---- */
 struct wr_options {
     const char *program; /* as it was called */
     const char *conf, *prefix, *error_log, *globals, *signal, *help_word;
     bool test, dump, quiet, version, version_full, help, demo;
 };
-/* False: the reason was printed. */
+/* The strings are those of argv. False: the reason was printed. */
 bool wr_options_parse(int argc, char **argv, struct wr_options *o) WR_CHECKED;
 void wr_options_usage(FILE *out);
 void wr_options_version(FILE *out, bool full);
-/* Is this one of nginx's module words of this build ("stream", "stream_map", ...)? */
+/* True: the build has the module that nginx calls by this word ("stream", "stream_map", ...). */
 bool wr_module_word(struct wr_str word);
 
 /* ---- places: absolute paths, from the command line and the defaults of configure ---- */
 struct wr_places {
-    const char *prefix;    /* ends with /; the private folder where there is one */
+    const char *prefix;    /* ends with /; equal to home unless that is NULL */
     const char *conf;
     const char *error_log; /* or "stderr" */
-    const char *pid, *lock; /* defaults */
-    const char *home;      /* the private folder when the prefix cannot be written, or the demo's,
-                            * which is removed at its end; else NULL */
-    char cwd[4096];        /* at start, ends with / */
+    const char *pid, *lock; /* the defaults; directives may name others */
+    const char *home;      /* a private folder, used instead of a prefix that is not writable; or
+                            * the folder of the demo, removed when that ends. NULL: neither */
+    char cwd[4096];        /* the current directory at start; ends with / */
 };
 extern struct wr_places wr_places;
 /* False: the reason was printed. */
 bool wr_places_init(const struct wr_options *o) WR_CHECKED;
 
-/* ---- console: messages for the person who started weir (or asked for a reload) ---- */
-/* Makes the log of the start: -e FILE or the built-in path, and what is a warning or worse also on
- * stderr as "weir: [emerg] ..."; in an upgrade all of it, as lines of a log, if stderr is one. */
+/* ---- console: messages to the person who started weir (or asked for a reload) ---- */
+/* Opens the log that is used until the configured one is open: -e FILE or the built-in path.
+ * Warnings and worse are also written to stderr, as "weir: [emerg] ...". upgrade: if stderr is a
+ * log file, everything is written there instead, as whole log lines. */
 void wr_console_init(const char *error_log, bool upgrade);
-/* Warnings and worse also go to `to` until it is taken away with NULL. */
+/* Warnings and worse are also written to `to`; NULL: no longer. */
 void wr_console_to(FILE *to);
-FILE *wr_console_file(void); /* NULL: nobody looks */
-/* The log of the configuration takes over (its sinks are borrowed: call before the one in use is
- * freed); NULL: back to that of the start. */
+FILE *wr_console_file(void); /* NULL: no console is in use */
+/* Log to this log of a configuration from now on; NULL: to the log of the start again. Its sinks
+ * are borrowed: call this before the log in use is freed. */
 void wr_console_use(const struct wr_log *log);
-/* What wr_diag_print should log to: the log without the console; NULL when that is the console. */
+/* The log without the console, for wr_diag_print; NULL: both write to stderr, and the console is
+ * enough. */
 const struct wr_log *wr_console_log(void);
-/* Standard error follows the error log: for the background, and after the logs were reopened. */
+/* Make stderr the error log's file (/dev/null without one): when weir goes to the background, and
+ * after the logs were reopened. */
 void wr_console_redirect(void);
 
 /* ---- directives ---- */
@@ -77,7 +86,7 @@ struct wr_core_conf {             /* of wr_module_core: main and events */
     int32_t worker_priority;
     uint32_t debug_points;        /* enum wr_debug_points */
     bool affinity_auto;
-    WR_VEC(cpu_set_t) affinity;   /* of worker i mod n; the last serves the rest */
+    WR_VEC(cpu_set_t) affinity;   /* of worker i; the last one also for all further workers */
     WR_VEC(struct wr_str) env;    /* NAME or NAME=value */
     /* events */
     uint32_t worker_connections;
@@ -86,7 +95,7 @@ struct wr_core_conf {             /* of wr_module_core: main and events */
 enum wr_debug_points { WR_DEBUG_NONE, WR_DEBUG_STOP, WR_DEBUG_ABORT };
 extern struct wr_module wr_module_core;
 const struct wr_core_conf *wr_core_of(const struct wr_conf *c);   /* main */
-uid_t wr_log_owner(const struct wr_conf *c); /* the workers' user, if it is another; else -1 */
+uid_t wr_log_owner(const struct wr_conf *c); /* the workers' user; -1: the same as ours */
 const struct wr_core_conf *wr_events_of(const struct wr_conf *c); /* events */
 #define WR_WORKERS_MAX 500 /* two generations and their keepers fit into the slots */
 
@@ -103,13 +112,13 @@ bool wr_set_load_module(struct wr_cf *cf, void *conf);
 bool wr_set_use(struct wr_cf *cf, void *conf);
 bool wr_set_connections(struct wr_cf *cf, void *conf);
 bool wr_set_debug_connection(struct wr_cf *cf, void *conf);
-/* Fills user, uid, gid. False: no such user (c->user stays empty) or no such group. */
+/* Set user, uid and gid of c. False: no such user (c->user stays empty) or no such group. */
 bool wr_user_find(struct wr_str user, struct wr_str group, struct wr_core_conf *c) WR_CHECKED;
-/* Pure: "0101" -> CPUs 0 and 2. False at *bad. */
+/* Pure: "0101" -> CPUs 0 and 2. False: *bad is the wrong character; 0: too many CPUs. */
 bool wr_affinity_parse(struct wr_str mask, cpu_set_t *out, char *bad) WR_CHECKED;
-/* Pure: the CPU of worker i when each has one of its own, round and round through `allowed`. */
+/* Pure: the CPU of this worker when each gets one of `allowed` in turn; -1: `allowed` is empty. */
 int wr_affinity_auto(const cpu_set_t *allowed, uint32_t worker);
-/* Pure: "modules/ngx_stream_geo_module.so" -> "stream_geo"; empty when it is no such name. */
+/* Pure: "modules/ngx_stream_geo_module.so" -> "stream_geo"; empty: the name has another form. */
 struct wr_str wr_module_file_word(struct wr_str path);
 uint32_t wr_cores(void); /* CPUs this process may use */
 
@@ -119,84 +128,92 @@ struct wr_child {
     enum wr_kind kind;
     uint32_t slot, index;
     uint64_t born_ms;
-    uint64_t again_ms;            /* when it is started again; 0: not planned */
+    uint64_t again_ms;            /* when it is to be restarted; 0: not planned */
     uint32_t deaths;              /* quick ones in a row */
-    bool retired;                 /* told to go: not replaced */
-    int report, tell;             /* the master's ends, -1: none; see report */
-    uint32_t words;               /* heard since it was last asked something */
-    bool ready;                   /* it said so */
-    bool leaving;                 /* it accepts no more */
-    uint32_t committed;           /* keeper: the last number it said that of */
-    uint32_t asked;               /* keeper: so often whether it is alive, without an answer */
-    uint64_t ask_ms;              /* when it is asked next */
+    bool retired;                 /* it was told to end and is not restarted */
+    int report, tell;             /* the master reads reports from the one and sends messages over
+                                   * the other; -1: closed */
+    uint32_t words;               /* reports since the master last asked for one */
+    bool ready;                   /* it reported READY */
+    bool leaving;                 /* it reported LEAVING: it accepts no more clients */
+    uint32_t committed;           /* keeper: the number of its last COMMITTED; 0: none */
+    uint32_t asked;               /* keeper: ALIVE questions that it has not answered */
+    uint64_t ask_ms;              /* when the next such question is sent */
     bool stuck;                   /* it was killed because it did not answer */
 };
 struct wr_cycle {
     struct wr_conf *conf;
-    uint32_t *conf_users;         /* cycles that have it: after a rollback there are two */
+    uint32_t *conf_users;         /* counts the cycles that use conf: two after a rollback */
     uint32_t generation;
     uint32_t workers;
-    uint32_t *owner;              /* of sockets, by wr_accepting.share */
-    _Atomic uint32_t *owners;     /* the same for the workers, in shared memory */
-    _Atomic uint32_t *full;       /* by worker, there too: 1, it takes no clients */
+    uint32_t *owner;              /* of each listening socket, by wr_accepting.share */
+    _Atomic uint32_t *owners;     /* its copy in shared memory, which the workers read */
+    _Atomic uint32_t *full;       /* in shared memory, by worker; 1: it accepts no clients now */
     uint32_t nshares;
     struct wr_child *child;       /* workers, then the keeper */
     uint32_t nchildren;
-    bool resumed;                 /* of a configuration that ran before */
-    struct wr_cycle *old;         /* the one before, while its processes live */
+    bool resumed;                 /* its configuration ran before, in another generation */
+    struct wr_cycle *old;         /* the previous generation, while its processes live */
 };
-/* Loads from the places (or from text, for the demo). NULL: everything was told and undone. */
+/* Load the configuration of wr_places (or this text, for the demo) and what belongs to it. NULL:
+ * the reason was logged, and everything is undone. */
 struct wr_cycle *wr_cycle_load(const struct wr_cycle *running, struct wr_str globals);
 struct wr_cycle *wr_cycle_load_text(const char *name, struct wr_str text);
-/* A new generation with the same configuration: the processes of c still finish. */
+/* A new generation with the configuration of c, while the processes of c still finish. */
 struct wr_cycle *wr_cycle_again(struct wr_cycle *c);
-void wr_cycle_free(struct wr_cycle *c); /* no process may use it any more */
-int wr_cycle_test(const struct wr_options *o); /* -t, -T: exit code */
+void wr_cycle_free(struct wr_cycle *c); /* its processes have ended */
+int wr_cycle_test(const struct wr_options *o); /* -t, -T: the exit code */
 
 /* ---- sockets ---- */
-#define WR_OWNER_GONE 0x80000000u /* bit: the socket goes away, accept what waits, then close */
-#define WR_OWNER_SLOW 0x40000000u /* bit: ... but not before a handshake had its time */
-#define WR_OWNER_MOVED 0x20000000u /* bit: ... and others listen there on an overlapping address */
+/* An entry of the owner map: the number of a worker or one of these two, and bits. */
+#define WR_OWNER_ALL 0x1fffffffu  /* every worker: a unix socket, which has one descriptor */
+#define WR_OWNER_NOBODY 0x1ffffffeu /* no worker yet */
+#define WR_OWNER_GONE 0x80000000u /* bit: the address is dropped: accept what waits, then close */
+#define WR_OWNER_SLOW 0x40000000u /* bit: ... after handshakes that have begun had time to end */
+#define WR_OWNER_MOVED 0x20000000u /* bit: ... an overlapping address has taken over its clients */
 #define WR_OWNER_BITS (WR_OWNER_GONE | WR_OWNER_SLOW | WR_OWNER_MOVED)
-#define WR_OWNER_ALL 0x1fffffffu  /* one descriptor for all: a unix socket */
-#define WR_OWNER_NOBODY 0x1ffffffeu /* not yet */
 enum wr_opening { WR_OPENED, WR_IN_USE, WR_FAILED };
-/* Every address of the configuration gets its first socket, bound and probed before. If not
- * WR_OPENED, what this call opened is closed, and WR_FAILED was told; WR_IN_USE, which may pass,
- * only with `tell`. */
+/* Probe every new address of the configuration, then bind its first socket. Unless the result is
+ * WR_OPENED, everything this call has opened is closed again. WR_FAILED was logged; WR_IN_USE,
+ * which may pass, only with `tell`. */
 enum wr_opening wr_sockets_open(const struct wr_conf *c, bool tell) WR_CHECKED;
-/* After WR_IN_USE: says whose it is, as far as that can be seen: this weir's (pid_path; NULL: it is
- * not), another one's, or which process it is. */
+/* After WR_IN_USE: log who holds the address, as far as that can be found out: the weir of the pid
+ * file pid_path (NULL: not looked at), another weir, or which process. */
 void wr_sockets_tell_holder(const struct wr_conf *c, const char *pid_path);
-bool wr_sockets_probe(const struct wr_conf *c) WR_CHECKED; /* -t: opens nothing */
-/* As many sockets for each address as workers, listener->fds, an owner map of nobody. */
+bool wr_sockets_probe(const struct wr_conf *c) WR_CHECKED; /* -t: leaves nothing open */
+/* Bind further sockets, as many for each address as c has workers, fill listener->fds, and make the
+ * owner map, in which no worker owns anything yet. */
 void wr_sockets_share(struct wr_cycle *c);
-/* All sockets of the configuration listen, with its options. False: told. */
+/* Let all sockets of the configuration listen, with its options. False: the reason was logged. */
 bool wr_sockets_listen(const struct wr_conf *c) WR_CHECKED;
 void wr_sockets_keep(void); /* the configuration is accepted */
-void wr_sockets_undo(void); /* it is not: closes what was bound for it */
-/* Closes the master's sockets of addresses that `now` (NULL: nothing) does not have, and marks
- * them in the owner maps of the cycles before. */
+void wr_sockets_undo(void); /* it is refused: close what was bound for it */
+/* Close the master's sockets of addresses that `now` does not have (NULL: of all addresses), and
+ * mark them as GONE in the owner maps of the cycles before. */
 void wr_sockets_drop(const struct wr_cycle *now, struct wr_cycle *before);
-/* The workers that accept on what was dropped are about to be told to go: where another address
- * takes over, new handshakes there end now (not those of an old binary that goes on). */
+/* Before the workers of dropped addresses are told to end: where another address takes over, stop
+ * new handshakes on the old sockets now (but not on those of an old binary that goes on
+ * serving). */
 void wr_sockets_part(void);
-/* In a child: lets go of its copies of all others, on which nobody would accept. NULL: of all. */
+/* In a child: close its copies of the sockets that c does not have, because the kernel would go on
+ * queueing clients on them. NULL: of all sockets. */
 void wr_sockets_keep_only(const struct wr_cycle *c);
-void wr_sockets_unsteer(void);     /* the old binary, when a rollback is over */
-/* Closes all. The files of unix sockets go, too; but while others may serve there, only at the next
- * call, when there are none any more: a new binary may still fail. */
+void wr_sockets_unsteer(void);     /* in the old binary, when a rollback is over */
+/* Close all sockets, and remove the files of unix sockets. others: another binary may serve on
+ * those files, so keep them until the next call without it: a new binary may still fail. */
 void wr_sockets_end(bool others);
 /* For an upgrade: "listen TYPE FDS ADDR" lines; descriptors survive exec when on. */
 void wr_sockets_export(struct wr_text *out);
 void wr_sockets_inherit(bool on);
-bool wr_sockets_import(struct wr_str line); /* one such line */
-/* Pure: who owns share i among n workers of which some are away (bit set). */
+bool wr_sockets_import(struct wr_str line); /* one such line; false: not one, or no socket fits */
+/* Pure: the worker that owns this share. The shares of a worker that is away go to the next one;
+ * when all are away, each keeps its own. */
 uint32_t wr_share_owner(uint32_t share, uint32_t workers, const bool *away);
-/* Pure: does a worker accept on what `owner` owns? While that one is full the next with room does;
- * where none has, each has its own, to refuse what comes. */
+/* Pure: may this worker accept on a socket of that owner? While the owner is full, the next worker
+ * with room accepts; when all are full, each accepts on its own sockets, to refuse the clients. */
 bool wr_share_serves(uint32_t owner, uint32_t worker, uint32_t workers, const bool *full);
-void wr_owners_write(struct wr_cycle *c); /* from the living children; rings the workers */
+/* Write the owner map of c from the state of its workers, and ring them. */
+void wr_owners_write(struct wr_cycle *c);
 
 /* ---- signals ---- */
 struct wr_signals { /* set by handlers, taken by the loops */
@@ -206,32 +223,33 @@ struct wr_signals { /* set by handlers, taken by the loops */
     volatile sig_atomic_t term_signal; /* SIGTERM or SIGINT */
 };
 extern struct wr_signals wr_signals;
-#define WR_SIGTRACE SIGRTMIN /* to a master or worker: the rings of what runs go to the log */
-/* Of wr_self.kind: the master blocks them but for its sleep, others take them at any time. */
+#define WR_SIGTRACE SIGRTMIN /* to a master or worker: log the traces of all live exchanges */
+/* Install the handlers. A master blocks its signals except during its sleep; other kinds of process
+ * take them at any time. */
 void wr_signals_init(enum wr_kind kind);
-/* Master: sleeps until a signal or a child's word; UINT64_MAX: no limit. */
+/* Master: sleep until a signal or a report comes, at most ms; UINT64_MAX: no limit. */
 void wr_signals_wait(uint64_t ms);
 struct wr_ask {          /* a reload asked for by `weir -s reload` */
     pid_t pid;
     int fd;              /* its pipe, in its descriptor table */
 };
-bool wr_signals_ask(struct wr_ask *out); /* takes the next one */
+bool wr_signals_ask(struct wr_ask *out); /* take one that is not answered yet; false: none */
 #define WR_ASK_MAGIC 0x57520000 /* value of the signal: "WR" and a descriptor below 65536 */
 
 /* ---- verdict: sigqueue carries a descriptor number, the answer comes through that pipe ---- */
 int wr_signaller(const struct wr_options *o);   /* weir -s WORD: exit code */
-enum { WR_EXIT_USAGE = 2, WR_EXIT_NOT_RUNNING = 2 }; /* 1 is a no: a refused configuration */
+enum { WR_EXIT_USAGE = 2, WR_EXIT_NOT_RUNNING = 2 }; /* 1: refused, e.g. a wrong configuration */
 struct wr_reply {
-    FILE *text;          /* write here; what the user shall see */
+    FILE *text;          /* write here what the user is to see */
     char *buf;
     size_t n;
     int fd[8];
     uint32_t nfds;
 };
-void wr_reply_hear(struct wr_reply *r);         /* tells all who asked that they will be answered */
-void wr_reply_begin(struct wr_reply *r);        /* for those and the ones of reply_next */
-void wr_reply_end(struct wr_reply *r, bool ok);
-void wr_reply_forget(struct wr_reply *r);       /* in a child: the answer is the master's */
+void wr_reply_hear(struct wr_reply *r);         /* acknowledge all new requests for a reload */
+void wr_reply_begin(struct wr_reply *r);        /* take over reply_next, and do the same */
+void wr_reply_end(struct wr_reply *r, bool ok); /* send the text and the verdict to all of them */
+void wr_reply_forget(struct wr_reply *r);       /* in a child: the master answers */
 
 /* ---- master ---- */
 #define WR_RUN_LAYOUT 3           /* of the run segment: struct wr_run of os.h */
@@ -241,176 +259,178 @@ struct wr_master {
     struct wr_cycle *cycle;       /* the newest; ->old are those before */
     struct wr_cycle *pending;     /* the newest while it does not serve yet, else NULL */
     struct wr_shm_set *shm;       /* holds the run segment */
-    bool run_fresh;               /* not taken up from an old binary */
-    uint32_t half;                /* 0 or 1: of the slots; the other is another master's */
-    uint32_t generation;          /* last one given out, by any master of this instance */
-    char *pid_path;               /* as written; NULL: not yet */
-    int pid_fd;                   /* holds its lock */
-    pid_t new_binary;             /* child of an upgrade, 0 none */
-    pid_t parent;                 /* who started us */
-    bool inherited;               /* we are the new binary */
-    bool stopped;                 /* WINCH: no workers */
-    bool is_up;                   /* the first generation served */
-    int code;                     /* of the end */
-    uint64_t resume_ms;           /* after a failed upgrade: workers are started again then */
-    struct wr_reply reply;        /* of the reload that goes on; text NULL: nobody asked for it */
-    struct wr_reply reply_next;   /* those who wait for their turn */
-    uint64_t kill_ms;             /* stubborn children get SIGKILL then; 0: never */
+    bool run_fresh;               /* the run segment is new, not that of an old binary */
+    uint32_t half;                /* 0 or 1: our half of the slots; another master has the other */
+    uint32_t generation;          /* the last one given out, by any master of this instance */
+    char *pid_path;               /* of the pid file that is written; NULL: not yet */
+    int pid_fd;                   /* holds the lock of that file */
+    pid_t new_binary;             /* the child of an upgrade; 0: none */
+    pid_t parent;                 /* the process that started us */
+    bool inherited;               /* we are the new binary of an upgrade */
+    bool stopped;                 /* SIGWINCH has stopped the workers */
+    bool is_up;                   /* the first generation serves, or served */
+    int code;                     /* the exit code */
+    uint64_t resume_ms;           /* after a failed upgrade: when workers are restarted; 0: never */
+    struct wr_reply reply;        /* to the reload in progress; text NULL: there is none */
+    struct wr_reply reply_next;   /* to those who asked meanwhile */
+    uint64_t kill_ms;             /* when children that do not end get SIGKILL; 0: never */
     enum { WR_RUNNING, WR_QUITTING, WR_TERMINATING } going;
 };
 extern struct wr_master wr_master;
-int wr_master_run(struct wr_cycle *c, const struct wr_options *o); /* the whole life; exit code */
-void wr_master_launched(bool ok); /* launch: the generation serves, or has been undone */
-void wr_master_use_log(const struct wr_cycle *c);
+int wr_master_run(struct wr_cycle *c, const struct wr_options *o); /* until the end; exit code */
+void wr_master_launched(bool ok); /* called by launch: the generation serves, or is undone */
+void wr_master_use_log(const struct wr_cycle *c); /* log where its configuration says */
 /* The newest generation that serves, NULL at start. */
 static inline struct wr_cycle *wr_running(void)
 {
     return wr_master.pending != NULL ? wr_master.pending->old : wr_master.cycle;
 }
-bool wr_master_segment(void) WR_CHECKED; /* makes the run segment, or takes up the old binary's */
-void wr_refuse_reload(const char *why);
+bool wr_master_segment(void) WR_CHECKED; /* make the run segment, or attach the old binary's */
+void wr_refuse_reload(const char *why); /* answer and log it */
 void wr_master_free(void);        /* at the end of any process: configurations, caches */
 
-/* ---- report: what the master and a child say to each other ---- */
+/* ---- report: the messages between the master and a child ---- */
 enum wr_message {
-    WR_MSG_READY = 1,   /* child: stands, in its loop */
-    WR_MSG_FAILED,      /* child: cannot begin (or commit); the text says why */
-    WR_MSG_COMMIT,      /* master to the keeper: the zones are yours, publish; with a number */
-    WR_MSG_COMMITTED,   /* keeper: done, with that number */
-    WR_MSG_LEAVING,     /* worker: accepts no more, its sockets are for others */
-    WR_MSG_DIED,        /* master to the keeper: a process died, look what it held */
-    WR_MSG_BELL,        /* master to a worker: wr_bell bits as the number */
-    WR_MSG_ALIVE,       /* master to a keeper: does its loop go round? keeper: it does */
+    WR_MSG_READY = 1,   /* child: it is initialised and in its loop */
+    WR_MSG_FAILED,      /* child: it cannot begin (or commit); the text is the reason */
+    WR_MSG_COMMIT,      /* to the keeper: it owns the zones now and must publish them; a number */
+    WR_MSG_COMMITTED,   /* keeper: done; the number of that COMMIT */
+    WR_MSG_LEAVING,     /* worker: it accepts no more; others may have its sockets */
+    WR_MSG_DIED,        /* to the keeper: a process died; it must take back what that held */
+    WR_MSG_BELL,        /* to a worker: wr_bell bits as the number */
+    WR_MSG_ALIVE,       /* to a keeper: is its loop still turning? And its answer: yes */
 };
 struct wr_report {
-    uint32_t word;       /* from a child anything may come */
+    uint32_t word;       /* enum wr_message; but a child may send anything */
     uint32_t number;
     char text[513];      /* ends with a zero byte */
 };
 struct wr_report_ends {  /* of a child */
-    int mouth, ear;
+    int mouth, ear;      /* to the master, from the master */
 };
-/* Before the fork; *other is for the child, the master closes it then. False: errno. */
+/* Master, before the fork: open the channel. *other is for the child; the master closes it after
+ * the fork. False with errno. */
 bool wr_report_open(struct wr_child *ch, struct wr_report_ends *other) WR_CHECKED;
 void wr_report_ends_close(struct wr_report_ends *ends);
 void wr_report_close(struct wr_child *ch);
-/* Child: keeps its own ends, closes the master's of all. */
+/* Child: keep its own ends, close those of the master for all children. */
 void wr_report_begin(const struct wr_report_ends *own);
-void wr_report(enum wr_message word, uint32_t number, const char *text); /* child: says it */
-/* Child: calls heard, from a task of the loop, for each word of the master. False: errno. */
+void wr_report(enum wr_message word, uint32_t number, const char *text); /* child: send it */
+/* Child: call heard, from a task of the loop, for each message of the master. False with errno. */
 typedef void wr_report_told(const struct wr_report *r);
 bool wr_report_listen(struct wr_loop *l, wr_report_told *heard) WR_CHECKED;
-/* Master: false: it is gone, or has not taken what it was told before. */
+/* Master: send it. False: the child is gone, or its queue is full. */
 bool wr_tell_child(struct wr_child *ch, enum wr_message word, uint32_t number);
-/* Master: readable when a child said something or closed; -1: there was no child yet. */
+/* Master: readable when a child has reported or closed; -1: there was no child yet. */
 int wr_reports_fd(void);
 typedef void wr_report_heard(struct wr_child *ch, const struct wr_report *r);
 void wr_reports_take(wr_report_heard *heard);        /* a bounded number; never waits */
 
 /* ---- launch ---- */
-/* Takes the cycle over; wr_master_launched says what became of it, perhaps at once. */
+/* Launch takes the cycle over, and calls wr_master_launched with the result, perhaps at once. */
 void wr_launch_begin(struct wr_cycle *c);
 bool wr_launch_pending(void);
 void wr_launch_turn(void);
 uint64_t wr_launch_next_ms(void);        /* when there is something to do; UINT64_MAX: never */
-/* It cannot go on, for this reason: undone at the next turn. Nothing when there is none. */
+/* The launch in progress (if any) fails, for this reason: it is undone at the next turn. */
 void wr_launch_break(const char *fmt, ...) WR_PRINTF(1, 2);
-void wr_launch_abort(const char *why);   /* the same at once */
-/* master_process off: all of it but the process; waits for addresses, as long as no signal says to
- * end. False: told. */
+void wr_launch_abort(const char *why);   /* undo it at once; one that serves already is finished */
+/* master_process off: do the same without a process. Waits until the addresses are free, unless a
+ * signal asks to end. False: the reason was logged, or such a signal came. */
 bool wr_launch_single(struct wr_cycle *c) WR_CHECKED;
-bool wr_launch_has_zones(const struct wr_cycle *c); /* its keeper shall publish the servers */
+bool wr_launch_has_zones(const struct wr_cycle *c); /* its keeper is to publish the zones */
 
 /* ---- supervise ---- */
-bool wr_children_new(struct wr_cycle *c) WR_CHECKED; /* slots and bells for a generation */
+bool wr_children_new(struct wr_cycle *c) WR_CHECKED; /* take slots and bells for a generation */
 void wr_children_start(struct wr_cycle *c);
-void wr_children_heard(struct wr_child *ch, const struct wr_report *r); /* notes what it said */
-void wr_children_signal(int signo);      /* all of all cycles */
-void wr_children_retire(struct wr_cycle *c, int signo); /* not replaced; 0: told later */
-bool wr_children_ready(const struct wr_cycle *c); /* all of them said so */
-bool wr_children_left(const struct wr_cycle *cycles); /* and those before: no worker accepts */
-void wr_children_bury(void);             /* generations whose processes are gone */
+void wr_children_heard(struct wr_child *ch, const struct wr_report *r); /* handle one report */
+void wr_children_signal(int signo);      /* to the children of all cycles */
+void wr_children_retire(struct wr_cycle *c, int signo); /* no restarts; signo 0: sent later */
+bool wr_children_ready(const struct wr_cycle *c); /* all of them are READY */
+bool wr_children_left(const struct wr_cycle *cycles); /* of it and older ones no worker accepts */
+void wr_children_bury(void);             /* free generations whose processes have ended */
 const char *wr_child_name(const struct wr_child *ch);
-struct wr_child *wr_keeper_of(const struct wr_cycle *c); /* NULL: it has no processes */
-void wr_children_leaving(void);          /* some accept no more: others get their sockets */
+struct wr_child *wr_keeper_of(const struct wr_cycle *c); /* NULL: c has no processes */
+void wr_children_leaving(void);          /* give sockets of workers that left to the others */
 void wr_child_ring(struct wr_child *ch, uint32_t bits);
-void wr_children_ring(uint32_t bits);    /* workers of all cycles */
-/* The zones are ours again, after another master's keeper owned them. */
+void wr_children_ring(uint32_t bits);    /* the workers of all cycles */
+/* Our keeper owns the zones again, after the keeper of another master did. */
 void wr_children_commit_again(void);
 void wr_children_reap(void);
-void wr_children_respawn(void);          /* those whose time has come */
-void wr_children_ask(void);              /* keepers that stopped are killed, to be started again */
+void wr_children_respawn(void);          /* start those again whose time has come */
+void wr_children_ask(void);              /* kill keepers that do not answer: they are restarted */
 uint64_t wr_children_next_ms(void);      /* when there is something to do; UINT64_MAX: never */
 uint32_t wr_children_alive(void);
 /* Pure: ms to wait before the next start, after this many quick deaths in a row. */
 uint64_t wr_backoff_ms(uint32_t deaths);
 
 /* ---- process ---- */
-/* With a new bell; the master's own list says which are given out. WR_SLOT_NONE: told. */
+/* Take a free slot and give it a new doorbell. WR_SLOT_NONE: the reason was logged. */
 uint32_t wr_slot_take(enum wr_kind kind, uint32_t generation, uint32_t index);
-void wr_slot_ready(uint32_t slot);       /* before a process starts (again) in it */
+void wr_slot_ready(uint32_t slot);       /* reset it, before a process starts (again) in it */
 void wr_slot_release(uint32_t slot);
-/* The soft limit of open files (often 1024) is for programs that use select(). Every process has a
- * socket for each worker and address. */
+/* Raise the soft limit of open files to the hard one. The soft one (often 1024) exists for programs
+ * that use select(); a process of weir has a socket for each worker and address. */
 void wr_files_raise(void);
-/* So many of them may be listening sockets; the rest is for connections and files. */
+/* How many open files may be listening sockets; the others are for connections and files. */
 uint32_t wr_files_for_listening(void);
 void wr_process_begin(enum wr_kind kind, const struct wr_cycle *c, uint32_t slot, uint32_t index);
-/* Limits, priority, rights, working directory, environment; exits on failure. */
+/* Set limits, priority, rights, working directory and environment. Exits on failure. */
 void wr_process_settle(const struct wr_cycle *c);
-/* Child: stands, in its loop; or ends, and the master hears what was logged since its beginning. */
-void wr_process_ready(void);
+void wr_process_ready(void);             /* child: it is in its loop; report READY */
+/* Child: report FAILED, with everything logged since wr_process_begin, and exit. */
 void wr_process_fail(void) WR_NORETURN;
 
 /* ---- children ---- */
 void wr_worker_run(struct wr_cycle *c, uint32_t slot, uint32_t index) WR_NORETURN;
 int wr_single_run(struct wr_cycle *c);   /* master_process off */
 void wr_keeper_run(struct wr_cycle *c, uint32_t slot) WR_NORETURN;
-/* The hooks of all modules; for the only process, which is its own keeper. */
+/* Call these hooks of all modules; also for master_process off, where one process does all. */
 void wr_keeper_commit(struct wr_conf *c, uint64_t run, bool learn);
 void wr_keeper_start(struct wr_conf *c, struct wr_loop *l);
 void wr_keeper_stop(void);
 
 /* ---- upgrade ---- */
-void wr_upgrade_remember(char **argv);   /* before titles overwrite it */
+void wr_upgrade_remember(char **argv);   /* copy it, before titles overwrite it */
 const char *wr_command_line(void);       /* for the title */
-bool wr_upgrade_is_one(void);            /* an old binary started us; until wr_upgrade_inherit */
-bool wr_upgrade_inherit(void);           /* at start: true when an old binary started us */
-/* Segments the old binary's configuration used; NULL when there is none, or its run segment did
- * not fit: ledger rows and slots would not go together. */
+bool wr_upgrade_is_one(void);            /* an old binary started us; asked before the next call */
+bool wr_upgrade_inherit(void);           /* take over its sockets; false: nobody passed any on */
+/* The segments of the old binary's configuration. NULL: there are none, or the layout of its run
+ * segment differs, so that its ledgers do not fit our slots. */
 struct wr_shm_set *wr_upgrade_shm(void);
-struct wr_shm_set *wr_upgrade_run(void); /* the run segment likewise */
-void wr_upgrade_start(void);             /* USR2 */
-void wr_upgrade_ended(int status);       /* the new binary is gone */
-void wr_upgrade_settled(void);           /* the first generation holds what it uses */
-void wr_upgrade_move_pid(bool back);     /* the old master's file; nothing when there is none */
-bool wr_upgrade_old_lives(void);         /* we are new and the old master still runs */
+struct wr_shm_set *wr_upgrade_run(void); /* its run segment; NULL: none */
+void wr_upgrade_start(void);             /* SIGUSR2 */
+void wr_upgrade_ended(int status);       /* the new binary has ended */
+void wr_upgrade_settled(void);           /* the first generation serves: free what is left over */
+void wr_upgrade_move_pid(bool back);     /* rename the old master's pid file, if there is one */
+bool wr_upgrade_old_lives(void);         /* we are the new binary and the old master still runs */
 
 /* ---- daemon ---- */
-bool wr_daemonize(void) WR_CHECKED;      /* the starter waits for wr_daemon_ready */
+bool wr_daemonize(void) WR_CHECKED;      /* the first process waits for wr_daemon_ready */
 void wr_daemon_ready(void);
-void wr_daemon_forget(void);             /* in a child: the starter waits for the master's word */
-/* Writes and locks it. A descriptor that keeps the lock until it is closed, as does any other of
- * the same file; -1: told. */
+void wr_daemon_forget(void);             /* in a child: only the master may release that process */
+/* Write and lock the pid file. The descriptor holds the lock; closing it, or any other descriptor
+ * of the same file in this process, releases the lock. -1: the reason was logged. */
 int wr_pid_write(const char *path) WR_CHECKED;
 struct wr_pid_file {
     pid_t pid;           /* 0: no number */
-    bool is_held;        /* its process has the lock: it is the weir that wrote it */
+    bool is_held;        /* that process has the lock, so it is the weir that wrote the file */
     char text[64];       /* its first line */
 };
 /* Not for a file this process holds. False with errno: it cannot be opened. */
 bool wr_pid_read(const char *path, struct wr_pid_file *out) WR_CHECKED;
 
 /* ---- demo ---- */
-/* Before the places are looked for: a demo of root's goes on as an ordinary user. False: told. */
+/* Before wr_places_init: a demo started by root continues as an ordinary user. False: the reason
+ * was printed. */
 bool wr_demo_rights(void) WR_CHECKED;
 int wr_demo(const struct wr_options *o);
-void wr_demo_tell(void);                 /* once it runs */
+void wr_demo_tell(void);                 /* print what to type, once it runs */
 
-/* ---- folders: of temporary files, made and given to the workers' user; false: said why ---- */
-bool wr_folders_make(const struct wr_conf *c);
+/* ---- folders: of temporary files, owned by the workers' user ---- */
+bool wr_folders_make(const struct wr_conf *c) WR_CHECKED; /* false: the reason was logged */
 bool wr_folders_check(const struct wr_conf *c) WR_CHECKED; /* -t: makes nothing */
-void wr_folders_undo(void); /* removes those that were made, if they are empty */
+void wr_folders_undo(void); /* remove those that were made, if they are empty */
 void wr_folders_keep(void); /* the configuration is accepted */
 
 #endif

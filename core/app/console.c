@@ -1,10 +1,11 @@
-/* console: what the person who started weir gets to see. Called by main, cycle and master; owns
- * the process log (wr_log_default).
+/* console: messages to the person who started weir or asked for a reload. Called by main, cycle and
+ * master; owns the process log (wr_log_default).
  *
- * From the start there is a log: -e FILE or the built-in path. Until weir runs, warnings and worse
- * also go to stderr, without time and pid: "weir: [emerg] ...". During a reload they go to the one
- * who asked for it, in the same way. A sink of its own does both. Nobody looks at a binary that an
- * upgrade starts, and stderr may be the log of the one before: whole lines of a log go there. */
+ * There is a log from the start: -e FILE or the built-in path. Until weir runs, warnings and worse
+ * are also written to stderr, without time and pid: "weir: [emerg] ...". During a reload they are
+ * written to the person who asked for it, in the same form. One sink, "console", does both. A
+ * binary started by an upgrade has no such person, and its stderr may be the log of the old binary:
+ * it writes whole log lines there. */
 #include "app/app.h"
 
 #include <errno.h>
@@ -59,7 +60,7 @@ static bool logs_to_stderr(const struct wr_log *log)
     return false;
 }
 
-/* Makes wr_log_default from the plain log and the console. */
+/* Make wr_log_default from the plain log and the console. */
 static void compose(void)
 {
     with_console = plain;
@@ -97,7 +98,7 @@ const struct wr_log *wr_console_log(void)
     return console == stderr && logs_to_stderr(&plain) ? NULL : &plain;
 }
 
-/* A file that is appended to, as logs are (the flags are those of the one who opened it). */
+/* A log is a regular file opened for append; the flag is that of the process that opened it. */
 static bool is_stderr_a_log(void)
 {
     struct stat st;
@@ -134,7 +135,7 @@ void wr_console_init(const char *error_log, bool upgrade)
     if (to_log && (sink == NULL || !is_same_file(sink->fd, STDERR_FILENO)))
         add_early(&wr_sink_stderr);
     wr_console_use(NULL);
-    if (to_log) /* "weir: [emerg] ..." is how stderr has it at a start */
+    if (to_log) /* no short form on stderr: its lines are log lines */
         wr_log_startup(false);
     if (sink == NULL)
         wr_say(WR_LOG_ALERT, err, "could not open error log file: open() \"%s\" failed", error_log);

@@ -1,12 +1,13 @@
-/* core_conf: the directives of main and events {}. Applied by config at load; the structs live as
- * long as their configuration. The setters of more than a line are in core_set. */
+/* core_conf: the directives of main and events {}. core/config applies them at load; the structs
+ * live as long as their configuration. Setters of more than a line are in core_set. */
 #include "app/app.h"
 
 #include <sys/resource.h>
 #include <unistd.h>
 
-/* nginx's words for which weir has no use: the value is checked, the help says why. */
-static bool needless_flag(struct wr_cf *cf, void *conf)
+/* Directives of nginx that have no effect in weir: the value is checked, and the help row says why
+ * weir does not need it. */
+static bool ignored_flag(struct wr_cf *cf, void *conf)
 {
     bool unused; /* the row has offset 0 */
 
@@ -14,7 +15,7 @@ static bool needless_flag(struct wr_cf *cf, void *conf)
     return wr_set_flag(cf, &unused);
 }
 
-static bool needless_msec(struct wr_cf *cf, void *conf)
+static bool ignored_msec(struct wr_cf *cf, void *conf)
 {
     uint64_t unused;
 
@@ -22,7 +23,7 @@ static bool needless_msec(struct wr_cf *cf, void *conf)
     return wr_set_msec(cf, &unused);
 }
 
-/* "off" is taken at once, since patterns are compiled as they are met. */
+/* Patterns are compiled while the file is read, so the value is applied here. */
 static bool set_pcre_jit(struct wr_cf *cf, void *conf)
 {
     bool ok = wr_set_flag(cf, conf);
@@ -40,73 +41,74 @@ static const struct wr_enum debug_points[] = {
 
 static const struct wr_directive directives[] = {
     WR_CUSTOM("events", WR_LV_MAIN | WR_BLOCK, 0, 0, wr_set_events, NULL,
-              "how connections are handled; may be left out"),
+              "settings of connection handling; may be left out"),
     WR_CUSTOM("user", WR_LV_MAIN, 1, 2, wr_set_user, NULL,
               "user and group of the workers and the keeper, when started by root"),
     WR_FLAG("daemon", WR_LV_MAIN, CORE, daemon, "on", "runs in the background"),
     WR_FLAG("master_process", WR_LV_MAIN, CORE, master_process, "on",
             "off: one process does everything, without reload, upgrade or replacement"),
     WR_CUSTOM("worker_processes", WR_LV_MAIN, 1, 1, wr_set_workers, "1",
-              "how many workers; auto: as many as CPUs this process may use"),
+              "number of workers; auto: one for each CPU weir may use"),
     WR_CUSTOM("worker_cpu_affinity", WR_LV_MAIN, 1, WR_ARGS_ANY, wr_set_affinity, NULL,
-              "CPUs of each worker as bit masks, or auto [mask]: one for each"),
+              "CPUs of each worker as bit masks, or auto [mask]: one CPU for each worker"),
     WR_CUSTOM("worker_priority", WR_LV_MAIN, 1, 1, wr_set_priority, "0",
-              "scheduling priority of the workers, as of nice: -20 to 20"),
+              "scheduling priority (nice value) of the workers: -20 to 20"),
     { .name = "worker_rlimit_nofile", .where = WR_LV_MAIN, .min = 1, .max = 1,
       .set = wr_set_rlimit, .offset = ONCE(rlimit_nofile),
-      .help = "limit of open files (RLIMIT_NOFILE) of the workers" },
+      .help = "limit of open files of the workers (RLIMIT_NOFILE)" },
     { .name = "worker_rlimit_core", .where = WR_LV_MAIN, .min = 1, .max = 1,
       .set = wr_set_rlimit, .offset = ONCE(rlimit_core),
-      .help = "size a core file of workers may have (RLIMIT_CORE); without it none is written" },
+      .help = "largest core file of a worker (RLIMIT_CORE); without it, no core files" },
     WR_CUSTOM("worker_shutdown_timeout", WR_LV_MAIN, 1, 1, wr_set_shutdown_timeout, NULL,
-              "a graceful shutdown closes what is still open after this time"),
+              "a graceful shutdown closes sessions that are still open after this time"),
     WR_CUSTOM("working_directory", WR_LV_MAIN, 1, 1, wr_set_working_directory, NULL,
               "current directory of the workers; core files are written there"),
     WR_CUSTOM("env", WR_LV_MAIN | WR_MULTI, 1, 1, wr_set_env, NULL,
-              "NAME or NAME=value: a variable workers keep; all others but TZ are removed"),
+              "NAME or NAME=value: an environment variable of the workers, which get no others but "
+              "TZ"),
     WR_ROW("lock_file", WR_LV_MAIN, 1, 1, wr_set_path, CORE, lock_file, NULL, NULL,
-           "needless: weir has no accept mutex, and its locks are in shared memory"),
+           "no effect: weir has no accept mutex, and its locks are in shared memory"),
     WR_ROW("pid", WR_LV_MAIN, 1, 1, wr_set_path, CORE, pid, NULL, NULL,
            "file with the process ID of the master"),
     { .name = "pcre_jit", .where = WR_LV_MAIN, .min = 1, .max = 1, .set = set_pcre_jit,
       .offset = ONCE(pcre_jit), .def = "on",
       .help = "compiles regular expressions to machine code" },
-    WR_CUSTOM("timer_resolution", WR_LV_MAIN, 1, 1, needless_msec, NULL,
-              "needless: the clock is read once in a turn of the loop"),
+    WR_CUSTOM("timer_resolution", WR_LV_MAIN, 1, 1, ignored_msec, NULL,
+              "no effect: the clock is read once in each turn of the event loop"),
     WR_ENUM("debug_points", WR_LV_MAIN, CORE, debug_points, debug_points, NULL,
-            "when weir finds its own state wrong: stop the process for a debugger, or abort"),
+            "what a process does after an internal error: stop for a debugger, or abort"),
     WR_CUSTOM("load_module", WR_LV_MAIN | WR_MULTI, 1, 1, wr_set_load_module, NULL,
-              "accepted for what is built in; weir loads no files"),
+              "accepted for modules that are built in; weir loads no files"),
 
     WR_CUSTOM("worker_connections", WR_LV_EVENTS, 1, 1, wr_set_connections, "512",
-              "connections a worker may have open, those to servers included; a tenth is kept for "
-              "servers, and clients that find no room in any worker are closed"),
+              "most open connections of a worker, to clients and servers; a tenth is reserved for "
+              "servers; when all workers are full, new clients are closed"),
     WR_CUSTOM("use", WR_LV_EVENTS, 1, 1, wr_set_use, NULL,
-              "the event method: epoll is the one weir has"),
-    WR_CUSTOM("multi_accept", WR_LV_EVENTS, 1, 1, needless_flag, NULL,
-              "needless: a worker always accepts all that waits, 64 in a turn"),
-    WR_CUSTOM("accept_mutex", WR_LV_EVENTS, 1, 1, needless_flag, NULL,
-              "needless: each worker accepts on sockets of its own (SO_REUSEPORT)"),
-    WR_CUSTOM("accept_mutex_delay", WR_LV_EVENTS, 1, 1, needless_msec, NULL,
-              "needless: there is no accept mutex"),
+              "the event method; weir has only epoll"),
+    WR_CUSTOM("multi_accept", WR_LV_EVENTS, 1, 1, ignored_flag, NULL,
+              "no effect: a worker always accepts all waiting connections, 64 in a turn"),
+    WR_CUSTOM("accept_mutex", WR_LV_EVENTS, 1, 1, ignored_flag, NULL,
+              "no effect: each worker accepts on sockets of its own (SO_REUSEPORT)"),
+    WR_CUSTOM("accept_mutex_delay", WR_LV_EVENTS, 1, 1, ignored_msec, NULL,
+              "no effect: there is no accept mutex"),
     WR_CUSTOM("worker_aio_requests", WR_LV_EVENTS, 1, 1, wr_set_ignored_num, NULL,
-              "needless: weir does not use kernel AIO"),
+              "no effect: weir does not use kernel AIO"),
     WR_CUSTOM("debug_connection", WR_LV_EVENTS | WR_MULTI, 1, 1, wr_set_debug_connection, NULL,
-              "address, CIDR or unix: of clients whose sessions are logged at level debug"),
+              "clients (address, CIDR, unix:) whose sessions are logged at level debug"),
     { .name = NULL },
 };
 
 /* ---- after the file ---- */
 
-/* Only the main scope's struct: that of events is its copy. */
+/* c is the struct of the main scope; that of events is a copy of it. */
 static bool finish_user(struct wr_cf *cf, CORE *c)
 {
     if (c->user.n > 0 || geteuid() != 0)
         return true;
     if (wr_user_find(WR_STR(WR_USER), WR_STR(WR_GROUP), c))
         return true;
-    return wr_cf_error(cf, 0, "there is no user \"%s\" or group \"%s\"; name one with the \"user\""
-                       " directive", WR_USER, WR_GROUP);
+    return wr_cf_error(cf, 0, "user \"%s\" or group \"%s\" does not exist; name others with the "
+                       "\"user\" directive", WR_USER, WR_GROUP);
 }
 
 static void warn_of_limit(struct wr_cf *cf, const CORE *c)

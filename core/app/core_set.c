@@ -85,10 +85,10 @@ bool wr_set_workers(struct wr_cf *cf, void *conf)
     if (!wr_str_u64(wr_cf_arg(cf, 1), &n))
         return invalid_value(cf);
     if (n == 0)
-        return wr_cf_error_hint(cf, 1, "without a worker nothing would be served; write 1 or auto",
+        return wr_cf_error_hint(cf, 1, "at least one worker is needed; write 1 or auto",
                                 "\"worker_processes\" directive invalid value");
     if (n > WR_WORKERS_MAX)
-        return wr_cf_error(cf, 1, "\"worker_processes\" is too large, %d is the most",
+        return wr_cf_error(cf, 1, "\"worker_processes\" is too large, the maximum is %d",
                            WR_WORKERS_MAX);
     c->worker_processes = (uint32_t)n;
     return true;
@@ -177,7 +177,8 @@ bool wr_set_priority(struct wr_cf *cf, void *conf)
     return true;
 }
 
-/* Workers would find out too late. Their user may still be kept out: then the start says so. */
+/* Checked here, because an error in a worker comes too late. Still, this process may enter a folder
+ * that the workers' user may not: then the workers fail to start. */
 bool wr_set_working_directory(struct wr_cf *cf, void *conf)
 {
     const char *path = wr_pool_cstr(cf->pool, wr_cf_arg(cf, 1));
@@ -191,15 +192,15 @@ bool wr_set_working_directory(struct wr_cf *cf, void *conf)
                                    strerror(err));
 }
 
-/* Only root may raise a limit over the hard one. */
+/* Only root may exceed the hard limit. */
 static void warn_of_hard_limit(struct wr_cf *cf, bool is_size, uint64_t value)
 {
     struct rlimit r;
 
     if (geteuid() != 0 && getrlimit(is_size ? RLIMIT_CORE : RLIMIT_NOFILE, &r) == 0
         && value > r.rlim_max)
-        wr_cf_warn(cf, 1, "\"%s\" exceeds the hard limit, %llu, which only root may raise: ignored",
-                   cf->row->name, (unsigned long long)r.rlim_max);
+        wr_cf_warn(cf, 1, "\"%s\" exceeds the hard limit of %llu, which only root can raise: "
+                   "ignored", cf->row->name, (unsigned long long)r.rlim_max);
 }
 
 bool wr_set_rlimit(struct wr_cf *cf, void *conf)
@@ -249,7 +250,7 @@ struct wr_str wr_module_file_word(struct wr_str path)
     return wr_str_of(path.p + prefix.n, path.n - prefix.n - suffix.n);
 }
 
-/* nginx names modules of http "ngx_http_geoip_module.so"; -V lists them without the layer. */
+/* nginx's files are named "ngx_http_geoip_module.so"; -V lists modules of http without "http_". */
 bool wr_set_load_module(struct wr_cf *cf, void *conf)
 {
     struct wr_str word = wr_module_file_word(wr_cf_arg(cf, 1)), http = WR_STR("http_");
@@ -259,7 +260,7 @@ bool wr_set_load_module(struct wr_cf *cf, void *conf)
         return true;
     if (wr_str_starts(word, http) && wr_module_word(wr_str_skip(word, http.n)))
         return true;
-    return wr_cf_error_hint(cf, 1, "what weir has is built in, \"weir -V\" lists it",
+    return wr_cf_error_hint(cf, 1, "all modules of weir are built in, \"weir -V\" lists them",
                             "module \"" WR_FMT "\" is not in this build", WR_ARG(wr_cf_arg(cf, 1)));
 }
 
@@ -282,7 +283,7 @@ bool wr_set_use(struct wr_cf *cf, void *conf)
     (void)conf;
     if (wr_str_is(wr_cf_arg(cf, 1), "epoll"))
         return true;
-    return wr_cf_error_hint(cf, 1, "weir has epoll, and needs no \"use\"",
+    return wr_cf_error_hint(cf, 1, "weir always uses epoll; \"use\" is not needed",
                             "invalid event type \"" WR_FMT "\"", WR_ARG(wr_cf_arg(cf, 1)));
 }
 

@@ -1,5 +1,6 @@
-/* cycle: one generation of the configuration. Loads it and what belongs to it; the master starts
- * its processes and ends them. Owns the configuration, the owner map and the table of children. */
+/* cycle: one generation of the configuration: loads it and what belongs to it. Called by main and
+ * master, which starts the generation's processes and ends them. Owns the configuration, the owner
+ * map and the table of children. */
 #include "app/app.h"
 
 #include <errno.h>
@@ -9,7 +10,7 @@
 
 #define NAMES_TEST_MS 3000
 
-/* What was found goes to the person who asks and to the log; the person sees the carets. */
+/* Print errors and warnings to the console, with carets below the words, and to the log. */
 static void report(const struct wr_conf *c)
 {
     FILE *to = wr_console_file();
@@ -32,14 +33,14 @@ uid_t wr_log_owner(const struct wr_conf *c)
     return geteuid() == 0 && core->user.n > 0 ? core->uid : (uid_t)-1;
 }
 
-/* Now, for later it is not known that this process made them. */
+/* Give log files to the workers' user. Now: only this process knows which ones it has created. */
 static void give_logs(const struct wr_conf *c)
 {
     if (wr_log_owner(c) != (uid_t)-1)
         wr_sink_give_new(wr_log_owner(c));
 }
 
-/* Zones whose shape fits go on with what they know. */
+/* A zone of the old set whose layout fits is used on, with its contents. */
 static bool open_zones(struct wr_conf *conf, struct wr_shm_set *old)
 {
     bool done;
@@ -50,8 +51,8 @@ static bool open_zones(struct wr_conf *conf, struct wr_shm_set *old)
     return done;
 }
 
-/* The pid file comes last (launch), when the sockets listen: what can be seen of it is looked at
- * before. The file is not touched. */
+/* The pid file is written last, by launch, when everything else has succeeded. Check beforehand
+ * what can be checked without touching the file. */
 static bool check_pid(const struct wr_conf *c)
 {
     struct wr_str pid = wr_core_of(c)->pid;

@@ -1,12 +1,12 @@
-/* daemon: into the background, and the pid file. Called once by the master at start. The process
- * that was started waits until weir stands, so that its exit code tells whether it does. */
+/* daemon: going to the background, and the pid file. Called by the master. The process that the
+ * user started waits until weir serves: its exit code is 0 only then. */
 #include "app/app.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <unistd.h>
 
-static int ready_fd = -1; /* the starter reads one byte from it */
+static int ready_fd = -1; /* a pipe; the first process waits for one byte from it */
 
 static void wait_for_child(int fd) WR_NORETURN;
 
@@ -75,8 +75,8 @@ void wr_daemon_forget(void)
     ready_fd = -1;
 }
 
-/* The lock is of this process alone: the kernel takes it back however the process ends, and one
- * that gets the number later has it not. A file in a folder we may not write to can be ours. */
+/* The kernel releases the lock however this process ends, and a process that gets its number later
+ * does not have the lock. EACCES: the file may be ours in a folder that is not writable. */
 int wr_pid_write(const char *path)
 {
     char buf[24];
@@ -94,7 +94,7 @@ int wr_pid_write(const char *path)
 bool wr_pid_read(const char *path, struct wr_pid_file *out)
 {
     struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
-    int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC); /* whatever stands there */
+    int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC); /* do not block on a FIFO */
     ssize_t n;
     uint64_t pid;
 

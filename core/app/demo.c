@@ -1,8 +1,8 @@
-/* demo: weir --demo. An example that needs nothing: TCP sessions and HTTP requests balanced over
- * servers which weir serves itself, on free ports of this machine, in the foreground. Called by
- * main; the master tells what to type once it runs.
+/* demo: weir --demo, an example that needs no preparation: TCP sessions and HTTP requests balanced
+ * over servers that weir itself provides, on free ports of this machine, in the foreground. Called
+ * by main; the master calls wr_demo_tell once it runs.
  *
- * What is shown is what runs: one text, the ports filled in. */
+ * The configuration that is printed is the one that runs: one text, with the ports filled in. */
 #include "app/app.h"
 
 #include <errno.h>
@@ -13,7 +13,7 @@ enum { L4, L7, DB, API = DB + 3, MEDIA = API + 3, PORTS = MEDIA + 2 };
 
 static uint16_t ports[PORTS];
 
-/* The kernel knows a free port; it stays free for the moment until it is opened for good. */
+/* Let the kernel choose free ports. Nobody else is likely to take one before it is opened again. */
 static bool free_ports(void)
 {
     struct wr_listen_opts o = { .type = SOCK_STREAM, .setfib = -1 };
@@ -42,7 +42,7 @@ static bool free_ports(void)
 
 /* ---- the configuration ---- */
 
-/* @4 and the like stand for a port. */
+/* "@4" in a text is replaced by a port; the characters are in the order of the enum above. */
 static const char port_names[PORTS + 1] = "47defabcmn";
 
 static const struct piece {
@@ -67,7 +67,7 @@ static const struct piece {
     "    server { listen 127.0.0.1:@" port "; return \"" name ", you are $remote_addr\\n\"; }\n"
     { true, SERVER("d", "database 1") SERVER("e", "database 2") SERVER("f", "database 3") },
 #undef SERVER
-    { false, "    # and three servers, played by weir itself\n"
+    { false, "    # and three servers, which weir provides itself\n"
              "}\n" },
 #if WR_HAVE_HTTP
     { false, "\n"
@@ -101,7 +101,7 @@ static const struct piece {
             SERVER("a", "api 1") SERVER("b", "api 2") SERVER("c", "api 3")
             SERVER("m", "media 1") SERVER("n", "media 2") },
 #undef SERVER
-    { false, "    # and five servers, played by weir itself, that say what they were asked\n"
+    { false, "    # and five servers, which weir provides itself; each says what it was asked\n"
              "}\n" },
 #endif
 };
@@ -125,17 +125,17 @@ static void fill_in(struct wr_text *t, const char *text)
 static const char told_l4[] =
     "\nType this in another terminal, several times; the servers take turns:\n\n"
     "    cat < /dev/tcp/127.0.0.1/@4                 # in bash\n"
-    "    nc 127.0.0.1 @4 < /dev/null                 # anywhere else, if nc is there\n\n"
-    "It answers:\n\n"
+    "    nc 127.0.0.1 @4 < /dev/null                 # in any shell, if nc is installed\n\n"
+    "The answer:\n\n"
     "    database 1, you are 127.0.0.1\n\n";
 
 #if WR_HAVE_HTTP
 static const char told_l7[] =
-    "And this; [1-4] makes curl ask four times:\n\n"
+    "And this ([1-4] makes curl send four requests):\n\n"
     "    curl -i http://127.0.0.1:@7/api/users\n"
     "    curl -s 'http://127.0.0.1:@7/api/[1-4]'\n"
     "    curl -s -H 'Host: example.com' http://127.0.0.1:@7/media/cat.jpg\n\n"
-    "They answer:\n\n"
+    "The answers:\n\n"
     "    HTTP/1.1 200 OK ... X-Upstream: 127.0.0.1:@a ...\n"
     "    api 1: /api/users, Host: 127.0.0.1, X-Real-IP: 127.0.0.1\n\n"
     "    api 2: /api/1, ...    api 3: /api/2, ...    api 1: /api/3, ...    api 2: /api/4, ...\n\n"
@@ -166,9 +166,9 @@ void wr_demo_tell(void)
 #if WR_HAVE_HTTP
     tell("", told_l7);
 #endif
-    printf("Next, a file of your own:\n\n"
+    printf("Next, run weir with a configuration file of your own:\n\n"
            "    %s -c FILE\n"
-           "    %s --help all         # what it may say\n", wr_master.options->program,
+           "    %s --help all         # every directive\n", wr_master.options->program,
            wr_master.options->program);
     fflush(stdout);
 }
@@ -181,7 +181,7 @@ bool wr_demo_rights(void)
     if (geteuid() != 0 || !wr_user_find(WR_STR(WR_USER), WR_STR(WR_GROUP), &c))
         return true;
     if (wr_drop_rights(WR_USER, c.uid, c.gid, 0, &step)) {
-        wr_memory_show(true); /* as if that user had started it */
+        wr_memory_show(true); /* readable in /proc, as if that user had started it */
         return true;
     }
     fprintf(stderr, "weir: [emerg] %s to user \"%s\" failed (%d: %s)\n", step, WR_USER, errno,

@@ -1,5 +1,6 @@
-/* folders: the folders of temporary files that the configuration names are made before workers
- * need them, and given to the workers' user. cycle calls it, launch takes it back. */
+/* folders: makes the folders for temporary files that the configuration names, and gives them to
+ * the workers' user. Called by cycle, before there are workers; launch undoes or keeps the
+ * result. */
 #include "app/app.h"
 
 #include <errno.h>
@@ -7,14 +8,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static struct wr_link made = { &made, &made }; /* by the load that is going on */
+static struct wr_link made = { &made, &made }; /* by the load in progress, the last one first */
 struct made {
     struct wr_link link;
     char path[];
 };
 
-/* The folder, and those on its way, that are not there: what is made of them can be taken back, the
- * last one first. */
+/* Note which of the path's folders do not exist, so that they can be removed again. */
 static void note_missing(const char *path)
 {
     size_t n = strlen(path);
@@ -68,14 +68,14 @@ bool wr_folders_make(const struct wr_conf *c)
     return true;
 }
 
-/* -t: is it there, or can it be made? */
+/* -t: the folder exists, or can be made. */
 static bool can_make(const char *path)
 {
     char up[4096];
     size_t n = strlen(path);
 
     if (n >= sizeof(up))
-        return true; /* that will be said when it is made */
+        return true; /* wr_folders_make reports it */
     memcpy(up, path, n + 1);
     while (n > 1 && access(up, F_OK) != 0 && errno == ENOENT) {
         while (n > 1 && up[n - 1] != '/')

@@ -1,16 +1,18 @@
-/* keeper: the process for all work that must happen once, not once for each worker. Started by
- * supervise, with the workers' rights. What the work is, modules say (wr_keeper_hooks): they write
- * their part of shared memory when the master says so, which makes it this process' own, and take
- * back what processes held that died. The keeper of an earlier generation lives on for a while, but
- * whatever it learns is not published any more. It answers the master, which replaces one that does
- * not. */
+/* keeper: the process for work that must be done once, not once for each worker. Started by
+ * supervise, with the workers' rights. The work is that of the modules' wr_keeper_hooks: at COMMIT
+ * the shared memory of the modules becomes this process' to write, and they publish their part of
+ * it; after the death of a process they take back what it held. The keeper of an earlier generation
+ * lives on for a while, but publishes no more. The master asks whether a keeper is alive, and
+ * replaces one that does not answer. */
 #include "app/app.h"
 
 #include <errno.h>
 #include <unistd.h>
 
+/* The counts in shared memory are checked until they are right: LOOKS_MAX times at intervals of
+ * LOOK_MS, then every SLOW_MS. */
 #define LOOK_MS 10
-#define LOOKS_MAX 200        /* so many looks at the counts at that pace, then one a second */
+#define LOOKS_MAX 200
 #define SLOW_MS 1000
 
 static struct {
@@ -19,10 +21,10 @@ static struct {
     struct wr_task count;
     struct wr_timer timer;
     bool committed;
-    bool sweep;                  /* before the next look */
+    bool sweep;                  /* before the next check */
     bool strangers;              /* processes of another master live */
-    uint32_t looks;
-    uint64_t run;
+    uint32_t looks;              /* checks since the last death */
+    uint64_t run;                /* a random number that names this keeper as the zones' owner */
 } me;
 
 /* ---- the modules ---- */
@@ -52,7 +54,8 @@ void wr_keeper_stop(void)
             k->stop();
 }
 
-/* Sweeps for every generation this process knows. True: sweep again. */
+/* Take back what dead processes held, for every generation this process knows. True: processes of
+ * another master live, whose deaths nobody reports. */
 static bool sweep_all(void)
 {
     bool strangers = false;
@@ -64,6 +67,7 @@ static bool sweep_all(void)
     return strangers;
 }
 
+/* True: all counts are right. */
 static bool look_at_all(void)
 {
     bool right = true;
@@ -87,7 +91,7 @@ static void commit(uint32_t number)
     wr_report(WR_MSG_COMMITTED, number, "");
 }
 
-/* ---- what the dead held ---- */
+/* ---- after a death ---- */
 
 static void begin_count(void)
 {
@@ -104,14 +108,14 @@ static void count(struct wr_task *t)
     me.sweep = false;
     if (!look_at_all()) {
         wr_timer_set(me.loop, &me.timer, ++me.looks < LOOKS_MAX ? LOOK_MS : SLOW_MS);
-    } else if (me.strangers) { /* nobody tells us when one dies */
+    } else if (me.strangers) { /* look ourselves: nobody reports when one dies */
         me.sweep = true;
         me.looks = 0;
         wr_timer_set(me.loop, &me.timer, SLOW_MS);
     }
 }
 
-/* ---- the master's words ---- */
+/* ---- messages and signals ---- */
 
 static void on_told(const struct wr_report *r)
 {
@@ -146,14 +150,14 @@ void wr_keeper_run(struct wr_cycle *c, uint32_t slot)
     me.run = wr_random() | 1;
     me.loop = wr_loop_new(64);
     if (me.loop == NULL) {
-        wr_say(WR_LOG_EMERG, errno, "no event loop in the keeper");
+        wr_say(WR_LOG_EMERG, errno, "cannot create the event loop of the keeper");
         wr_process_fail();
     }
     me.count.run = count;
     me.timer.task = &me.count;
     wr_loop_on_bell(me.loop, on_bell, NULL);
     if (!wr_report_listen(me.loop, on_told)) {
-        wr_say(WR_LOG_EMERG, errno, "epoll_ctl() of the master's words failed");
+        wr_say(WR_LOG_EMERG, errno, "epoll_ctl() of the channel from the master failed");
         wr_process_fail();
     }
     wr_process_ready();

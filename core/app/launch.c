@@ -1,29 +1,34 @@
-/* launch: a new generation on its way from the configuration to the moment it serves - or back, as
- * if nothing had been. The master's loop calls it each turn; it never waits. There is one at a
- * time, the head of wr_master.cycle, while the one before it (if any) serves on untouched.
+/* launch: brings a new generation from its configuration to the moment it serves, or undoes
+ * everything. The master's loop calls it each turn; it never waits. There is one launch at a time,
+ * of the head of wr_master.cycle, while the generation before it (if any) serves on untouched.
  *
- * Its sockets are bound, its processes start and say that they are ready; its keeper publishes the
- * servers; then the sockets listen, the pid file is written (who sees it may count on weir), the
- * owner map too, and those before it are told to go. Up to there everything can be undone. */
+ * The steps, in this order:
+ *   OPENING      bind the sockets
+ *   STARTING     start the processes and wait until all are ready
+ *   COMMITTING   let the keeper publish the upstreams' servers; then write the pid file, let the
+ *                sockets listen, write the owner map and tell the processes before to end
+ *   LEAVING      wait until their workers accept no more
+ * Everything before the owner map can be undone. Programs that see the pid file may rely on
+ * weir. */
 #include "app/app.h"
 
 #include <errno.h>
 #include <unistd.h>
 
-#define BIND_MS 2500         /* an address that is in use may become free: old workers leave */
+#define BIND_MS 2500         /* an address in use may become free meanwhile: old workers close it */
 #define BIND_AGAIN_MS 50
-#define READY_MS 30000
-#define LEAVE_MS 1000        /* the answer waits so long for the old workers to accept no more */
+#define READY_MS 30000       /* for each of STARTING and COMMITTING */
+#define LEAVE_MS 1000        /* then the launch counts as done, whatever old workers do */
 #define LEAVE_LOOK_MS 10
-#define NAMES_MS 1000
+#define NAMES_MS 1000        /* at most, for the host names of servers */
 
 static struct {
     enum launch { NOTHING, OPENING, STARTING, COMMITTING, LEAVING } state;
     struct wr_cycle *cycle;
     uint64_t until_ms, look_ms;
-    uint64_t ready_ms;       /* READY_MS, or what a test of a debug build wants */
-    int pid_fd;              /* of the file this generation wrote; -1: none */
-    char broken[600];        /* why it cannot go on; "": it can */
+    uint64_t ready_ms;       /* READY_MS, or as a test of a debug build sets it */
+    int pid_fd;              /* of the pid file this launch wrote; -1: none */
+    char broken[600];        /* why the launch must be undone; "": it need not */
 } me = { .pid_fd = -1 };
 
 bool wr_launch_pending(void)
@@ -86,7 +91,7 @@ static void undo_pid_file(void)
     wr_upgrade_move_pid(true);
 }
 
-/* ---- back ---- */
+/* ---- undoing ---- */
 
 bool wr_launch_has_zones(const struct wr_cycle *c)
 {
@@ -100,12 +105,12 @@ static void undo(void)
 
     me.state = NOTHING;
     wr_master.pending = NULL;
-    wr_children_retire(c, SIGKILL); /* they have served nobody */
+    wr_children_retire(c, SIGKILL); /* they have no clients */
     wr_sockets_undo();
     undo_pid_file();
     wr_folders_undo();
     wr_sink_undo_new();
-    if (before != NULL) { /* else the master ends with it */
+    if (before != NULL) { /* else it was the first one, and the master ends */
         wr_master.cycle = before;
         c->old = before->old;
         before->old = c;
@@ -138,14 +143,15 @@ void wr_launch_abort(const char *why)
     }
 }
 
-/* ---- forth ---- */
+/* ---- the steps ---- */
 
 static void start(void)
 {
     bool alone = me.cycle->old == NULL && !wr_master.inherited;
 
     wr_sockets_share(me.cycle);
-    /* Nobody serves yet: clients may as well wait here for the names and the workers. */
+    /* Nobody serves these addresses yet: let clients queue while names are resolved and workers
+     * start. */
     if (alone && !wr_sockets_listen(me.cycle->conf)) {
         undo();
         return;
@@ -196,7 +202,7 @@ static void look_ready(void)
         tell_who_is_late();
         undo();
     } else if (!wr_tell_child(wr_keeper_of(me.cycle), WR_MSG_COMMIT, me.cycle->generation)) {
-        wr_say(WR_LOG_ERROR, errno, "%s %d cannot be told to publish the servers",
+        wr_say(WR_LOG_ERROR, errno, "%s %d cannot be asked to publish the upstream servers",
                wr_child_name(wr_keeper_of(me.cycle)), (int)wr_keeper_of(me.cycle)->pid);
         undo();
     } else {
@@ -204,7 +210,7 @@ static void look_ready(void)
     }
 }
 
-/* From here on there is no way back. */
+/* From here on the launch cannot be undone. */
 static void accept_it(void)
 {
     struct wr_cycle *c = me.cycle;
@@ -229,12 +235,13 @@ static void look_committed(void)
     if (wr_keeper_of(me.cycle)->committed != me.cycle->generation) {
         if (wr_now() < me.until_ms)
             return;
-        wr_say(WR_LOG_ERROR, 0, "%s %d has not published the servers after %llu ms",
+        wr_say(WR_LOG_ERROR, 0, "%s %d has not published the upstream servers after %llu ms",
                wr_child_name(wr_keeper_of(me.cycle)), (int)wr_keeper_of(me.cycle)->pid,
                (unsigned long long)me.ready_ms);
         undo();
     } else if (write_pid_file() && wr_sockets_listen(me.cycle->conf)) {
-        /* In this order: closing a socket that listens resets the clients it has got meanwhile. */
+        /* Listening is the last step that may fail: undoing it would reset the clients that have
+         * connected meanwhile. */
         accept_it();
     } else {
         undo();
@@ -307,7 +314,8 @@ void wr_launch_begin(struct wr_cycle *c)
         undo();
 }
 
-/* As the master waits, where signals are heard: a process that was told to end does. */
+/* Bind, and try again while an address is in use. A signal to end is handled meanwhile: it only
+ * arrives while the master sleeps in wr_signals_wait. */
 static enum wr_opening open_alone(const struct wr_conf *c)
 {
     enum wr_opening how;

@@ -1,12 +1,13 @@
-/* main: reads the command line and does the one thing it asks for. Everything of substance is in
- * the other files of this folder. */
+/* main: reads the command line and does what it asks for. The other files of this folder do the
+ * work. */
 #include "app/app.h"
 #include "http/http.h"
 
 #include <errno.h>
 #include <unistd.h>
 
-/* Where a configuration of nginx is likely to be: beside ours, and where it is installed. */
+/* The path of an existing configuration of nginx: beside ours or where it is usually installed;
+ * NULL: none was found. */
 static const char *find_nginx_conf(char *beside, size_t size)
 {
     static const char *const others[] = { "/etc/nginx/nginx.conf",
@@ -23,7 +24,7 @@ static const char *find_nginx_conf(char *beside, size_t size)
     return NULL;
 }
 
-/* With nothing on the command line and no file at the built-in place, somebody is new here. */
+/* No -c and no file at the built-in path: probably the first start. Suggest what to do. */
 static void help_newcomer(const struct wr_options *o)
 {
     char beside[4096];
@@ -32,12 +33,13 @@ static void help_newcomer(const struct wr_options *o)
     if (o->conf != NULL || access(wr_places.conf, F_OK) == 0)
         return;
     nginx = find_nginx_conf(beside, sizeof(beside));
-    fprintf(stderr, "weir: there is no %s yet; try\n"
-            "    %s --demo       an example on free ports, nothing to prepare\n"
-            "    %s -c FILE      with a configuration of yours\n", wr_places.conf, o->program,
-            o->program);
+    fprintf(stderr, "weir: there is no configuration file %s yet; try\n"
+            "    %s --demo       run an example, which needs no preparation\n"
+            "    %s -c FILE      run with a configuration file of your own\n", wr_places.conf,
+            o->program, o->program);
     if (nginx != NULL)
-        fprintf(stderr, "    %s -t -c %s   would it take this one of nginx?\n", o->program, nginx);
+        fprintf(stderr, "    %s -t -c %s   test whether weir accepts nginx's configuration\n",
+                o->program, nginx);
 }
 
 static int run(const struct wr_options *o)
@@ -46,8 +48,8 @@ static int run(const struct wr_options *o)
 
     (void)wr_upgrade_inherit();
     if (wr_places.home != NULL && !wr_master.inherited)
-        wr_say(WR_LOG_NOTICE, 0, "%s cannot be written: the log goes to %s, pid and temporary "
-               "files to %s (-p names another place)", WR_PREFIX, wr_places.error_log,
+        wr_say(WR_LOG_NOTICE, 0, "%s is not writable: the log goes to %s, the pid file and "
+               "temporary files to %s (-p sets another prefix)", WR_PREFIX, wr_places.error_log,
                wr_places.home);
     c = wr_master_segment() ? wr_cycle_load(NULL, wr_str_c(o->globals)) : NULL;
     if (c != NULL)
@@ -64,7 +66,7 @@ static int explain(const char *word)
     return 1;
 }
 
-/* What is only told needs neither places nor a log. */
+/* True: the command line only asks for information, which needs neither paths nor a log. */
 static bool only_told(const struct wr_options *o, int *code)
 {
     *code = 0;

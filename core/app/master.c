@@ -1,5 +1,6 @@
-/* master: the life of the master process: start, the loop that sleeps until a signal or a deadline,
- * reload, the end. Owns wr_master; its parts are cycle, sockets, supervise, upgrade, verdict. */
+/* master: the master process: start, the loop that sleeps until a signal or a deadline, reload,
+ * end. Called by main and demo. Owns wr_master; cycle, launch, sockets, supervise, upgrade and
+ * verdict work for it. */
 #include "app/app.h"
 
 #include <errno.h>
@@ -8,8 +9,8 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
-#define KILL_MS 3000         /* after TERM */
-#define RESUME_AGAIN_MS 1000
+#define KILL_MS 3000         /* after SIGTERM, until children get SIGKILL */
+#define RESUME_AGAIN_MS 1000 /* between attempts to start workers again after an upgrade */
 
 struct wr_master wr_master = { .pid_fd = -1 };
 
@@ -23,7 +24,7 @@ bool wr_master_segment(void)
     s = wr_shm_get(wr_master.shm, wr_upgrade_run(), "run", WR_RUN_LAYOUT, WR_SLOTS,
                    sizeof(struct wr_run), NULL);
     if (s == NULL) {
-        wr_say(WR_LOG_EMERG, errno, "shared memory for the processes could not be made");
+        wr_say(WR_LOG_EMERG, errno, "cannot create shared memory for the processes");
         return false;
     }
     wr_self.run = s->p;
@@ -56,7 +57,7 @@ void wr_master_use_log(const struct wr_cycle *c)
         wr_console_redirect();
 }
 
-/* Whoever started us can go: from here on messages are for the log. */
+/* Release the process that started us. From here on messages go to the log alone. */
 static void stand_alone(bool daemon)
 {
     wr_console_to(NULL);
@@ -95,8 +96,8 @@ static bool begin(const struct wr_cycle *c)
 static const char *verdict(bool ok)
 {
     return ok ? "is loaded, new workers take over"
-              : wr_master.going != WR_RUNNING ? "failed"
-              : "failed, the previous configuration stays active";
+              : wr_master.going != WR_RUNNING ? "was not loaded"
+              : "was not loaded; the previous configuration stays active";
 }
 
 static void answer(bool ok)
@@ -125,14 +126,14 @@ static void reload(void)
         wr_launch_begin(c);
 }
 
-/* The first generation of this process. */
+/* The launch of the first generation has ended. */
 static void started(bool ok)
 {
     struct wr_master *m = &wr_master;
 
     m->is_up = ok;
     if (!ok) {
-        m->code = m->going == WR_RUNNING ? 1 : 0; /* told to end, it did not fail */
+        m->code = m->going == WR_RUNNING ? 1 : 0; /* ended by a signal: not a failure */
         m->going = WR_TERMINATING;
         return;
     }
@@ -159,17 +160,17 @@ void wr_refuse_reload(const char *why)
 {
     struct wr_reply *r = &wr_master.reply;
 
-    wr_say(WR_LOG_NOTICE, 0, "no reload: %s", why);
+    wr_say(WR_LOG_NOTICE, 0, "reload refused: %s", why);
     wr_reply_begin(r);
-    fprintf(r->text, "weir: no reload: %s\n", why);
+    fprintf(r->text, "weir: reload refused: %s\n", why);
     wr_reply_end(r, false);
 }
 
-/* The old master of an upgrade takes up its work again, as it was configured. */
+/* The old master of an upgrade serves again, with the configuration it had. */
 static void resume(void)
 {
     wr_master.resume_ms = 0;
-    wr_say(WR_LOG_NOTICE, 0, "starting workers again, with the configuration there was");
+    wr_say(WR_LOG_NOTICE, 0, "starting workers again with the configuration they had");
     wr_launch_begin(wr_cycle_again(wr_master.cycle));
 }
 
@@ -180,12 +181,12 @@ static void on_hup(void)
     else if (wr_master.options->demo && wr_signals.hup_from == 0)
         (void)raise(SIGINT); /* its terminal is gone */
     else if (wr_master.options->demo)
-        wr_refuse_reload("the demo has no file to load");
+        wr_refuse_reload("the demo has no configuration file");
     else if (wr_master.stopped) {
-        wr_refuse_reload("an upgrade is going on; the workers are started again instead");
+        wr_refuse_reload("an upgrade is in progress; starting the stopped workers again instead");
         resume();
     } else if (wr_master.new_binary > 0)
-        wr_refuse_reload("an upgrade is going on");
+        wr_refuse_reload("an upgrade is in progress");
     else
         reload();
 }
@@ -221,7 +222,8 @@ static void reopen(void)
     wr_children_signal(SIGUSR1);
 }
 
-/* Connections that wait in a queue are accepted and served before the sockets close. */
+/* Workers accept and serve the connections that wait in their queues before they close the
+ * sockets. */
 static void leave(int signo)
 {
     bool others = wr_master.new_binary > 0 || wr_upgrade_old_lives();
@@ -257,7 +259,7 @@ static void stop_workers(void)
 {
     if (wr_master.stopped || wr_master.going != WR_RUNNING)
         return;
-    wr_launch_abort("the workers are to stop");
+    wr_launch_abort("a signal stops the workers");
     wr_master.stopped = true;
     for (struct wr_cycle *c = wr_master.cycle; c != NULL; c = c->old)
         wr_children_retire(c, SIGQUIT);
@@ -290,7 +292,7 @@ static void take_signals(void)
         tell_signal(SIGWINCH, "SIGWINCH", s->winch_from, "");
         stop_workers();
     }
-    /* One after the other: what comes while a generation starts waits, and is told so. */
+    /* One launch at a time: acknowledge further requests, and handle them after it. */
     if (wr_launch_pending()) {
         if (s->hup)
             wr_reply_hear(&wr_master.reply_next);
@@ -317,19 +319,20 @@ static void keep_deadlines(void)
             resume();
     } else if (m->kill_ms > 0 && wr_now() >= m->kill_ms) {
         m->kill_ms = wr_now() + KILL_MS;
-        wr_say(WR_LOG_WARN, 0, "%u processes did not end in time and are killed",
+        wr_say(WR_LOG_WARN, 0, "%u processes did not end in time, killing them",
                wr_children_alive());
         wr_children_signal(SIGKILL);
     }
 }
 
+/* How long the master may sleep, in ms; UINT64_MAX: until a signal. */
 static uint64_t how_long(void)
 {
     const struct wr_master *m = &wr_master;
     uint64_t next = UINT64_MAX;
 
     if (m->going == WR_RUNNING && !wr_launch_pending() && (wr_signals.hup || wr_signals.usr2))
-        return 0; /* what had to wait */
+        return 0; /* requests that came during a launch */
     if (m->going == WR_RUNNING)
         next = wr_min(wr_children_next_ms(), wr_launch_next_ms());
     if (m->going == WR_RUNNING && m->resume_ms > 0)
@@ -343,7 +346,7 @@ static uint64_t how_long(void)
 
 /* ---- the end ---- */
 
-/* The file this process wrote, under whichever name it is now. */
+/* The pid file may have been renamed: remove the path only if it is the file this process wrote. */
 static void remove_if_ours(const char *path)
 {
     struct stat ours, there;
@@ -362,7 +365,7 @@ static void remove_pid_file(void)
     snprintf(old, sizeof(old), "%s.oldbin", wr_master.pid_path);
     remove_if_ours(wr_master.pid_path);
     remove_if_ours(old);
-    if (wr_master.inherited && !wr_upgrade_old_lives()) /* it may have been killed */
+    if (wr_master.inherited && !wr_upgrade_old_lives()) /* which may have been killed */
         (void)wr_file_remove(old);
 }
 
@@ -374,7 +377,7 @@ void wr_master_free(void)
     for (c = wr_master.cycle; c != NULL; c = old) {
         old = c->old;
         if (getpid() != wr_master.pid)
-            c->nchildren = 0; /* the slots are the master's to give back */
+            c->nchildren = 0; /* only the master releases slots */
         wr_cycle_free(c);
     }
     wr_master.cycle = NULL;

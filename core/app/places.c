@@ -1,10 +1,10 @@
-/* places: where files are. Called once by main, before the log is opened; the paths live as long
+/* places: the paths of files. Called once by main, before the log is opened; the paths live as long
  * as the process.
  *
- * A person who has just built weir owns no /usr/local/weir/logs: when no -p was given and the
- * default folder cannot be written, the log goes to stderr, and a private folder is the prefix for
- * the pid file, temporary files and what a configuration names without a path. The demo has one of
- * its own each time. */
+ * weir must run for a person who has just built it and cannot write to /usr/local/weir/logs. So,
+ * without -p and with a default folder that is not writable, the log goes to stderr, and a private
+ * folder becomes the prefix of the pid file, of temporary files and of relative paths in the
+ * configuration. Each run of the demo has a folder of its own. */
 #include "app/app.h"
 
 #include <errno.h>
@@ -13,7 +13,7 @@
 
 struct wr_places wr_places;
 
-/* Replaces what *out held. */
+/* Replace *out and free the old value. */
 static void put(const char **out, const char *value)
 {
     free((char *)(uintptr_t)*out);
@@ -29,7 +29,7 @@ static const char *join(const char *folder, const char *path, const char *tail)
     return out;
 }
 
-/* The folder a file is in must be there and writable. */
+/* True: the folder of the file exists and is writable. */
 static bool can_write_beside(const char *path)
 {
     char folder[4096];
@@ -41,13 +41,13 @@ static bool can_write_beside(const char *path)
     return access(folder, W_OK | X_OK) == 0;
 }
 
-/* The workers of root are another user, who must reach the temporary files. */
+/* Started by root, workers run as another user, who must reach the temporary files. */
 static mode_t private_mode(void)
 {
     return geteuid() == 0 ? 0711 : 0700;
 }
 
-/* Nobody else may have made it, or may look into it. */
+/* True: it is our folder, and no other user can read it. */
 static bool is_private(const char *folder)
 {
     struct stat st;
@@ -83,8 +83,8 @@ static const char *private_folder(void)
         return NULL;
     }
     if (!is_private(path)) {
-        fprintf(stderr, "weir: [emerg] \"%s\" must be a folder of yours that nobody else may "
-                "enter; use -p to name another place\n", path);
+        fprintf(stderr, "weir: [emerg] \"%s\" must be a folder that you own and no other user can "
+                "enter; -p sets another prefix\n", path);
         return NULL;
     }
     return join("", path, "/");
@@ -121,7 +121,7 @@ static bool use_folder(const char *folder)
     return true;
 }
 
-/* -c is relative to the prefix; when no -p was given a file here is meant just as well. */
+/* -c is relative to the prefix; without -p, if there is no such file, to the current directory. */
 static const char *conf_path(const struct wr_options *o)
 {
     const char *path = join(wr_places.prefix, o->conf != NULL ? o->conf : WR_CONF_PATH, "");

@@ -1,10 +1,10 @@
-/* process: the slots of the run segment, and what every new process does before it works: its
- * place in wr_self, its limits, rights and environment. Called by supervise in the master, by
- * worker and keeper in the child.
+/* process: the slots of the run segment, and the initialisation of every new process: wr_self,
+ * limits, rights, environment. Called by supervise in the master, by worker and keeper in the
+ * child.
  *
- * The processes of a generation inherit the doorbells (eventfds) of each other, and each generation
- * has new ones: an old one may be full. Which slots are in use the master knows from itself alone;
- * the segment's words may be wrong. */
+ * The processes of a generation inherit the doorbells (eventfds) of each other. Each generation has
+ * new ones, because an old one may be full. The master keeps its own list of the slots in use: any
+ * process can write to the segment, so its contents may be wrong. */
 #include "app/app.h"
 
 #include <errno.h>
@@ -16,11 +16,12 @@
 /* ---- slots ---- */
 
 #define HALF (WR_SLOTS / 2)
-#define OWN_LOCK_MS 100      /* the keeper holds it while it sweeps */
+#define OWN_LOCK_MS 100      /* a keeper holds the lock of a slot for a moment while it sweeps */
 
 static bool given[WR_SLOTS];
 
-/* An orphan of a master before us may still live in our half: rather not where it is. */
+/* An orphan of an earlier master may still live in a slot of our half; it holds the slot's lock.
+ * locked_too: take such a slot as well. */
 static uint32_t find_free(bool locked_too)
 {
     for (uint32_t i = wr_master.half * HALF; i < (wr_master.half + 1) * HALF; i++)
@@ -45,9 +46,9 @@ uint32_t wr_slot_take(enum wr_kind kind, uint32_t generation, uint32_t index)
     if (i == WR_SLOT_NONE)
         i = find_free(true);
     if (i == WR_SLOT_NONE) {
-        wr_say(WR_LOG_EMERG, 0, "all %d places for processes are taken: workers of earlier "
-               "configurations still finish their sessions (see \"worker_shutdown_timeout\")",
-               HALF);
+        wr_say(WR_LOG_EMERG, 0, "all %d process slots are in use: workers of earlier "
+               "configurations are still finishing their sessions (see "
+               "\"worker_shutdown_timeout\")", HALF);
         return i;
     }
     if (!make_bell(i))
@@ -110,9 +111,9 @@ uint32_t wr_files_for_listening(void)
     return (uint32_t)wr_min(r.rlim_cur / 2, (rlim_t)INT32_MAX);
 }
 
-/* ---- its first words ---- */
+/* ---- messages of its start ---- */
 
-static struct {          /* what is logged until it is ready; the master has the person's ear */
+static struct {          /* everything logged until it is ready; the master shows it to the user */
     FILE *file;
     char *p;
     size_t n;
@@ -172,7 +173,7 @@ void wr_process_fail(void)
     _exit(2);
 }
 
-/* Tests of debug builds keep new processes here while that file exists. */
+/* Debug builds: a test holds new processes here while this file exists. */
 static void wait_for_test(void)
 {
 #if WR_DEBUG
@@ -183,7 +184,8 @@ static void wait_for_test(void)
 #endif
 }
 
-/* USR1 would make files again that nobody writes to, and what was removed would fill the disk. */
+/* Close the logs of other configurations. Otherwise SIGUSR1 would create their files again, though
+ * nobody writes to them, and a removed file would keep its disk space. */
 static void drop_other_logs(const struct wr_cycle *mine)
 {
     for (struct wr_cycle *c = wr_master.cycle; c != NULL; c = c->old) {
@@ -192,14 +194,14 @@ static void drop_other_logs(const struct wr_cycle *mine)
     }
 }
 
-/* What the master holds for others. */
+/* Close what only the master may use. */
 static void leave_to_master(const struct wr_cycle *c)
 {
     wr_reply_forget(&wr_master.reply);
     wr_reply_forget(&wr_master.reply_next);
     wr_daemon_forget();
     if (wr_master.pid_fd >= 0)
-        close(wr_master.pid_fd); /* the lock is the master's: this does not end it */
+        close(wr_master.pid_fd); /* the lock stays: it belongs to the master's process */
     wr_master.pid_fd = -1;
     wr_sockets_keep_only(wr_self.kind == WR_PROC_KEEPER ? NULL : c);
 }
@@ -264,8 +266,8 @@ static void drop_rights(const struct wr_core_conf *core, uint64_t keep_caps)
     wr_process_fail();
 }
 
-/* A master that is killed takes no leave: the kernel tells its children, who then finish as if it
- * had asked them to. The kernel forgets this when the user changes, so it comes after that. */
+/* When the master is killed, the kernel sends its children SIGQUIT, and they finish gracefully. A
+ * change of the user resets this setting, so call it afterwards. */
 static void follow_master(void)
 {
     (void)prctl(PR_SET_PDEATHSIG, SIGQUIT);
@@ -294,11 +296,11 @@ static const char *kept(const char *name)
     return NULL;
 }
 
-static char **volatile all_of_it; /* keeps what was removed in sight of leak checks */
+static char **volatile all_of_it; /* leak checkers still find removed variables through this */
 
 static void clean_environment(const struct wr_core_conf *core)
 {
-    /* the last ones are for our own test builds, in processes that start others */
+    /* all but the first are for test builds, in processes that start others */
     static const char *const always[] = { "TZ", "WR_CHAOS", "ASAN_OPTIONS", "UBSAN_OPTIONS" };
     size_t n = 0, more = WR_DEBUG ? WR_COUNT(always) : 1;
     char **list = wr_calloc(core->env.n + more + 1, sizeof(char *));
@@ -338,7 +340,7 @@ static void stop_for_debugger(void)
 static void set_debug_points(const struct wr_core_conf *core)
 {
     if (core->debug_points != WR_DEBUG_STOP)
-        return; /* abort is what happens anyway */
+        return; /* abort is the default */
     dump = wr_assert_hook;
     wr_assert_hook = stop_for_debugger;
 }
@@ -357,7 +359,8 @@ void wr_process_settle(const struct wr_cycle *c)
     limit(RLIMIT_NOFILE, "RLIMIT_NOFILE", &core->rlimit_nofile);
     limit(RLIMIT_CORE, "RLIMIT_CORE", &core->rlimit_core);
     drop_rights(core, c->conf->keep_caps);
-    /* Keys are in it, and the workers' user may run other programs. */
+    /* Memory holds private keys, and the workers' user may run other programs: hide it from them,
+     * unless a debugger or core files are wanted. */
     wr_memory_show(core->debug_points != WR_DEBUG_NONE || core->rlimit_core.set);
     follow_master();
     wr_no_new_privs();

@@ -1,13 +1,16 @@
-/* report: what the master and a child say to each other, in records. Opened by supervise before the
- * fork. A child says that it is ready, or why it is not; the keeper is told to commit and says when
- * that is done; workers are told what changed. The master believes nothing but the words: they are
- * bounded, it never waits for them, and a child that says more than it was asked is heard no more.
+/* report: the channel between the master and a child, in records of struct wr_report. Opened by
+ * supervise before the fork. A child reports that it is ready, or why it failed; the keeper gets
+ * COMMIT and reports COMMITTED; workers get doorbell bits.
  *
- * Nothing a child does to its ends may make the master wait. So each direction has an open file of
- * its own for the master, whose flags no child can change (an eventfd is one for both), and the
- * master takes bytes from a pipe: over a socket descriptors can come along, and the last close of
- * a foreign socket may take hours (SO_LINGER). What it says goes over a socket that cannot be
- * answered: a writer of a pipe would wait for the reader's page faults. */
+ * The master does not trust a child: records are bounded in size, and a child that sends more of
+ * them than it was asked for is not listened to any more. Nothing a child does may make the master
+ * wait:
+ *   - Each side has an open file of its own, so that a child cannot change the flags of the
+ *     master's (an eventfd would be one open file for both).
+ *   - The master reads from a pipe, not from a socket: a socket can carry descriptors, and the last
+ *     close of somebody's socket may take hours (SO_LINGER).
+ *   - It writes to a socket that is shut down for reading, not to a pipe: the writer of a pipe
+ *     would wait for page faults of the reader. */
 #include "app/app.h"
 
 #include <errno.h>
@@ -16,11 +19,11 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define SPARE_WORDS 8        /* a child may say so many unasked */
-#define AT_ONCE 16
+#define SPARE_WORDS 8        /* so many reports are accepted without a question */
+#define AT_ONCE 16           /* so many children, and reports of each, in one turn */
 
-static int master_epoll = -1; /* the master's ends of all children */
-static struct wr_report_ends child = { -1, -1 }; /* in a child: its own */
+static int master_epoll = -1; /* watches the pipes of all children */
+static struct wr_report_ends child = { -1, -1 }; /* in a child: its own ends */
 static struct {
     struct wr_loop *loop;
     struct wr_watch told;
@@ -84,7 +87,7 @@ bool wr_report_open(struct wr_child *ch, struct wr_report_ends *other)
 
 void wr_report_close(struct wr_child *ch)
 {
-    /* A child that was forked meanwhile may hold the descriptor: closing is not enough. */
+    /* Closing alone does not remove it from the epoll: a child forked meanwhile may hold a copy. */
     if (ch->report >= 0)
         (void)epoll_ctl(master_epoll, EPOLL_CTL_DEL, ch->report, NULL);
     close_end(&ch->report);
@@ -105,7 +108,7 @@ void wr_report_begin(const struct wr_report_ends *own)
 
 /* ---- records ---- */
 
-/* 1: a record, 0: none now, -1: never again. */
+/* 1: a record; 0: none now; -1: the other side has closed, or sent something else. */
 static int receive_record(int fd, struct wr_report *out)
 {
     ssize_t n;
@@ -125,7 +128,7 @@ void wr_report(enum wr_message word, uint32_t number, const char *text)
     memcpy(r.text, text, n);
     if (child.mouth >= 0 && write(child.mouth, &r, offsetof(struct wr_report, text) + n) < 0
         && errno != EPIPE)
-        wr_say(WR_LOG_WARN, errno, "the master cannot be told"); /* or it is gone */
+        wr_say(WR_LOG_WARN, errno, "cannot report to the master process");
 }
 
 static void hear_master(struct wr_task *t)

@@ -1,6 +1,7 @@
-/* signals: the handlers, which only set flags, and the master's sleep. The master keeps its signals
- * blocked except while it sleeps, so nothing interrupts what it does; children take them in their
- * loops, which the handler wakes through the doorbell. */
+/* signals: the handlers, which only set flags, and the master's sleep. Called by every process of
+ * weir at its start, and by the master's loop. The master blocks its signals except while it
+ * sleeps, so nothing interrupts its work; in children the handler wakes the event loop through the
+ * doorbell. */
 #include "app/app.h"
 
 #include <errno.h>
@@ -47,7 +48,7 @@ static void handler(int signo, siginfo_t *info, void *context)
         break;
     case SIGUSR1: s->usr1 = 1; s->usr1_from = info->si_pid; break;
     case SIGUSR2: s->usr2 = 1; s->usr2_from = info->si_pid; break;
-    case SIGWINCH: /* from the terminal, whose size changed, it has no sender */
+    case SIGWINCH: /* without a sender: only the size of the terminal has changed */
         s->winch = info->si_pid != 0;
         s->winch_from = info->si_pid;
         break;
@@ -58,7 +59,7 @@ static void handler(int signo, siginfo_t *info, void *context)
         s->term_signal = signo;
         break;
     case SIGCHLD: s->chld = 1; break;
-    default: s->trace = 1; s->trace_from = info->si_pid; break; /* no constant: WR_SIGTRACE */
+    default: s->trace = 1; s->trace_from = info->si_pid; break; /* WR_SIGTRACE: not a constant */
     }
     wake_loop();
     errno = err;
@@ -72,7 +73,7 @@ bool wr_signals_ask(struct wr_ask *out)
     return true;
 }
 
-/* What would end a process, though nobody who sends it means that. */
+/* Signals whose default would end the process, although no sender intends it. */
 static const int meaningless[] = { SIGPIPE, SIGALRM, SIGIO };
 
 void wr_signals_init(enum wr_kind kind)

@@ -24,11 +24,12 @@ struct place {               /* one address with its sockets */
     struct wr_addr addr;
     int type;
     WR_VEC(int) fds;
-    uint32_t inherited;      /* so many, the first ones, are shared with the old binary */
-    uint32_t kept;           /* so many are of accepted configurations; 0: none has the address */
+    uint32_t inherited;      /* the first so many are shared with the old binary */
+    uint32_t kept;           /* the first so many belong to accepted configurations; 0: no such
+                              * configuration has the address */
 };
 static struct wr_link places = { &places, &places };
-static struct wr_link parting = { &parting, &parting }; /* those wr_sockets_part will close */
+static struct wr_link parting = { &parting, &parting }; /* wr_sockets_part closes these */
 
 #define EACH_PLACE(p) \
     (struct wr_link *each = places.next, *after; \
@@ -51,7 +52,7 @@ static struct place *find_for(const struct wr_listener *l)
     return find(&l->addr, l->opts.type);
 }
 
-/* Places live outside the pools: configurations come and go around them. */
+/* From the heap, not from a pool: an address outlives configurations. */
 static void add_fd(struct place *p, int fd)
 {
     if (p->fds.n == p->fds.cap) {
@@ -99,8 +100,8 @@ static void place_close(struct place *p)
 
 /* ---- opening ---- */
 
-static const char *const remedies = "ports below 1024 are for root: start weir as root, allow the "
-    "program (setcap cap_net_bind_service=+ep weir), allow everybody "
+static const char *const remedies = "ports below 1024 are reserved for root: start weir as root, "
+    "allow this program (setcap cap_net_bind_service=+ep weir), allow every program "
     "(sysctl net.ipv4.ip_unprivileged_port_start=%u), or listen on a higher port";
 
 static void tell_failure(const struct wr_conf *c, const struct wr_listener *l, const char *step,
@@ -117,7 +118,8 @@ static void tell_failure(const struct wr_conf *c, const struct wr_listener *l, c
         c->report(c);
 }
 
-/* Our own sockets stand in the way of the probe when one of two addresses is a wildcard. */
+/* True: a socket of our own would make the probe of this address fail: one of the two addresses is
+ * a wildcard with the other's port. */
 static bool ours_overlap(const struct wr_listener *l)
 {
     struct place *p;
@@ -136,7 +138,7 @@ static enum wr_opening why_not(int err)
     return err == EADDRINUSE ? WR_IN_USE : WR_FAILED;
 }
 
-/* All probes come before the first socket, because the sockets would stand in their way. */
+/* Call it before the first socket is bound: the sockets would make later probes fail. */
 static enum wr_opening probe_all(const struct wr_conf *c, bool tell)
 {
     enum wr_opening worst = WR_OPENED;
@@ -144,7 +146,7 @@ static enum wr_opening probe_all(const struct wr_conf *c, bool tell)
     for (struct wr_listener *l = wr_conf_listens(c)->first; l != NULL; l = l->next) {
         if (find_for(l) != NULL || ours_overlap(l) || wr_socket_probe(&l->addr, l->opts.type))
             continue;
-        /* What can be bound in spite of it (IP_TRANSPARENT) shows when it is opened. */
+        /* With IP_TRANSPARENT it may be bound all the same: open_all tries. */
         if (errno == EADDRNOTAVAIL && l->opts.transparent)
             continue;
         worst = wr_max(worst, why_not(errno));
@@ -184,7 +186,7 @@ enum wr_opening wr_sockets_open(const struct wr_conf *c, bool tell)
     return how;
 }
 
-/* "weir: master process ..." or, without a master, "/path/weir -c ...". */
+/* The title is "weir: master process ..." or, without a master, "/path/weir -c ...". */
 static bool is_weir(const char *title)
 {
     struct wr_str rest = wr_str_c(title), program;
@@ -195,7 +197,7 @@ static bool is_weir(const char *title)
     return wr_str_is(program, "weir") || wr_str_ends(program, WR_STR("/weir"));
 }
 
-/* True: somebody was named. */
+/* Log which process holds the address. False: it cannot be found out. */
 static bool tell_process(const struct wr_listener *l)
 {
     struct wr_holder h;
@@ -203,11 +205,11 @@ static bool tell_process(const struct wr_listener *l)
     if (!wr_socket_holder(&l->addr, l->opts.type, &h))
         return false;
     if (is_weir(h.title))
-        wr_say(WR_LOG_EMERG, 0, "another weir, with a pid file of its own, has " WR_FMT ": process "
-               "%d, \"%s\"", WR_ARG(l->text), (int)h.pid, h.title);
+        wr_say(WR_LOG_EMERG, 0, WR_FMT " is in use by another weir, which has its own pid file: "
+               "process %d, \"%s\"", WR_ARG(l->text), (int)h.pid, h.title);
     else
-        wr_say(WR_LOG_EMERG, 0, "process %d, \"%s\", has " WR_FMT, (int)h.pid, h.title,
-               WR_ARG(l->text));
+        wr_say(WR_LOG_EMERG, 0, WR_FMT " is in use by process %d, \"%s\"", WR_ARG(l->text),
+               (int)h.pid, h.title);
     return true;
 }
 
@@ -217,8 +219,9 @@ void wr_sockets_tell_holder(const struct wr_conf *c, const char *pid_path)
 
     wr_say(WR_LOG_EMERG, 0, "still could not bind()");
     if (pid_path != NULL && wr_pid_read(pid_path, &f) && f.is_held) {
-        wr_say(WR_LOG_EMERG, 0, "weir runs already, as process %d of \"%s\": \"weir -s reload\" "
-               "gives it another configuration, \"weir -s stop\" ends it", (int)f.pid, pid_path);
+        wr_say(WR_LOG_EMERG, 0, "weir is already running as process %d (pid file \"%s\"): \"weir "
+               "-s reload\" loads a changed configuration, \"weir -s stop\" stops it", (int)f.pid,
+               pid_path);
         return;
     }
     for (struct wr_listener *l = wr_conf_listens(c)->first; l != NULL; l = l->next) {
@@ -226,7 +229,7 @@ void wr_sockets_tell_holder(const struct wr_conf *c, const char *pid_path)
             && errno == EADDRINUSE && tell_process(l))
             return;
     }
-    wr_say(WR_LOG_WARN, 0, "\"ss -lptun\" tells who has the address");
+    wr_say(WR_LOG_WARN, 0, "\"ss -lptun\" shows which process uses the address");
 }
 
 bool wr_sockets_probe(const struct wr_conf *c)
@@ -252,7 +255,7 @@ bool wr_sockets_listen(const struct wr_conf *c)
 {
     struct place *p;
 
-    /* Steps that can fail come first: until then the serving generation keeps all its sockets. */
+    /* New sockets first: that may fail, and until then the serving generation is left untouched. */
     for (struct wr_listener *l = wr_conf_listens(c)->first; l != NULL; l = l->next) {
         p = find_for(l);
         for (uint32_t i = p->kept; i < p->fds.n; i++) {
@@ -266,7 +269,7 @@ bool wr_sockets_listen(const struct wr_conf *c)
         p = find_for(l);
         for (uint32_t i = 0; i < p->kept; i++)
             if (!wr_socket_tune(p->fds.at[i], &l->opts))
-                wr_say(WR_LOG_WARN, errno, "listen() with another backlog on " WR_FMT " failed, "
+                wr_say(WR_LOG_WARN, errno, "listen() with the new backlog on " WR_FMT " failed, "
                        "ignored", WR_ARG(l->text));
     }
     return true;
@@ -282,7 +285,7 @@ void wr_sockets_keep(void)
 
 /* ---- sharing ---- */
 
-/* A share more or less is no reason to fail: the workers take turns on those there are. */
+/* A failure is not fatal: workers share the sockets that could be opened. */
 static void open_shares(struct place *p, const struct wr_listener *l, uint32_t shares)
 {
     const char *step = "";
@@ -292,7 +295,7 @@ static void open_shares(struct place *p, const struct wr_listener *l, uint32_t s
 
         if (fd < 0) {
             wr_say(WR_LOG_ERROR, errno, "%s of socket %u on " WR_FMT " failed, workers share the "
-                   "others", step, p->fds.n + 1, WR_ARG(l->text));
+                   "other sockets", step, p->fds.n + 1, WR_ARG(l->text));
             return;
         }
         add_fd(p, fd);
@@ -309,7 +312,7 @@ static void *shared_array(size_t n, size_t size)
     return m;
 }
 
-/* The map is written only: workers can write it, too. */
+/* The master never reads the shared map, since workers could write to it; it reads c->owner. */
 static void own(const struct wr_cycle *c, uint32_t share, uint32_t owner)
 {
     c->owner[share] = owner;
@@ -328,7 +331,8 @@ static void give(struct wr_cycle *c, struct wr_listener *l, const struct place *
     }
 }
 
-/* One for each worker, unless all of them would take too many of the files there may be open. */
+/* How many sockets each address gets: one for each worker, unless the limit of open files is too
+ * low for that. */
 static uint32_t shares_of_each(const struct wr_cycle *c)
 {
     uint32_t addresses = 0, room;
@@ -338,9 +342,8 @@ static uint32_t shares_of_each(const struct wr_cycle *c)
     room = wr_files_for_listening() / wr_max(addresses, 1u);
     if (room >= c->workers)
         return c->workers;
-    wr_say(WR_LOG_WARN, 0, "there is room for %u sockets on each of %u addresses, %u workers share "
-           "them: the limit of open files is too low (ulimit -Hn)", wr_max(room, 1u), addresses,
-           c->workers);
+    wr_say(WR_LOG_WARN, 0, "the limit of open files (ulimit -Hn) allows only %u sockets for each "
+           "of %u addresses: %u workers share them", wr_max(room, 1u), addresses, c->workers);
     return wr_max(room, 1u);
 }
 
@@ -430,7 +433,7 @@ static const struct wr_listener *listener_at(const struct wr_cycle *c, const str
     return NULL;
 }
 
-/* Does a listener of `now` take the connections of that address, or some of them? */
+/* True: a listener of `now` gets some or all of the clients that connect to that address. */
 static bool overlaps(const struct wr_cycle *now, const struct place *p)
 {
     if (now == NULL || is_unix(p))
@@ -443,7 +446,7 @@ static bool overlaps(const struct wr_cycle *now, const struct place *p)
     return false;
 }
 
-/* From the socket `from` on. */
+/* Set bits in the owner map, for the sockets of that address from number `from` on. */
 static void mark(const struct wr_cycle *c, const struct place *p, uint32_t from, uint32_t bits)
 {
     for (struct wr_listener *l = wr_conf_listens(c->conf)->first; l != NULL; l = l->next) {
@@ -455,7 +458,7 @@ static void mark(const struct wr_cycle *c, const struct place *p, uint32_t from,
 }
 
 #if WR_HAVE_REUSEPORT_CBPF
-/* New connections go only to the first n sockets of the address. */
+/* Let the kernel queue new connections only on the first n sockets of the address. */
 static void steer(const struct place *p, uint32_t n)
 {
     struct sock_filter code[] = {
@@ -476,7 +479,7 @@ void wr_sockets_unsteer(void)
     int unused = 0;
 
     for EACH_PLACE(p) {
-        if (!is_unix(p)) /* ENOENT: it was not steered */
+        if (!is_unix(p)) /* fails with ENOENT where no filter is attached */
             (void)setsockopt(p->fds.at[0], SOL_SOCKET, SO_DETACH_REUSEPORT_BPF, &unused,
                              sizeof(unused));
     }
@@ -493,8 +496,8 @@ void wr_sockets_unsteer(void)
 }
 #endif
 
-/* A rollback: the old binary goes on with the sockets it had. What we added to them is taken out of
- * the way first, and given time for handshakes that have begun. */
+/* A rollback: the old binary goes on with its sockets. Those that this binary has added get no new
+ * connections, and are closed when handshakes that have begun had time to end. */
 static void give_back(const struct place *p, struct wr_cycle *before)
 {
     if (is_unix(p) || p->inherited == p->fds.n)
@@ -518,7 +521,7 @@ void wr_sockets_drop(const struct wr_cycle *now, struct wr_cycle *before)
         for (struct wr_cycle *c = before; c != NULL; c = c->old)
             mark(c, p, 0, WR_OWNER_GONE | (overlaps(now, p) ? WR_OWNER_MOVED : 0));
         if (now == NULL)
-            continue; /* the end: wr_sockets_end closes, files last */
+            continue; /* the end: wr_sockets_end closes them */
         if (overlaps(now, p)) {
             wr_list_remove(&p->link);
             wr_list_push(&parting, &p->link);
@@ -536,7 +539,7 @@ void wr_sockets_part(void)
         struct place *p = wr_container(parting.next, struct place, link);
         bool deaf = p->inherited == 0 || !wr_upgrade_old_lives();
 
-        /* EPERM: not every kernel lets everybody. */
+        /* EPERM: some kernels allow this only to privileged processes. */
         for (uint32_t i = 0; deaf && i < p->fds.n; i++)
             (void)wr_socket_deafen(p->fds.at[i]);
         place_close(p);
@@ -594,7 +597,7 @@ void wr_sockets_inherit(bool on)
     }
 }
 
-/* The text comes through the environment: only what the kernel confirms is believed. */
+/* The line comes from the environment: accept a descriptor only if the kernel confirms it. */
 static bool is_socket_at(int fd, const struct wr_addr *a)
 {
     struct wr_addr local;

@@ -1,16 +1,16 @@
-/* supervise: the children of the master. Starts workers and keeper of a generation, notices their
- * end and a keeper that stopped, starts them again - at once, or after a pause when one keeps
- * dying; meanwhile its neighbour accepts for it. Called by the master's loop. */
+/* supervise: the children of the master. Starts the workers and the keeper of a generation, and
+ * restarts one that has ended, or a keeper that does not answer: at once or, if it keeps ending,
+ * after a pause, in which another worker accepts on its sockets. Called by the master's loop. */
 #include "app/app.h"
 
 #include <errno.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define QUICK_MS 1000    /* who lived shorter died quickly */
-#define BACKOFF_MAX_MS 1000 /* it may be the only one */
-#define ASK_MS 5000      /* keepers, whether they are alive */
-#define ASKS_MISSED 3
+#define QUICK_MS 1000    /* a child that lived for less died quickly */
+#define BACKOFF_MAX_MS 1000 /* short: the child may be the only worker */
+#define ASK_MS 5000      /* between two questions to a keeper whether it is alive */
+#define ASKS_MISSED 3    /* after so many without an answer it is killed */
 
 #define EACH_CYCLE(c) (struct wr_cycle *c = wr_master.cycle; c != NULL; c = c->old)
 
@@ -51,7 +51,7 @@ bool wr_children_new(struct wr_cycle *c)
     return true;
 }
 
-/* The parent's answer is the child's pid or -1 with errno; in the child nothing returns. */
+/* In the master: the child's pid, or -1 with errno. Does not return in the child. */
 static pid_t fork_child(struct wr_cycle *c, struct wr_child *ch)
 {
     struct wr_report_ends other;
@@ -117,7 +117,7 @@ void wr_children_heard(struct wr_child *ch, const struct wr_report *r)
         ch->leaving = true;
         if (wr_master.going == WR_RUNNING)
             wr_children_leaving();
-    } else if (r->word == WR_MSG_FAILED && is_pending(ch)) /* others have told the log */
+    } else if (r->word == WR_MSG_FAILED && is_pending(ch)) /* else its own log lines suffice */
         wr_launch_break("%s %d: %s", wr_child_name(ch), (int)ch->pid, r->text);
 }
 
@@ -142,7 +142,8 @@ void wr_children_signal(int signo)
     }
 }
 
-/* Not by its eventfd: who else has that may let the writer wait. */
+/* Ring by a message, not by the eventfd: other processes have that too, and could fill it, so that
+ * a write blocks. If the message cannot be sent, set the bits for when the worker looks. */
 void wr_child_ring(struct wr_child *ch, uint32_t bits)
 {
     if (ch->pid > 0 && !wr_tell_child(ch, WR_MSG_BELL, bits))
@@ -229,8 +230,8 @@ static struct wr_child *find(pid_t pid, struct wr_cycle **of)
     return NULL;
 }
 
-/* A generation that was undone is killed, and the launch says why it is undone; a keeper that
- * stopped, too. */
+/* Log the end of a child: as an alert, unless the reason is logged elsewhere (a launch that is
+ * undone, a keeper that did not answer) or the end was asked for. */
 static void tell_end(const struct wr_child *ch, pid_t pid, int status)
 {
     bool was_killed = WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL;
@@ -263,12 +264,12 @@ static void plan_again(struct wr_cycle *c, struct wr_child *ch)
     ch->again_ms = wr_now() + wr_backoff_ms(ch->deaths);
     if (ch->again_ms == wr_now()) {
         start(c, ch);
-        wr_owners_write(c); /* it may have taken its leave */
+        wr_owners_write(c); /* the old process may have been LEAVING */
         return;
     }
     if (ch->kind == WR_PROC_WORKER)
         wr_owners_write(c);
-    wr_say(WR_LOG_WARN, 0, "%s %u keeps dying, it is started again in %llu ms", wr_child_name(ch),
+    wr_say(WR_LOG_WARN, 0, "%s %u keeps exiting, restarting it in %llu ms", wr_child_name(ch),
            ch->index, (unsigned long long)wr_backoff_ms(ch->deaths));
 }
 
@@ -293,14 +294,13 @@ static void ended(pid_t pid, int status)
         break_launch(ch, pid, status);
     else if (!ch->retired && wr_master.going == WR_RUNNING)
         plan_again(of, ch);
-    /* A keeper that is dead or does not listen looks when it begins, or hears of the next. */
+    /* A keeper that does not get this sweeps when it starts, or after the next death. */
     if (wr_keeper_of(wr_running()) != NULL)
         (void)wr_tell_child(wr_keeper_of(wr_running()), WR_MSG_DIED, 0);
     if (wr_keeper_of(wr_master.pending) != NULL)
         (void)wr_tell_child(wr_keeper_of(wr_master.pending), WR_MSG_DIED, 0);
 }
 
-/* Generations without processes go. */
 void wr_children_bury(void)
 {
     struct wr_cycle **at = &wr_master.cycle;
@@ -322,7 +322,7 @@ void wr_children_bury(void)
 
 void wr_children_reap(void)
 {
-    wr_reports_take(wr_children_heard); /* what they said last */
+    wr_reports_take(wr_children_heard); /* their last reports */
     for (;;) {
         int status;
         pid_t pid = waitpid(-1, &status, WNOHANG);
@@ -355,8 +355,9 @@ void wr_children_respawn(void)
 
 /* ---- keepers ---- */
 
-/* The master asks over the channel, as it reads nothing in shared memory. Not asked: a keeper that
- * debug_points may stop (the debugger has it), and one that starts (the launch waits for it). */
+/* True: the master asks this keeper whether it is alive (over the channel, because the master does
+ * not trust shared memory). Not a keeper that debug_points may stop for a debugger, nor one that
+ * starts, for which the launch waits. */
 static bool is_watched(const struct wr_cycle *c)
 {
     const struct wr_child *ch = wr_keeper_of(c);
@@ -382,12 +383,12 @@ static void ask(struct wr_child *ch)
     uint64_t every = ask_every_ms();
 
     if (ch->asked >= ASKS_MISSED && !ch->stuck) {
-        wr_say(WR_LOG_ERROR, 0, "%s %d has not answered for %llu ms, it is replaced",
+        wr_say(WR_LOG_ERROR, 0, "%s %d has not answered for %llu ms, replacing it",
                wr_child_name(ch), (int)ch->pid, (unsigned long long)(every * ASKS_MISSED));
         ch->stuck = true;
         (void)kill(ch->pid, SIGKILL);
     }
-    (void)wr_tell_child(ch, WR_MSG_ALIVE, 0); /* what cannot be told is not answered either */
+    (void)wr_tell_child(ch, WR_MSG_ALIVE, 0); /* if that fails, no answer comes either */
     ch->asked++;
     ch->ask_ms = wr_now() + every;
 }

@@ -1,11 +1,14 @@
-/* upgrade: the next binary (USR2). The old master starts the program it was started as, and passes
- * on, in the environment variable WEIR, the descriptors of its listening sockets and of its shared
- * memory; the new one takes them up. Both run until one of them is told to quit. Called by main
- * (who are we?) and by the master; owns the copy of the command line.
+/* upgrade: the next binary (SIGUSR2). The old master runs its own command line again, and passes
+ * the descriptors of its listening sockets and of its shared memory on, in the environment variable
+ * WEIR. Both masters run until one of them is told to quit. Called by main at start and by the
+ * master; owns the copy of the command line.
  *
- * WEIR holds lines: "listen TYPE FD,FD,... ADDRESS", "place HALF GENERATION" (the half of the slots
- * that is the new master's, the last generation there was), "run SEGMENTS", "conf SEGMENTS", "pid
- * PATH". The old master's pid file becomes PATH.oldbin when the new one is ready, not before. */
+ * The lines of WEIR:
+ *   listen TYPE FD,FD,... ADDRESS   sockets
+ *   place HALF GENERATION           the new master's half of the slots; the last generation so far
+ *   run SEGMENTS, conf SEGMENTS     shared memory: of the processes, of the configuration
+ *   pid PATH                        the old master's pid file
+ * That file is renamed to PATH.oldbin only when the new binary is ready. */
 #include "app/app.h"
 
 #include <errno.h>
@@ -15,11 +18,11 @@
 #define VARIABLE "WEIR"
 #define TEXT_MAX (96 * 1024) /* the kernel takes 128 KB in one string */
 
-static char **command;       /* as we were started */
+static char **command;       /* the command line of this process */
 static char *line;           /* the same as one text */
 static const char *program;  /* absolute */
 static struct wr_shm_set *old_run, *old_conf;
-static char *old_pid;        /* path of the old master's pid file, until the new one is settled */
+static char *old_pid;        /* path of the old master's pid file, until this one serves */
 static bool pid_moved;
 
 static char *copy(const char *s)
@@ -38,8 +41,8 @@ static char *copy_str(struct wr_str s)
     return to;
 }
 
-/* "weir" found in PATH, or relative to where we stand now: it may be a link that will point to the
- * next version, so it is not followed. */
+/* The path of the program: searched in PATH, or relative to the current directory. Symbolic links
+ * are not resolved: one may point to the next version by then. */
 static const char *locate(const char *name)
 {
     char path[8192], cwd[4096];
@@ -155,7 +158,6 @@ bool wr_upgrade_old_lives(void)
     return wr_master.inherited && getppid() == wr_master.parent;
 }
 
-/* Once the first generation holds what it uses on, the rest is let go. */
 void wr_upgrade_settled(void)
 {
     wr_shm_set_free(old_run);
@@ -173,7 +175,7 @@ static bool rename_pid(const char *path, bool back)
     snprintf(old, sizeof(old), "%s.oldbin", path);
     if (wr_file_rename(from, to))
         return true;
-    if (errno != ENOENT) /* it was moved by somebody else, or never */
+    if (errno != ENOENT) /* else somebody else has moved it, or nobody */
         wr_say(WR_LOG_ERROR, errno, "rename() \"%s\" to \"%s\" failed", from, to);
     return false;
 }
@@ -265,7 +267,7 @@ void wr_upgrade_ended(int status)
                (int)wr_master.new_binary, WTERMSIG(status));
     else
         wr_say(WEXITSTATUS(status) != 0 ? WR_LOG_ERROR : WR_LOG_NOTICE, 0,
-               "new binary process %d exited with code %d, this one goes on",
+               "new binary process %d exited with code %d, the old binary continues",
                (int)wr_master.new_binary, WEXITSTATUS(status));
     wr_master.new_binary = 0;
     wr_sockets_unsteer();

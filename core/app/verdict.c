@@ -1,11 +1,12 @@
-/* verdict: `weir -s WORD`, and how a reload is answered.
+/* verdict: `weir -s WORD`, and the master's answer to `weir -s reload`. Called by main in the
+ * process of `weir -s`, by master in the master.
  *
- * `weir -s reload` makes a pipe and puts the number of its writing end into the signal (sigqueue);
- * the master opens that descriptor through /proc, acknowledges, and writes what became of it when
- * the new generation serves, or will not. Nothing is left behind, it needs no more rights than the
- * signal itself, and kill -HUP works as ever.
+ * `weir -s reload` makes a pipe and sends the number of its write end with the signal (sigqueue).
+ * The master opens that descriptor through /proc, acknowledges, and writes the verdict when the new
+ * generation serves or is undone. Nothing is left behind, no further rights are needed than for the
+ * signal, and kill -HUP works as before.
  *
- * On the pipe: 'A' (it is being done), then text for the user, then a zero byte and 'Y' or 'N'. */
+ * On the pipe: 'A' (acknowledged), text for the user, a zero byte, and 'Y' or 'N'. */
 #include "app/app.h"
 
 #include <errno.h>
@@ -78,7 +79,7 @@ void wr_reply_end(struct wr_reply *r, bool ok)
     wr_reply_forget(r);
 }
 
-/* ---- who asks ---- */
+/* ---- weir -s ---- */
 
 static bool ask(pid_t pid, int fd)
 {
@@ -108,7 +109,8 @@ static void take(struct answer *a, const char *p, size_t n)
     }
 }
 
-/* A signal that came while another was pending is lost with its pipe: ask again until heard. */
+/* A signal sent while another one is pending may be lost: send it again until it is
+ * acknowledged. */
 static bool wait_for_answer(pid_t pid, int from, int to)
 {
     struct pollfd p = { .fd = from, .events = POLLIN };
@@ -126,8 +128,8 @@ static bool wait_for_answer(pid_t pid, int from, int to)
                 return false;
             }
             if (!a.heard && waited >= ACK_WAIT_MS) {
-                wr_say(WR_LOG_ERROR, 0, "process %d got the signal but does not answer; its error "
-                       "log tells what became of it", (int)pid);
+                wr_say(WR_LOG_ERROR, 0, "process %d received the signal but did not answer; its "
+                       "error log shows the result", (int)pid);
                 return false;
             }
             if (!a.heard && !ask(pid, to))
@@ -150,7 +152,7 @@ static int ask_and_wait(pid_t pid)
         wr_say(WR_LOG_EMERG, errno, "pipe() failed");
         return 1;
     }
-    /* A program with capabilities of its file is closed to /proc otherwise. */
+    /* Otherwise the master cannot open our /proc/PID/fd when the program file has capabilities. */
     (void)prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
     ok = ask(pid, fd[1]) && wait_for_answer(pid, fd[0], fd[1]);
     close(fd[0]);
@@ -158,8 +160,9 @@ static int ask_and_wait(pid_t pid)
     return ok ? 0 : 1;
 }
 
-/* Directives of main are looked up in the bare tree, so that a configuration which is wrong
- * elsewhere does not keep anybody from stopping weir, or from being told by a reload. */
+/* The path a main directive names. Looked up in the parsed file, before anything else is checked: a
+ * configuration with errors elsewhere must not prevent stopping weir, nor the answer to a
+ * reload. */
 static const char *path_of(const struct wr_tree *t, const char *directive, const char *otherwise)
 {
     for (const struct wr_node *n = t->root->children; n != NULL; n = n->next) {
@@ -174,15 +177,16 @@ static const char *path_of(const struct wr_tree *t, const char *directive, const
 static int not_running(const char *path, const struct wr_pid_file *f)
 {
     if (kill(f->pid, 0) != 0 && errno == ESRCH)
-        wr_say(WR_LOG_ERROR, 0, "weir is not running: process %d of \"%s\" is gone", (int)f->pid,
-               path);
+        wr_say(WR_LOG_ERROR, 0, "weir is not running: process %d, named in \"%s\", does not exist",
+               (int)f->pid, path);
     else
-        wr_say(WR_LOG_ERROR, 0, "weir is not running: process %d of \"%s\" is not the weir that "
-               "wrote it", (int)f->pid, path);
+        wr_say(WR_LOG_ERROR, 0, "weir is not running: process %d, named in \"%s\", did not write "
+               "that file", (int)f->pid, path);
     return WR_EXIT_NOT_RUNNING;
 }
 
-/* Nobody gets a signal but the weir of that file: the number may be somebody else's by now. */
+/* Find the weir that wrote the pid file. Its number may belong to another process by now, which
+ * must not get the signal. Returns 0 or the exit code. */
 static int find_running(const char *path, pid_t *pid)
 {
     struct wr_pid_file f;
@@ -218,7 +222,7 @@ static int send_signal(pid_t pid, int signo, const struct wr_tree *t)
         return 1;
     }
     if (signo == WR_SIGTRACE)
-        printf("weir: the workers write what runs to the error log, %s\n",
+        printf("weir: the workers write the last steps of every session to the error log, %s\n",
                path_of(t, "error_log", wr_places.error_log));
     return 0;
 }

@@ -1,20 +1,20 @@
-/* worker: one process that accepts and serves. Started by supervise; master_process off runs the
- * same as the only process. Everything on the path of a session happens in its loop; here are its
- * beginning, what it does when told something, and its end. */
+/* worker: a process that accepts clients and serves them in its event loop. Started by supervise;
+ * with master_process off, run by the master as the only process. This file has its start, its
+ * reactions to signals and messages, and its end. */
 #include "app/app.h"
 
 #include <errno.h>
 #include <unistd.h>
 
 #define DRAIN_LOOK_MS 5
-#define SLOW_MS 1000 /* the first SYN and its first repetition */
-#define DEAF_MS 100  /* a handshake */
+#define SLOW_MS 1000 /* WR_OWNER_SLOW: a handshake, with its first SYN repeated once */
+#define DEAF_MS 100  /* WR_OWNER_MOVED: a handshake that has begun */
 
 static struct {
     struct wr_cycle *cycle;
     struct wr_loop *loop;
     bool quitting, graceful;
-    uint32_t draining;           /* sockets that go away */
+    uint32_t draining;           /* sockets to be emptied and closed */
     uint64_t quit_ms;
     struct wr_task look, late;
     struct wr_timer look_timer, late_timer;
@@ -24,14 +24,14 @@ static struct {
     (struct wr_listener *l = wr_conf_listens(me.cycle->conf)->first; l != NULL; l = l->next) \
         for (struct wr_accepting *a = l->fds; a < l->fds + l->nfds; a++)
 
-/* ---- whose sockets ---- */
+/* ---- the owner map ---- */
 
 static uint32_t owner_of(const struct wr_accepting *a)
 {
     return atomic_load(&me.cycle->owners[a->share]);
 }
 
-/* How many of the workers have room. */
+/* Returns how many of the workers have room. */
 static uint32_t look_at_full(bool *full)
 {
     uint32_t room = 0;
@@ -58,7 +58,7 @@ static void follow_owner_map(void)
     }
 }
 
-/* A neighbour with room takes over, until there is some here. */
+/* Tell the other workers: one with room accepts on our sockets until there is room here again. */
 static void tell_full(bool full)
 {
     bool each[WR_WORKERS_MAX];
@@ -67,7 +67,7 @@ static void tell_full(bool full)
         return;
     atomic_store(&me.cycle->full[wr_self.index], full);
     if (full && look_at_full(each) > 0)
-        wr_say(WR_LOG_WARN, 0, "no room for more clients, other workers take them");
+        wr_say(WR_LOG_WARN, 0, "no room for more clients, other workers accept them");
     for (uint32_t i = 0; i < me.cycle->nchildren; i++)
         if (me.cycle->child[i].kind == WR_PROC_WORKER)
             wr_ring(me.cycle->child[i].slot, WR_BELL_LISTEN);
@@ -96,9 +96,9 @@ static void let_go(struct wr_accepting *a)
     a->fd = -1;
 }
 
-/* The kernel prefers an address of its own to a wildcard until it is closed, and closing resets
- * what came meanwhile: the master has ended new handshakes (wr_sockets_part), here those that have
- * begun come to their end. */
+/* True: handshakes that have begun still need this socket, because closing it would reset them. The
+ * kernel prefers a specific address to a wildcard as long as that socket is open, so the master has
+ * stopped new handshakes on it (wr_sockets_part). */
 static bool must_wait(const struct wr_accepting *a)
 {
     uint32_t owner = owner_of(a);
@@ -124,8 +124,8 @@ static void look(struct wr_task *t)
     stop_if_done();
 }
 
-/* An address that others go on serving is left to them; one that goes away is emptied first. When
- * the master was killed nobody serves on. */
+/* Stop accepting on addresses that other processes go on serving. Empty the queues of those that
+ * are dropped; and, when the master was killed, of all, since nobody else will. */
 static void leave_listeners(void)
 {
     bool orphan = wr_self.kind == WR_PROC_SINGLE || getppid() != wr_master.pid;
@@ -146,9 +146,9 @@ static void leave_listeners(void)
 static void too_late(struct wr_task *t)
 {
     (void)t;
-    if (!me.late_timer.fired) /* woken for nothing */
+    if (!me.late_timer.fired) /* a task may be woken for other reasons */
         return;
-    wr_say(WR_LOG_NOTICE, 0, "%u sessions are closed by worker_shutdown_timeout",
+    wr_say(WR_LOG_NOTICE, 0, "worker_shutdown_timeout has expired, closing %u sessions",
            wr_sessions_live());
     wr_sessions_shutdown(true);
 }
@@ -177,13 +177,13 @@ static void terminate(void)
 {
     me.quitting = true;
     me.graceful = false;
-    for EACH_ACCEPTING(a) /* what is accepted after the others were cut nobody would end */
+    for EACH_ACCEPTING(a) /* first: a session accepted after the next call would not be closed */
         wr_accepting_stop(a);
     wr_sessions_shutdown(true);
     wr_loop_stop(me.loop);
 }
 
-/* Everything is freed, so that tests see what would stay behind. */
+/* Free everything, so that tests find leaks. */
 static void end(void)
 {
     wr_loop_turn(me.loop, 0); /* frees what the last turn condemned */
@@ -209,7 +209,7 @@ static void end(void)
     wr_blocks_drop_cache();
 }
 
-/* ---- what it is told ---- */
+/* ---- signals and messages ---- */
 
 static void on_bell(uint32_t bits, void *arg)
 {
@@ -227,7 +227,7 @@ static void on_bell(uint32_t bits, void *arg)
     }
     if (s->hup) {
         s->hup = 0;
-        wr_refuse_reload("there is no master process (master_process off): start weir again");
+        wr_refuse_reload("there is no master process (master_process off): restart weir instead");
     }
     if (s->term) {
         s->term = 0;
@@ -259,7 +259,7 @@ static bool init_modules(void)
         const struct wr_module *m = wr_modules[i];
 
         if (m->worker_init != NULL && !m->worker_init(me.cycle->conf, me.loop)) {
-            wr_say(WR_LOG_EMERG, 0, "module \"%s\" could not start in this worker", m->name);
+            wr_say(WR_LOG_EMERG, 0, "module \"%s\" failed to start in this worker", m->name);
             return false;
         }
     }
@@ -277,7 +277,7 @@ static bool begin(struct wr_cycle *c)
     me.late_timer.task = &me.late;
     me.loop = wr_loop_new(events->worker_connections);
     if (me.loop == NULL) {
-        wr_say(WR_LOG_EMERG, errno, "no event loop in this worker");
+        wr_say(WR_LOG_EMERG, errno, "cannot create the event loop of this worker");
         return false;
     }
     wr_sessions_use(me.loop, c->conf);
@@ -289,14 +289,14 @@ static bool begin(struct wr_cycle *c)
         return false;
     wr_loop_on_bell(me.loop, on_bell, NULL);
     if (!wr_report_listen(me.loop, on_told)) {
-        wr_say(WR_LOG_EMERG, errno, "epoll_ctl() of the master's words failed");
+        wr_say(WR_LOG_EMERG, errno, "epoll_ctl() of the channel from the master failed");
         return false;
     }
-    tell_full(false); /* the one before may have died full */
+    tell_full(false); /* an earlier process of this worker may have died while it was full */
     wr_loop_turn(me.loop, 0);
     if (wr_self.kind == WR_PROC_WORKER)
         wr_process_ready();
-    on_bell(0, NULL); /* a signal may have come before the loop could hear it */
+    on_bell(0, NULL); /* for signals that came before the loop had its bell */
     return true;
 }
 
@@ -313,7 +313,7 @@ void wr_worker_run(struct wr_cycle *c, uint32_t slot, uint32_t index)
     end();
     wr_say(WR_LOG_NOTICE, 0, "exit");
     wr_master_free();
-    if (wr_threads_stuck()) /* they cannot be stopped for a last look at the memory either */
+    if (wr_threads_stuck()) /* nor can a leak check at exit stop them */
         _exit(0);
     exit(0);
 }
@@ -336,7 +336,7 @@ int wr_single_run(struct wr_cycle *c)
     uint32_t slot = wr_slot_take(WR_PROC_SINGLE, 1, 0);
 
     if (slot == WR_SLOT_NONE || !begin_single(c, slot))
-        return wr_signals.term || wr_signals.quit ? 0 : 1; /* told to end, it did not fail */
+        return wr_signals.term || wr_signals.quit ? 0 : 1; /* ended by a signal: not a failure */
     wr_loop_run(me.loop);
     end();
     wr_slot_release(slot);
