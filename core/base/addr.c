@@ -1,6 +1,6 @@
-/* addr: socket addresses as text and back. Configuration, logs and the peers call it; an address is
- * a value and owns nothing. Only literal addresses are known here: names are the resolver's, a bare
- * port is the listen parser's. */
+/* addr: socket addresses as text and back. The configuration, logs and upstreams call it; an
+ * address is a value and owns nothing. Only literal addresses are parsed here: names are resolved
+ * by the resolver, and a port without a host belongs to `listen`. */
 #include "base/base.h"
 
 #include <arpa/inet.h>
@@ -12,7 +12,7 @@ static bool parse_inet(int family, struct wr_str s, struct wr_addr *out)
     char buf[INET6_ADDRSTRLEN];
     bool v6 = family == AF_INET6;
 
-    /* A zero inside would end the text for inet_pton, and "1.2.3.4\0anything" be an address. */
+    /* inet_pton would stop at a zero byte and take "1.2.3.4\0anything" for an address. */
     if (s.n == 0 || s.n >= sizeof(buf) || wr_str_find(s, '\0') != s.n)
         return false;
     memcpy(buf, s.p, s.n);
@@ -25,7 +25,7 @@ static bool parse_inet(int family, struct wr_str s, struct wr_addr *out)
     return true;
 }
 
-/* In brackets there is only IPv6, as everywhere in nginx. */
+/* Brackets enclose IPv6 addresses only, as everywhere in nginx. */
 static bool parse_brackets(struct wr_str s, struct wr_addr *out)
 {
     return s.n > 2 && s.p[0] == '[' && s.p[s.n - 1] == ']' &&
@@ -66,7 +66,7 @@ bool wr_addr_parse(struct wr_str s, uint16_t default_port, struct wr_addr *out)
 
     if (wr_str_starts(s, UNIX_PREFIX))
         return parse_unix(wr_str_skip(s, UNIX_PREFIX.n), out);
-    /* The colons inside the brackets separate no port. */
+    /* Colons inside brackets do not begin a port. */
     colon = wr_str_rfind(s, ':');
     if (s.n > 0 && s.p[s.n - 1] == ']')
         colon = s.n;
@@ -95,7 +95,7 @@ static void text_inet(int family, const void *bytes, struct wr_text *t)
     const unsigned char *b = bytes;
     char buf[INET6_ADDRSTRLEN];
 
-    if (family == AF_INET) { /* inet_ntop goes through printf */
+    if (family == AF_INET) { /* inet_ntop is slow here: it formats with sprintf */
         for (int i = 0; i < 4; i++) {
             wr_text_c(t, i > 0 ? "." : "");
             wr_text_u64(t, b[i]);
@@ -181,7 +181,8 @@ bool wr_addr_wildcard(const struct wr_addr *a)
     return a->sa.sa_family == AF_INET6 && IN6_IS_ADDR_UNSPECIFIED(&a->in6.sin6_addr);
 }
 
-/* From bytes and port only, never from the struct: padding and flow labels are no identity. */
+/* Hash the bytes and the port only, never the struct: padding and flow labels do not identify an
+ * address. */
 uint64_t wr_addr_hash(const struct wr_addr *a)
 {
     if (a->len == 0)

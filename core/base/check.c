@@ -1,12 +1,12 @@
-/* check: how a process ends that found itself wrong or without memory. The macros of base.h and the
- * allocators call it; it owns nothing. All roads abort: the master starts another worker. */
+/* check: the end of a process that finds a broken invariant or no memory. The macros of base.h and
+ * the allocators call it; it owns nothing. Every path aborts: the master starts another worker. */
 #include "base/base.h"
 
 #include <errno.h>
 
 void (*wr_assert_hook)(void);
 
-/* The log and the hook have asserts of their own: only the first failure speaks. */
+/* The log and the hook contain asserts, too: only the first failure is reported. */
 static WR_NORETURN void fail_with(const char *text)
 {
     static bool failing;
@@ -35,8 +35,8 @@ static const char *type_name(uint32_t magic)
 #define X(id, name) case WR_TYPE_##id: return #id;
         WR_TYPE_LIST(X)
 #undef X
-    case 0: return "nothing, or what was freed";
-    default: return "no type that is known";
+    case 0: return "nothing or freed memory";
+    default: return "an unknown type";
     }
 }
 

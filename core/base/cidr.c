@@ -22,12 +22,12 @@ bool wr_cidr_parse(struct wr_str s, struct wr_cidr *out)
         out->family = AF_UNIX;
         return true;
     }
-    /* Brackets belong to ports, and a range has none. */
+    /* Brackets are for addresses with a port; a range has none. */
     if (host.n == 0 || *host.p == '[' || !wr_addr_parse_ip(host, &a))
         return false;
     bytes = wr_addr_bytes(&a);
     bits = bytes.n * 8;
-    /* "10.0.0.0/" has a rest, an empty one, and that is no number. */
+    /* "10.0.0.0/": the text behind the slash is empty, which is not a number. */
     if (rest.p != NULL && (rest.n > 3 || !wr_str_u64(rest, &bits) || bits > bytes.n * 8))
         return false;
     out->family = a.sa.sa_family;

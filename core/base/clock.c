@@ -1,5 +1,5 @@
-/* clock: the time, read once per turn of the loop. The loop calls update, everybody reads. It owns
- * the texts, which are written over in place when the second changes. */
+/* clock: the time, read once per turn of the loop. The loop calls wr_clock_update, all others read
+ * wr_clock. It owns the texts, which are overwritten in place when the second changes. */
 #include "base/base.h"
 
 struct wr_clock wr_clock;
@@ -129,8 +129,9 @@ void wr_clock_update(void)
     wr_clock.wall_ms = wr_clock.mono_ms + ahead;
     if (wr_clock.wall_ms / 1000 == second)
         return;
-    /* Both clocks run at one speed and only steps part them: the wall is looked at once a second,
-     * and every other turn of the loop costs one reading. */
+    /* The monotonic and the wall clock run at the same speed; only a step of the wall clock changes
+     * the distance between them. So the wall clock is read once a second only, and every other turn
+     * of the loop costs one reading. */
     wr_clock.wall_ms = read_ms(CLOCK_REALTIME);
     ahead = wr_clock.wall_ms - wr_clock.mono_ms;
     if (wr_clock.wall_ms / 1000 != second) {

@@ -1,6 +1,6 @@
-/* dict: names to pointers, an open table in a pool. The configuration fills it, requests look
- * things up. Keys are borrowed. What is in it comes from the administrator, so the hash is quick
- * and not keyed; it folds case always, and the comparison decides. */
+/* dict: names to pointers, an open-addressing table in a pool. The configuration fills it, requests
+ * look names up. Keys are borrowed. They come from the administrator, so the hash is quick and not
+ * keyed. It always folds case; the comparison then respects the case where that matters. */
 #include "base/word.h"
 
 struct entry {
@@ -26,7 +26,8 @@ static inline uint64_t mix(uint64_t a, uint64_t b)
     return (uint64_t)r ^ (uint64_t)(r >> 64);
 }
 
-/* Setting 0x20 folds letters, and some other bytes onto each other: that costs a comparison. */
+/* Setting 0x20 folds letters, but also some other bytes onto each other: those cost a
+ * comparison. */
 static uint64_t key_hash(struct wr_str s)
 {
     const uint64_t lower = 0x2020202020202020U;

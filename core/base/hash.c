@@ -17,20 +17,20 @@ static void random_bytes(void *p, size_t n)
 
     if (getrandom(p, n, 0) == (ssize_t)n)
         return;
-    /* A kernel without getrandom: unpredictable enough for tables, never used for secrets. */
+    /* No getrandom in this kernel: unpredictable enough for tables, never used for secrets. */
     (void)clock_gettime(CLOCK_REALTIME, &now);
     v = (uint64_t)now.tv_nsec * 0x9e3779b97f4a7c15U ^ (uint64_t)(uintptr_t)p;
     for (size_t i = 0; i < n; i++)
         ((unsigned char *)p)[i] = (unsigned char)(v >> (i % 8 * 8));
 }
 
-/* A forked worker must not repeat its sister's numbers. */
+/* A forked worker must not draw the same numbers as its siblings. */
 static void forked(void)
 {
     random_seeded = false;
 }
 
-/* Before main, so that nothing here asks on each call whether it is ready. */
+/* Runs before main, so that no function here has to check whether the seeds are set. */
 __attribute__((constructor)) static void hash_init(void)
 {
     random_bytes(seed, sizeof(seed));

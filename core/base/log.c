@@ -1,5 +1,5 @@
-/* log: makes one line of a message and hands it to the sinks of a log. Everybody calls it, through
- * wr_log and wr_say; it owns nothing but the log that is used until the configuration names one. */
+/* log: makes one line of a message and passes it to the sinks of a log. All code calls it through
+ * wr_log and wr_say; it owns only the log that is used until the configuration names one. */
 #include "base/base.h"
 
 #include <errno.h>
@@ -28,7 +28,7 @@ const char *wr_level_name(enum wr_level l)
     return l < WR_LOG_LEVELS ? names[l] : "none";
 }
 
-/* nginx filters debug lines by subsystem; here each of its words means all of them. */
+/* nginx filters debug lines by subsystem; here each of its words enables all of them. */
 bool wr_level_parse(struct wr_str s, enum wr_level *out)
 {
     static const char *const debug[] = { "debug_core", "debug_alloc", "debug_mutex",
@@ -55,13 +55,14 @@ void wr_log_startup(bool on)
     startup = on;
 }
 
-/* As nginx says it at start, for the eyes of who typed the command. */
+/* The form nginx uses at start, for the user who typed the command. */
 static void head_short(struct wr_text *t, enum wr_level l)
 {
     wr_text_fmt(t, "weir: [%s] ", wr_level_name(l));
 }
 
-/* C0, DEL and C1: 0x9b alone begins a command for a terminal, in UTF-8 it is 0xc2 0x9b. */
+/* C0, DEL and C1, which control a terminal. A single byte 0x9b is C1 as well, but it is not valid
+ * UTF-8 and escaped for that; in UTF-8 it is 0xc2 0x9b. */
 static bool is_control(struct wr_str character)
 {
     unsigned char c = (unsigned char)character.p[0];
@@ -69,7 +70,7 @@ static bool is_control(struct wr_str character)
     return c < 0x20 || c == 0x7f || (c == 0xc2 && (unsigned char)character.p[1] < 0xa0);
 }
 
-/* A message may quote what a peer sent: no new line, and nothing that commands a terminal. */
+/* A message may quote bytes from a peer: they must not begin a new line or control a terminal. */
 static void escaped(struct wr_text *t, struct wr_str s)
 {
     while (s.n > 0) {
@@ -87,8 +88,8 @@ static void escaped(struct wr_text *t, struct wr_str s)
     }
 }
 
-/* Ids are asked for on each line: a fork or a thread makes any memory of them wrong, and lines that
- * are worth writing are few. */
+/* Ask for the ids with each line: remembered ones would be wrong after a fork and in a thread, and
+ * logged lines are few. */
 static void head_long(struct wr_text *t, enum wr_level l, const struct wr_log_source *src)
 {
     wr_text_str(t, wr_clock.error_log);
@@ -103,7 +104,7 @@ static void head_long(struct wr_text *t, enum wr_level l, const struct wr_log_so
 static void body(struct wr_text *t, int err, const struct wr_log_source *src, const char *fmt,
                  va_list ap)
 {
-    /* A long message must not push out what failed and whom it is about. */
+    /* Cut a long message early enough to keep the error and the context behind it. */
     t->cap -= TAIL;
     wr_text_vfmt(t, fmt, ap);
     t->cap += TAIL;
@@ -114,7 +115,7 @@ static void body(struct wr_text *t, int err, const struct wr_log_source *src, co
         src->context(src, t);
 }
 
-/* The line is made again for each sink: few logs have two, and stderr may want it in short. */
+/* Make the line for each sink: few logs have two, and stderr may want the short form. */
 static void deliver(const struct wr_log *log, uint32_t target, enum wr_level l,
                     const struct wr_log_source *src, struct wr_str message)
 {

@@ -1,4 +1,4 @@
-/* pool: region memory that is freed at once, and the growing arrays in it. Everybody calls it, from
+/* pool: region memory that is freed at once, and the growing arrays in it. All code calls it, from
  * the loop's thread only. It owns a process-local cache of regions, so that a session costs no
  * malloc: a pool lives in its first region, and both come from the cache and go back to it. */
 #include "base/base.h"
@@ -22,7 +22,8 @@
 #define ALIGNMENT 16
 #define REGION 4096
 #define CACHE_MAX 1024        /* regions, 4 MB */
-#define BIG (REGION / 4)      /* from here on a malloc wastes less than a new region */
+#define BIG (REGION / 4)      /* at this size a malloc of its own wastes less than the rest of a
+                               * region */
 
 struct region {
     _Alignas(ALIGNMENT) struct region *next;
@@ -157,7 +158,7 @@ static void *big_take(struct wr_pool *p, size_t n)
     return (char *)b + sizeof(*b);
 }
 
-/* Gives up the rest of the previous region: less than BIG, and pools are short-lived. */
+/* Abandons the rest of the previous region: less than BIG, and pools are short-lived. */
 static void *region_take(struct wr_pool *p, size_t size)
 {
     struct region *r = region_get(p->from);
@@ -171,8 +172,8 @@ static void *region_take(struct wr_pool *p, size_t size)
     return (char *)r + sizeof(*r);
 }
 
-/* Gives up the rest of the region in use, which is ordinary memory. Not under ASan: it finds
- * overflows only where each piece is a malloc of its own. */
+/* Abandons the rest of the region in use, which is ordinary memory. Does nothing under ASan, which
+ * finds overflows only where each piece is a malloc of its own. */
 void wr_pool_use(struct wr_pool *p, const struct wr_pool_memory *from)
 {
     if (EXACT || p->from == from)
@@ -181,8 +182,8 @@ void wr_pool_use(struct wr_pool *p, const struct wr_pool_memory *from)
     p->at = p->end = NULL;
 }
 
-/* The limit and `used` count whole units, so that a million tiny pieces do not pass it. A size so
- * near SIZE_MAX that rounding wraps comes out smaller than n. */
+/* The limit and `used` count whole units of ALIGNMENT, so a million tiny pieces count with their
+ * real size. If n is so near SIZE_MAX that rounding up wraps, size is smaller than n. */
 static inline void *take(struct wr_pool *p, size_t n)
 {
     size_t size = (n + (n == 0) + ALIGNMENT - 1) & ~(size_t)(ALIGNMENT - 1);
@@ -276,15 +277,15 @@ size_t wr_pool_used(const struct wr_pool *p)
     return p->used;
 }
 
-/* Doubling leaves the old arrays in the pool, together no more than the one in use.
- * The array's own type is unknown here: its pointer is moved as bytes, so that no optimiser may
- * believe that a store through void ** leaves a T * alone. */
-/* Of large elements most arrays hold one. */
+/* Most arrays of large elements hold only one. */
 static uint32_t first_of(size_t size)
 {
     return size >= 512 ? 1 : size >= 128 ? 2 : 8;
 }
 
+/* Doubling leaves the old arrays in the pool; together they are at most as large as the one in use.
+ * The array's own type is unknown here: its pointer is copied as bytes, so that no optimiser may
+ * assume that a store through void ** leaves a T * unchanged. */
 void wr_vec_reserve(struct wr_pool *p, void **at, const uint32_t *n, uint32_t *cap, size_t size)
 {
     char *old, *wider;

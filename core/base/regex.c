@@ -66,7 +66,7 @@ static struct wr_str utf_word(struct wr_str pattern, uint32_t *options)
         if (wr_str_starts(pattern, words[i])) {
             *options |= PCRE2_UTF;
 #ifdef PCRE2_MATCH_INVALID_UTF
-            /* Subjects come off the wire: bytes that are no UTF-8 match nothing. */
+            /* Subjects come off the wire: invalid UTF-8 matches nothing. */
             *options |= PCRE2_MATCH_INVALID_UTF;
 #endif
             return wr_str_skip(pattern, words[i].n);
@@ -136,7 +136,8 @@ struct wr_str wr_regex_pattern(const struct wr_regex *re)
     return re->pattern;
 }
 
-/* Groups behind the last one that took part are not in the count and not in the vector. */
+/* pcre2_match returns the number of the last group that took part, plus 1; groups behind it have no
+ * entry in the vector. */
 static void fill(struct wr_str subject, int found, struct wr_str *groups, uint32_t n)
 {
     const PCRE2_SIZE *at = pcre2_get_ovector_pointer(match_data);
@@ -159,7 +160,7 @@ int wr_regex_match(const struct wr_regex *re, struct wr_str subject, struct wr_s
 {
     int found;
 
-    /* NULL is not the empty text for older engines. */
+    /* Older engines do not take NULL for the empty text. */
     if (subject.p == NULL)
         subject = WR_STR("");
     found = pcre2_match(re->code, (PCRE2_SPTR)subject.p, subject.n, 0, 0, match_data, limits);

@@ -1,9 +1,10 @@
 /* regex_prefix: reads from a pattern the text that every match has to begin with. The router sorts
- * regexes by it, so a wrong answer would lose a match: whatever is not surely understood gives "".
- * Pure; no PCRE2 here. */
+ * regexes by it, and a wrong answer would lose a match: a pattern that is not fully understood
+ * gives "". Pure; PCRE2 is not used here. */
 #include "base/base.h"
 
-/* Flags of "(?flags)" and "(?flags:" with x: white space and # change their meaning behind them. */
+/* True if the flags of "(?flags)" or "(?flags:" contain x: from there on white space and # are not
+ * literal. */
 static bool sets_extended(struct wr_str flags)
 {
     for (size_t i = 0; i < flags.n && strchr("):<>'=!|", flags.p[i]) == NULL; i++) {
@@ -13,7 +14,8 @@ static bool sets_extended(struct wr_str flags)
     return false;
 }
 
-/* Verbs, comments, callouts: their text is not pattern, and may hold brackets. */
+/* True for verbs, comments and callouts: their text is not part of the pattern and may contain
+ * brackets. */
 static bool strange_group(struct wr_str rest)
 {
     if (rest.n == 0)
@@ -26,8 +28,8 @@ static bool strange_group(struct wr_str rest)
     return *rest.p == '#' || *rest.p == 'C' || sets_extended(rest);
 }
 
-/* \Q and \E quote what is between them (and \E alone is nothing: "a\E?" has a quantified a); \c
- * takes any next byte. */
+/* \Q and \E quote the text between them; a single \E is ignored, so that in "a\E?" the ? belongs to
+ * a. \c takes the next byte, whatever it is. */
 static bool strange_escape(struct wr_str s)
 {
     return s.n >= 2 && s.p[0] == '\\' && (s.p[1] == 'Q' || s.p[1] == 'E' || s.p[1] == 'c');
@@ -38,7 +40,7 @@ static bool letter(char c)
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
 }
 
-/* Bytes of "[:name:]" at the beginning of s, 0 when it is none. */
+/* Length of a "[:name:]" at the beginning of s; 0: there is none. */
 static size_t posix_name(struct wr_str s)
 {
     size_t i = 2;
@@ -50,7 +52,7 @@ static size_t posix_name(struct wr_str s)
     return wr_str_starts(wr_str_skip(s, i), WR_STR(":]")) ? i + 2 : 0;
 }
 
-/* Bytes of a class, from behind its '[' to behind its ']'; 0 when they are not understood. */
+/* Length of a class, from behind its '[' to behind its ']'; 0: not understood. */
 static size_t class_length(struct wr_str s)
 {
     size_t i = s.n > 0 && *s.p == '^';
@@ -67,7 +69,8 @@ static size_t class_length(struct wr_str s)
     return i < s.n ? i + 1 : 0;
 }
 
-/* Has the pattern only one alternative, so that its beginning is the beginning of every match? */
+/* True if the pattern has one alternative only: then its beginning is the beginning of every
+ * match. */
 static bool single(struct wr_str s)
 {
     size_t depth = 0, length;
@@ -106,7 +109,7 @@ static bool single(struct wr_str s)
 
 static bool literal(char c)
 {
-    /* A byte above 0x7f may be a part of a character, which a quantifier takes as a whole. */
+    /* A byte above 0x7f may belong to a character that a quantifier applies to as a whole. */
     return (unsigned char)c < 0x80 && c != '\0' && strchr("\\^$.[|()?*+{", c) == NULL;
 }
 
@@ -119,7 +122,7 @@ struct wr_str wr_regex_literal_prefix(struct wr_str pattern)
         return wr_str_of(pattern.p, 0);
     while (n < s.n && literal(s.p[n]))
         n++;
-    /* These say how often the last literal comes, and that may be never. */
+    /* These quantifiers allow zero occurrences of the last literal. */
     if (n > 0 && n < s.n && strchr("?*{", s.p[n]) != NULL && s.p[n] != '\0')
         n--;
     return wr_str_of(s.p, n);

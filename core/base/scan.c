@@ -1,8 +1,8 @@
 /* scan: the checked cursor over bytes off the wire. The wire parsers call it; it borrows the bytes.
- * A failed read latches, so that a parser may read a whole record and ask `bad` once. */
+ * A failed read latches, so that a parser may read a whole record and check `bad` once. */
 #include "base/base.h"
 
-/* Everything else reads through this, so no other line has to know the end. */
+/* All reads go through here: this is the only bounds check. */
 static const unsigned char *take(struct wr_scan *s, size_t n)
 {
     const unsigned char *at = s->p;

@@ -1,6 +1,6 @@
-/* sink: the places log bytes go to: files, stderr, memory; other kinds register here. Logs and
- * access logs open them by name. It owns the list of all sinks: one per name, shared by all who
- * name it. */
+/* sink: the destinations of log bytes: files, stderr, memory; other kinds register here. Logs and
+ * access logs open them by name. It owns the list of all sinks: one per name, shared by all users
+ * of that name. */
 #include "base/base.h"
 
 #include <errno.h>
@@ -25,13 +25,14 @@ bool wr_sink_open_file(struct wr_sink *s)
     if (s->fd >= 0)
         (void)close(s->fd);
     else
-        s->on_trial = made; /* what a reopening makes is nobody's mistake */
+        s->on_trial = made; /* a file made by reopening does not depend on a configuration that may
+                             * be refused */
     s->fd = fd;
     return true;
 }
 
-/* The report goes to the process log; quiet_until, set before it, ends the circle when that is the
- * log that failed. */
+/* Report a failed write in the process log. quiet_until is set first: that ends the recursion when
+ * it is the process log that failed. */
 static void write_failed(struct wr_sink *s, int err)
 {
     if (wr_clock.wall_ms < s->quiet_until)
@@ -45,7 +46,7 @@ static void fd_write(struct wr_sink *s, enum wr_level level, struct wr_str line)
     ssize_t n;
 
     (void)level;
-    /* On a full disk every write is slow, and the loop must not wait for it each time. */
+    /* On a full disk every write is slow: do not let the loop wait for each. */
     if (s->fd < 0 || (s->err == ENOSPC && wr_clock.wall_ms < s->quiet_until))
         return;
     do
@@ -55,7 +56,7 @@ static void fd_write(struct wr_sink *s, enum wr_level level, struct wr_str line)
         s->err = 0;
         return;
     }
-    /* A file takes part of a line only when the disk ends in it. */
+    /* A short write to a file means that the disk is full. */
     s->err = n < 0 ? errno : ENOSPC;
     write_failed(s, s->err);
 }
@@ -79,7 +80,7 @@ struct wr_sink wr_sink_stderr = {
     .users = 1,
 };
 
-/* ---- memory: the last bytes, to be found in a core dump ---- */
+/* ---- memory: the last bytes, to be found in a core file ---- */
 
 struct ring {
     uint32_t magic;
@@ -110,7 +111,7 @@ static void memory_close(struct wr_sink *s)
 
 static const struct wr_sink_ops memory_ops = { NULL, memory_write, memory_close };
 
-/* "32k", "1m" or bytes; nginx asks for at least one page. */
+/* "32k", "1m" or bytes; at least one page, as in nginx. */
 static struct ring *ring_new(struct wr_str size)
 {
     unsigned shift = 0;
@@ -208,7 +209,7 @@ void wr_sink_keep_new(void)
         wr_container(l, struct wr_sink, link)->on_trial = false;
 }
 
-/* The file that is open, if it has its name and nobody wrote to it. */
+/* Removes the open file if it is empty and still has its name. */
 static void remove_empty(const struct wr_sink *s)
 {
     char name[NAME_MAX + 1];
@@ -235,7 +236,7 @@ void wr_sink_undo_new(void)
     }
 }
 
-/* Workers, who open the file again by themselves, run as this user. */
+/* Workers run as this user and reopen the file by themselves. */
 static void give_to(const struct wr_sink *s, uid_t owner)
 {
     struct stat st;
@@ -243,8 +244,8 @@ static void give_to(const struct wr_sink *s, uid_t owner)
     if (fstat(s->fd, &st) != 0 || !S_ISREG(st.st_mode))
         return;
     if (st.st_uid != owner && s->origin == WR_ORIGIN_FOUND) {
-        wr_say(WR_LOG_ERROR, 0, "\"%s\" was there before, and others can write its folder: it is "
-               "not given to the workers' user", s->path);
+        wr_say(WR_LOG_ERROR, 0, "\"%s\" is not given to the workers' user: it existed before, and "
+               "others can write its folder", s->path);
         return;
     }
     if (st.st_uid != owner && fchown(s->fd, owner, (gid_t)-1) != 0)

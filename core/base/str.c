@@ -1,8 +1,8 @@
-/* str: reading borrowed views: comparing, cutting, searching, numbers. Everybody calls it; it owns
+/* str: reading borrowed views: comparing, cutting, searching, numbers. All code calls it; it owns
  * nothing and allocates nothing. */
 #include "base/word.h"
 
-/* Every header name of every request comes through here, hence eight bytes at once. */
+/* Every field name of every request is compared here, hence eight bytes at once. */
 bool wr_str_ieq(struct wr_str a, struct wr_str b)
 {
     size_t i = 0;
@@ -127,7 +127,7 @@ size_t wr_utf8_char(struct wr_str s)
     return 0;
 }
 
-/* Longer names are no typing mistakes of anything weir knows. */
+/* Longer names are not typing mistakes of a name that weir has. */
 #define DISTANCE_MAX 64
 
 /* One row of the table of edits: after i rounds row[j] is the distance from the first i bytes of a

@@ -1,6 +1,6 @@
-/* text: the one bounded builder. Whatever concatenates calls it. A text owns nothing: its bytes are
- * the caller's buffer or, growing, the pool's. The part that fits is kept, then overflow latches
- * and later appends do nothing, so that a cut text never has a hole. */
+/* text: the one bounded builder. All code that concatenates calls it. A text owns nothing: its
+ * bytes are the caller's buffer or, growing, the pool's. The part that fits is kept, then overflow
+ * latches and later appends do nothing, so that a cut text never has a hole. */
 #include "base/base.h"
 
 /* A growing text has one byte more than cap: the zero of wr_text_cstr and of vsnprintf. */
@@ -54,7 +54,7 @@ void wr_text_more(struct wr_text *t, struct wr_str s)
     }
 }
 
-/* Twenty digits hold every 64-bit number. */
+/* A 64-bit number has at most twenty digits. */
 static struct wr_str digits(uint64_t v, char buf[static 20])
 {
     char *end = buf + 20, *p = end;
@@ -75,7 +75,7 @@ void wr_text_u64(struct wr_text *t, uint64_t v)
         wr_text_more(t, s);
         return;
     }
-    for (size_t i = 0; i < s.n; i++) /* few: less than a call */
+    for (size_t i = 0; i < s.n; i++) /* a few bytes: cheaper than a call of memcpy */
         t->p[t->n++] = s.p[i];
 }
 
@@ -109,7 +109,7 @@ void wr_text_fmt(struct wr_text *t, const char *fmt, ...)
     va_end(ap);
 }
 
-/* False: it did not fit; *need is then its whole length. */
+/* False: it did not fit; *need is the length of the whole text. */
 static bool print(struct wr_text *t, const char *fmt, va_list ap, size_t *need)
 {
     size_t left = t->p == NULL ? 0 : t->cap - t->n + (t->pool != NULL);
@@ -129,7 +129,7 @@ void wr_text_vfmt(struct wr_text *t, const char *fmt, va_list ap)
     size_t need;
     bool done;
 
-    /* Printed where it belongs at once; only what did not fit is printed a second time. */
+    /* Print in place; only a text that did not fit is printed a second time. */
     if (t->overflow)
         return;
     va_copy(again, ap);
@@ -143,7 +143,7 @@ void wr_text_vfmt(struct wr_text *t, const char *fmt, va_list ap)
     if (done)
         return;
     t->overflow = true;
-    /* vsnprintf has filled a buffer that cannot grow up to the zero. */
+    /* vsnprintf has filled the buffer except for its last byte, which is the zero. */
     if (need != SIZE_MAX && t->pool == NULL && t->cap > t->n)
         t->n = t->cap - 1;
     else if (need != SIZE_MAX && t->pool != NULL)

@@ -1,9 +1,9 @@
-/* trusted: how root opens what it writes. Other users may own the folders that the configuration
- * names, and put links there: root follows a symbolic link only when root made it, in a folder that
- * only root can write. Elsewhere a file must be regular and have no second name. The path is walked
- * by descriptors, so that nothing changes between a look and the use. Processes of other users have
- * nothing to give away: theirs are followed as the kernel does. Logs, pid file, folders and unix
- * sockets call it. It owns nothing. */
+/* trusted: how root opens files to write. Other users may own folders that the configuration names,
+ * and put links there: root follows a symbolic link only if root made it, in a folder that only
+ * root can write. Elsewhere a file must be regular and have no second name. The path is walked by
+ * descriptors, so that nothing changes between a check and the use. Processes of other users have
+ * no rights that a link could misuse: they open as the kernel does. Logs, pid file, folders and
+ * unix sockets call it. It owns nothing. */
 #include "base/base.h"
 
 #include <errno.h>
@@ -14,15 +14,15 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
-#define LINKS_MAX 40 /* as the kernel has it */
+#define LINKS_MAX 40 /* the kernel's limit */
 
 struct walk {
-    const char *path;        /* the whole of it, for messages */
-    int dir;                 /* O_PATH: the folder that was reached */
+    const char *path;        /* as it was given, for messages */
+    int dir;                 /* O_PATH: the folder reached so far */
     char name[NAME_MAX + 1]; /* the component in it */
-    char rest[PATH_MAX];     /* behind the component */
+    char rest[PATH_MAX];     /* of the path, behind the component */
     unsigned links;
-    bool magic;              /* name is a link of procfs, which only the kernel can follow */
+    bool magic;              /* name is a link in procfs, which only the kernel can follow */
 };
 
 static bool has_failed(struct walk *w, int fd, int err)
@@ -62,8 +62,8 @@ static bool is_magic(int link)
     return fstatfs(link, &fs) == 0 && fs.f_type == PROC_SUPER_MAGIC;
 }
 
-/* The next component of rest becomes name; false: too long. *last: nothing but slashes follows. An
- * empty rest gives ".". */
+/* Moves the next component of rest to name; an empty rest gives ".". *last: only slashes follow.
+ * False: too long. */
 static bool take_component(struct walk *w, bool *last)
 {
     size_t from = strspn(w->rest, "/"), n = strcspn(w->rest + from, "/");
@@ -79,7 +79,8 @@ static bool take_component(struct walk *w, bool *last)
     return true;
 }
 
-/* The target stands before the rest, from "/" or from the folder of the link. */
+/* Puts the link's target in front of rest. An absolute target begins at "/", any other at the
+ * folder of the link. */
 static bool put_target(struct walk *w, int link)
 {
     char target[2 * PATH_MAX];
@@ -94,7 +95,7 @@ static bool put_target(struct walk *w, int link)
     }
     target[n] = '/';
     memcpy(target + n + 1, w->rest, rest + 1);
-    if (rest == 0) /* no trailing slash: it would ask for a folder */
+    if (rest == 0) /* a trailing slash would ask for a folder */
         target[n] = '\0';
     memcpy(w->rest, target, (size_t)n + 1 + rest + 1);
     if (target[0] == '/') {
@@ -104,13 +105,15 @@ static bool put_target(struct walk *w, int link)
     return w->dir >= 0;
 }
 
-/* True: goes on, or `last` says that name is the end. */
+/* Follows the link w->name, which fd (O_PATH) is open on. True: go on; *last: w->name is the end of
+ * the walk. */
 static bool walk_link(struct walk *w, int fd, const struct stat *st, bool *last)
 {
     int dir;
 
     if (!may_follow(w, st))
-        return is_refused(w, fd, "is a link that is not root's, or others can write its folder");
+        return is_refused(w, fd, "is a link that root does not own, or others can write its "
+                          "folder");
     if (is_magic(fd)) {
         w->magic = *last;
         (void)close(fd);
@@ -130,8 +133,8 @@ static bool walk_link(struct walk *w, int fd, const struct stat *st, bool *last)
     return true;
 }
 
-/* To the folder the last component is in; a link there is followed too if `through`. On false errno
- * is set and nothing stays open. */
+/* Walks to the folder of the last component. `through`: if that is a link, follow it, too. On false
+ * errno is set and nothing stays open. */
 static bool walk_path(struct walk *w, const char *path, bool through)
 {
     struct stat st;
@@ -171,7 +174,7 @@ static bool walk_path(struct walk *w, const char *path, bool through)
     return false;
 }
 
-/* Of a folder that others can write. */
+/* May this file, in a folder that others can write, be used? */
 static bool is_fit(struct walk *w, int fd)
 {
     struct stat st;
@@ -182,17 +185,17 @@ static bool is_fit(struct walk *w, int fd)
         return is_refused(w, fd, "is not a file, and others can write its folder");
     if (st.st_nlink > 1)
         return is_refused(w, fd, "has another name, and others can write its folder");
-    /* O_NONBLOCK was for a FIFO nobody reads. */
+    /* O_NONBLOCK was set so that opening a FIFO without a reader does not wait. */
     return fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) & ~O_NONBLOCK) == 0 || has_failed(w, fd, errno);
 }
 
-/* *made: it was not there. */
+/* *made: the file was created. */
 static int open_last(const struct walk *w, int flags, mode_t mode, bool *made)
 {
     int fd = -1;
 
     *made = false;
-    for (int i = 0; i < 3; i++) { /* it may come and go meanwhile */
+    for (int i = 0; i < 3; i++) { /* it may appear and vanish meanwhile */
         if ((flags & O_CREAT) != 0 && !w->magic) {
             fd = openat(w->dir, w->name, flags | O_EXCL, mode);
             *made = fd >= 0;

@@ -1,5 +1,5 @@
-/* word: up to eight bytes of text as one number, for the loops of base that hash and compare. Not
- * for other folders; it owns nothing. The first byte is the lowest on every machine. */
+/* word: up to eight bytes of text as one number, for the loops of base that hash and compare; not
+ * for other folders. It owns nothing. The first byte is the lowest one on every machine. */
 #ifndef WR_WORD_H
 #define WR_WORD_H
 
@@ -36,7 +36,7 @@ static inline uint64_t wr_word_tail(const char *p, size_t n)
     return b[0] | (uint64_t)b[n / 2] << n / 2 * 8 | (uint64_t)b[n - 1] << (n - 1) * 8;
 }
 
-/* Eight letters folded at once: the high bit of a byte says "between A and Z" and becomes 0x20. */
+/* Folds eight letters at once: the high bit of a byte is set for "A" to "Z" and becomes 0x20. */
 static inline uint64_t wr_word_lower(uint64_t v)
 {
     const uint64_t ones = 0x0101010101010101U;
