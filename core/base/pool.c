@@ -22,8 +22,7 @@
 #define ALIGNMENT 16
 #define REGION 4096
 #define CACHE_MAX 1024        /* regions, 4 MB */
-#define BIG (REGION / 4)      /* at this size a malloc of its own wastes less than the rest of a
-                               * region */
+#define BIG (REGION / 4)      /* from this size on, a malloc wastes less than a new region */
 
 struct region {
     _Alignas(ALIGNMENT) struct region *next;

@@ -22,11 +22,11 @@ bool wr_sink_open_file(struct wr_sink *s)
         s->err = errno;
         return false;
     }
+    /* A file made by reopening is not on trial: its configuration was accepted before. */
     if (s->fd >= 0)
         (void)close(s->fd);
     else
-        s->on_trial = made; /* a file made by reopening does not depend on a configuration that may
-                             * be refused */
+        s->on_trial = made;
     s->fd = fd;
     return true;
 }

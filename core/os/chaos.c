@@ -1,6 +1,6 @@
-/* chaos: makes input and output as awkward as a network may be, so that the whole test suite walks
- * the roads of partial reads and writes. The transports of a debug build ask it; it owns a
- * generator, whose seed from WR_CHAOS makes a failure repeatable. */
+/* chaos: makes input and output as awkward as a network may be, so that the whole test suite
+ * exercises partial reads and writes. The transports of a debug build call it; it owns a generator,
+ * whose seed from WR_CHAOS makes a failure repeatable. */
 #include "os/os.h"
 
 #if WR_DEBUG

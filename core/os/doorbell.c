@@ -1,6 +1,6 @@
-/* doorbell: the slot of this process, and the bells of the others. The master gives the slots, the
- * loop takes the bells, everybody rings. It owns wr_self; the slots are shared memory of the
- * master. */
+/* doorbell: the slot of this process, and the bells of the others. The master assigns the slots,
+ * the loop takes the bells, every process rings. It owns wr_self; the slots are in shared memory
+ * that the master made. */
 #include "os/os.h"
 
 #include <errno.h>
@@ -27,8 +27,9 @@ void wr_ring(uint32_t slot, uint32_t bits)
     WR_ASSERT(slot < WR_SLOTS);
     s = &wr_self.run->slot[slot];
     (void)atomic_fetch_or(&s->bell, bits);
-    /* Both sequentially consistent: either we see the sleeper or it sees the bits. EAGAIN would be
-     * a counter full of unread rings, which wake as well. */
+    /* Both accesses are sequentially consistent: either we see that the process sleeps, or it sees
+     * the bits. EAGAIN means a counter full of rings nobody has read, and that wakes the process as
+     * well. */
     if (atomic_load(&s->asleep) != 0 && wr_self.bell_of[slot] >= 0 &&
         write(wr_self.bell_of[slot], &one, sizeof(one)) < 0 && errno != EAGAIN)
         wr_say(WR_LOG_ALERT, errno, "write() to the doorbell of slot %u failed", (unsigned)slot);

@@ -45,7 +45,8 @@ static bool read_all(int fd, struct wr_text *t, size_t max)
     char buf[16384];
     bool ok = append_all(fd, buf, sizeof(buf), t, max);
 
-    explicit_bzero(buf, sizeof(buf)); /* it may have been a key, and the stack is in a core file */
+    explicit_bzero(buf, sizeof(buf)); /* the file may be a key, and the stack gets into core
+                                       * files */
     return ok;
 }
 
@@ -85,7 +86,7 @@ static bool write_all(int fd, struct wr_str s)
     return true;
 }
 
-/* A file system without locks does not keep weir away. */
+/* A failure is logged only: weir must also run on a file system without locks. */
 static void lock_whole(int fd, const char *path)
 {
     struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
@@ -94,7 +95,7 @@ static void lock_whole(int fd, const char *path)
         wr_say(WR_LOG_NOTICE, errno, "fcntl(F_SETLK) on \"%s\" failed", path);
 }
 
-/* Readers see the old file or the new one, never half of it, and never without its lock. */
+/* Readers see the old file or the new one, never a part of it, and never without its lock. */
 int wr_file_write_locked(const char *path, struct wr_str text, mode_t mode)
 {
     char name[NAME_MAX + 1], temp[NAME_MAX + 32];
@@ -181,7 +182,7 @@ static bool make_one(const char *path, mode_t mode)
     close_keep_errno(dir);
     if (made)
         return true;
-    /* Some systems say EROFS or EACCES of a folder that is there. */
+    /* On some file systems mkdir of an existing folder fails with EROFS or EACCES. */
     err = errno;
     fd = wr_open_to_write(path, O_PATH | O_DIRECTORY, 0);
     if (fd >= 0)

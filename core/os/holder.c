@@ -1,6 +1,7 @@
-/* holder: the process that has an address, as far as /proc lets this one see: its own user's, as
- * root all. The master asks once, when a start fails because an address is in use; the answer is
- * for a message only, it may be wrong before it is read. Parses what the kernel writes. */
+/* holder: finds the process that has an address, as far as /proc shows it: a user sees the user's
+ * own processes, root sees all. The master calls it once, when a start fails because an address is
+ * in use; the answer is for a message only and may be outdated before it is read. Parses what the
+ * kernel writes. */
 #include "os/os.h"
 
 #include <ctype.h>
@@ -18,7 +19,7 @@ struct sockets {
 
 /* ---- sockets with that address ---- */
 
-/* Words are parted by any number of spaces. */
+/* Words are separated by one or more spaces. */
 static struct wr_str next_word(struct wr_str *rest)
 {
     while (rest->n > 0 && rest->p[0] == ' ')
@@ -26,7 +27,7 @@ static struct wr_str next_word(struct wr_str *rest)
     return wr_str_cut(rest, ' ');
 }
 
-/* "0100007F:1F90": words of the machine's order, then the port. */
+/* "0100007F:1F90": the address as 32-bit words in the byte order of the machine, then the port. */
 static bool is_address(struct wr_str text, const struct wr_addr *a)
 {
     struct wr_str hex = wr_str_cut(&text, ':');
@@ -54,7 +55,7 @@ static bool is_address(struct wr_str text, const struct wr_addr *a)
                                       : hex.n == 32 && memcmp(bytes, &a->in6.sin6_addr, 16) == 0;
 }
 
-/* sl local remote state queues timer retransmits uid timeout inode */
+/* Columns: sl, local, remote, state, queues, timer, retransmits, uid, timeout, inode. */
 static bool is_inet_line(struct wr_str line, const struct wr_addr *a, uint64_t *inode)
 {
     struct wr_str local, state, number = { NULL, 0 };
@@ -65,12 +66,12 @@ static bool is_inet_line(struct wr_str line, const struct wr_addr *a, uint64_t *
     state = next_word(&line);
     for (int i = 0; i < 6; i++)
         number = next_word(&line);
-    /* a socket that listens, or a datagram one nobody is connected to */
+    /* a listening socket, or an unconnected datagram socket */
     return (wr_str_is(state, "0A") || wr_str_is(state, "07")) && is_address(local, a)
         && wr_str_u64(number, inode);
 }
 
-/* number references protocol flags type state inode path */
+/* Columns: number, references, protocol, flags, type, state, inode, path. */
 static bool is_unix_line(struct wr_str line, const struct wr_addr *a, uint64_t *inode)
 {
     struct wr_str number = { NULL, 0 };

@@ -1,7 +1,7 @@
-/* lock: exclusion between processes by locks on bytes of a file that they share (the memfd of a
- * segment; no byte needs to exist). The kernel keeps them: nothing a process writes into the shared
- * memory can damage a lock, and the death of a holder frees it. What a lock protects must be
- * readable after any half-done write. Forked processes exclude each other, threads do not. */
+/* lock: mutual exclusion between processes by locks on bytes of a file that they share (the memfd
+ * of a segment; the bytes need not exist). The kernel keeps the locks: a process cannot damage one
+ * by writing to the shared memory, and the death of a holder releases it. Data under a lock must
+ * stay readable after any half-done write. Locks exclude processes, not threads of one process. */
 #include "os/os.h"
 
 #include <fcntl.h>

@@ -1,6 +1,6 @@
-/* rights: from root to the user of the configuration, for good, and out of sight of other processes
- * of that user. Workers, keeper and demo call it once, after fork and before they look at anything
- * a peer sent. It owns nothing. */
+/* rights: changes from root to the configured user, for good, and hides the process from other
+ * processes of that user. Workers, keeper and demo call it once, after fork and before they read
+ * any bytes from a peer. It owns nothing. */
 #include "os/os.h"
 
 #include <errno.h>
@@ -16,7 +16,7 @@ static bool set_groups(const char *user, gid_t gid)
     return user != NULL ? initgroups(user, gid) == 0 : setgroups(1, &gid) == 0;
 }
 
-/* By the system call, because libcap is not worth a dependency for it. */
+/* Makes the system call itself: libcap would be a dependency for this one function. */
 static bool set_capabilities(uint64_t keep)
 {
     struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };
@@ -34,7 +34,8 @@ static const char *drop(const char *user, uid_t uid, gid_t gid, uint64_t keep)
         return user != NULL ? "initgroups()" : "setgroups()";
     if (setresgid(gid, gid, gid) != 0)
         return "setgid()";
-    /* Who asks for root means root: without capabilities it could read less than its files. */
+    /* A configuration with `user root` wants root: without capabilities root could not read files
+     * of other users. */
     if (uid == 0)
         return NULL;
     if (keep != 0 && prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) != 0)
@@ -56,7 +57,7 @@ bool wr_drop_rights(const char *user, uid_t uid, gid_t gid, uint64_t keep_caps, 
 }
 
 #if WR_DEBUG
-/* Leak checks look at the process from another one. */
+/* Leak checks read the memory of the process from another process. */
 static void show_at_exit(void)
 {
     (void)prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);

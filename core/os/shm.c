@@ -1,10 +1,10 @@
 /* shm: memory shared by the processes of an instance, kept over reloads and upgrades. The master
- * makes a set per configuration before it forks. It owns the process's list of segments; sets hold
- * them, the last set that lets go unmaps.
+ * makes a set for each configuration before it forks. It owns the process's list of segments; sets
+ * hold them, and the last holder unmaps.
  *
- * Every process of the instance may write into a segment, so its sizes and names are kept in
- * private memory, and seals see to it that the kernel's idea of its size stays what it was: a
- * mapping that was cut off would kill the next reader. */
+ * Every process of the instance may write to a segment. So its size and name are kept in private
+ * memory, and the memfd is sealed: if a process could truncate it, the next access behind the end
+ * would kill the reader. */
 #include "os/os.h"
 
 #include <errno.h>
@@ -63,7 +63,7 @@ void wr_shm_release(struct wr_shm *shm)
     free(shm);
 }
 
-/* Maps `like->fd`; NULL with errno, and the descriptor stays the caller's then. */
+/* Maps like->fd. NULL with errno; the descriptor then stays the caller's. */
 static struct wr_shm *map(struct wr_str name, const struct wr_shm *like)
 {
     void *p = mmap(NULL, like->size, PROT_READ | PROT_WRITE, MAP_SHARED, like->fd, 0);
@@ -90,8 +90,8 @@ static int close_failed(int fd)
     return -1;
 }
 
-/* A memfd, because a file in a folder would need a name, rights and somebody to remove it. Its name
- * is for /proc only and must be short. */
+/* A memfd, because a file in a folder would need a name, rights and a process that removes it. Its
+ * name is shown in /proc only and must be short. */
 static int create_file(struct wr_str name, size_t size)
 {
     char text[32];
@@ -177,7 +177,7 @@ struct wr_shm *wr_shm_get(struct wr_shm_set *set, struct wr_shm_set *old, const 
 
 /* ---- over a binary upgrade ---- */
 
-/* In the text a name ends with ';', and a line with the set. */
+/* In the exported text ';' ends a name and a line feed ends the set. */
 static bool is_plain(char c)
 {
     return (unsigned char)c > ' ' && c != ';' && c != '%';
@@ -198,7 +198,7 @@ static int hex_digit(char c)
     return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
-/* Into `out`, which has room for s.n bytes. */
+/* Decodes to `out`, which has room for s.n bytes. */
 static struct wr_str import_name(struct wr_str s, char *out)
 {
     size_t n = 0;
@@ -230,7 +230,8 @@ static bool number(struct wr_str *s, uint64_t max, uint64_t *out)
     return wr_str_u64(wr_str_cut(s, ':'), out) && *out <= max;
 }
 
-/* By read(), which a file that is cut off meanwhile cannot harm. */
+/* Copies with pread(): if the file is truncated meanwhile, that fails, while reading mapped memory
+ * would kill the process. */
 static bool copy_bytes(int fd, char *to, size_t size)
 {
     size_t at = 0;
@@ -239,7 +240,7 @@ static bool copy_bytes(int fd, char *to, size_t size)
         off_t data = lseek(fd, (off_t)at, SEEK_DATA);
         ssize_t n;
 
-        if (data < 0 || (size_t)data >= size) /* the rest is a hole, as it is in the copy */
+        if (data < 0 || (size_t)data >= size) /* the rest is a hole, which the copy has anyway */
             return errno == ENXIO || data >= 0;
         at = (size_t)data;
         n = pread(fd, to + at, wr_min(size - at, (size_t)65536), (off_t)at);
@@ -250,7 +251,7 @@ static bool copy_bytes(int fd, char *to, size_t size)
     return true;
 }
 
-/* What the old binary did not seal, one of its workers may still cut off. */
+/* An old binary that does not seal may still have workers that truncate the segment: use a copy. */
 static struct wr_shm *copy_unsealed(struct wr_str name, const struct wr_shm *like)
 {
     struct wr_shm *shm = create(name, like);
@@ -279,8 +280,8 @@ static struct wr_shm *take_over(struct wr_str name, const struct wr_shm *like)
     return map(name, like);
 }
 
-/* The text comes from our own earlier binary, but through the environment: nothing is believed that
- * the kernel does not confirm. */
+/* The text comes from our own earlier binary, but through the environment: use only what the kernel
+ * confirms. */
 static void import_one(struct wr_shm_set *set, struct wr_str s)
 {
     struct wr_shm like = { .fresh = false };

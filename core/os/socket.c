@@ -1,4 +1,4 @@
-/* socket: opening, binding and asking sockets. The master's listeners, the dialling of upstreams
+/* socket: opening, binding and querying sockets. The master's listeners, the dialling of upstreams
  * and the UDP sessions call it; descriptors belong to the caller. */
 #include "os/os.h"
 
@@ -20,7 +20,7 @@ static bool set(int fd, int level, int name, int value)
     return setsockopt(fd, level, name, &value, sizeof(value)) == 0;
 }
 
-/* For options that make a socket better but are not what it is for. */
+/* For optional settings: a failure is logged and ignored. */
 static void try_set(int fd, int level, int name, int value, const char *text)
 {
     if (!set(fd, level, name, value))
@@ -64,7 +64,7 @@ static bool set_transparent(int fd, int family)
 
 /* ---- listeners ---- */
 
-/* NULL, or the step that failed. */
+/* Returns NULL or the step that failed. */
 static const char *prepare(int fd, int family, const struct wr_listen_opts *o)
 {
     if (family == AF_UNIX)
@@ -88,7 +88,7 @@ static void tune_tcp(int fd, const struct wr_listen_opts *o)
 {
     bool keepalive = o->keepalive || o->keepidle > 0 || o->keepintvl > 0 || o->keepcnt > 0;
 
-    /* Accepted sockets inherit it: no call for each. */
+    /* Accepted sockets inherit it, which saves a call for each. */
     (void)set(fd, IPPROTO_TCP, TCP_NODELAY, 1);
     if (keepalive || o->keepalive_off)
         try_set(fd, SOL_SOCKET, SO_KEEPALIVE, keepalive, "SO_KEEPALIVE");
@@ -100,7 +100,7 @@ static void tune_tcp(int fd, const struct wr_listen_opts *o)
         try_set(fd, IPPROTO_TCP, TCP_KEEPCNT, o->keepcnt, "TCP_KEEPCNT");
     if (o->fastopen > 0)
         try_set(fd, IPPROTO_TCP, TCP_FASTOPEN, o->fastopen, "TCP_FASTOPEN");
-    /* Zero takes it back after a reload. */
+    /* Always set: after a reload without `deferred`, zero switches it off. */
     try_set(fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, o->deferred, "TCP_DEFER_ACCEPT");
 }
 
@@ -119,8 +119,8 @@ static bool start_listening(int fd, const struct wr_listen_opts *o)
     return o->type != SOCK_STREAM || listen(fd, o->backlog > 0 ? o->backlog : BACKLOG) == 0;
 }
 
-/* Is this the socket file of a killed run, on which nobody accepts? connect() is refused by any
- * other file as well, and those are not ours to remove. */
+/* Is this the socket file of a killed run, on which no process accepts? Check the type, too:
+ * connect() is refused on any other file as well, and weir must not remove those. */
 static bool stale(const struct wr_addr *a, int type)
 {
     struct stat st;
@@ -150,8 +150,8 @@ static bool bind_listener(int fd, const struct wr_addr *a, int type)
     return wr_file_remove(a->un.sun_path) && bind(fd, &a->sa, a->len) == 0;
 }
 
-/* All may connect, as in nginx. The mode is that of the socket when it is bound: nothing is changed
- * by a name that might mean another file by then. */
+/* As in nginx, all users may connect. The mode is set on the socket before bind(): changing it by
+ * name afterwards could hit another file. */
 static bool bind_path(int fd, const struct wr_addr *a, int type)
 {
     char name[NAME_MAX + 1];
@@ -204,7 +204,7 @@ static bool probe_unix(const struct wr_addr *a, int type)
 
     if (fd < 0)
         return false;
-    /* A full backlog (EAGAIN) is an owner as well. */
+    /* EAGAIN means a full backlog: a process listens there. */
     answered = connect(fd, &a->sa, a->len) == 0 || errno == EAGAIN;
     (void)close(fd);
     errno = EADDRINUSE;
@@ -222,14 +222,14 @@ bool wr_socket_probe(const struct wr_addr *a, int type)
     fd = open_socket(family, type);
     if (fd < 0)
         return false;
-    /* For TCP this lets connections in TIME_WAIT pass and still meets listeners; two UDP sockets
-     * would share the port by it. */
+    /* For TCP this ignores connections in TIME_WAIT but still finds listeners. Not for UDP: with it
+     * two UDP sockets can share the port. */
     if (type == SOCK_STREAM)
         (void)set(fd, SOL_SOCKET, SO_REUSEADDR, 1);
     if (family == AF_INET6)
         (void)set(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1);
     ok = bind(fd, &a->sa, a->len) == 0;
-    (void)fail(fd, &step, "bind()"); /* closes and keeps errno */
+    (void)fail(fd, &step, "bind()"); /* for its close() that keeps errno */
     return ok;
 }
 
@@ -240,7 +240,7 @@ bool wr_socket_tune(int fd, const struct wr_listen_opts *o)
     if (!wr_socket_local(fd, &a))
         return false;
     tune(fd, a.sa.sa_family, o);
-    return start_listening(fd, o); /* on a listening socket it changes the backlog */
+    return start_listening(fd, o); /* on a listening socket this changes the backlog */
 }
 
 int wr_socket_accept(int fd, struct wr_addr *peer)
@@ -256,11 +256,11 @@ int wr_socket_accept(int fd, struct wr_addr *peer)
 
 static bool bind_client(int fd, int type, const struct wr_addr *a)
 {
-    /* A port that was asked for may be that of connections to other servers, or in TIME_WAIT. */
+    /* A configured port may be in use by connections to other servers, or in TIME_WAIT. */
     if (type == SOCK_STREAM && a->sa.sa_family != AF_UNIX && wr_addr_port(a) != 0)
         (void)set(fd, SOL_SOCKET, SO_REUSEADDR, 1);
 #ifdef IP_BIND_ADDRESS_NO_PORT
-    /* The port is chosen at connect(), when the other end is known: many more are free then. */
+    /* Let connect() choose the port: when the other end is known, many more ports are free. */
     if (a->sa.sa_family != AF_UNIX && wr_addr_port(a) == 0)
         (void)set(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1);
 #endif

@@ -13,11 +13,11 @@
 struct target {
     uint32_t magic;
     struct wr_addr addr;
-    int facility;             /* -1: not said */
+    int facility;             /* -1: not given */
     enum wr_level severity;
     struct wr_str tag;
     bool nohostname;
-    char text[];              /* of the tag */
+    char text[];              /* tag points here */
 };
 
 static const char *const facilities[] = {
@@ -61,7 +61,7 @@ static void target_close(struct wr_sink *s)
     s->state = NULL;
 }
 
-/* Asked once: a log host must not see one machine under two names. */
+/* Read once, so that the log host sees this machine under one name only. */
 static struct wr_str hostname(void)
 {
     static char name[256];
@@ -84,8 +84,8 @@ static void head(struct wr_text *t, const struct target *to, enum wr_level level
     wr_text_c(t, ": ");
 }
 
-/* A syslog daemon that started again has a new socket behind the old path, and UDP reports on the
- * next send that nobody listened to the one before: both are worth one more try. */
+/* Try once more after a failure: a restarted syslog daemon has a new socket behind the old path,
+ * and UDP reports a closed port only on the next send. */
 static void target_send(struct wr_sink *s, struct wr_str line)
 {
     for (int try = 0; try < 2; try++) {
@@ -121,7 +121,7 @@ static const struct wr_sink_ops syslog_ops = { target_open, target_write, target
 
 /* ---- parameters ---- */
 
-/* What is being read; the first mistake stays. */
+/* The state of reading; the first mistake is kept. */
 struct parse {
     struct wr_pool *pool;
     struct target *to;
@@ -169,7 +169,7 @@ static void read_severity(struct parse *p, struct wr_str v)
 {
     once(p, p->severity_seen, "severity");
     p->severity_seen = true;
-    /* debug_http and its like are levels of the error log only. */
+    /* debug_http and similar words are levels of the error log only. */
     if (wr_str_starts(v, WR_STR("debug_")) || !wr_level_parse(v, &p->to->severity))
         wrong(p, "unknown syslog severity", v);
 }

@@ -1,14 +1,15 @@
-/* title: what ps shows of this process. main() prepares it, each process sets its own. It owns the
- * memory in which the kernel once put the arguments and the environment, and their copies. */
+/* title: the name that ps shows for this process. main() prepares it, each process sets its own. It
+ * owns the memory in which the kernel put the arguments and the environment, and the copies of
+ * both. */
 #include "os/os.h"
 
 #include <unistd.h>
 
 static char *area;
 static size_t area_size;
-static struct wr_pool *copies; /* for the life of the process */
+static struct wr_pool *copies; /* never freed */
 
-/* Moves strings out of the area, which reaches on while each begins where the last one ended. */
+/* Copies the strings out of the area. The area grows over each string that begins where it ends. */
 static void claim(char **strings, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
@@ -48,6 +49,6 @@ void wr_title_set(const char *title)
     t = wr_text_on(area, area_size - 1);
     wr_text_c(&t, "weir: ");
     wr_text_c(&t, title);
-    /* The kernel shows the whole area as long as its last byte is zero. */
+    /* The kernel shows the whole area if its last byte is zero. */
     memset(area + t.n, 0, area_size - t.n);
 }

@@ -1,8 +1,8 @@
-/* vault: memory that gets into no core file: for OpenSSL (keys, what is computed from them and what
- * was deciphered) and for the keys and passwords of a configuration. It is mapped in chunks,
- * MADV_DONTDUMP, and given out by size classes, 8 in each doubling; what comes back waits in the
- * list of its class and is never unmapped, but blocks over 64 KB, which have mappings of their own.
- * Threads may call it; main sets it up. A fork shares what there is, copy on write. */
+/* vault: memory excluded from core files: for OpenSSL (keys, values computed from them, decrypted
+ * data) and for the keys and passwords of a configuration. It is mapped in chunks with
+ * MADV_DONTDUMP and given out in size classes, 8 in each doubling. Freed blocks wait in the list of
+ * their class and are never unmapped; only blocks over 64 KB have mappings of their own, which are.
+ * Threads may call it; main sets it up. After a fork the child has a copy (copy on write). */
 #include "os/os.h"
 
 #include <pthread.h>
@@ -11,18 +11,18 @@
 #define CHUNK ((size_t)1 << 20)
 #define LARGEST ((size_t)1 << 16)
 #define CLASSES 80
-#define SMALL 128                /* up to here in steps of 16 */
+#define SMALL 128                /* up to this size in steps of 16 */
 
 struct head {                    /* before each block */
-    size_t size;                 /* that fits into it */
-    struct head *next;           /* of the free ones */
+    size_t size;                 /* bytes that fit into the block */
+    struct head *next;           /* in the list of free blocks */
 };
 
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static struct head *unused[CLASSES];
 static char *bump, *bump_end;
 
-/* The class n bytes go to, and the size of its blocks. */
+/* Returns the class for n bytes; *size is the size of its blocks. */
 static unsigned class_of(size_t n, size_t *size)
 {
     unsigned log, part;

@@ -1,8 +1,9 @@
-/* zone: a segment of shared memory in parts, and the part that is configured: a list its owner
- * publishes. The keeper publishes, workers read; the master only measures and places.
+/* zone: a segment of shared memory divided into parts, and one kind of part: the roster, a list
+ * that the owner of the zone publishes. The keeper publishes, workers read; the master only
+ * measures and places parts.
  *
- * A part's place follows from the sizes of those before it, by the same function that measures: no
- * offset stands in the shared memory. */
+ * The place of a part follows from the sizes of the parts before it, computed by the same function
+ * that measures: no offset is stored in shared memory. */
 #include "os/os.h"
 
 #define LINE 64
@@ -25,8 +26,9 @@ void wr_roster_place(struct wr_roster *r, struct wr_zone *z, uint32_t most)
         r->list[i] = wr_zone_part(z, ((size_t)most + 1) * sizeof(*r->list[i]));
 }
 
-/* A seqlock: the owner writes the other list, then the version. It may publish twice meanwhile,
- * then the copy is taken again; for ever only where somebody writes nonsense. */
+/* A seqlock: the owner writes the list that is not current, then the version. If it publishes twice
+ * during the copy, copy again; this ends after COPY_TRIES, in case a process writes garbage all the
+ * time. */
 uint32_t wr_roster_read(const struct wr_roster *r, uint32_t *out, uint32_t *version)
 {
     uint32_t count = 0;
@@ -45,7 +47,8 @@ uint32_t wr_roster_read(const struct wr_roster *r, uint32_t *out, uint32_t *vers
             if (number < r->most)
                 out[count++] = number;
         }
-        atomic_thread_fence(memory_order_acquire); /* the copy is taken before the second look */
+        /* Finish the copy before the second look at the version. */
+        atomic_thread_fence(memory_order_acquire);
         if (atomic_load_explicit(r->version, memory_order_relaxed) == *version)
             break;
     }
@@ -58,7 +61,8 @@ void wr_roster_publish(struct wr_roster *r, const uint32_t *numbers, uint32_t n)
     _Atomic uint32_t *list = r->list[version & 1];
 
     WR_ASSERT(n <= r->most);
-    /* A reader that sees a word of this list sees the version that made it the other one. */
+    /* Orders the earlier change of the version before the new words: a reader that sees one of them
+     * also sees that this list is no longer current. */
     atomic_thread_fence(memory_order_release);
     atomic_store_explicit(&list[0], n, memory_order_relaxed);
     for (uint32_t i = 0; i < n; i++)

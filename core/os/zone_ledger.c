@@ -1,10 +1,10 @@
-/* zone_ledger: the part of a zone that is counted: what each process holds, and the totals. A
- * process counts by the functions of os.h; here are its beginning, and the work of the keeper: it
- * takes back what the dead held. It takes the lock of a slot first, and so knows that nobody lives
- * there. */
+/* zone_ledger: the part of a zone that counts: what each process holds, and the totals. Counting
+ * itself is inline in os.h; here are the beginning of counting, and the work of the keeper, which
+ * takes back the counts of dead processes. It takes the lock of a slot first, and so knows that no
+ * process has the slot. */
 #include "os/os.h"
 
-#define BELIEVED 3           /* looks in a row */
+#define BELIEVED 3           /* equal comparisons in a row */
 
 void wr_ledger_place(struct wr_ledger *l, struct wr_zone *z, uint32_t columns)
 {
@@ -13,7 +13,7 @@ void wr_ledger_place(struct wr_ledger *l, struct wr_zone *z, uint32_t columns)
     l->rows = wr_zone_part(z, (size_t)WR_SLOTS * columns * sizeof(*l->rows));
 }
 
-/* ---- a process that counts ---- */
+/* ---- the counting process ---- */
 
 void wr_ledger_show(struct wr_ledger *l)
 {
@@ -30,10 +30,10 @@ void wr_ledger_begin(struct wr_ledger *l, struct wr_pool *pool)
         return;
     wr_ledger_clear(l, wr_self.slot);
     atomic_fetch_or(&l->used[wr_self.slot / 64], (uint64_t)1 << (wr_self.slot % 64));
-    wr_ledger_show(l); /* the bit may have been wrong */
+    wr_ledger_show(l); /* the `used` bit may have been wrong, and the row not cleared */
 }
 
-/* ---- the dead ---- */
+/* ---- dead processes ---- */
 
 void wr_ledger_clear(struct wr_ledger *l, uint32_t process)
 {
@@ -54,7 +54,8 @@ bool wr_ledger_sweep(void (*clear)(void *arg, uint32_t process), void *arg)
     bool strangers = false;
 
     for (uint32_t i = 0; wr_self.run_fd >= 0 && i < WR_SLOTS; i++) {
-        bool own = i == wr_self.slot; /* it holds nothing that counts, whatever stands there */
+        /* The keeper itself counts nothing: clear its row, whose lock it holds already. */
+        bool own = i == wr_self.slot;
 
         if (!own && !wr_lock(wr_self.run_fd, i, 0)) {
             strangers |= i / (WR_SLOTS / 2) != wr_self.slot / (WR_SLOTS / 2);
@@ -102,7 +103,7 @@ static bool look_at(struct wr_ledger *l, uint32_t column)
     _Atomic uint32_t *shared = wr_ledger_total(l, column);
     uint32_t total = atomic_load(shared), sum = column_sum(l, column);
 
-    if (atomic_load(shared) != total) /* it is being used: another look */
+    if (atomic_load(shared) != total) /* it is changing: compare again later */
         return false;
     switch (wr_ledger_judge(&l->seen[column], sum, total)) {
     case WR_LEDGER_RIGHT:

@@ -1,33 +1,34 @@
-/* zone_table: the part of a zone that is learned: records by key, in a hash table and in the order
- * of their last use. For what workers of all generations remember together.
+/* zone_table: the part of a zone that remembers: records by key, in a hash table and in the order
+ * of their last use. For what workers of all generations share.
  *
- * A record is a chain of cells of one size, so that nothing is ever fragmented; records of a bucket
- * are a chain, too, and all of them a list from newest to oldest. A number of a cell is checked
- * each time one is read, each walk has an end, and links must agree in both directions: whatever
- * another process writes, what is found is a record, or damage. Damage is latched, and unlock
- * empties the table; so does the next lock when a holder died half way, as the state says. */
+ * A record is a chain of cells of one size, so that memory never fragments. The records of a bucket
+ * are a chain, too, and all records are a list from newest to oldest. Each cell number is checked
+ * when it is read, each walk is bounded, and links must agree in both directions: whatever another
+ * process writes, a lookup finds a record or detects damage. Damage is latched, and unlock empties
+ * the table. The next lock empties it when `state` tells that a holder died halfway. */
 #include "os/os.h"
 
-#define STEPS_MAX 128        /* in a bucket: with two records in it on average, that is damage */
-#define EXPIRED_MAX 2        /* records that a put removes because their time has come */
-#define TELL_MS 60000        /* damage is logged by a process once in that time */
+#define STEPS_MAX 128        /* in a bucket: it has two records on average, so a longer chain is
+                              * damage */
+#define EXPIRED_MAX 2        /* expired records that a put removes */
+#define TELL_MS 60000        /* a process logs damage at most once in this time */
 #define LEAST_BYTES 4096
 
 enum state { NEW, BUSY, READY = 0x5a6f6e65 };
 
 struct wr_table_head {
     _Atomic uint32_t state;
-    _Atomic uint32_t newest, oldest; /* records; 0: none, as everywhere; cells count from 1 */
-    _Atomic uint32_t free;   /* cells that were used, linked by `more` */
-    _Atomic uint32_t fresh;  /* so many cells were ever used */
-    _Atomic uint64_t seed;   /* of the hash: clients may choose keys */
+    _Atomic uint32_t newest, oldest; /* records; 0: none, here and below; cells count from 1 */
+    _Atomic uint32_t free;   /* released cells, linked by `more` */
+    _Atomic uint32_t fresh;  /* the number of cells that were ever used */
+    _Atomic uint64_t seed;   /* of the hash, random: clients may choose keys */
 };
-struct record {              /* its first cell */
-    _Atomic uint32_t more;   /* the next cell of it */
+struct record {              /* the first cell of a record */
+    _Atomic uint32_t more;   /* the next cell of the record */
     _Atomic uint32_t chain;  /* the next record in the bucket */
     _Atomic uint32_t newer, older;
     _Atomic uint32_t hash;
-    _Atomic uint32_t sizes;  /* of the key << 16, of the value */
+    _Atomic uint32_t sizes;  /* size of the key << 16 | size of the value */
     _Atomic uint64_t expires_s;
     unsigned char bytes[32]; /* the key, then the value */
 };
@@ -39,7 +40,7 @@ union wr_table_cell {
     struct record record;
     struct further further;
 };
-_Static_assert(sizeof(union wr_table_cell) == 64, "a line of cache");
+_Static_assert(sizeof(union wr_table_cell) == 64, "one cache line");
 
 static uint32_t read_word(const _Atomic uint32_t *word)
 {
@@ -94,7 +95,7 @@ static struct cursor cursor_at(const struct wr_table *t, uint32_t i)
     return (struct cursor){ .t = t, .cell = i, .p = r->bytes, .n = sizeof(r->bytes) };
 }
 
-/* Room for the next bytes, at most n; 0: the chain has ended. */
+/* Returns the room for the next bytes, at most n; 0: the chain has ended. */
 static size_t cursor_room(struct cursor *c, size_t n)
 {
     if (c->n == 0) {
@@ -198,7 +199,8 @@ static bool leave_bucket(struct wr_table *t, uint32_t i)
     return false;
 }
 
-/* As many as its sizes say: a chain that is shorter, longer or a ring is damage. */
+/* Frees the cells of a record, as many as its sizes need: a chain that is shorter, longer or
+ * circular is damage. */
 static bool free_cells(struct wr_table *t, uint32_t i)
 {
     uint32_t sizes = read_word(&record_at(t, i)->sizes), last = i;
@@ -240,7 +242,8 @@ static void drop_expired(struct wr_table *t, uint64_t now_s)
 
 /* ---- making ---- */
 
-/* 0: damage, as there is always something to evict. Once more behind an eviction is enough. */
+/* Returns a free cell, if need be after one eviction. 0: damage, since otherwise there is always a
+ * record to evict. */
 static uint32_t take_cell(struct wr_table *t)
 {
     for (uint32_t tries = 0; tries < 2 && !t->damaged; tries++) {
@@ -262,7 +265,7 @@ static uint32_t take_cell(struct wr_table *t)
     return 0;
 }
 
-/* A chain of n, which stands in no list; 0: damage. */
+/* Returns a chain of n cells that is in no list; 0: damage. */
 static uint32_t take_cells(struct wr_table *t, uint32_t n)
 {
     uint32_t first = take_cell(t), last = first;
@@ -286,7 +289,7 @@ static uint32_t hash_of(const struct wr_table *t, struct wr_str key)
                                                               memory_order_relaxed));
 }
 
-/* Then *value is behind the key. */
+/* If true, *value is a cursor behind the key. */
 static bool has_key(const struct wr_table *t, uint32_t i, struct wr_str key, struct cursor *value)
 {
     unsigned char buf[WR_TABLE_KEY_MAX];
@@ -316,7 +319,8 @@ static uint32_t find_record(struct wr_table *t, struct wr_str key, struct cursor
 
 void wr_table_place(struct wr_table *t, struct wr_zone *z, size_t bytes, const char *name)
 {
-    const size_t each = sizeof(*t->cells), lines = 2 * each; /* the head, and the last of buckets */
+    const size_t each = sizeof(*t->cells), lines = 2 * each; /* for the head, and the last cache
+                                                              * line of the buckets */
     size_t n = bytes < LEAST_BYTES ? 0 : (bytes - lines) / (each + sizeof(*t->buckets) / 2);
 
     *t = (struct wr_table){ .name = name, .fd = z->fd };
@@ -344,7 +348,7 @@ static void mend_table(struct wr_table *t, const char *why)
     if (wr_now() < t->quiet_ms)
         return;
     t->quiet_ms = wr_now() + TELL_MS;
-    wr_say(WR_LOG_ERROR, 0, "shared memory \"%s\" %s, it is emptied", t->name, why);
+    wr_say(WR_LOG_ERROR, 0, "shared memory \"%s\" %s and is emptied", t->name, why);
 }
 
 bool wr_table_lock(struct wr_table *t, uint32_t most_ms)
