@@ -1,11 +1,11 @@
-/* Blocks and slices: the memory behind queues. Called by bufq, and by whoever fills a block
- * himself. Owns the process' idle blocks and slices, a bounded number of each. Under ASan nothing
- * is kept idle: every block is a malloc of its own, so that a use after free is seen. */
+/* Blocks and slices: the memory behind queues. bufq calls it, and code that fills a block directly.
+ * Owns the process' idle blocks and slices, a bounded number of each. Under ASan none are kept
+ * idle: every block is a malloc of its own, so that a use after free is found. */
 #include "event/inside.h"
 
 enum { BLOCKS_IDLE = WR_ASAN ? 0 : 64, SLICES_IDLE = WR_ASAN ? 0 : 1024 };
 
-/* Of the process, not of a loop: queues know no loop, and there is one thread. */
+/* Per process, not per loop: queues have no pointer to a loop, and only one thread uses them. */
 static struct wr_block *idle_blocks;
 static struct wr_slice *idle_slices;
 static unsigned nidle_blocks, nidle_slices;

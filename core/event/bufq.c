@@ -1,5 +1,5 @@
-/* Queues of slices: bytes on their way, in blocks, in borrowed memory or in files. Called by
- * everything that buffers. A queue owns its slices and one reference for each to its block. */
+/* Queues of slices: bytes on their way, in blocks, in borrowed memory or in files. All buffering
+ * code calls it. A queue owns its slices, and each slice one reference to its block. */
 #include "event/inside.h"
 
 #include <sys/uio.h>
@@ -48,7 +48,7 @@ static struct wr_slice *view(const struct wr_slice *s, size_t n)
     return v;
 }
 
-/* Bytes that go on where the queue ends need no slice of their own. */
+/* True if s continues the queue's last slice in the same block and needs no slice of its own. */
 static bool joins(const struct wr_bufq *q, const struct wr_slice *s)
 {
     const struct wr_slice *t = q->tail;
@@ -72,7 +72,7 @@ char *wr_bufq_room(struct wr_bufq *q, size_t *n)
     struct wr_slice *s = q->tail;
     struct wr_block *b = s != NULL ? s->block : NULL;
 
-    /* behind a shared block's slice there may be somebody else's bytes */
+    /* the bytes behind the slice of a shared block may belong to another queue */
     if (b == NULL || b->refs > 1 || s->p + s->n == b->data + b->size) {
         b = wr_block_new();
         s = wr_slice_new();
@@ -87,7 +87,7 @@ void wr_bufq_commit(struct wr_bufq *q, size_t n)
 {
     struct wr_slice *s = q->tail;
 
-    /* nothing was done to the queue since wr_bufq_room */
+    /* the queue was not changed since wr_bufq_room */
     WR_ASSERT(s != NULL && s->block != NULL && s->block->refs == 1);
     WR_ASSERT(n <= (size_t)(s->block->data + s->block->size - (s->p + s->n)));
     s->n += n;
@@ -158,7 +158,7 @@ void wr_bufq_move(struct wr_bufq *dst, struct wr_bufq *src, size_t n)
     while (n > 0) {
         struct wr_slice *s = src->head;
 
-        /* the last one is cut in two views of one block */
+        /* the last slice is split into two views of one block */
         if (s->n > n) {
             append_or_join(dst, view(s, n));
             shorten(s, n);
@@ -173,7 +173,7 @@ void wr_bufq_move(struct wr_bufq *dst, struct wr_bufq *src, size_t n)
 
 void wr_bufq_tee(struct wr_bufq *dst, const struct wr_bufq *src)
 {
-    /* an unused room in src stays src's own */
+    /* empty room at the end of src is not shared */
     for (const struct wr_slice *s = src->head; s != NULL; s = s->next)
         if (s->n > 0)
             append_or_join(dst, view(s, s->n));

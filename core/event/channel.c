@@ -1,12 +1,13 @@
-/* c-ares driven from our loop: its sockets are watched (level triggered, its reads need not drain
- * them), its retries are one timer. Called by question. Owns the c-ares channels and the watches.
+/* c-ares driven by our loop: its sockets are watched (level triggered: its reads need not drain
+ * them), its retries share one timer. question calls it. Owns the c-ares channels and the watches.
  *
- * A forged answer has to guess the id of a question and the port it came from. c-ares keeps a
- * socket while anything is asked over it, so a question that is never answered would pin the port
- * for all that follow: a c-ares channel, here a line, takes 8 questions until all are answered.
+ * To forge an answer an attacker has to guess the id of the question and the port it came from.
+ * c-ares keeps a socket open while any question on it is pending, so one question that is never
+ * answered would fix the port of all later ones. Therefore a c-ares channel, here called a line,
+ * takes 8 questions and then no more until all of them are answered.
  *
- * c-ares may call back from inside any of its functions, so callbacks only note what came; and it
- * is entered from tasks only, so it is never torn down under its own feet. */
+ * c-ares may call back from inside any of its functions, so callbacks only record what came. c-ares
+ * is entered from tasks only, so a callback never destroys the channel that is calling it. */
 #include "event/inside.h"
 
 #include <ares.h>
@@ -15,7 +16,7 @@
 
 #define RESOLV_CONF "/etc/resolv.conf"
 
-/* A try waits 1 s, 2 s, 4 s for each server in turn. Beyond that question.c asks again. */
+/* A try waits 1 s, 2 s, 4 s for each server in turn. After that question.c asks again. */
 enum { TRY_MS = 1000, TRIES = 3, RECHECK_MS = 1000, CLASS_IN = 1, DNS_PORT = 53 };
 enum { QUESTIONS_A_LINE = 8 };
 
@@ -23,9 +24,9 @@ struct wr_line {
     uint32_t magic;
     struct wr_link link;
     struct wr_channel *channel;
-    struct wr_link asks;      /* with mixed case, under way */
+    struct wr_link asks;      /* of struct wr_ask: pending, with mixed case */
     ares_channel ares;
-    uint32_t asked, pending;  /* asked: since it had no socket */
+    uint32_t asked, pending;  /* asked: since all its sockets were closed last */
 };
 
 struct ares_fd {
@@ -34,7 +35,7 @@ struct ares_fd {
     struct wr_link link;
     struct wr_line *line;
     int fd;
-    uint32_t events;          /* seen, not yet told c-ares */
+    uint32_t events;          /* seen, not yet passed to c-ares */
 };
 
 /* ---- sockets ---- */
@@ -79,7 +80,7 @@ static void watch_socket(struct wr_line *line, int fd, uint32_t events)
 
 static void forget_socket(struct ares_fd *s)
 {
-    /* c-ares closes it next; process() may still be looking at it: freed at the end of the turn */
+    /* c-ares closes the socket next, but run_channel may still use s: free it in the reaping */
     wr_watch_del(s->line->channel->loop, s->fd);
     wr_list_remove(&s->link);
     s->doomed.free = free_socket;
@@ -135,7 +136,7 @@ static void set_timer(struct wr_channel *ch)
         wr_timer_idle(&ch->timer);
 }
 
-/* Who waits there is told to ask again. */
+/* Pending questions are reported as unanswered: they are asked again. */
 static void close_line(struct wr_line *line)
 {
     wr_list_remove(&line->link);
@@ -146,7 +147,7 @@ static void close_line(struct wr_line *line)
     free(line);
 }
 
-/* All but the one that is asked; or only those that nobody waits for. */
+/* Closes all lines but the one in use; idle_only: only those without pending questions. */
 static void close_lines(struct wr_channel *ch, bool idle_only)
 {
     struct wr_link *next;
@@ -204,9 +205,9 @@ static bool set_servers(ares_channel ares, const struct wr_resolver_opts *o)
 static ares_channel start_ares(struct wr_channel *ch, struct wr_line *line)
 {
     static bool library;
-    char lookups[] = "b"; /* the hosts file is read by ourselves */
+    char lookups[] = "b"; /* not the hosts file: weir reads it itself */
     struct ares_options o = {
-        /* "failure" from the only server there is, is the answer */
+        /* with one server its "failure" is the answer */
         .flags = ARES_FLAG_NOALIASES | (ch->opts->nservers == 1 ? ARES_FLAG_NOCHECKRESP : 0),
         .timeout = TRY_MS,
         .tries = TRIES,
@@ -236,7 +237,7 @@ static ares_channel start_ares(struct wr_channel *ch, struct wr_line *line)
     return ares;
 }
 
-/* Another one to ask; NULL: it could not be made, and nothing has changed. */
+/* Opens a line and makes it the one in use. NULL: it could not be made, and nothing has changed. */
 static struct wr_line *open_line(struct wr_channel *ch)
 {
     struct wr_line *line = wr_calloc(1, sizeof(*line));
@@ -294,15 +295,15 @@ void wr_channel_refresh(struct wr_channel *ch)
     ch->conf_checked = wr_now();
     if (!conf_changed(ch) && old != NULL)
         return;
-    /* an unreadable new file leaves the old servers */
+    /* if the new file cannot be read, the old servers stay in use */
     if (open_line(ch) != NULL)
         close_lines(ch, false);
 }
 
 /* ---- asking ---- */
-/* A server that says "failure", "refused" or "not implemented" is passed over, and after the last
- * one c-ares 1.18 reports ECONNREFUSED for those as well. If it was an answer that ended it, the
- * servers are there. */
+/* c-ares skips a server that answers "failure", "refused" or "not implemented", and after the last
+ * one c-ares 1.18 reports ECONNREFUSED for that as well. If it was an answer that ended the
+ * question (ch->heard), the servers can be reached. */
 static enum wr_dns_code code_of(const struct wr_channel *ch, int status)
 {
     switch (status) {
@@ -336,7 +337,8 @@ static void on_answer(void *arg, int status, int timeouts, unsigned char *p, int
     answer.code = code_of(a->channel, status);
     answer.n = answer.ttl = 0;
     answer.alias[0] = '\0';
-    /* c-ares has seen to it that the question in it is ours; a search may have changed the name */
+    /* c-ares has checked that the message repeats our question; with a search domain the name in it
+     * may differ from ours */
     if (p != NULL && n > 0)
         wr_dns_parse(p, (size_t)n, WR_STR(""), a->type, &answer);
     a->answered(a, &answer);
@@ -354,8 +356,9 @@ static const char *name_to_send(struct wr_ask *a)
 void wr_channel_ask(struct wr_channel *ch, struct wr_ask *a)
 {
     a->channel = ch;
+    /* if that fails: a port that can be guessed is better than no answer */
     if (ch->line != NULL && ch->line->asked == QUESTIONS_A_LINE)
-        (void)open_line(ch); /* else better a known port than no answer */
+        (void)open_line(ch);
     a->line = ch->line;
     if (a->line != NULL) {
         a->line->asked = wr_min(a->line->asked + 1, (uint32_t)QUESTIONS_A_LINE);

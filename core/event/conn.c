@@ -1,6 +1,6 @@
-/* A connection's descriptor: registration, ready bits, deadline, and the door to its transport.
- * Called by endpoints and steps. Owns the fd and the transport's state; the task it wakes belongs
- * to whoever waits. */
+/* A connection's descriptor: registration, ready bits, deadline, and the calls of its transport.
+ * Endpoints and steps call it. Owns the fd and the transport's state; the task it wakes belongs to
+ * the code that waits. */
 #include "event/inside.h"
 
 #include <errno.h>
@@ -20,14 +20,14 @@ static void on_event(struct wr_watch *w, uint32_t events)
         bits |= WR_WRITABLE;
     if (events & (EPOLLRDHUP | EPOLLHUP))
         bits |= WR_HUP | WR_READABLE;
-    /* reading or writing is how an error is learned */
+    /* the next read or write reports the error */
     if (events & (EPOLLERR | EPOLLHUP))
         bits |= WR_READABLE | WR_WRITABLE;
     if (events & EPOLLERR)
         bits |= WR_ERR;
 
-    /* EPOLLOUT comes along with everything and mostly is no news; EPOLLIN always is: who peeks
-     * waits for more with the bit set */
+    /* EPOLLOUT comes with every event, so it wakes the task only when it is new. EPOLLIN always
+     * does: a task that has peeked waits for more bytes with the bit set */
     if (((bits & ~(unsigned)c->ready) != 0 || (bits & WR_READABLE)) && c->task != NULL)
         wr_task_wake(c->loop, c->task);
     c->ready = (uint8_t)(c->ready | bits);
@@ -82,7 +82,7 @@ void wr_conn_full(struct wr_conn *c)
 enum wr_io wr_conn_connect(struct wr_conn *c, const struct wr_addr *to)
 {
     c->ready = 0;
-    /* a unix socket whose queue is full says EAGAIN, and no event would ever come: an error */
+    /* EAGAIN of a unix socket with a full queue is an error, too: no event would follow */
     if (connect(c->fd, &to->sa, to->len) == 0) {
         c->ready = WR_READABLE | WR_WRITABLE;
         return WR_IO_OK;
@@ -100,10 +100,10 @@ enum wr_io wr_conn_connected(struct wr_conn *c)
 {
     if (!(c->ready & WR_WRITABLE))
         return WR_IO_AGAIN;
-    /* the good case costs no system call */
+    /* success costs no system call */
     if (!(c->ready & (WR_HUP | WR_ERR)))
         return WR_IO_OK;
-    /* the kernel tells an error once, we may be asked twice */
+    /* the kernel reports an error once, but this function may be called again */
     if (c->error == 0)
         c->error = wr_socket_error(c->fd);
     return c->error == 0 ? WR_IO_OK : WR_IO_ERROR;
@@ -148,7 +148,7 @@ enum wr_io wr_conn_shutdown(struct wr_conn *c)
 
     if (c->write_shut)
         return WR_IO_OK;
-    /* AGAIN: a transport has a last message to write, and is asked again when it can */
+    /* AGAIN: the transport has a last message to write; call again when that is possible */
     r = c->io->shutdown(c);
     c->write_shut = r != WR_IO_AGAIN;
     return r;
@@ -189,24 +189,24 @@ enum wr_io wr_conn_write_q(struct wr_conn *c, struct wr_bufq *q, size_t max, siz
         if (r != WR_IO_OK)
             break;
     }
-    /* an error is told even if bytes went out before it: nothing follows them */
+    /* report an error even if bytes went out before it: no more will follow */
     return *put > 0 && r == WR_IO_AGAIN ? WR_IO_OK : r;
 }
 
 void wr_conn_close(struct wr_conn *c)
 {
-    /* first and always: an idle deadline may still stand in the heap */
+    /* first, and also without fd: an idle deadline may still be in the heap */
     wr_timer_off(c->loop, &c->deadline);
     if (c->fd < 0)
         return;
-    c->task = NULL; /* a last message wakes nobody */
+    c->task = NULL; /* the last message wakes no task */
     if (c->free_state != NULL)
         c->free_state(c);
     c->free_state = NULL;
-    if (c->fd >= 0) { /* else it was kept for a last message */
+    if (c->fd >= 0) { /* else wr_last_words has taken it */
         if (c->reset_on_close)
             wr_socket_reset_on_close(c->fd);
-        /* no other process has this socket, so closing takes it out of epoll */
+        /* no other process has this socket, so close() removes it from epoll */
         close(c->fd);
     }
     c->fd = -1;

@@ -1,13 +1,13 @@
-/* The DNS answer parser (RFC 1035 4, 2782, 3596): message in, records out, nothing else touched.
- * Called by the resolver with what c-ares received; a fuzz target. All bytes go through wr_scan;
- * every loop is bounded by the message or by a constant. */
+/* The DNS answer parser (RFC 1035 4, 2782, 3596): message in, records out, no other effects. The
+ * resolver calls it with messages that c-ares received; a fuzz target. All bytes are read through
+ * wr_scan; every loop is bounded by the message or by a constant. */
 #include "event/event.h"
 
 enum {
     TYPE_A = 1, TYPE_CNAME = 5, TYPE_SOA = 6, TYPE_PTR = 12, TYPE_AAAA = 28, TYPE_SRV = 33,
     CLASS_IN = 1,
     NAME_MAX_WIRE = 255, POINTER = 0xc0, FLAG_ANSWER = 0x8000, RCODE = 0x0f,
-    RECORDS_LOOKED_AT = 1024, /* a message of 64 KB could hold 5000 */
+    RECORDS_LOOKED_AT = 1024, /* a message of 64 KB can contain 5000 */
     CHAIN_MAX = 16, JUMPS_MAX = 64
 };
 
@@ -22,7 +22,7 @@ struct record {
     char owner[NAME_MAX_WIRE + 1];
     uint16_t type, class, length;
     uint32_t ttl;
-    struct wr_scan data;      /* rdata only; compression may point out of it */
+    struct wr_scan data;      /* rdata only; a compressed name may point out of it */
 };
 
 const char *wr_dns_code_text(enum wr_dns_code c)
@@ -42,7 +42,7 @@ const char *wr_dns_code_text(enum wr_dns_code c)
 }
 
 /* ---- names ---- */
-/* What comes out is logged and compared; a dot inside of a label would make it two. */
+/* Names are logged and compared; a dot inside a label would split it in two. */
 static char printable(uint8_t c)
 {
     return c > ' ' && c < 0x7f && c != '.' && c != '"' && c != '\\' ? (char)c : '?';
@@ -56,8 +56,9 @@ static void take_label(struct wr_scan *s, size_t n, struct wr_text *out)
         wr_text_char(out, printable(wr_scan_u8(s)));
 }
 
-/* Reads a name at *s and leaves *s behind it. Each pointer must lead to before where the name (or
- * the part it was sent to) began, so there is an end; JUMPS_MAX makes it come soon. */
+/* Reads a name at *s and leaves *s behind it. A pointer must lead to before the beginning of the
+ * name, or of the part that the last pointer led to: so there is an end. JUMPS_MAX makes it come
+ * soon. */
 static bool take_name(const struct message *m, struct wr_scan *s, char *name, size_t size)
 {
     struct wr_text out = wr_text_on(name, size - 1);
@@ -161,10 +162,10 @@ static bool understand(const struct message *m, struct record *r, struct wr_dns_
 
 /* ---- sections ---- */
 struct chain {
-    char want[NAME_MAX_WIRE + 1]; /* owner of the records looked for */
+    char want[NAME_MAX_WIRE + 1]; /* the owner name of the records we look for */
     uint16_t type;
     unsigned hops;
-    bool moved;               /* in this pass */
+    bool moved;               /* an alias was followed in this pass */
 };
 
 static bool keep(struct chain *c, const struct record *r, const struct wr_dns_record *rec,
@@ -186,7 +187,7 @@ static bool keep(struct chain *c, const struct record *r, const struct wr_dns_re
     return true;
 }
 
-/* One pass over the answers. m->s ends behind them. */
+/* Passes over the answers once; m->s ends behind them. */
 static bool pass(struct message *m, struct chain *c, struct wr_dns_answer *out)
 {
     struct wr_dns_record rec;
@@ -199,12 +200,13 @@ static bool pass(struct message *m, struct chain *c, struct wr_dns_answer *out)
     return true;
 }
 
-/* The chain may stand in any order, so answers are gone through until it does not grow. */
+/* The aliases may come in any order, so the answers are passed over until the chain does not
+ * grow. */
 static bool take_answers(struct message *m, struct chain *c, struct wr_dns_answer *out)
 {
     const struct wr_scan begin = m->s;
 
-    /* at most CHAIN_MAX passes, for each but the last adds a hop */
+    /* at most CHAIN_MAX passes: each but the last adds a hop */
     out->ttl = UINT32_MAX;
     do {
         m->s = begin;
@@ -216,7 +218,7 @@ static bool take_answers(struct message *m, struct chain *c, struct wr_dns_answe
     return true;
 }
 
-/* RFC 2308 5: how long "no" is true. */
+/* RFC 2308 5: how long a negative answer is valid. */
 static uint32_t negative_ttl(struct message *m)
 {
     char name[NAME_MAX_WIRE + 1];
@@ -237,8 +239,8 @@ static uint32_t negative_ttl(struct message *m)
     return 0;
 }
 
-/* An alias alone, without a SOA that would say there is nothing behind it: not all servers go on
- * to the target for who asks. */
+/* A chain of aliases that ends without records, and without a SOA that would deny them: some
+ * servers do not resolve the target themselves, so report it for the next question. */
 static void negative(struct message *m, const struct chain *c, struct wr_dns_answer *out)
 {
     uint32_t ttl = negative_ttl(m);
@@ -283,12 +285,12 @@ static bool parse(struct message *m, struct chain *c, struct wr_dns_answer *out)
     if (m->s.bad || !(flags & FLAG_ANSWER) || (flags & RCODE) > WR_DNS_REFUSED)
         return false;
     out->code = (enum wr_dns_code)(flags & RCODE);
-    /* servers that fail need not repeat the question */
+    /* an answer with an error need not repeat the question */
     if (out->code != WR_DNS_OK && out->code != WR_DNS_NXDOMAIN)
         return true;
     if (!take_question(m, questions, c) || !take_answers(m, c, out))
         return false;
-    /* an alias may lead to a name that is not there */
+    /* an alias may lead to a name that does not exist */
     if (out->code != WR_DNS_OK)
         out->n = 0;
     if (out->n == 0)

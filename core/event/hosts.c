@@ -1,5 +1,5 @@
-/* The hosts file, read by ourselves: name -> addresses, read again when it changed. Called by the
- * resolver and, at start, by whoever needs addresses at once. Owns the one table of the process. */
+/* The hosts file: name -> addresses, read again when it has changed. The resolver calls it and, at
+ * start, code that needs addresses at once. Owns the one table of the process. */
 #include "event/event.h"
 
 #include <sys/stat.h>
@@ -48,7 +48,7 @@ static void add(struct wr_str name, const struct wr_addr *addr)
         h = WR_NEW(pool, struct host);
         (void)wr_dict_add(hosts, name, h);
     }
-    /* in the order of the file; a line that stands there twice is no second server */
+    /* keep the order of the file; an address that is listed twice counts once */
     for (at = &h->first; *at != NULL; at = &(*at)->next)
         if (wr_addr_eq(&(*at)->addr, addr))
             return;
@@ -64,7 +64,7 @@ static void parse_line(struct wr_str line)
     line.n = wr_str_find(line, '#');
     word = next_word(&line);
     if (!wr_addr_parse_ip(word, &addr))
-        return; /* link-local with a scope, too: no use as a peer */
+        return; /* also skips link-local addresses with a scope, which cannot be peers */
     while ((word = next_word(&line)).n > 0)
         add(word, &addr);
 }
@@ -85,7 +85,7 @@ static bool changed(void)
 {
     struct stat st;
 
-    /* a file that is gone is an empty one */
+    /* treat a missing file as an empty one */
     if (stat(path, &st) < 0)
         memset(&st, 0, sizeof(st));
     if (pool != NULL && st.st_ino == seen.st_ino && st.st_size == seen.st_size
@@ -118,7 +118,7 @@ static void put(struct wr_names *out, const struct wr_addr *addr)
         out->at[out->n++] = (struct wr_name_addr){ .addr = *addr };
 }
 
-/* RFC 6761 6.3: without an entry in the file it is still the loopback. */
+/* RFC 6761 6.3: localhost is the loopback, also without an entry in the file. */
 static void put_localhost(struct wr_names *out)
 {
     static const char *const text[] = { "127.0.0.1", "::1" };

@@ -1,7 +1,7 @@
-/* last_words: the last message of a connection that ends (a TLS alert, close_notify) when its
- * socket takes nothing just then. Transports call wr_last_words while conn closes. Owns the
- * descriptor from then on: what is left is sent as soon as there is room, then it is closed; also
- * after 5 s, and when the loop ends. */
+/* last_words: sends the last message of a connection that is being closed (a TLS alert,
+ * close_notify) when its socket is full. Transports call wr_last_words from wr_conn_close. Owns the
+ * descriptor from then on: it sends the rest as soon as there is room and closes it then, or after
+ * 5 s, or when the loop ends. */
 #include "event/inside.h"
 
 #include <errno.h>
@@ -22,7 +22,7 @@ struct last_words {
     char text[WR_LAST_WORDS];
 };
 
-/* False: all of it is sent, or never will be. */
+/* False: all of it is sent, or cannot be sent. */
 static bool send_left(int fd, char *p, size_t *n)
 {
     ssize_t r;
@@ -86,7 +86,7 @@ void wr_last_words(struct wr_conn *c, const char *p, size_t n)
     w = wr_calloc(1, sizeof(*w));
     memcpy(w->text, p, n);
     w->n = n;
-    /* first without waiting: that it was not taken may have been chaos */
+    /* try at once: the socket may not be full, only chaos may have said so */
     if (!send_left(c->fd, w->text, &w->n) || !watch_room(c, w)) {
         free(w);
         return;

@@ -1,5 +1,5 @@
-/* limit: how many connections this process has, whether there is room for one more, and what is
- * said when there is none. Sessions and dials count themselves in and out; listen asks before it
+/* limit: counts the connections of this process and tells whether there is room for one more; logs
+ * when there is none. Sessions and dials count themselves in and out; listen asks before it
  * accepts, dial before it connects. Owns the counts and the state "full". */
 #include "event/event.h"
 
@@ -7,9 +7,9 @@
 
 enum {
     SAY_MS = 1000,
-    FULL_MS = 500,   /* connections that came to rest since, or descriptors, are found so late */
-    RESERVE = 10,    /* one in so many is kept for servers */
-    EASE = 8         /* full is over when one in so many is free: not with each that is closed */
+    FULL_MS = 500,   /* then idle connections and free descriptors are looked for again */
+    RESERVE = 10,    /* 1/RESERVE of the connections is kept for servers */
+    EASE = 8         /* the state ends when 1/EASE is free, not with each connection closed */
 };
 
 static struct wr_loop *loop;
@@ -47,15 +47,15 @@ bool wr_connections_free_one(void)
     return close_unused != NULL && (close_unused(WR_SERVER) || close_unused(WR_CLIENT));
 }
 
-/* ---- what there was not enough of: one line a second for each ---- */
+/* ---- shortages: one log line a second for each kind ---- */
 
 static void say_again(struct wr_task *t);
 
 static struct shortage {
     int err;                 /* 0: worker_connections */
-    uint32_t refused[2], closed; /* by side; unused ones, for others; not yet said */
+    uint32_t refused[2], closed; /* not yet logged; closed: unused ones, for others */
     struct wr_task task;
-    struct wr_timer timer;   /* runs: the next line waits for it */
+    struct wr_timer timer;   /* while it runs the next line has to wait */
 } by_limit = { .task.run = say_again, .timer.task = &by_limit.task },
   by_files = { .err = EMFILE, .task.run = say_again, .timer.task = &by_files.task };
 
@@ -95,7 +95,7 @@ static void say_again(struct wr_task *t)
 
 static void say_or_count(struct shortage *s)
 {
-    if (s->timer.at == 0 && !s->timer.fired) /* else say_again has the counts */
+    if (s->timer.at == 0 && !s->timer.fired) /* else say_again will log the counts */
         say_shortage(s, true);
 }
 
@@ -112,7 +112,7 @@ void wr_connections_refused(enum wr_side side, int err)
 bool wr_connections_room(enum wr_side side)
 {
     while (!wr_open_fits(&open_now, side, 1)) {
-        bool clients_only = wr_connections() < open_now.max; /* of them there are too many */
+        bool clients_only = wr_connections() < open_now.max; /* only clients have no room */
 
         if (close_unused == NULL
             || !(clients_only ? close_unused(WR_CLIENT) : wr_connections_free_one()))

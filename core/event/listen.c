@@ -1,11 +1,12 @@
-/* Accepting: takes connections off the listening sockets this process owns and hands them to their
- * listener. Started by the worker for each socket the owner map gives it. Owns no descriptor but a
- * spare one; refuses clients when there are too many connections (limit), rests when the system has
- * nothing left.
+/* Accepting: takes connections off the listening sockets this process owns and passes them to their
+ * listener. The worker starts it for each socket the owner map gives it. Owns no descriptor but a
+ * spare one; refuses clients when there are too many connections (limit), and pauses when the
+ * system is out of resources.
  *
- * Listeners are the one thing watched level triggered: an accept4 that finds nothing makes and
- * frees a socket, a file and a descriptor (1.2 us), being told again by epoll costs a tenth of
- * that. So a turn takes one connection, and more only while there are more turn after turn. */
+ * Listening sockets are watched level triggered, unlike all others: an accept4 that finds no
+ * connection allocates and frees a socket, a file and a descriptor (1.2 us), another report by
+ * epoll costs a tenth of that. So a turn accepts one connection, and more only while turn after
+ * turn finds more. */
 #include "event/inside.h"
 
 #include <errno.h>
@@ -16,7 +17,7 @@
 enum { BATCH_MAX = 64, GROW_AFTER = 8, REST_MS = 500 };
 
 static struct wr_link watched = { &watched, &watched };
-static int spare_fd = -1; /* given up for a moment to refuse a client when there is no other */
+static int spare_fd = -1; /* closed for a moment to refuse a client without descriptors */
 
 static void rest_over(struct wr_task *t);
 static struct wr_task rest_task = { .run = rest_over };
@@ -24,7 +25,7 @@ static struct wr_timer rest_timer = { .task = &rest_task };
 
 static void watch(struct wr_accepting *a, bool on)
 {
-    /* level triggered: what we do not want to hear has to be switched off */
+    /* level triggered: unwanted events would be reported in every turn */
     if (a->paused == !on)
         return;
     if (!wr_watch_change(a->loop, a->fd, &a->watch, on ? (uint32_t)EPOLLIN : 0))
@@ -59,11 +60,11 @@ static void rest_over(struct wr_task *t)
 
 static void rest(struct wr_loop *l, int err)
 {
-    wr_say(WR_LOG_CRIT, err, "accept4() failed, accepting rests for %d ms", REST_MS);
+    wr_say(WR_LOG_CRIT, err, "accept4() failed, no connections are accepted for %d ms", REST_MS);
     wr_timer_set(l, &rest_timer, REST_MS);
 }
 
-/* Twice, with a turn between: the handshake of a connection may just have been ending. */
+/* Two accepts in a row, a turn apart: a handshake may just have been completing at the first. */
 static void found_nothing(struct wr_accepting *a)
 {
     if (!a->draining)
@@ -74,7 +75,7 @@ static void found_nothing(struct wr_accepting *a)
         wr_task_wake(a->loop, &a->task);
 }
 
-/* EMFILE comes before a look at the queue. */
+/* accept4 fails with EMFILE even when no connection is waiting: ask poll. */
 static bool is_waiting(const struct wr_accepting *a)
 {
     struct pollfd p = { .fd = a->fd, .events = POLLIN };
@@ -97,7 +98,7 @@ static bool refuse_with_spare(struct wr_accepting *a)
     return fd >= 0;
 }
 
-/* Neighbours take over; if none has room the client is closed, which needs no more than the spare
+/* Lets other workers take over; if none has room, closes the client, which needs only the spare
  * descriptor. True: try the next one. */
 static bool out_of_files(struct wr_accepting *a)
 {
@@ -136,13 +137,13 @@ static bool accept_failed(struct wr_accepting *a, int err)
     case EINVAL:
     case ENOTSOCK:
     case EFAULT:
-        /* somebody shut it down under us; it would be reported again and again */
+        /* the socket was shut down by another process; epoll would report it again and again */
         wr_say(WR_LOG_ALERT, err, "accept4() on " WR_FMT " failed", WR_ARG(a->listener->text));
         wr_watch_del(a->loop, a->fd);
         a->drained = a->draining;
         return false;
     default:
-        /* the client is gone already, or the kernel reports an error of its network */
+        /* the client has left, or the kernel reports an error of its network */
         return true;
     }
 }
@@ -155,7 +156,7 @@ static bool accept_one(struct wr_accepting *a)
 
     if (!room) {
         wr_connections_full();
-        if (!a->watching) /* a neighbour has it now */
+        if (!a->watching) /* another worker accepts there now */
             return false;
     }
     fd = wr_socket_accept(a->fd, &peer);
@@ -171,7 +172,7 @@ static bool accept_one(struct wr_accepting *a)
     return true;
 }
 
-/* full_turns counts turns in a row whose whole batch was there. */
+/* Grows the batch; full_turns counts turns in a row that found a whole batch. */
 static void grow(struct wr_accepting *a)
 {
     uint64_t turn = wr_loop_turns(a->loop);
@@ -189,21 +190,21 @@ static void accept_some(struct wr_task *t)
     struct wr_accepting *a = wr_container(t, struct wr_accepting, task);
 
     for (unsigned i = 0; i < a->batch; i++) {
-        /* the listener's callback may have stopped it */
+        /* the listener's callback may have called wr_accepting_stop */
         if (!a->watching)
             return;
         if (resting()) {
             watch(a, false);
             return;
         }
-        /* as many as there were is the best guess for the next turn */
+        /* the number found now is the best guess for the next turn */
         if (!accept_one(a)) {
             a->batch = (uint8_t)wr_max(i, 1u);
             return;
         }
     }
     grow(a);
-    if (a->draining) /* the queue may be empty now, and then no event comes */
+    if (a->draining) /* if the queue is empty now, no event would come */
         wr_task_wake(a->loop, &a->task);
 }
 

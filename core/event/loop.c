@@ -1,6 +1,6 @@
-/* The loop: one turn after the other. The processes' main functions call wr_loop_run; everybody
+/* The loop: one turn after the other. The processes' main functions call wr_loop_run; all code
  * wakes tasks and condemns memory. Owns the epoll descriptor, the task queue, the flush list, the
- * list of the condemned and the worker's scratch buffer. */
+ * list of condemned objects and the worker's scratch buffer. */
 #include "event/inside.h"
 
 #include <errno.h>
@@ -8,7 +8,7 @@
 #include <stdatomic.h>
 #include <unistd.h>
 
-/* More than 512 events at once only make the tasks of the first ones wait for the others. */
+/* With more than 512 events at once the tasks of the first ones would only wait for the others. */
 enum { EVENTS_MIN = 64, EVENTS_MAX = 512 };
 
 char wr_scratch[WR_SCRATCH];
@@ -48,7 +48,7 @@ static void reap(struct wr_loop *l)
 {
     struct wr_doomed *d, *next;
 
-    /* what is freed may condemn more */
+    /* a free function may condemn more */
     while ((d = l->doomed) != NULL) {
         l->doomed = NULL;
         l->doomed_last = &l->doomed;
@@ -109,8 +109,9 @@ static void run_tasks(struct wr_loop *l)
 
     if (l->queue.next == &l->queue)
         return;
-    /* One queue and a mark in it, rather than two queues: a task is cancelled without knowing in
-     * which of them it stands, and the one that wakes itself cannot starve the sockets. */
+    /* One queue with a mark in it rather than two queues: a task can be cancelled without knowing
+     * which of them it is in. Tasks that wake themselves are behind the mark, so they cannot keep
+     * the loop from its sockets. */
     enqueue(l, &l->fence);
     while ((t = l->queue.next) != &l->fence) {
         wr_task_dequeue(t);
@@ -126,7 +127,7 @@ void wr_loop_flush_later(struct wr_loop *l, struct wr_flush *f)
         wr_list_push(&l->flushes, &f->link);
 }
 
-/* Behind the mark is the next turn, as with tasks. */
+/* Entries behind the mark are for the next turn, as with tasks. */
 static void run_flushes(struct wr_loop *l)
 {
     struct wr_link mark;
@@ -177,7 +178,7 @@ void wr_loop_on_bell(struct wr_loop *l, void (*fn)(uint32_t bits, void *), void 
 {
     l->on_bell = fn;
     l->bell_arg = arg;
-    /* edge triggered and never read: each write is an edge of its own */
+    /* edge triggered and never read: each write is a new edge */
     if (wr_self.bell_fd >= 0 && !wr_watch_add(l, wr_self.bell_fd, &l->bell, EPOLLIN | EPOLLET)
         && errno != EEXIST)
         wr_say(WR_LOG_ALERT, errno, "epoll_ctl() of the doorbell failed");
@@ -193,14 +194,14 @@ static int how_long(const struct wr_loop *l, int max_wait_ms)
 {
     int ms;
 
-    /* what was condemned or is to be flushed from outside of a turn still wants its turn */
+    /* a turn is also needed for objects condemned, and flushes requested, outside of a turn */
     if (l->queue.next != &l->queue || !wr_list_empty(&l->flushes) || l->doomed != NULL || l->stop)
         return 0;
     ms = wr_timers_wait(l);
     return ms < 0 || (max_wait_ms >= 0 && max_wait_ms < ms) ? max_wait_ms : ms;
 }
 
-/* The callbacks may wake tasks or set timers, so the time is found again. */
+/* Runs the callbacks; they may wake tasks or set timers, so the time to wait is computed again. */
 static int about_to_sleep(struct wr_loop *l, int max_wait_ms)
 {
     for (uint32_t i = 0; i < l->nbefore_sleep; i++)
@@ -208,8 +209,8 @@ static int about_to_sleep(struct wr_loop *l, int max_wait_ms)
     return how_long(l, max_wait_ms);
 }
 
-/* Whoever rings sets the bits first and looks at `asleep` second; here it is the other way round,
- * so one of the two always sees the other. */
+/* A process that rings sets the bits and then reads `asleep`; this one sets `asleep` and then reads
+ * the bits, so one of the two always sees the other. */
 static int sleep_in_epoll(struct wr_loop *l, struct wr_slot *slot, int ms)
 {
     int n;
@@ -224,7 +225,7 @@ static int sleep_in_epoll(struct wr_loop *l, struct wr_slot *slot, int ms)
         if (errno != EINTR)
             wr_say(WR_LOG_ALERT, errno, "epoll_wait() failed");
         l->rung = true;
-        /* what came during the wait is to be seen before a timer that ended meanwhile */
+        /* handle events that came during the wait before timers that expired meanwhile */
         n = epoll_wait(l->epfd, l->events, l->max_events, 0);
         n = wr_max(n, 0);
     }
@@ -237,7 +238,7 @@ static void ring(struct wr_loop *l, struct wr_slot *slot)
 {
     uint32_t bits = 0;
 
-    /* nobody writes the eventfd while we are awake: the word is looked at in every turn */
+    /* the eventfd is not written while we are awake: check the word in every turn */
     if (slot != NULL && atomic_load_explicit(&slot->bell, memory_order_relaxed) != 0)
         bits = wr_bell_take();
     if ((bits != 0 || l->rung) && l->on_bell != NULL)
@@ -253,7 +254,7 @@ void wr_loop_turn(struct wr_loop *l, int max_wait_ms)
     if (ms != 0)
         ms = about_to_sleep(l, max_wait_ms);
     n = sleep_in_epoll(l, slot, ms);
-    /* the only time in a turn that the clock is read */
+    /* the clock is read here only, once a turn */
     wr_clock_update();
     if (slot != NULL)
         atomic_store_explicit(&slot->beat_ms, wr_now(), memory_order_relaxed);

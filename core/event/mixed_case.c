@@ -1,8 +1,8 @@
 /* Mixed case in questions to name servers (draft-vixie-dnsext-dns0x20): servers repeat the question
- * in their answer, so each letter is one more bit that a forged one has to guess. c-ares does not
- * look at case, so its sockets are read here: a datagram that does not repeat a question to the
- * letter is passed over, and the wait for the true one goes on. What comes by TCP cannot be forged
- * blindly and is passed on as it is. channel calls it. It owns nothing. */
+ * in their answer, so each letter adds a bit that a forged answer has to guess. c-ares ignores
+ * case, so the socket functions here read its sockets: they drop a datagram whose question is not
+ * one of ours to the letter, and c-ares goes on waiting for the true answer. Answers over TCP
+ * cannot be forged blindly and are not checked. channel calls it. It owns nothing. */
 #include "event/inside.h"
 
 #include <ares.h>
@@ -48,7 +48,7 @@ static bool is_datagram(int fd)
     return getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) == 0 && type == SOCK_DGRAM;
 }
 
-/* The loop is level triggered: what is left comes in its next turn. */
+/* The sockets are watched level triggered: datagrams left here are read in the next turn. */
 static ares_ssize_t take(ares_socket_t fd, void *p, size_t size, int flags, struct sockaddr *from,
                          ares_socklen_t *len, void *asks)
 {

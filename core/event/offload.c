@@ -1,5 +1,5 @@
-/* Thread pools: what may wait for a disk runs beside the loop. Whoever reads or writes files hands
- * a job in; one eventfd tells the loop that jobs are done. Owns the threads, which begin with the
+/* Thread pools: work that may wait for a disk runs beside the loop. Code that reads or writes files
+ * starts jobs; an eventfd tells the loop that jobs are done. Owns the threads, which begin with the
  * first job that finds none idle and end with their pool. */
 #include "event/inside.h"
 
@@ -9,9 +9,9 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-enum { END_S = 1 }; /* so long a pool that ends waits for its threads */
+enum { END_S = 1 }; /* how long a pool that ends waits for its threads */
 
-/* What a job needs: a few calls, and no large frames. Sanitizers want more. */
+/* Enough for a job: a few calls without large frames. Sanitizers need more. */
 #if WR_DEBUG
 enum { STACK = 512 * 1024 };
 #else
@@ -23,20 +23,20 @@ struct wr_threads {
     char *name;
     uint32_t max, max_queue;
     pthread_t *id;
-    uint32_t started;          /* of the loop's thread alone, like all above */
-    pthread_mutex_t lock;      /* of all below */
+    uint32_t started;          /* used by the loop's thread only, like the fields above */
+    pthread_mutex_t lock;      /* protects the fields below */
     pthread_cond_t work;
     struct wr_link queue;
     uint32_t waiting, idle;
     bool ending;
-    bool abandoned;            /* there is no loop any more */
+    bool abandoned;            /* the loop is gone */
 };
 
-static bool stuck;             /* some thread outlived its pool */
+static bool stuck;             /* a thread has outlived its pool */
 
 /* ---- in the threads ---- */
 
-/* The first of a batch rings: the loop takes all that is there by then. */
+/* Only the first job of a batch writes the eventfd: the loop then takes all that are done. */
 static void give_back(struct wr_loop *l, struct wr_job *j)
 {
     struct wr_job *before = atomic_load_explicit(&l->jobs_done, memory_order_relaxed);
@@ -93,7 +93,7 @@ static void take_done(struct wr_loop *l)
     struct wr_job *j = atomic_exchange_explicit(&l->jobs_done, NULL, memory_order_acquire);
     struct wr_job *first = NULL, *next;
 
-    for (; j != NULL; j = next) { /* the last one stands in front */
+    for (; j != NULL; j = next) { /* the list is in reverse order */
         next = j->next;
         j->next = first;
         first = j;
@@ -111,7 +111,7 @@ static void jobs_rung(struct wr_watch *w, uint32_t events)
     take_done(wr_container(w, struct wr_loop, jobs_watch));
 }
 
-/* Edge triggered and never read: each write is an edge of its own. */
+/* The eventfd is watched edge triggered and never read: each write is a new edge. */
 static bool hear_of_jobs(struct wr_loop *l)
 {
     if (l->jobs_fd >= 0)
@@ -132,7 +132,7 @@ void wr_jobs_close(struct wr_loop *l)
     l->jobs_fd = -1;
 }
 
-/* Signals are for the loop's thread: the new one gets a mask without any. */
+/* Signals are handled in the loop's thread: block all of them in the new one. */
 static bool start_thread(struct wr_threads *t)
 {
     sigset_t all, before;
@@ -183,7 +183,7 @@ static bool all_ended(struct wr_threads *t)
     return true;
 }
 
-/* A disk does not answer. What the thread has in hand stays, with the pool, until the process
+/* For a disk that does not answer: the thread's job and the pool stay allocated until the process
  * ends. */
 static void abandon(struct wr_threads *t)
 {
@@ -226,13 +226,14 @@ uint32_t wr_threads_started(const struct wr_threads *t)
     return t->started;
 }
 
-/* Chaos: disks are slow now and then. */
+/* Chaos: make disks slow now and then. */
 static uint32_t whim(void)
 {
     return wr_chaos() && wr_random() % 4 == 0 ? (uint32_t)(wr_random() % 3000) : 0;
 }
 
-/* Puts it into the queue unless that is full. *lazy: nobody stands idle for it. */
+/* Puts the job into the queue unless that is full. *waiting: the jobs there before. *lazy: there
+ * are fewer idle threads than jobs. */
 static bool enqueue(struct wr_threads *t, struct wr_job *j, uint32_t *waiting, bool *lazy)
 {
     bool room;

@@ -1,6 +1,6 @@
 /* Pipes for splice: bulk bytes go from socket to socket through a pipe and never enter the process.
- * Called by the relay. Owns the idle pipes of the process and keeps within its share of the 32 MB
- * that all processes together may fill. */
+ * The relay calls it. Owns the idle pipes of the process and keeps within the process' share of the
+ * 32 MB that the pipes of all processes together may fill. */
 #include "event/inside.h"
 
 #include <errno.h>
@@ -11,7 +11,7 @@ enum { PIPE_SIZE = 1 << 20, GROUP_PIPES = 32, SHARE_MIN = 2, IDLE_MAX = 4 };
 
 static uint32_t share(void)
 {
-    /* each process keeps to its part without asking the others; with many workers, to two */
+    /* a fixed share for each process, without asking the others; at least two */
     return wr_max(GROUP_PIPES / wr_max(wr_self.workers, 1u), (uint32_t)SHARE_MIN);
 }
 
@@ -22,7 +22,7 @@ static struct wr_pipe *open_pipe(void)
 
     if (pipe2(fd, O_CLOEXEC | O_NONBLOCK) < 0)
         return NULL;
-    /* an unprivileged user has 64 big pipes; after that the ordinary 64 KB, or one page, must do */
+    /* an unprivileged user gets 64 big pipes; then the ordinary 64 KB, or one page, must do */
     size = fcntl(fd[1], F_SETPIPE_SZ, PIPE_SIZE);
     if (size < 0)
         size = fcntl(fd[1], F_GETPIPE_SZ);
@@ -59,7 +59,7 @@ struct wr_pipe *wr_pipe_borrow(struct wr_loop *l)
 
 void wr_pipe_return(struct wr_loop *l, struct wr_pipe *p)
 {
-    /* emptying it into nothing would cost more than a new one */
+    /* draining it would cost more than making a new one */
     if (p->fill > 0 || l->pipes_idle >= IDLE_MAX) {
         close_pipe(l, p);
         return;
@@ -121,7 +121,7 @@ enum wr_io wr_conn_splice_in(struct wr_conn *src, struct wr_pipe *p, size_t max,
     }
     if (errno != EAGAIN)
         return failed(src);
-    /* with bytes in it the pipe may be out of pages; an empty one leaves only the source */
+    /* a pipe with bytes in it may be out of pages; if it is empty, the source has no bytes */
     if (p->fill == 0)
         src->ready = (uint8_t)(src->ready & ~(unsigned)WR_READABLE);
     return WR_IO_AGAIN;
@@ -147,7 +147,7 @@ enum wr_io wr_conn_splice_out(struct wr_conn *dst, struct wr_pipe *p, size_t *pu
     }
     if (r < 0 && errno != EAGAIN)
         return failed(dst);
-    /* there are bytes in the pipe, so it is the receiver that has no room */
+    /* the pipe has bytes, so the receiver has no room */
     wr_conn_full(dst);
     return WR_IO_AGAIN;
 }

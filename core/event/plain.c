@@ -1,4 +1,4 @@
-/* The plain transport: bytes straight from and to the socket. Called by conn. */
+/* The plain transport: bytes go directly from and to the socket. conn calls it. Owns nothing. */
 #include "event/inside.h"
 
 #include <errno.h>
@@ -44,7 +44,7 @@ static enum wr_io plain_read(struct wr_conn *c, void *p, size_t n, size_t *got)
     }
     *got = (size_t)r;
     c->received += *got;
-    /* the queue is empty now, unless the FIN that was reported still waits behind */
+    /* the socket is empty now, unless a FIN that was reported is still behind these bytes */
     if (*got < n && !(c->ready & (WR_HUP | WR_ERR)))
         c->ready = (uint8_t)(c->ready & ~(unsigned)WR_READABLE);
     return WR_IO_OK;
@@ -56,7 +56,7 @@ static enum wr_io sent(struct wr_conn *c, ssize_t r, size_t n, size_t *put)
         return write_failed(c);
     *put = (size_t)r;
     c->sent += *put;
-    /* the kernel has noted that we ran out of room, and will say when there is some again */
+    /* the kernel knows that we ran out of room, and will report when there is some */
     if (*put < n)
         wr_conn_full(c);
     return WR_IO_OK;
@@ -81,7 +81,7 @@ static enum wr_io plain_write(struct wr_conn *c, const struct iovec *v, size_t n
     size_t n = 0;
     ssize_t r;
 
-    /* send() of one piece is cheaper; chaos shortens pieces, not lists of them */
+    /* send() of one piece is cheaper. Chaos shortens single pieces, not lists */
     if (nv == 1 || wr_chaos())
         return plain_send(c, v, put);
     for (size_t i = 0; i < nv; i++)
@@ -116,7 +116,7 @@ static enum wr_io plain_peek(struct wr_conn *c, void *p, size_t n, size_t *got)
         c->read_eof = true;
         return WR_IO_EOF;
     }
-    /* the bit stays even when less came than was asked for: it is all still there to be read */
+    /* the bit stays even after a short peek: the bytes are still there to be read */
     *got = (size_t)r;
     return WR_IO_OK;
 }
@@ -150,13 +150,13 @@ static enum wr_io send_file(struct wr_conn *c, const struct wr_slice *s, size_t 
         return truncated(c);
     if (r < 0)
         return write_failed(c);
-    /* less than n may also be what the page cache had at hand: the bit stays */
+    /* a short sendfile may also mean that the rest is not in the page cache: the bit stays */
     *put = (size_t)r;
     c->sent += *put;
     return WR_IO_OK;
 }
 
-/* What the transport does not take is read again next time: it is in the page cache. */
+/* Bytes that the transport does not take are read again next time; they are in the page cache. */
 static enum wr_io copy_file(struct wr_conn *c, const struct wr_slice *s, size_t n, size_t *put)
 {
     struct wr_block *b = wr_block_new();
@@ -171,7 +171,7 @@ static enum wr_io copy_file(struct wr_conn *c, const struct wr_slice *s, size_t 
     return io;
 }
 
-/* Nobody waits for a disk on behalf of a peer that is known to be gone. */
+/* Do not wait for a disk on behalf of a peer that is known to be gone. */
 static enum wr_io not_yet(struct wr_conn *c)
 {
     if (c->ready & WR_ERR) {
@@ -195,8 +195,8 @@ enum wr_io wr_conn_write_file(struct wr_conn *c, const struct wr_slice *s, size_
         return WR_IO_AGAIN;
     if (send)
         w.n = wr_min(w.n, c->file_max);
-    else /* what a transport did not take must come again as long as it was, whatever is known of
-          * the next chunk by then */
+    else /* after AGAIN a transport wants the same bytes again, at least as many: so the length must
+          * not depend on whether the next chunk is known to be warm */
         w.n = wr_min(w.n, WR_FILE_CHUNK - (size_t)(s->at % WR_FILE_CHUNK));
     switch (wr_reader_ask(s->file, (uint64_t)s->at, &w)) {
     case WR_NOT_YET:

@@ -1,12 +1,13 @@
-/* One question to the DNS: the record types of a name asked at once, for services the targets
- * behind it too, and one result made of all answers. Called by the resolver. Owns its parts. */
+/* One question to the DNS: all record types of a name asked for at once, then for services the
+ * addresses of the targets, and one result made of all answers. The resolver calls it. Owns its
+ * parts. */
 #include "event/inside.h"
 
 enum {
     TYPE_A = 1, TYPE_AAAA = 28, TYPE_SRV = 33,
     TARGETS_MAX = 16,
     TTL_MIN = 1, TTL_MAX = 3600,       /* s */
-    ALIASES_MAX = 16,                  /* asked for one after the other */
+    ALIASES_MAX = 16,                  /* followed one after the other */
     NEGATIVE_TTL = 5, NEGATIVE_MAX = 10, FAILURE_TTL = 2
 };
 
@@ -14,19 +15,19 @@ struct wr_part {
     struct wr_ask ask;
     struct wr_question *question;
     enum wr_dns_code code;
-    bool again;               /* to be asked again: the channel went away, nobody answered, alias */
+    bool again;               /* ask again: channel closed, no answer, or an alias */
     uint32_t n, ttl;
-    uint32_t aliases, chain_ttl; /* followed so far, and the smallest TTL of them */
+    uint32_t aliases, chain_ttl; /* aliases followed so far, and their smallest TTL */
     struct wr_dns_record *records;
     struct wr_dns_record service; /* of a target: priority, weight, port and its name */
     char alias[sizeof(((struct wr_dns_answer *)0)->alias)];
 };
 
-/* What is asked next; false: the answer is all there is. */
+/* Makes the target of an alias the next name to ask for. False: the answer is final. */
 static bool follow(struct wr_part *p, const struct wr_dns_answer *answer)
 {
-    if (answer->alias[0] == '\0' || p->aliases == ALIASES_MAX
-        || strchr(answer->alias, '?') != NULL) /* the parser could not read all of it */
+    /* '?': the parser replaced bytes, this is not the name */
+    if (answer->alias[0] == '\0' || p->aliases == ALIASES_MAX || strchr(answer->alias, '?') != NULL)
         return false;
     p->chain_ttl = wr_min(p->aliases++ == 0 ? UINT32_MAX : p->chain_ttl, answer->ttl);
     memcpy(p->alias, answer->alias, sizeof(p->alias));
@@ -44,7 +45,7 @@ static void answered(struct wr_ask *a, const struct wr_dns_answer *answer)
         p->code = answer->code;
         p->ttl = p->aliases > 0 && answer->n > 0 ? wr_min(answer->ttl, p->chain_ttl) : answer->ttl;
         p->n = answer->n;
-        /* the answer is on the stack of the channel's callback */
+        /* copy: the answer is on the stack of the channel's callback */
         p->records = answer->n > 0 ? wr_calloc(answer->n, sizeof(*p->records)) : NULL;
         for (uint32_t i = 0; i < answer->n; i++)
             p->records[i] = answer->at[i];
@@ -53,7 +54,7 @@ static void answered(struct wr_ask *a, const struct wr_dns_answer *answer)
         q->quiet(q);
 }
 
-/* pending is right before the first of several is asked: answers may come at once. */
+/* q->pending must be set before the first part is asked, as answers may come at once. */
 static void ask(struct wr_part *p)
 {
     p->again = false;
@@ -122,7 +123,7 @@ void wr_question_clear(struct wr_question *q)
     q->nparts = 0;
 }
 
-/* From the SRV records to the addresses of their targets. */
+/* Goes on from the SRV records to the addresses of their targets. */
 static void ask_targets(struct wr_question *q)
 {
     struct wr_part *old = q->parts;
@@ -133,7 +134,7 @@ static void ask_targets(struct wr_question *q)
     q->targets = true;
     q->ttl = old->ttl;
     for (uint32_t i = 0; i < n; i++)
-        if (old->records[i].name[0] != '\0') /* RFC 2782: "." says there is no such service */
+        if (old->records[i].name[0] != '\0') /* RFC 2782: "." means no such service */
             add_families(q, &old->records[i]);
     free_parts(old, 1);
     ask_all(q);
@@ -147,10 +148,11 @@ static bool any_records(const struct wr_question *q)
     return false;
 }
 
-/* One family that never answers does not hold up the other. */
+/* Asks the parts again that need it. When one family has an answer, the other is not asked
+ * again. */
 static bool ask_again(struct wr_question *q, bool patient)
 {
-    /* c-ares has gone through all servers by now: the time that is left is ours */
+    /* c-ares has tried all servers by now; we retry until our own timeout */
     bool retry = patient && !any_records(q);
     uint32_t n = 0;
 
@@ -181,7 +183,7 @@ static void put(const struct wr_part *p, struct wr_names *out)
     }
 }
 
-/* A failure that may pass outweighs a "no": who is told "no" gives up. */
+/* A temporary failure outweighs "no such name", after which a caller would give up. */
 static enum wr_dns_code failure(const struct wr_question *q)
 {
     for (uint32_t i = 0; i < q->nparts; i++)

@@ -1,9 +1,9 @@
-/* Files on their way out. A connection asks the reader of a slice before it touches the file: what
- * is warm (in the page cache) goes by sendfile, what is cold a thread reads first, and files that
- * are read directly never enter the cache: their bytes wait in a buffer of the reader.
+/* Files on their way out. A connection asks the reader of a slice before it touches the file: warm
+ * data (in the page cache) goes out by sendfile, cold data is first read by a thread. Files read
+ * with O_DIRECT never enter the page cache: their bytes wait in a buffer of the reader.
  *
- * A chunk counts as warm when its first and its last page are: what was read in order is evicted in
- * order. To ask for every page would cost as much as sending them. */
+ * A chunk counts as warm when its first and its last page are in the page cache: pages read in
+ * order are also evicted in order. Checking every page would cost as much as sending them. */
 #include "event/inside.h"
 
 #include <errno.h>
@@ -12,16 +12,16 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-#define KNOWN_CHUNKS 8        /* so many that are known to be warm go out by one call */
+#define KNOWN_CHUNKS 8        /* at most this many known warm chunks go out by one call */
 #define SINK 65536
 
 struct wr_fetch {             /* one read, and the thread's memory while it runs */
     struct wr_job job;
-    struct wr_opened *file;     /* a use of its own */
-    struct wr_reader *reader; /* NULL: has left, the job frees itself */
+    struct wr_opened *file;     /* with a use of its own */
+    struct wr_reader *reader; /* NULL: the reader has ended, the job frees itself */
     struct wr_loop *loop;
-    struct wr_task *task;     /* waits for it */
-    uint64_t at, asked;       /* asked: of a direct read, before it was aligned */
+    struct wr_task *task;     /* woken when it is done */
+    uint64_t at, asked;       /* asked: the offset before it was aligned */
     size_t n, ahead;
     char *buf;                /* of direct reads, aligned */
     size_t got;
@@ -68,7 +68,8 @@ void wr_opened_drop(struct wr_opened *f)
 
 /* ---- in a thread ---- */
 
-/* Into nowhere: afterwards it is in the page cache. What follows may come meanwhile. */
+/* Reads the range to get it into the page cache and discards the bytes. Meanwhile readahead fetches
+ * the data that follows. */
 static ssize_t warm_up(const struct wr_fetch *f)
 {
     char *sink = malloc(SINK);
@@ -119,12 +120,12 @@ static void is_warm(struct wr_reader *r, uint64_t at, size_t n)
         wr_warm_note(r->file->id, at);
 }
 
-/* The file system or its alignment may not allow it: then as if nobody had asked for it. */
+/* Some file systems refuse direct reading, or the alignment: read without `directio`. */
 static void not_direct(struct wr_reader *r, struct wr_fetch *f)
 {
     int flags = fcntl(f->file->fd, F_GETFL);
 
-    wr_say(WR_LOG_WARN, f->err, "direct reading of \"%s\" failed, the system's cache is used",
+    wr_say(WR_LOG_WARN, f->err, "direct reading of \"%s\" failed, the page cache is used",
            f->file->name);
     (void)fcntl(f->file->fd, F_SETFL, flags & ~O_DIRECT);
     f->file->direct = false;
@@ -201,7 +202,7 @@ static enum wr_at_hand start(struct wr_reader *r, struct wr_wanted *w)
     f->got = 0;
     f->loop = w->loop;
     f->task = w->task;
-    if (r->threads == NULL) { /* aio off: the worker itself waits */
+    if (r->threads == NULL) { /* aio off: the worker reads, and waits */
         fetch_run(&f->job);
         fetched(r, f);
         return WR_LOOK_AGAIN;
@@ -212,7 +213,7 @@ static enum wr_at_hand start(struct wr_reader *r, struct wr_wanted *w)
     return WR_NEVER;
 }
 
-/* The end of what is remembered to be warm from `at` on. */
+/* Returns the end of the warm chunks remembered from `at` on. */
 static uint64_t known_until(const struct wr_opened *f, uint64_t at, size_t n)
 {
     uint64_t end = at;
@@ -222,7 +223,7 @@ static uint64_t known_until(const struct wr_opened *f, uint64_t at, size_t n)
     return end;
 }
 
-/* The chunk at `at`, or what is left of it. */
+/* Is the chunk at `at`, or its rest, warm? Asks the kernel. */
 static bool chunk_is_warm(struct wr_reader *r, uint64_t at, size_t n)
 {
     int fd = r->file->fd;
@@ -272,7 +273,7 @@ static void make_buffer(struct wr_reader *r, struct wr_fetch *f)
     f->buf = p;
 }
 
-/* What the buffer holds of it, or else a read of the aligned range around it. */
+/* Gives the bytes in the buffer, or else reads the aligned range around `at`. */
 static enum wr_at_hand directly(struct wr_reader *r, uint64_t at, struct wr_wanted *w)
 {
     struct wr_fetch *f = fetch_of(r);
@@ -283,7 +284,7 @@ static enum wr_at_hand directly(struct wr_reader *r, uint64_t at, struct wr_want
         w->n = (size_t)wr_min((uint64_t)w->n, f->at + f->got - at);
         return WR_AT_HAND;
     }
-    if (f->buf != NULL && f->asked == at) { /* it was read, and the file ends before */
+    if (f->buf != NULL && f->asked == at) { /* that range was read, and the file ends before `at` */
         w->err = EIO;
         return WR_NEVER;
     }
@@ -320,7 +321,7 @@ enum wr_at_hand wr_reader_ask(struct wr_reader *r, uint64_t at, struct wr_wanted
     return h;
 }
 
-/* A file that fits into a block and is warm need not be asked twice: what tells is the data. */
+/* For a file that fits into a block: one preadv2 both checks that it is warm and reads it. */
 bool wr_reader_take(struct wr_reader *r, void *p, size_t n, uint64_t at)
 {
     struct iovec v = { p, n };

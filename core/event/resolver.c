@@ -1,20 +1,20 @@
-/* The resolver: who asks for which name, what is known already, and who gets told. Called by the
- * keeper for upstream names and by requests for names known only at run time. Owns its entries, one
- * for each name it was asked lately; the queries in them belong to who asks.
+/* The resolver: queries for names, a cache of answers, and the callbacks that report them. The
+ * keeper calls it for upstream names, requests for names known only at run time. Owns its entries,
+ * one for each name asked for lately; the queries in them belong to the callers.
  *
  * An entry is in one of three lists: asking (the DNS has been asked), todo (the work task must look
- * at it), idle (its answer is kept until it expires, and may be thrown out to make room). */
+ * at it), idle (its answer is kept until it expires, and may be dropped to make room). */
 #include "event/inside.h"
 
 enum { BUCKETS = 256, ENTRIES_MAX = 4096, NAME_LIMIT = 255, TIMEOUT_MS = 30000 };
 
 struct entry {
-    struct wr_link bucket;    /* unlinked: for one query only, freed after it was told */
+    struct wr_link bucket;    /* not linked: for one query only, freed after its done() */
     struct wr_link list;
     struct wr_link waiters;   /* struct wr_query */
     struct wr_resolver *resolver;
     struct wr_question question;
-    bool known;               /* code and at[] are the answer, good until expires */
+    bool known;               /* code and at[] are the answer, valid until `expires` */
     enum wr_dns_code code;
     uint32_t n;
     struct wr_name_addr *at;
@@ -105,7 +105,7 @@ static struct entry *find(struct wr_resolver *r, struct wr_str name, bool srv)
     return NULL;
 }
 
-/* The oldest goes when there are too many, or when nobody asked for it since it expired. */
+/* Frees the oldest idle entries while there are too many, and those that have expired. */
 static void make_room(struct wr_resolver *r)
 {
     while (!wr_list_empty(&r->idle)) {
@@ -117,7 +117,7 @@ static void make_room(struct wr_resolver *r)
     }
 }
 
-/* ---- telling ---- */
+/* ---- reporting ---- */
 static void detach(struct wr_resolver *r, struct wr_query *q)
 {
     wr_list_remove(&q->link);
@@ -125,7 +125,7 @@ static void detach(struct wr_resolver *r, struct wr_query *q)
     q->asked = NULL;
 }
 
-/* done() may ask again, cancel others and free what its query is part of. */
+/* done() may ask again, cancel other queries and free the memory of its query. */
 static void tell_all(struct wr_resolver *r, struct wr_link *queries, const struct wr_names *names)
 {
     while (!wr_list_empty(queries)) {
@@ -156,7 +156,7 @@ static void tell(struct entry *e, bool kept)
     if (e->n > 0)
         memcpy(names.at, e->at, e->n * sizeof(*e->at));
     names.ttl_ms = e->expires > wr_now() ? e->expires - wr_now() : 1;
-    /* done() may ask for the same name: whoever comes now is told in the next turn */
+    /* done() may ask for the same name: queries that come now are answered in the next turn */
     take_list(&e->waiters, &queries);
     if (wr_linked(&e->bucket))
         move(e, &r->idle);
@@ -171,7 +171,7 @@ static void work(struct wr_task *t)
     struct wr_link list;
     struct wr_names names;
 
-    /* what is told may bring new work: that is for the next turn */
+    /* a done() may cause new work: that is for the next turn */
     take_list(&r->todo, &list);
     while (!wr_list_empty(&list)) {
         struct entry *e = wr_container(list.next, struct entry, list);
@@ -232,7 +232,7 @@ static void wait_in(struct entry *e, struct wr_query *q)
         wr_timer_set(e->resolver->loop, &q->timer, e->resolver->opts.timeout_ms);
 }
 
-/* An answer for this query only, that needs no DNS. */
+/* Answers this query only, without the DNS. */
 static void answer_now(struct wr_resolver *r, struct wr_query *q, const struct wr_names *names)
 {
     struct entry *e = new_entry(r, WR_STR(""), false);
@@ -283,7 +283,7 @@ static void ask_dns(struct wr_resolver *r, struct wr_query *q, struct wr_str nam
         return;
     }
     make_room(r);
-    /* names may come from clients: a flood of them gets an answer, but no memory */
+    /* names may come from clients: in a flood each query gets an answer, but no entry */
     if (r->entries >= ENTRIES_MAX) {
         answer_now(r, q, &(struct wr_names){ .code = WR_DNS_SERVFAIL, .ttl_ms = 1000 });
         return;
@@ -292,11 +292,11 @@ static void ask_dns(struct wr_resolver *r, struct wr_query *q, struct wr_str nam
     wr_list_push(bucket_of(r, name), &e->bucket);
     move(e, &r->asking);
     wait_in(e, q);
-    /* last: it may be answered before it returns */
+    /* last, as it may be answered before it returns */
     wr_question_start(&e->question);
 }
 
-/* The name to ask for: lower case, no final dot, the service in front. */
+/* Makes the name to ask for: lower case, no final dot, the service in front. */
 static bool full_name(struct wr_str name, struct wr_str service, struct wr_text *out)
 {
     if (name.n > 0 && name.p[name.n - 1] == '.')
@@ -307,7 +307,7 @@ static bool full_name(struct wr_str name, struct wr_str service, struct wr_text 
         wr_text_fmt(out, WR_FMT ".", WR_ARG(service));
     for (size_t i = 0; i < name.n; i++)
         wr_text_char(out, (char)wr_lower((unsigned char)name.p[i]));
-    /* c-ares takes zero-terminated names: a zero inside would ask for another one */
+    /* c-ares takes zero-terminated names: one with a zero byte inside would ask for another name */
     return name.n > 0 && !out->overflow && wr_str_find(wr_text_view(out), '\0') == out->n;
 }
 
@@ -375,7 +375,7 @@ void wr_resolver_free(struct wr_resolver *r)
 {
     if (r == NULL)
         return;
-    wr_channel_close(&r->channel); /* what is asked comes back as unanswered */
+    wr_channel_close(&r->channel); /* pending questions come back as unanswered */
     wr_task_cancel(&r->work);
     wr_task_cancel(&r->timeouts);
     free_list(r, &r->asking);

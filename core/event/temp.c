@@ -1,7 +1,7 @@
-/* temp: files for what memory shall not hold: bodies of requests, replies a slow client has not
- * taken. They have no name, so a crash leaves nothing behind, until somebody wants one. They are
- * written at their end, by a thread where the owner says so, and read by the reader. Owned by a
- * pool, with which they end. */
+/* temp: files for data too large for memory: request bodies, replies a slow client has not taken.
+ * They have no name, so that a crash leaves no file behind, until a caller asks for one. Data is
+ * appended, by a thread if the owner wants that, and read by the reader. A pool owns them: they end
+ * with it. */
 #include "event/event.h"
 
 #include <errno.h>
@@ -9,10 +9,10 @@
 #include <stdio.h>
 #include <unistd.h>
 
-struct wr_temp_write {        /* a piece on its way to the disk, and the thread's memory */
+struct wr_temp_write {        /* a piece being written, and the thread's memory */
     struct wr_job job;
-    struct wr_temp *temp;     /* NULL: has left, the job frees itself */
-    struct wr_opened *file;   /* a use of its own */
+    struct wr_temp *temp;     /* NULL: the owner has ended, the job frees itself */
+    struct wr_opened *file;   /* with a use of its own */
     uint64_t at;
     size_t n;
     int err;
@@ -51,7 +51,7 @@ static bool open_file(struct wr_temp *t)
     return true;
 }
 
-/* 0, or errno. In the loop or in a thread. */
+/* Returns 0 or errno. Runs in the loop or in a thread. */
 static int write_all(int fd, const char *p, size_t n, uint64_t at)
 {
     while (n > 0) {
@@ -112,7 +112,7 @@ static bool hand_over(struct wr_temp *t, const void *p, size_t n)
         t->writing = w;
         return true;
     }
-    write_free(w); /* why, was logged */
+    write_free(w); /* the reason was logged */
     t->failed = true;
     return false;
 }
@@ -135,7 +135,7 @@ static void remove_name(void *arg)
     (void)unlink(arg);
 }
 
-/* "FOLDER/7/56/0123456756": the folders are the last digits. */
+/* "FOLDER/7/56/0123456756": the last digits of the name are the names of the folders. */
 static const char *new_name(const struct wr_temp *t, const uint32_t levels[static 3])
 {
     static uint32_t count;

@@ -1,8 +1,8 @@
-/* Timers: a 4-ary heap of deadlines, 1-based so that place 0 means "not in it". Called by whoever
- * waits with a limit, and by the loop. Owns the heap array; the timers belong to their owners.
+/* Timers: a 4-ary heap of deadlines, 1-based so that place 0 means "not in it". The loop calls it,
+ * and all code that waits with a limit. Owns the heap array; the timers belong to their owners.
  *
- * Moving a deadline later, what every byte on a connection does, only writes timer->at: the heap
- * keeps the old key, and when that comes due the timer is put back by its true deadline. */
+ * Moving a deadline later, which every byte on a connection does, only writes timer->at: the heap
+ * keeps the old key, and when that comes due the timer is put back with its true deadline. */
 #include "event/inside.h"
 
 #include <limits.h>
@@ -60,7 +60,7 @@ static void insert(struct wr_loop *l, struct wr_timer *t)
 void wr_timer_take_out(struct wr_loop *l, struct wr_timer *t)
 {
     uint32_t i = t->place;
-    /* the last one fills the gap: it may have to go up from there, when it comes from elsewhere */
+    /* the last entry fills the gap; coming from another branch, it may have to move up */
     struct wr_heap_entry last = l->heap[l->timers--];
 
     t->place = 0;
@@ -104,14 +104,14 @@ void wr_timers_expire(struct wr_loop *l)
     while (l->timers > 0 && l->heap[1].at <= now) {
         struct wr_timer *t = l->heap[1].timer;
 
-        /* it was moved later meanwhile, maybe a thousand times: this once it is put back */
+        /* it was moved later, maybe a thousand times: it is put back only now */
         if (t->at > now) {
             t->queued_at = t->at;
             sift_down(l, 1, (struct wr_heap_entry){ t->at, t });
             continue;
         }
         wr_timer_take_out(l, t);
-        /* 0: it was left idle in the heap */
+        /* 0: it was left in the heap by wr_timer_idle */
         if (t->at != 0) {
             t->at = 0;
             t->fired = true;

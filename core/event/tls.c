@@ -1,10 +1,10 @@
 /* tls: OpenSSL as the transport of a connection. wr_tls_open gives the connection a state, steps
- * call wr_tls_handshake until it says OK; from then on conn reads and writes through it. Owns the
- * SSL; the context is the caller's.
+ * call wr_tls_handshake until it returns OK; from then on conn reads and writes through it. Owns
+ * the SSL; the context is the caller's.
  *
- * OpenSSL reads and writes through a BIO of ours, so that a read that emptied the socket is known
- * to have done so: the next one costs no system call. The conn's READABLE means "there may be plain
- * bytes": it stays set while the library holds some. */
+ * OpenSSL reads and writes through a BIO of ours. It records when a read has emptied the socket:
+ * the next read then costs no system call. The conn's READABLE means "there may be plain bytes": it
+ * stays set while the library has some. */
 #include "event/inside.h"
 
 #include <errno.h>
@@ -13,19 +13,19 @@
 #include <openssl/ssl.h>
 
 #define RECORD 16384 /* most plain bytes of one record, RFC 8446 5.1 */
-#define RECVS 4      /* in one call: OpenSSL goes on while messages come that bring no data */
+#define RECVS 4      /* in one call: OpenSSL reads on while records come that contain no data */
 
 struct wr_tls_state {
     SSL *ssl;
     struct wr_conn *conn;
-    size_t record;           /* plain bytes given to the library at once */
-    size_t pending;          /* of a record that is made but not yet sent: it must come again */
-    unsigned recvs;          /* of this call */
-    char *refused;           /* by the socket, of the last write, if they are few; NULL: none yet */
+    size_t record;           /* most plain bytes passed to the library at once */
+    size_t pending;          /* plain bytes of a record not yet sent: to be repeated */
+    unsigned recvs;          /* recv calls in this call */
+    char *refused;           /* a short last write that the socket did not take; or NULL */
     size_t refused_n;
-    bool dry;                /* the last recv took all there was */
+    bool dry;                /* the last recv emptied the socket */
     bool ended;              /* the last recv found the end */
-    bool pretended;          /* EAGAIN that is none: chaos, or others are to have their turn */
+    bool pretended;          /* EAGAIN was made up: for chaos, or in favour of other tasks */
     bool up, broken;
 };
 
@@ -69,13 +69,13 @@ static int bio_read(BIO *b, char *p, int len)
     t->ended = r == 0;
     if (r < 0)
         t->conn->error = errno;
-    /* a FIN that was reported may still wait behind what was read */
+    /* a FIN that was reported may still be behind these bytes */
     t->dry = r > 0 && (size_t)r < n && !(t->conn->ready & (WR_HUP | WR_ERR));
     return (int)r;
 }
 
-/* A message the library makes at the end (an alert, close_notify) it tries to write once: what is
- * not taken of it is kept here. */
+/* The library tries only once to write a message it makes at the end (an alert, close_notify): keep
+ * the part that the socket did not take. */
 static int keep_refused(BIO *b, struct wr_tls_state *t, const char *p, size_t n)
 {
     if (n <= WR_LAST_WORDS) {
@@ -109,8 +109,8 @@ static int bio_write(BIO *b, const char *p, int len)
     return (int)r;
 }
 
-/* That it is the end lets a FIN without close_notify pass for one that had it: see
- * SSL_OP_IGNORE_UNEXPECTED_EOF. */
+/* Reporting the end of the input lets SSL_OP_IGNORE_UNEXPECTED_EOF treat a FIN without close_notify
+ * like one with it. */
 static long bio_ctrl(BIO *b, int command, long n, void *p)
 {
     const struct wr_tls_state *t = BIO_get_data(b);
@@ -151,7 +151,7 @@ static enum wr_io again_writing(struct wr_tls_state *t)
     return WR_IO_AGAIN;
 }
 
-/* r: what the SSL_ function returned, not positive. */
+/* r: the result of the SSL_ function, not positive. */
 static enum wr_io result(struct wr_tls_state *t, int r)
 {
     switch (SSL_get_error(t->ssl, r)) {
@@ -177,7 +177,7 @@ static void before_call(struct wr_tls_state *t)
     ERR_clear_error();
     t->pretended = false;
     t->recvs = 0;
-    t->dry = false; /* an event may have come since */
+    t->dry = false; /* more may have arrived since */
 }
 
 /* ---- the transport ---- */
@@ -224,7 +224,7 @@ static enum wr_io write_record(struct wr_tls_state *t, const void *p, size_t n, 
 {
     int r;
 
-    /* Callers come again with what was not taken, and more: the library insists on it. */
+    /* The library insists on getting at least the same bytes again, and callers comply. */
     if (n < t->pending) {
         t->conn->error = EIO;
         return WR_IO_ERROR;
@@ -247,7 +247,7 @@ static enum wr_io write_record(struct wr_tls_state *t, const void *p, size_t n, 
     return WR_IO_OK;
 }
 
-/* Several pieces become one record: a head and the beginning of its body, say. */
+/* Puts several pieces into one record: for example a head and the beginning of its body. */
 static size_t gather(const struct iovec *v, size_t nv, size_t skip, char *to, size_t max)
 {
     size_t n = 0;
@@ -306,8 +306,8 @@ const struct wr_transport wr_tls = {
 
 /* ---- beginning and end ---- */
 
-/* close_notify, so that the other side knows that nothing is missing; a session that was broken is
- * not offered again, and its alert is what may not have been taken yet. */
+/* Sends close_notify, so that the other side knows that nothing is missing. A session that failed
+ * is not resumed; its alert may still have to be sent. */
 static void free_state(struct wr_conn *c)
 {
     struct wr_tls_state *t = c->tls;
@@ -361,14 +361,14 @@ enum wr_io wr_tls_handshake(struct wr_conn *c)
     struct wr_tls_state *t = c->tls;
     int r;
 
-    /* It reads or writes as the protocol has it: neither bit alone says whether to try. */
+    /* TLS decides whether this reads or writes: neither ready bit alone tells whether to try. */
     before_call(t);
     r = SSL_do_handshake(t->ssl);
     if (r <= 0)
         return result(t, r);
     t->up = true;
     c->io = &wr_tls;
-    c->ready |= WR_READABLE; /* the first bytes may have come along */
+    c->ready |= WR_READABLE; /* the first data may have come with the handshake */
     return WR_IO_OK;
 }
 
@@ -425,7 +425,7 @@ static void vault_free(void *p, const char *file, int line)
     wr_vault_free(p);
 }
 
-/* ASan finds what OpenSSL does wrong, or leaks, only in memory of its own. */
+/* Under ASan OpenSSL uses malloc: ASan finds overflows and leaks only in its own heap. */
 void wr_tls_init(void)
 {
     if (!WR_ASAN && CRYPTO_set_mem_functions(vault_alloc, vault_realloc, vault_free) != 1)

@@ -1,12 +1,12 @@
-/* What is in the page cache: asked of the kernel, and remembered for a while. The reader calls it
- * before it lets the loop's thread touch a file. Owns a table of the process. */
+/* The state of the page cache: queried from the kernel, and remembered for a while. The reader
+ * calls it before it lets the loop's thread read a file. Owns a table of the process. */
 #include "event/inside.h"
 
 #include <errno.h>
 #include <sys/uio.h>
 
-#define PLACES 4096           /* 1 GB of chunks in 64 KB of memory */
-#define BELIEVED_MS 10000     /* used a moment ago, so not evicted; then we look again */
+#define PLACES 4096           /* for 1 GB of chunks, in 64 KB of memory */
+#define BELIEVED_MS 10000     /* used so recently it is not evicted; then ask again */
 
 static struct {
     uint64_t key, until;
@@ -36,8 +36,8 @@ void wr_warm_note(uint64_t id, uint64_t at)
     seen[i].until = wr_now() + BELIEVED_MS;
 }
 
-/* One byte is copied; the page it is in must be there and filled. File systems that cannot say
- * refuse the flag: as if it were not there. */
+/* Reads one byte without waiting: that works only if its page is in the cache and filled. File
+ * systems that cannot tell refuse the flag: treat the page as cold. */
 bool wr_warm_byte(int fd, off_t at)
 {
     char byte;
@@ -45,6 +45,6 @@ bool wr_warm_byte(int fd, off_t at)
 
     if (wr_chaos() && wr_random() % 4 == 0)
         return false;
-    /* 0: the file ends before: reading will not wait */
+    /* 0: the file ends before that byte, so reading does not wait */
     return preadv2(fd, &v, 1, at, RWF_NOWAIT) >= 0;
 }

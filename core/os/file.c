@@ -45,8 +45,7 @@ static bool read_all(int fd, struct wr_text *t, size_t max)
     char buf[16384];
     bool ok = append_all(fd, buf, sizeof(buf), t, max);
 
-    explicit_bzero(buf, sizeof(buf)); /* the file may be a key, and the stack gets into core
-                                       * files */
+    explicit_bzero(buf, sizeof(buf)); /* maybe a key; the stack is in core files */
     return ok;
 }
 

@@ -276,8 +276,7 @@ struct wr_ledger {
     } *seen;
     _Atomic uint64_t *used;   /* shared, like the fields below; bit: the process ever counted */
     _Atomic uint32_t *rows;   /* one for each process; untouched ones use no memory */
-    void *totals;             /* the total of column 0, in memory of the user, for example in the
-                               * user's records */
+    void *totals;             /* the total of column 0: in memory of the user */
     size_t stride;            /* bytes from one total to the next */
 };
 void wr_ledger_place(struct wr_ledger *l, struct wr_zone *z, uint32_t columns);

@@ -100,7 +100,7 @@ static void target_send(struct wr_sink *s, struct wr_str line)
     if (wr_clock.wall_ms < s->quiet_until)
         return;
     s->quiet_until = wr_clock.wall_ms + RETRY_MS;
-    wr_say(WR_LOG_WARN, s->err, "send() to syslog failed, \"%s\"", s->name);
+    wr_say(WR_LOG_WARN, s->err, "send() to \"%s\" failed", s->name);
 }
 
 static void target_write(struct wr_sink *s, enum wr_level level, struct wr_str line)

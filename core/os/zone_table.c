@@ -8,8 +8,7 @@
  * the table. The next lock empties it when `state` tells that a holder died halfway. */
 #include "os/os.h"
 
-#define STEPS_MAX 128        /* in a bucket: it has two records on average, so a longer chain is
-                              * damage */
+#define STEPS_MAX 128        /* in a bucket, which has two records on average: more is damage */
 #define EXPIRED_MAX 2        /* expired records that a put removes */
 #define TELL_MS 60000        /* a process logs damage at most once in this time */
 #define LEAST_BYTES 4096
@@ -319,8 +318,7 @@ static uint32_t find_record(struct wr_table *t, struct wr_str key, struct cursor
 
 void wr_table_place(struct wr_table *t, struct wr_zone *z, size_t bytes, const char *name)
 {
-    const size_t each = sizeof(*t->cells), lines = 2 * each; /* for the head, and the last cache
-                                                              * line of the buckets */
+    const size_t each = sizeof(*t->cells), lines = 2 * each; /* the head, and the rest of buckets */
     size_t n = bytes < LEAST_BYTES ? 0 : (bytes - lines) / (each + sizeof(*t->buckets) / 2);
 
     *t = (struct wr_table){ .name = name, .fd = z->fd };
