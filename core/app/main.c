@@ -86,6 +86,7 @@ int main(int argc, char **argv)
     struct wr_options o;
     int code;
 
+    wr_log_init();
     wr_self_init();
     wr_upgrade_remember(argv);
     wr_title_init(argc, argv);

@@ -49,6 +49,9 @@
 #define WR_ASSERT(cond) \
     (wr_likely(cond) ? (void)0 : wr_assert_failed(#cond, __FILE__, __LINE__, __func__))
 void wr_assert_failed(const char *cond, const char *file, int line, const char *func) WR_NORETURN;
+/* Writes the last line of the process: to stderr until wr_log_init. An assertion (is_bug) is an
+ * alert, else an emergency; err is an errno or 0. */
+extern void (*wr_assert_log)(bool is_bug, int err, const char *text);
 /* Called before the process aborts, to dump what is known (the trace ring). */
 extern void (*wr_assert_hook)(void);
 void wr_out_of_memory(size_t size) WR_NORETURN;
@@ -475,6 +478,7 @@ extern struct wr_log *wr_log_default; /* stderr until the configuration names on
 /* On (as at start): what wr_log_default says to stderr is "weir: [emerg] message", without time and
  * process, for the eyes of who starts weir. Off once the configured logs are open. */
 void wr_log_startup(bool on);
+void wr_log_init(void); /* failed assertions are logged from now on */
 
 /* Who speaks: adds "*NUMBER" before and ", client: ..." behind the message. */
 struct wr_log_source {

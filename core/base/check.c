@@ -3,7 +3,18 @@
 #include "base/base.h"
 
 #include <errno.h>
+#include <unistd.h>
 
+static void write_to_stderr(bool is_bug, int err, const char *text)
+{
+    char line[1200];
+    int n = snprintf(line, sizeof(line), "weir: [%s] %s%s%s\n", is_bug ? "alert" : "emerg", text,
+                     err != 0 ? ": " : "", err != 0 ? strerror(err) : "");
+
+    (void)!write(STDERR_FILENO, line, wr_min((size_t)n, sizeof(line) - 1));
+}
+
+void (*wr_assert_log)(bool is_bug, int err, const char *text) = write_to_stderr;
 void (*wr_assert_hook)(void);
 
 /* The log and the hook contain asserts, too: only the first failure is reported. */
@@ -13,7 +24,7 @@ static WR_NORETURN void fail_with(const char *text)
 
     if (!failing) {
         failing = true;
-        wr_say(WR_LOG_ALERT, 0, "%s", text);
+        wr_assert_log(true, 0, text);
         if (wr_assert_hook != NULL)
             wr_assert_hook();
     }
@@ -51,6 +62,9 @@ void wr_wrong_type(const void *p, enum wr_type wanted)
 
 void wr_out_of_memory(size_t size)
 {
-    wr_say(WR_LOG_EMERG, ENOMEM, "cannot allocate %zu bytes", size);
+    char text[64];
+
+    (void)snprintf(text, sizeof(text), "cannot allocate %zu bytes", size);
+    wr_assert_log(false, ENOMEM, text);
     abort();
 }

@@ -151,3 +151,13 @@ void wr_log_put(const struct wr_log *log, enum wr_level l, int err,
     }
     errno = saved;
 }
+
+static void assert_log(bool is_bug, int err, const char *text)
+{
+    wr_say(is_bug ? WR_LOG_ALERT : WR_LOG_EMERG, err, "%s", text);
+}
+
+void wr_log_init(void)
+{
+    wr_assert_log = assert_log;
+}
