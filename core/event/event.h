@@ -392,6 +392,7 @@ enum wr_io wr_conn_splice_out(struct wr_conn *dst, struct wr_pipe *p, size_t *pu
 
 /* ---- listen ---- */
 struct wr_listener;
+struct wr_session;
 /* One accepting descriptor of an address; there are as many as workers (SO_REUSEPORT). */
 struct wr_accepting {
     struct wr_watch watch;     /* first */
@@ -420,7 +421,9 @@ struct wr_listener {           /* one configured address */
     struct wr_listener *next;
     const struct wr_node *node; /* the listen directive */
     bool inherited;
-    bool proxy_protocol;       /* clients say first who they are */
+    /* Reads what comes before the layer's first byte (a PROXY header); NULL: nothing does. OK: the
+     * layer may begin. AGAIN: not all is there. EOF: the client was too slow. ERROR: logged. */
+    enum wr_io (*greet)(struct wr_session *);
     bool ssl;                  /* then comes a TLS handshake */
     uint32_t speaks;           /* bits of the layer's protocols whose words stand in listen */
 };

@@ -358,7 +358,7 @@ static struct entry *entry_new(struct line *l, const struct wr_addr *a, struct w
     e->l.node = l->cf->node;
     e->l.accepted = wr_session_new;
     e->l.opts = l->opts;
-    e->l.proxy_protocol = l->proxy_protocol;
+    e->l.greet = l->proxy_protocol ? wr_proxy_read : NULL;
     e->l.ssl = l->ssl;
     e->l.speaks = l->speaks;
     *all->list.last = &e->l;
@@ -386,10 +386,11 @@ static bool share(struct line *l, struct entry *e)
     if (l->options)
         e->l.opts = l->opts;
     /* Of the connection, so of the address: one line that wants it is enough. */
-    if (l->proxy_protocol != e->l.proxy_protocol || l->ssl != e->l.ssl
+    if (l->proxy_protocol != (e->l.greet != NULL) || l->ssl != e->l.ssl
         || l->speaks != e->l.speaks)
         wr_cf_warn(cf, 1, "protocol options redefined for " WR_FMT, WR_ARG(e->l.text));
-    e->l.proxy_protocol = e->l.proxy_protocol || l->proxy_protocol;
+    if (l->proxy_protocol)
+        e->l.greet = wr_proxy_read;
     e->l.ssl = e->l.ssl || l->ssl;
     e->l.speaks |= l->speaks;
     return true;

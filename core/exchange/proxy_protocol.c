@@ -1,7 +1,8 @@
-/* proxy_protocol: what a client of `listen ... proxy_protocol` says before anything else, and the
- * variables that show it. The session calls wr_proxy_read first of all, for both layers; the header
- * is the session's. It is looked at where it lies and taken once it is whole, so that not a byte
- * behind it is touched: a TLS handshake may follow. */
+/* proxy_protocol: reads the header that a client of `listen ... proxy_protocol` sends before
+ * anything else, and has the variables that show it. wr_proxy_read is the listener's `greet`, which
+ * the session calls first, for both layers; the session owns the header. It is looked at where it
+ * lies and taken once it is whole, so that no byte behind it is touched: a TLS handshake may
+ * follow. */
 #include "exchange/exchange.h"
 
 #include <errno.h>

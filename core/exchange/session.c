@@ -95,7 +95,7 @@ void wr_session_wait(struct wr_session *s)
 /* False: not yet, or never. */
 static bool begin(struct wr_session *s)
 {
-    switch (s->listener->proxy_protocol ? wr_proxy_read(s) : WR_IO_OK) {
+    switch (s->listener->greet != NULL ? s->listener->greet(s) : WR_IO_OK) {
     case WR_IO_OK:
         s->begun = true;
         wr_conn_timeout(&s->conn, 0);

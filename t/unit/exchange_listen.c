@@ -251,7 +251,7 @@ START_TEST(proxy_protocol_is_of_the_address)
     ck_assert_str_eq(fake_findings(c),
                      "warn 1:72 protocol options redefined for 0.0.0.0:80\n"
                      "warn 1:83 protocol options redefined for 0.0.0.0:81\n");
-    ck_assert(l->proxy_protocol && l->next->proxy_protocol);
+    ck_assert(l->greet == wr_proxy_read && l->next->greet == wr_proxy_read);
     wr_conf_free(c);
 }
 END_TEST
