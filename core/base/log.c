@@ -1,6 +1,6 @@
 /* log: makes one line of a message and passes it to the sinks of a log. All code calls it through
  * wr_log and wr_say; it owns only the log that is used until the configuration names one. */
-#include "base/base.h"
+#include "base/log.h"
 
 #include <errno.h>
 #include <unistd.h>

@@ -1,7 +1,7 @@
 /* sink: the destinations of log bytes: files, stderr, memory; other kinds register here. Logs and
  * access logs open them by name. It owns the list of all sinks: one per name, shared by all users
  * of that name. */
-#include "base/base.h"
+#include "base/log.h"
 
 #include <errno.h>
 #include <fcntl.h>

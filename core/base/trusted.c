@@ -4,7 +4,7 @@
  * descriptors, so that nothing changes between a check and the use. Processes of other users have
  * no rights that a link could misuse: they open as the kernel does. Logs, pid file, folders and
  * unix sockets call it. It owns nothing. */
-#include "base/base.h"
+#include "base/log.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -8,10 +8,11 @@
  *
  * c-ares may call back from inside any of its functions, so callbacks only record what came. c-ares
  * is entered from tasks only, so a callback never destroys the channel that is calling it. */
-#include "event/inside.h"
+#include "event/dns_impl.h"
 
 #include <ares.h>
 #include <errno.h>
+#include <sys/epoll.h>
 #include <sys/stat.h>
 
 #define RESOLV_CONF "/etc/resolv.conf"

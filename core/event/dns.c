@@ -1,7 +1,7 @@
 /* The DNS answer parser (RFC 1035 4, 2782, 3596): message in, records out, no other effects. The
  * resolver calls it with messages that c-ares received; a fuzz target. All bytes are read through
  * wr_scan; every loop is bounded by the message or by a constant. */
-#include "event/event.h"
+#include "event/dns.h"
 
 enum {
     TYPE_A = 1, TYPE_CNAME = 5, TYPE_SOA = 6, TYPE_PTR = 12, TYPE_AAAA = 28, TYPE_SRV = 33,

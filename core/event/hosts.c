@@ -1,6 +1,6 @@
 /* The hosts file: name -> addresses, read again when it has changed. The resolver calls it and, at
  * start, code that needs addresses at once. Owns the one table of the process. */
-#include "event/event.h"
+#include "event/dns.h"
 
 #include <sys/stat.h>
 

@@ -3,7 +3,7 @@
  * case, so the socket functions here read its sockets: they drop a datagram whose question is not
  * one of ours to the letter, and c-ares goes on waiting for the true answer. Answers over TCP
  * cannot be forged blindly and are not checked. channel calls it. It owns nothing. */
-#include "event/inside.h"
+#include "event/dns_impl.h"
 
 #include <ares.h>
 #include <errno.h>

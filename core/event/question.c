@@ -1,7 +1,7 @@
 /* One question to the DNS: all record types of a name asked for at once, then for services the
  * addresses of the targets, and one result made of all answers. The resolver calls it. Owns its
  * parts. */
-#include "event/inside.h"
+#include "event/dns_impl.h"
 
 enum {
     TYPE_A = 1, TYPE_AAAA = 28, TYPE_SRV = 33,

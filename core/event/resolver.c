@@ -4,7 +4,7 @@
  *
  * An entry is in one of three lists: asking (the DNS has been asked), todo (the work task must look
  * at it), idle (its answer is kept until it expires, and may be dropped to make room). */
-#include "event/inside.h"
+#include "event/dns_impl.h"
 
 enum { BUCKETS = 256, ENTRIES_MAX = 4096, NAME_LIMIT = 255, TIMEOUT_MS = 30000 };
 

@@ -2,7 +2,7 @@
  * They have no name, so that a crash leaves no file behind, until a caller asks for one. Data is
  * appended, by a thread if the owner wants that, and read by the reader. A pool owns them: they end
  * with it. */
-#include "event/event.h"
+#include "exchange/relay.h"
 
 #include <errno.h>
 #include <fcntl.h>

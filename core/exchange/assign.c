@@ -1,6 +1,6 @@
 /* assign: `set $variable value` of both layers: what one row means and what it does. The set module
  * of layer 4 and the rewrite program of layer 7 call it; the row is theirs. */
-#include "exchange/exchange.h"
+#include "exchange/text.h"
 
 bool wr_assignment_conf(struct wr_cf *cf, struct wr_assignment *a, wr_var_get *unset)
 {

@@ -1,7 +1,7 @@
 /* core_vars: the variables every layer has: the client, the listener, the session, the clock, the
  * process. The registry (vars) finds them through the module's table. Values that a later turn
  * would change under the reader (addresses, times) are copied into the exchange's pool. */
-#include "exchange/exchange.h"
+#include "exchange/text.h"
 
 #include <unistd.h>
 

@@ -239,7 +239,7 @@ struct wr_exchange *wr_child_new(struct wr_exchange *x, const struct wr_scope *s
     child->parent = x;
     child->main = x->main;
     child->client_addr = x->client_addr;
-    wr_endpoint_store(&child->client, child, NULL);
+    wr_endpoint_store(&child->client, child->pool, wr_exchange_waiter(child), NULL);
     wr_list_push(&x->children, &child->link);
     return child;
 }
@@ -252,6 +252,6 @@ void wr_exchange_detach(struct wr_exchange *x)
         return;
     x->detached = true;
     x->left = NULL;
-    wr_endpoint_store(&x->client, x, NULL);
+    wr_endpoint_store(&x->client, x->pool, wr_exchange_waiter(x), NULL);
     wr_session_detach(x);
 }

@@ -1,6 +1,6 @@
 /* forwarded: the client behind trusted proxies, out of what they say of it (X-Forwarded-For). Pure;
  * geo and realip call it. */
-#include "exchange/exchange.h"
+#include "exchange/listen.h"
 
 static struct wr_str take_last(struct wr_str *list)
 {

@@ -3,7 +3,7 @@
 #ifndef WR_LISTEN_IMPL_H
 #define WR_LISTEN_IMPL_H
 
-#include "exchange/exchange.h"
+#include "exchange/listen.h"
 
 /* The addresses one line means: all of addrs with all ports. A unix path has port 0. */
 struct wr_listen_where {

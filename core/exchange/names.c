@@ -4,7 +4,8 @@
  *
  * A wildcard is found by dropping labels, longest first. Only what is no longer than the longest
  * wildcard of the map is looked up, so a host of a thousand dots costs no more than an ordinary. */
-#include "exchange/exchange.h"
+#include "exchange/listen.h"
+#include "exchange/tls.h"
 
 struct host_regex {
     const struct wr_regex *re;

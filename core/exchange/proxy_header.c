@@ -1,7 +1,7 @@
 /* proxy_header: the PROXY protocol, both versions: how a proxy in front tells who the client is
  * (HAProxy's proxy-protocol.txt, 2.1 and 2.2). Pure: bytes in, struct out, and the other way round.
  * Called by proxy_protocol, which reads what a client sent, and by stream_session, which writes. */
-#include "exchange/exchange.h"
+#include "exchange/listen.h"
 
 #define V1_MAX 107            /* "Any line longer than 107 characters is invalid" */
 #define V2_SIGNATURE WR_STR("\r\n\r\n\0\r\nQUIT\n")

@@ -3,7 +3,7 @@
  * the session calls first, for both layers; the session owns the header. It is looked at where it
  * lies and taken once it is whole, so that no byte behind it is touched: a TLS handshake may
  * follow. */
-#include "exchange/exchange.h"
+#include "exchange/listen.h"
 
 #include <errno.h>
 

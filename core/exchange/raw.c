@@ -1,6 +1,6 @@
 /* raw: a connection's bytes as an endpoint: both sides of a TCP session, and any exchange that
  * became a tunnel. Owns nothing: the session owns the client's connection, attempts the peer's. */
-#include "exchange/exchange.h"
+#include "exchange/relay.h"
 
 #include <sys/uio.h>
 

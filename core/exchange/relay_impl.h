@@ -3,7 +3,7 @@
 #ifndef WR_RELAY_IMPL_H
 #define WR_RELAY_IMPL_H
 
-#include "exchange/exchange.h"
+#include "exchange/relay.h"
 
 /* Result of a part of a round. */
 enum wr_moved {

@@ -1,6 +1,6 @@
 /* server_name: the directive: its names in lower case, checked and, where they are regexes,
  * compiled. What they mean together on one address is up to names.c. */
-#include "exchange/exchange.h"
+#include "exchange/listen.h"
 
 #include <unistd.h>
 

@@ -1,7 +1,7 @@
 /* spill: what a slow receiver has not taken yet, in a temp file, so that the sender can be let go.
  * The relay writes behind and reads in front; once all is read it begins again at 0. Lives in the
  * exchange's pool. */
-#include "exchange/exchange.h"
+#include "exchange/relay.h"
 
 struct wr_spill *wr_spill_new(const struct wr_temp *how, uint64_t max)
 {

@@ -3,7 +3,7 @@
 #ifndef WR_SSL_IMPL_H
 #define WR_SSL_IMPL_H
 
-#include "exchange/exchange.h"
+#include "exchange/tls.h"
 
 #include <errno.h>
 #include <openssl/err.h>

@@ -2,7 +2,7 @@
  * a page, the text of `return`. They are given as they lie (a file goes out by sendfile, and nobody
  * reads it), or read in pieces, by a thread where they are cold. What is written to it is
  * swallowed. */
-#include "exchange/exchange.h"
+#include "exchange/relay.h"
 
 struct stored {
     uint32_t magic;
@@ -99,18 +99,19 @@ static void drop_slices(void *arg)
     wr_bufq_clear(&s->q);
 }
 
-void wr_endpoint_store(struct wr_endpoint *e, struct wr_exchange *x, struct wr_bufq *q)
+void wr_endpoint_store(struct wr_endpoint *e, struct wr_pool *pool, struct wr_waiter who,
+                       struct wr_bufq *q)
 {
-    struct stored *s = WR_NEW(x->pool, struct stored);
+    struct stored *s = WR_NEW(pool, struct stored);
 
     WR_TYPED(s, STORED);
     if (q != NULL) {
         s->q = *q;
         *q = (struct wr_bufq){ 0 };
     }
-    s->who = (struct wr_waiter){ x->loop, &x->task };
+    s->who = who;
     if (s->q.n > 0) /* not everybody ends an endpoint */
-        wr_pool_cleanup(x->pool, drop_slices, s);
+        wr_pool_cleanup(pool, drop_slices, s);
     *e = (struct wr_endpoint){ .ops = &stored_ops, .state = s };
 }
 

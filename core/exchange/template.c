@@ -4,7 +4,7 @@
  *
  * There is one pass: each part is appended to the one bounded text as it is evaluated. Nothing is
  * measured first, so a variable that changes its length between two looks cannot do harm. */
-#include "exchange/exchange.h"
+#include "exchange/text.h"
 
 #define TEXT_FIRST 128
 #define TEXT_MAX 65536

@@ -1,9 +1,12 @@
-/* tls: what ssl_ and proxy_ssl_ have in common, and TLS with clients. A part of exchange.h, which
- * includes it. */
-#ifndef WR_EXCHANGE_TLS_H
-#define WR_EXCHANGE_TLS_H
+/* tls: the settings that ssl_ and proxy_ssl_ have in common, and TLS with clients.
+ *
+ * Map: tls_conf (ssl_ of servers), tls_rows, pem, tls_context, certificate_cache (shared with
+ * proxy_ssl_), tls_accept (handshakes with clients), session_zone and ticket_keys (sessions and
+ * ticket keys all workers share), tls_vars ($ssl_protocol ...). */
+#ifndef WR_TLS_H
+#define WR_TLS_H
 
-#include "exchange/exchange.h"
+#include "exchange/text.h"
 
 enum wr_tls_versions {
     WR_TLS_NONE = 1, WR_TLS_1_0 = 2, WR_TLS_1_1 = 4, WR_TLS_1_2 = 8, WR_TLS_1_3 = 16

@@ -11,7 +11,7 @@
  * Definitions come in two kinds: those that compute (map, geo, split_clients) take a variable over,
  * the last one wins; those that assign (set, named captures: WR_VAR_SETTABLE) leave the computation
  * of another definition in place until they have assigned. */
-#include "exchange/exchange.h"
+#include "exchange/text.h"
 
 #define GROUPS_MAX 32
 

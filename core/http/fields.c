@@ -2,7 +2,7 @@
  * head filters, variables and the proxy call it. A struct wr_fields owns nothing but its array,
  * which is the pool's; names and values are borrowed. A removed field stays where it is and is
  * marked, so that indexes and the pointers of others keep their meaning. */
-#include "http/http.h"
+#include "http/message.h"
 
 #define FIRST_CAP 16
 

@@ -1,17 +1,15 @@
 /* http: layer 7. Rank 5: knows upstream and below; stream is a sibling it never includes.
  *
- * Map: fields (header fields with known names), uri (decoding, normalizing, escaping: pure),
- * location (which location a uri means), radix (the trie under it), regex_index (regexes by literal
- * prefix), http_conf (http {}, server {}, where they listen), location_conf (the directive),
- * http_rows (the table of the core directives), mime (types), path (root and alias), speakers
- * (which way to speak HTTP a client connection gets), http_session (what all of them share of one),
- * http_tls (before the first request of HTTPS), http_steps (the steps of a request up to the
- * reply's head), http_relay (the steps behind it), body (request bodies: limits, buffering, temp
- * files), aio (who reads files), reply_head (what it says), answer (short replies of our own), kept
- * (fields that outlive X-Accel-Redirect), proxy_rows and http_next (what proxy modules share),
- * http_time, status (reasons, methods), error_page (the directive, who answers errors), error_text
- * (built-in pages), picking (values out of fields, cookies, arguments, Basic credentials: pure),
- * http_vars, reply_vars, http_upstream_vars (variables).
+ * Map: location (the location a uri means), radix (the trie under it), regex_index (regexes by
+ * literal prefix), http_conf (http {}, server {}, where they listen), location_conf (the
+ * directive), http_rows (the table of the core directives), mime (types), path (root and alias),
+ * speakers (the way of speaking HTTP a client connection gets), http_session (the part of one that
+ * all of them share), http_tls (before the first request of HTTPS), http_steps (the steps of a
+ * request up to the reply's head), http_relay (the steps behind it), body (request bodies: limits,
+ * buffering, temp files), file_threads (the threads that read files), reply_head (its fields),
+ * short_reply (replies of our own), accel_fields (fields that outlive X-Accel-Redirect), proxy_rows
+ * and http_next (common to proxy modules), error_page (the directive, and how errors are answered),
+ * error_text (built-in pages), http_vars, reply_vars, http_upstream_vars (variables).
  *
  * A request: its speaker reads a head -> wr_http_request_new, server by Host -> phases (SET, FIND,
  * REWRITE, PREACCESS, ACCESS, PRECONTENT, CONTENT) -> a content hook either fills h->res and calls
@@ -20,211 +18,8 @@
 #ifndef WR_HTTP_H
 #define WR_HTTP_H
 
+#include "http/message.h"
 #include "upstream/upstream.h"
-
-/* ---- fields ---- */
-/* Names weir knows, as they are usually written: compared without regard to case. Who adds one adds
- * it to the switch of fields.c too. */
-#define WR_FIELD_LIST(X) \
-    X(HOST, "Host") X(CONNECTION, "Connection") X(CONTENT_LENGTH, "Content-Length") \
-    X(TRANSFER_ENCODING, "Transfer-Encoding") X(CONTENT_TYPE, "Content-Type") \
-    X(EXPECT, "Expect") X(UPGRADE, "Upgrade") X(KEEP_ALIVE, "Keep-Alive") X(TE, "TE") \
-    X(TRAILER, "Trailer") X(PROXY_CONNECTION, "Proxy-Connection") X(DATE, "Date") \
-    X(SERVER, "Server") X(LOCATION, "Location") X(REFRESH, "Refresh") X(ETAG, "ETag") \
-    X(LAST_MODIFIED, "Last-Modified") X(EXPIRES, "Expires") X(CACHE_CONTROL, "Cache-Control") \
-    X(PRAGMA, "Pragma") X(VARY, "Vary") X(AGE, "Age") X(RANGE, "Range") X(IF_RANGE, "If-Range") \
-    X(CONTENT_RANGE, "Content-Range") X(ACCEPT_RANGES, "Accept-Ranges") \
-    X(IF_MODIFIED_SINCE, "If-Modified-Since") X(IF_UNMODIFIED_SINCE, "If-Unmodified-Since") \
-    X(IF_MATCH, "If-Match") X(IF_NONE_MATCH, "If-None-Match") X(USER_AGENT, "User-Agent") \
-    X(REFERER, "Referer") X(COOKIE, "Cookie") X(SET_COOKIE, "Set-Cookie") \
-    X(AUTHORIZATION, "Authorization") X(WWW_AUTHENTICATE, "WWW-Authenticate") \
-    X(PROXY_AUTHENTICATE, "Proxy-Authenticate") \
-    X(ACCEPT_ENCODING, "Accept-Encoding") X(CONTENT_ENCODING, "Content-Encoding") \
-    X(X_FORWARDED_FOR, "X-Forwarded-For") X(VIA, "Via") X(RETRY_AFTER, "Retry-After") \
-    X(LINK, "Link") X(ALLOW, "Allow") X(ACCEPT, "Accept") X(ACCEPT_LANGUAGE, "Accept-Language") \
-    X(DEPTH, "Depth") X(DESTINATION, "Destination") X(OVERWRITE, "Overwrite") \
-    X(X_ACCEL_REDIRECT, "X-Accel-Redirect") X(X_ACCEL_EXPIRES, "X-Accel-Expires") \
-    X(X_ACCEL_BUFFERING, "X-Accel-Buffering") X(X_ACCEL_CHARSET, "X-Accel-Charset") \
-    X(X_ACCEL_LIMIT_RATE, "X-Accel-Limit-Rate") X(CONTENT_DISPOSITION, "Content-Disposition") \
-    X(CONTENT_LOCATION, "Content-Location") X(STATUS, "Status")
-enum wr_field_id {
-    WR_F_OTHER,
-#define X(id, text) WR_F_##id,
-    WR_FIELD_LIST(X)
-#undef X
-    WR_F_COUNT
-};
-struct wr_field {
-    struct wr_str name, value; /* borrowed from the exchange's pool */
-    uint16_t id;
-    bool gone;                 /* removed: skipped by everyone */
-    bool parsed;               /* "name: value" lay so, with no control character but TAB: as the
-                                * parser found it, or wr_fields_lay left it */
-};
-struct wr_fields {
-    struct wr_field *at;
-    uint32_t n, cap;
-    uint32_t first[WR_F_COUNT]; /* 1-based index of the first living field of that id; 0 none */
-};
-enum wr_field_id wr_field_id(struct wr_str name); /* case-insensitive; O(length) */
-struct wr_str wr_field_name(enum wr_field_id id); /* as it is usually written: "Content-Type" */
-struct wr_field *wr_fields_add(struct wr_pool *p, struct wr_fields *f, struct wr_str name,
-                               struct wr_str value); /* views are not copied */
-struct wr_field *wr_fields_add_id(struct wr_pool *p, struct wr_fields *f, enum wr_field_id id,
-                                  struct wr_str value);
-/* As wr_fields_add for a caller who knows what wr_field_id(name) says. */
-struct wr_field *wr_fields_put(struct wr_pool *p, struct wr_fields *f, enum wr_field_id id,
-                               struct wr_str name, struct wr_str value);
-static inline struct wr_field *wr_fields_first(const struct wr_fields *f,
-                                               enum wr_field_id id) /* NULL: none */
-{
-    return f->first[id] == 0 ? NULL : &f->at[f->first[id] - 1];
-}
-/* Any name; the next one behind `after` (NULL: from the start). Removed ones are skipped. */
-struct wr_field *wr_fields_find(const struct wr_fields *f, struct wr_str name,
-                                const struct wr_field *after);
-static inline struct wr_str wr_fields_value(const struct wr_fields *f,
-                                            enum wr_field_id id) /* p NULL: none */
-{
-    return f->first[id] == 0 ? wr_str_of(NULL, 0) : f->at[f->first[id] - 1].value;
-}
-void wr_fields_remove(struct wr_fields *f, enum wr_field_id id); /* all of them */
-void wr_fields_drop(struct wr_fields *f, struct wr_field *field);
-/* Replaces all of that id by one. */
-void wr_fields_set(struct wr_pool *p, struct wr_fields *f, enum wr_field_id id, struct wr_str v);
-/* About the connection, not the message (RFC 9110 7.6.1): passed on by nobody, and said only where
- * HTTP/1 is spoken. */
-static inline bool wr_field_is_hop(enum wr_field_id id)
-{
-    return id == WR_F_CONNECTION || id == WR_F_KEEP_ALIVE || id == WR_F_PROXY_CONNECTION
-        || id == WR_F_TE || id == WR_F_TRAILER || id == WR_F_TRANSFER_ENCODING
-        || id == WR_F_UPGRADE;
-}
-/* Fields that are sent again and again are laid out as a parser leaves them, one behind the other:
- * a speaker may copy neighbours in one piece. A value that is not clean stays where it is. */
-void wr_fields_lay(struct wr_pool *p, struct wr_field *const *at, uint32_t n);
-/* Is token in the comma-separated list of all fields of that id (case-insensitive)? */
-bool wr_fields_has_token(const struct wr_fields *f, enum wr_field_id id, struct wr_str token);
-
-/* ---- heads: what the parsers give ---- */
-#define WR_METHOD_LIST(X) \
-    X(GET) X(HEAD) X(POST) X(PUT) X(DELETE) X(OPTIONS) X(CONNECT) X(TRACE) X(PATCH) X(MKCOL) \
-    X(COPY) X(MOVE) X(PROPFIND) X(PROPPATCH) X(LOCK) X(UNLOCK)
-enum wr_method {
-    WR_M_OTHER,
-#define X(id) WR_M_##id,
-    WR_METHOD_LIST(X)
-#undef X
-    WR_M_COUNT
-};
-bool wr_method_idempotent(enum wr_method m); /* for next_upstream: not POST, LOCK, PATCH */
-enum wr_method wr_method_of(struct wr_str text); /* case matters, as RFC 9110 9.1 has it */
-
-enum wr_framing { WR_BODY_NONE, WR_BODY_LENGTH, WR_BODY_CHUNKED, WR_BODY_CLOSE };
-
-struct wr_head_limits {
-    size_t line;               /* each field line, with its line end */
-    size_t first;              /* the request line; 0: as the others */
-    size_t total;              /* of the whole head */
-    uint32_t fields;           /* max_headers; 0: 1000 */
-    bool ignore_invalid, underscores;
-};
-struct wr_request {
-    enum wr_method method;
-    struct wr_str method_text;
-    struct wr_str line;        /* whole request line, for $request */
-    struct wr_str target;      /* as sent, for $request_uri: origin-form part of absolute-form; but
-                                * without "#..." (nginx shows it, and passes it on) */
-    struct wr_str uri;         /* decoded, normalized path: $uri */
-    struct wr_str args;        /* behind ?; p NULL: no '?' */
-    struct wr_str scheme_host; /* authority of absolute-form; p NULL otherwise */
-    struct wr_str host;        /* lower case, no port, from absolute-form or Host; may be empty */
-    uint16_t host_port;        /* 0: none given */
-    uint8_t version;           /* 9, 10, 11 */
-    enum wr_framing framing;
-    uint64_t length;           /* of WR_BODY_LENGTH */
-    bool keepalive;            /* the client wants it */
-    bool expect;               /* 100-continue */
-    bool quoted, complex;      /* target had %XX; anything else that normalizing changed */
-    struct wr_fields fields;
-    struct wr_str ignored;     /* first line dropped by ignore_invalid, for the log; p NULL: none */
-    size_t head_size;          /* bytes of the head, for $request_length */
-};
-/* A request to a server, for the speaker to say in its own words; borrowed until then. */
-struct wr_request_out {
-    enum wr_method method;     /* frames the reply */
-    struct wr_str method_text, target;
-    struct wr_str authority;   /* empty: none is said */
-    uint8_t version;           /* of HTTP/1: 10, 11 */
-    bool close;                /* the connection serves no other request, and no field says so */
-    enum wr_framing framing;   /* NONE: nothing is said of a body; CHUNKED: of unknown length */
-    uint64_t length;           /* of WR_BODY_LENGTH */
-    const struct wr_field **fields; /* to be sent in this order, those of the hop too, which the
-                                     * configuration asks for (wr_field_is_hop) */
-    uint32_t n, own;           /* the first `own` are the configuration's: HTTP/1 says host and
-                                * framing around them */
-};
-/* The part the engine decides. length: of the body; UINT64_MAX: unknown. */
-static inline struct wr_request_out wr_request_out(const struct wr_request *r, uint64_t length)
-{
-    return (struct wr_request_out){
-        .method = r->method,
-        .method_text = r->method_text,
-        .version = 11,
-        .framing = length == UINT64_MAX ? WR_BODY_CHUNKED
-                 : length > 0 || r->framing != WR_BODY_NONE ? WR_BODY_LENGTH : WR_BODY_NONE,
-        .length = length,
-    };
-}
-struct wr_response {
-    unsigned status;
-    struct wr_str reason;      /* empty: the standard one */
-    uint8_t version;           /* of the backend's reply */
-    enum wr_framing framing;   /* as received, or what the content will be */
-    uint64_t length;           /* of WR_BODY_LENGTH; of HEAD and 304: see has_length */
-    bool has_length;           /* backend: Content-Length was there (it is not among the fields) */
-    struct wr_str type;        /* Content-Type value without charset handling; p NULL: none */
-    struct wr_str charset;     /* X-Accel-Charset; p NULL: none, "off": no charset is added */
-    time_t last_modified;      /* -1: none; use wr_response_modified */
-    bool keepalive;            /* backend: the connection may be used again */
-    bool no_server;            /* Server is the backend's to say (proxy_pass_header), or nobody's */
-    bool ranges;               /* Range may be honoured (Accept-Ranges: bytes) */
-    struct wr_fields fields;   /* all others; hop-by-hop ones are not here */
-    struct wr_fields trailers;
-    size_t head_size;
-};
-static inline void wr_response_init(struct wr_response *r)
-{
-    memset(r, 0, sizeof(*r));
-    r->last_modified = -1;
-}
-/* The head of a reply to a client, for the speaker to say in its own words; borrowed until then. */
-struct wr_reply_out {
-    unsigned status;
-    struct wr_str reason;      /* empty: the standard one */
-    struct wr_str server, date, type; /* fields of our own; empty: not said, or among the others */
-    time_t last_modified;      /* the same; negative: not said */
-    bool says_length;          /* Content-Length, whether a body follows or not */
-    bool bare;                 /* none does */
-    uint64_t length;           /* of says_length; else a body ends with h->res.trailers */
-    const struct wr_fields *fields; /* all others, without those that are gone */
-};
-#define WR_MODIFIED_UNREAD ((time_t)-2) /* the Last-Modified field was not parsed yet: few ask */
-time_t wr_response_modified(struct wr_response *r); /* -1: none */
-
-/* ---- uri: pure ---- */
-/* target ("/a/../b%20c?x") -> decoded path, args, quoted, complex; "*" stays. Views into target
- * when there is nothing to change. False: no leading '/', bad escape, NUL, ".." above the root. */
-bool wr_uri_normalize(struct wr_pool *pool, struct wr_str target, bool merge_slashes,
-                      struct wr_request *out) WR_CHECKED;
-enum wr_escape_kind { WR_ESC_URI, WR_ESC_ARGS, WR_ESC_COMPONENT, WR_ESC_REFRESH, WR_ESC_MEMCACHED };
-void wr_uri_escape(struct wr_text *t, struct wr_str s, enum wr_escape_kind kind);
-struct wr_str wr_uri_unescape(struct wr_pool *pool, struct wr_str s); /* bad escapes stay */
-/* Host: "example.com:80" -> lower-case name without final dot ("[::1]" keeps its brackets), port
- * (0: none given). A view into host when nothing had to be changed. False: invalid, or empty. */
-bool wr_host_parse(struct wr_pool *pool, struct wr_str host, struct wr_str *name,
-                   uint16_t *port) WR_CHECKED;
-bool wr_http_time(struct wr_str s, time_t *out) WR_CHECKED; /* RFC 9110 5.6.7, three forms */
 
 /* ---- servers and locations ---- */
 struct wr_http_server {
@@ -599,25 +394,11 @@ void wr_http_add_body_filter(struct wr_exchange *x, struct wr_relay_filter *f);
 void wr_http_keep_reply(struct wr_exchange *x);
 /* So are these fields that came behind its body, and sent on where that is wanted. */
 void wr_http_take_trailers(struct wr_exchange *x, struct wr_fields *came);
-/* What variables of layer 7 are made of; pure. One field of a list by its variable's name
- * ("x_forwarded_for"), all of them joined by `separator`. False: none. */
-bool wr_fields_joined(struct wr_pool *p, const struct wr_fields *f, struct wr_str name,
-                      const char *separator, struct wr_str *out) WR_CHECKED;
-/* layer->field: of the request, its name written just so. */
-bool wr_http_field(struct wr_exchange *x, struct wr_str name, struct wr_str *out) WR_CHECKED;
-/* Value of a cookie in "a=1; b=2", of an argument in "a=1&b=2"; names know no case. */
-bool wr_cookie_find(struct wr_str text, struct wr_str name, struct wr_str *out) WR_CHECKED;
-bool wr_arg_find(struct wr_str args, struct wr_str name, struct wr_str *out) WR_CHECKED;
-/* Authorization: Basic; views in the exchange's pool. False: none, or not well-formed. */
-bool wr_http_basic(struct wr_exchange *x, struct wr_str *user, struct wr_str *password) WR_CHECKED;
-/* Padding may be missing. */
-bool wr_base64_decode(struct wr_str in, struct wr_text *out) WR_CHECKED;
 /* An error answers: error_page, else the built-in page. TAKEN: x->step was set. */
 enum wr_verdict wr_http_error(struct wr_exchange *x, unsigned status);
 bool wr_http_has_page(const struct wr_exchange *x, unsigned status); /* error_page names it */
 enum wr_go wr_http_connected(struct wr_exchange *x); /* layer: a peer is there */
-uint32_t wr_next_of_status(unsigned status);         /* wr_next bit; 0 none */
-const char *wr_status_reason(unsigned status); /* "Not Found"; NULL: unknown */
+uint32_t wr_next_of_status(unsigned status); /* wr_next bit; 0 none */
 /* "<html>... built-in page" of this status. */
 struct wr_str wr_error_text(struct wr_exchange *x, unsigned status);
 /* File system path of the uri under root or alias; false: error logged. A path that would leave

@@ -340,7 +340,7 @@ enum wr_verdict wr_http_respond(struct wr_exchange *x, struct wr_bufq *q)
     }
     if (x->peer.ops != NULL) /* an answer that was not sent */
         x->peer.ops->end(&x->peer, WR_END_FIN);
-    wr_endpoint_store(&x->peer, x, q);
+    wr_endpoint_store(&x->peer, x->pool, wr_exchange_waiter(x), q);
     wr_timer_off(x->loop, &x->idle);
     x->step = &wr_step_respond;
     return WR_TAKEN;

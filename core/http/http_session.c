@@ -180,6 +180,11 @@ static void log_context(const struct wr_exchange *x, struct wr_text *t)
     }
 }
 
+static bool field_values(struct wr_exchange *x, struct wr_str name, struct wr_str *out)
+{
+    return wr_fields_values(x->pool, &wr_http_of(x)->req.fields, name, out);
+}
+
 const struct wr_layer wr_layer_http = {
     .name = "http",
     .bit = WR_L7,
@@ -196,7 +201,7 @@ const struct wr_layer wr_layer_http = {
     .no_content = no_content,
     .reject = reject,
     .connected = wr_http_connected,
-    .field = wr_http_field,
+    .field = field_values,
     .log_context = log_context,
     .session_ended = session_ended,
 };

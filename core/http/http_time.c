@@ -1,6 +1,6 @@
 /* http_time: reads dates of HTTP in the three forms of RFC 9110 5.6.7. The parsers and who compares
  * If-Modified-Since, Expires and the like call it; writing them is wr_clock_http's job. */
-#include "http/http.h"
+#include "http/message.h"
 
 static bool skip(struct wr_str *s, struct wr_str text)
 {

@@ -106,10 +106,11 @@ static bool get_content_type(struct wr_exchange *x, const struct wr_var *v, stru
 
 static bool get_remote_user(struct wr_exchange *x, const struct wr_var *v, struct wr_str *out)
 {
+    struct wr_str credentials = wr_fields_value(&wr_http_of(x)->req.fields, WR_F_AUTHORIZATION);
     struct wr_str password;
 
     (void)v;
-    return wr_http_basic(x, out, &password) && out->n > 0;
+    return wr_basic_credentials(x->pool, credentials, out, &password) && out->n > 0;
 }
 
 /* ---- body ---- */

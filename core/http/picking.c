@@ -1,7 +1,7 @@
 /* picking: single values out of what a client or a server sent: fields by a variable's name,
  * cookies, arguments, Basic credentials. Pure but for the pool; the variables and auth modules call
  * it. */
-#include "http/http.h"
+#include "http/message.h"
 
 /* "x_forwarded_for" names "X-Forwarded-For". */
 static bool named(struct wr_str field, struct wr_str name)
@@ -50,10 +50,11 @@ bool wr_fields_joined(struct wr_pool *p, const struct wr_fields *f, struct wr_st
     return join(p, f, name, named, separator, out);
 }
 
-/* "X_Real_IP" is not "X-Real-IP": who trusts the one must not be told by the other. */
-bool wr_http_field(struct wr_exchange *x, struct wr_str name, struct wr_str *out)
+/* "X_Real_IP" is not "X-Real-IP": trust in the one must not come from the other. */
+bool wr_fields_values(struct wr_pool *p, const struct wr_fields *f, struct wr_str name,
+                      struct wr_str *out)
 {
-    return join(x->pool, &wr_http_of(x)->req.fields, name, wr_str_ieq, ", ", out);
+    return join(p, f, name, wr_str_ieq, ", ", out);
 }
 
 static struct wr_str skip_spaces(struct wr_str s)
@@ -141,15 +142,15 @@ bool wr_base64_decode(struct wr_str in, struct wr_text *out)
     return !out->overflow;
 }
 
-bool wr_http_basic(struct wr_exchange *x, struct wr_str *user, struct wr_str *password)
+bool wr_basic_credentials(struct wr_pool *p, struct wr_str v, struct wr_str *user,
+                          struct wr_str *password)
 {
-    struct wr_str v = wr_fields_value(&wr_http_of(x)->req.fields, WR_F_AUTHORIZATION);
     struct wr_text t;
 
     if (!starts_with_name(v, WR_STR("Basic ")))
         return false;
     v = skip_spaces(wr_str_skip(v, 6));
-    t = wr_text_grow(x->pool, v.n + 1, v.n + 1);
+    t = wr_text_grow(p, v.n + 1, v.n + 1);
     if (v.n == 0 || !wr_base64_decode(v, &t))
         return false;
     *password = wr_text_view(&t);

@@ -1,6 +1,6 @@
 /* status: the words of HTTP: methods and what a status is called. Everybody in http calls it; it
  * owns nothing. Where nginx has its own name for a status, it is nginx's: people grep for it. */
-#include "http/http.h"
+#include "http/message.h"
 
 static const struct wr_str methods[WR_M_COUNT] = {
 #define X(id) [WR_M_##id] = WR_STR_INIT(#id),

@@ -1,7 +1,7 @@
 /* uri: paths and hosts in the one form that routing compares: decoded, without dot segments, in
  * lower case. The session calls it for each request, rewrite and the proxy for URIs of their own.
  * It owns nothing: results are views into what came in, or the pool's. */
-#include "http/http.h"
+#include "http/message.h"
 
 static int hex(char c)
 {

@@ -15,7 +15,10 @@
 #ifndef WR_UPSTREAM_H
 #define WR_UPSTREAM_H
 
-#include "exchange/exchange.h"
+#include "event/dns.h"
+#include "exchange/listen.h"
+#include "exchange/text.h"
+#include "exchange/tls.h"
 
 /* ---- configured servers ---- */
 struct wr_server {

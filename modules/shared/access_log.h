@@ -6,7 +6,7 @@
 #ifndef WR_ACCESS_LOG_H
 #define WR_ACCESS_LOG_H
 
-#include "exchange/exchange.h"
+#include "exchange/text.h"
 
 /* ---- formats ---- */
 struct wr_log_format;

@@ -22,7 +22,7 @@ static enum wr_verdict return_run(struct wr_exchange *x)
         return WR_PASS;
     text = wr_template_str(x, c->text);
     wr_bufq_borrow(&q, text.p, text.n);
-    wr_endpoint_store(&x->peer, x, &q);
+    wr_endpoint_store(&x->peer, x->pool, wr_exchange_waiter(x), &q);
     return wr_stream_serve(x, &how);
 }
 

@@ -1,6 +1,6 @@
 /* Any bytes as a DNS answer. The first byte chooses the type asked for and whether the name is
  * given or the message's own; the rest is the message. */
-#include "event/event.h"
+#include "event/dns.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -1,7 +1,7 @@
 /* Any bytes as what a client of `listen ... proxy_protocol` sends first, whole and at every length:
  * the verdict may only go from MORE to one of the others and then stays, a header does not depend
  * on what comes behind it, and its TLVs are found inside it. */
-#include "exchange/exchange.h"
+#include "exchange/listen.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -1,6 +1,6 @@
 /* Any bytes as a URI, a host and a date. A path that was normalized and escaped has to normalize to
  * itself; what is escaped has to unescape to what it was. */
-#include "http/http.h"
+#include "http/message.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -71,7 +71,7 @@ static void begin(struct asked *a, size_t length, bool streams, struct wr_str ra
         struct wr_bufq q = { 0 };
 
         wr_bufq_borrow(&q, a->body, length);
-        wr_endpoint_store(&a->x.peer, &a->x, &q);
+        wr_endpoint_store(&a->x.peer, a->x.pool, wr_exchange_waiter(&a->x), &q);
     }
 }
 

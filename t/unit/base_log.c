@@ -1,4 +1,5 @@
 /* What one log line looks like. */
+#include "base/log.h"
 #include "lib/unit.h"
 
 #include <errno.h>

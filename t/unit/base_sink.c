@@ -1,4 +1,5 @@
 /* Where log bytes go: files that are opened again, memory, the full disk. */
+#include "base/log.h"
 #include "lib/unit.h"
 
 #include <errno.h>

@@ -1,4 +1,5 @@
 /* How root opens what it writes: links and second names in folders that others can write. */
+#include "base/log.h"
 #include "lib/unit.h"
 
 #include <errno.h>

@@ -1,4 +1,5 @@
 /* The DNS answer parser: messages written out by hand, good ones and hostile ones. */
+#include "event/dns.h"
 #include "lib/event_lib.h"
 
 enum { A = 1, CNAME = 5, SOA = 6, PTR = 12, AAAA = 28, SRV = 33 };

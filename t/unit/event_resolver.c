@@ -2,7 +2,9 @@
  * our own. */
 #include "lib/event_lib.h"
 
-#include "event/inside.h"
+#include "event/dns_impl.h"
+
+#include <sys/epoll.h>
 
 enum { A = 1, AAAA = 28, SRV = 33, SILENT = 99 };
 

@@ -1,5 +1,6 @@
 /* Temp files: what is appended, by the worker or a thread, is read again; a name is given once, in
  * its folders, and goes or stays; who leaves while a thread writes leaves nothing behind. */
+#include "exchange/relay.h"
 #include "lib/event_lib.h"
 #include "lib/said.h"
 

@@ -1,7 +1,7 @@
 /* Who the client is behind trusted proxies: one step back, or all of them. */
 #include "lib/unit.h"
 
-#include "exchange/exchange.h"
+#include "exchange/listen.h"
 
 START_TEST(forwarded)
 {

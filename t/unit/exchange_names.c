@@ -1,7 +1,7 @@
 /* Which server a host means: by table, and random names against a search that looks at all. */
 #include "lib/unit.h"
 
-#include "exchange/exchange.h"
+#include "exchange/listen.h"
 
 static struct wr_pool *pool;
 static struct wr_virtual servers[40]; /* the first is the default */

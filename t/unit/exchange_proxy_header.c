@@ -1,7 +1,7 @@
 /* The PROXY protocol's parser and writer: both versions, whole and in parts, good and hostile. */
 #include "lib/unit.h"
 
-#include "exchange/exchange.h"
+#include "exchange/listen.h"
 
 static char packet[70000];
 static size_t length;

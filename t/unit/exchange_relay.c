@@ -2,7 +2,7 @@
  * everything. */
 #include "lib/event_lib.h"
 
-#include "exchange/exchange.h"
+#include "exchange/relay.h"
 
 enum { MIB = 1024 * 1024, BLOCK = 65536 };
 
@@ -319,7 +319,8 @@ END_TEST
 
 /* ---- what is stored ---- */
 
-static struct wr_exchange x;
+static struct wr_task reading;
+static struct wr_pool *stored_pool;
 
 /* A text, 300,000 bytes of a file, a text, as the source of the relay. */
 static void setup_stored(struct wr_reader *reader)
@@ -332,19 +333,18 @@ static void setup_stored(struct wr_reader *reader)
     unlink(path);
     ck_assert_int_eq(ftruncate(fd, 300000), 0);
     wr_reader_init(reader, wr_opened_new(fd, path), NULL);
-    x.pool = wr_pool_new(0);
-    x.loop = l;
     wr_bufq_borrow(&q, "head", 4);
     wr_bufq_file(&q, reader, 0, 300000);
     wr_bufq_borrow(&q, "tail", 4);
-    wr_endpoint_store(&source, &x, &q);
+    stored_pool = wr_pool_new(0);
+    wr_endpoint_store(&source, stored_pool, (struct wr_waiter){ l, &reading }, &q);
     ck_assert_uint_eq(q.n, 0);
 }
 
 static void teardown_stored(struct wr_reader *reader)
 {
     teardown();
-    wr_pool_free(x.pool);
+    wr_pool_free(stored_pool);
     wr_reader_end(reader);
     source = (struct wr_endpoint){ .ops = &ops };
     ck_assert_uint_eq(wr_blocks_live(), 0);

@@ -80,7 +80,7 @@ static void prepare(struct replying *p, const struct decision *d)
     p->x.scope = wr_conf_layer(p->conf, WR_L7)->children;
     for (uint64_t i = 0; i < d->ready; i++)
         wr_bufq_borrow(&body, "x", 1);
-    wr_endpoint_store(&p->x.peer, &p->x, &body);
+    wr_endpoint_store(&p->x.peer, p->x.pool, wr_exchange_waiter(&p->x), &body);
     p->h.header_only = (d->how & HEAD) != 0 || d->status == 204 || d->status == 304;
     p->h.filters = (d->how & FILTERED) != 0 ? &filter : NULL;
     wr_response_init(&p->h.res);

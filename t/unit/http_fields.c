@@ -1,5 +1,5 @@
 /* Fields and their index; known names, methods and statuses. */
-#include "http/http.h"
+#include "http/message.h"
 #include "lib/unit.h"
 
 START_TEST(knows_names)

@@ -1,7 +1,7 @@
 /* Single values out of fields, cookies, arguments and Basic credentials. */
 #include "lib/unit.h"
 
-#include "http/http.h"
+#include "http/message.h"
 
 static void joined(const char *lines, const char *name, const char *separator, const char *want)
 {

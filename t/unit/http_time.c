@@ -1,5 +1,5 @@
 /* Dates of HTTP. */
-#include "http/http.h"
+#include "http/message.h"
 #include "lib/unit.h"
 
 START_TEST(reads_three_forms)

@@ -1,5 +1,5 @@
 /* Paths, escapes and hosts. The rows were compared with what nginx makes of them. */
-#include "http/http.h"
+#include "http/message.h"
 #include "lib/unit.h"
 
 static void normalize(const char *in, bool merge, const char *path, const char *args)

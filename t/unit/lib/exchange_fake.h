@@ -4,7 +4,7 @@
 #ifndef EXCHANGE_FAKE_H
 #define EXCHANGE_FAKE_H
 
-#include "exchange/exchange.h"
+#include "exchange/listen.h"
 
 struct fake_conf {
     struct wr_template *value;
