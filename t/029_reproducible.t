@@ -17,8 +17,8 @@ my $top = Weir::top();
 my $w = Weir->new;
 
 # What configure writes into, and files of each kind.
-my @some = grep { $_ eq 'modules' || -f "$top/$_.c" } qw(modules core/app/options core/app/places
-    core/base/check core/base/log core/config/words modules/shared/map_table);
+my @some = grep { $_ eq 'modules' || -f "$top/$_.c" } qw(modules core/app/options core/app/paths
+    core/base/check core/log/log core/config/words modules/shared/map_table);
 my @set = $ENV{WEIR_WHOLE} ? () : ("OBJ=@{[map { qq(objs/$_.o) } @some]}",
     'LD_OPT=-Wl,--unresolved-symbols=ignore-all');
 

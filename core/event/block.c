@@ -1,7 +1,7 @@
 /* Blocks and slices: the memory behind queues. bufq calls it, and code that fills a block directly.
  * Owns the process' idle blocks and slices, a bounded number of each. Under ASan none are kept
  * idle: every block is a malloc of its own, so that a use after free is found. */
-#include "event/inside.h"
+#include "event/event_impl.h"
 
 enum { BLOCKS_IDLE = WR_ASAN ? 0 : 64, SLICES_IDLE = WR_ASAN ? 0 : 1024 };
 

@@ -1,6 +1,6 @@
 /* Queues of slices: bytes on their way, in blocks, in borrowed memory or in files. All buffering
  * code calls it. A queue owns its slices, and each slice one reference to its block. */
-#include "event/inside.h"
+#include "event/event_impl.h"
 
 #include <sys/uio.h>
 

@@ -1,7 +1,7 @@
 /* A connection's descriptor: registration, ready bits, deadline, and the calls of its transport.
  * Endpoints and steps call it. Owns the fd and the transport's state; the task it wakes belongs to
  * the code that waits. */
-#include "event/inside.h"
+#include "event/event_impl.h"
 
 #include <errno.h>
 #include <sys/uio.h>

@@ -2,7 +2,7 @@
  * close_notify) when its socket is full. Transports call wr_last_words from wr_conn_close. Owns the
  * descriptor from then on: it sends the rest as soon as there is room and closes it then, or after
  * 5 s, or when the loop ends. */
-#include "event/inside.h"
+#include "event/event_impl.h"
 
 #include <errno.h>
 #include <sys/socket.h>

@@ -7,7 +7,7 @@
  * connection allocates and frees a socket, a file and a descriptor (1.2 us), another report by
  * epoll costs a tenth of that. So a turn accepts one connection, and more only while turn after
  * turn finds more. */
-#include "event/inside.h"
+#include "event/event_impl.h"
 
 #include <errno.h>
 #include <poll.h>

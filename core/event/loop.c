@@ -1,7 +1,7 @@
 /* The loop: one turn after the other. The processes' main functions call wr_loop_run; all code
  * wakes tasks and condemns memory. Owns the epoll descriptor, the task queue, the flush list, the
  * list of condemned objects and the worker's scratch buffer. */
-#include "event/inside.h"
+#include "event/event_impl.h"
 
 #include <errno.h>
 #include <signal.h>

@@ -1,7 +1,7 @@
 /* Thread pools: work that may wait for a disk runs beside the loop. Code that reads or writes files
  * starts jobs; an eventfd tells the loop that jobs are done. Owns the threads, which begin with the
  * first job that finds none idle and end with their pool. */
-#include "event/inside.h"
+#include "event/event_impl.h"
 
 #include <errno.h>
 #include <pthread.h>

@@ -1,7 +1,7 @@
 /* Pipes for splice: bulk bytes go from socket to socket through a pipe and never enter the process.
  * The relay calls it. Owns the idle pipes of the process and keeps within the process' share of the
  * 32 MB that the pipes of all processes together may fill. */
-#include "event/inside.h"
+#include "event/event_impl.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,5 +1,5 @@
 /* The plain transport: bytes go directly from and to the socket. conn calls it. Owns nothing. */
-#include "event/inside.h"
+#include "event/event_impl.h"
 
 #include <errno.h>
 #include <sys/sendfile.h>

@@ -4,7 +4,7 @@
  *
  * A chunk counts as warm when its first and its last page are in the page cache: pages read in
  * order are also evicted in order. Checking every page would cost as much as sending them. */
-#include "event/inside.h"
+#include "event/event_impl.h"
 
 #include <errno.h>
 #include <fcntl.h>

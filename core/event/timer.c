@@ -3,7 +3,7 @@
  *
  * Moving a deadline later, which every byte on a connection does, only writes timer->at: the heap
  * keeps the old key, and when that comes due the timer is put back with its true deadline. */
-#include "event/inside.h"
+#include "event/event_impl.h"
 
 #include <limits.h>
 

@@ -5,7 +5,7 @@
  * OpenSSL reads and writes through a BIO of ours. It records when a read has emptied the socket:
  * the next read then costs no system call. The conn's READABLE means "there may be plain bytes": it
  * stays set while the library has some. */
-#include "event/inside.h"
+#include "event/event_impl.h"
 
 #include <errno.h>
 #include <openssl/bio.h>

@@ -1,6 +1,6 @@
 /* The state of the page cache: queried from the kernel, and remembered for a while. The reader
  * calls it before it lets the loop's thread read a file. Owns a table of the process. */
-#include "event/inside.h"
+#include "event/event_impl.h"
 
 #include <errno.h>
 #include <sys/uio.h>

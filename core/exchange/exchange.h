@@ -11,7 +11,7 @@
 #define WR_EXCHANGE_H
 
 #include "config/config.h"
-#include "exchange/relay.h"
+#include "relay/relay.h"
 
 struct wr_exchange;
 struct wr_session;

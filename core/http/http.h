@@ -18,7 +18,7 @@
 #ifndef WR_HTTP_H
 #define WR_HTTP_H
 
-#include "http/message.h"
+#include "message/message.h"
 #include "upstream/upstream.h"
 
 /* ---- servers and locations ---- */

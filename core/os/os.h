@@ -11,7 +11,7 @@
 #ifndef WR_OS_H
 #define WR_OS_H
 
-#include "base/log.h"
+#include "log/log.h"
 
 #include <stdatomic.h>
 

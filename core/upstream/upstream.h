@@ -15,10 +15,10 @@
 #ifndef WR_UPSTREAM_H
 #define WR_UPSTREAM_H
 
-#include "event/dns.h"
-#include "exchange/listen.h"
-#include "exchange/text.h"
-#include "exchange/tls.h"
+#include "dns/dns.h"
+#include "listen/listen.h"
+#include "text/text.h"
+#include "tls/tls.h"
 
 /* ---- configured servers ---- */
 struct wr_server {

@@ -1,7 +1,7 @@
 /* access: `allow` and `deny` by the address of the client, first match wins. Both layers; at layer
  * 4 the session is closed with status 403. The rules are immutable and belong to the
  * configuration. */
-#include "exchange/text.h"
+#include "text/text.h"
 
 struct rule {
     struct wr_cidr net;

@@ -1,8 +1,8 @@
 /* geo: a variable whose value depends on the client's address, or on an address in another
  * variable: `geo [$address] $variable { ... }`. Both layers. The block becomes a table of sorted
  * spans (geo_table.c), immutable and owned by the configuration. */
-#include "exchange/listen.h"
-#include "exchange/text.h"
+#include "listen/listen.h"
+#include "text/text.h"
 #include "geo_table.h"
 
 struct geo {

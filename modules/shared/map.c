@@ -1,7 +1,7 @@
 /* map: a variable whose value depends on a text with variables: `map $key $variable { ... }`. Both
  * layers. The block becomes a table of keys (map_table.c) and a list of regexes, both immutable and
  * owned by the configuration; nothing is kept between exchanges. */
-#include "exchange/text.h"
+#include "text/text.h"
 #include "map_table.h"
 
 struct map_regex {

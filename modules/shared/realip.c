@@ -2,8 +2,8 @@
  * layers, by a field of the request at layer 7. Access rules, limits, variables and logs then see
  * it. Asked when a session or request begins, and again when the location is known. Each request
  * starts from the connection's own address. */
-#include "exchange/listen.h"
-#include "exchange/text.h"
+#include "listen/listen.h"
+#include "text/text.h"
 
 #include <limits.h>
 

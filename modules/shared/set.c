@@ -1,6 +1,6 @@
 /* set: `set $variable value;` of layer 4, in the order of the file before anything else looks at
  * the session. (Layer 7 has its own, in the rewrite program.) */
-#include "exchange/text.h"
+#include "text/text.h"
 
 struct set_conf {
     WR_VEC(struct wr_assignment) list;

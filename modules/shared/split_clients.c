@@ -1,7 +1,7 @@
 /* split_clients: a variable whose value is chosen by the hash of a text, in given shares:
  * `split_clients $remote_addr $variant { 10% a; * b; }`. Both layers. The hash (MurmurHash2) and
  * the scale are nginx's, so a client stays in its share when a configuration moves here. */
-#include "exchange/text.h"
+#include "text/text.h"
 #include "split_scale.h"
 
 struct share {

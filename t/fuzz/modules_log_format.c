@@ -4,7 +4,7 @@
  * left. */
 #include "http1/http1_impl.h"
 
-#include "../../modules/shared/access_log.h"
+#include "../../modules/shared/access_log/access_log_impl.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -4,7 +4,7 @@
  * and no cookie more or less. The first byte chooses the rules. */
 #include "http1/http1_impl.h"
 
-#include "../../modules/http/http_proxy.h"
+#include "../../modules/http/proxy/proxy_impl.h"
 
 #include <stdlib.h>
 

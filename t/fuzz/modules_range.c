@@ -3,7 +3,7 @@
  * the body; what is sent must be as long as was announced, and the bytes that were asked for. */
 #include "http/http.h"
 
-#include "../../modules/http/range_set.h"
+#include "../../modules/http/filters/range_set.h"
 
 #include <stdlib.h>
 

@@ -1,7 +1,7 @@
 /* Timers: order, lazy moves, removal; a random run against a plain model. Time is made here. */
 #include "lib/event_lib.h"
 
-#include "event/inside.h"
+#include "event/event_impl.h"
 
 enum { N = 300 };
 

@@ -1,6 +1,6 @@
 /* TLS over a socket pair, with OpenSSL itself at the far end: what no ordinary client does, and
  * what a receiver that stands still brings about. */
-#include "event/inside.h" /* first: it asks for O_DIRECT */
+#include "event/event_impl.h" /* first: it asks for O_DIRECT */
 
 #include "lib/event_lib.h"
 

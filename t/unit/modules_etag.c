@@ -1,7 +1,7 @@
 /* Entity tags in the lists of If-Match and If-None-Match. */
 #include "lib/unit.h"
 
-#include "../../modules/http/etag.h"
+#include "../../modules/http/filters/etag.h"
 
 static bool weak(const char *list, const char *etag)
 {

@@ -1,7 +1,7 @@
 /* The values of `expires` and the times they give. */
 #include "lib/unit.h"
 
-#include "../../modules/http/expires_time.h"
+#include "../../modules/http/headers/expires_time.h"
 
 #define NOW 1800000000 /* Fri, 15 Jan 2027 08:00:00 GMT */
 #define DAY 86400

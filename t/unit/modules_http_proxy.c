@@ -6,7 +6,7 @@
 #include "lib/proxy_exchange.h"
 #include "lib/said.h"
 
-#include "../../modules/http/http_proxy.h"
+#include "../../modules/http/proxy/proxy_impl.h"
 
 /* ---- the URL ---- */
 

@@ -1,7 +1,7 @@
 /* Range fields against a length: what nginx answers with 206, 200 and 416. */
 #include "lib/unit.h"
 
-#include "../../modules/http/range_set.h"
+#include "../../modules/http/filters/range_set.h"
 
 /* "0-5 7-9" for what was parsed, "whole" for a field without effect, "416". */
 static void expect(const char *field, uint64_t length, const char *want)

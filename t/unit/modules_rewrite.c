@@ -1,7 +1,7 @@
 /* The target of a redirect: what is decoded and what stays. */
 #include "lib/unit.h"
 
-#include "../../modules/http/rewrite.h"
+#include "../../modules/http/rewrite/rewrite_impl.h"
 
 static const struct row {
     const char *in, *out;

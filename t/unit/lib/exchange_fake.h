@@ -4,7 +4,7 @@
 #ifndef EXCHANGE_FAKE_H
 #define EXCHANGE_FAKE_H
 
-#include "exchange/listen.h"
+#include "listen/listen.h"
 
 struct fake_conf {
     struct wr_template *value;

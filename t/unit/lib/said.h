@@ -3,7 +3,7 @@
 #ifndef SAID_H
 #define SAID_H
 
-#include "base/log.h"
+#include "log/log.h"
 
 static char said_text[8192];
 static size_t said_n;

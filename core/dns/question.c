@@ -1,0 +1,251 @@
+/* One question to the DNS: all record types of a name asked for at once, then for services the
+ * addresses of the targets, and one result made of all answers. The resolver calls it. Owns its
+ * parts. */
+#include "dns/dns_impl.h"
+
+enum {
+    TYPE_A = 1, TYPE_AAAA = 28, TYPE_SRV = 33,
+    TARGETS_MAX = 16,
+    TTL_MIN = 1, TTL_MAX = 3600,       /* s */
+    ALIASES_MAX = 16,                  /* followed one after the other */
+    NEGATIVE_TTL = 5, NEGATIVE_MAX = 10, FAILURE_TTL = 2
+};
+
+struct wr_part {
+    struct wr_ask ask;
+    struct wr_question *question;
+    enum wr_dns_code code;
+    bool again;               /* ask again: channel closed, no answer, or an alias */
+    uint32_t n, ttl;
+    uint32_t aliases, chain_ttl; /* aliases followed so far, and their smallest TTL */
+    struct wr_dns_record *records;
+    struct wr_dns_record service; /* of a target: priority, weight, port and its name */
+    char alias[sizeof(((struct wr_dns_answer *)0)->alias)];
+};
+
+/* Makes the target of an alias the next name to ask for. False: the answer is final. */
+static bool follow(struct wr_part *p, const struct wr_dns_answer *answer)
+{
+    /* '?': the parser replaced bytes, this is not the name */
+    if (answer->alias[0] == '\0' || p->aliases == ALIASES_MAX || strchr(answer->alias, '?') != NULL)
+        return false;
+    p->chain_ttl = wr_min(p->aliases++ == 0 ? UINT32_MAX : p->chain_ttl, answer->ttl);
+    memcpy(p->alias, answer->alias, sizeof(p->alias));
+    p->ask.name = p->alias;
+    return true;
+}
+
+static void answered(struct wr_ask *a, const struct wr_dns_answer *answer)
+{
+    struct wr_part *p = wr_container(a, struct wr_part, ask);
+    struct wr_question *q = p->question;
+
+    p->again = answer == NULL || follow(p, answer);
+    if (!p->again) {
+        p->code = answer->code;
+        p->ttl = p->aliases > 0 && answer->n > 0 ? wr_min(answer->ttl, p->chain_ttl) : answer->ttl;
+        p->n = answer->n;
+        /* copy: the answer is on the stack of the channel's callback */
+        p->records = answer->n > 0 ? wr_calloc(answer->n, sizeof(*p->records)) : NULL;
+        for (uint32_t i = 0; i < answer->n; i++)
+            p->records[i] = answer->at[i];
+    }
+    if (--q->pending == 0)
+        q->quiet(q);
+}
+
+/* q->pending must be set before the first part is asked, as answers may come at once. */
+static void ask(struct wr_part *p)
+{
+    p->again = false;
+    p->code = WR_DNS_OK;
+    wr_channel_ask(p->question->channel, &p->ask);
+}
+
+static void ask_all(struct wr_question *q)
+{
+    if (q->nparts == 0) {
+        q->quiet(q);
+        return;
+    }
+    q->pending = q->nparts;
+    for (uint32_t i = 0, n = q->nparts; i < n; i++)
+        ask(&q->parts[i]);
+}
+
+static void add_part(struct wr_question *q, uint16_t type, const struct wr_dns_record *service)
+{
+    struct wr_part *p = &q->parts[q->nparts++];
+
+    p->question = q;
+    p->ask.type = type;
+    p->ask.answered = answered;
+    p->ask.name = q->name;
+    if (service != NULL) {
+        p->service = *service;
+        p->ask.name = p->service.name;
+    }
+}
+
+static void add_families(struct wr_question *q, const struct wr_dns_record *service)
+{
+    if (!q->channel->opts->no_ipv4)
+        add_part(q, TYPE_A, service);
+    if (!q->channel->opts->no_ipv6)
+        add_part(q, TYPE_AAAA, service);
+}
+
+void wr_question_start(struct wr_question *q)
+{
+    q->parts = wr_calloc(2, sizeof(*q->parts));
+    q->nparts = 0;
+    q->targets = false;
+    q->ttl = UINT32_MAX;
+    if (q->srv)
+        add_part(q, TYPE_SRV, NULL);
+    else
+        add_families(q, NULL);
+    ask_all(q);
+}
+
+static void free_parts(struct wr_part *parts, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++)
+        free(parts[i].records);
+    free(parts);
+}
+
+void wr_question_clear(struct wr_question *q)
+{
+    WR_ASSERT(q->pending == 0);
+    free_parts(q->parts, q->nparts);
+    q->parts = NULL;
+    q->nparts = 0;
+}
+
+/* Goes on from the SRV records to the addresses of their targets. */
+static void ask_targets(struct wr_question *q)
+{
+    struct wr_part *old = q->parts;
+    uint32_t n = wr_min(old->n, (uint32_t)TARGETS_MAX);
+
+    q->parts = wr_calloc(2 * n, sizeof(*q->parts));
+    q->nparts = 0;
+    q->targets = true;
+    q->ttl = old->ttl;
+    for (uint32_t i = 0; i < n; i++)
+        if (old->records[i].name[0] != '\0') /* RFC 2782: "." means no such service */
+            add_families(q, &old->records[i]);
+    free_parts(old, 1);
+    ask_all(q);
+}
+
+static bool any_records(const struct wr_question *q)
+{
+    for (uint32_t i = 0; i < q->nparts; i++)
+        if (q->parts[i].n > 0)
+            return true;
+    return false;
+}
+
+/* Asks the parts again that need it. When one family has an answer, the other is not asked
+ * again. */
+static bool ask_again(struct wr_question *q, bool patient)
+{
+    /* c-ares has tried all servers by now; we retry until our own timeout */
+    bool retry = patient && !any_records(q);
+    uint32_t n = 0;
+
+    for (uint32_t i = 0; i < q->nparts; i++) {
+        struct wr_part *p = &q->parts[i];
+
+        p->again = p->again || (retry && p->code == WR_DNS_TIMEDOUT);
+        n += p->again;
+    }
+    if (n == 0)
+        return false;
+    q->pending = n;
+    for (uint32_t i = 0; i < q->nparts; i++)
+        if (q->parts[i].again)
+            ask(&q->parts[i]);
+    return true;
+}
+
+static void put(const struct wr_part *p, struct wr_names *out)
+{
+    for (uint32_t i = 0; i < p->n && out->n < WR_COUNT(out->at); i++) {
+        struct wr_name_addr *a = &out->at[out->n++];
+
+        a->addr = p->records[i].addr;
+        a->priority = p->service.priority;
+        a->weight = p->service.weight;
+        wr_addr_set_port(&a->addr, p->service.port);
+    }
+}
+
+/* A temporary failure outweighs "no such name", after which a caller would give up. */
+static enum wr_dns_code failure(const struct wr_question *q)
+{
+    for (uint32_t i = 0; i < q->nparts; i++)
+        if (q->parts[i].code != WR_DNS_OK && q->parts[i].code != WR_DNS_NXDOMAIN)
+            return q->parts[i].code;
+    return WR_DNS_NXDOMAIN;
+}
+
+static uint32_t clamp(uint32_t v, uint32_t low, uint32_t high)
+{
+    return wr_min(wr_max(v, low), high);
+}
+
+static uint64_t good_for_ms(const struct wr_question *q, const struct wr_names *out)
+{
+    uint32_t positive = q->ttl, negative = UINT32_MAX;
+
+    for (uint32_t i = 0; i < q->nparts; i++) {
+        const struct wr_part *p = &q->parts[i];
+
+        if (p->n > 0)
+            positive = wr_min(positive, p->ttl);
+        else if (p->ttl > 0)
+            negative = wr_min(negative, p->ttl);
+    }
+    if (out->code == WR_DNS_OK)
+        return UINT64_C(1000) * clamp(positive, TTL_MIN, TTL_MAX);
+    if (out->code != WR_DNS_NXDOMAIN)
+        return UINT64_C(1000) * FAILURE_TTL;
+    return UINT64_C(1000)
+           * (negative == UINT32_MAX ? NEGATIVE_TTL : clamp(negative, TTL_MIN, NEGATIVE_MAX));
+}
+
+static void combine(const struct wr_question *q, struct wr_names *out)
+{
+    out->n = 0;
+    out->kept = false;
+    for (uint32_t i = 0; i < q->nparts && (q->targets || !q->srv); i++)
+        put(&q->parts[i], out);
+    out->code = out->n > 0 ? WR_DNS_OK : failure(q);
+    out->ttl_ms = good_for_ms(q, out);
+    if ((out->code == WR_DNS_OK || out->code == WR_DNS_NXDOMAIN) && q->channel->opts->valid_ms > 0)
+        out->ttl_ms = q->channel->opts->valid_ms;
+}
+
+bool wr_question_settle(struct wr_question *q, bool patient, struct wr_names *out)
+{
+    WR_ASSERT(q->pending == 0);
+    if (ask_again(q, patient))
+        return false;
+    if (q->srv && !q->targets && q->parts->n > 0) {
+        ask_targets(q);
+        return false;
+    }
+    combine(q, out);
+    return true;
+}
+
+void wr_question_out_of_time(const struct wr_question *q, struct wr_names *out)
+{
+    combine(q, out);
+    out->ttl_ms = UINT64_C(1000) * FAILURE_TTL;
+    if (out->n == 0)
+        out->code = WR_DNS_TIMEDOUT;
+}

@@ -1,0 +1,41 @@
+/* forwarded: the client behind trusted proxies, out of what they say of it (X-Forwarded-For). Pure;
+ * geo and realip call it. */
+#include "listen/listen.h"
+
+static struct wr_str take_last(struct wr_str *list)
+{
+    struct wr_str word;
+    size_t n = list->n;
+
+    while (n > 0 && (list->p[n - 1] == ',' || list->p[n - 1] == ' '))
+        n--;
+    word = wr_str_of(list->p, n);
+    while (n > 0 && list->p[n - 1] != ',' && list->p[n - 1] != ' ')
+        n--;
+    list->n = n;
+    return wr_str_skip(word, n);
+}
+
+/* Not "*" nor "unix:", which mean something in a configuration: a word somebody sent must not look
+ * like a client of a local socket. */
+static bool parse(struct wr_str word, struct wr_addr *out)
+{
+    return wr_addr_parse_ip(word, out)
+        || (!wr_str_starts(word, WR_STR("*")) && !wr_str_starts(word, WR_STR("unix:"))
+            && wr_addr_parse(word, 0, out));
+}
+
+bool wr_forwarded(struct wr_addr *a, struct wr_str list, const struct wr_networks *proxies,
+                  bool recursive)
+{
+    bool changed = false;
+    struct wr_addr next;
+
+    do {
+        if (list.n == 0 || !wr_networks_have(proxies, a) || !parse(take_last(&list), &next))
+            break;
+        *a = next;
+        changed = true;
+    } while (recursive);
+    return changed;
+}

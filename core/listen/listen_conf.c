@@ -1,0 +1,459 @@
+/* listen_conf: the listen directive of both layers. The setters of `listen` in stream and http call
+ * wr_listen_conf; the app opens what wr_conf_listens gives it. All addresses of a configuration are
+ * kept in the order they were met first, in the configuration's pool.
+ *
+ * One line may mean several addresses (a port range, a name with several of them), several lines of
+ * different http servers the same one. Socket options belong to the address: they are taken from
+ * the line that has some. */
+#include "listen/listen_impl.h"
+
+struct entry {
+    struct wr_listener l;           /* first: wr_listens links these */
+    bool options;                   /* l.opts come from a line that has some */
+    bool default_server;
+    const struct wr_scope *server;  /* the last one that named the address */
+};
+struct listens {
+    struct wr_listens list;
+    struct wr_dict *by_text;        /* struct entry */
+};
+
+/* One directive, while it is read. */
+struct line {
+    struct wr_cf *cf;
+    const struct wr_layer *layer;
+    struct wr_listen_opts opts;
+    bool options;                   /* one of the socket's options was given */
+    bool proxy_protocol, ssl;
+    uint32_t speaks;
+    struct wr_listen_line out;
+};
+
+/* ---- the parameters ---- */
+
+/* Each setter gets the word's index; value is what stands behind the '='. */
+typedef bool param_setter(struct line *l, uint32_t i, struct wr_str value);
+
+static bool bad_param(struct line *l, uint32_t i, const char *hint)
+{
+    /* Each layer of nginx has its own wording. */
+    return wr_cf_error_hint(l->cf, i, hint,
+                            l->layer->bit == WR_L4 ? "the invalid \"" WR_FMT "\" parameter"
+                                                   : "invalid parameter \"" WR_FMT "\"",
+                            WR_ARG(wr_cf_arg(l->cf, i)));
+}
+
+static bool bad_value(struct line *l, uint32_t i, const char *name)
+{
+    return wr_cf_error(l->cf, i, "invalid %s \"" WR_FMT "\"", name, WR_ARG(wr_cf_arg(l->cf, i)));
+}
+
+static bool parse_int(struct wr_str s, int *out)
+{
+    uint64_t v;
+
+    if (!wr_str_u64(s, &v) || v > INT32_MAX)
+        return false;
+    *out = (int)v;
+    return true;
+}
+
+static bool take_default_server(struct line *l, uint32_t i, struct wr_str value)
+{
+    (void)value;
+    if (wr_str_is(wr_cf_arg(l->cf, i), "default")) {
+        /* The word of nginx 0.7. nginx's http still takes it, its stream never did. */
+        if (l->layer->bit == WR_L4)
+            return bad_param(l, i, "write \"default_server\"");
+        wr_cf_warn(l->cf, i,
+                   "the \"default\" parameter is obsolete, use \"default_server\" instead");
+    }
+    l->out.default_server = true;
+    return true;
+}
+
+static bool take_backlog(struct line *l, uint32_t i, struct wr_str value)
+{
+    return (parse_int(value, &l->opts.backlog) && l->opts.backlog > 0)
+           || bad_value(l, i, "backlog");
+}
+
+static bool take_fastopen(struct line *l, uint32_t i, struct wr_str value)
+{
+    return parse_int(value, &l->opts.fastopen) || bad_value(l, i, "fastopen");
+}
+
+static bool take_rcvbuf(struct line *l, uint32_t i, struct wr_str value)
+{
+    uint64_t v;
+
+    if (!wr_parse_size(value, &v) || v > INT32_MAX)
+        return bad_value(l, i, "rcvbuf");
+    l->opts.rcvbuf = (int)v;
+    return true;
+}
+
+static bool take_sndbuf(struct line *l, uint32_t i, struct wr_str value)
+{
+    uint64_t v;
+
+    if (!wr_parse_size(value, &v) || v > INT32_MAX)
+        return bad_value(l, i, "sndbuf");
+    l->opts.sndbuf = (int)v;
+    return true;
+}
+
+static bool take_accept_filter(struct line *l, uint32_t i, struct wr_str value)
+{
+    (void)value;
+    wr_cf_warn(l->cf, i,
+               "accept filters \"" WR_FMT "\" are not supported on this platform, ignored",
+               WR_ARG(wr_cf_arg(l->cf, i)));
+    return true;
+}
+
+static bool take_deferred(struct line *l, uint32_t i, struct wr_str value)
+{
+    (void)i;
+    (void)value;
+    l->opts.deferred = true;
+    return true;
+}
+
+static bool take_bind(struct line *l, uint32_t i, struct wr_str value)
+{
+    (void)i;
+    (void)value;
+    l->opts.bind = true;
+    return true;
+}
+
+static bool take_ipv6only(struct line *l, uint32_t i, struct wr_str value)
+{
+    if (!wr_str_is(value, "on") && !wr_str_is(value, "off"))
+        return bad_param(l, i, "write \"ipv6only=on\" or \"ipv6only=off\"");
+    l->opts.ipv6only_off = wr_str_is(value, "off");
+    return true;
+}
+
+/* All listeners are opened with SO_REUSEPORT; the word is right and changes nothing. */
+static bool take_reuseport(struct line *l, uint32_t i, struct wr_str value)
+{
+    (void)l;
+    (void)i;
+    (void)value;
+    return true;
+}
+
+static bool take_multipath(struct line *l, uint32_t i, struct wr_str value)
+{
+    (void)i;
+    (void)value;
+    l->opts.multipath = true;
+    return true;
+}
+
+static bool parse_seconds(struct wr_str s, int *out)
+{
+    uint64_t v;
+
+    if (s.n == 0)
+        return true;
+    if (!wr_parse_sec(s, &v) || v > INT32_MAX)
+        return false;
+    *out = (int)v;
+    return true;
+}
+
+/* "[idle]:[interval]:[count]", not all of them empty. */
+static bool parse_keepalive(struct wr_str s, struct wr_listen_opts *o)
+{
+    struct wr_str idle = wr_str_cut(&s, ':'), intvl = wr_str_cut(&s, ':');
+
+    if (!parse_seconds(idle, &o->keepidle) || !parse_seconds(intvl, &o->keepintvl))
+        return false;
+    if (s.n > 0 && !parse_int(s, &o->keepcnt))
+        return false;
+    return o->keepidle != 0 || o->keepintvl != 0 || o->keepcnt != 0;
+}
+
+static bool take_so_keepalive(struct line *l, uint32_t i, struct wr_str value)
+{
+    bool on = wr_str_is(value, "on"), off = wr_str_is(value, "off");
+
+    l->opts.keepidle = l->opts.keepintvl = l->opts.keepcnt = 0;
+    if (!on && !off && !parse_keepalive(value, &l->opts))
+        return wr_cf_error(l->cf, i, "invalid so_keepalive value: \"" WR_FMT "\"", WR_ARG(value));
+    l->opts.keepalive = !off;
+    l->opts.keepalive_off = off;
+    return true;
+}
+
+static bool take_proxy_protocol(struct line *l, uint32_t i, struct wr_str value)
+{
+    (void)i;
+    (void)value;
+    l->proxy_protocol = true;
+    return true;
+}
+
+static bool take_ssl(struct line *l, uint32_t i, struct wr_str value)
+{
+    (void)i;
+    (void)value;
+    l->ssl = true;
+    return true;
+}
+
+/* Is reported behind all others, which may not fit it. */
+static bool take_udp(struct line *l, uint32_t i, struct wr_str value)
+{
+    (void)l;
+    (void)i;
+    (void)value;
+    return true;
+}
+
+static bool report_not_built(struct line *l, uint32_t i, const char *hint)
+{
+    return wr_cf_error_hint(l->cf, i, hint,
+                            "the \"" WR_FMT "\" parameter is known in nginx, not in this build",
+                            WR_ARG(wr_cf_arg(l->cf, i)));
+}
+
+static bool refuse_http2(struct line *l, uint32_t i, struct wr_str value)
+{
+    (void)value;
+    return report_not_built(l, i, "leave it out: clients speak HTTP/1.1 then");
+}
+
+static bool refuse_quic(struct line *l, uint32_t i, struct wr_str value)
+{
+    (void)value;
+    return report_not_built(l, i, "leave the line out: clients speak HTTP/1.1 over TCP then");
+}
+
+static bool refuse_udp(struct line *l, uint32_t i, struct wr_str value)
+{
+    (void)value;
+    return report_not_built(l, i, "nginx has it in stream {}");
+}
+
+enum param_flags {
+    OPTION = 1,   /* of the socket: may be said once for an address */
+    TCP_ONLY = 2,
+};
+struct param {
+    const char *name;
+    bool has_value;
+    uint32_t layers, flags;
+    param_setter *take;
+};
+static const struct param params[] = {
+    { "default_server", false, WR_ANY, 0, take_default_server },
+    { "default", false, WR_ANY, 0, take_default_server },
+    { "backlog", true, WR_ANY, OPTION | TCP_ONLY, take_backlog },
+    { "fastopen", true, WR_ANY, OPTION | TCP_ONLY, take_fastopen },
+    { "rcvbuf", true, WR_ANY, OPTION, take_rcvbuf },
+    { "sndbuf", true, WR_ANY, OPTION, take_sndbuf },
+    { "accept_filter", true, WR_ANY, OPTION | TCP_ONLY, take_accept_filter },
+    { "deferred", false, WR_ANY, OPTION | TCP_ONLY, take_deferred },
+    { "bind", false, WR_ANY, OPTION, take_bind },
+    { "ipv6only", true, WR_ANY, OPTION, take_ipv6only },
+    { "reuseport", false, WR_ANY, OPTION, take_reuseport },
+    { "multipath", false, WR_ANY, OPTION | TCP_ONLY, take_multipath },
+    { "so_keepalive", true, WR_ANY, OPTION | TCP_ONLY, take_so_keepalive },
+    { "udp", false, WR_L4, 0, take_udp },
+    { "udp", false, WR_L7, 0, refuse_udp },
+    { "ssl", false, WR_ANY, TCP_ONLY, take_ssl },
+    { "http2", false, WR_L7, TCP_ONLY, refuse_http2 },
+    { "quic", false, WR_L7, 0, refuse_quic },
+    { "proxy_protocol", false, WR_ANY, TCP_ONLY, take_proxy_protocol },
+    /* setfib is not here: Linux has no routing tables by that name, and nginx refuses it too. */
+};
+
+static const struct param *find_param(struct wr_str word, uint32_t layer, struct wr_str *value)
+{
+    for (size_t i = 0; i < WR_COUNT(params); i++) {
+        const struct param *p = &params[i];
+
+        *value = wr_str_of("", 0);
+        if ((p->layers & layer) != 0
+            && (p->has_value ? wr_param(word, p->name, value) : wr_str_is(word, p->name)))
+            return p;
+    }
+    return NULL;
+}
+
+static const char *nearest_param(struct line *l, struct wr_str word)
+{
+    struct wr_param_near near = wr_param_near(word);
+
+    for (size_t i = 0; i < WR_COUNT(params); i++)
+        if ((params[i].layers & l->layer->bit) != 0 && params[i].take != refuse_udp)
+            wr_param_consider(l->cf->pool, &near, params[i].name, params[i].has_value);
+    return near.hint;
+}
+
+/* The index of the word; 0: it is not there. */
+static uint32_t find_word(const struct wr_cf *cf, const char *word)
+{
+    for (uint32_t i = 2; i <= cf->nargs; i++)
+        if (wr_str_is(wr_cf_arg(cf, i), word))
+            return i;
+    return 0;
+}
+
+/* A word of the layer's own: what it speaks on this address besides. */
+static bool take_protocol(struct line *l, struct wr_str word)
+{
+    uint32_t bit = l->layer->speaks != NULL ? l->layer->speaks(word) : 0;
+
+    l->speaks |= bit;
+    return bit != 0;
+}
+
+static bool take_param(struct line *l, uint32_t i, bool udp)
+{
+    struct wr_str word = wr_cf_arg(l->cf, i), value;
+    const struct param *p = find_param(word, l->layer->bit, &value);
+
+    if (p == NULL && take_protocol(l, word))
+        return true;
+    if (p == NULL)
+        return bad_param(l, i, nearest_param(l, word));
+    if (udp && (p->flags & TCP_ONLY) != 0)
+        return wr_cf_error(l->cf, i,
+                           "\"listen\" directive \"%s\" parameter is incompatible with \"udp\"",
+                           p->name);
+    l->options = l->options || (p->flags & OPTION) != 0;
+    return p->take(l, i, value);
+}
+
+static bool take_params(struct line *l)
+{
+    uint32_t udp = l->layer->bit == WR_L4 ? find_word(l->cf, "udp") : 0;
+    bool ok = true;
+
+    for (uint32_t i = 2; i <= l->cf->nargs; i++)
+        ok = take_param(l, i, udp != 0) && ok;
+    return ok && (udp == 0 || report_not_built(l, udp, NULL));
+}
+
+/* ---- the addresses of the configuration ---- */
+
+static struct listens *listens_of(const struct wr_conf *c)
+{
+    return wr_conf_state(c, &wr_module_listen);
+}
+
+static struct entry *entry_new(struct line *l, const struct wr_addr *a, struct wr_str text)
+{
+    struct listens *all = listens_of(l->cf->conf);
+    struct entry *e = WR_NEW(l->cf->pool, struct entry);
+
+    e->l.addr = *a;
+    e->l.text = wr_pool_str(l->cf->pool, text);
+    e->l.layer = l->layer;
+    e->l.node = l->cf->node;
+    e->l.accepted = wr_session_new;
+    e->l.opts = l->opts;
+    e->l.greet = l->proxy_protocol ? wr_proxy_read : NULL;
+    e->l.ssl = l->ssl;
+    e->l.speaks = l->speaks;
+    *all->list.last = &e->l;
+    all->list.last = &e->l.next;
+    all->list.n++;
+    (void)wr_dict_add(all->by_text, e->l.text, e);
+    return e;
+}
+
+/* The address is in the configuration already. */
+static bool share(struct line *l, struct entry *e)
+{
+    struct wr_cf *cf = l->cf;
+
+    if (e->l.layer != l->layer)
+        return wr_cf_error_hint(
+            cf, 1, wr_pool_fmt(cf->pool, "it is used in %s {} already", e->l.layer->name).p,
+            "duplicate \"" WR_FMT "\" address and port pair", WR_ARG(e->l.text));
+    if (e->server == cf->scope)
+        return wr_cf_error(cf, 1, "a duplicate listen " WR_FMT, WR_ARG(e->l.text));
+    if (l->options && e->options)
+        return wr_cf_error(cf, 1, "duplicate listen options for " WR_FMT, WR_ARG(e->l.text));
+    if (l->out.default_server && e->default_server)
+        return wr_cf_error(cf, 1, "a duplicate default server for " WR_FMT, WR_ARG(e->l.text));
+    if (l->options)
+        e->l.opts = l->opts;
+    /* Of the connection, so of the address: one line that wants it is enough. */
+    if (l->proxy_protocol != (e->l.greet != NULL) || l->ssl != e->l.ssl
+        || l->speaks != e->l.speaks)
+        wr_cf_warn(cf, 1, "protocol options redefined for " WR_FMT, WR_ARG(e->l.text));
+    if (l->proxy_protocol)
+        e->l.greet = wr_proxy_read;
+    e->l.ssl = e->l.ssl || l->ssl;
+    e->l.speaks |= l->speaks;
+    return true;
+}
+
+typedef bool attach_line(struct wr_cf *cf, const struct wr_listen_line *line);
+
+static bool add_listener(struct line *l, const struct wr_addr *a, attach_line *attach)
+{
+    char buf[WR_ADDR_TEXT_MAX];
+    struct wr_text text = wr_text_on(buf, sizeof(buf));
+    struct entry *e;
+
+    wr_addr_text(a, &text);
+    e = wr_dict_get(listens_of(l->cf->conf)->by_text, wr_text_view(&text));
+    if (e == NULL)
+        e = entry_new(l, a, wr_text_view(&text));
+    else if (!share(l, e))
+        return false;
+    e->options = e->options || l->options;
+    e->default_server = e->default_server || l->out.default_server;
+    e->server = l->cf->scope;
+    l->out.listener = &e->l;
+    return attach(l->cf, &l->out);
+}
+
+bool wr_listen_conf(struct wr_cf *cf, const struct wr_layer *layer, uint16_t default_port,
+                    attach_line *attach)
+{
+    struct line l = { .cf = cf, .layer = layer, .opts = { .type = SOCK_STREAM, .setfib = -1 } };
+    struct wr_listen_where where = { .cf = cf };
+
+    if (!wr_listen_where(&where, default_port) || !take_params(&l))
+        return false;
+    for (uint32_t i = 0; i < where.addrs.n; i++) {
+        struct wr_addr a = where.addrs.at[i];
+
+        for (uint32_t port = where.first_port; port <= where.last_port; port++) {
+            wr_addr_set_port(&a, (uint16_t)port);
+            if (!add_listener(&l, &a, attach))
+                return false;
+        }
+    }
+    return true;
+}
+
+struct wr_listens *wr_conf_listens(const struct wr_conf *c)
+{
+    return &listens_of(c)->list;
+}
+
+static bool listen_prepare(struct wr_cf *cf)
+{
+    struct listens *all = WR_NEW(cf->pool, struct listens);
+
+    all->list.last = &all->list.first;
+    all->by_text = wr_dict_new(cf->pool, false);
+    wr_cf_state(cf, &wr_module_listen) = all;
+    return true;
+}
+
+struct wr_module wr_module_listen = {
+    .name = "listen",
+    .layers = WR_ANY,
+    .prepare = listen_prepare,
+};

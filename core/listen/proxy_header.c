@@ -1,0 +1,240 @@
+/* proxy_header: the PROXY protocol, both versions: how a proxy in front tells who the client is
+ * (HAProxy's proxy-protocol.txt, 2.1 and 2.2). Pure: bytes in, struct out, and the other way round.
+ * Called by proxy_protocol, which reads what a client sent, and by stream_session, which writes. */
+#include "listen/listen.h"
+
+#define V1_MAX 107            /* "Any line longer than 107 characters is invalid" */
+#define V2_SIGNATURE WR_STR("\r\n\r\n\0\r\nQUIT\n")
+#define V2_FIXED 16
+#define SSL_FIXED 5           /* of PP2_TYPE_SSL: flags, result of the verification */
+
+static enum wr_proxy_found bad(struct wr_proxy_header *h, const char *why)
+{
+    h->why = why;
+    return WR_PROXY_BAD;
+}
+
+/* ---- version 1: a line ---- */
+
+static bool take_ip(struct wr_str *line, int family, struct wr_addr *out)
+{
+    struct wr_str word = wr_str_cut(line, ' ');
+
+    return word.n > 0 && word.p[0] != '[' && wr_addr_parse_ip(word, out)
+        && out->sa.sa_family == family;
+}
+
+static bool take_port(struct wr_str *line, struct wr_addr *a)
+{
+    struct wr_str word = wr_str_cut(line, ' ');
+    uint64_t v;
+
+    if (word.n > 5 || (word.n > 1 && word.p[0] == '0') || !wr_str_u64(word, &v) || v > UINT16_MAX)
+        return false;
+    wr_addr_set_port(a, (uint16_t)v);
+    return true;
+}
+
+/* "TCP4 192.0.2.1 192.0.2.2 56324 443", all of it with single spaces. */
+static bool parse_line(struct wr_str line, struct wr_proxy_header *h)
+{
+    struct wr_str word = wr_str_cut(&line, ' ');
+    int family = wr_str_is(word, "TCP4") ? AF_INET : AF_INET6;
+
+    if (wr_str_is(word, "UNKNOWN")) /* what follows is to be ignored */
+        return true;
+    return (wr_str_is(word, "TCP4") || wr_str_is(word, "TCP6"))
+        && take_ip(&line, family, &h->source) && take_ip(&line, family, &h->destination)
+        && take_port(&line, &h->source) && take_port(&line, &h->destination) && line.p == NULL;
+}
+
+static enum wr_proxy_found parse_v1(struct wr_str in, struct wr_proxy_header *h)
+{
+    struct wr_str whole = wr_str_of(in.p, wr_min(in.n, (size_t)V1_MAX));
+    size_t end = wr_str_find(whole, '\n');
+
+    if (end == whole.n)
+        return in.n < V1_MAX ? WR_PROXY_MORE : bad(h, "too long a line");
+    if (whole.p[end - 1] != '\r' || !parse_line(wr_str_of(whole.p + 6, end - 7), h))
+        return bad(h, "not well-formed");
+    h->size = end + 1;
+    return WR_PROXY_OK;
+}
+
+/* ---- version 2: binary ---- */
+
+static struct wr_addr scan_ip(struct wr_scan *s, int family)
+{
+    struct wr_addr a = { .sa.sa_family = (sa_family_t)family };
+    bool v6 = family == AF_INET6;
+    struct wr_str bytes = wr_scan_take(s, v6 ? 16 : 4);
+
+    if (s->bad)
+        return a;
+    memcpy(v6 ? (void *)&a.in6.sin6_addr : &a.in.sin_addr, bytes.p, bytes.n);
+    a.len = v6 ? sizeof(a.in6) : sizeof(a.in);
+    return a;
+}
+
+static bool scan_addresses(struct wr_scan *s, int family, struct wr_proxy_header *h)
+{
+    h->source = scan_ip(s, family);
+    h->destination = scan_ip(s, family);
+    wr_addr_set_port(&h->source, wr_scan_u16(s));
+    wr_addr_set_port(&h->destination, wr_scan_u16(s));
+    return !s->bad;
+}
+
+/* Other families than TCP over IP (and LOCAL, a health check of the proxy itself) say nothing about
+ * the client; the protocol wants them to be accepted as if there were no header. */
+static enum wr_proxy_found parse_v2(struct wr_str in, struct wr_proxy_header *h)
+{
+    struct wr_scan s = wr_scan_of(in.p, in.n);
+    uint8_t version, family;
+
+    (void)wr_scan_skip(&s, V2_SIGNATURE.n);
+    version = wr_scan_u8(&s);
+    family = wr_scan_u8(&s);
+    h->size = wr_scan_u16(&s) + (size_t)V2_FIXED;
+    if (s.bad)
+        return WR_PROXY_MORE;
+    if (version != 0x20 && version != 0x21)
+        return bad(h, "of an unknown version or command");
+    if (h->size > WR_PROXY_MAX)
+        return bad(h, "too large");
+    if (in.n < h->size)
+        return WR_PROXY_MORE;
+    s.end = s.p + (h->size - V2_FIXED);
+    if (version == 0x20 || (family != 0x11 && family != 0x21))
+        return WR_PROXY_OK;
+    if (!scan_addresses(&s, family == 0x11 ? AF_INET : AF_INET6, h))
+        return bad(h, "too short for its addresses");
+    h->tlvs = wr_scan_take(&s, wr_scan_left(&s));
+    return WR_PROXY_OK;
+}
+
+static bool begins(struct wr_str in, struct wr_str with)
+{
+    return memcmp(in.p, with.p, wr_min(in.n, with.n)) == 0;
+}
+
+enum wr_proxy_found wr_proxy_header_parse(struct wr_str in, struct wr_proxy_header *out)
+{
+    *out = (struct wr_proxy_header){ 0 };
+    if (in.n == 0)
+        return WR_PROXY_MORE;
+    if (begins(in, WR_STR("PROXY ")))
+        return parse_v1(in, out);
+    if (begins(in, V2_SIGNATURE))
+        return parse_v2(in, out);
+    return bad(out, "none");
+}
+
+/* ---- TLVs of version 2 ---- */
+
+static bool find_tlv(struct wr_str list, uint8_t type, struct wr_str *out)
+{
+    struct wr_scan s = wr_scan_of(list.p, list.n);
+
+    while (wr_scan_left(&s) > 0) {
+        uint8_t t = wr_scan_u8(&s);
+        struct wr_str v = wr_scan_take(&s, wr_scan_u16(&s));
+
+        if (s.bad)
+            return false;
+        if (t == type) {
+            *out = v;
+            return true;
+        }
+    }
+    return false;
+}
+
+struct tlv_name {
+    const char *name;
+    uint8_t type;
+};
+static const struct tlv_name names[] = {
+    { "alpn", 0x01 }, { "authority", 0x02 }, { "unique_id", 0x05 }, { "ssl", 0x20 },
+    { "netns", 0x30 }, { 0 },
+};
+static const struct tlv_name ssl_names[] = {
+    { "version", 0x21 }, { "cn", 0x22 }, { "cipher", 0x23 }, { "sig_alg", 0x24 },
+    { "key_alg", 0x25 }, { 0 },
+};
+
+/* "0x3", "0x000ae" */
+static bool hex_type(struct wr_str s, uint8_t *out)
+{
+    unsigned v = 0;
+
+    if (s.n < 3 || !wr_str_starts(s, WR_STR("0x")))
+        return false;
+    for (size_t i = 2; i < s.n && v <= UINT8_MAX; i++) {
+        unsigned char c = wr_lower((unsigned char)s.p[i]);
+
+        if (!(c >= '0' && c <= '9') && !(c >= 'a' && c <= 'f'))
+            return false;
+        v = v << 4 | (unsigned)(c <= '9' ? c - '0' : c - 'a' + 10);
+    }
+    *out = (uint8_t)v;
+    return v <= UINT8_MAX;
+}
+
+static bool type_of(const struct tlv_name *table, struct wr_str name, uint8_t *out)
+{
+    for (; table->name != NULL; table++) {
+        if (wr_str_is(name, table->name)) {
+            *out = table->type;
+            return true;
+        }
+    }
+    return hex_type(name, out);
+}
+
+static bool ssl_tlv(struct wr_pool *pool, struct wr_str tlvs, struct wr_str name,
+                    struct wr_str *out)
+{
+    struct wr_str ssl;
+    struct wr_scan s;
+    uint8_t type;
+
+    if (!find_tlv(tlvs, 0x20, &ssl) || ssl.n < SSL_FIXED)
+        return false;
+    s = wr_scan_of(ssl.p, ssl.n);
+    (void)wr_scan_u8(&s);
+    if (wr_str_is(name, "verify")) {
+        *out = wr_pool_fmt(pool, "%u", wr_scan_u32(&s));
+        return true;
+    }
+    return type_of(ssl_names, name, &type) && find_tlv(wr_str_skip(ssl, SSL_FIXED), type, out);
+}
+
+bool wr_proxy_tlv(struct wr_pool *pool, struct wr_str tlvs, struct wr_str name, struct wr_str *out)
+{
+    struct wr_str ssl = WR_STR("ssl_");
+    uint8_t type;
+
+    if (wr_str_starts(name, ssl))
+        return ssl_tlv(pool, tlvs, wr_str_skip(name, ssl.n), out);
+    return type_of(names, name, &type) && find_tlv(tlvs, type, out);
+}
+
+/* ---- writing ---- */
+
+void wr_proxy_header_write(struct wr_text *t, const struct wr_addr *source,
+                           const struct wr_addr *destination)
+{
+    int family = source->len > 0 ? source->sa.sa_family : AF_UNSPEC;
+
+    if ((family != AF_INET && family != AF_INET6) || destination->len == 0
+        || destination->sa.sa_family != family) {
+        wr_text_c(t, "PROXY UNKNOWN\r\n");
+        return;
+    }
+    wr_text_c(t, family == AF_INET ? "PROXY TCP4 " : "PROXY TCP6 ");
+    wr_addr_text_ip(source, t);
+    wr_text_char(t, ' ');
+    wr_addr_text_ip(destination, t);
+    wr_text_fmt(t, " %u %u\r\n", wr_addr_port(source), wr_addr_port(destination));
+}

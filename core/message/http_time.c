@@ -1,0 +1,122 @@
+/* http_time: reads dates of HTTP in the three forms of RFC 9110 5.6.7. The parsers and who compares
+ * If-Modified-Since, Expires and the like call it; writing them is wr_clock_http's job. */
+#include "message/message.h"
+
+static bool skip(struct wr_str *s, struct wr_str text)
+{
+    if (!wr_str_starts(*s, text))
+        return false;
+    *s = wr_str_skip(*s, text.n);
+    return true;
+}
+
+/* Exactly n digits. */
+static bool number(struct wr_str *s, size_t n, int *out)
+{
+    *out = 0;
+    if (s->n < n)
+        return false;
+    for (size_t i = 0; i < n; i++) {
+        if (s->p[i] < '0' || s->p[i] > '9')
+            return false;
+        *out = *out * 10 + (s->p[i] - '0');
+    }
+    *s = wr_str_skip(*s, n);
+    return true;
+}
+
+static bool month(struct wr_str *s, int *out)
+{
+    static const char names[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
+
+    for (*out = 0; s->n >= 3 && *out < 12; (*out)++) {
+        if (memcmp(s->p, names + *out * 3, 3) == 0) {
+            *s = wr_str_skip(*s, 3);
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool clock_time(struct wr_str *s, struct tm *tm)
+{
+    return number(s, 2, &tm->tm_hour) && skip(s, WR_STR(":")) && number(s, 2, &tm->tm_min) &&
+           skip(s, WR_STR(":")) && number(s, 2, &tm->tm_sec);
+}
+
+/* "06 Nov 1994 08:49:37 GMT", and with '-' and a year of two digits. */
+static bool fixdate(struct wr_str *s, struct tm *tm)
+{
+    if (!number(s, 2, &tm->tm_mday))
+        return false;
+    if (skip(s, WR_STR(" "))) {
+        if (!month(s, &tm->tm_mon) || !skip(s, WR_STR(" ")) || !number(s, 4, &tm->tm_year))
+            return false;
+    } else {
+        if (!skip(s, WR_STR("-")) || !month(s, &tm->tm_mon) || !skip(s, WR_STR("-")) ||
+            !number(s, 2, &tm->tm_year))
+            return false;
+        tm->tm_year += tm->tm_year < 70 ? 2000 : 1900;
+    }
+    return skip(s, WR_STR(" ")) && clock_time(s, tm) && wr_str_is(*s, " GMT");
+}
+
+/* "Nov  6 08:49:37 1994". */
+static bool asctime_date(struct wr_str *s, struct tm *tm)
+{
+    if (!month(s, &tm->tm_mon) || !skip(s, WR_STR(" ")))
+        return false;
+    if (!number(s, skip(s, WR_STR(" ")) ? 1 : 2, &tm->tm_mday))
+        return false;
+    return skip(s, WR_STR(" ")) && clock_time(s, tm) && skip(s, WR_STR(" ")) &&
+           number(s, 4, &tm->tm_year) && s->n == 0;
+}
+
+static bool leap(int year)
+{
+    return (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
+}
+
+static const int days_before[12] = { 0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334 };
+
+static bool exists(const struct tm *tm)
+{
+    static const int days[12] = { 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31 };
+    int last = days[tm->tm_mon] + (tm->tm_mon == 1 && leap(tm->tm_year));
+
+    /* A leap second is a second. */
+    return tm->tm_mday >= 1 && tm->tm_mday <= last && tm->tm_hour < 24 && tm->tm_min < 60 &&
+           tm->tm_sec <= 60;
+}
+
+/* Days from 1970 on; negative before. */
+static time_t day_number(const struct tm *tm)
+{
+    int y = tm->tm_year - 1;
+    int days = y * 365 + y / 4 - y / 100 + y / 400 + days_before[tm->tm_mon] + tm->tm_mday - 1 +
+               (tm->tm_mon > 1 && leap(tm->tm_year));
+
+    return (time_t)days - 719162;
+}
+
+bool wr_http_time(struct wr_str s, time_t *out)
+{
+    struct tm tm = { 0 };
+    size_t name = 0;
+    bool ok;
+
+    /* Which weekday it is follows from the rest. */
+    while (name < s.n && (unsigned char)((s.p[name] | 0x20) - 'a') < 26)
+        name++;
+    if (name < 3)
+        return false;
+    s = wr_str_skip(s, name);
+    if (skip(&s, WR_STR(", ")))
+        ok = fixdate(&s, &tm);
+    else
+        ok = skip(&s, WR_STR(" ")) && asctime_date(&s, &tm);
+    if (!ok || tm.tm_year < 1 || !exists(&tm))
+        return false;
+    *out = day_number(&tm) * 86400 + tm.tm_hour * 3600 + tm.tm_min * 60 + tm.tm_sec;
+    return true;
+}

@@ -1,0 +1,27 @@
+/* rate: the speed of a relay: how much it may read now, or when it may read again. Called by the
+ * relay's round. */
+#include "relay/relay_impl.h"
+
+/* As nginx: a second's worth at once. */
+size_t wr_relay_allows(struct wr_relay *r, struct wr_loop *l, size_t want)
+{
+    uint64_t now = wr_now(), ms = now - r->rate_from + 1000;
+    /* no product overflows, however long a session lasts */
+    uint64_t allowed = r->rate * (ms / 1000) + r->rate * (ms % 1000) / 1000 + r->rate_after;
+
+    r->limited = now < r->rate_next || allowed <= r->taken;
+    if (!r->limited)
+        return (size_t)wr_min((uint64_t)want, allowed - r->taken);
+    wr_timer_set(l, r->rate_timer, now < r->rate_next
+                                       ? r->rate_next - now
+                                       : (r->taken - allowed) * 1000 / r->rate + 1);
+    return 0;
+}
+
+/* Else each further byte would be fetched for itself. */
+void wr_relay_rest(struct wr_relay *r, size_t n)
+{
+    uint64_t over = r->taken > r->rate_after ? r->taken - r->rate_after : 0;
+
+    r->rate_next = wr_now() + wr_min(wr_min((uint64_t)n, over) * 1000 / r->rate, (uint64_t)1000);
+}

@@ -1,0 +1,121 @@
+/* stored: bytes that are here as a whole - texts, ranges of files - as an endpoint: a static file,
+ * a page, the text of `return`. They are given as they lie (a file goes out by sendfile, and nobody
+ * reads it), or read in pieces, by a thread where they are cold. What is written to it is
+ * swallowed. */
+#include "relay/relay.h"
+
+struct stored {
+    uint32_t magic;
+    struct wr_bufq q;          /* what is left */
+    struct wr_waiter who;
+};
+
+static enum wr_io stored_read(struct wr_endpoint *e, void *p, size_t n, size_t *got)
+{
+    struct stored *s = WR_CHECK(e->state, STORED);
+    const struct wr_slice *first = s->q.head;
+    enum wr_io io = WR_IO_OK;
+
+    *got = 0;
+    if (s->q.n == 0)
+        return WR_IO_EOF;
+    if (first->p == NULL) {
+        io = wr_reader_read(first, &s->who, p, n, got);
+    } else {
+        *got = wr_min(n, first->n);
+        memcpy(p, first->p, *got);
+    }
+    wr_bufq_drop(&s->q, *got);
+    return io;
+}
+
+/* A small file joins its head: one piece to send. */
+static size_t stored_give(struct wr_endpoint *e, struct wr_bufq *q, size_t max)
+{
+    struct stored *s = WR_CHECK(e->state, STORED);
+    size_t n = wr_min(max, s->q.n);
+
+    wr_bufq_move(q, &s->q, n);
+    if (s->q.n == 0)
+        wr_bufq_load(q);
+    return n;
+}
+
+static bool stored_at_end(const struct wr_endpoint *e)
+{
+    const struct stored *s = WR_CHECK(e->state, STORED);
+
+    return s->q.n == 0;
+}
+
+static enum wr_io stored_write(struct wr_endpoint *e, const struct wr_slice *chain, bool fin,
+                               size_t *put)
+{
+    (void)e;
+    (void)fin;
+    *put = 0;
+    for (; chain != NULL; chain = chain->next)
+        *put += chain->n;
+    return WR_IO_OK;
+}
+
+static uint64_t stored_want(struct wr_endpoint *e)
+{
+    (void)e;
+    return 0;
+}
+
+static void stored_to_raw(struct wr_endpoint *e, struct wr_bufq *in, struct wr_bufq *out)
+{
+    (void)e;
+    (void)in;
+    (void)out;
+}
+
+static void stored_end(struct wr_endpoint *e, enum wr_end how)
+{
+    struct stored *s = WR_CHECK(e->state, STORED);
+
+    (void)how;
+    wr_bufq_clear(&s->q);
+    e->ops = NULL;
+}
+
+static const struct wr_endpoint_ops stored_ops = {
+    .name = "stored",
+    .read = stored_read,
+    .write = stored_write,
+    .want = stored_want,
+    .to_raw = stored_to_raw,
+    .end = stored_end,
+    .at_end = stored_at_end,
+    .give = stored_give,
+};
+
+static void drop_slices(void *arg)
+{
+    struct stored *s = arg;
+
+    wr_bufq_clear(&s->q);
+}
+
+void wr_endpoint_store(struct wr_endpoint *e, struct wr_pool *pool, struct wr_waiter who,
+                       struct wr_bufq *q)
+{
+    struct stored *s = WR_NEW(pool, struct stored);
+
+    WR_TYPED(s, STORED);
+    if (q != NULL) {
+        s->q = *q;
+        *q = (struct wr_bufq){ 0 };
+    }
+    s->who = who;
+    if (s->q.n > 0) /* not everybody ends an endpoint */
+        wr_pool_cleanup(pool, drop_slices, s);
+    *e = (struct wr_endpoint){ .ops = &stored_ops, .state = s };
+}
+
+struct wr_bufq *wr_endpoint_stored(const struct wr_endpoint *e)
+{
+    return e->ops == &stored_ops ? &WR_CHECK(e->state, STORED)->q : NULL;
+}

@@ -1,0 +1,300 @@
+/* template: text with variables, "$remote_addr - ${host}:$1". Setters compile; access logs, map
+ * values, keys and everything else that is put together at run time execute. A template is an array
+ * of parts in the configuration's pool and never changes.
+ *
+ * There is one pass: each part is appended to the one bounded text as it is evaluated. Nothing is
+ * measured first, so a variable that changes its length between two looks cannot do harm. */
+#include "text/text.h"
+
+#define TEXT_FIRST 128
+#define TEXT_MAX 65536
+
+enum kind { LITERAL, VARIABLE, CAPTURE };
+
+struct part {
+    enum kind kind;
+    uint32_t capture;
+    struct wr_str text;
+    const struct wr_var *var;
+};
+
+struct wr_template {
+    uint32_t n;
+    const struct part *parts;
+};
+
+/* ---- compile ---- */
+
+struct compile {
+    struct wr_cf *cf;
+    uint32_t word;
+    struct wr_str rest;
+    WR_VEC(struct part) parts;
+};
+
+static bool name_char(char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
+}
+
+static struct part *add_part(struct compile *c, enum kind kind)
+{
+    struct part *p = wr_vec_push(c->cf->pool, &c->parts);
+
+    p->kind = kind;
+    return p;
+}
+
+/* The rest stands behind "$" or "${". */
+static bool take_name(struct compile *c, bool bracket)
+{
+    struct wr_str name = wr_str_of(c->rest.p, 0);
+    const struct wr_var *v;
+
+    while (name.n < c->rest.n && name_char(c->rest.p[name.n]))
+        name.n++;
+    c->rest = wr_str_skip(c->rest, name.n);
+    if (name.n == 0)
+        return wr_cf_error(c->cf, c->word, "invalid variable name");
+    if (bracket) {
+        if (c->rest.n == 0 || c->rest.p[0] != '}')
+            return wr_cf_error_variable(
+                c->cf, c->word, name, "the closing bracket in \"" WR_FMT "\" variable is missing",
+                WR_ARG(name));
+        c->rest = wr_str_skip(c->rest, 1);
+    }
+    v = wr_var_mention(c->cf, name, c->word);
+    if (v == NULL)
+        return false;
+    add_part(c, VARIABLE)->var = v;
+    return true;
+}
+
+/* The rest stands behind "$". */
+static bool take_variable(struct compile *c)
+{
+    char first = c->rest.n > 0 ? c->rest.p[0] : '\0';
+
+    if (first >= '1' && first <= '9') {
+        add_part(c, CAPTURE)->capture = (uint32_t)(first - '0');
+        c->rest = wr_str_skip(c->rest, 1);
+        return true;
+    }
+    if (first == '{')
+        c->rest = wr_str_skip(c->rest, 1);
+    return take_name(c, first == '{');
+}
+
+struct wr_template *wr_template_new(struct wr_cf *cf, uint32_t i, struct wr_str text)
+{
+    struct compile c = { .cf = cf, .word = i, .rest = wr_pool_str(cf->pool, text) };
+    struct wr_template *t;
+
+    while (c.rest.n > 0) {
+        struct wr_str literal = wr_str_of(c.rest.p, wr_str_find(c.rest, '$'));
+
+        if (literal.n > 0)
+            add_part(&c, LITERAL)->text = literal;
+        if (literal.n == c.rest.n)
+            break;
+        c.rest = wr_str_skip(c.rest, literal.n + 1);
+        if (!take_variable(&c))
+            return NULL;
+    }
+    t = WR_NEW(cf->pool, struct wr_template);
+    t->n = c.parts.n;
+    t->parts = c.parts.at;
+    return t;
+}
+
+bool wr_set_template(struct wr_cf *cf, void *conf)
+{
+    struct wr_template *t = wr_template_new(cf, 1, wr_cf_arg(cf, 1));
+
+    *WR_FIELD(cf, conf, struct wr_template *) = t;
+    return t != NULL;
+}
+
+/* ---- execute ---- */
+
+/* False: not found, *out is empty. */
+static bool part_value(struct wr_exchange *x, const struct part *p, struct wr_str *out)
+{
+    switch (p->kind) {
+    case VARIABLE:
+        return wr_var_value(x, p->var, out);
+    case CAPTURE:
+        return wr_capture(x, p->capture, out);
+    case LITERAL:
+        break;
+    }
+    *out = p->text;
+    return true;
+}
+
+bool wr_template_literal(const struct wr_template *t, struct wr_str *out)
+{
+    if (t->n == 0)
+        *out = wr_str_of("", 0);
+    else if (t->n == 1 && t->parts[0].kind == LITERAL)
+        *out = t->parts[0].text;
+    else
+        return false;
+    return true;
+}
+
+bool wr_template_text(struct wr_exchange *x, const struct wr_template *t, struct wr_text *out)
+{
+    for (uint32_t i = 0; i < t->n && !out->overflow; i++) {
+        struct wr_str v;
+
+        (void)part_value(x, &t->parts[i], &v);
+        wr_text_str(out, v);
+    }
+    return !out->overflow;
+}
+
+bool wr_template_captures(struct wr_exchange *x, const struct wr_template *t, struct wr_text *out,
+                          void (*capture)(struct wr_text *out, struct wr_str text))
+{
+    for (uint32_t i = 0; i < t->n && !out->overflow; i++) {
+        struct wr_str v;
+
+        (void)part_value(x, &t->parts[i], &v);
+        if (t->parts[i].kind == CAPTURE)
+            capture(out, v);
+        else
+            wr_text_str(out, v);
+    }
+    return !out->overflow;
+}
+
+struct wr_str wr_template_str(struct wr_exchange *x, const struct wr_template *t)
+{
+    struct wr_str v = wr_str_of("", 0);
+    struct wr_text text;
+
+    if (t->n == 0)
+        return v;
+    if (t->n == 1) {
+        (void)part_value(x, &t->parts[0], &v);
+        if (v.n > TEXT_MAX)
+            return wr_str_of(NULL, 0);
+        return v.p != NULL ? v : wr_str_of("", 0);
+    }
+    text = wr_text_grow(x->pool, TEXT_FIRST, TEXT_MAX);
+    return wr_template_text(x, t, &text) ? wr_text_view(&text) : wr_str_of(NULL, 0);
+}
+
+bool wr_template_true(struct wr_exchange *x, const struct wr_template *t)
+{
+    struct wr_str v = wr_template_str(x, t);
+
+    /* Over 64 KB there is no text, but it is not empty. */
+    return v.p == NULL || x->gave_up || (v.n > 0 && !wr_str_is(v, "0"));
+}
+
+/* ---- for logs: values are escaped, literals are not ---- */
+
+static const char hex[] = "0123456789ABCDEF";
+
+/* What is written for c instead of it; NULL: c itself. buf has room for it. */
+typedef const char *escape_char(unsigned char c, char buf[static 8]);
+
+static const char *escape_default(unsigned char c, char buf[static 8])
+{
+    if (c >= 32 && c <= 126 && c != '"' && c != '\\')
+        return NULL;
+    memcpy(buf, (char[]){ '\\', 'x', hex[c >> 4], hex[c & 15], '\0' }, 5);
+    return buf;
+}
+
+static const char *escape_json(unsigned char c, char buf[static 8])
+{
+    switch (c) {
+    case '"':
+        return "\\\"";
+    case '\\':
+        return "\\\\";
+    case '\n':
+        return "\\n";
+    case '\r':
+        return "\\r";
+    case '\t':
+        return "\\t";
+    case '\b':
+        return "\\b";
+    case '\f':
+        return "\\f";
+    default:
+        break;
+    }
+    if (c >= 32)
+        return NULL;
+    memcpy(buf, (char[]){ '\\', 'u', '0', '0', hex[c >> 4], hex[c & 15], '\0' }, 7);
+    return buf;
+}
+
+static void append_escaped(struct wr_text *out, struct wr_str v, escape_char *escape)
+{
+    size_t clean = 0; /* where the bytes begin that go out as they are */
+
+    for (size_t i = 0; i < v.n; i++) {
+        char buf[8];
+        const char *instead = escape((unsigned char)v.p[i], buf);
+
+        if (instead == NULL)
+            continue;
+        wr_text_str(out, wr_str_of(v.p + clean, i - clean));
+        wr_text_c(out, instead);
+        clean = i + 1;
+    }
+    wr_text_str(out, wr_str_skip(v, clean));
+}
+
+static void append_value(struct wr_exchange *x, const struct part *p, enum wr_escape e,
+                         struct wr_text *out)
+{
+    struct wr_str v;
+    bool found = part_value(x, p, &v);
+
+    if (p->kind == LITERAL || e == WR_ESCAPE_NONE)
+        wr_text_str(out, v);
+    else if (e == WR_ESCAPE_JSON)
+        append_escaped(out, v, escape_json);
+    else if (found)
+        append_escaped(out, v, escape_default);
+    else
+        wr_text_char(out, '-');
+}
+
+bool wr_template_log(struct wr_exchange *x, const struct wr_template *t, enum wr_escape e,
+                     struct wr_text *out)
+{
+    for (uint32_t i = 0; i < t->n && !out->overflow; i++)
+        append_value(x, &t->parts[i], e, out);
+    return !out->overflow;
+}
+
+/* ---- amounts ---- */
+
+bool wr_set_amount(struct wr_cf *cf, void *conf)
+{
+    struct wr_amount *a = WR_FIELD(cf, conf, struct wr_amount);
+    struct wr_str s = wr_cf_arg(cf, 1);
+
+    *a = (struct wr_amount){ 0 };
+    if (wr_str_find(s, '$') != s.n) {
+        a->text = wr_template_new(cf, 1, s);
+        return a->text != NULL;
+    }
+    return (s.n > 0 && wr_parse_size(s, &a->fixed) && wr_lower((unsigned char)s.p[s.n - 1]) != 'g')
+        || wr_cf_error(cf, 1, "\"%s\" directive invalid value", cf->row->name);
+}
+
+uint64_t wr_amount_eval(struct wr_exchange *x, const struct wr_amount *a)
+{
+    uint64_t n;
+
+    return wr_parse_size(wr_template_str(x, a->text), &n) ? n : 0;
+}

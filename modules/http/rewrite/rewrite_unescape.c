@@ -1,0 +1,43 @@
+/* rewrite_unescape: the target of a redirect: what was escaped and need not be is decoded. */
+#include "rewrite_impl.h"
+
+static int hex(char c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    c = (char)wr_lower((unsigned char)c);
+    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+/* The character of the %XX at the beginning of s, or -1. */
+static int escape_at(struct wr_str s)
+{
+    if (s.n < 3 || s.p[0] != '%' || hex(s.p[1]) < 0 || hex(s.p[2]) < 0)
+        return -1;
+    return hex(s.p[1]) << 4 | hex(s.p[2]);
+}
+
+/* Not space, controls, '%', nor what would begin a fragment or a quote. */
+static bool stands_for_itself(int c)
+{
+    return c > '%' && c < 0x7f;
+}
+
+void wr_rewrite_unescape(struct wr_text *out, struct wr_str text)
+{
+    while (text.n > 0) {
+        int c = escape_at(text);
+
+        if (stands_for_itself(c)) {
+            wr_text_char(out, (char)c);
+            text = wr_str_skip(text, 3);
+        } else {
+            c = text.p[0];
+            wr_text_char(out, text.p[0]);
+            text = wr_str_skip(text, 1);
+        }
+        if (c == '?')
+            break;
+    }
+    wr_text_str(out, text);
+}
