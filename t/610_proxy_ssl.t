@@ -320,7 +320,7 @@ for (sort keys %bad) {
 }
 
 {
-    my $text = "http { server { listen 1; proxy_ssl_alpn h2 http/1.1 \$host;"
+    my $text = "http { server { listen @{[$w->port(q(offers))]}; proxy_ssl_alpn h2 http/1.1 \$host;"
         . " location / { proxy_pass https://127.0.0.1:2; } } }\n";
     my ($code, undef, $err) = $w->command('-t', '-c', $w->write('offers.conf', $text));
     is $code, 0, 'h2 may be offered';
