@@ -1,4 +1,4 @@
-/* places: the paths of files. Called once by main, before the log is opened; the paths live as long
+/* paths: the paths of files. Called once by main, before the log is opened; the paths live as long
  * as the process.
  *
  * weir must run for a person who has just built it and cannot write to /usr/local/weir/logs. So,

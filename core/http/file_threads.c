@@ -1,4 +1,4 @@
-/* aio: who reads the files of a request: threads of a pool, or the worker itself. Static files ask,
+/* file_threads: who reads the files of a request: threads of a pool, or the worker itself. Static files ask,
  * and so do the temp files of bodies and replies. */
 #include "http/routing.h"
 

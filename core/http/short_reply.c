@@ -1,4 +1,4 @@
-/* answer: short replies that weir makes itself: a text, a redirect. */
+/* short_reply: short replies that weir makes itself: a text, a redirect. */
 #include "http/engine.h"
 
 enum wr_verdict wr_http_respond_text(struct wr_exchange *x, unsigned status, struct wr_str type,

@@ -65,7 +65,7 @@ struct wr_virtual {            /* server {} of either layer, first in the layer'
 };
 bool wr_set_server_name(struct wr_cf *cf, void *conf); /* of the server cf->scope is */
 void wr_virtual_unnamed(struct wr_cf *cf, struct wr_virtual *v); /* it has no server_name */
-struct wr_hosts_map;           /* names.c: of one listening address */
+struct wr_hosts_map;           /* virtual_hosts.c: of one listening address */
 enum wr_host_put { WR_HOST_PUT, WR_HOST_CONFLICT /* ignored */, WR_HOST_INVALID };
 struct wr_hosts_map *wr_hosts_new(struct wr_pool *p, struct wr_virtual *standard);
 enum wr_host_put wr_hosts_add(struct wr_hosts_map *m, const struct wr_server_name *name,

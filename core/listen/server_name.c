@@ -1,5 +1,5 @@
 /* server_name: the directive: its names in lower case, checked and, where they are regexes,
- * compiled. What they mean together on one address is up to names.c. */
+ * compiled. What they mean together on one address is up to virtual_hosts.c. */
 #include "listen/listen.h"
 
 #include <unistd.h>

@@ -1,4 +1,4 @@
-/* names: which server of a listening address a host name means. One map for each address is filled
+/* virtual_hosts: which server of a listening address a host name means. One map for each address is filled
  * after loading; layer 7 asks once a request (Host), both layers once a handshake (SNI). Exact
  * names and wildcards are hashed, regexes tried in the order of the file.
  *

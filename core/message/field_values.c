@@ -1,4 +1,4 @@
-/* picking: single values out of what a client or a server sent: fields by a variable's name,
+/* field_values: single values out of what a client or a server sent: fields by a variable's name,
  * cookies, arguments, Basic credentials. Pure but for the pool; the variables and auth modules call
  * it. */
 #include "message/message.h"

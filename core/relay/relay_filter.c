@@ -1,4 +1,4 @@
-/* filter: what a relay moves goes through its filters, one behind the other. Bytes a filter has not
+/* relay_filter: what a relay moves goes through its filters, one behind the other. Bytes a filter has not
  * taken wait in front of it, and the relay reads no more meanwhile. Called by the relay's round. */
 #include "relay/relay_impl.h"
 

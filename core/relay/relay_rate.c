@@ -1,4 +1,4 @@
-/* rate: the speed of a relay: how much it may read now, or when it may read again. Called by the
+/* relay_rate: the speed of a relay: how much it may read now, or when it may read again. Called by the
  * relay's round. */
 #include "relay/relay_impl.h"
 

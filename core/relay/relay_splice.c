@@ -1,4 +1,4 @@
-/* splice: bulk goes from socket to socket through a pooled pipe (four full reads in a row, or a
+/* relay_splice: bulk goes from socket to socket through a pooled pipe (four full reads in a row, or a
  * body of known length with much still to come, and both sides raw). The pipe is borrowed only
  * while bytes are in it. Called by the relay's round. */
 #include "relay/relay_impl.h"

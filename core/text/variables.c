@@ -1,4 +1,4 @@
-/* vars: the variables of a configuration and their values. Setters mention and define variables
+/* variables: the variables of a configuration and their values. Setters mention and define variables
  * while the configuration is loaded; templates, maps and logs ask for values while traffic flows.
  * One registry for each layer, made by `prepare` from the tables of all modules, lives with the
  * configuration; values and captures live with the exchange.

@@ -1,4 +1,4 @@
-/* ssl_cert_cache: certificates and keys whose names have variables, kept between handshakes:
+/* certificate_cache: certificates and keys whose names have variables, kept between handshakes:
  * ssl_certificate_cache. Each process has its own, of the configuration's size; what was not used
  * for `inactive` leaves, what is older than `valid` is kept only if its file is still the same.
  * ssl_context asks before it reads a file. */

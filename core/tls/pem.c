@@ -1,4 +1,4 @@
-/* ssl_pem: certificates and keys out of files in PEM, or out of the configuration (data:), and into
+/* pem: certificates and keys out of files in PEM, or out of the configuration (data:), and into
  * a context or a connection. ssl_context calls it while loading, handshakes for what variables
  * name. While loading each file is read once; its text is wiped when all is loaded. */
 #include "tls/tls_impl.h"

@@ -1,4 +1,4 @@
-/* ssl_tickets: the keys of TLS session tickets, from files or made here and replaced as time goes
+/* ticket_keys: the keys of TLS session tickets, from files or made here and replaced as time goes
  * on. Called by OpenSSL in handshakes. Keys that are made lie in memory all workers share, whatever
  * the session cache is: a ticket is good with any of them, after a reload and after an upgrade, and
  * a key that leaks opens no more than what was said in the two periods before. The master makes the

@@ -1,4 +1,4 @@
-/* ssl_accept: the server's side of a handshake: which certificate, which protocol, whether the
+/* tls_accept: the server's side of a handshake: which certificate, which protocol, whether the
  * client's own certificate is good. The session steps of layer 7 and the SSL phase of layer 4 call
  * wr_ssl_accept until it says OK. The SSL belongs to the connection. */
 #include "tls/tls_impl.h"

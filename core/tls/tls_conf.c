@@ -1,4 +1,4 @@
-/* ssl_conf: the ssl_ directives of servers, the contexts made of them, and the handshake's place
+/* tls_conf: the ssl_ directives of servers, the contexts made of them, and the handshake's place
  * among the phases. */
 #include "tls/tls_impl.h"
 

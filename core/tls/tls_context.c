@@ -1,4 +1,4 @@
-/* ssl_context: OpenSSL contexts out of directives: protocols, ciphers, whom to trust, with what
+/* tls_context: OpenSSL contexts out of directives: protocols, ciphers, whom to trust, with what
  * ssl_pem reads. What ssl_ (servers) and proxy_ssl_ (clients) have in common. Called while
  * loading. */
 #include "tls/tls_impl.h"

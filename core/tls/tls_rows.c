@@ -1,4 +1,4 @@
-/* ssl_rows: setters of the directives ssl_ and proxy_ssl_ have in common (WR_TLS_ROWS). They note
+/* tls_rows: setters of the directives ssl_ and proxy_ssl_ have in common (WR_TLS_ROWS). They note
  * what was said; ssl_context makes something of it. */
 #include "tls/tls_impl.h"
 

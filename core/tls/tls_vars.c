@@ -1,4 +1,4 @@
-/* ssl_vars: the variables that show a client's TLS connection. Asked at any time after the
+/* tls_vars: the variables that show a client's TLS connection. Asked at any time after the
  * handshake; texts are made in the exchange's pool. */
 #include "tls/tls_impl.h"
 

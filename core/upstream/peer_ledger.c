@@ -1,4 +1,4 @@
-/* ledger: who holds how many connections to each server. Counts stand in the ledger of the group's
+/* peer_ledger: who holds how many connections to each server. Counts stand in the ledger of the group's
  * zone (os), a column for each slot; the slot has the total. Called by pick and the end of a try in
  * workers, by the keeper at its start and after a death. */
 #include "upstream/upstream_impl.h"

@@ -1,4 +1,4 @@
-/* addresses: server names and who learns their addresses. At start the master asks for all of them
+/* peer_names: server names and who learns their addresses. At start the master asks for all of them
  * at once with one deadline; from then on the keeper asks again when a TTL ends, and every second
  * while a name is unknown, and publishes what changed to the zones. */
 #include "upstream/upstream_impl.h"

@@ -1,4 +1,4 @@
-/* peers: a worker's view of an upstream, rebuilt when the zone has a new version, and the rules
+/* peer_view: a worker's view of an upstream, rebuilt when the zone has a new version, and the rules
  * of who may be picked. Balancers and the pick step call it. */
 #include "upstream/upstream_impl.h"
 

@@ -1,4 +1,4 @@
-/* shared: the peers of an upstream as slots in shared memory. The master opens a zone for each
+/* peer_zone: the peers of an upstream as slots in shared memory. The master opens a zone for each
  * upstream while loading and never looks inside; the keeper of the newest generation owns what is
  * configured in it: it commits, and publishes what it learns of names, from its own configuration.
  * A keeper that is not the owner any more is refused. Workers count in slots (ledger).

@@ -1,5 +1,5 @@
 /* http_proxy: proxy_pass at layer 7, the directives around it, and the hook that hands a request to
- * the engine. What the request and the reply look like is in the files http_proxy.h names. */
+ * the engine. What the request and the reply look like is in the files proxy_impl.h names. */
 #include "../content_ranks.h"
 #include "proxy_impl.h"
 

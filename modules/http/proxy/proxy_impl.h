@@ -1,4 +1,4 @@
-/* http_proxy: what the files of proxy_pass at layer 7 share. The engine (core/http) connects,
+/* proxy_impl: what the files of proxy_pass at layer 7 share. The engine (core/http) connects,
  * sends, waits, tries another server and relays; these files say what the request looks like and
  * what of the reply goes on.
  *

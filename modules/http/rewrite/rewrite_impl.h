@@ -1,4 +1,4 @@
-/* rewrite: what the files of the rewrite module share. A server, a location or an `if` has a
+/* rewrite_impl: what the files of the rewrite module share. A server, a location or an `if` has a
  * program: its rows of set, if, rewrite, return and break in the order of the file. */
 #ifndef WR_REWRITE_H
 #define WR_REWRITE_H

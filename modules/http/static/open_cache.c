@@ -1,4 +1,4 @@
-/* open_cache: what open_file_cache keeps, see open_impl.h; open_path asks it. A hash of chains, and
+/* open_cache: what open_file_cache keeps, see static_impl.h; open_path asks it. A hash of chains, and
  * one list in the order of use. */
 #include "static_impl.h"
 

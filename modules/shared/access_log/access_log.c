@@ -1,5 +1,5 @@
 /* access_log: a line about each exchange when it is over. Both layers. This file has the module
- * with its rows and the LOG hook; access_log.h names the others. */
+ * with its rows and the LOG hook; access_log_impl.h names the others. */
 #include "access_log_impl.h"
 
 #define LONGEST_LINE (64 * 1024)

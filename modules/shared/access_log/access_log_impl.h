@@ -1,4 +1,4 @@
-/* access_log: what the files of this module know of each other. Nobody else includes it.
+/* access_log_impl: what the files of this module know of each other. Nobody else includes it.
  *
  * access_log.c (the module, the LOG hook), access_log_conf.c (the directive), access_log_target.c
  * (what it names, once each), access_log_format.c (log_format), access_log_file.c (a buffered file
