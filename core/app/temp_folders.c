@@ -1,5 +1,5 @@
-/* temp_folders: makes the folders for temporary files that the configuration names, and gives them to
- * the workers' user. Called by cycle, before there are workers; launch undoes or keeps the
+/* temp_folders: makes the folders for temporary files that the configuration names, and gives them
+ * to the workers' user. Called by cycle, before there are workers; launch undoes or keeps the
  * result. */
 #include "app/app.h"
 

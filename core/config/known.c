@@ -1,5 +1,6 @@
 /* known: names that are not this build's and yet known: those of nginx (words.c), of other modules
- * and of old versions (elsewhere.c). Called by suggest.c, help.c and, for variables, by variables.c. */
+ * and of old versions (elsewhere.c). Called by suggest.c, help.c and, for variables, by
+ * variables.c. */
 #include "config/config_impl.h"
 
 #include <fnmatch.h>

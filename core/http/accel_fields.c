@@ -1,6 +1,7 @@
-/* accel_fields: the fields that outlive a reply with X-Accel-Redirect. The application that sent it has
- * decided about cookies, caching and the name of a download; what is served in its place carries
- * these. A proxy module calls wr_http_keep before it jumps, respond calls wr_http_add_kept. */
+/* accel_fields: the fields that outlive a reply with X-Accel-Redirect. The application that sent
+ * it has decided about cookies, caching and the name of a download; what is served in its place
+ * carries these. A proxy module calls wr_http_keep before it jumps, respond calls
+ * wr_http_add_kept. */
 #include "http/http.h"
 
 static const enum wr_field_id lasting[] = {

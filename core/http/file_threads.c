@@ -1,5 +1,5 @@
-/* file_threads: who reads the files of a request: threads of a pool, or the worker itself. Static files ask,
- * and so do the temp files of bodies and replies. */
+/* file_threads: who reads the files of a request: threads of a pool, or the worker itself. Static
+ * files ask, and so do the temp files of bodies and replies. */
 #include "http/routing.h"
 
 static const struct wr_str standard = WR_STR_INIT("default");

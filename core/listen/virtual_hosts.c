@@ -1,6 +1,6 @@
-/* virtual_hosts: which server of a listening address a host name means. One map for each address is filled
- * after loading; layer 7 asks once a request (Host), both layers once a handshake (SNI). Exact
- * names and wildcards are hashed, regexes tried in the order of the file.
+/* virtual_hosts: which server of a listening address a host name means. One map for each address
+ * is filled after loading; layer 7 asks once a request (Host), both layers once a handshake (SNI).
+ * Exact names and wildcards are hashed, regexes tried in the order of the file.
  *
  * A wildcard is found by dropping labels, longest first. Only what is no longer than the longest
  * wildcard of the map is looked up, so a host of a thousand dots costs no more than an ordinary. */

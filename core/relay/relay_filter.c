@@ -1,5 +1,6 @@
-/* relay_filter: what a relay moves goes through its filters, one behind the other. Bytes a filter has not
- * taken wait in front of it, and the relay reads no more meanwhile. Called by the relay's round. */
+/* relay_filter: what a relay moves goes through its filters, one behind the other. Bytes a filter
+ * has not taken wait in front of it, and the relay reads no more meanwhile. Called by the relay's
+ * round. */
 #include "relay/relay_impl.h"
 
 bool wr_relay_filters_pass(const struct wr_relay *r)

@@ -1,5 +1,5 @@
-/* relay_rate: the speed of a relay: how much it may read now, or when it may read again. Called by the
- * relay's round. */
+/* relay_rate: the speed of a relay: how much it may read now, or when it may read again. Called by
+ * the relay's round. */
 #include "relay/relay_impl.h"
 
 /* As nginx: a second's worth at once. */

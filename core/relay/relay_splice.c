@@ -1,6 +1,6 @@
-/* relay_splice: bulk goes from socket to socket through a pooled pipe (four full reads in a row, or a
- * body of known length with much still to come, and both sides raw). The pipe is borrowed only
- * while bytes are in it. Called by the relay's round. */
+/* relay_splice: bulk goes from socket to socket through a pooled pipe (four full reads in a row,
+ * or a body of known length with much still to come, and both sides raw). The pipe is borrowed
+ * only while bytes are in it. Called by the relay's round. */
 #include "relay/relay_impl.h"
 
 #define BULK_AFTER 4         /* large reads in a row: 64 KB with the default buffer */

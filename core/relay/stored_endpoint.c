@@ -1,7 +1,7 @@
-/* stored_endpoint: bytes that are here as a whole - texts, ranges of files - as an endpoint: a static file,
- * a page, the text of `return`. They are given as they lie (a file goes out by sendfile, and nobody
- * reads it), or read in pieces, by a thread where they are cold. What is written to it is
- * swallowed. */
+/* stored_endpoint: bytes that are here as a whole - texts, ranges of files - as an endpoint: a
+ * static file, a page, the text of `return`. They are given as they lie (a file goes out by
+ * sendfile, and nobody reads it), or read in pieces, by a thread where they are cold. What is
+ * written to it is swallowed. */
 #include "relay/relay.h"
 
 struct stored {

@@ -1,16 +1,16 @@
-/* variables: the variables of a configuration and their values. Setters mention and define variables
- * while the configuration is loaded; templates, maps and logs ask for values while traffic flows.
- * One registry for each layer, made by `prepare` from the tables of all modules, lives with the
- * configuration; values and captures live with the exchange.
+/* variables: the variables of a configuration and their values. Setters mention and define
+ * variables while the configuration is loaded; templates, maps and logs ask for values while
+ * traffic flows. One registry for each layer, made by `prepare` from the tables of all modules,
+ * lives with the configuration; values and captures live with the exchange.
  *
  * A name is looked up among the modules' rows, exact names before families, when it is mentioned
  * first; what the configuration defines (map, geo, set) is found later, so order does not matter.
  * As in nginx upper and lower case are the same, and a mention that stays undefined is an error of
  * the configuration.
  *
- * Definitions come in two kinds: those that compute (map, geo, split_clients) take a variable over,
- * the last one wins; those that assign (set, named captures: WR_VAR_SETTABLE) leave the computation
- * of another definition in place until they have assigned. */
+ * Definitions come in two kinds: those that compute (map, geo, split_clients) take a variable
+ * over, the last one wins; those that assign (set, named captures: WR_VAR_SETTABLE) leave the
+ * computation of another definition in place until they have assigned. */
 #include "text/text.h"
 
 #define GROUPS_MAX 32

@@ -1,6 +1,6 @@
-/* session_zone: TLS sessions in memory that all workers share, so that a client may go on with any of
- * them, and after a reload. Called by OpenSSL in handshakes. The master makes a zone while loading
- * and neither locks nor reads it. A zone is one table (os), the key is the session's id. */
+/* session_zone: TLS sessions in memory that all workers share, so that a client may go on with any
+ * of them, and after a reload. Called by OpenSSL in handshakes. The master makes a zone while
+ * loading and neither locks nor reads it. A zone is one table (os), the key is the session's id. */
 #include "tls/tls_impl.h"
 
 #define LAYOUT 4

@@ -1,6 +1,6 @@
-/* peer_ledger: who holds how many connections to each server. Counts stand in the ledger of the group's
- * zone (os), a column for each slot; the slot has the total. Called by pick and the end of a try in
- * workers, by the keeper at its start and after a death. */
+/* peer_ledger: who holds how many connections to each server. Counts stand in the ledger of the
+ * group's zone (os), a column for each slot; the slot has the total. Called by pick and the end of
+ * a try in workers, by the keeper at its start and after a death. */
 #include "upstream/upstream_impl.h"
 
 void wr_peers_begin(struct wr_conf *c)

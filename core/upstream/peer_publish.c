@@ -1,5 +1,5 @@
-/* peer_publish: what an upstream's zone says, written by the keeper. That of the newest generation owns
- * what is configured in it: it commits, and publishes what it learned of names, from its own
+/* peer_publish: what an upstream's zone says, written by the keeper. That of the newest generation
+ * owns what is configured in it: it commits, and publishes what it learned of names, from its own
  * configuration. A keeper that is not the owner any more is refused. The next index is made in
  * private memory; called by the keeper and by names that were answered (addresses). */
 #include "upstream/upstream_impl.h"

@@ -1,5 +1,6 @@
-/* content_ranks: the order of the content hooks at layer 7. What a location names itself (proxy_pass,
- * return) comes first, at rank 0; what every location has without being told follows. */
+/* content_ranks: the order of the content hooks at layer 7. What a location names itself
+ * (proxy_pass, return) comes first, at rank 0; what every location has without being told follows.
+ */
 #ifndef WR_CONTENT_H
 #define WR_CONTENT_H
 

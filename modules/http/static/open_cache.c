@@ -1,5 +1,5 @@
-/* open_cache: what open_file_cache keeps, see static_impl.h; open_path asks it. A hash of chains, and
- * one list in the order of use. */
+/* open_cache: what open_file_cache keeps, see static_impl.h; open_path asks it. A hash of chains,
+ * and one list in the order of use. */
 #include "static_impl.h"
 
 struct wr_open_cache {
