@@ -141,7 +141,7 @@ is $s->ask('more'), 'hello', 'it is there';
 is_deeply [$s->stop], [], 'it quits';
 $s->start;
 unlike substr($s->error_log, $was), qr/\[emerg\]/, 'without an error, at the next start, too';
-$s->expect(qr/bind\(\)|runs already/);
+$s->expect(qr/bind\(\)|already running/);
 $s->finish;
 
 # A start in the background names what is not known.

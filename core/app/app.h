@@ -7,7 +7,9 @@
  *   console               the log and the terminal until the configured log is open
  *   core_conf, core_set   the directives of main and events {}
  *   cycle, folders        load a configuration and make what it needs: zones, temporary folders
- *   sockets               the listening sockets and the map of their owners
+ *   sockets, socket_check the listening sockets; whether addresses can be bound
+ *   socket_owners, socket_handover
+ *                         who accepts on which socket; sockets that change generation or binary
  *   launch                a new generation, from the configuration until it serves
  *   master, signals       the main loop and the end; signal handlers and the master's sleep
  *   supervise, report     fork, reap and restart children; the channel between master and child
@@ -37,10 +39,10 @@ bool wr_options_parse(int argc, char **argv, struct wr_options *o) WR_CHECKED;
 void wr_options_usage(FILE *out);
 void wr_options_version(FILE *out, bool full);
 /* True: the build has the module that nginx calls by this word ("stream", "stream_map", ...). */
-bool wr_module_word(struct wr_str word);
+bool wr_has_module_word(struct wr_str word);
 
-/* ---- places: absolute paths, from the command line and the defaults of configure ---- */
-struct wr_places {
+/* ---- paths: absolute paths, from the command line and the defaults of configure ---- */
+struct wr_paths {
     const char *prefix;    /* ends with /; equal to home unless that is NULL */
     const char *conf;
     const char *error_log; /* or "stderr" */
@@ -49,9 +51,9 @@ struct wr_places {
                             * the folder of the demo, removed when that ends. NULL: neither */
     char cwd[4096];        /* the current directory at start; ends with / */
 };
-extern struct wr_places wr_places;
+extern struct wr_paths wr_paths;
 /* False: the reason was printed. */
-bool wr_places_init(const struct wr_options *o) WR_CHECKED;
+bool wr_paths_init(const struct wr_options *o) WR_CHECKED;
 
 /* ---- console: messages to the person who started weir (or asked for a reload) ---- */
 /* Opens the log that is used until the configured one is open: -e FILE or the built-in path.
@@ -128,16 +130,16 @@ struct wr_child {
     enum wr_kind kind;
     uint32_t slot, index;
     uint64_t born_ms;
-    uint64_t again_ms;            /* when it is to be restarted; 0: not planned */
+    uint64_t restart_ms;          /* when it is to be restarted; 0: not planned */
     uint32_t deaths;              /* quick ones in a row */
     bool retired;                 /* it was told to end and is not restarted */
-    int report, tell;             /* the master reads reports from the one and sends messages over
+    int from_child, to_child;     /* the master reads reports from the one and sends messages over
                                    * the other; -1: closed */
-    uint32_t words;               /* reports since the master last asked for one */
+    uint32_t reports;             /* received since the master last asked for one */
     bool ready;                   /* it reported READY */
     bool leaving;                 /* it reported LEAVING: it accepts no more clients */
     uint32_t committed;           /* keeper: the number of its last COMMITTED; 0: none */
-    uint32_t asked;               /* keeper: ALIVE questions that it has not answered */
+    uint32_t unanswered;          /* keeper: ALIVE questions that it has not answered */
     uint64_t ask_ms;              /* when the next such question is sent */
     bool stuck;                   /* it was killed because it did not answer */
 };
@@ -147,7 +149,7 @@ struct wr_cycle {
     uint32_t generation;
     uint32_t workers;
     uint32_t *owner;              /* of each listening socket, by wr_accepting.share */
-    _Atomic uint32_t *owners;     /* its copy in shared memory, which the workers read */
+    _Atomic uint32_t *shared_owner; /* its copy in shared memory, which the workers read */
     _Atomic uint32_t *full;       /* in shared memory, by worker; 1: it accepts no clients now */
     uint32_t nshares;
     struct wr_child *child;       /* workers, then the keeper */
@@ -155,7 +157,7 @@ struct wr_cycle {
     bool resumed;                 /* its configuration ran before, in another generation */
     struct wr_cycle *old;         /* the previous generation, while its processes live */
 };
-/* Load the configuration of wr_places (or this text, for the demo) and what belongs to it. NULL:
+/* Load the configuration of wr_paths (or this text, for the demo) and what belongs to it. NULL:
  * the reason was logged, and everything is undone. */
 struct wr_cycle *wr_cycle_load(const struct wr_cycle *running, struct wr_str globals);
 struct wr_cycle *wr_cycle_load_text(const char *name, struct wr_str text);
@@ -194,7 +196,7 @@ void wr_sockets_drop(const struct wr_cycle *now, struct wr_cycle *before);
 /* Before the workers of dropped addresses are told to end: where another address takes over, stop
  * new handshakes on the old sockets now (but not on those of an old binary that goes on
  * serving). */
-void wr_sockets_part(void);
+void wr_sockets_hand_over(void);
 /* In a child: close its copies of the sockets that c does not have, because the kernel would go on
  * queueing clients on them. NULL: of all sockets. */
 void wr_sockets_keep_only(const struct wr_cycle *c);
@@ -211,7 +213,7 @@ bool wr_sockets_import(struct wr_str line); /* one such line; false: not one, or
 uint32_t wr_share_owner(uint32_t share, uint32_t workers, const bool *away);
 /* Pure: may this worker accept on a socket of that owner? While the owner is full, the next worker
  * with room accepts; when all are full, each accepts on its own sockets, to refuse the clients. */
-bool wr_share_serves(uint32_t owner, uint32_t worker, uint32_t workers, const bool *full);
+bool wr_worker_may_accept(uint32_t owner, uint32_t worker, uint32_t workers, const bool *full);
 /* Write the owner map of c from the state of its workers, and ring them. */
 void wr_owners_write(struct wr_cycle *c);
 
@@ -239,17 +241,17 @@ bool wr_signals_ask(struct wr_ask *out); /* take one that is not answered yet; f
 /* ---- verdict: sigqueue carries a descriptor number, the answer comes through that pipe ---- */
 int wr_signaller(const struct wr_options *o);   /* weir -s WORD: exit code */
 enum { WR_EXIT_USAGE = 2, WR_EXIT_NOT_RUNNING = 2 }; /* 1: refused, e.g. a wrong configuration */
-struct wr_reply {
+struct wr_answer {
     FILE *text;          /* write here what the user is to see */
     char *buf;
     size_t n;
     int fd[8];
     uint32_t nfds;
 };
-void wr_reply_hear(struct wr_reply *r);         /* acknowledge all new requests for a reload */
-void wr_reply_begin(struct wr_reply *r);        /* take over reply_next, and do the same */
-void wr_reply_end(struct wr_reply *r, bool ok); /* send the text and the verdict to all of them */
-void wr_reply_forget(struct wr_reply *r);       /* in a child: the master answers */
+void wr_answer_acknowledge(struct wr_answer *r); /* acknowledge all new requests for a reload */
+void wr_answer_begin(struct wr_answer *r);      /* take over next_answer, and do the same */
+void wr_answer_end(struct wr_answer *r, bool ok); /* send the text and the verdict to all of them */
+void wr_answer_forget(struct wr_answer *r);     /* in a child: the master answers */
 
 /* ---- master ---- */
 #define WR_RUN_LAYOUT 3           /* of the run segment: struct wr_run of os.h */
@@ -271,8 +273,8 @@ struct wr_master {
     bool is_up;                   /* the first generation serves, or served */
     int code;                     /* the exit code */
     uint64_t resume_ms;           /* after a failed upgrade: when workers are restarted; 0: never */
-    struct wr_reply reply;        /* to the reload in progress; text NULL: there is none */
-    struct wr_reply reply_next;   /* to those who asked meanwhile */
+    struct wr_answer answer;      /* to the reload in progress; text NULL: there is none */
+    struct wr_answer next_answer; /* to those who asked meanwhile */
     uint64_t kill_ms;             /* when children that do not end get SIGKILL; 0: never */
     enum { WR_RUNNING, WR_QUITTING, WR_TERMINATING } going;
 };
@@ -301,12 +303,12 @@ enum wr_message {
     WR_MSG_ALIVE,       /* to a keeper: is its loop still turning? And its answer: yes */
 };
 struct wr_report {
-    uint32_t word;       /* enum wr_message; but a child may send anything */
+    uint32_t message;    /* enum wr_message; but a child may send anything */
     uint32_t number;
     char text[513];      /* ends with a zero byte */
 };
 struct wr_report_ends {  /* of a child */
-    int mouth, ear;      /* to the master, from the master */
+    int to_master, from_master;
 };
 /* Master, before the fork: open the channel. *other is for the child; the master closes it after
  * the fork. False with errno. */
@@ -315,21 +317,21 @@ void wr_report_ends_close(struct wr_report_ends *ends);
 void wr_report_close(struct wr_child *ch);
 /* Child: keep its own ends, close those of the master for all children. */
 void wr_report_begin(const struct wr_report_ends *own);
-void wr_report(enum wr_message word, uint32_t number, const char *text); /* child: send it */
-/* Child: call heard, from a task of the loop, for each message of the master. False with errno. */
-typedef void wr_report_told(const struct wr_report *r);
-bool wr_report_listen(struct wr_loop *l, wr_report_told *heard) WR_CHECKED;
+void wr_report_send(enum wr_message m, uint32_t number, const char *text); /* child: send it */
+/* Child: call handle, from a task of the loop, for each message of the master. False with errno. */
+typedef void wr_message_handler(const struct wr_report *r);
+bool wr_messages_listen(struct wr_loop *l, wr_message_handler *handle) WR_CHECKED;
 /* Master: send it. False: the child is gone, or its queue is full. */
-bool wr_tell_child(struct wr_child *ch, enum wr_message word, uint32_t number);
+bool wr_child_send(struct wr_child *ch, enum wr_message m, uint32_t number);
 /* Master: readable when a child has reported or closed; -1: there was no child yet. */
 int wr_reports_fd(void);
-typedef void wr_report_heard(struct wr_child *ch, const struct wr_report *r);
-void wr_reports_take(wr_report_heard *heard);        /* a bounded number; never waits */
+typedef void wr_report_handler(struct wr_child *ch, const struct wr_report *r);
+void wr_reports_take(wr_report_handler *handle);     /* a bounded number; never waits */
 
 /* ---- launch ---- */
 /* Launch takes the cycle over, and calls wr_master_launched with the result, perhaps at once. */
 void wr_launch_begin(struct wr_cycle *c);
-bool wr_launch_pending(void);
+bool wr_launch_is_pending(void);
 void wr_launch_turn(void);
 uint64_t wr_launch_next_ms(void);        /* when there is something to do; UINT64_MAX: never */
 /* The launch in progress (if any) fails, for this reason: it is undone at the next turn. */
@@ -343,11 +345,11 @@ bool wr_launch_has_zones(const struct wr_cycle *c); /* its keeper is to publish 
 /* ---- supervise ---- */
 bool wr_children_new(struct wr_cycle *c) WR_CHECKED; /* take slots and bells for a generation */
 void wr_children_start(struct wr_cycle *c);
-void wr_children_heard(struct wr_child *ch, const struct wr_report *r); /* handle one report */
+void wr_child_reported(struct wr_child *ch, const struct wr_report *r); /* handle one report */
 void wr_children_signal(int signo);      /* to the children of all cycles */
 void wr_children_retire(struct wr_cycle *c, int signo); /* no restarts; signo 0: sent later */
-bool wr_children_ready(const struct wr_cycle *c); /* all of them are READY */
-bool wr_children_left(const struct wr_cycle *cycles); /* of it and older ones no worker accepts */
+bool wr_children_are_ready(const struct wr_cycle *c); /* all of them are READY */
+bool wr_children_have_left(const struct wr_cycle *c); /* no worker of c or an older one accepts */
 void wr_children_bury(void);             /* free generations whose processes have ended */
 const char *wr_child_name(const struct wr_child *ch);
 struct wr_child *wr_keeper_of(const struct wr_cycle *c); /* NULL: c has no processes */
@@ -393,7 +395,7 @@ void wr_keeper_stop(void);
 /* ---- upgrade ---- */
 void wr_upgrade_remember(char **argv);   /* copy it, before titles overwrite it */
 const char *wr_command_line(void);       /* for the title */
-bool wr_upgrade_is_one(void);            /* an old binary started us; asked before the next call */
+bool wr_is_new_binary(void);             /* an old binary started us; asked before the next call */
 bool wr_upgrade_inherit(void);           /* take over its sockets; false: nobody passed any on */
 /* The segments of the old binary's configuration. NULL: there are none, or the layout of its run
  * segment differs, so that its ledgers do not fit our slots. */
@@ -403,7 +405,7 @@ void wr_upgrade_start(void);             /* SIGUSR2 */
 void wr_upgrade_ended(int status);       /* the new binary has ended */
 void wr_upgrade_settled(void);           /* the first generation serves: free what is left over */
 void wr_upgrade_move_pid(bool back);     /* rename the old master's pid file, if there is one */
-bool wr_upgrade_old_lives(void);         /* we are the new binary and the old master still runs */
+bool wr_old_master_is_alive(void);       /* we are the new binary and the old master still runs */
 
 /* ---- daemon ---- */
 bool wr_daemonize(void) WR_CHECKED;      /* the first process waits for wr_daemon_ready */
@@ -421,7 +423,7 @@ struct wr_pid_file {
 bool wr_pid_read(const char *path, struct wr_pid_file *out) WR_CHECKED;
 
 /* ---- demo ---- */
-/* Before wr_places_init: a demo started by root continues as an ordinary user. False: the reason
+/* Before wr_paths_init: a demo started by root continues as an ordinary user. False: the reason
  * was printed. */
 bool wr_demo_rights(void) WR_CHECKED;
 int wr_demo(const struct wr_options *o);

@@ -61,7 +61,7 @@ static bool logs_to_stderr(const struct wr_log *log)
 }
 
 /* Make wr_log_default from the plain log and the console. */
-static void compose(void)
+static void compose_logs(void)
 {
     with_console = plain;
     wr_log_default = &plain;
@@ -79,13 +79,13 @@ static void compose(void)
 void wr_console_to(FILE *to)
 {
     console = to;
-    compose();
+    compose_logs();
 }
 
 void wr_console_use(const struct wr_log *log)
 {
     plain = log != NULL ? *log : early;
-    compose();
+    compose_logs();
 }
 
 FILE *wr_console_file(void)

@@ -132,9 +132,9 @@ static bool core_finish(struct wr_cf *cf, struct wr_scope *scope, void *conf)
     if (scope->level != WR_LV_MAIN)
         return true;
     if (c->pid.n == 0)
-        c->pid = wr_str_c(wr_places.pid);
+        c->pid = wr_str_c(wr_paths.pid);
     if (c->lock_file.n == 0)
-        c->lock_file = wr_str_c(wr_places.lock);
+        c->lock_file = wr_str_c(wr_paths.lock);
     if (!c->affinity_auto && c->affinity.n > 1 && c->affinity.n != c->worker_processes)
         wr_cf_warn(cf, 0, "the number of \"worker_processes\" is not equal to the number of "
                    "\"worker_cpu_affinity\" masks, using last mask for remaining worker "

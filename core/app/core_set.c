@@ -256,9 +256,9 @@ bool wr_set_load_module(struct wr_cf *cf, void *conf)
     struct wr_str word = wr_module_file_word(wr_cf_arg(cf, 1)), http = WR_STR("http_");
 
     (void)conf;
-    if (word.n > 0 && wr_module_word(word))
+    if (word.n > 0 && wr_has_module_word(word))
         return true;
-    if (wr_str_starts(word, http) && wr_module_word(wr_str_skip(word, http.n)))
+    if (wr_str_starts(word, http) && wr_has_module_word(wr_str_skip(word, http.n)))
         return true;
     return wr_cf_error_hint(cf, 1, "all modules of weir are built in, \"weir -V\" lists them",
                             "module \"" WR_FMT "\" is not in this build", WR_ARG(wr_cf_arg(cf, 1)));

@@ -11,7 +11,7 @@
 #define NAMES_TEST_MS 3000
 
 /* Print errors and warnings to the console, with carets below the words, and to the log. */
-static void report(const struct wr_conf *c)
+static void print_report(const struct wr_conf *c)
 {
     FILE *to = wr_console_file();
 
@@ -21,8 +21,8 @@ static void report(const struct wr_conf *c)
 
 static bool is_right(struct wr_conf *c)
 {
-    c->report = report;
-    report(c);
+    c->report = print_report;
+    print_report(c);
     return c->tree->errors == 0;
 }
 
@@ -95,13 +95,13 @@ struct wr_cycle *wr_cycle_load(const struct wr_cycle *running, struct wr_str glo
     struct wr_conf inherited = { .shm = wr_upgrade_shm() };
     const struct wr_conf *old = running != NULL ? running->conf : &inherited;
 
-    return cycle_new(wr_conf_load(wr_places.conf, globals, wr_places.prefix,
+    return cycle_new(wr_conf_load(wr_paths.conf, globals, wr_paths.prefix,
                                   old->shm != NULL ? old : NULL, false), old->shm);
 }
 
 struct wr_cycle *wr_cycle_load_text(const char *name, struct wr_str text)
 {
-    return cycle_new(wr_conf_load_text(name, text, WR_STR(""), wr_places.prefix), NULL);
+    return cycle_new(wr_conf_load_text(name, text, WR_STR(""), wr_paths.prefix), NULL);
 }
 
 struct wr_cycle *wr_cycle_again(struct wr_cycle *c)
@@ -122,8 +122,8 @@ void wr_cycle_free(struct wr_cycle *c)
         wr_slot_release(c->child[i].slot);
         wr_report_close(&c->child[i]);
     }
-    if (c->owners != NULL)
-        (void)munmap(c->owners, wr_max(c->nshares, 1U) * sizeof(*c->owners));
+    if (c->shared_owner != NULL)
+        (void)munmap(c->shared_owner, wr_max(c->nshares, 1U) * sizeof(*c->shared_owner));
     free(c->owner);
     if (c->full != NULL)
         (void)munmap(c->full, wr_max(c->workers, 1U) * sizeof(*c->full));
@@ -137,7 +137,7 @@ void wr_cycle_free(struct wr_cycle *c)
 
 /* ---- -t ---- */
 
-static bool test(struct wr_conf *c, const struct wr_options *o)
+static bool test_conf(struct wr_conf *c, const struct wr_options *o)
 {
     if (!is_right(c))
         return false;
@@ -152,9 +152,9 @@ static bool test(struct wr_conf *c, const struct wr_options *o)
 
 int wr_cycle_test(const struct wr_options *o)
 {
-    struct wr_conf *c = wr_conf_load(wr_places.conf, wr_str_c(o->globals), wr_places.prefix, NULL,
+    struct wr_conf *c = wr_conf_load(wr_paths.conf, wr_str_c(o->globals), wr_paths.prefix, NULL,
                                      true);
-    bool ok = test(c, o);
+    bool ok = test_conf(c, o);
 
     if (!ok || !o->quiet)
         fprintf(stderr, "weir: configuration file %s test %s\n", c->path,

@@ -21,7 +21,7 @@ static void wait_for_child(int fd)
     _exit(n == 1 ? 0 : 1);
 }
 
-static void detach(void)
+static void detach_terminal(void)
 {
     int fd = open("/dev/null", O_RDWR | O_CLOEXEC);
 
@@ -55,7 +55,7 @@ bool wr_daemonize(void)
     }
     close(fd[0]);
     ready_fd = fd[1];
-    detach();
+    detach_terminal();
     return true;
 }
 

@@ -142,7 +142,7 @@ static const char told_l7[] =
     "    media 1: /cat.jpg, Host: example.com, X-Real-IP: 127.0.0.1\n\n";
 #endif
 
-static void tell(const char *indent, const char *text)
+static void print_text(const char *indent, const char *text)
 {
     char buf[2048];
     struct wr_text t = wr_text_on(buf, sizeof(buf));
@@ -161,10 +161,10 @@ void wr_demo_tell(void)
     printf("\nweir runs this configuration (Ctrl-C ends it):\n\n");
     for (size_t i = 0; i < WR_COUNT(pieces); i++)
         if (!pieces[i].hidden)
-            tell("    ", pieces[i].text);
-    tell("", told_l4);
+            print_text("    ", pieces[i].text);
+    print_text("", told_l4);
 #if WR_HAVE_HTTP
-    tell("", told_l7);
+    print_text("", told_l7);
 #endif
     printf("Next, run weir with a configuration file of your own:\n\n"
            "    %s -c FILE\n"
@@ -206,7 +206,7 @@ static int run_demo(const struct wr_options *o)
 
     if (!free_ports())
         return 1;
-    wr_text_fmt(&t, "pid %sdemo-%d.pid;\n", wr_places.prefix, (int)getpid());
+    wr_text_fmt(&t, "pid %sdemo-%d.pid;\n", wr_paths.prefix, (int)getpid());
     for (size_t i = 0; i < WR_COUNT(pieces); i++)
         fill_in(&t, pieces[i].text);
     WR_ASSERT(!t.overflow);
@@ -218,7 +218,7 @@ int wr_demo(const struct wr_options *o)
 {
     int code = run_demo(o);
 
-    if (wr_places.home != NULL)
-        (void)nftw(wr_places.home, remove_one, 8, FTW_DEPTH | FTW_PHYS | FTW_MOUNT);
+    if (wr_paths.home != NULL)
+        (void)nftw(wr_paths.home, remove_one, 8, FTW_DEPTH | FTW_PHYS | FTW_MOUNT);
     return code;
 }

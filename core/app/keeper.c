@@ -29,29 +29,33 @@ static struct {
 
 /* ---- the modules ---- */
 
-#define EACH_HOOKS(k) \
-    (uint32_t each = 0; each < wr_modules_count; each++) \
-        for (const struct wr_keeper_hooks *k = wr_modules[each]->keeper; k != NULL; k = NULL)
+/* The hooks of module i, or a struct of NULLs. */
+static const struct wr_keeper_hooks *hooks_of(uint32_t i)
+{
+    static const struct wr_keeper_hooks none;
+
+    return wr_modules[i]->keeper != NULL ? wr_modules[i]->keeper : &none;
+}
 
 void wr_keeper_commit(struct wr_conf *c, uint64_t run, bool learn)
 {
-    for EACH_HOOKS(k)
-        if (k->commit != NULL)
-            k->commit(c, run, learn);
+    for (uint32_t i = 0; i < wr_modules_count; i++)
+        if (hooks_of(i)->commit != NULL)
+            hooks_of(i)->commit(c, run, learn);
 }
 
 void wr_keeper_start(struct wr_conf *c, struct wr_loop *l)
 {
-    for EACH_HOOKS(k)
-        if (k->start != NULL)
-            k->start(c, l);
+    for (uint32_t i = 0; i < wr_modules_count; i++)
+        if (hooks_of(i)->start != NULL)
+            hooks_of(i)->start(c, l);
 }
 
 void wr_keeper_stop(void)
 {
-    for EACH_HOOKS(k)
-        if (k->stop != NULL)
-            k->stop();
+    for (uint32_t i = 0; i < wr_modules_count; i++)
+        if (hooks_of(i)->stop != NULL)
+            hooks_of(i)->stop();
 }
 
 /* Take back what dead processes held, for every generation this process knows. True: processes of
@@ -61,25 +65,24 @@ static bool sweep_all(void)
     bool strangers = false;
 
     for (struct wr_cycle *c = wr_master.cycle; c != NULL; c = c->old)
-        for EACH_HOOKS(k)
-            if (k->sweep != NULL)
-                strangers |= k->sweep(c->conf);
+        for (uint32_t i = 0; i < wr_modules_count; i++)
+            if (hooks_of(i)->sweep != NULL)
+                strangers |= hooks_of(i)->sweep(c->conf);
     return strangers;
 }
 
-/* True: all counts are right. */
-static bool look_at_all(void)
+static bool are_counts_right(void)
 {
     bool right = true;
 
     for (struct wr_cycle *c = wr_master.cycle; c != NULL; c = c->old)
-        for EACH_HOOKS(k)
-            if (k->look != NULL)
-                right &= k->look(c->conf);
+        for (uint32_t i = 0; i < wr_modules_count; i++)
+            if (hooks_of(i)->look != NULL)
+                right &= hooks_of(i)->look(c->conf);
     return right;
 }
 
-static void commit(uint32_t number)
+static void commit_zones(uint32_t number)
 {
     const struct wr_child *own = &me.cycle->child[me.cycle->nchildren - 1];
     bool before = me.cycle->resumed || own->committed != 0;
@@ -88,25 +91,25 @@ static void commit(uint32_t number)
     if (!me.committed)
         wr_keeper_start(me.cycle->conf, me.loop);
     me.committed = true;
-    wr_report(WR_MSG_COMMITTED, number, "");
+    wr_report_send(WR_MSG_COMMITTED, number, "");
 }
 
 /* ---- after a death ---- */
 
-static void begin_count(void)
+static void begin_checks(void)
 {
     me.sweep = true;
     me.looks = 0;
     wr_task_wake(me.loop, &me.count);
 }
 
-static void count(struct wr_task *t)
+static void check_counts(struct wr_task *t)
 {
     (void)t;
     if (me.sweep)
         me.strangers = sweep_all();
     me.sweep = false;
-    if (!look_at_all()) {
+    if (!are_counts_right()) {
         wr_timer_set(me.loop, &me.timer, ++me.looks < LOOKS_MAX ? LOOK_MS : SLOW_MS);
     } else if (me.strangers) { /* look ourselves: nobody reports when one dies */
         me.sweep = true;
@@ -117,14 +120,14 @@ static void count(struct wr_task *t)
 
 /* ---- messages and signals ---- */
 
-static void on_told(const struct wr_report *r)
+static void on_message(const struct wr_report *r)
 {
-    if (r->word == WR_MSG_COMMIT)
-        commit(r->number);
-    else if (r->word == WR_MSG_DIED)
-        begin_count();
-    else if (r->word == WR_MSG_ALIVE)
-        wr_report(WR_MSG_ALIVE, 0, "");
+    if (r->message == WR_MSG_COMMIT)
+        commit_zones(r->number);
+    else if (r->message == WR_MSG_DIED)
+        begin_checks();
+    else if (r->message == WR_MSG_ALIVE)
+        wr_report_send(WR_MSG_ALIVE, 0, "");
 }
 
 static void on_bell(uint32_t bits, void *arg)
@@ -153,15 +156,15 @@ void wr_keeper_run(struct wr_cycle *c, uint32_t slot)
         wr_say(WR_LOG_EMERG, errno, "cannot create the event loop of the keeper");
         wr_process_fail();
     }
-    me.count.run = count;
+    me.count.run = check_counts;
     me.timer.task = &me.count;
     wr_loop_on_bell(me.loop, on_bell, NULL);
-    if (!wr_report_listen(me.loop, on_told)) {
+    if (!wr_messages_listen(me.loop, on_message)) {
         wr_say(WR_LOG_EMERG, errno, "epoll_ctl() of the channel from the master failed");
         wr_process_fail();
     }
     wr_process_ready();
-    begin_count();
+    begin_checks();
     on_bell(0, NULL);
     wr_loop_run(me.loop);
     wr_timer_off(me.loop, &me.timer);

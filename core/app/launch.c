@@ -31,12 +31,12 @@ static struct {
     char broken[600];        /* why the launch must be undone; "": it need not */
 } me = { .pid_fd = -1 };
 
-bool wr_launch_pending(void)
+bool wr_launch_is_pending(void)
 {
     return me.state != NOTHING;
 }
 
-static void enter(enum launch state, uint64_t ms)
+static void enter_state(enum launch state, uint64_t ms)
 {
     me.state = state;
     me.until_ms = wr_now() + ms;
@@ -50,14 +50,14 @@ static const char *pid_path(const struct wr_cycle *c)
     return wr_core_of(c->conf)->pid.p;
 }
 
-static bool pid_file_stays(void)
+static bool is_same_pid_file(void)
 {
     return wr_master.pid_path != NULL && strcmp(wr_master.pid_path, pid_path(me.cycle)) == 0;
 }
 
 static bool write_pid_file(void)
 {
-    if (pid_file_stays())
+    if (is_same_pid_file())
         return true;
     wr_upgrade_move_pid(false);
     me.pid_fd = wr_pid_write(pid_path(me.cycle));
@@ -98,7 +98,7 @@ bool wr_launch_has_zones(const struct wr_cycle *c)
     return c == wr_running() && me.state != COMMITTING && wr_master.new_binary == 0;
 }
 
-static void undo(void)
+static void undo_launch(void)
 {
     struct wr_cycle *c = me.cycle, *before = c->old;
     bool committing = me.state == COMMITTING;
@@ -139,13 +139,13 @@ void wr_launch_abort(const char *why)
         wr_master_launched(true);
     } else if (me.state != NOTHING) {
         wr_say(WR_LOG_ERROR, 0, "%s", why);
-        undo();
+        undo_launch();
     }
 }
 
 /* ---- the steps ---- */
 
-static void start(void)
+static void start_processes(void)
 {
     bool alone = me.cycle->old == NULL && !wr_master.inherited;
 
@@ -153,12 +153,12 @@ static void start(void)
     /* Nobody serves these addresses yet: let clients queue while names are resolved and workers
      * start. */
     if (alone && !wr_sockets_listen(me.cycle->conf)) {
-        undo();
+        undo_launch();
         return;
     }
     wr_names_start(me.cycle->conf, NAMES_MS);
     wr_children_start(me.cycle);
-    enter(STARTING, me.ready_ms);
+    enter_state(STARTING, me.ready_ms);
 }
 
 static void open_sockets(void)
@@ -167,17 +167,17 @@ static void open_sockets(void)
 
     switch (wr_sockets_open(me.cycle->conf, last)) {
     case WR_OPENED:
-        start();
+        start_processes();
         break;
     case WR_FAILED:
-        undo();
+        undo_launch();
         break;
     case WR_IN_USE:
         me.look_ms = wr_now() + BIND_AGAIN_MS;
         if (last) {
             wr_sockets_tell_holder(me.cycle->conf,
                                    me.cycle->old == NULL ? pid_path(me.cycle) : NULL);
-            undo();
+            undo_launch();
         }
         break;
     }
@@ -196,17 +196,17 @@ static void tell_who_is_late(void)
 
 static void look_ready(void)
 {
-    if (!wr_children_ready(me.cycle)) {
+    if (!wr_children_are_ready(me.cycle)) {
         if (wr_now() < me.until_ms)
             return;
         tell_who_is_late();
-        undo();
-    } else if (!wr_tell_child(wr_keeper_of(me.cycle), WR_MSG_COMMIT, me.cycle->generation)) {
+        undo_launch();
+    } else if (!wr_child_send(wr_keeper_of(me.cycle), WR_MSG_COMMIT, me.cycle->generation)) {
         wr_say(WR_LOG_ERROR, errno, "%s %d cannot be asked to publish the upstream servers",
                wr_child_name(wr_keeper_of(me.cycle)), (int)wr_keeper_of(me.cycle)->pid);
-        undo();
+        undo_launch();
     } else {
-        enter(COMMITTING, me.ready_ms);
+        enter_state(COMMITTING, me.ready_ms);
     }
 }
 
@@ -223,11 +223,11 @@ static void accept_it(void)
     wr_master_use_log(c);
     wr_sockets_drop(c, c->old);
     wr_owners_write(c);
-    wr_sockets_part();
+    wr_sockets_hand_over();
     wr_upgrade_settled();
     for (struct wr_cycle *old = c->old; old != NULL; old = old->old)
         wr_children_retire(old, SIGQUIT);
-    enter(LEAVING, LEAVE_MS);
+    enter_state(LEAVING, LEAVE_MS);
 }
 
 static void look_committed(void)
@@ -238,19 +238,19 @@ static void look_committed(void)
         wr_say(WR_LOG_ERROR, 0, "%s %d has not published the upstream servers after %llu ms",
                wr_child_name(wr_keeper_of(me.cycle)), (int)wr_keeper_of(me.cycle)->pid,
                (unsigned long long)me.ready_ms);
-        undo();
+        undo_launch();
     } else if (write_pid_file() && wr_sockets_listen(me.cycle->conf)) {
         /* Listening is the last step that may fail: undoing it would reset the clients that have
          * connected meanwhile. */
         accept_it();
     } else {
-        undo();
+        undo_launch();
     }
 }
 
 static void look_left(void)
 {
-    if (!wr_children_left(me.cycle->old) && wr_now() < me.until_ms) {
+    if (!wr_children_have_left(me.cycle->old) && wr_now() < me.until_ms) {
         me.look_ms = wr_now() + LEAVE_LOOK_MS;
         return;
     }
@@ -266,7 +266,7 @@ void wr_launch_turn(void)
         before = me.state;
         if (before != NOTHING && me.broken[0] != '\0') {
             wr_say(WR_LOG_ERROR, 0, "%s", me.broken);
-            undo();
+            undo_launch();
             return;
         }
         switch (me.state) {
@@ -307,11 +307,11 @@ void wr_launch_begin(struct wr_cycle *c)
         wr_master.cycle = c;
     }
     wr_master.pending = c;
-    enter(OPENING, BIND_MS);
+    enter_state(OPENING, BIND_MS);
     if (wr_children_new(c))
         wr_launch_turn();
     else
-        undo();
+        undo_launch();
 }
 
 /* Bind, and try again while an address is in use. A signal to end is handled meanwhile: it only

@@ -75,7 +75,7 @@ static void set_title(void)
     wr_title_set(title);
 }
 
-static bool begin(const struct wr_cycle *c)
+static bool begin_master(const struct wr_cycle *c)
 {
     const struct wr_core_conf *core = wr_core_of(c->conf);
 
@@ -93,41 +93,41 @@ static bool begin(const struct wr_cycle *c)
 
 /* ---- reload ---- */
 
-static const char *verdict(bool ok)
+static const char *verdict_text(bool ok)
 {
     return ok ? "is loaded, new workers take over"
               : wr_master.going != WR_RUNNING ? "was not loaded"
               : "was not loaded; the previous configuration stays active";
 }
 
-static void answer(bool ok)
+static void send_answer(bool ok)
 {
-    struct wr_reply *r = &wr_master.reply;
+    struct wr_answer *r = &wr_master.answer;
 
     wr_console_to(NULL);
-    fprintf(r->text, "weir: %sconfiguration file %s %s\n", ok ? "the " : "", wr_places.conf,
-            verdict(ok));
-    wr_reply_end(r, ok);
+    fprintf(r->text, "weir: %sconfiguration file %s %s\n", ok ? "the " : "", wr_paths.conf,
+            verdict_text(ok));
+    wr_answer_end(r, ok);
     wr_say(ok ? WR_LOG_NOTICE : WR_LOG_ERROR, 0, "%sconfiguration file %s %s", ok ? "the " : "",
-           wr_places.conf, verdict(ok));
+           wr_paths.conf, verdict_text(ok));
 }
 
-static void reload(void)
+static void begin_reload(void)
 {
     struct wr_cycle *c;
 
-    wr_reply_begin(&wr_master.reply);
-    wr_console_to(wr_master.reply.text);
+    wr_answer_begin(&wr_master.answer);
+    wr_console_to(wr_master.answer.text);
     wr_say(WR_LOG_NOTICE, 0, "reconfiguring");
     c = wr_cycle_load(wr_master.cycle, wr_str_c(wr_master.options->globals));
     if (c == NULL)
-        answer(false);
+        send_answer(false);
     else
         wr_launch_begin(c);
 }
 
 /* The launch of the first generation has ended. */
-static void started(bool ok)
+static void first_launched(bool ok)
 {
     struct wr_master *m = &wr_master;
 
@@ -147,9 +147,9 @@ void wr_master_launched(bool ok)
     struct wr_master *m = &wr_master;
 
     if (!m->is_up)
-        started(ok);
-    else if (m->reply.text != NULL)
-        answer(ok);
+        first_launched(ok);
+    else if (m->answer.text != NULL)
+        send_answer(ok);
     else if (ok)
         m->stopped = false;
     else
@@ -158,16 +158,16 @@ void wr_master_launched(bool ok)
 
 void wr_refuse_reload(const char *why)
 {
-    struct wr_reply *r = &wr_master.reply;
+    struct wr_answer *r = &wr_master.answer;
 
     wr_say(WR_LOG_NOTICE, 0, "reload refused: %s", why);
-    wr_reply_begin(r);
+    wr_answer_begin(r);
     fprintf(r->text, "weir: reload refused: %s\n", why);
-    wr_reply_end(r, false);
+    wr_answer_end(r, false);
 }
 
 /* The old master of an upgrade serves again, with the configuration it had. */
-static void resume(void)
+static void resume_workers(void)
 {
     wr_master.resume_ms = 0;
     wr_say(WR_LOG_NOTICE, 0, "starting workers again with the configuration they had");
@@ -184,16 +184,16 @@ static void on_hup(void)
         wr_refuse_reload("the demo has no configuration file");
     else if (wr_master.stopped) {
         wr_refuse_reload("an upgrade is in progress; starting the stopped workers again instead");
-        resume();
+        resume_workers();
     } else if (wr_master.new_binary > 0)
         wr_refuse_reload("an upgrade is in progress");
     else
-        reload();
+        begin_reload();
 }
 
 /* ---- signals and deadlines ---- */
 
-static bool take(volatile sig_atomic_t *flag)
+static bool take_flag(volatile sig_atomic_t *flag)
 {
     bool was = *flag != 0;
 
@@ -210,7 +210,7 @@ static void tell_signal(int signo, const char *name, pid_t from, const char *doi
         wr_say(WR_LOG_NOTICE, 0, "signal %d (%s) received%s", signo, name, doing);
 }
 
-static void reopen(void)
+static void reopen_logs(void)
 {
     const struct wr_cycle *c = wr_running() != NULL ? wr_running() : wr_master.cycle;
     const struct wr_core_conf *core = wr_core_of(c->conf);
@@ -224,9 +224,9 @@ static void reopen(void)
 
 /* Workers accept and serve the connections that wait in their queues before they close the
  * sockets. */
-static void leave(int signo)
+static void shut_down(int signo)
 {
-    bool others = wr_master.new_binary > 0 || wr_upgrade_old_lives();
+    bool others = wr_master.new_binary > 0 || wr_old_master_is_alive();
 
     wr_launch_abort("weir is shutting down");
     wr_sockets_drop(NULL, wr_master.cycle);
@@ -240,7 +240,7 @@ static void on_quit(void)
     if (wr_master.going != WR_RUNNING)
         return;
     wr_master.going = WR_QUITTING;
-    leave(SIGQUIT);
+    shut_down(SIGQUIT);
 }
 
 static void on_term(void)
@@ -249,7 +249,7 @@ static void on_term(void)
 
     wr_master.going = WR_TERMINATING;
     if (first)
-        leave(SIGTERM);
+        shut_down(SIGTERM);
     else
         wr_children_signal(SIGTERM);
     wr_master.kill_ms = wr_now() + KILL_MS;
@@ -269,39 +269,39 @@ static void take_signals(void)
 {
     struct wr_signals *s = &wr_signals;
 
-    if (take(&s->chld))
+    if (take_flag(&s->chld))
         wr_children_reap();
-    if (take(&s->term)) {
+    if (take_flag(&s->term)) {
         tell_signal(s->term_signal, s->term_signal == SIGINT ? "SIGINT" : "SIGTERM", s->term_from,
                     ", exiting");
         on_term();
     }
-    if (take(&s->quit)) {
+    if (take_flag(&s->quit)) {
         tell_signal(SIGQUIT, "SIGQUIT", s->quit_from, ", shutting down");
         on_quit();
     }
-    if (take(&s->usr1)) {
+    if (take_flag(&s->usr1)) {
         tell_signal(SIGUSR1, "SIGUSR1", s->usr1_from, ", reopening logs");
-        reopen();
+        reopen_logs();
     }
-    if (take(&s->trace)) {
+    if (take_flag(&s->trace)) {
         tell_signal(WR_SIGTRACE, "SIGRTMIN", s->trace_from, ", tracing");
         wr_children_ring(WR_BELL_TRACE);
     }
-    if (take(&s->winch)) {
+    if (take_flag(&s->winch)) {
         tell_signal(SIGWINCH, "SIGWINCH", s->winch_from, "");
         stop_workers();
     }
     /* One launch at a time: acknowledge further requests, and handle them after it. */
-    if (wr_launch_pending()) {
+    if (wr_launch_is_pending()) {
         if (s->hup)
-            wr_reply_hear(&wr_master.reply_next);
+            wr_answer_acknowledge(&wr_master.next_answer);
         return;
     }
-    if (take(&s->hup)) {
+    if (take_flag(&s->hup)) {
         tell_signal(SIGHUP, "SIGHUP", s->hup_from, ", reconfiguring");
         on_hup();
-    } else if (take(&s->usr2)) {
+    } else if (take_flag(&s->usr2)) {
         tell_signal(SIGUSR2, "SIGUSR2", s->usr2_from, ", changing binary");
         wr_upgrade_start();
     }
@@ -315,8 +315,8 @@ static void keep_deadlines(void)
         wr_children_respawn();
         wr_children_ask();
         wr_launch_turn();
-        if (m->resume_ms > 0 && wr_now() >= m->resume_ms && !wr_launch_pending())
-            resume();
+        if (m->resume_ms > 0 && wr_now() >= m->resume_ms && !wr_launch_is_pending())
+            resume_workers();
     } else if (m->kill_ms > 0 && wr_now() >= m->kill_ms) {
         m->kill_ms = wr_now() + KILL_MS;
         wr_say(WR_LOG_WARN, 0, "%u processes did not end in time, killing them",
@@ -326,12 +326,12 @@ static void keep_deadlines(void)
 }
 
 /* How long the master may sleep, in ms; UINT64_MAX: until a signal. */
-static uint64_t how_long(void)
+static uint64_t time_to_sleep(void)
 {
     const struct wr_master *m = &wr_master;
     uint64_t next = UINT64_MAX;
 
-    if (m->going == WR_RUNNING && !wr_launch_pending() && (wr_signals.hup || wr_signals.usr2))
+    if (m->going == WR_RUNNING && !wr_launch_is_pending() && (wr_signals.hup || wr_signals.usr2))
         return 0; /* requests that came during a launch */
     if (m->going == WR_RUNNING)
         next = wr_min(wr_children_next_ms(), wr_launch_next_ms());
@@ -365,7 +365,7 @@ static void remove_pid_file(void)
     snprintf(old, sizeof(old), "%s.oldbin", wr_master.pid_path);
     remove_if_ours(wr_master.pid_path);
     remove_if_ours(old);
-    if (wr_master.inherited && !wr_upgrade_old_lives()) /* which may have been killed */
+    if (wr_master.inherited && !wr_old_master_is_alive()) /* which may have been killed */
         (void)wr_file_remove(old);
 }
 
@@ -385,12 +385,12 @@ void wr_master_free(void)
     wr_pool_drop_cache();
 }
 
-static void serve(void)
+static void run_loop(void)
 {
     while (wr_master.going == WR_RUNNING || wr_children_alive() > 0) {
-        wr_signals_wait(how_long());
+        wr_signals_wait(time_to_sleep());
         wr_clock_update();
-        wr_reports_take(wr_children_heard);
+        wr_reports_take(wr_child_reported);
         take_signals();
         keep_deadlines();
     }
@@ -402,15 +402,15 @@ int wr_master_run(struct wr_cycle *c, const struct wr_options *o)
 
     m->options = o;
     m->cycle = c;
-    if (!begin(c)) {
+    if (!begin_master(c)) {
         m->code = 1;
     } else if (!wr_core_of(c->conf)->master_process) {
         m->code = wr_single_run(c);
     } else {
         wr_launch_begin(c);
-        serve();
+        run_loop();
     }
-    wr_sockets_end(m->new_binary > 0 || wr_upgrade_old_lives());
+    wr_sockets_end(m->new_binary > 0 || wr_old_master_is_alive());
     remove_pid_file();
     wr_say(WR_LOG_NOTICE, 0, "exit");
     wr_master_free();

@@ -5,7 +5,7 @@
 
 #include <openssl/crypto.h>
 
-static bool refuse(const char *text)
+static bool refuse_option(const char *text)
 {
     fprintf(stderr, "weir: invalid option: \"%s\"\n", text);
     return false;
@@ -24,7 +24,7 @@ static bool long_option(int argc, char **argv, int *i, struct wr_options *o)
         return true;
     }
     if (strcmp(name, "help") != 0)
-        return refuse(argv[*i]);
+        return refuse_option(argv[*i]);
     if (*i + 1 < argc && argv[*i + 1][0] != '-')
         o->help_word = argv[++*i];
     else
@@ -33,7 +33,7 @@ static bool long_option(int argc, char **argv, int *i, struct wr_options *o)
 }
 
 /* The value of the option rest[-1]: the rest of its word, or the next word. */
-static bool value(int argc, char **argv, int *i, const char *rest, const char **out)
+static bool take_value(int argc, char **argv, int *i, const char *rest, const char **out)
 {
     const char *what = rest[-1] == 'p' ? "directory name"
         : rest[-1] == 'c' || rest[-1] == 'e' ? "file name" : "parameter";
@@ -49,7 +49,7 @@ static bool value(int argc, char **argv, int *i, const char *rest, const char **
     return true;
 }
 
-static bool known_signal(const char *word)
+static bool is_known_signal(const char *word)
 {
     static const char *const words[] = { "stop", "quit", "reopen", "reload", "trace" };
 
@@ -72,12 +72,12 @@ static bool short_options(int argc, char **argv, int *i, struct wr_options *o)
         case 't': o->test = true; break;
         case 'T': o->test = o->dump = true; break;
         case 'q': o->quiet = true; break;
-        case 'p': return value(argc, argv, i, p + 1, &o->prefix);
-        case 'c': return value(argc, argv, i, p + 1, &o->conf);
-        case 'e': return value(argc, argv, i, p + 1, &o->error_log);
-        case 'g': return value(argc, argv, i, p + 1, &o->globals);
-        case 's': return value(argc, argv, i, p + 1, &o->signal) && known_signal(o->signal);
-        default: return refuse((const char[]){ *p, '\0' });
+        case 'p': return take_value(argc, argv, i, p + 1, &o->prefix);
+        case 'c': return take_value(argc, argv, i, p + 1, &o->conf);
+        case 'e': return take_value(argc, argv, i, p + 1, &o->error_log);
+        case 'g': return take_value(argc, argv, i, p + 1, &o->globals);
+        case 's': return take_value(argc, argv, i, p + 1, &o->signal) && is_known_signal(o->signal);
+        default: return refuse_option((const char[]){ *p, '\0' });
         }
     }
     return true;
@@ -88,7 +88,7 @@ bool wr_options_parse(int argc, char **argv, struct wr_options *o)
     *o = (struct wr_options){ .program = argc > 0 ? argv[0] : "weir" };
     for (int i = 1; i < argc; i++) {
         if (argv[i][0] != '-')
-            return refuse(argv[i]);
+            return refuse_option(argv[i]);
         if (!(argv[i][1] == '-' ? long_option(argc, argv, &i, o)
                                 : short_options(argc, argv, &i, o)))
             return false;
@@ -124,7 +124,7 @@ void wr_options_usage(FILE *out)
 
 /* ---- the modules: line ---- */
 
-static bool word_in(const char *list, struct wr_str word)
+static bool has_word(const char *list, struct wr_str word)
 {
     struct wr_str rest = wr_str_c(list);
 
@@ -136,12 +136,12 @@ static bool word_in(const char *list, struct wr_str word)
     return false;
 }
 
-bool wr_module_word(struct wr_str word)
+bool wr_has_module_word(struct wr_str word)
 {
-    if (word_in(WR_MODULE_WORDS, word))
+    if (has_word(WR_MODULE_WORDS, word))
         return true;
     for (uint32_t i = 0; wr_modules[i] != NULL; i++) {
-        if (wr_modules[i]->words != NULL && word_in(wr_modules[i]->words, word))
+        if (wr_modules[i]->words != NULL && has_word(wr_modules[i]->words, word))
             return true;
     }
     return false;

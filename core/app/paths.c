@@ -11,16 +11,16 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-struct wr_places wr_places;
+struct wr_paths wr_paths;
 
 /* Replace *out and free the old value. */
-static void put(const char **out, const char *value)
+static void replace_path(const char **out, const char *value)
 {
     free((char *)(uintptr_t)*out);
     *out = value;
 }
 
-static const char *join(const char *folder, const char *path, const char *tail)
+static const char *join_path(const char *folder, const char *path, const char *tail)
 {
     size_t n = strlen(folder) + strlen(path) + strlen(tail) + 2;
     char *out = wr_malloc(n);
@@ -74,7 +74,7 @@ static const char *private_folder(void)
         && can_be_passed(run)) {
         snprintf(path, sizeof(path), "%s/weir", run);
         if ((mkdir(path, private_mode()) == 0 || errno == EEXIST) && is_private(path))
-            return join("", path, "/");
+            return join_path("", path, "/");
     }
     snprintf(path, sizeof(path), "/tmp/weir-%u", (unsigned)geteuid());
     if (mkdir(path, private_mode()) != 0 && errno != EEXIST) {
@@ -87,7 +87,7 @@ static const char *private_folder(void)
                 "enter; -p sets another prefix\n", path);
         return NULL;
     }
-    return join("", path, "/");
+    return join_path("", path, "/");
 }
 
 static const char *demo_folder(void)
@@ -98,7 +98,7 @@ static const char *demo_folder(void)
     snprintf(path, sizeof(path), "%s/weir-demo.XXXXXX",
              tmp != NULL && tmp[0] == '/' && strlen(tmp) < sizeof(path) - 32 ? tmp : "/tmp");
     if (mkdtemp(path) != NULL)
-        return join("", path, "/");
+        return join_path("", path, "/");
     fprintf(stderr, "weir: [emerg] mkdtemp() \"%s\" failed (%d: %s)\n", path, errno,
             strerror(errno));
     return NULL;
@@ -108,48 +108,53 @@ static bool use_folder(const char *folder)
 {
     const char *logs;
 
-    wr_places.home = folder;
-    if (wr_places.home == NULL)
+    wr_paths.home = folder;
+    if (wr_paths.home == NULL)
         return false;
-    put(&wr_places.error_log, join("", "stderr", ""));
-    put(&wr_places.pid, join(wr_places.home, "weir.pid", ""));
-    put(&wr_places.lock, join(wr_places.home, "weir.lock", ""));
-    put(&wr_places.prefix, join("", wr_places.home, ""));
-    logs = join(wr_places.home, "logs", "");
+    replace_path(&wr_paths.error_log, join_path("", "stderr", ""));
+    replace_path(&wr_paths.pid, join_path(wr_paths.home, "weir.pid", ""));
+    replace_path(&wr_paths.lock, join_path(wr_paths.home, "weir.lock", ""));
+    replace_path(&wr_paths.prefix, join_path("", wr_paths.home, ""));
+    logs = join_path(wr_paths.home, "logs", "");
     (void)mkdir(logs, 0700);
-    put(&logs, NULL);
+    replace_path(&logs, NULL);
     return true;
 }
 
 /* -c is relative to the prefix; without -p, if there is no such file, to the current directory. */
 static const char *conf_path(const struct wr_options *o)
 {
-    const char *path = join(wr_places.prefix, o->conf != NULL ? o->conf : WR_CONF_PATH, "");
+    const char *path = join_path(wr_paths.prefix, o->conf != NULL ? o->conf : WR_CONF_PATH, "");
 
     if (o->conf != NULL && o->prefix == NULL && access(path, F_OK) != 0) {
-        const char *here = join(wr_places.cwd, o->conf, "");
-        put(access(here, F_OK) == 0 ? &path : &here, access(here, F_OK) == 0 ? here : NULL);
+        const char *here = join_path(wr_paths.cwd, o->conf, "");
+
+        if (access(here, F_OK) == 0)
+            replace_path(&path, here);
+        else
+            replace_path(&here, NULL);
     }
     return path;
 }
 
-bool wr_places_init(const struct wr_options *o)
+bool wr_paths_init(const struct wr_options *o)
 {
     const char *prefix = o->prefix != NULL ? o->prefix : WR_PREFIX;
 
-    if (getcwd(wr_places.cwd, sizeof(wr_places.cwd) - 1) == NULL)
-        wr_places.cwd[0] = '\0';
-    wr_places.cwd[strlen(wr_places.cwd)] = '/';
-    wr_places.prefix = join(wr_places.cwd, prefix, prefix[strlen(prefix) - 1] == '/' ? "" : "/");
-    wr_places.conf = conf_path(o);
-    wr_places.pid = join(wr_places.prefix, WR_PID_PATH, "");
-    wr_places.lock = join(wr_places.prefix, WR_LOCK_PATH, "");
-    wr_places.error_log = join(wr_places.prefix, WR_ERROR_LOG_PATH, "");
-    if (o->prefix == NULL && (o->demo || !can_write_beside(wr_places.pid))
+    if (getcwd(wr_paths.cwd, sizeof(wr_paths.cwd) - 1) == NULL)
+        wr_paths.cwd[0] = '\0';
+    wr_paths.cwd[strlen(wr_paths.cwd)] = '/';
+    wr_paths.prefix = join_path(wr_paths.cwd, prefix, prefix[strlen(prefix) - 1] == '/' ? "" : "/");
+    wr_paths.conf = conf_path(o);
+    wr_paths.pid = join_path(wr_paths.prefix, WR_PID_PATH, "");
+    wr_paths.lock = join_path(wr_paths.prefix, WR_LOCK_PATH, "");
+    wr_paths.error_log = join_path(wr_paths.prefix, WR_ERROR_LOG_PATH, "");
+    if (o->prefix == NULL && (o->demo || !can_write_beside(wr_paths.pid))
         && !use_folder(o->demo ? demo_folder() : private_folder()))
         return false;
     if (o->error_log != NULL)
-        put(&wr_places.error_log, join(strcmp(o->error_log, "stderr") == 0 ? "" : wr_places.prefix,
-                                       o->error_log, ""));
+        replace_path(&wr_paths.error_log,
+                     join_path(strcmp(o->error_log, "stderr") == 0 ? "" : wr_paths.prefix,
+                               o->error_log, ""));
     return true;
 }

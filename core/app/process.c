@@ -22,7 +22,7 @@ static bool given[WR_SLOTS];
 
 /* An orphan of an earlier master may still live in a slot of our half; it holds the slot's lock.
  * locked_too: take such a slot as well. */
-static uint32_t find_free(bool locked_too)
+static uint32_t find_slot(bool locked_too)
 {
     for (uint32_t i = wr_master.half * HALF; i < (wr_master.half + 1) * HALF; i++)
         if (!given[i] && (locked_too || !wr_locked(wr_self.run_fd, i)))
@@ -40,11 +40,11 @@ static bool make_bell(uint32_t i)
 
 uint32_t wr_slot_take(enum wr_kind kind, uint32_t generation, uint32_t index)
 {
-    uint32_t i = find_free(false);
+    uint32_t i = find_slot(false);
     struct wr_slot *s;
 
     if (i == WR_SLOT_NONE)
-        i = find_free(true);
+        i = find_slot(true);
     if (i == WR_SLOT_NONE) {
         wr_say(WR_LOG_EMERG, 0, "all %d process slots are in use: workers of earlier "
                "configurations are still finishing their sessions (see "
@@ -158,7 +158,7 @@ void wr_process_ready(void)
     end_words();
     free(words.p);
     words.p = NULL;
-    wr_report(WR_MSG_READY, 0, "");
+    wr_report_send(WR_MSG_READY, 0, "");
 }
 
 void wr_process_fail(void)
@@ -169,7 +169,7 @@ void wr_process_fail(void)
     end_words();
     plain_words(&t);
     buf[t.n] = '\0';
-    wr_report(WR_MSG_FAILED, 0, buf);
+    wr_report_send(WR_MSG_FAILED, 0, buf);
     _exit(2);
 }
 
@@ -197,8 +197,8 @@ static void drop_other_logs(const struct wr_cycle *mine)
 /* Close what only the master may use. */
 static void leave_to_master(const struct wr_cycle *c)
 {
-    wr_reply_forget(&wr_master.reply);
-    wr_reply_forget(&wr_master.reply_next);
+    wr_answer_forget(&wr_master.answer);
+    wr_answer_forget(&wr_master.next_answer);
     wr_daemon_forget();
     if (wr_master.pid_fd >= 0)
         close(wr_master.pid_fd); /* the lock stays: it belongs to the master's process */
@@ -225,7 +225,7 @@ void wr_process_begin(enum wr_kind kind, const struct wr_cycle *c, uint32_t slot
     wr_signals_init(kind);
 }
 
-static void limit(int what, const char *name, const struct wr_limit *l)
+static void set_limit(int what, const char *name, const struct wr_limit *l)
 {
     struct rlimit r = { .rlim_cur = l->value, .rlim_max = l->value };
 
@@ -285,7 +285,7 @@ static void change_directory(const struct wr_core_conf *core)
 
 /* ---- environment ---- */
 
-static const char *kept(const char *name)
+static const char *find_variable(const char *name)
 {
     size_t n = strlen(name);
 
@@ -307,7 +307,7 @@ static void clean_environment(const struct wr_core_conf *core)
 
     for (uint32_t i = 0; i < core->env.n; i++) {
         struct wr_str s = core->env.at[i];
-        const char *value = wr_str_find(s, '=') < s.n ? s.p : kept(s.p);
+        const char *value = wr_str_find(s, '=') < s.n ? s.p : find_variable(s.p);
 
         if (value != NULL)
             list[n++] = strdup(value);
@@ -318,8 +318,8 @@ static void clean_environment(const struct wr_core_conf *core)
 
         for (size_t k = 0; k < n && !named; k++)
             named = strncmp(list[k], always[i], len) == 0 && list[k][len] == '=';
-        if (!named && kept(always[i]) != NULL)
-            list[n++] = strdup(kept(always[i]));
+        if (!named && find_variable(always[i]) != NULL)
+            list[n++] = strdup(find_variable(always[i]));
     }
     all_of_it = environ;
     environ = list;
@@ -356,8 +356,8 @@ void wr_process_settle(const struct wr_cycle *c)
             wr_say(WR_LOG_WARN, errno, "setpriority(%d) failed", core->worker_priority);
         set_affinity(core);
     }
-    limit(RLIMIT_NOFILE, "RLIMIT_NOFILE", &core->rlimit_nofile);
-    limit(RLIMIT_CORE, "RLIMIT_CORE", &core->rlimit_core);
+    set_limit(RLIMIT_NOFILE, "RLIMIT_NOFILE", &core->rlimit_nofile);
+    set_limit(RLIMIT_CORE, "RLIMIT_CORE", &core->rlimit_core);
     drop_rights(core, c->conf->keep_caps);
     /* Memory holds private keys, and the workers' user may run other programs: hide it from them,
      * unless a debugger or core files are wanted. */

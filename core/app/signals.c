@@ -34,7 +34,7 @@ static void wake_loop(void)
         (void)!write(wr_self.bell_fd, &one, sizeof(one));
 }
 
-static void handler(int signo, siginfo_t *info, void *context)
+static void on_signal(int signo, siginfo_t *info, void *context)
 {
     struct wr_signals *s = &wr_signals;
     int err = errno;
@@ -80,7 +80,7 @@ void wr_signals_init(enum wr_kind kind)
 {
     const int handled[] = { SIGHUP, SIGUSR1, SIGUSR2, SIGWINCH, SIGQUIT, SIGTERM, SIGINT, SIGCHLD,
                             WR_SIGTRACE };
-    struct sigaction a = { .sa_sigaction = handler, .sa_flags = SA_SIGINFO };
+    struct sigaction a = { .sa_sigaction = on_signal, .sa_flags = SA_SIGINFO };
     struct sigaction ignore = { .sa_handler = SIG_IGN }, plain = { .sa_handler = SIG_DFL };
     sigset_t set;
 

@@ -12,8 +12,6 @@
 #define ASK_MS 5000      /* between two questions to a keeper whether it is alive */
 #define ASKS_MISSED 3    /* after so many without an answer it is killed */
 
-#define EACH_CYCLE(c) (struct wr_cycle *c = wr_master.cycle; c != NULL; c = c->old)
-
 uint64_t wr_backoff_ms(uint32_t deaths)
 {
     uint64_t ms = 100;
@@ -37,7 +35,7 @@ bool wr_children_new(struct wr_cycle *c)
     c->child = wr_calloc(c->nchildren, sizeof(*c->child));
     for (uint32_t i = 0; i < c->nchildren; i++) {
         c->child[i].slot = WR_SLOT_NONE;
-        c->child[i].report = c->child[i].tell = -1;
+        c->child[i].from_child = c->child[i].to_child = -1;
     }
     for (uint32_t i = 0; i < c->nchildren; i++) {
         struct wr_child *ch = &c->child[i];
@@ -76,26 +74,26 @@ static pid_t fork_child(struct wr_cycle *c, struct wr_child *ch)
     return pid;
 }
 
-static void start(struct wr_cycle *c, struct wr_child *ch)
+static void start_child(struct wr_cycle *c, struct wr_child *ch)
 {
     pid_t pid;
 
     wr_slot_ready(ch->slot);
-    ch->again_ms = 0;
+    ch->restart_ms = 0;
     ch->born_ms = wr_now();
     ch->ready = ch->leaving = ch->stuck = false;
-    ch->asked = 0;
+    ch->unanswered = 0;
     ch->ask_ms = 0;
     pid = fork_child(c, ch);
     if (pid < 0) {
         wr_say(WR_LOG_ALERT, errno, "fork() failed while spawning \"%s\"", wr_child_name(ch));
-        ch->again_ms = wr_now() + wr_backoff_ms(++ch->deaths + 1);
+        ch->restart_ms = wr_now() + wr_backoff_ms(++ch->deaths + 1);
         return;
     }
     ch->pid = pid;
     wr_say(WR_LOG_NOTICE, 0, "start %s %d", wr_child_name(ch), (int)pid);
     if (ch->kind == WR_PROC_KEEPER && wr_launch_has_zones(c))
-        (void)wr_tell_child(ch, WR_MSG_COMMIT, c->generation);
+        (void)wr_child_send(ch, WR_MSG_COMMIT, c->generation);
 }
 
 static bool is_pending(const struct wr_child *ch)
@@ -105,19 +103,19 @@ static bool is_pending(const struct wr_child *ch)
     return c != NULL && ch >= c->child && ch < c->child + c->nchildren;
 }
 
-void wr_children_heard(struct wr_child *ch, const struct wr_report *r)
+void wr_child_reported(struct wr_child *ch, const struct wr_report *r)
 {
-    if (r->word == WR_MSG_READY)
+    if (r->message == WR_MSG_READY)
         ch->ready = true;
-    else if (r->word == WR_MSG_COMMITTED && ch->kind == WR_PROC_KEEPER)
+    else if (r->message == WR_MSG_COMMITTED && ch->kind == WR_PROC_KEEPER)
         ch->committed = r->number;
-    else if (r->word == WR_MSG_ALIVE)
-        ch->asked = 0;
-    else if (r->word == WR_MSG_LEAVING && !ch->leaving) {
+    else if (r->message == WR_MSG_ALIVE)
+        ch->unanswered = 0;
+    else if (r->message == WR_MSG_LEAVING && !ch->leaving) {
         ch->leaving = true;
         if (wr_master.going == WR_RUNNING)
             wr_children_leaving();
-    } else if (r->word == WR_MSG_FAILED && is_pending(ch)) /* else its own log lines suffice */
+    } else if (r->message == WR_MSG_FAILED && is_pending(ch)) /* else its own log lines suffice */
         wr_launch_break("%s %d: %s", wr_child_name(ch), (int)ch->pid, r->text);
 }
 
@@ -128,13 +126,13 @@ void wr_children_start(struct wr_cycle *c)
         c->child[i].retired = false;
         c->child[i].deaths = 0;
         if (c->child[i].pid == 0)
-            start(c, &c->child[i]);
+            start_child(c, &c->child[i]);
     }
 }
 
 void wr_children_signal(int signo)
 {
-    for EACH_CYCLE(c) {
+    for (struct wr_cycle *c = wr_master.cycle; c != NULL; c = c->old) {
         for (uint32_t i = 0; i < c->nchildren; i++) {
             if (c->child[i].pid > 0)
                 (void)kill(c->child[i].pid, signo);
@@ -146,13 +144,13 @@ void wr_children_signal(int signo)
  * a write blocks. If the message cannot be sent, set the bits for when the worker looks. */
 void wr_child_ring(struct wr_child *ch, uint32_t bits)
 {
-    if (ch->pid > 0 && !wr_tell_child(ch, WR_MSG_BELL, bits))
+    if (ch->pid > 0 && !wr_child_send(ch, WR_MSG_BELL, bits))
         (void)atomic_fetch_or(&wr_self.run->slot[ch->slot].bell, bits);
 }
 
 void wr_children_ring(uint32_t bits)
 {
-    for EACH_CYCLE(c) {
+    for (struct wr_cycle *c = wr_master.cycle; c != NULL; c = c->old) {
         for (uint32_t i = 0; i < c->nchildren; i++) {
             if (c->child[i].kind == WR_PROC_WORKER)
                 wr_child_ring(&c->child[i], bits);
@@ -170,12 +168,12 @@ void wr_children_commit_again(void)
     struct wr_child *keeper = wr_keeper_of(wr_running());
 
     if (keeper != NULL && keeper->pid > 0)
-        (void)wr_tell_child(keeper, WR_MSG_COMMIT, wr_running()->generation);
+        (void)wr_child_send(keeper, WR_MSG_COMMIT, wr_running()->generation);
 }
 
 void wr_children_leaving(void)
 {
-    for EACH_CYCLE(c) {
+    for (struct wr_cycle *c = wr_master.cycle; c != NULL; c = c->old) {
         if (c->nchildren > 0 && !c->child[0].retired)
             wr_owners_write(c);
     }
@@ -186,14 +184,14 @@ void wr_children_retire(struct wr_cycle *c, int signo)
     for (uint32_t i = 0; i < c->nchildren; i++) {
         struct wr_child *ch = &c->child[i];
 
-        ch->again_ms = 0;
+        ch->restart_ms = 0;
         ch->retired = true;
         if (ch->pid > 0 && signo != 0)
             (void)kill(ch->pid, signo);
     }
 }
 
-bool wr_children_ready(const struct wr_cycle *c)
+bool wr_children_are_ready(const struct wr_cycle *c)
 {
     for (uint32_t i = 0; i < c->nchildren; i++) {
         if (!c->child[i].ready)
@@ -202,9 +200,9 @@ bool wr_children_ready(const struct wr_cycle *c)
     return true;
 }
 
-bool wr_children_left(const struct wr_cycle *cycles)
+bool wr_children_have_left(const struct wr_cycle *c)
 {
-    for (const struct wr_cycle *c = cycles; c != NULL; c = c->old) {
+    for (; c != NULL; c = c->old) {
         for (uint32_t i = 0; i < c->nchildren; i++) {
             const struct wr_child *ch = &c->child[i];
 
@@ -217,9 +215,9 @@ bool wr_children_left(const struct wr_cycle *cycles)
 
 /* ---- the end of a child ---- */
 
-static struct wr_child *find(pid_t pid, struct wr_cycle **of)
+static struct wr_child *find_child(pid_t pid, struct wr_cycle **of)
 {
-    for EACH_CYCLE(c) {
+    for (struct wr_cycle *c = wr_master.cycle; c != NULL; c = c->old) {
         for (uint32_t i = 0; i < c->nchildren; i++) {
             if (c->child[i].pid == pid) {
                 *of = c;
@@ -261,9 +259,9 @@ static void plan_again(struct wr_cycle *c, struct wr_child *ch)
     bool quick = wr_now() - ch->born_ms < QUICK_MS;
 
     ch->deaths = quick ? ch->deaths + 1 : 1;
-    ch->again_ms = wr_now() + wr_backoff_ms(ch->deaths);
-    if (ch->again_ms == wr_now()) {
-        start(c, ch);
+    ch->restart_ms = wr_now() + wr_backoff_ms(ch->deaths);
+    if (ch->restart_ms == wr_now()) {
+        start_child(c, ch);
         wr_owners_write(c); /* the old process may have been LEAVING */
         return;
     }
@@ -273,7 +271,7 @@ static void plan_again(struct wr_cycle *c, struct wr_child *ch)
            ch->index, (unsigned long long)wr_backoff_ms(ch->deaths));
 }
 
-static void ended(pid_t pid, int status)
+static void child_ended(pid_t pid, int status)
 {
     struct wr_cycle *of = NULL;
     struct wr_child *ch;
@@ -282,7 +280,7 @@ static void ended(pid_t pid, int status)
         wr_upgrade_ended(status);
         return;
     }
-    ch = find(pid, &of);
+    ch = find_child(pid, &of);
     if (ch == NULL) {
         wr_say(WR_LOG_NOTICE, 0, "unknown process %d exited", (int)pid);
         return;
@@ -296,9 +294,9 @@ static void ended(pid_t pid, int status)
         plan_again(of, ch);
     /* A keeper that does not get this sweeps when it starts, or after the next death. */
     if (wr_keeper_of(wr_running()) != NULL)
-        (void)wr_tell_child(wr_keeper_of(wr_running()), WR_MSG_DIED, 0);
+        (void)wr_child_send(wr_keeper_of(wr_running()), WR_MSG_DIED, 0);
     if (wr_keeper_of(wr_master.pending) != NULL)
-        (void)wr_tell_child(wr_keeper_of(wr_master.pending), WR_MSG_DIED, 0);
+        (void)wr_child_send(wr_keeper_of(wr_master.pending), WR_MSG_DIED, 0);
 }
 
 void wr_children_bury(void)
@@ -322,13 +320,13 @@ void wr_children_bury(void)
 
 void wr_children_reap(void)
 {
-    wr_reports_take(wr_children_heard); /* their last reports */
+    wr_reports_take(wr_child_reported); /* their last reports */
     for (;;) {
         int status;
         pid_t pid = waitpid(-1, &status, WNOHANG);
 
         if (pid > 0)
-            ended(pid, status);
+            child_ended(pid, status);
         else if (pid == 0 || errno != EINTR)
             break;
     }
@@ -337,16 +335,16 @@ void wr_children_reap(void)
 
 void wr_children_respawn(void)
 {
-    for EACH_CYCLE(c) {
+    for (struct wr_cycle *c = wr_master.cycle; c != NULL; c = c->old) {
         bool changed = false;
 
         for (uint32_t i = 0; i < c->nchildren; i++) {
             struct wr_child *ch = &c->child[i];
 
-            if (ch->again_ms == 0 || ch->again_ms > wr_now())
+            if (ch->restart_ms == 0 || ch->restart_ms > wr_now())
                 continue;
             changed |= ch->kind == WR_PROC_WORKER;
-            start(c, ch);
+            start_child(c, ch);
         }
         if (changed)
             wr_owners_write(c);
@@ -378,26 +376,26 @@ static uint64_t ask_every_ms(void)
     return ASK_MS;
 }
 
-static void ask(struct wr_child *ch)
+static void ask_keeper(struct wr_child *ch)
 {
     uint64_t every = ask_every_ms();
 
-    if (ch->asked >= ASKS_MISSED && !ch->stuck) {
+    if (ch->unanswered >= ASKS_MISSED && !ch->stuck) {
         wr_say(WR_LOG_ERROR, 0, "%s %d has not answered for %llu ms, replacing it",
                wr_child_name(ch), (int)ch->pid, (unsigned long long)(every * ASKS_MISSED));
         ch->stuck = true;
         (void)kill(ch->pid, SIGKILL);
     }
-    (void)wr_tell_child(ch, WR_MSG_ALIVE, 0); /* if that fails, no answer comes either */
-    ch->asked++;
+    (void)wr_child_send(ch, WR_MSG_ALIVE, 0); /* if that fails, no answer comes either */
+    ch->unanswered++;
     ch->ask_ms = wr_now() + every;
 }
 
 void wr_children_ask(void)
 {
-    for EACH_CYCLE(c) {
+    for (struct wr_cycle *c = wr_master.cycle; c != NULL; c = c->old) {
         if (is_watched(c) && wr_now() >= wr_keeper_of(c)->ask_ms)
-            ask(wr_keeper_of(c));
+            ask_keeper(wr_keeper_of(c));
     }
 }
 
@@ -405,10 +403,10 @@ uint64_t wr_children_next_ms(void)
 {
     uint64_t next = UINT64_MAX;
 
-    for EACH_CYCLE(c) {
+    for (struct wr_cycle *c = wr_master.cycle; c != NULL; c = c->old) {
         for (uint32_t i = 0; i < c->nchildren; i++) {
-            if (c->child[i].again_ms > 0)
-                next = wr_min(next, c->child[i].again_ms);
+            if (c->child[i].restart_ms > 0)
+                next = wr_min(next, c->child[i].restart_ms);
         }
         if (is_watched(c))
             next = wr_min(next, wr_keeper_of(c)->ask_ms);
@@ -420,7 +418,7 @@ uint32_t wr_children_alive(void)
 {
     uint32_t n = 0;
 
-    for EACH_CYCLE(c) {
+    for (struct wr_cycle *c = wr_master.cycle; c != NULL; c = c->old) {
         for (uint32_t i = 0; i < c->nchildren; i++)
             n += c->child[i].pid > 0;
     }

@@ -48,7 +48,7 @@ static bool give_to(const char *path, uid_t uid)
     return ok;
 }
 
-static bool make(const char *path, const struct wr_core_conf *core)
+static bool make_folder(const char *path, const struct wr_core_conf *core)
 {
     note_missing(path);
     if (!wr_mkdirs(path, 0700)) {
@@ -63,7 +63,7 @@ bool wr_folders_make(const struct wr_conf *c)
     const struct wr_core_conf *core = wr_scope_conf(c->main, &wr_module_core);
 
     for (uint32_t i = 0; i < c->folders.n; i++)
-        if (!make(c->folders.at[i], core))
+        if (!make_folder(c->folders.at[i], core))
             return false;
     return true;
 }

@@ -25,7 +25,7 @@ static struct wr_shm_set *old_run, *old_conf;
 static char *old_pid;        /* path of the old master's pid file, until this one serves */
 static bool pid_moved;
 
-static char *copy(const char *s)
+static char *copy_text(const char *s)
 {
     size_t n = strlen(s) + 1;
 
@@ -43,27 +43,27 @@ static char *copy_str(struct wr_str s)
 
 /* The path of the program: searched in PATH, or relative to the current directory. Symbolic links
  * are not resolved: one may point to the next version by then. */
-static const char *locate(const char *name)
+static const char *locate_program(const char *name)
 {
     char path[8192], cwd[4096];
     struct wr_str dirs = wr_str_c(getenv("PATH"));
 
     if (name[0] == '/')
-        return copy(name);
+        return copy_text(name);
     if (strchr(name, '/') != NULL) {
         if (getcwd(cwd, sizeof(cwd)) == NULL)
-            return copy(name);
+            return copy_text(name);
         snprintf(path, sizeof(path), "%s/%s", cwd, name);
-        return copy(path);
+        return copy_text(path);
     }
     while (dirs.p != NULL) {
         struct wr_str dir = wr_str_cut(&dirs, ':');
 
         snprintf(path, sizeof(path), WR_FMT "/%s", WR_ARG(dir), name);
         if (dir.n > 0 && access(path, X_OK) == 0)
-            return copy(path);
+            return copy_text(path);
     }
-    return copy("/proc/self/exe");
+    return copy_text("/proc/self/exe");
 }
 
 void wr_upgrade_remember(char **argv)
@@ -75,10 +75,10 @@ void wr_upgrade_remember(char **argv)
     command = wr_calloc(n + 1, sizeof(char *));
     line = wr_calloc(1, length);
     for (size_t i = 0; i < n; i++) {
-        command[i] = copy(argv[i]);
+        command[i] = copy_text(argv[i]);
         at += (size_t)snprintf(line + at, length - at, "%s%s", i > 0 ? " " : "", argv[i]);
     }
-    program = locate(argv[0]);
+    program = locate_program(argv[0]);
 }
 
 const char *wr_command_line(void)
@@ -98,7 +98,7 @@ static void take_place(struct wr_str text)
         wr_master.generation = (uint32_t)generation;
 }
 
-static void take_up(struct wr_str text)
+static void take_lines(struct wr_str text)
 {
     struct wr_str run = WR_STR("run "), conf = WR_STR("conf "), place = WR_STR("place ");
     struct wr_str pid = WR_STR("pid ");
@@ -120,7 +120,7 @@ static void take_up(struct wr_str text)
     }
 }
 
-bool wr_upgrade_is_one(void)
+bool wr_is_new_binary(void)
 {
     return getenv(VARIABLE) != NULL;
 }
@@ -133,10 +133,10 @@ bool wr_upgrade_inherit(void)
     wr_master.parent = getppid();
     if (text == NULL)
         return false;
-    mine = copy(text);
+    mine = copy_text(text);
     unsetenv(VARIABLE);
     wr_say(WR_LOG_NOTICE, 0, "using inherited sockets and shared memory");
-    take_up(wr_str_c(mine));
+    take_lines(wr_str_c(mine));
     free(mine);
     wr_sockets_inherit(false);
     wr_master.inherited = true;
@@ -153,7 +153,7 @@ struct wr_shm_set *wr_upgrade_run(void)
     return old_run;
 }
 
-bool wr_upgrade_old_lives(void)
+bool wr_old_master_is_alive(void)
 {
     return wr_master.inherited && getppid() == wr_master.parent;
 }
@@ -188,7 +188,7 @@ void wr_upgrade_move_pid(bool back)
 
 /* ---- the old binary ---- */
 
-static bool describe(struct wr_text *t)
+static bool write_variable(struct wr_text *t)
 {
     wr_text_c(t, VARIABLE "=");
     wr_sockets_export(t);
@@ -202,7 +202,7 @@ static bool describe(struct wr_text *t)
     return !t->overflow;
 }
 
-static void execute(char *variable)
+static void execute_binary(char *variable)
 {
     size_t n = 0;
     char **env;
@@ -229,12 +229,12 @@ static void start_binary(struct wr_text *t)
     const char *text;
     pid_t pid;
 
-    if (!describe(t) || !wr_text_cstr(t, &text))
+    if (!write_variable(t) || !wr_text_cstr(t, &text))
         return;
     fflush(NULL);
     pid = fork();
     if (pid == 0)
-        execute((char *)(uintptr_t)text);
+        execute_binary((char *)(uintptr_t)text);
     if (pid < 0) {
         wr_say(WR_LOG_ALERT, errno, "fork() failed while spawning \"new binary process\"");
         return;
@@ -248,7 +248,7 @@ void wr_upgrade_start(void)
     struct wr_pool *pool;
     struct wr_text t;
 
-    if (wr_master.going != WR_RUNNING || wr_master.new_binary > 0 || wr_upgrade_old_lives()) {
+    if (wr_master.going != WR_RUNNING || wr_master.new_binary > 0 || wr_old_master_is_alive()) {
         wr_say(WR_LOG_CRIT, 0, "the changing binary signal is ignored: you should shutdown or "
                "terminate before either old or new binary's process");
         return;
@@ -274,6 +274,6 @@ void wr_upgrade_ended(int status)
     (void)rename_pid(wr_master.pid_path, true);
     if (!wr_master.stopped)
         wr_children_commit_again();
-    else if (!wr_launch_pending()) /* HUP may have asked for it already */
+    else if (!wr_launch_is_pending()) /* HUP may have asked for it already */
         wr_master.resume_ms = wr_now();
 }

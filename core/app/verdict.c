@@ -22,7 +22,7 @@
 
 /* ---- the master's side ---- */
 
-static void open_reply(struct wr_reply *r, const struct wr_ask *ask)
+static void open_reply(struct wr_answer *r, const struct wr_ask *ask)
 {
     char path[64];
     struct stat st;
@@ -41,7 +41,7 @@ static void open_reply(struct wr_reply *r, const struct wr_ask *ask)
     r->fd[r->nfds++] = fd;
 }
 
-void wr_reply_hear(struct wr_reply *r)
+void wr_answer_acknowledge(struct wr_answer *r)
 {
     struct wr_ask ask;
 
@@ -49,39 +49,39 @@ void wr_reply_hear(struct wr_reply *r)
         open_reply(r, &ask);
 }
 
-void wr_reply_begin(struct wr_reply *r)
+void wr_answer_begin(struct wr_answer *r)
 {
-    *r = wr_master.reply_next;
-    wr_master.reply_next = (struct wr_reply){ .nfds = 0 };
-    wr_reply_hear(r);
+    *r = wr_master.next_answer;
+    wr_master.next_answer = (struct wr_answer){ .nfds = 0 };
+    wr_answer_acknowledge(r);
     r->text = open_memstream(&r->buf, &r->n);
     if (r->text == NULL)
         wr_out_of_memory(0);
 }
 
-void wr_reply_forget(struct wr_reply *r)
+void wr_answer_forget(struct wr_answer *r)
 {
     for (uint32_t i = 0; i < r->nfds; i++)
         close(r->fd[i]);
     if (r->text != NULL)
         fclose(r->text);
     free(r->buf);
-    *r = (struct wr_reply){ .nfds = 0 };
+    *r = (struct wr_answer){ .nfds = 0 };
 }
 
-void wr_reply_end(struct wr_reply *r, bool ok)
+void wr_answer_end(struct wr_answer *r, bool ok)
 {
     fflush(r->text);
     for (uint32_t i = 0; i < r->nfds; i++) {
         (void)!write(r->fd[i], r->buf, wr_min(r->n, (size_t)TEXT_MAX));
         (void)!write(r->fd[i], ok ? "\0Y" : "\0N", 2);
     }
-    wr_reply_forget(r);
+    wr_answer_forget(r);
 }
 
 /* ---- weir -s ---- */
 
-static bool ask(pid_t pid, int fd)
+static bool send_request(pid_t pid, int fd)
 {
     if (sigqueue(pid, SIGHUP, (union sigval){ .sival_int = WR_ASK_MAGIC | fd }) == 0)
         return true;
@@ -89,12 +89,12 @@ static bool ask(pid_t pid, int fd)
     return false;
 }
 
-struct answer {
+struct received {
     bool heard, done, ok;
     bool zero;        /* the next byte is the verdict */
 };
 
-static void take(struct answer *a, const char *p, size_t n)
+static void take_answer(struct received *a, const char *p, size_t n)
 {
     for (size_t i = 0; i < n && !a->done; i++) {
         if (!a->heard)
@@ -114,7 +114,7 @@ static void take(struct answer *a, const char *p, size_t n)
 static bool wait_for_answer(pid_t pid, int from, int to)
 {
     struct pollfd p = { .fd = from, .events = POLLIN };
-    struct answer a = { .heard = false };
+    struct received a = { .heard = false };
     unsigned waited = 0;
     char buf[4096];
 
@@ -132,13 +132,13 @@ static bool wait_for_answer(pid_t pid, int from, int to)
                        "error log shows the result", (int)pid);
                 return false;
             }
-            if (!a.heard && !ask(pid, to))
+            if (!a.heard && !send_request(pid, to))
                 return false;
             continue;
         }
         n = read(from, buf, sizeof(buf));
         if (n > 0)
-            take(&a, buf, (size_t)n);
+            take_answer(&a, buf, (size_t)n);
     }
     return a.ok;
 }
@@ -154,7 +154,7 @@ static int ask_and_wait(pid_t pid)
     }
     /* Otherwise the master cannot open our /proc/PID/fd when the program file has capabilities. */
     (void)prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
-    ok = ask(pid, fd[1]) && wait_for_answer(pid, fd[0], fd[1]);
+    ok = send_request(pid, fd[1]) && wait_for_answer(pid, fd[0], fd[1]);
     close(fd[0]);
     close(fd[1]);
     return ok ? 0 : 1;
@@ -169,7 +169,7 @@ static const char *path_of(const struct wr_tree *t, const char *directive, const
         if (n->nwords >= 2 && wr_str_is(n->words[0].text, directive))
             return wr_pool_fmt(t->pool, "%s" WR_FMT,
                                n->words[1].text.n > 0 && n->words[1].text.p[0] == '/'
-                                   ? "" : wr_places.prefix, WR_ARG(n->words[1].text)).p;
+                                   ? "" : wr_paths.prefix, WR_ARG(n->words[1].text)).p;
     }
     return otherwise;
 }
@@ -223,16 +223,16 @@ static int send_signal(pid_t pid, int signo, const struct wr_tree *t)
     }
     if (signo == WR_SIGTRACE)
         printf("weir: the workers write the last steps of every session to the error log, %s\n",
-               path_of(t, "error_log", wr_places.error_log));
+               path_of(t, "error_log", wr_paths.error_log));
     return 0;
 }
 
 int wr_signaller(const struct wr_options *o)
 {
     struct wr_pool *pool = wr_pool_new(0);
-    const struct wr_tree *t = wr_tree_load(pool, wr_places.conf, wr_str_c(o->globals));
+    const struct wr_tree *t = wr_tree_load(pool, wr_paths.conf, wr_str_c(o->globals));
     pid_t pid = 0;
-    int code = find_running(path_of(t, "pid", wr_places.pid), &pid);
+    int code = find_running(path_of(t, "pid", wr_paths.pid), &pid);
 
     if (code == 0)
         code = send_signal(pid, signo_of(o->signal), t);

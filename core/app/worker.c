@@ -20,15 +20,26 @@ static struct {
     struct wr_timer look_timer, late_timer;
 } me;
 
-#define EACH_ACCEPTING(a) \
-    (struct wr_listener *l = wr_conf_listens(me.cycle->conf)->first; l != NULL; l = l->next) \
-        for (struct wr_accepting *a = l->fds; a < l->fds + l->nfds; a++)
+/* The listening socket after a, through all listeners of the configuration. NULL: the first one, or
+ * no more. */
+static struct wr_accepting *next_accepting(struct wr_accepting *a)
+{
+    struct wr_listener *l = a != NULL ? a->listener : wr_conf_listens(me.cycle->conf)->first;
+
+    if (a != NULL && ++a < l->fds + l->nfds)
+        return a;
+    if (a != NULL)
+        l = l->next;
+    while (l != NULL && l->nfds == 0)
+        l = l->next;
+    return l != NULL ? l->fds : NULL;
+}
 
 /* ---- the owner map ---- */
 
 static uint32_t owner_of(const struct wr_accepting *a)
 {
-    return atomic_load(&me.cycle->owners[a->share]);
+    return atomic_load(&me.cycle->shared_owner[a->share]);
 }
 
 /* Returns how many of the workers have room. */
@@ -48,18 +59,19 @@ static void follow_owner_map(void)
     bool full[WR_WORKERS_MAX];
 
     (void)look_at_full(full);
-    for EACH_ACCEPTING(a) {
+    for (struct wr_accepting *a = NULL; (a = next_accepting(a)) != NULL;) {
         uint32_t owner = owner_of(a) & ~WR_OWNER_BITS;
 
-        if (!wr_share_serves(owner, wr_self.index, me.cycle->workers, full))
+        if (!wr_worker_may_accept(owner, wr_self.index, me.cycle->workers, full))
             wr_accepting_stop(a);
         else if (!a->watching && !wr_accepting_start(me.loop, a))
-            wr_say(WR_LOG_ALERT, errno, "accepting on " WR_FMT " failed", WR_ARG(l->text));
+            wr_say(WR_LOG_ALERT, errno, "accepting on " WR_FMT " failed",
+                   WR_ARG(a->listener->text));
     }
 }
 
 /* Tell the other workers: one with room accepts on our sockets until there is room here again. */
-static void tell_full(bool full)
+static void set_full(bool full)
 {
     bool each[WR_WORKERS_MAX];
 
@@ -98,7 +110,7 @@ static void let_go(struct wr_accepting *a)
 
 /* True: handshakes that have begun still need this socket, because closing it would reset them. The
  * kernel prefers a specific address to a wildcard as long as that socket is open, so the master has
- * stopped new handshakes on it (wr_sockets_part). */
+ * stopped new handshakes on it (wr_sockets_hand_over). */
 static bool must_wait(const struct wr_accepting *a)
 {
     uint32_t owner = owner_of(a);
@@ -108,10 +120,10 @@ static bool must_wait(const struct wr_accepting *a)
     return (owner & WR_OWNER_MOVED) != 0 && wr_now() < me.quit_ms + DEAF_MS;
 }
 
-static void look(struct wr_task *t)
+static void look_at_draining(struct wr_task *t)
 {
     (void)t;
-    for EACH_ACCEPTING(a) {
+    for (struct wr_accepting *a = NULL; (a = next_accepting(a)) != NULL;) {
         bool wait = must_wait(a);
 
         if (a->draining && a->drained && a->watching && !wait) {
@@ -130,7 +142,7 @@ static void leave_listeners(void)
 {
     bool orphan = wr_self.kind == WR_PROC_SINGLE || getppid() != wr_master.pid;
 
-    for EACH_ACCEPTING(a) {
+    for (struct wr_accepting *a = NULL; (a = next_accepting(a)) != NULL;) {
         bool gone = orphan || (owner_of(a) & WR_OWNER_GONE) != 0;
 
         if (a->watching && gone) {
@@ -165,7 +177,7 @@ static void begin_quit(void)
     if (wr_self.kind == WR_PROC_WORKER)
         wr_title_set("worker process is shutting down");
     leave_listeners();
-    wr_report(WR_MSG_LEAVING, 0, "");
+    wr_report_send(WR_MSG_LEAVING, 0, "");
     wr_sessions_on_empty(sessions_ended, NULL);
     wr_sessions_shutdown(false);
     if (core->shutdown_timeout.set)
@@ -173,21 +185,22 @@ static void begin_quit(void)
     wr_task_wake(me.loop, &me.look);
 }
 
-static void terminate(void)
+static void terminate_worker(void)
 {
     me.quitting = true;
     me.graceful = false;
-    for EACH_ACCEPTING(a) /* first: a session accepted after the next call would not be closed */
+    /* First: a session that is accepted after the next call would not be closed. */
+    for (struct wr_accepting *a = NULL; (a = next_accepting(a)) != NULL;)
         wr_accepting_stop(a);
     wr_sessions_shutdown(true);
     wr_loop_stop(me.loop);
 }
 
 /* Free everything, so that tests find leaks. */
-static void end(void)
+static void end_worker(void)
 {
     wr_loop_turn(me.loop, 0); /* frees what the last turn condemned */
-    for EACH_ACCEPTING(a)
+    for (struct wr_accepting *a = NULL; (a = next_accepting(a)) != NULL;)
         wr_accepting_stop(a);
     if (wr_self.kind == WR_PROC_SINGLE)
         wr_keeper_stop();
@@ -232,7 +245,7 @@ static void on_bell(uint32_t bits, void *arg)
     if (s->term) {
         s->term = 0;
         wr_say(WR_LOG_NOTICE, 0, "exiting");
-        terminate();
+        terminate_worker();
     } else if (s->quit || s->winch) {
         s->quit = s->winch = 0;
         begin_quit();
@@ -240,13 +253,13 @@ static void on_bell(uint32_t bits, void *arg)
         follow_owner_map();
 }
 
-static void on_told(const struct wr_report *r)
+static void on_message(const struct wr_report *r)
 {
-    if (r->word == WR_MSG_BELL)
+    if (r->message == WR_MSG_BELL)
         on_bell(r->number, NULL);
 }
 
-static bool debug_connection(const struct wr_addr *client)
+static bool is_debug_client(const struct wr_addr *client)
 {
     return wr_networks_have(&wr_events_of(me.cycle->conf)->debug_connection, client);
 }
@@ -266,12 +279,12 @@ static bool init_modules(void)
     return true;
 }
 
-static bool begin(struct wr_cycle *c)
+static bool begin_worker(struct wr_cycle *c)
 {
     const struct wr_core_conf *events = wr_events_of(c->conf);
 
     me.cycle = c;
-    me.look.run = look;
+    me.look.run = look_at_draining;
     me.late.run = too_late;
     me.look_timer.task = &me.look;
     me.late_timer.task = &me.late;
@@ -282,17 +295,17 @@ static bool begin(struct wr_cycle *c)
     }
     wr_sessions_use(me.loop, c->conf);
     wr_connections_limit(me.loop, events->worker_connections);
-    wr_connections_watch(tell_full);
+    wr_connections_watch(set_full);
     if (events->debug_connection.list.n > 0)
-        wr_session_debug = debug_connection;
+        wr_session_debug = is_debug_client;
     if (!init_modules())
         return false;
     wr_loop_on_bell(me.loop, on_bell, NULL);
-    if (!wr_report_listen(me.loop, on_told)) {
+    if (!wr_messages_listen(me.loop, on_message)) {
         wr_say(WR_LOG_EMERG, errno, "epoll_ctl() of the channel from the master failed");
         return false;
     }
-    tell_full(false); /* an earlier process of this worker may have died while it was full */
+    set_full(false); /* an earlier process of this worker may have died while it was full */
     wr_loop_turn(me.loop, 0);
     if (wr_self.kind == WR_PROC_WORKER)
         wr_process_ready();
@@ -305,12 +318,12 @@ void wr_worker_run(struct wr_cycle *c, uint32_t slot, uint32_t index)
     wr_title_set("worker process");
     wr_process_begin(WR_PROC_WORKER, c, slot, index);
     wr_process_settle(c);
-    if (!begin(c))
+    if (!begin_worker(c))
         wr_process_fail();
     wr_loop_run(me.loop);
     if (me.graceful)
         wr_say(WR_LOG_NOTICE, 0, "exiting");
-    end();
+    end_worker();
     wr_say(WR_LOG_NOTICE, 0, "exit");
     wr_master_free();
     if (wr_threads_stuck()) /* nor can a leak check at exit stop them */
@@ -324,7 +337,7 @@ static bool begin_single(struct wr_cycle *c, uint32_t slot)
         return false;
     wr_process_begin(WR_PROC_SINGLE, c, slot, 0);
     wr_keeper_commit(c->conf, 1, false);
-    if (!begin(c))
+    if (!begin_worker(c))
         return false;
     wr_keeper_start(c->conf, me.loop);
     wr_master_launched(true);
@@ -338,7 +351,7 @@ int wr_single_run(struct wr_cycle *c)
     if (slot == WR_SLOT_NONE || !begin_single(c, slot))
         return wr_signals.term || wr_signals.quit ? 0 : 1; /* ended by a signal: not a failure */
     wr_loop_run(me.loop);
-    end();
+    end_worker();
     wr_slot_release(slot);
     return 0;
 }

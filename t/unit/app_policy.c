@@ -62,7 +62,7 @@ START_TEST(neighbours_serve_for_who_is_full)
     };
 
     for (size_t i = 0; i < WR_COUNT(table); i++)
-        ck_assert_msg(wr_share_serves(table[i].owner, table[i].worker, table[i].workers,
+        ck_assert_msg(wr_worker_may_accept(table[i].owner, table[i].worker, table[i].workers,
                                       table[i].full) == table[i].serves, "row %zu", i);
 }
 END_TEST
