@@ -10,8 +10,8 @@ struct geo {
     struct wr_var *source;          /* NULL: the client */
     struct wr_networks proxies;
     bool proxy_recursive;
-    WR_VEC(struct wr_str) values;   /* what the numbers of the table mean */
-    uint32_t fallback;              /* of ranges; WR_GEO_NONE: the empty text */
+    WR_VEC(struct wr_str) values;   /* the texts by their number in the table */
+    uint32_t fallback;              /* default, with ranges; WR_GEO_NONE: the empty text */
     struct wr_geo_table table;
 };
 
@@ -22,7 +22,7 @@ struct net {
     bool gone;
 };
 
-/* What lives only while the block is read. */
+/* State while the block is read. */
 struct geo_build {
     struct wr_cf *cf;
     struct geo *geo;
@@ -91,7 +91,7 @@ static struct wr_str net_key(const struct wr_cidr *c)
     return wr_str_of((const char *)c, offsetof(struct wr_cidr, host_bits));
 }
 
-/* Returns the value that was there, else WR_GEO_NONE. */
+/* Returns the old value of this network, or WR_GEO_NONE. */
 static uint32_t put_net(struct geo_build *b, const struct wr_cidr *cidr, uint32_t value)
 {
     struct net *net = wr_dict_get(b->nets, net_key(cidr));
@@ -235,7 +235,7 @@ static bool geo_line(struct geo_build *b)
     return b->ranges ? range_line(b, erase, value) : net_line(b, erase, value);
 }
 
-/* All networks of one family as spans, ready to be nested. */
+/* Turn all networks of one family into disjoint spans. */
 static void nest(struct geo_build *b, int family, struct wr_geo_spans *out)
 {
     struct wr_geo_span *nets = WR_NEW_ARRAY(b->pool, struct wr_geo_span, b->list.n + 1);

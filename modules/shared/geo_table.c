@@ -14,7 +14,7 @@ wr_u128 wr_geo_number(const void *bytes, size_t n)
 
 /* ---- ranges, painted ---- */
 
-/* The first span that ends at or behind `key`. */
+/* The first span that ends at or after `key`. */
 static uint32_t first_behind(const struct wr_geo_spans *s, wr_u128 key)
 {
     uint32_t low = 0, high = s->n;
@@ -81,7 +81,7 @@ bool wr_geo_erase(struct wr_geo_spans *s, wr_u128 first, wr_u128 last)
 
 /* ---- networks, nested ---- */
 
-#define DEPTH 130 /* prefix lengths, and one */
+#define DEPTH 130 /* networks around one address: 0 to 128 bits of prefix; and one more */
 
 struct nesting {
     struct wr_pool *pool;
@@ -136,7 +136,7 @@ void wr_geo_nest(struct wr_pool *pool, struct wr_geo_span *nets, uint32_t n,
 
 /* ---- the table ---- */
 
-/* Calls put for the start of each span and of each gap. */
+/* Write the start and the value of each span and of each gap; returns how many. */
 static uint32_t each_start(const struct wr_geo_spans *s, wr_u128 end, wr_u128 *start,
                            uint32_t *value)
 {

@@ -18,7 +18,8 @@ struct map {
     bool hostnames;
 };
 
-/* False: a regex gave up, and the key has no value. *out NULL: none matches. */
+/* Find the value of the first regex that matches; *out NULL: none does. False: the regex engine
+ * failed, so the variable has no value. */
 static bool find_regex(struct wr_exchange *x, const struct map *m, struct wr_str key,
                        const struct wr_template **out)
 {
@@ -69,7 +70,7 @@ static bool put_key(struct wr_cf *cf, struct map *m, struct wr_template *value)
 {
     struct wr_str word = wr_cf_arg(cf, 0), key = word;
 
-    /* The escape of words that mean something here: \default, \~, \include. */
+    /* A backslash escapes words with a special meaning: \default, \~, \include. */
     if (key.n > 0 && key.p[0] == '\\')
         key = wr_str_skip(key, 1);
     switch (wr_map_put(&m->table, key, m->hostnames, value)) {
@@ -135,13 +136,13 @@ static const struct wr_bounds any_size = { 0, INT32_MAX };
 
 static const struct wr_directive directives[] = {
     WR_CUSTOM("map", WR_ANY | WR_LV_LAYER | WR_DEFINE | WR_MULTI, 2, 2, set_map, NULL,
-              "a variable whose value is looked up by a text with variables"),
+              "defines a variable whose value is looked up by a text with variables"),
     { .name = "map_hash_max_size", .where = WR_ANY | WR_LV_LAYER, .min = 1, .max = 1,
       .set = wr_set_ignored_num, .data = &any_size,
-      .help = "accepted; the tables of map grow as they need" },
+      .help = "no effect: the tables of map grow as needed" },
     { .name = "map_hash_bucket_size", .where = WR_ANY | WR_LV_LAYER, .min = 1, .max = 1,
       .set = wr_set_ignored_num, .data = &any_size,
-      .help = "accepted; the tables of map have no buckets" },
+      .help = "no effect: the tables of map have no buckets of fixed size" },
     { 0 }
 };
 

@@ -48,7 +48,7 @@ enum wr_map_put wr_map_put(struct wr_map_table *t, struct wr_str key, bool hostn
     return add(t, &t->exact, key, value) ? WR_MAP_PUT : WR_MAP_TWICE;
 }
 
-/* Drops labels from the left: "a.b.c" asks for "b.c", then "c". */
+/* Drop labels from the left: for "a.b.c" look up "b.c", then "c". */
 static void *find_head(const struct wr_dict *d, struct wr_str key)
 {
     for (;;) {

@@ -1,7 +1,7 @@
-/* realip: the client behind proxies one trusts becomes the client: by the PROXY header at both
- * layers, by a field of the request at layer 7. Access rules, limits, variables and logs then see
- * it. Asked when a session or request begins, and again when the location is known. Each request
- * starts from the connection's own address. */
+/* realip: takes the client's address from trusted proxies: at both layers from the PROXY header, at
+ * layer 7 from a field of the request. Access rules, limits, variables and logs then use it. Runs
+ * when a session or request begins, and again when the location is known. Each request starts from
+ * the connection's own address. */
 #include "listen/listen.h"
 #include "text/text.h"
 
@@ -88,18 +88,19 @@ static bool set_header(struct wr_cf *cf, void *conf)
     struct wr_str arg = wr_cf_arg(cf, 1);
 
     if (arg.n == 0)
-        return wr_cf_error(cf, 1, "the name of a field must not be empty");
+        return wr_cf_error(cf, 1, "the field name must not be empty");
     c->field = wr_str_is(arg, "proxy_protocol") ? wr_str_of(NULL, 0) : arg;
     return true;
 }
 
 static const struct wr_directive directives[] = {
     WR_CUSTOM("set_real_ip_from", WR_ANY | WR_IN_LOCATIONS | WR_MULTI, 1, 1, set_from, NULL,
-              "a proxy (address, network, host, unix:) that is believed who its client is"),
+              "a trusted proxy (address, network, host, unix:) that names its client"),
     WR_CUSTOM("real_ip_header", WR_L7 | WR_IN_LOCATIONS, 1, 1, set_header, "X-Real-IP",
-              "the field that names the client; proxy_protocol: the PROXY header"),
+              "the field with the client's address; proxy_protocol: the PROXY header"),
     WR_FLAG("real_ip_recursive", WR_L7 | WR_IN_LOCATIONS, struct realip_conf, recursive, "off",
-            "passes over trusted proxies in the list, not only over the last"),
+            "the client is the last address in the field that is not a trusted proxy; off: the "
+            "last address"),
     { 0 }
 };
 

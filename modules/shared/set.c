@@ -1,5 +1,5 @@
-/* set: `set $variable value;` of layer 4, in the order of the file before anything else looks at
- * the session. (Layer 7 has its own, in the rewrite program.) */
+/* set: `set $variable value;` at layer 4. Runs in the first phase of a session, in the order of the
+ * file. (At layer 7 `set` belongs to the rewrite program.) */
 #include "text/text.h"
 
 struct set_conf {

@@ -1,4 +1,4 @@
-/* split_clients: a variable whose value is chosen by the hash of a text, in given shares:
+/* split_clients: a variable whose value the hash of a text selects, in given shares:
  * `split_clients $remote_addr $variant { 10% a; * b; }`. Both layers. The hash (MurmurHash2) and
  * the scale are nginx's, so a client stays in its share when a configuration moves here. */
 #include "text/text.h"
@@ -13,7 +13,7 @@ struct split {
     uint32_t magic;
     struct wr_template *key;
     WR_VEC(struct share) shares;
-    uint32_t hundredths;    /* given away so far */
+    uint32_t hundredths;    /* of a percent, assigned so far */
     uint32_t below;
 };
 
@@ -104,7 +104,7 @@ static bool set_split(struct wr_cf *cf, void *conf)
 
 static const struct wr_directive directives[] = {
     WR_CUSTOM("split_clients", WR_ANY | WR_LV_LAYER | WR_DEFINE | WR_MULTI, 2, 2, set_split, NULL,
-              "a variable whose value is chosen by the hash of a text, in given shares"),
+              "defines a variable whose value the hash of a text selects, in given shares"),
     { 0 }
 };
 

@@ -6,7 +6,7 @@
 
 #define WR_SPLIT_WHOLE 10000 /* percents are counted in hundredths */
 
-/* "51.2%" gives 5120; at most two digits behind the point. False: not a percent, or zero. */
+/* "51.2%" gives 5120; at most two digits after the point. False: not a percentage, or zero. */
 bool wr_split_percent(struct wr_str s, uint32_t *out) WR_CHECKED;
 /* How many of the 2^32 hash values a share of so many hundredths gets. */
 uint32_t wr_split_scale(uint32_t hundredths);

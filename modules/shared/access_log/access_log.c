@@ -1,12 +1,13 @@
-/* access_log: a line about each exchange when it is over. Both layers. This file has the module
- * with its rows and the LOG hook; access_log_impl.h names the others. */
+/* access_log: writes a line about each exchange at its end. Both layers. This file has the module
+ * with its rows and the LOG hook; access_log.h lists the others. */
 #include "access_log_impl.h"
 
 #define LONGEST_LINE (64 * 1024)
 
 /* ---- at the end of an exchange ---- */
 
-/* Where a path with variables points now. False: it is no path; the client may have written it. */
+/* The path with its variables filled in. False: it is refused, because a client may have supplied
+ * part of it: it is empty, has a NUL, or has more ".." than the configured path. */
 static bool make_path(struct wr_exchange *x, const struct wr_access_log_line *e, struct wr_text *t,
                       const char **out)
 {
@@ -48,7 +49,7 @@ static void log_line(struct wr_exchange *x, const struct wr_access_log *c,
     write_line(x, c, e, wr_str_of(buf, t.n + 1));
 }
 
-/* Where nothing was said, layer 7 has a log. */
+/* Without any access_log directive layer 7 has the default log. */
 static bool has_lines(const void *conf)
 {
     const struct wr_access_log *c = conf;
@@ -156,12 +157,12 @@ static void worker_exit(struct wr_conf *conf)
 
 static const struct wr_directive directives[] = {
     WR_CUSTOM("log_format", WR_ANY | WR_LV_LAYER | WR_MULTI, 2, WR_ARGS_ANY, set_log_format, NULL,
-              "names the text of access log lines"),
+              "defines a named format of access log lines"),
     WR_ROW("access_log", WR_ANY | WR_IN_LOCATION_IFS | WR_LV_LIMIT_EXCEPT | WR_MULTI | WR_LATE, 1,
            WR_ARGS_ANY, wr_set_access_log, struct wr_access_log, entries, NULL, NULL,
-           "where a line about each session or request goes, or off"),
+           "file or syslog server for a line about each session or request, or off"),
     WR_CUSTOM("open_log_file_cache", WR_ANY | WR_IN_LOCATIONS, 1, 4, set_cache, NULL,
-              "keeps access logs open whose names have variables"),
+              "keeps open access logs whose names have variables"),
     { 0 }
 };
 

@@ -1,10 +1,9 @@
 /* access_log_cache: access logs whose names have variables, and open_log_file_cache, which keeps
- * their descriptors. access_log.c writes through it. A cache belongs to a configuration; what is
- * open in it belongs to the process and is closed with the configuration.
+ * their descriptors. access_log.c writes through it. A cache belongs to a configuration; its
+ * descriptors belong to the process and are closed with the configuration.
  *
- * As in nginx a file stays open from its min_uses-th use on, for as long as it is used again
- * within `inactive`; after `valid` it is looked up again by name, so that a rotated file is let
- * go. */
+ * As in nginx, a file that was used min_uses times stays open until it is not used for `inactive`.
+ * After `valid` its name is looked up again, so that a rotated file is closed. */
 #include "access_log_impl.h"
 
 #include <errno.h>
@@ -76,7 +75,7 @@ static void drop_inactive(struct wr_log_cache *c)
         drop(c, oldest(c));
 }
 
-/* NULL: it cannot be opened; then nothing that is open goes for it. */
+/* NULL: it cannot be opened; then no other file is closed to make room. */
 static struct log_open *add(struct wr_log_cache *c, struct wr_str path, uint64_t hash)
 {
     struct log_open *e;

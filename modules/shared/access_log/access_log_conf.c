@@ -1,4 +1,5 @@
-/* access_log_conf: what an `access_log` directive says: path, format, parameters. */
+/* access_log_conf: the setter of `access_log`: path, format, parameters. access_log.c has its
+ * row. */
 #include "access_log_impl.h"
 
 #define GZIP_BUFFER (64 * 1024)
@@ -91,7 +92,7 @@ static bool set_format(struct wr_cf *cf, struct wr_access_log_line *e)
     struct wr_str name = cf->nargs > 1 ? wr_cf_arg(cf, 2) : WR_STR("combined");
 
     if (cf->nargs == 1 && cf->scope->layer != WR_L7)
-        return wr_cf_error_hint(cf, 1, "define one with log_format and name it behind the path",
+        return wr_cf_error_hint(cf, 1, "define one with log_format and name it after the path",
                                 "log format is not specified");
     e->format = wr_log_format_find(cf, &st->formats, name);
     return e->format != NULL || wr_cf_error(cf, cf->nargs > 1 ? 2 : 0,

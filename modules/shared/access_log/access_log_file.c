@@ -1,9 +1,9 @@
-/* access_log_file: a file with a buffer in front of it, as a kind of log sink: so USR1 opens it
- * again. access_log_target.c opens it, and again at each reload; access_log.c writes. Each worker
- * has a buffer of its own; files are opened for append and get whole lines, so lines never mix.
+/* access_log_file: a file with a buffer, as a kind of log sink, so that SIGUSR1 reopens it.
+ * access_log_target.c opens it, and again at each reload; access_log.c writes. Each worker has a
+ * buffer of its own; files are opened for append and get whole lines, so lines never mix.
  *
- * Without buffer= the lines of one turn are collected in a block of the loop's and written before
- * the loop sleeps. */
+ * Without buffer= the lines of one turn are collected in a block of the loop and written before the
+ * loop sleeps. */
 #include "access_log_impl.h"
 
 #include <errno.h>
@@ -124,7 +124,7 @@ static void flush_dirty(void *arg)
 
 /* ---- the buffer ---- */
 
-/* The first line is about to come in. A timer that is set already fires early enough. */
+/* Prepare the buffer for its first line. A timer that is already set fires early enough. */
 static void begin(struct log_file *f)
 {
     uint64_t wait = f->o.buffer > 0 ? f->o.flush_ms : LONGEST_WAIT_MS;

@@ -1,6 +1,5 @@
-/* access_log_format: `log_format name [escape=...] text ...;`. A format is a list of templates,
- * one for each word, so that the end of one word never joins the variable name that begins the
- * next. */
+/* access_log_format: `log_format name [escape=...] text ...;`. A format is a list of templates, one
+ * for each word, because a variable's name at the end of one word must not go on in the next. */
 #include "access_log_impl.h"
 
 struct wr_log_format {

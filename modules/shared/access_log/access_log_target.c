@@ -1,5 +1,5 @@
 /* access_log_target: the files and syslog servers of a configuration, each once however many lines
- * name it. They are opened when everything was read, so that a configuration with an error leaves
+ * name it. They are opened after the whole configuration was read, so that one with an error leaves
  * no file behind; the sinks are released with the configuration. */
 #include "access_log_impl.h"
 
@@ -32,7 +32,7 @@ bool wr_access_log_target_find(struct wr_cf *cf, struct wr_str path,
     return true;
 }
 
-/* Stops at the first scope of http that says nothing about its log. */
+/* Called for each scope of http; stops at the first server or location without an access_log. */
 static bool says(struct wr_scope *s, void *arg)
 {
     const struct wr_access_log *c = wr_scope_conf(s, &wr_module_access_log);
