@@ -1,10 +1,11 @@
 /* client_hello: finds the ClientHello in the bytes a client sent and reads it; ssl_preread calls it
- * whenever more of them came. It owns nothing: views point into what was seen, or, when the message
- * is split over records, into a copy in the pool.
+ * whenever more of them have come. It owns nothing: views point into those bytes or, when the
+ * message is split over records, into a copy in the pool.
  *
- * What two parsers could read differently has no names here: extensions whose lengths do not add
- * up, one that comes twice, two server names. A name that is no host name is empty and a protocol
- * that is not printable is left out, for these texts go into logs and into addresses. */
+ * A message that two parsers could read differently yields no names: lengths of extensions do not
+ * add up, an extension occurs twice, there are two server names. These texts go into logs and
+ * addresses, so a server name that is not a host name is left empty, and a protocol that is not
+ * printable is left out. */
 #include "client_hello.h"
 
 #define HANDSHAKE 22
@@ -16,21 +17,21 @@
 
 /* ---- records ---- */
 
-/* What has come of one message. */
+/* The parts of one message. */
 struct message {
-    unsigned char head[HEAD_SIZE]; /* type and length: their bytes may be split as well */
+    unsigned char head[HEAD_SIZE]; /* type and length, which may be split over records as well */
     size_t have, need;             /* bytes with the head; need 0: not known yet */
     struct wr_str first;           /* the part in the first record */
 };
 
-/* Decides at the first wrong byte: a client with another protocol may wait for an answer. */
+/* Reject at the first wrong byte: a client that speaks another protocol may wait for an answer. */
 static enum wr_hello record_header(struct wr_scan *s, size_t *n)
 {
     if (wr_scan_left(s) > 0 && wr_scan_u8(s) != HANDSHAKE)
         return WR_HELLO_NOT_TLS;
     if (wr_scan_left(s) > 0 && wr_scan_u8(s) != 3)
         return WR_HELLO_NOT_TLS;
-    (void)wr_scan_u8(s); /* the minor version says nothing: RFC 8446 5.1 */
+    (void)wr_scan_u8(s); /* the minor version has no meaning: RFC 8446 5.1 */
     *n = wr_scan_u16(s);
     if (s->bad)
         return WR_HELLO_MORE;
@@ -69,7 +70,7 @@ static enum wr_hello find(struct wr_scan *s, struct message *m)
     return v;
 }
 
-/* The message in one piece. All of it is there: it is not longer than what was seen. */
+/* The message in one piece; all of it has come. */
 static struct wr_str whole(struct wr_scan s, const struct message *m, struct wr_pool *pool)
 {
     struct wr_text t;
@@ -86,7 +87,7 @@ static struct wr_str whole(struct wr_scan s, const struct message *m, struct wr_
     return wr_text_view(&t);
 }
 
-/* ---- extensions: each false when the bytes are no such thing ---- */
+/* ---- extensions: each returns false when the bytes are not well-formed ---- */
 
 /* The next n bytes as a cursor of their own. */
 static struct wr_scan within(struct wr_scan *s, size_t n)
@@ -116,7 +117,7 @@ static bool server_name(struct wr_scan *data, struct wr_client_hello *out)
     return true;
 }
 
-/* A comma in a protocol would make two of it. */
+/* A comma would make two protocols of one in the list. */
 static bool is_protocol(struct wr_str s)
 {
     for (size_t i = 0; i < s.n; i++)
@@ -132,7 +133,7 @@ static bool alpn(struct wr_scan *data, struct wr_pool *pool, struct wr_client_he
 
     if (!read_through(data) || wr_scan_left(&list) == 0)
         return false;
-    /* The lengths on the wire are as many bytes as the commas. */
+    /* Each protocol has a length byte on the wire and a comma in the text. */
     t = wr_text_grow(pool, wr_scan_left(&list), wr_scan_left(&list));
     while (wr_scan_left(&list) > 0) {
         struct wr_str protocol = wr_scan_take(&list, wr_scan_u8(&list));
@@ -156,7 +157,7 @@ static uint16_t known(uint16_t version)
     return version >= 0x0300 && version <= TLS13 ? version : 0;
 }
 
-/* Takes the place of the version in front, which says 1.2 for ever: RFC 8446 4.2.1. */
+/* Replaces the version in the head of the message, which stays 1.2 for ever: RFC 8446 4.2.1. */
 static bool supported_versions(struct wr_scan *data, struct wr_client_hello *out)
 {
     struct wr_scan list = within(data, wr_scan_u8(data));
@@ -180,7 +181,7 @@ enum extension {
     SERVER_NAME = 0,
     ALPN = 16,
     SUPPORTED_VERSIONS = 43,
-    READ_BELOW = 64 /* they are counted as bits */
+    BIT_LIMIT = 64 /* those below are noted as bits, to find duplicates */
 };
 
 static bool extension(uint16_t type, struct wr_scan *data, struct wr_pool *pool,
@@ -205,13 +206,13 @@ static bool extensions(struct wr_scan *all, struct wr_pool *pool, struct wr_clie
     while (wr_scan_left(all) > 0) {
         uint16_t type = wr_scan_u16(all);
         size_t n = wr_scan_u16(all), left = wr_scan_left(all);
-        uint64_t bit = type < READ_BELOW ? UINT64_C(1) << type : 0;
+        uint64_t bit = type < BIT_LIMIT ? UINT64_C(1) << type : 0;
         struct wr_scan data;
 
         if (all->bad || (met & bit) != 0)
             return false;
         met |= bit;
-        /* One that is cut off at the end may still tell the protocol, as with nginx. */
+        /* An extension that is cut off at the end may still give the protocol, as in nginx. */
         data = within(all, wr_min(n, left));
         if (!extension(type, &data, pool, out) || n > left)
             return false;
@@ -239,7 +240,7 @@ static bool message(struct wr_scan s, struct wr_pool *pool, struct wr_client_hel
     return true;
 }
 
-/* SSL 2 had a hello of its own, which said the same about later versions: RFC 5246 E.2. */
+/* The hello of SSL 2, which may offer later versions: RFC 5246 E.2. */
 static enum wr_hello old_hello(struct wr_scan *s, struct wr_client_hello *out)
 {
     if (wr_scan_skip(s, 2) && wr_scan_left(s) > 0 && wr_scan_u8(s) != MESSAGE_CLIENT_HELLO)

@@ -1,5 +1,5 @@
-/* client_hello: what the first message of a TLS client (RFC 8446 4.1.2, RFC 6066 3, RFC 7301)
- * says in the open. Pure but for the pool. */
+/* client_hello: the unencrypted facts in the first message of a TLS client (RFC 8446 4.1.2, RFC
+ * 6066 3, RFC 7301). Pure but for the pool. */
 #ifndef WR_CLIENT_HELLO_H
 #define WR_CLIENT_HELLO_H
 
@@ -7,19 +7,19 @@
 
 struct wr_client_hello {
     uint16_t version;    /* the highest one offered, as on the wire; 0: none */
-    struct wr_str name;  /* server_name, as sent; empty: none, or no host name */
+    struct wr_str name;  /* server_name, as sent; empty: none, or not a host name */
     struct wr_str alpn;  /* "h2,http/1.1" */
 };
 enum wr_hello {
-    WR_HELLO_MORE,       /* not all of it is there */
+    WR_HELLO_MORE,       /* more bytes are needed */
     WR_HELLO_DONE,
-    WR_HELLO_NOT_TLS     /* never will be one, or one that no server takes */
+    WR_HELLO_NOT_TLS     /* not a ClientHello, whatever follows, or one that no server accepts */
 };
-/* Looks at all that a client has sent so far. The views live as long as what was seen and the
- * pool; *out is zeroed unless DONE. */
+/* seen: everything the client has sent so far. The views in *out live as long as those bytes and
+ * the pool; *out is zeroed unless DONE. */
 enum wr_hello wr_client_hello_parse(struct wr_str seen, struct wr_pool *pool,
                                     struct wr_client_hello *out) WR_CHECKED;
-/* "TLSv1.2"; empty: no name for it. */
+/* "TLSv1.2"; empty: an unknown version. */
 struct wr_str wr_client_hello_version(uint16_t version);
 
 #endif

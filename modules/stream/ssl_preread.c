@@ -1,10 +1,11 @@
-/* ssl_preread: what a TLS client says in the open - protocol, server name, ALPN - as variables,
- * before the session is routed. The handshake is the upstream's: the bytes go on to it untouched.
- * Called in phase PREREAD; client_hello.c reads the bytes. Its state is of the exchange.
+/* ssl_preread: protocol, server name and ALPN of a TLS client as variables, read from its
+ * ClientHello before the session is routed. The upstream makes the handshake: the bytes are passed
+ * on unchanged. Called in phase PREREAD; client_hello.c reads the bytes. The state belongs to the
+ * exchange.
  *
- * As with nginx a session whose client speaks no TLS goes on, and the variables are empty.
- * Otherwise than there, other protocols are told by their first byte, and the protocol is the
- * highest one of supported_versions instead of always TLSv1.3. */
+ * As in nginx, a session whose client does not speak TLS goes on, with empty variables. Unlike
+ * nginx, another protocol is recognised at its first byte, and $ssl_preread_protocol is the highest
+ * of supported_versions, not always TLSv1.3. */
 #include "stream/stream.h"
 
 #include "client_hello.h"
@@ -20,7 +21,7 @@ struct ssl_preread_ctx {
 
 extern struct wr_module wr_module_ssl_preread;
 
-/* As if the handshake were ours: the server of that name. */
+/* Choose the server of that name, as if weir made the handshake. */
 static enum wr_verdict choose_server(struct wr_exchange *x, struct wr_str name)
 {
     const struct wr_scope *found = x->layer->by_name(x->s, name);
@@ -73,7 +74,7 @@ static bool get(struct wr_exchange *x, const struct wr_var *v, struct wr_str *ou
 
 static const struct wr_directive directives[] = {
     WR_FLAG("ssl_preread", WR_L4 | WR_IN_LOCATIONS, struct ssl_preread_conf, on, "off",
-            "reads the ClientHello, without ending TLS, for the variables $ssl_preread_*"),
+            "reads the ClientHello for the variables $ssl_preread_*, without terminating TLS"),
     { 0 },
 };
 

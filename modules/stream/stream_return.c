@@ -1,9 +1,9 @@
-/* stream_return: `return value;` answers a session with a text and closes it. Content at layer 4:
- * the text is a stored endpoint, and the ordinary relay sends it. */
+/* stream_return: `return value;` answers a session with a text and closes it. Called in phase
+ * CONTENT at layer 4: the text is a stored endpoint, and the ordinary relay sends it. */
 #include "stream/stream.h"
 
 struct return_conf {
-    struct wr_template *text; /* NULL: not this server */
+    struct wr_template *text; /* NULL: no return in this server */
 };
 
 extern struct wr_module wr_module_return;

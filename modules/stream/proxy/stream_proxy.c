@@ -1,4 +1,5 @@
-/* stream_proxy: proxy_pass at layer 4 and the proxy_* directives around it. */
+/* stream_proxy: proxy_pass at layer 4 and the other proxy_* directives. Called in phase CONTENT;
+ * owns nothing at run time. */
 #include "stream/stream.h"
 
 struct proxy_conf {
@@ -31,7 +32,7 @@ static bool set_pass(struct wr_cf *cf, void *conf)
     return c->upstream != NULL;
 }
 
-/* The first thing the server hears: who the client is. */
+/* Send a PROXY header first, which names the client. */
 static void announce(struct wr_exchange *x)
 {
     struct wr_text t = wr_text_grow(x->pool, WR_ADDR_TEXT_MAX, 256);
@@ -79,14 +80,14 @@ static const struct wr_enum on_off[] = {
 
 static const struct wr_directive directives[] = {
     WR_CUSTOM("proxy_pass", WR_L4 | WR_LV_SERVER, 1, 1, set_pass, NULL,
-              "the group, address or name the sessions go to"),
+              "the group, address or name that sessions are sent to"),
     WR_UPSTREAM_ROWS("proxy", WR_L4, struct proxy_conf, rows),
     WR_ENUM("proxy_next_upstream", WR_L4 | WR_IN_LOCATIONS, struct proxy_conf, rows.next, on_off,
-            "on", "tries another server when one cannot be connected"),
+            "on", "tries another server when a connection cannot be made"),
     WR_MSEC("proxy_timeout", WR_L4 | WR_IN_LOCATIONS, struct proxy_conf, relay.timeout_ms, "10m",
-            "a session ends when nothing moved for so long"),
+            "a session without traffic in either direction is closed after this time"),
     WR_SIZE("proxy_buffer_size", WR_L4 | WR_IN_LOCATIONS, struct proxy_conf, relay.buffer_size,
-            "16k", "most bytes of each direction that wait in weir"),
+            "16k", "most bytes buffered in each direction"),
     WR_AMOUNT("proxy_upload_rate", WR_L4 | WR_IN_LOCATIONS, struct proxy_conf, relay.upload_rate,
               "0", "bytes a second read from a client; 0: no limit"),
     WR_AMOUNT("proxy_download_rate", WR_L4 | WR_IN_LOCATIONS, struct proxy_conf,
@@ -94,7 +95,7 @@ static const struct wr_directive directives[] = {
     WR_FLAG("proxy_half_close", WR_L4 | WR_IN_LOCATIONS, struct proxy_conf, relay.half_close, "off",
             "keeps one direction open when the other has ended"),
     WR_FLAG("proxy_protocol", WR_L4 | WR_IN_LOCATIONS, struct proxy_conf, proxy_protocol, "off",
-            "tells the server by a PROXY header who the client is"),
+            "sends a PROXY header with the client's address to the server"),
     WR_FLAG("proxy_ssl", WR_L4 | WR_IN_LOCATIONS, struct proxy_conf, ssl, "off",
             "speaks TLS to the server"),
     WR_PEER_TLS_ROWS("proxy", WR_L4 | WR_IN_LOCATIONS, struct proxy_conf, tls, wr_set_peer_alpn),
