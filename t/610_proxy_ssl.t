@@ -324,7 +324,7 @@ for (sort keys %bad) {
         . " location / { proxy_pass https://127.0.0.1:2; } } }\n";
     my ($code, undef, $err) = $w->command('-t', '-c', $w->write('offers.conf', $text));
     is $code, 0, 'h2 may be offered';
-    like $err, qr/\[warn\].*"h2" is offered, but servers are spoken to in HTTP\/1.*offers\.conf:1/,
+    like $err, qr/\[warn\].*"h2" is offered, but weir speaks only HTTP\/1.*offers\.conf:1/,
         'which is warned of';
     unlike $err, qr/"http|"\$/, 'and nothing else';
 }

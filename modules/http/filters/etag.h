@@ -4,8 +4,8 @@
 
 #include "base/base.h"
 
-/* Is etag (empty: the reply has none) among the tags of If-Match (strong comparison: no weak tag is
- * equal to anything) or If-None-Match (weak)? "*" alone matches any reply. */
+/* True: etag (empty: the reply has none) is among the tags of If-Match (strong comparison: a weak
+ * tag equals nothing) or If-None-Match (weak). "*" alone matches any reply. */
 bool wr_etag_listed(struct wr_str list, struct wr_str etag, bool weak);
 
 #endif

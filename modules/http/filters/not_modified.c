@@ -1,5 +1,5 @@
-/* not_modified: conditional requests (RFC 9110 13) for what weir itself has: files. The first of
- * the head filters. A reply of an upstream was already weighed there, with the fields passed on. */
+/* not_modified: conditional requests (RFC 9110 13) for files that weir itself sends. The first of
+ * the head filters. For a proxied request the server has decided, from the fields passed on. */
 #include "etag.h"
 #include "http/http.h"
 
@@ -71,7 +71,7 @@ static enum wr_filter_result not_modified_head(struct wr_exchange *x)
     none_match = asked(h, WR_F_IF_NONE_MATCH).p != NULL;
     if (!since && !none_match)
         return WR_FILTER_OK;
-    /* both given: as nginx, both have to agree */
+    /* as in nginx: if both fields are present, both must allow a 304 */
     if ((since && modified(h, c->if_modified_since))
         || (none_match && !listed(h, WR_F_IF_NONE_MATCH, true)))
         return WR_FILTER_OK;

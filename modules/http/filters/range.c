@@ -1,16 +1,17 @@
-/* range: parts of a reply (RFC 9110 14), decided in the head filter. A body that is stored is cut
- * there, before anything of it is read: parts of a file stay parts of a file. One that streams goes
- * by once: a body filter can cut it where the ranges ascend, else the whole is sent. */
+/* range: parts of a reply (RFC 9110 14), chosen in the head filter. A stored body is cut there,
+ * before any of it is read, so that parts of a file can be sent as files. A body that streams
+ * passes only once: a body filter cuts it if the ranges ascend; otherwise the whole body is
+ * sent. */
 #include "http/http.h"
 #include "range_set.h"
 
 struct cutter {
     struct wr_relay_filter filter;
     struct wr_ranges ranges;
-    uint64_t at;               /* of the whole body: what the next byte of in is */
-    uint32_t next;             /* range being given, or waited for */
+    uint64_t at;               /* offset in the whole body of the next byte of `in` */
+    uint32_t next;             /* the range that is being sent, or comes next */
     struct wr_str *heads;      /* of the parts; NULL: a single range */
-    struct wr_str end;         /* behind the last part */
+    struct wr_str end;         /* after the last part */
 };
 
 extern struct wr_module wr_module_range;
@@ -27,7 +28,7 @@ static void all_given(struct cutter *c, struct wr_bufq *out)
     c->end.n = 0;
 }
 
-/* What is between the ranges is dropped, what is in them moved. */
+/* Move the bytes in the ranges to out, drop the others. */
 static enum wr_filtered cut_run(struct wr_relay_filter *f, enum wr_push push WR_UNUSED,
                                 struct wr_bufq *out)
 {
@@ -53,7 +54,7 @@ static enum wr_filtered cut_run(struct wr_relay_filter *f, enum wr_push push WR_
     return WR_FILTERED;
 }
 
-/* Ranges in any order: each is cut out of another reference to the whole. */
+/* Ranges in any order: cut each out of a copy of the queue, which refers to the same bytes. */
 static void pick_parts(struct wr_bufq *whole, const struct cutter *c)
 {
     struct wr_bufq parts = { 0 };
@@ -79,7 +80,7 @@ static struct wr_str content_range(struct wr_pool *pool, const struct wr_range *
                        (unsigned long long)(r->to - 1), (unsigned long long)length);
 }
 
-/* multipart/byteranges (RFC 9110 14.6); the boundary is one no body is likely to have. */
+/* multipart/byteranges (RFC 9110 14.6), with a random boundary. */
 static void write_parts(struct wr_exchange *x, struct cutter *c)
 {
     struct wr_response *res = &wr_http_of(x)->res;
@@ -101,7 +102,7 @@ static void write_parts(struct wr_exchange *x, struct cutter *c)
     res->type = wr_pool_fmt(x->pool, "multipart/byteranges; boundary=%020llu", boundary);
 }
 
-/* Where parts can be cut before anything moves: nothing changes the bytes in front of them. */
+/* The stored body, if no filter changes its bytes before they are cut; else NULL. */
 static struct wr_bufq *whole_body(const struct wr_exchange *x)
 {
     for (const struct wr_relay_filter *f = wr_http_of(x)->filters; f != NULL; f = f->next)
@@ -133,7 +134,7 @@ static void give_parts(struct wr_exchange *x, struct cutter *c)
     wr_http_add_body_filter(x, &c->filter);
 }
 
-/* nginx clears what describes the whole; what add_header added stays. */
+/* As in nginx, fields that describe the whole body are removed, those of add_header stay. */
 static enum wr_filter_result not_satisfiable(struct wr_exchange *x)
 {
     struct wr_response *res = &wr_http_of(x)->res;
@@ -150,7 +151,7 @@ static enum wr_filter_result not_satisfiable(struct wr_exchange *x)
     return WR_FILTER_ERROR;
 }
 
-/* If-Range: is what the client has parts of still the same? */
+/* True: If-Range allows a part, because the body the client has parts of has not changed. */
 static bool still_the_same(struct wr_http *h)
 {
     struct wr_str want = wr_fields_value(&h->req.fields, WR_F_IF_RANGE);
@@ -185,7 +186,7 @@ static enum wr_filter_result range_head(struct wr_exchange *x)
     struct wr_http *h = wr_http_of(x);
     struct cutter *c;
 
-    /* of a HEAD that was proxied the length is known, though nothing follows */
+    /* has_length: a proxied reply to HEAD has a length, although no body follows */
     if (!h->res.ranges || h->res.status != 200 || h->req.version < 10 || conf->max_ranges == 0
         || (h->res.framing != WR_BODY_LENGTH && !h->res.has_length))
         return WR_FILTER_OK;

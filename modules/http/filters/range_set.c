@@ -3,7 +3,7 @@
 
 static const struct wr_str unit = WR_STR_INIT("bytes=");
 
-/* What nginx counts in: up to 2^63 - 1, no sign. */
+/* As in nginx: up to 2^63 - 1, without a sign. */
 static bool number(struct wr_str s, uint64_t *out)
 {
     return wr_str_u64(s, out) && *out <= INT64_MAX;
@@ -23,7 +23,7 @@ static struct wr_str trim_right(struct wr_str s)
     return s;
 }
 
-/* "5-9", "5-", "-5": the bytes of it that are there; maybe none. */
+/* "5-9", "5-" or "-5": the range clipped to the length; it may be empty. False: malformed. */
 static bool parse_one(struct wr_str spec, uint64_t length, struct wr_range *r)
 {
     struct wr_str first = trim_right(trim_left(wr_str_cut(&spec, '-'))), last = trim_right(spec);
@@ -73,7 +73,7 @@ enum wr_range_result wr_ranges_parse(struct wr_str value, uint64_t length, uint3
         if (!parse_one(wr_str_cut(&value, ','), length, &r))
             return WR_RANGE_NONE;
         if (r.from >= r.to) {
-            if (r.from == 0) /* of an empty file: nothing is all of it */
+            if (r.from == 0) /* the body is empty: send it whole */
                 return WR_RANGE_IGNORED;
             continue;
         }

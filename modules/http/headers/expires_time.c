@@ -6,7 +6,7 @@
 #define DAY 86400
 #define TEN_YEARS (3650LL * DAY)
 #define MAX_AT 2145916555 /* Thu, 31 Dec 2037 23:55:55 GMT: what nginx and Apache send */
-#define LAST_DAY 253402300799LL /* of the year 9999: HTTP dates have four digits */
+#define LAST_SECOND 253402300799LL /* of the year 9999: a year in HTTP dates has four digits */
 
 static const char *parse_word(struct wr_str value, struct wr_expires *out)
 {
@@ -69,14 +69,14 @@ static time_t next_daily(time_t now, int64_t seconds)
     return mktime(&tm);
 }
 
-/* Times far away stop at the ends of what a date can say. */
+/* Clamp the result to what an HTTP date can express. */
 static time_t shift(time_t from, int64_t seconds)
 {
     time_t at;
 
     if (__builtin_add_overflow(from, seconds, &at))
-        at = seconds < 0 ? 0 : LAST_DAY;
-    return wr_max(wr_min(at, LAST_DAY), 0);
+        at = seconds < 0 ? 0 : LAST_SECOND;
+    return wr_max(wr_min(at, LAST_SECOND), 0);
 }
 
 struct wr_expiry wr_expires_at(const struct wr_expires *e, time_t now, time_t last_modified)

@@ -1,5 +1,5 @@
-/* expires_time: what the values of `expires` mean. Pure but for the time zone; headers.c calls it
- * when a configuration is read, and for each reply where the value has variables. */
+/* expires_time: the meaning of the values of `expires`. Pure but for the time zone; headers.c calls
+ * it when a configuration is read, and for each reply where the value has variables. */
 #ifndef WR_EXPIRES_TIME_H
 #define WR_EXPIRES_TIME_H
 
@@ -17,8 +17,8 @@ struct wr_expires {
     enum wr_expires_kind kind;
     int64_t seconds;
 };
-/* "1h", "-1", "@15h30m", "epoch", "max", "off"; modified: behind that word only a time may stand.
- * NULL, or what is wrong in nginx's words. */
+/* "1h", "-1", "@15h30m", "epoch", "max", "off". modified: the word `modified` comes before, so only
+ * a time is allowed. NULL, or the error in nginx's words. */
 const char *wr_expires_parse(struct wr_str value, bool modified, struct wr_expires *out) WR_CHECKED;
 
 struct wr_expiry {

@@ -1,5 +1,6 @@
-/* headers: what the configuration adds to replies: add_header and `expires` to the head,
- * add_trailer behind the body. Lists are inherited as a whole, or as add_header_inherit says. */
+/* headers: fields that the configuration adds to replies: add_header and `expires` to the head,
+ * add_trailer after the body. Two head filters; the trailers need a body filter as well. Lists are
+ * inherited as a whole, or as add_header_inherit says. */
 #include "expires_time.h"
 #include "http/http.h"
 
@@ -7,15 +8,15 @@ struct row {
     struct wr_str name;
     enum wr_field_id id;
     struct wr_template *value;
-    bool always;               /* whatever the status is */
+    bool always;               /* with any status */
 };
 struct list {
     WR_VEC(struct row) rows;
-    const struct wr_scope *scope; /* where they were written; NULL: nowhere */
+    const struct wr_scope *scope; /* where the rows were written; NULL: there are none */
     uint32_t inherit;
 };
 struct expires_conf {
-    struct wr_template *variable; /* NULL: fixed is it */
+    struct wr_template *variable; /* NULL: `fixed` is the value */
     bool modified;
     struct wr_expires fixed;
 };
@@ -27,7 +28,7 @@ enum inherit { INHERIT_ON, INHERIT_OFF, INHERIT_MERGE };
 
 extern struct wr_module wr_module_headers;
 
-/* The rows that hold in this scope; off cuts off what came from above. */
+/* The rows that apply in this scope; with `inherit off` an inherited list is empty. */
 static const struct list *list_in(const struct list *l, const struct wr_scope *scope)
 {
     static const struct list none;
@@ -84,7 +85,7 @@ static void set_expires(struct wr_exchange *x, const struct expires_conf *c)
     struct wr_expires e = c->fixed;
     struct wr_expiry expiry;
 
-    /* a value that makes no sense is no expires */
+    /* an invalid value of a variable has no effect */
     if (c->variable != NULL
         && wr_expires_parse(wr_template_str(x, c->variable), c->modified, &e) != NULL)
         return;
@@ -114,7 +115,7 @@ static enum wr_filter_result headers_head(struct wr_exchange *x)
     return WR_FILTER_OK;
 }
 
-/* Trailers are worth what is known when the body has gone by. */
+/* Called at the end of the body: the variables of trailers are evaluated only then. */
 static void add_trailers(struct wr_exchange *x, const struct list *l)
 {
     struct wr_http *h = wr_http_of(x);
@@ -148,7 +149,7 @@ static enum wr_filtered trailers_run(struct wr_relay_filter *f, enum wr_push pus
     return WR_FILTERED;
 }
 
-/* Trailers need chunks, even where the length is known. */
+/* Trailers need chunked framing, even if the length is known. */
 static enum wr_filter_result trailers_head(struct wr_exchange *x)
 {
     const struct headers_conf *c = wr_conf_of(x, &wr_module_headers);
@@ -192,7 +193,7 @@ static bool set_field(struct wr_cf *cf, void *conf)
     struct row *r;
 
     if (has_control(wr_cf_arg(cf, 1)))
-        return wr_cf_error(cf, 1, "a header name has no control characters");
+        return wr_cf_error(cf, 1, "a header name must not have control characters");
     if (value == NULL)
         return false;
     if (cf->nargs == 3 && !wr_str_is(wr_cf_arg(cf, 3), "always"))
@@ -228,7 +229,7 @@ static bool set_expires_conf(struct wr_cf *cf, void *conf)
     return wrong == NULL || wr_cf_error(cf, last, "\"expires\" directive %s", wrong);
 }
 
-/* merge: the list of this scope, then what holds in the one around it. */
+/* `inherit merge`: append the rows that apply in the outer scope. */
 static void merge(struct wr_cf *cf, const struct wr_scope *scope, struct list *own,
                   const struct list *outer)
 {
@@ -259,16 +260,16 @@ static const struct wr_enum inherits[] = {
 static const struct wr_directive directives[] = {
     WR_ROW("add_header", WR_L7 | WR_IN_LOCATION_IFS | WR_MULTI, 2, 3, set_field,
            struct headers_conf, headers, NULL, NULL,
-           "adds a field to successful replies, with always to all"),
+           "adds a field to successful replies; always: to all"),
     WR_ROW("add_trailer", WR_L7 | WR_IN_LOCATION_IFS | WR_MULTI, 2, 3, set_field,
            struct headers_conf, trailers, NULL, NULL,
-           "adds a field behind the body of successful replies, with always of all"),
+           "adds a field after the body of successful replies; always: of all"),
     WR_ENUM("add_header_inherit", WR_L7 | WR_IN_LOCATION_IFS, struct headers_conf, headers.inherit,
             inherits, "on",
-            "what an inner block's add_header keeps of the outer: nothing, or (merge) all"),
+            "a block inherits the outer list if it has none (on), adds to it (merge), neither (off)"),
     WR_ENUM("add_trailer_inherit", WR_L7 | WR_IN_LOCATION_IFS, struct headers_conf,
             trailers.inherit, inherits, "on",
-            "what an inner block's add_trailer keeps of the outer: nothing, or (merge) all"),
+            "a block inherits the outer list if it has none (on), adds to it (merge), neither (off)"),
     WR_ROW("expires", WR_L7 | WR_IN_LOCATION_IFS, 1, 2, set_expires_conf, struct headers_conf,
            expires, NULL, "off",
            "sets Expires and Cache-Control: from now, from Last-Modified, or to a time of day"),

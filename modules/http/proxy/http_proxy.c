@@ -1,5 +1,5 @@
-/* http_proxy: proxy_pass at layer 7, the directives around it, and the hook that hands a request to
- * the engine. What the request and the reply look like is in the files proxy_impl.h names. */
+/* http_proxy: proxy_pass at layer 7, its directives, and the CONTENT hook that gives a request to
+ * the engine. The request and the reply are made in the files that http_proxy.h lists. */
 #include "../content_ranks.h"
 #include "proxy_impl.h"
 
@@ -57,7 +57,7 @@ static enum wr_verdict pass_on(struct wr_exchange *x, const struct wr_proxy_conf
     return v;
 }
 
-/* The URL as variables make it for this request. */
+/* Evaluate the URL, which has variables, for this request. */
 static enum wr_verdict pass_to_url(struct wr_exchange *x, const struct wr_proxy_conf *c)
 {
     struct wr_proxy_ctx *ctx = wr_ctx_of(x, &wr_module_http_proxy);
@@ -93,7 +93,7 @@ const struct wr_proxy_url *wr_proxy_url_of(const struct wr_exchange *x)
     return ctx != NULL ? &ctx->url : &none;
 }
 
-/* "http://127.0.0.1:8080/uri", with the address that is being tried. */
+/* "http://127.0.0.1:8080/uri", with the address of the current try. */
 static void log_url(const struct wr_exchange *x, struct wr_text *t)
 {
     const struct wr_proxy_conf *c = wr_conf_of(x, &wr_module_http_proxy);
@@ -129,7 +129,7 @@ static bool get_port(struct wr_exchange *x, const struct wr_var *v, struct wr_st
     return out->p != NULL;
 }
 
-/* What came in X-Forwarded-For, and behind it the client. */
+/* The values of X-Forwarded-For, followed by the client's address. */
 static bool get_forwarded_for(struct wr_exchange *x, const struct wr_var *v, struct wr_str *out)
 {
     const struct wr_fields *fields = &wr_http_of(x)->req.fields;
@@ -188,7 +188,7 @@ static bool set_version(struct wr_cf *cf, void *conf)
                             WR_ARG(arg));
 }
 
-/* A server may choose any of them: with one that is not spoken here, each request fails. */
+/* A server may choose any of the protocols. If weir does not speak it, every request fails. */
 static bool set_alpn(struct wr_cf *cf, void *conf)
 {
     const struct wr_link_speaker *spoken = ops.speaker->peer.link;
@@ -197,7 +197,7 @@ static bool set_alpn(struct wr_cf *cf, void *conf)
         struct wr_str name = wr_cf_arg(cf, i);
 
         if (wr_str_find(name, '$') == name.n && !spoken->speaks(name))
-            wr_cf_warn(cf, i, "\"" WR_FMT "\" is offered, but servers are spoken to in %s",
+            wr_cf_warn(cf, i, "\"" WR_FMT "\" is offered, but weir speaks only %s to servers",
                        WR_ARG(name), spoken->name);
     }
     return wr_set_peer_alpn(cf, conf);
@@ -242,35 +242,35 @@ static const struct wr_directive directives[] = {
               "a header field of the request sent on; empty: left out. Replaces the outer list"),
     WR_PEER_TLS_ROWS("proxy", WR_L7 | WR_IN_LOCATIONS, CONF, tls, set_alpn),
     WR_TEMPLATE("proxy_set_body", WR_L7 | WR_IN_LOCATIONS, CONF, base.set_body, NULL,
-                "is sent instead of the client's body"),
+                "text to send instead of the client's body"),
     WR_TEMPLATE("proxy_method", WR_L7 | WR_IN_LOCATIONS, CONF, method, NULL,
                 "method of the request sent on, instead of the client's"),
     WR_CUSTOM("proxy_http_version", WR_L7 | WR_IN_LOCATIONS, 1, 1, set_version, "1.1",
               "1.1 keeps connections to servers open, 1.0 does not"),
     WR_FLAG("proxy_pass_trailers", WR_L7 | WR_IN_LOCATIONS, CONF, base.pass_trailers, "off",
-            "passes the fields behind a chunked reply on"),
+            "passes on the fields after a chunked reply"),
     WR_CUSTOM("proxy_hide_header", WR_L7 | WR_IN_LOCATIONS | WR_MULTI, 1, 1, set_hide, NULL,
-              "a field of replies that clients do not get"),
+              "hides a field of replies from clients"),
     WR_CUSTOM("proxy_pass_header", WR_L7 | WR_IN_LOCATIONS | WR_MULTI, 1, 1, set_show, NULL,
-              "a field that is hidden otherwise (Date, Server, X-Accel-...) and shall pass"),
+              "passes a field that is hidden by default (Date, Server, X-Accel-...)"),
     WR_CUSTOM("proxy_redirect", WR_L7 | WR_IN_LOCATIONS | WR_MULTI, 1, 2, wr_proxy_set_redirect,
               NULL,
               "replaces the beginning of Location and Refresh: default, off, or text (~regex) and "
-              "what stands for it"),
+              "its replacement"),
     WR_CUSTOM("proxy_cookie_domain", WR_L7 | WR_IN_LOCATIONS | WR_MULTI, 1, 2,
               wr_proxy_set_cookie_domain, NULL,
-              "replaces the domain of cookies: off, or a domain (~regex) and what stands for it"),
+              "replaces the domain of cookies: off, or a domain (~regex) and its replacement"),
     WR_CUSTOM("proxy_cookie_path", WR_L7 | WR_IN_LOCATIONS | WR_MULTI, 1, 2,
               wr_proxy_set_cookie_path, NULL,
-              "replaces the path of cookies: off, or its begin (~regex) and what stands for it"),
+              "replaces the path of cookies: off, or its beginning (~regex) and a replacement"),
     WR_CUSTOM("proxy_cookie_flags", WR_L7 | WR_IN_LOCATIONS | WR_MULTI, 1, 4,
               wr_proxy_set_cookie_flags, NULL,
               "sets or removes Secure, HttpOnly and SameSite of a cookie (~regex); or off"),
     { .name = "proxy_headers_hash_max_size", .where = WR_L7 | WR_IN_LOCATIONS, .min = 1, .max = 1,
-      .set = wr_set_ignored_num, .help = "checked only: names are compared by length first" },
+      .set = wr_set_ignored_num, .help = "no effect: names are compared by length first" },
     { .name = "proxy_headers_hash_bucket_size", .where = WR_L7 | WR_IN_LOCATIONS, .min = 1,
       .max = 1, .set = wr_set_ignored_num,
-      .help = "checked only: names are compared by length first" },
+      .help = "no effect: names are compared by length first" },
     { 0 },
 };
 

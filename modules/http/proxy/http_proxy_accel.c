@@ -1,9 +1,9 @@
-/* http_proxy_accel: the fields by which a backend steers weir: X-Accel-Redirect (another location
- * answers), X-Accel-Limit-Rate, X-Accel-Buffering, X-Accel-Charset. Each may be ignored by
- * proxy_ignore_headers; none goes on to the client unless proxy_pass_header says so. */
+/* http_proxy_accel: fields of a reply that control weir: X-Accel-Redirect (another location
+ * answers), X-Accel-Limit-Rate, X-Accel-Buffering, X-Accel-Charset. Called by http_proxy_reply.c.
+ * proxy_ignore_headers ignores any of them; only proxy_pass_header passes them on to the client. */
 #include "proxy_impl.h"
 
-/* A path from a backend is trusted with locations, not with leaving them. */
+/* A server may redirect to any location, but not out of it by "..". */
 static bool safe(struct wr_str uri)
 {
     if (uri.n == 0 || uri.p[0] != '/')
@@ -63,7 +63,7 @@ enum wr_verdict wr_proxy_accel(struct wr_exchange *x, const struct wr_http_proxy
     const struct wr_field *to = wr_fields_first(&h->res.fields, WR_F_X_ACCEL_REDIRECT);
 
     if ((c->ignore & WR_IGNORE_LIMIT_RATE) == 0)
-        limit_rate(h); /* of whatever answers in the end */
+        limit_rate(h); /* applies to the final reply, also after a redirect */
     if (to != NULL && (c->ignore & WR_IGNORE_REDIRECT) == 0)
         return redirect(x, to->value);
     h->x_buffering = WR_AS_CONFIGURED;

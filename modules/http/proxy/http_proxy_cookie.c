@@ -1,6 +1,6 @@
-/* http_proxy_cookie: Set-Cookie fields taken apart, changed by proxy_cookie_domain,
- * proxy_cookie_path and proxy_cookie_flags, and put together again. What no rule concerns goes on
- * as it came. */
+/* http_proxy_cookie: parses Set-Cookie fields, changes them by proxy_cookie_domain,
+ * proxy_cookie_path and proxy_cookie_flags, and writes them again. A cookie that no rule matches is
+ * passed on unchanged. Called by http_proxy_reply.c. */
 #include "proxy_impl.h"
 
 #define COOKIE_MAX 65536
@@ -79,14 +79,14 @@ bool wr_proxy_set_cookie_flags(struct wr_cf *cf, void *conf)
 
 /* ---- a cookie ---- */
 
-struct part {                  /* "name=value", or a name alone: value.p NULL */
+struct part {                  /* "name=value"; value.p NULL: a name alone */
     struct wr_str name, value;
 };
 struct cookie {
     WR_VEC(struct part) parts; /* the first is the cookie itself */
 };
 
-/* False: it has no name, so it is none. */
+/* False: not a cookie, it has no "name=". */
 static bool take_apart(struct wr_exchange *x, struct wr_str s, struct cookie *out)
 {
     size_t first = wr_str_find(s, ';');
@@ -122,7 +122,7 @@ static struct wr_str together(struct wr_exchange *x, const struct cookie *c)
     return wr_text_view(&t);
 }
 
-/* All attributes of that name. */
+/* Rewrite all attributes of that name. */
 static bool rewrite_attribute(struct wr_exchange *x, struct cookie *c, struct wr_str name,
                               const struct wr_proxy_rules *rules, bool domain)
 {
@@ -231,7 +231,7 @@ static struct wr_str rewritten(struct wr_exchange *x, const struct wr_proxy_conf
     return changed ? together(x, &cookie) : value;
 }
 
-/* All are written anew, so that they keep their order. */
+/* Rewrite all of them, if any, so that they keep their order. */
 void wr_proxy_rewrite_cookies(struct wr_exchange *x, const struct wr_proxy_conf *c)
 {
     struct wr_fields *fields = &wr_http_of(x)->res.fields;

@@ -1,8 +1,8 @@
-/* http_proxy_reply: what of a backend's reply goes on to the client. The engine calls it with the
- * final head in h->res, once it has decided that no other server is asked. */
+/* http_proxy_reply: which fields of a server's reply are passed on to the client. The engine calls
+ * it with the final head in h->res, once it has decided that no other server is tried. */
 #include "proxy_impl.h"
 
-/* About weir or about the backend itself; proxy_pass_header lets them through. */
+/* Fields for weir, or about the server itself; proxy_pass_header passes them on. */
 static const char *const hidden[] = {
     "Date", "Server", "X-Pad", "X-Accel-Expires", "X-Accel-Redirect", "X-Accel-Limit-Rate",
     "X-Accel-Buffering", "X-Accel-Charset",
@@ -62,7 +62,7 @@ void wr_proxy_hidden_make(struct wr_pool *pool, struct wr_proxy_conf *c)
 
 /* ---- for each reply ---- */
 
-/* Type, Last-Modified and their like are not only fields. */
+/* Some fields, as Content-Type, are also members of the reply. */
 static void hide(struct wr_response *r, const struct wr_proxy_names *names)
 {
     for (uint32_t i = 0; i < r->fields.n; i++) {

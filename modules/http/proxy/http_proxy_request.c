@@ -1,6 +1,6 @@
-/* http_proxy_request: the request a backend gets, as data. What proxy_set_header says is merged
- * with the defaults into a plan once, while the configuration is loaded; a request is then one pass
- * over the plan and one over the client's fields. Called by the engine for each try. */
+/* http_proxy_request: makes the request for a server, as data. While the configuration is loaded,
+ * proxy_set_header and the defaults are merged into a plan; a request then takes one pass over the
+ * plan and one over the client's fields. Called by the engine for each try. */
 #include "proxy_impl.h"
 
 #define VALUE_MAX (1 << 20)
@@ -55,10 +55,10 @@ static void add_set(struct wr_pool *pool, struct wr_proxy_plan *p, const struct 
     wr_proxy_names_add(pool, &p->skip, s->name);
     p->own_connection |= id == WR_F_CONNECTION;
     if (id == WR_F_CONTENT_LENGTH || id == WR_F_TRANSFER_ENCODING)
-        p->own_length = true; /* framing is not the configuration's to choose */
+        p->own_length = true; /* the configuration cannot set the framing */
     else if (id != WR_F_HOST)
         add_line(pool, p, s, id);
-    else /* there is one (RFC 9112 3.2): the last that is said */
+    else /* only one is allowed (RFC 9112 3.2): the last one configured */
         p->host = wr_template_literal(s->value, &literal) && literal.n == 0 ? NULL : s->value;
 }
 
@@ -103,7 +103,7 @@ static void set_method(struct wr_exchange *x, const struct wr_template *t,
     }
 }
 
-/* A field may be longer than other values. */
+/* A field may be longer than wr_template_str allows. */
 static bool long_value(struct wr_exchange *x, const struct wr_template *t, struct wr_str *out)
 {
     struct wr_text text = wr_text_grow(x->pool, 1 << 17, VALUE_MAX);
@@ -120,8 +120,8 @@ static inline bool value_of(struct wr_exchange *x, const struct wr_template *t, 
     return out->p != NULL || long_value(x, t, out);
 }
 
-/* A connection that the configuration keeps for nobody is better closed by the server. Without a
- * group nothing is said of it, as nginx has it: weir closes it behind the reply. */
+/* True: the group keeps no connections for reuse, so ask the server to close this one. Without a
+ * group, as in nginx, nothing is asked, and weir closes it after the reply. */
 static bool leaves(const struct wr_exchange *x)
 {
     const struct wr_attempts *a = x->attempts;
@@ -129,7 +129,7 @@ static bool leaves(const struct wr_exchange *x)
     return a != NULL && a->u != NULL && a->u->keepalive.connections == 0;
 }
 
-/* Does Connection name fields, rather than say how the connection goes on? */
+/* True: Connection names fields, and is not just keep-alive or close. */
 static bool names_fields(const struct wr_request *r)
 {
     const struct wr_field *f = wr_fields_first(&r->fields, WR_F_CONNECTION);
@@ -139,7 +139,7 @@ static bool names_fields(const struct wr_request *r)
                          || wr_fields_find(&r->fields, f->name, f) != NULL);
 }
 
-/* made: room for those whose values are. */
+/* made: room for the fields whose values have variables. */
 static bool put_own(struct wr_exchange *x, const struct wr_proxy_plan *p, struct wr_field *made,
                     struct wr_request_out *out)
 {
@@ -194,7 +194,7 @@ bool wr_proxy_request(struct wr_exchange *x, struct wr_request_out *out)
     out->version = c->http10 ? 10 : 11;
     out->close = !p->own_connection && (c->http10 || leaves(x));
     if (out->framing == WR_BODY_LENGTH && out->length == 0 && p->own_length)
-        out->framing = WR_BODY_NONE; /* all that proxy_set_header can do to it */
+        out->framing = WR_BODY_NONE; /* proxy_set_header can only remove "Content-Length: 0" */
     out->fields = (const struct wr_field **)(made + p->lines.n);
     if (!put_own(x, p, made, out))
         return false;

@@ -1,6 +1,6 @@
-/* http_proxy_rewrite: rules that replace the beginning of a text, or all of it where a regex fits:
- * proxy_redirect for Location and Refresh, proxy_cookie_domain and proxy_cookie_path for the
- * attributes of cookies (http_proxy_cookie.c finds them). */
+/* http_proxy_rewrite: rules that replace the beginning of a text, or all of it if a regex matches:
+ * proxy_redirect for Location and Refresh, proxy_cookie_domain and proxy_cookie_path for attributes
+ * of cookies. Called by http_proxy_reply.c and http_proxy_cookie.c. */
 #include "proxy_impl.h"
 
 #define REWRITTEN_MAX 65536
@@ -30,7 +30,7 @@ static bool duplicate(struct wr_cf *cf)
     return wr_cf_error(cf, 0, "\"%s\" directive is duplicate", cf->row->name);
 }
 
-/* One argument: only `off`, which stands alone, and what `word` allows. */
+/* One argument: `off`, which must be the only line, or `word` (NULL: no further one). */
 static bool take_word(struct wr_cf *cf, struct wr_proxy_rules *rules, const char *word)
 {
     struct wr_str arg = wr_cf_arg(cf, 1);
@@ -85,7 +85,7 @@ bool wr_proxy_set_cookie_path(struct wr_cf *cf, void *conf)
     return take_rule(cf, &((struct wr_proxy_conf *)conf)->cookie_path, NULL, false);
 }
 
-/* The default: what proxy_pass put in front of the URI is taken back. */
+/* The default rule: undo what proxy_pass did to the URI. */
 static void fill_standard(struct wr_pool *pool, const struct wr_proxy_pass *pass,
                           struct wr_proxy_rewrite *r)
 {
@@ -184,7 +184,8 @@ bool wr_proxy_rules_apply(struct wr_exchange *x, const struct wr_proxy_rules *ru
     return false;
 }
 
-/* A path that was put in its place becomes a URL of this server, as absolute_redirect says. */
+/* If the new value is a path, write the origin of this server before it, as absolute_redirect
+ * asks. */
 static void rewrite_location(struct wr_exchange *x, const struct wr_proxy_rules *rules)
 {
     struct wr_fields *fields = &wr_http_of(x)->res.fields;
@@ -200,7 +201,7 @@ static void rewrite_location(struct wr_exchange *x, const struct wr_proxy_rules 
     wr_fields_set(x->pool, fields, WR_F_LOCATION, wr_text_view(&t));
 }
 
-/* Behind "url=" of "5; url=http://..." */
+/* The offset after "url=" in "5; url=http://..."; s.n: there is none. */
 static size_t refresh_url(struct wr_str s)
 {
     for (size_t i = 0; i + 4 <= s.n; i++)

@@ -1,10 +1,10 @@
-/* http_proxy_uri: the URL of proxy_pass taken apart, and what becomes of a request's URI on its way
- * to a backend. Pure: views in, views and text out. */
+/* http_proxy_uri: parses the URL of proxy_pass, and makes the target of the request to a server.
+ * Pure: views in, views and text out. */
 #include "proxy_impl.h"
 
 /* ---- the URL ---- */
 
-/* Where host and port end and the URI begins. */
+/* The offset where host and port end and the URI begins. */
 static size_t authority(struct wr_str s)
 {
     size_t n;
@@ -17,7 +17,7 @@ static size_t authority(struct wr_str s)
     return wr_min(n, wr_str_find(s, '?'));
 }
 
-/* The port is what is behind the last colon, which is not one of an IPv6 address. */
+/* The port follows the last colon, unless that belongs to an IPv6 address in brackets. */
 static void split_port(struct wr_proxy_url *u)
 {
     struct wr_str host = u->target;
@@ -68,7 +68,7 @@ const char *wr_proxy_url_parse(struct wr_str url, struct wr_proxy_url *out)
 
 #define TARGET_MAX (1 << 20)
 
-/* What variables put together: nothing that would end the target or the line may stay. */
+/* Text from variables: escape every character that would end the target or the line. */
 static void guarded(struct wr_text *out, struct wr_str s)
 {
     static const char digits[16] = "0123456789ABCDEF";
@@ -102,7 +102,7 @@ static void replaced(struct wr_text *out, const struct wr_http *h, struct wr_str
         wr_text_str(out, uri);
         rest = wr_str_skip(rest, location.n);
     }
-    /* What the client did not escape is left as it came, unless it is no longer the client's. */
+    /* Escape again if the client's target had escapes, or if the URI is no longer the client's. */
     if (h->req.quoted || h->internal || h->uri_internal || h->uri_astray)
         wr_uri_escape(out, rest, WR_ESC_URI);
     else

@@ -1,17 +1,20 @@
-/* proxy_impl: what the files of proxy_pass at layer 7 share. The engine (core/http) connects,
- * sends, waits, tries another server and relays; these files say what the request looks like and
- * what of the reply goes on.
+/* http_proxy: shared by the files of proxy_pass at layer 7. The engine (core/http) connects, sends,
+ * waits, tries another server and relays; these files make the request's head and choose which
+ * fields of the reply are passed on.
  *
- * http_proxy.c: the directives and the content hook; http_proxy_uri.c: proxy_pass's URL and what
- * becomes of a request's URI (pure); http_proxy_request.c: the request; http_proxy_reply.c:
- * the reply's fields; http_proxy_accel.c: X-Accel-*; http_proxy_rewrite.c: proxy_redirect and the
- * rules for cookies; http_proxy_cookie.c: Set-Cookie taken apart and put together. */
+ *   http_proxy.c          the directives and the content hook
+ *   http_proxy_uri.c      the URL of proxy_pass, and how it changes a request's URI (pure)
+ *   http_proxy_request.c  the request
+ *   http_proxy_reply.c    the reply's fields
+ *   http_proxy_accel.c    X-Accel-*
+ *   http_proxy_rewrite.c  proxy_redirect and the rules for cookies
+ *   http_proxy_cookie.c   parses and writes Set-Cookie */
 #ifndef WR_HTTP_PROXY_H
 #define WR_HTTP_PROXY_H
 
 #include "http/http.h"
 
-/* ---- a set of field names, for what is not passed on ---- */
+/* ---- a set of field names: those that are not passed on ---- */
 struct wr_proxy_names {
     uint64_t known[(WR_F_COUNT + 63) / 64]; /* bit set of ids */
     uint64_t lengths;                       /* 1 << length of the others, 63 for longer ones */
@@ -41,7 +44,7 @@ static inline uint16_t wr_proxy_url_port(const struct wr_proxy_url *u)
 {
     return u->secure ? 443 : 80;
 }
-/* Views into url. NULL, or what is wrong with it, in nginx's words. */
+/* Views into url. NULL, or the error in nginx's words. */
 const char *wr_proxy_url_parse(struct wr_str url, struct wr_proxy_url *out) WR_CHECKED;
 
 struct wr_proxy_pass {         /* set in the location, kept in its `if` and limit_except */
@@ -52,8 +55,8 @@ struct wr_proxy_pass {         /* set in the location, kept in its `if` and limi
     struct wr_str location;    /* what url.uri replaces: the name of the location */
 };
 
-/* The target for a backend, by nginx's rules of replacing: a view, or made in the pool; p NULL: too
- * long. url: the one of this request; what variables put behind its host says everything. */
+/* The target of the request to a server, by nginx's rules: a view, or made in the pool; p NULL: too
+ * long. url: that of this request; if proxy_pass has variables, a URI in it is the whole target. */
 struct wr_str wr_proxy_target(struct wr_pool *pool, const struct wr_http *h,
                               const struct wr_proxy_pass *pass, const struct wr_proxy_url *url);
 
@@ -67,18 +70,18 @@ struct wr_proxy_line {         /* a field of the plan */
     struct wr_template *value; /* instead of its own; NULL: none */
 };
 struct wr_proxy_plan {         /* the same merged with the defaults */
-    struct wr_template *host;  /* NULL: that of proxy_pass, which also stands in for an empty one */
+    struct wr_template *host;  /* if NULL or empty, the host of proxy_pass is used */
     WR_VEC(struct wr_proxy_line) lines;
     struct wr_proxy_names skip; /* fields of the client that are not passed */
-    bool own_connection, own_length; /* proxy_set_header speaks of them */
+    bool own_connection, own_length; /* proxy_set_header sets Connection; a length */
 };
 
 /* ---- replies ---- */
 struct wr_proxy_rewrite {      /* one rule of proxy_redirect, proxy_cookie_domain, _path */
-    struct wr_regex *regex;    /* else the text `from` */
-    struct wr_template *from, *to; /* NULL: the texts */
+    struct wr_regex *regex;    /* NULL: `from` is a text */
+    struct wr_template *from, *to; /* NULL: from_text, to_text */
     struct wr_str from_text, to_text;
-    bool standard;             /* proxy_redirect default: made of proxy_pass */
+    bool standard;             /* proxy_redirect default: made from proxy_pass */
 };
 struct wr_proxy_rules {
     WR_VEC(struct wr_proxy_rewrite) at;
@@ -108,12 +111,12 @@ struct wr_proxy_conf {
     struct wr_proxy_names hidden;
     struct wr_proxy_rules location; /* redirect with its default in place */
 };
-struct wr_proxy_ctx {          /* of an exchange, when proxy_pass has variables */
+struct wr_proxy_ctx {          /* of an exchange; used when proxy_pass has variables */
     struct wr_proxy_url url;
 };
 extern struct wr_module wr_module_http_proxy;
 
-/* proxy_pass's URL as it is in this exchange. */
+/* The URL of proxy_pass in this exchange. */
 const struct wr_proxy_url *wr_proxy_url_of(const struct wr_exchange *x);
 
 /* http_proxy_request.c */
@@ -127,8 +130,8 @@ bool wr_proxy_set_cookie_domain(struct wr_cf *cf, void *conf);
 bool wr_proxy_set_cookie_path(struct wr_cf *cf, void *conf);
 bool wr_proxy_rules_finish(struct wr_cf *cf, struct wr_proxy_conf *c);
 void wr_proxy_rewrite_redirects(struct wr_exchange *x, const struct wr_proxy_conf *c);
-/* The first rule that fits gives *out; false: none does. Of cookies' domains case and one leading
- * dot do not matter. */
+/* Rewrite by the first rule that matches; false: none does. domain: a cookie's domain, compared
+ * without regard to case and to one leading dot. */
 bool wr_proxy_rules_apply(struct wr_exchange *x, const struct wr_proxy_rules *rules, bool domain,
                           struct wr_str value, struct wr_str *out);
 
@@ -136,7 +139,7 @@ bool wr_proxy_rules_apply(struct wr_exchange *x, const struct wr_proxy_rules *ru
 bool wr_proxy_set_cookie_flags(struct wr_cf *cf, void *conf);
 void wr_proxy_rewrite_cookies(struct wr_exchange *x, const struct wr_proxy_conf *c);
 
-/* http_proxy_accel.c: PASS, or the request is answered from elsewhere. */
+/* http_proxy_accel.c: PASS, or X-Accel-Redirect has sent the request to another location. */
 enum wr_verdict wr_proxy_accel(struct wr_exchange *x, const struct wr_http_proxy_conf *c);
 
 /* http_proxy_reply.c */

@@ -1,4 +1,4 @@
-/* rewrite: the rewrite program of servers (phase set) and locations (phase rewrite): its
+/* rewrite: the rewrite program of servers (phase SET) and locations (phase REWRITE): its
  * directives, its hooks and how it runs. A changed uri is only noted here; the engine looks for its
  * location when the program has ended. */
 #include "rewrite_impl.h"
@@ -55,8 +55,8 @@ static enum wr_verdict run(struct wr_exchange *x)
     return rw.verdict;
 }
 
-/* What limit_except says of a method is not undone by an `if`: its block has no program, and that
- * of the location is not run, as in nginx. */
+/* As in nginx, no program runs inside limit_except: its block has none, and that of the location is
+ * skipped, so that an `if` there cannot undo what limit_except decided. */
 static enum wr_verdict run_location(struct wr_exchange *x)
 {
     return x->scope->level == WR_LV_LOCATION ? run(x) : WR_PASS;
@@ -189,14 +189,14 @@ static bool set_if(struct wr_cf *cf, void *conf)
 static const struct wr_directive directives[] = {
     WR_CUSTOM("set", IN_PROGRAMS, 2, 2, set_set, NULL, "gives a variable a value"),
     WR_CUSTOM("if", WR_L7 | WR_LV_SERVER | WR_LV_LOCATION | WR_MULTI | WR_BLOCK | WR_EARLY, 1,
-              WR_ARGS_ANY, set_if, NULL, "what holds for requests that meet a condition"),
+              WR_ARGS_ANY, set_if, NULL, "directives for requests that meet a condition"),
     WR_CUSTOM("rewrite", IN_PROGRAMS, 2, 3, wr_set_rewrite, NULL,
               "changes the uri, or redirects, when it matches"),
     WR_CUSTOM("return", IN_PROGRAMS, 1, 2, wr_set_return, NULL,
               "answers with a status, a text or a redirect"),
     WR_CUSTOM("break", IN_PROGRAMS, 0, 0, set_break, NULL, "ends the rewrite directives"),
     WR_FLAG("rewrite_log", WR_L7 | WR_IN_LOCATION_IFS | WR_LV_SERVER_IF, struct rewrite_conf, log,
-            "off", "what the rewrite directives do is logged at notice"),
+            "off", "logs the actions of the rewrite directives at level notice"),
     WR_FLAG("uninitialized_variable_warn", WR_L7 | WR_IN_LOCATION_IFS | WR_LV_SERVER_IF,
             struct rewrite_conf, warn, "on", "a variable that was never set is worth a warning"),
     { 0 },

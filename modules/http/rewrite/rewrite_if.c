@@ -1,5 +1,5 @@
-/* rewrite_if: the condition of `if`: a variable that is true, a comparison, a regex, or what kind
- * of file there is. */
+/* rewrite_if: the condition of `if`: a variable that is true, a comparison, a regex, or a test of a
+ * file. Called by rewrite.c. */
 #include "../static/open_path.h"
 #include "rewrite_impl.h"
 
@@ -76,7 +76,7 @@ int wr_condition_holds(struct wr_rewrite *rw, const struct wr_condition *c)
 
 #define OPERANDS 3
 
-/* What stands between the parentheses. */
+/* The words between the parentheses. */
 struct operands {
     struct wr_str at[OPERANDS];
     uint32_t word[OPERANDS], n; /* n may be OPERANDS + 1: too many */
@@ -106,7 +106,7 @@ static bool split(struct wr_cf *cf, struct operands *o)
             edge = true;
         }
         if (edge && s.n == 0)
-            continue; /* a parenthesis of its own */
+            continue; /* the word is a parenthesis alone */
         if (o->n < OPERANDS) {
             o->at[o->n] = s;
             o->word[o->n] = i;

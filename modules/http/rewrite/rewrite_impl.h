@@ -1,11 +1,12 @@
-/* rewrite_impl: what the files of the rewrite module share. A server, a location or an `if` has a
- * program: its rows of set, if, rewrite, return and break in the order of the file. */
+/* rewrite: shared by the files of the rewrite module. A server, a location or an `if` has a
+ * program: its set, if, rewrite, return and break directives in the order of the file, each a
+ * row. */
 #ifndef WR_REWRITE_H
 #define WR_REWRITE_H
 
 #include "http/http.h"
 
-struct wr_rewrite {            /* a program running */
+struct wr_rewrite {            /* a program while it runs */
     struct wr_exchange *x;
     bool log;                  /* rewrite_log */
     enum wr_verdict verdict;   /* of the phase, when the program stops */
@@ -21,12 +22,12 @@ struct wr_program {
     }) rows;
     WR_VEC(struct wr_branch *) branches; /* its `if` blocks, for the setters of what is in them */
 };
-/* Appends a row to the program of the block the directive stands in. */
+/* Append a row to the program of the directive's block. */
 void wr_program_add(struct wr_cf *cf, void *conf, wr_rewrite_run *run, const void *row);
 enum wr_rewrite_next wr_program_run(struct wr_rewrite *rw, const struct wr_program *p);
-/* Ends the program with this status (0 is no status: use verdict). */
+/* End the program and reply with this status. */
 enum wr_rewrite_next wr_rewrite_reject(struct wr_rewrite *rw, unsigned status);
-/* Matches, sets or forgets $1 to $9, logs. 1, 0, -1 as wr_regex_match. */
+/* Match, set or clear $1 to $9, and log if rewrite_log is on. 1, 0, -1 as wr_regex_match. */
 int wr_rewrite_match(struct wr_rewrite *rw, const struct wr_regex *re, struct wr_str subject)
     WR_CHECKED;
 
@@ -46,12 +47,12 @@ int wr_condition_holds(struct wr_rewrite *rw, const struct wr_condition *c) WR_C
 /* ---- rewrite_rule.c, rewrite_return.c: setters ---- */
 bool wr_set_rewrite(struct wr_cf *cf, void *conf);
 bool wr_set_return(struct wr_cf *cf, void *conf);
-/* "http://", "https://" or "$scheme" in front: for another server, maybe. */
+/* True: text begins with "http://", "https://" or "$scheme". */
 bool wr_rewrite_is_url(struct wr_str text);
 
 /* ---- rewrite_unescape.c: pure ---- */
-/* A redirect's target: %XX of the path is decoded where the character can stand for itself; the
- * arguments stay. */
+/* Write the target of a redirect: decode each %XX of the path whose character needs no escape;
+ * leave the arguments as they are. */
 void wr_rewrite_unescape(struct wr_text *out, struct wr_str text);
 
 #endif

@@ -3,7 +3,7 @@
 
 struct answer {
     unsigned status;
-    struct wr_template *text;  /* NULL: none; of a redirect the url */
+    struct wr_template *text;  /* NULL: none; the url if it is a redirect */
 };
 
 static bool is_redirect(unsigned status)
@@ -20,7 +20,7 @@ static enum wr_rewrite_next run_return(struct wr_rewrite *rw, const void *row)
 
     if (a->text == NULL && a->status >= 400)
         return wr_rewrite_reject(rw, a->status);
-    h->res.status = a->status; /* the text may ask for $status */
+    h->res.status = a->status; /* the text may contain $status */
     if (a->text != NULL)
         text = wr_template_str(x, a->text);
     if (text.p == NULL) {

@@ -1,5 +1,5 @@
-/* rewrite_rule: `rewrite regex replacement [flag]`. The replacement is put together in one pass
- * each for path and arguments; behind a literal '?' are the new arguments, the old ones follow
+/* rewrite_rule: `rewrite regex replacement [flag]`. Path and arguments of the replacement are
+ * separate templates: the new arguments follow a literal '?'. The old arguments are appended,
  * unless the replacement ends with '?'. */
 #include "rewrite_impl.h"
 
@@ -8,9 +8,9 @@ struct rule {
     struct wr_template *path;  /* of a redirect: all of the replacement */
     struct wr_template *args;  /* NULL: the old ones stay as they are */
     unsigned redirect;         /* status; 0: the request goes on here */
-    bool stops;                /* last, break, redirect */
-    bool stays;                /* break: no other location is looked for */
-    bool keeps_args, has_args; /* the old ones are appended; the replacement has a literal '?' */
+    bool stops;                /* last, break, redirect: the program ends */
+    bool stays;                /* break: the location stays, whatever the new uri */
+    bool keeps_args, has_args; /* append the old ones; the replacement has a literal '?' */
 };
 
 #define TEXT_MAX 65536
@@ -22,7 +22,8 @@ static void escaped(struct wr_text *out, struct wr_str capture)
     wr_uri_escape(out, capture, WR_ESC_ARGS);
 }
 
-/* What the client escaped is escaped again where it goes into arguments or out. */
+/* True: the client's path had escapes, so captures must be escaped again in arguments and
+ * redirects. */
 static bool needs_escape(const struct wr_request *r)
 {
     struct wr_str path = r->target;

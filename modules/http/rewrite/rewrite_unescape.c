@@ -1,4 +1,4 @@
-/* rewrite_unescape: the target of a redirect: what was escaped and need not be is decoded. */
+/* rewrite_unescape: decodes needless escapes in the target of a redirect. */
 #include "rewrite_impl.h"
 
 static int hex(char c)
@@ -9,7 +9,7 @@ static int hex(char c)
     return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
-/* The character of the %XX at the beginning of s, or -1. */
+/* The character of the %XX that s begins with, or -1. */
 static int escape_at(struct wr_str s)
 {
     if (s.n < 3 || s.p[0] != '%' || hex(s.p[1]) < 0 || hex(s.p[2]) < 0)
@@ -17,7 +17,7 @@ static int escape_at(struct wr_str s)
     return hex(s.p[1]) << 4 | hex(s.p[2]);
 }
 
-/* Not space, controls, '%', nor what would begin a fragment or a quote. */
+/* True: the character needs no escape. Not space, control characters, '"', '#' and '%'. */
 static bool stands_for_itself(int c)
 {
     return c > '%' && c < 0x7f;

@@ -1,6 +1,6 @@
-/* index: a uri that ends with a slash goes on, inside, to the first file of the `index` list that
- * is there; a folder without one is forbidden, unless another hook has something to show (the
- * second hook of this file is the last of all). */
+/* index: redirects a uri that ends with a slash, internally, to the first file of the `index` list
+ * that exists. Its second hook is the last of all content hooks: it refuses a folder (403) that no
+ * other hook has shown. Called in phase CONTENT. */
 #include "../content_ranks.h"
 #include "open_path.h"
 
@@ -17,7 +17,7 @@ static bool is_folder_request(const struct wr_exchange *x)
     return wr_str_ends(wr_http_of(x)->req.uri, WR_STR("/"));
 }
 
-/* Is there a folder at all? Asked once, when the first file was not found in it. */
+/* True: the folder exists. Called once, when the first file was not found in it. */
 static bool folder_is_there(struct wr_exchange *x, struct wr_str folder, struct wr_open_error *e)
 {
     struct stat st;
@@ -53,7 +53,7 @@ static enum wr_verdict go_to(struct wr_exchange *x, struct wr_str name)
                                            WR_ARG(name)), h->req.args);
 }
 
-/* One element of the list; PASS: not this one. */
+/* Try one element of the list; PASS: it does not exist. */
 static enum wr_verdict try(struct wr_exchange *x, struct wr_text *path, struct wr_str name,
                            bool *folder_seen)
 {
@@ -92,7 +92,7 @@ static enum wr_verdict index_run(struct wr_exchange *x)
         struct wr_str name = wr_template_str(x, c->names.at[i]);
         enum wr_verdict v;
 
-        if (name.n == 0) /* a variable that is empty here */
+        if (name.n == 0) /* its variables are empty */
             continue;
         if (name.p[0] == '/')
             return wr_http_internal(x, name, h->req.args);

@@ -1,12 +1,12 @@
-/* open_cache: what open_file_cache keeps, see static_impl.h; open_path asks it. A hash of chains,
- * and one list in the order of use. */
+/* open_cache: the elements that open_file_cache keeps, see open_impl.h. Called by open_path. A hash
+ * table with chains, and a list in the order of use. */
 #include "static_impl.h"
 
 struct wr_open_cache {
     uint32_t n, max, nbuckets;
     uint64_t inactive_ms;
     struct wr_link recent;
-    struct wr_open_known **bucket; /* NULL before the first use: masters need none */
+    struct wr_open_known **bucket; /* NULL until the first use, so that a master has none */
 };
 
 void wr_open_cache_drop(struct wr_open_cache *c, struct wr_open_known *k)

@@ -1,5 +1,5 @@
-/* open_conf: the directives about opening files: disable_symlinks, open_file_cache and its kin,
- * directio, read_ahead. open_path does what they say. */
+/* open_conf: the directives about opening files: disable_symlinks, open_file_cache and related
+ * ones, directio, read_ahead. open_path applies them. */
 #include "static_impl.h"
 
 static bool set_links(struct wr_cf *cf, void *conf)
@@ -88,7 +88,7 @@ static bool set_directio(struct wr_cf *cf, void *conf)
 
 #define ALIGNMENT_MAX (1 << 20)
 
-/* What the system would refuse at each read is better refused here. */
+/* Refuse here what the system would refuse at each read. */
 static bool set_alignment(struct wr_cf *cf, void *conf)
 {
     const size_t *n = WR_FIELD(cf, conf, size_t);
@@ -104,20 +104,20 @@ static bool set_alignment(struct wr_cf *cf, void *conf)
 
 static const struct wr_directive directives[] = {
     WR_CUSTOM("disable_symlinks", WR_L7 | WR_IN_LOCATIONS, 1, 2, set_links, "off",
-              "refuses paths with symbolic links in them, or with links of somebody else"),
+              "refuses paths that contain symbolic links, or links whose owner differs"),
     WR_CUSTOM("open_file_cache", WR_L7 | WR_IN_LOCATIONS, 1, 2, set_cache, "off",
-              "max=N [inactive=TIME]: a worker remembers what paths lead to, and keeps files open"),
+              "max=N [inactive=TIME]: a worker caches lookups of paths, and open files"),
     WR_ROW("open_file_cache_valid", WR_L7 | WR_IN_LOCATIONS, 1, 1, wr_set_sec, CONF, cache_valid_s,
-           NULL, "60s", "how long what is remembered is believed"),
+           NULL, "60s", "a cached lookup is checked again after this time"),
     WR_NUM("open_file_cache_min_uses", WR_L7 | WR_IN_LOCATIONS, CONF, cache_min_uses, "1",
            "a file stays open from this use on"),
     WR_FLAG("open_file_cache_errors", WR_L7 | WR_IN_LOCATIONS, CONF, cache_errors, "off",
-            "also remembers what was not found or may not be opened"),
+            "also caches that a file was not found or may not be opened"),
     WR_ROW("directio", WR_L7 | WR_IN_LOCATIONS, 1, 1, set_directio, CONF, directio, NULL, "off",
-           "files from this size on are read past the system's cache (O_DIRECT)"),
+           "files of this size or more are read without the system's cache (O_DIRECT)"),
     WR_ROW("directio_alignment", WR_L7 | WR_IN_LOCATIONS, 1, 1, set_alignment, CONF,
            directio_alignment, NULL, "512",
-           "what such reads begin and end at; 4k where 512 is refused"),
+           "alignment of such reads; 4k where the system refuses 512"),
     WR_SIZE("read_ahead", WR_L7 | WR_IN_LOCATIONS, CONF, read_ahead, "0",
             "above 0 the system reads further ahead in files (POSIX_FADV_SEQUENTIAL)"),
     { 0 }

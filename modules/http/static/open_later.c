@@ -1,6 +1,6 @@
-/* open_later: opening a file whose path the kernel does not have in memory: a thread does it, and
- * the hook that asked runs again. open_path calls it. Where it has, this costs nothing more:
- * openat2(RESOLVE_CACHED) opens without a disk or says EAGAIN. */
+/* open_later: opens a file whose path the kernel does not have in memory: a thread does it, and the
+ * hook that asked runs again. Called by open_path. A path in memory costs nothing more:
+ * openat2(RESOLVE_CACHED) opens it without the disk, or fails with EAGAIN. */
 #include "static_impl.h"
 
 #include <errno.h>
@@ -82,7 +82,7 @@ static enum wr_there start(struct wr_exchange *x, struct wr_threads *t, const ch
         errno = EAGAIN;
         return WR_NOT_THERE;
     }
-    leave(ctx); /* of another path: nobody will ask again */
+    leave(ctx); /* drops the job of another path, whose result nobody will ask for */
     ctx->later = w;
     x->waits++;
     if (!ctx->cleanup)
@@ -91,7 +91,7 @@ static enum wr_there start(struct wr_exchange *x, struct wr_threads *t, const ch
     return WR_OPENING;
 }
 
-/* What was begun for this path; NULL: nothing. */
+/* The job for this path; NULL: none was started. */
 static struct later *begun(const struct wr_exchange *x, const char *path)
 {
     const struct wr_open_ctx *ctx = x->ctx != NULL ? x->ctx[wr_module_open_path.index] : NULL;
@@ -113,7 +113,7 @@ static enum wr_there outcome(struct later *w, int *fd)
     return *fd != -1 ? WR_THERE : WR_NOT_THERE;
 }
 
-/* Kernels before 5.12, and filters of system calls, do not know it: then open() has to do. */
+/* Kernels before 5.12 and some system call filters refuse openat2: use open() then. */
 static int open_cached(const char *path, int flags)
 {
     static bool unknown;
@@ -142,7 +142,7 @@ enum wr_there wr_open_later(struct wr_exchange *x, const char *path, int flags, 
     if (w != NULL)
         return outcome(w, fd);
     if (!wr_http_threads(x, false, &t))
-        t = NULL; /* who is asked to read says why */
+        t = NULL; /* the reader of the file logs the reason */
     *fd = t != NULL ? open_cached(path, flags) : open(path, flags);
     if (*fd == -1 && errno == EAGAIN && t != NULL)
         return start(x, t, path, flags);

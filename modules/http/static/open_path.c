@@ -1,19 +1,19 @@
-/* open_path: see open_path.h. What open_file_cache remembers answers where it is fresh; else the
- * disk is asked, as far as disable_symlinks allows. */
+/* open_path: see open_path.h. Answers from open_file_cache where its element is fresh, else from
+ * the file system, as far as disable_symlinks allows. */
 #include "static_impl.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <unistd.h>
 
-#define READ_AHEAD_FROM 131072 /* the system reads that much ahead as it is */
+#define READ_AHEAD_FROM 131072 /* the system reads that much ahead by default */
 
-struct look {                   /* one question */
+struct look {                   /* one lookup */
     struct wr_exchange *x;
     const struct wr_open_conf *c;
     const char *path;
     bool open;                  /* a regular file is to be opened */
-    struct stat *st;            /* answers; file: a use is the caller's, NULL: not opened */
+    struct stat *st;            /* results; file: a use that the caller drops, NULL: not opened */
     struct wr_opened *file;
     struct wr_open_error *e;
 };
@@ -28,7 +28,7 @@ static enum wr_there failed(const struct look *l, int fd, const char *plain)
     return WR_NOT_THERE;
 }
 
-/* ---- the disk ---- */
+/* ---- the file system ---- */
 
 static enum wr_there look_only(const struct look *l, struct stat *st)
 {
@@ -53,7 +53,7 @@ static void read_directly(struct wr_opened *f)
                f->name);
 }
 
-/* For reading, without waiting for a pipe's writer. */
+/* Open for reading; O_NONBLOCK: do not wait for the writer of a FIFO. */
 static enum wr_there open_it(const struct look *l, int *fd)
 {
     const int flags = O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY;
@@ -110,7 +110,8 @@ static enum wr_there answer(struct look *l, const struct wr_open_known *k)
     return WR_THERE;
 }
 
-/* What a process has run out of says nothing about the path. */
+/* False: the error is one of the process (no descriptors, no memory) or of the disk, not of the
+ * path. */
 static bool lasts(int err)
 {
     return err != EMFILE && err != ENFILE && err != ENOMEM && err != EAGAIN && err != EINTR
@@ -123,7 +124,7 @@ static enum wr_there learn(struct look *l, struct wr_open_known *k)
     enum wr_there there = look_at_disk(l, &st);
 
     if (there == WR_OPENING) {
-        k->uses--; /* it is asked again */
+        k->uses--; /* the caller asks again */
         return there;
     }
     wr_opened_drop(k->file);
@@ -142,7 +143,7 @@ static enum wr_there learn(struct look *l, struct wr_open_known *k)
     return there;
 }
 
-/* The name still leads to the file that is open; it may have grown. */
+/* True: the name still leads to the open file, which may have grown. */
 static bool same_file(struct look *l, struct wr_open_known *k)
 {
     struct stat st;
@@ -156,7 +157,7 @@ static bool same_file(struct look *l, struct wr_open_known *k)
     return true;
 }
 
-/* Paths that are walked are known by how they are. */
+/* With disable_symlinks the result depends on its settings, so they are part of the key. */
 static struct wr_str key_of(const struct look *l)
 {
     struct wr_str path = wr_str_c(l->path);

@@ -1,14 +1,14 @@
-/* open_walk: opening where links are not trusted: the path is walked folder by folder, each opened
- * relative to the one before, so that nobody can exchange a folder for a link in between. open_path
- * calls it. */
+/* open_walk: opens a path whose symbolic links are not trusted: folder by folder, each relative to
+ * the one before, so that nobody can exchange a folder for a link meanwhile. Called by
+ * open_path. */
 #include "static_impl.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <unistd.h>
 
-/* A link inside folder may be followed when it and what it leads to have one owner. Asked of what
- * was opened, not of the name. */
+/* Follow a link if it and its target have the same owner. The target is checked after opening, so
+ * that it cannot change in between. */
 static int follow(int folder, const char *name, int flags, uid_t owner)
 {
     int fd = openat(folder, name, flags);
@@ -50,7 +50,7 @@ size_t wr_open_trusted(struct wr_exchange *x, const struct wr_open_conf *c, stru
     return path.p[from.n] == '/' ? from.n + 1 : root;
 }
 
-/* The next name of the path, zero-terminated in place; folder: a slash follows it. */
+/* The next name of the path, zero-terminated in place; *folder: a slash follows it. */
 static char *next_name(char **path, bool *folder)
 {
     char *name = *path, *end;
@@ -64,7 +64,7 @@ static char *next_name(char **path, bool *folder)
     return *name != '\0' ? name : NULL;
 }
 
-/* The folder was needed until fd was opened. */
+/* Close the folder that fd was opened in, and keep errno. */
 static int leave(int folder, int fd)
 {
     int err = errno;
@@ -86,7 +86,7 @@ static int walk(int folder, char *rest, int flags, uint32_t disabled)
             return fd;
         folder = fd;
     }
-    return leave(folder, openat(folder, ".", flags)); /* it ended with a slash */
+    return leave(folder, openat(folder, ".", flags)); /* the path ended with a slash */
 }
 
 int wr_open_walk(struct wr_exchange *x, const struct wr_open_conf *c, const char *path, int flags)

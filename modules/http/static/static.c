@@ -1,6 +1,6 @@
-/* static: answers with a file under root or alias. The last but one of the content hooks: whatever
- * else a location has (proxy_pass, return, index) was asked before. Owns the file through a
- * cleanup of the exchange's pool. Files are opened and read as aio says. */
+/* static: answers with a file under root or alias. The last content hook but one: proxy_pass and
+ * index come before. Owns the file through a cleanup of the exchange's pool. Files are opened and
+ * read as aio says. */
 #include "../content_ranks.h"
 #include "open_path.h"
 
@@ -13,7 +13,8 @@ static void close_file(void *arg)
     wr_reader_end(arg);
 }
 
-/* As nginx: what is not there or may not be read is the client's affair; the rest is ours. */
+/* As in nginx: a file that does not exist or may not be read is logged as the client's error,
+ * anything else as critical. */
 static enum wr_verdict refuse(struct wr_exchange *x, const struct wr_open_error *e,
                               const char *path)
 {

@@ -1,5 +1,5 @@
-/* What the files behind open_path.h share: its configuration, opening past links that are not
- * trusted, and what open_file_cache keeps. Only open_*.c include it. */
+/* What the files behind open_path.h share: the configuration, opening of paths with untrusted
+ * links, and the elements of open_file_cache. Only open_*.c include it. */
 #ifndef WR_OPEN_IMPL_H
 #define WR_OPEN_IMPL_H
 
@@ -16,26 +16,26 @@ struct wr_open_conf {
     uint64_t cache_valid_s;
     uint32_t cache_min_uses;
     bool cache_errors;
-    uint64_t directio;            /* size from which on files are read directly; UINT64_MAX: none */
+    uint64_t directio;            /* from this size on files are read directly; UINT64_MAX: none */
     size_t directio_alignment, read_ahead;
 };
 extern struct wr_module wr_module_open_path;
 
 /* ---- open_walk: as open(2); links in the path are followed as the configuration says ---- */
-/* How much of path is trusted: `from` where it is an initial part of it, else the slash it begins
- * with. */
+/* How many bytes of path are trusted: those of `from` if path begins with it, else the first
+ * slash. */
 size_t wr_open_trusted(struct wr_exchange *x, const struct wr_open_conf *c, struct wr_str path);
 /* -1 with errno. */
 int wr_open_walk(struct wr_exchange *x, const struct wr_open_conf *c, const char *path, int flags);
 
-/* ---- open_later: as open(2), but a thread does it where the path is not in memory ---- */
+/* ---- open_later: as open(2), but in a thread if the path is not in memory ---- */
 struct later;
 struct wr_open_ctx {             /* of an exchange */
     struct later *later;         /* of open_later; NULL: nothing was begun */
     bool cleanup;
 };
-/* NOT_THERE with errno. OPENING: the exchange is woken, and is to ask for this path again; then it
- * gets what came of it, once. */
+/* NOT_THERE with errno. OPENING: the exchange is woken later, and must ask for this path again;
+ * that call returns the result. */
 enum wr_there wr_open_later(struct wr_exchange *x, const char *path, int flags, int *fd) WR_CHECKED;
 
 /* ---- open_cache: which paths lead to which files, folders or errors, and open files; belongs to a
@@ -52,9 +52,9 @@ struct wr_open_known {           /* one element */
     size_t n;
     char key[];
 };
-/* At most max elements; one that was not used for inactive_ms goes. */
+/* At most max elements; one that was not used for inactive_ms is dropped. */
 struct wr_open_cache *wr_open_cache_new(struct wr_pool *pool, uint32_t max, uint64_t inactive_ms);
-/* The element of this key, made when there is none; a use is counted. Good until the next call. */
+/* Find or make the element of this key, and count a use. Valid until the next call. */
 struct wr_open_known *wr_open_cache_use(struct wr_open_cache *c, struct wr_str key);
 void wr_open_cache_drop(struct wr_open_cache *c, struct wr_open_known *k);
 

@@ -1,6 +1,6 @@
-/* try_files: the first of some files that is there becomes the uri; when none is, the last argument
- * says what happens: another uri, a named location, a status. Phase precontent; who sends the file
- * (static) comes later. Owns nothing. */
+/* try_files: the first file of a list that exists becomes the uri; if none does, the last argument
+ * applies: another uri, a named location, a status. Called in phase PRECONTENT; a content hook
+ * (static) sends the file. Owns nothing. */
 #include "open_path.h"
 
 #include <errno.h>
@@ -21,7 +21,8 @@ struct try_conf {
 
 extern struct wr_module wr_module_try_files;
 
-/* What stands behind root or alias; an alias replaces the location's part of a uri in variables. */
+/* The name to append to root or alias. A value of variables may begin with the name of the
+ * location, which an alias replaces. */
 static struct wr_str name_of(struct wr_exchange *x, const struct candidate *c)
 {
     const struct wr_http_conf *hc = wr_conf_of(x, &wr_module_http);
@@ -66,7 +67,7 @@ static bool found(struct wr_exchange *x, const struct candidate *c, struct wr_st
     return wr_text_cstr(&t, &path) && strlen(path) == t.n && is_there(x, path, c->folder);
 }
 
-/* The file's name is the uri from here on. Under an alias the location's part stays in front. */
+/* Make the file's name the uri. With an alias the name of the location comes before it. */
 static void take(struct wr_exchange *x, struct wr_str name)
 {
     const struct wr_http_conf *hc = wr_conf_of(x, &wr_module_http);
@@ -165,7 +166,7 @@ static void enter(struct wr_scope *scope, void *conf)
 
 static const struct wr_directive directives[] = {
     WR_CUSTOM("try_files", WR_L7 | WR_LV_SERVER | WR_LV_LOCATION | WR_LOCAL, 2, WR_ARGS_ANY,
-              set_try_files, NULL, "the first of these files that is there is what is asked for"),
+              set_try_files, NULL, "uses the first of these files that exists; else the last uri"),
     { 0 },
 };
 
