@@ -166,7 +166,7 @@ bool wr_child_send(struct wr_child *ch, enum wr_message m, uint32_t number)
     struct wr_report r = { .message = m, .number = number };
 
     if (ch->to_child < 0 || send(ch->to_child, &r, offsetof(struct wr_report, text),
-                             MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
+                                 MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
         return false;
     if (ch->kind == WR_PROC_KEEPER)
         ch->reports = 0;

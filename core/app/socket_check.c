@@ -12,7 +12,7 @@ static const char *const remedies = "ports below 1024 are reserved for root: sta
     "(sysctl net.ipv4.ip_unprivileged_port_start=%u), or listen on a higher port";
 
 void wr_sockets_log_failure(const struct wr_conf *c, const struct wr_listener *l, const char *step,
-                         int err)
+                            int err)
 {
     uint16_t port = wr_addr_port(&l->addr);
     char hint[256];
