@@ -199,7 +199,7 @@ static bool proxy_line(struct geo_build *b)
     return parse_net(b, 1, wr_vec_push(b->cf->pool, &g->proxies.list));
 }
 
-static bool one_word(struct geo_build *b, struct wr_str word)
+static bool take_word(struct geo_build *b, struct wr_str word)
 {
     if (wr_str_is(word, "ranges")) {
         if (b->any)
@@ -223,7 +223,7 @@ static bool geo_line(struct geo_build *b)
     if (b->cf->node->block)
         return wr_cf_error(b->cf, 0, "unexpected \"{\"");
     if (b->cf->node->nwords == 1)
-        return one_word(b, key);
+        return take_word(b, key);
     if (b->cf->node->nwords != 2)
         return wr_cf_error(b->cf, 0, "invalid number of the geo parameters");
     if (b->cf->scope->layer == WR_L7 && wr_str_is(key, "proxy"))
@@ -236,7 +236,7 @@ static bool geo_line(struct geo_build *b)
 }
 
 /* Turn all networks of one family into disjoint spans. */
-static void nest(struct geo_build *b, int family, struct wr_geo_spans *out)
+static void nest_networks(struct geo_build *b, int family, struct wr_geo_spans *out)
 {
     struct wr_geo_span *nets = WR_NEW_ARRAY(b->pool, struct wr_geo_span, b->list.n + 1);
     size_t size = family == AF_INET ? 4 : 16;
@@ -272,8 +272,8 @@ static bool read_block(struct wr_cf *cf, struct geo *g)
     }
     cf->node = block;
     if (!b.ranges) {
-        nest(&b, AF_INET, &b.spans);
-        nest(&b, AF_INET6, &v6);
+        nest_networks(&b, AF_INET, &b.spans);
+        nest_networks(&b, AF_INET6, &v6);
     }
     wr_geo_build(cf->pool, &b.spans, &v6, &g->table);
     wr_pool_free(b.pool);

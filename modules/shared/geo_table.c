@@ -33,8 +33,8 @@ static uint32_t first_behind(const struct wr_geo_spans *s, wr_u128 key)
     return low;
 }
 
-static void replace(struct wr_pool *pool, struct wr_geo_spans *s, uint32_t from, uint32_t to,
-                    const struct wr_geo_span put[static 3], uint32_t n)
+static void replace_spans(struct wr_pool *pool, struct wr_geo_spans *s, uint32_t from, uint32_t to,
+                          const struct wr_geo_span put[static 3], uint32_t n)
 {
     size_t size = sizeof(*put), behind = s->n - to;
 
@@ -64,7 +64,7 @@ uint32_t wr_geo_paint(struct wr_pool *pool, struct wr_geo_spans *s,
         put[n] = s->at[to - 1];
         put[n++].first = span->last + 1;
     }
-    replace(pool, s, from, to, put, n);
+    replace_spans(pool, s, from, to, put, n);
     return old;
 }
 
@@ -176,7 +176,7 @@ void wr_geo_build(struct wr_pool *pool, const struct wr_geo_spans *v4,
     out->n6 = each_start(v6, ~(wr_u128)0, out->start6, out->value6);
 }
 
-static uint32_t find4(const struct wr_geo_table *t, uint32_t key)
+static uint32_t find_ipv4(const struct wr_geo_table *t, uint32_t key)
 {
     uint32_t low = 0, high = t->n4;
 
@@ -191,7 +191,7 @@ static uint32_t find4(const struct wr_geo_table *t, uint32_t key)
     return t->value4[low];
 }
 
-static uint32_t find6(const struct wr_geo_table *t, wr_u128 key)
+static uint32_t find_ipv6(const struct wr_geo_table *t, wr_u128 key)
 {
     uint32_t low = 0, high = t->n6;
 
@@ -212,6 +212,6 @@ uint32_t wr_geo_find(const struct wr_geo_table *t, const struct wr_addr *a)
     wr_u128 key = wr_geo_number(bytes.p, bytes.n);
 
     if (bytes.n == 16 && key >> 32 != 0xffff)
-        return find6(t, key);
-    return find4(t, bytes.n == 0 ? UINT32_MAX : (uint32_t)key);
+        return find_ipv6(t, key);
+    return find_ipv4(t, bytes.n == 0 ? UINT32_MAX : (uint32_t)key);
 }

@@ -2,13 +2,13 @@
  * while the configuration is read and asks it for each key; all memory is in the table's pool. */
 #include "map_table.h"
 
-static bool labels_ok(struct wr_str s)
+static bool has_valid_labels(struct wr_str s)
 {
     return s.n > 0 && s.p[0] != '.' && wr_str_find(s, '*') == s.n &&
            wr_str_search(s, WR_STR("..")) == s.n;
 }
 
-static bool add(struct wr_map_table *t, struct wr_dict **d, struct wr_str key, void *value)
+static bool add_key(struct wr_map_table *t, struct wr_dict **d, struct wr_str key, void *value)
 {
     if (*d == NULL)
         *d = wr_dict_new(t->pool, true);
@@ -30,14 +30,14 @@ static enum wr_map_put put_host(struct wr_map_table *t, struct wr_str key, void 
         tail = true;
         name.n -= 2;
     }
-    if (key.n > 0 && !labels_ok(name))
+    if (key.n > 0 && !has_valid_labels(name))
         return WR_MAP_INVALID;
     if (head)
-        fresh = add(t, &t->head, name, value);
+        fresh = add_key(t, &t->head, name, value);
     if (tail)
-        fresh = add(t, &t->tail, name, value);
+        fresh = add_key(t, &t->tail, name, value);
     if (dot || (!head && !tail))
-        fresh = add(t, &t->exact, name, value) && fresh;
+        fresh = add_key(t, &t->exact, name, value) && fresh;
     return fresh ? WR_MAP_PUT : WR_MAP_TWICE;
 }
 
@@ -45,7 +45,7 @@ enum wr_map_put wr_map_put(struct wr_map_table *t, struct wr_str key, bool hostn
 {
     if (hostnames)
         return put_host(t, key, value);
-    return add(t, &t->exact, key, value) ? WR_MAP_PUT : WR_MAP_TWICE;
+    return add_key(t, &t->exact, key, value) ? WR_MAP_PUT : WR_MAP_TWICE;
 }
 
 /* Drop labels from the left: for "a.b.c" look up "b.c", then "c". */

@@ -38,7 +38,7 @@ static enum wr_hello record_header(struct wr_scan *s, size_t *n)
     return *n > RECORD_MAX ? WR_HELLO_NOT_TLS : WR_HELLO_DONE;
 }
 
-static enum wr_hello add(struct message *m, struct wr_str part)
+static enum wr_hello add_part(struct message *m, struct wr_str part)
 {
     struct wr_scan head;
 
@@ -54,7 +54,7 @@ static enum wr_hello add(struct message *m, struct wr_str part)
     return !head.bad && m->have >= m->need ? WR_HELLO_DONE : WR_HELLO_MORE;
 }
 
-static enum wr_hello find(struct wr_scan *s, struct message *m)
+static enum wr_hello find_message(struct wr_scan *s, struct message *m)
 {
     enum wr_hello v = WR_HELLO_MORE;
 
@@ -65,13 +65,13 @@ static enum wr_hello find(struct wr_scan *s, struct message *m)
         if (v == WR_HELLO_MORE)
             break;
         if (v == WR_HELLO_DONE)
-            v = add(m, wr_scan_take(s, wr_min(n, wr_scan_left(s))));
+            v = add_part(m, wr_scan_take(s, wr_min(n, wr_scan_left(s))));
     }
     return v;
 }
 
 /* The message in one piece; all of it has come. */
-static struct wr_str whole(struct wr_scan s, const struct message *m, struct wr_pool *pool)
+static struct wr_str whole_message(struct wr_scan s, const struct message *m, struct wr_pool *pool)
 {
     struct wr_text t;
     size_t n;
@@ -90,7 +90,7 @@ static struct wr_str whole(struct wr_scan s, const struct message *m, struct wr_
 /* ---- extensions: each returns false when the bytes are not well-formed ---- */
 
 /* The next n bytes as a cursor of their own. */
-static struct wr_scan within(struct wr_scan *s, size_t n)
+static struct wr_scan sub_scan(struct wr_scan *s, size_t n)
 {
     struct wr_str v = wr_scan_take(s, n);
     struct wr_scan part = wr_scan_of(v.p, v.n);
@@ -99,18 +99,18 @@ static struct wr_scan within(struct wr_scan *s, size_t n)
     return part;
 }
 
-static bool read_through(const struct wr_scan *s)
+static bool is_read_through(const struct wr_scan *s)
 {
     return !s->bad && wr_scan_left(s) == 0;
 }
 
-static bool server_name(struct wr_scan *data, struct wr_client_hello *out)
+static bool read_server_name(struct wr_scan *data, struct wr_client_hello *out)
 {
-    struct wr_scan list = within(data, wr_scan_u16(data));
+    struct wr_scan list = sub_scan(data, wr_scan_u16(data));
     uint8_t type = wr_scan_u8(&list);
     struct wr_str name = wr_scan_take(&list, wr_scan_u16(&list));
 
-    if (!read_through(data) || !read_through(&list) || type != 0)
+    if (!is_read_through(data) || !is_read_through(&list) || type != 0)
         return false;
     if (wr_is_host_name(name))
         out->name = name;
@@ -126,12 +126,12 @@ static bool is_protocol(struct wr_str s)
     return true;
 }
 
-static bool alpn(struct wr_scan *data, struct wr_pool *pool, struct wr_client_hello *out)
+static bool read_alpn(struct wr_scan *data, struct wr_pool *pool, struct wr_client_hello *out)
 {
-    struct wr_scan list = within(data, wr_scan_u16(data));
+    struct wr_scan list = sub_scan(data, wr_scan_u16(data));
     struct wr_text t;
 
-    if (!read_through(data) || wr_scan_left(&list) == 0)
+    if (!is_read_through(data) || wr_scan_left(&list) == 0)
         return false;
     /* Each protocol has a length byte on the wire and a comma in the text. */
     t = wr_text_grow(pool, wr_scan_left(&list), wr_scan_left(&list));
@@ -150,7 +150,7 @@ static bool alpn(struct wr_scan *data, struct wr_pool *pool, struct wr_client_he
     return true;
 }
 
-static uint16_t known(uint16_t version)
+static uint16_t known_version(uint16_t version)
 {
     if (version >> 8 == 0x7f) /* a draft of TLS 1.3 */
         return TLS13;
@@ -158,15 +158,15 @@ static uint16_t known(uint16_t version)
 }
 
 /* Replaces the version in the head of the message, which stays 1.2 for ever: RFC 8446 4.2.1. */
-static bool supported_versions(struct wr_scan *data, struct wr_client_hello *out)
+static bool read_versions(struct wr_scan *data, struct wr_client_hello *out)
 {
-    struct wr_scan list = within(data, wr_scan_u8(data));
+    struct wr_scan list = sub_scan(data, wr_scan_u8(data));
     uint16_t highest = 0;
 
-    if (!read_through(data) || wr_scan_left(&list) == 0)
+    if (!is_read_through(data) || wr_scan_left(&list) == 0)
         return false;
     while (wr_scan_left(&list) > 0 && !list.bad) {
-        uint16_t v = known(wr_scan_u16(&list));
+        uint16_t v = known_version(wr_scan_u16(&list));
 
         highest = wr_max(highest, v);
     }
@@ -184,22 +184,22 @@ enum extension {
     BIT_LIMIT = 64 /* those below are noted as bits, to find duplicates */
 };
 
-static bool extension(uint16_t type, struct wr_scan *data, struct wr_pool *pool,
-                      struct wr_client_hello *out)
+static bool read_extension(uint16_t type, struct wr_scan *data, struct wr_pool *pool,
+                           struct wr_client_hello *out)
 {
     switch (type) {
     case SERVER_NAME:
-        return server_name(data, out);
+        return read_server_name(data, out);
     case ALPN:
-        return alpn(data, pool, out);
+        return read_alpn(data, pool, out);
     case SUPPORTED_VERSIONS:
-        return supported_versions(data, out);
+        return read_versions(data, out);
     default:
         return true;
     }
 }
 
-static bool extensions(struct wr_scan *all, struct wr_pool *pool, struct wr_client_hello *out)
+static bool read_extensions(struct wr_scan *all, struct wr_pool *pool, struct wr_client_hello *out)
 {
     uint64_t met = 0;
 
@@ -213,14 +213,14 @@ static bool extensions(struct wr_scan *all, struct wr_pool *pool, struct wr_clie
             return false;
         met |= bit;
         /* An extension that is cut off at the end may still give the protocol, as in nginx. */
-        data = within(all, wr_min(n, left));
-        if (!extension(type, &data, pool, out) || n > left)
+        data = sub_scan(all, wr_min(n, left));
+        if (!read_extension(type, &data, pool, out) || n > left)
             return false;
     }
     return true;
 }
 
-static bool message(struct wr_scan s, struct wr_pool *pool, struct wr_client_hello *out)
+static bool read_message(struct wr_scan s, struct wr_pool *pool, struct wr_client_hello *out)
 {
     struct wr_scan all;
 
@@ -230,18 +230,18 @@ static bool message(struct wr_scan s, struct wr_pool *pool, struct wr_client_hel
     wr_scan_skip(&s, wr_scan_u8(&s));  /* session */
     wr_scan_skip(&s, wr_scan_u16(&s)); /* ciphers */
     wr_scan_skip(&s, wr_scan_u8(&s));  /* compressions */
-    if (read_through(&s))
+    if (is_read_through(&s))
         return true;
-    all = within(&s, wr_scan_u16(&s));
-    if (!read_through(&s))
+    all = sub_scan(&s, wr_scan_u16(&s));
+    if (!is_read_through(&s))
         return false;
-    if (!extensions(&all, pool, out))
+    if (!read_extensions(&all, pool, out))
         out->name = out->alpn = wr_str_of(NULL, 0);
     return true;
 }
 
 /* The hello of SSL 2, which may offer later versions: RFC 5246 E.2. */
-static enum wr_hello old_hello(struct wr_scan *s, struct wr_client_hello *out)
+static enum wr_hello parse_old_hello(struct wr_scan *s, struct wr_client_hello *out)
 {
     if (wr_scan_skip(s, 2) && wr_scan_left(s) > 0 && wr_scan_u8(s) != MESSAGE_CLIENT_HELLO)
         return WR_HELLO_NOT_TLS;
@@ -249,7 +249,8 @@ static enum wr_hello old_hello(struct wr_scan *s, struct wr_client_hello *out)
     return s->bad ? WR_HELLO_MORE : WR_HELLO_DONE;
 }
 
-static enum wr_hello hello(struct wr_scan s, struct wr_pool *pool, struct wr_client_hello *out)
+static enum wr_hello parse_hello(struct wr_scan s, struct wr_pool *pool,
+                                 struct wr_client_hello *out)
 {
     struct wr_scan first = s, records = s;
     struct message m = { .have = 0 };
@@ -257,12 +258,12 @@ static enum wr_hello hello(struct wr_scan s, struct wr_pool *pool, struct wr_cli
     enum wr_hello v;
 
     if ((wr_scan_u8(&first) & 0x80) != 0)
-        return old_hello(&s, out);
-    v = find(&records, &m);
+        return parse_old_hello(&s, out);
+    v = find_message(&records, &m);
     if (v != WR_HELLO_DONE)
         return v;
-    text = whole(s, &m, pool);
-    return message(wr_scan_of(text.p, text.n), pool, out) ? WR_HELLO_DONE : WR_HELLO_NOT_TLS;
+    text = whole_message(s, &m, pool);
+    return read_message(wr_scan_of(text.p, text.n), pool, out) ? WR_HELLO_DONE : WR_HELLO_NOT_TLS;
 }
 
 enum wr_hello wr_client_hello_parse(struct wr_str seen, struct wr_pool *pool,
@@ -271,7 +272,7 @@ enum wr_hello wr_client_hello_parse(struct wr_str seen, struct wr_pool *pool,
     enum wr_hello v;
 
     *out = (struct wr_client_hello){ .version = 0 };
-    v = hello(wr_scan_of(seen.p, seen.n), pool, out);
+    v = parse_hello(wr_scan_of(seen.p, seen.n), pool, out);
     if (v != WR_HELLO_DONE)
         *out = (struct wr_client_hello){ .version = 0 };
     return v;

@@ -50,13 +50,13 @@ static enum wr_verdict preread(struct wr_exchange *x)
     return v;
 }
 
-enum what { PROTOCOL, SERVER_NAME, ALPN_PROTOCOLS };
+enum fact { PROTOCOL, SERVER_NAME, ALPN_PROTOCOLS };
 
 static bool get(struct wr_exchange *x, const struct wr_var *v, struct wr_str *out)
 {
     const struct ssl_preread_ctx *ctx = wr_ctx_of(x, &wr_module_ssl_preread);
 
-    switch ((enum what)v->data) {
+    switch ((enum fact)v->data) {
     case PROTOCOL:
         *out = wr_client_hello_version(ctx->hello.version);
         break;

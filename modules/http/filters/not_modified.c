@@ -5,37 +5,37 @@
 
 enum { IMS_OFF, IMS_EXACT, IMS_BEFORE }; /* if_modified_since */
 
-static struct wr_str asked(const struct wr_http *h, enum wr_field_id id)
+static struct wr_str asked_field(const struct wr_http *h, enum wr_field_id id)
 {
     return wr_fields_value(&h->req.fields, id);
 }
 
-static bool listed(const struct wr_http *h, enum wr_field_id id, bool weak)
+static bool is_listed(const struct wr_http *h, enum wr_field_id id, bool weak)
 {
-    return wr_etag_listed(asked(h, id), wr_fields_value(&h->res.fields, WR_F_ETAG), weak);
+    return wr_etag_listed(asked_field(h, id), wr_fields_value(&h->res.fields, WR_F_ETAG), weak);
 }
 
-static bool unmodified(struct wr_http *h)
+static bool is_unmodified(struct wr_http *h)
 {
     time_t since;
 
     return wr_response_modified(&h->res) != -1
-        && wr_http_time(asked(h, WR_F_IF_UNMODIFIED_SINCE), &since)
+        && wr_http_time(asked_field(h, WR_F_IF_UNMODIFIED_SINCE), &since)
         && h->res.last_modified <= since;
 }
 
-static bool modified(struct wr_http *h, uint32_t how)
+static bool is_modified(struct wr_http *h, uint32_t how)
 {
     time_t since;
 
     if (how == IMS_OFF || wr_response_modified(&h->res) == -1
-        || !wr_http_time(asked(h, WR_F_IF_MODIFIED_SINCE), &since))
+        || !wr_http_time(asked_field(h, WR_F_IF_MODIFIED_SINCE), &since))
         return true;
     return since != h->res.last_modified
         && (how == IMS_EXACT || since < h->res.last_modified);
 }
 
-static enum wr_filter_result failed(struct wr_http *h)
+static enum wr_filter_result fail_precondition(struct wr_http *h)
 {
     h->res.fields = (struct wr_fields){ 0 };
     h->res.last_modified = -1;
@@ -63,17 +63,17 @@ static enum wr_filter_result not_modified_head(struct wr_exchange *x)
 
     if (h->res.status != 200 || h->proxy != NULL)
         return WR_FILTER_OK;
-    if (asked(h, WR_F_IF_UNMODIFIED_SINCE).p != NULL && !unmodified(h))
-        return failed(h);
-    if (asked(h, WR_F_IF_MATCH).p != NULL && !listed(h, WR_F_IF_MATCH, false))
-        return failed(h);
-    since = asked(h, WR_F_IF_MODIFIED_SINCE).p != NULL;
-    none_match = asked(h, WR_F_IF_NONE_MATCH).p != NULL;
+    if (asked_field(h, WR_F_IF_UNMODIFIED_SINCE).p != NULL && !is_unmodified(h))
+        return fail_precondition(h);
+    if (asked_field(h, WR_F_IF_MATCH).p != NULL && !is_listed(h, WR_F_IF_MATCH, false))
+        return fail_precondition(h);
+    since = asked_field(h, WR_F_IF_MODIFIED_SINCE).p != NULL;
+    none_match = asked_field(h, WR_F_IF_NONE_MATCH).p != NULL;
     if (!since && !none_match)
         return WR_FILTER_OK;
     /* as in nginx: if both fields are present, both must allow a 304 */
-    if ((since && modified(h, c->if_modified_since))
-        || (none_match && !listed(h, WR_F_IF_NONE_MATCH, true)))
+    if ((since && is_modified(h, c->if_modified_since))
+        || (none_match && !is_listed(h, WR_F_IF_NONE_MATCH, true)))
         return WR_FILTER_OK;
     leave_body_out(h);
     return WR_FILTER_OK;

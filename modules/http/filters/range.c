@@ -152,7 +152,7 @@ static enum wr_filter_result not_satisfiable(struct wr_exchange *x)
 }
 
 /* True: If-Range allows a part, because the body the client has parts of has not changed. */
-static bool still_the_same(struct wr_http *h)
+static bool is_unchanged(struct wr_http *h)
 {
     struct wr_str want = wr_fields_value(&h->req.fields, WR_F_IF_RANGE);
     struct wr_str etag = wr_fields_value(&h->res.fields, WR_F_ETAG);
@@ -166,13 +166,14 @@ static bool still_the_same(struct wr_http *h)
         && at == h->res.last_modified;
 }
 
-static enum wr_range_result decide(struct wr_exchange *x, uint32_t max, struct wr_ranges *ranges)
+static enum wr_range_result choose_ranges(struct wr_exchange *x, uint32_t max,
+                                          struct wr_ranges *ranges)
 {
     struct wr_http *h = wr_http_of(x);
     struct wr_str value = wr_fields_value(&h->req.fields, WR_F_RANGE);
     enum wr_range_result r;
 
-    if (value.p == NULL || !still_the_same(h))
+    if (value.p == NULL || !is_unchanged(h))
         return WR_RANGE_IGNORED;
     r = wr_ranges_parse(value, h->res.length, max, x->pool, ranges);
     if (r == WR_RANGE_OK && !ranges->ascending && whole_body(x) == NULL)
@@ -192,7 +193,7 @@ static enum wr_filter_result range_head(struct wr_exchange *x)
         return WR_FILTER_OK;
     if (wr_fields_first(&h->req.fields, WR_F_RANGE) != NULL) {
         c = WR_NEW(x->pool, struct cutter);
-        switch (decide(x, conf->max_ranges, &c->ranges)) {
+        switch (choose_ranges(x, conf->max_ranges, &c->ranges)) {
         case WR_RANGE_OK:
             give_parts(x, c);
             return WR_FILTER_OK;

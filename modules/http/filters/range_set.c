@@ -4,7 +4,7 @@
 static const struct wr_str unit = WR_STR_INIT("bytes=");
 
 /* As in nginx: up to 2^63 - 1, without a sign. */
-static bool number(struct wr_str s, uint64_t *out)
+static bool parse_number(struct wr_str s, uint64_t *out)
 {
     return wr_str_u64(s, out) && *out <= INT64_MAX;
 }
@@ -32,24 +32,24 @@ static bool parse_one(struct wr_str spec, uint64_t length, struct wr_range *r)
     if (spec.p == NULL)
         return false;
     if (first.n == 0) {
-        if (!number(last, &n))
+        if (!parse_number(last, &n))
             return false;
         *r = (struct wr_range){ n < length ? length - n : 0, length };
         return true;
     }
     last = trim_left(last);
-    if (!number(first, &r->from))
+    if (!parse_number(first, &r->from))
         return false;
     r->to = length;
     if (last.n > 0) {
-        if (!number(last, &n))
+        if (!parse_number(last, &n))
             return false;
         r->to = n < length ? n + 1 : length;
     }
     return true;
 }
 
-static void add(struct wr_pool *pool, struct wr_ranges *out, struct wr_range r)
+static void add_range(struct wr_pool *pool, struct wr_ranges *out, struct wr_range r)
 {
     const uint32_t n = out->list.n;
 
@@ -79,7 +79,7 @@ enum wr_range_result wr_ranges_parse(struct wr_str value, uint64_t length, uint3
         }
         if (out->list.n == max)
             return WR_RANGE_IGNORED;
-        add(pool, out, r);
+        add_range(pool, out, r);
     }
     if (out->total > length)
         return WR_RANGE_IGNORED;

@@ -70,7 +70,7 @@ static time_t next_daily(time_t now, int64_t seconds)
 }
 
 /* Clamp the result to what an HTTP date can express. */
-static time_t shift(time_t from, int64_t seconds)
+static time_t shift_time(time_t from, int64_t seconds)
 {
     time_t at;
 
@@ -95,11 +95,11 @@ struct wr_expiry wr_expires_at(const struct wr_expires *e, time_t now, time_t la
     case WR_EXPIRES_MODIFIED:
         if (e->seconds == 0)
             return out;
-        out.at = shift(last_modified == -1 ? now : last_modified, e->seconds);
+        out.at = shift_time(last_modified == -1 ? now : last_modified, e->seconds);
         break;
     case WR_EXPIRES_ACCESS:
     case WR_EXPIRES_OFF:
-        out.at = shift(now, e->seconds);
+        out.at = shift_time(now, e->seconds);
         break;
     }
     out.max_age = e->seconds < 0 ? -1 : out.at - now;

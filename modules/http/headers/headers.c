@@ -36,7 +36,7 @@ static const struct list *list_in(const struct list *l, const struct wr_scope *s
     return l->inherit == INHERIT_OFF && l->scope != scope ? &none : l;
 }
 
-static bool status_takes_headers(unsigned status)
+static bool may_have_headers(unsigned status)
 {
     switch (status) {
     case 200: case 201: case 204: case 206:
@@ -47,9 +47,9 @@ static bool status_takes_headers(unsigned status)
     }
 }
 
-static bool status_takes_trailers(unsigned status)
+static bool may_have_trailers(unsigned status)
 {
-    return status != 204 && status != 304 && status_takes_headers(status);
+    return status != 204 && status != 304 && may_have_headers(status);
 }
 
 static void set_last_modified(struct wr_exchange *x, struct wr_str value)
@@ -105,7 +105,7 @@ static enum wr_filter_result headers_head(struct wr_exchange *x)
 {
     const struct headers_conf *c = wr_conf_of(x, &wr_module_headers);
     const struct list *l = list_in(&c->headers, x->scope);
-    bool usual = status_takes_headers(wr_http_of(x)->res.status);
+    bool usual = may_have_headers(wr_http_of(x)->res.status);
 
     if (usual && (c->expires.variable != NULL || c->expires.fixed.kind != WR_EXPIRES_OFF))
         set_expires(x, &c->expires);
@@ -119,7 +119,7 @@ static enum wr_filter_result headers_head(struct wr_exchange *x)
 static void add_trailers(struct wr_exchange *x, const struct list *l)
 {
     struct wr_http *h = wr_http_of(x);
-    bool usual = status_takes_trailers(h->res.status);
+    bool usual = may_have_trailers(h->res.status);
 
     for (uint32_t i = 0; i < l->rows.n; i++) {
         const struct row *r = &l->rows.at[i];
@@ -166,7 +166,7 @@ static enum wr_filter_result trailers_head(struct wr_exchange *x)
         || h->req.version < 11 || !http->chunked || h->res.status == 204 || h->res.status == 304)
         return WR_FILTER_OK;
     for (uint32_t i = 0; i < l->rows.n; i++)
-        wanted = wanted || l->rows.at[i].always || status_takes_trailers(h->res.status);
+        wanted = wanted || l->rows.at[i].always || may_have_trailers(h->res.status);
     if (!wanted)
         return WR_FILTER_OK;
     h->res.framing = WR_BODY_CHUNKED;
@@ -230,8 +230,8 @@ static bool set_expires_conf(struct wr_cf *cf, void *conf)
 }
 
 /* `inherit merge`: append the rows that apply in the outer scope. */
-static void merge(struct wr_cf *cf, const struct wr_scope *scope, struct list *own,
-                  const struct list *outer)
+static void merge_lists(struct wr_cf *cf, const struct wr_scope *scope, struct list *own,
+                        const struct list *outer)
 {
     if (own->inherit != INHERIT_MERGE || own->scope != scope)
         return;
@@ -247,8 +247,8 @@ static bool headers_finish(struct wr_cf *cf, struct wr_scope *scope, void *conf)
 
     if (scope->parent == NULL || (outer = wr_scope_conf(scope->parent, &wr_module_headers)) == NULL)
         return true;
-    merge(cf, scope, &c->headers, &outer->headers);
-    merge(cf, scope, &c->trailers, &outer->trailers);
+    merge_lists(cf, scope, &c->headers, &outer->headers);
+    merge_lists(cf, scope, &c->trailers, &outer->trailers);
     return true;
 }
 
@@ -266,10 +266,10 @@ static const struct wr_directive directives[] = {
            "adds a field after the body of successful replies; always: of all"),
     WR_ENUM("add_header_inherit", WR_L7 | WR_IN_LOCATION_IFS, struct headers_conf, headers.inherit,
             inherits, "on",
-            "a block inherits the outer list if it has none (on), adds to it (merge), neither (off)"),
+            "a block inherits the outer list if it has none (on), adds to it (merge), or neither"),
     WR_ENUM("add_trailer_inherit", WR_L7 | WR_IN_LOCATION_IFS, struct headers_conf,
             trailers.inherit, inherits, "on",
-            "a block inherits the outer list if it has none (on), adds to it (merge), neither (off)"),
+            "a block inherits the outer list if it has none (on), adds to it (merge), or neither"),
     WR_ROW("expires", WR_L7 | WR_IN_LOCATION_IFS, 1, 2, set_expires_conf, struct headers_conf,
            expires, NULL, "off",
            "sets Expires and Cache-Control: from now, from Last-Modified, or to a time of day"),

@@ -4,7 +4,7 @@
 #include "proxy_impl.h"
 
 /* A server may redirect to any location, but not out of it by "..". */
-static bool safe(struct wr_str uri)
+static bool is_safe(struct wr_str uri)
 {
     if (uri.n == 0 || uri.p[0] != '/')
         return false;
@@ -14,7 +14,7 @@ static bool safe(struct wr_str uri)
     return true;
 }
 
-static enum wr_verdict redirect(struct wr_exchange *x, struct wr_str to)
+static enum wr_verdict redirect_to(struct wr_exchange *x, struct wr_str to)
 {
     struct wr_http *h = wr_http_of(x);
     struct wr_str rest = to, uri = to, args = wr_str_of(NULL, 0);
@@ -24,7 +24,7 @@ static enum wr_verdict redirect(struct wr_exchange *x, struct wr_str to)
     if (to.n == 0 || to.p[0] != '@') {
         uri = wr_uri_unescape(x->pool, wr_str_cut(&rest, '?'));
         args = rest;
-        if (!safe(uri) || wr_str_find(uri, '\0') < uri.n) {
+        if (!is_safe(uri) || wr_str_find(uri, '\0') < uri.n) {
             wr_xlog(x, WR_LOG_ERROR, 0, "unsafe URI \"" WR_FMT "\" was detected", WR_ARG(to));
             return wr_reject(x, 404, NULL);
         }
@@ -36,7 +36,7 @@ static enum wr_verdict redirect(struct wr_exchange *x, struct wr_str to)
     return wr_http_internal(x, uri, args);
 }
 
-static void limit_rate(struct wr_http *h)
+static void set_limit_rate(struct wr_http *h)
 {
     struct wr_str v = wr_fields_value(&h->res.fields, WR_F_X_ACCEL_LIMIT_RATE);
     uint64_t rate;
@@ -47,7 +47,7 @@ static void limit_rate(struct wr_http *h)
         h->limit_rate = v;
 }
 
-static void buffering(struct wr_http *h)
+static void set_buffering(struct wr_http *h)
 {
     struct wr_str v = wr_fields_value(&h->res.fields, WR_F_X_ACCEL_BUFFERING);
 
@@ -63,12 +63,12 @@ enum wr_verdict wr_proxy_accel(struct wr_exchange *x, const struct wr_http_proxy
     const struct wr_field *to = wr_fields_first(&h->res.fields, WR_F_X_ACCEL_REDIRECT);
 
     if ((c->ignore & WR_IGNORE_LIMIT_RATE) == 0)
-        limit_rate(h); /* applies to the final reply, also after a redirect */
+        set_limit_rate(h); /* applies to the final reply, also after a redirect */
     if (to != NULL && (c->ignore & WR_IGNORE_REDIRECT) == 0)
-        return redirect(x, to->value);
+        return redirect_to(x, to->value);
     h->x_buffering = WR_AS_CONFIGURED;
     if ((c->ignore & WR_IGNORE_BUFFERING) == 0)
-        buffering(h);
+        set_buffering(h);
     if ((c->ignore & WR_IGNORE_CHARSET) == 0)
         h->res.charset = wr_fields_value(&h->res.fields, WR_F_X_ACCEL_CHARSET);
     return WR_PASS;

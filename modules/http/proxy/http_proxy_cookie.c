@@ -104,7 +104,7 @@ static bool take_apart(struct wr_exchange *x, struct wr_str s, struct cookie *ou
     return true;
 }
 
-static struct wr_str together(struct wr_exchange *x, const struct cookie *c)
+static struct wr_str join_parts(struct wr_exchange *x, const struct cookie *c)
 {
     struct wr_text t = wr_text_grow(x->pool, 128, COOKIE_MAX);
 
@@ -139,7 +139,7 @@ static bool rewrite_attribute(struct wr_exchange *x, struct cookie *c, struct wr
 
 /* ---- flags ---- */
 
-static struct part *find(struct cookie *c, struct wr_str name)
+static struct part *find_part(struct cookie *c, struct wr_str name)
 {
     for (uint32_t i = 1; i < c->parts.n; i++)
         if (wr_str_ieq(c->parts.at[i].name, name))
@@ -147,7 +147,8 @@ static struct part *find(struct cookie *c, struct wr_str name)
     return NULL;
 }
 
-static void add(struct wr_exchange *x, struct cookie *c, struct wr_str name, struct wr_str value)
+static void add_part(struct wr_exchange *x, struct cookie *c, struct wr_str name,
+                     struct wr_str value)
 {
     *wr_vec_push(x->pool, &c->parts) = (struct part){ name, value };
 }
@@ -162,28 +163,28 @@ static void remove_all(struct cookie *c, struct wr_str name)
     c->parts.n = n;
 }
 
-static void mark(struct wr_exchange *x, struct cookie *c, struct wr_str name, bool wanted,
-                 bool unwanted)
+static void set_flag(struct wr_exchange *x, struct cookie *c, struct wr_str name, bool wanted,
+                     bool unwanted)
 {
-    if (wanted && find(c, name) == NULL)
-        add(x, c, name, wr_str_of(NULL, 0));
+    if (wanted && find_part(c, name) == NULL)
+        add_part(x, c, name, wr_str_of(NULL, 0));
     else if (!wanted && unwanted)
         remove_all(c, name);
 }
 
-static void same_site(struct wr_exchange *x, struct cookie *c, uint32_t flags)
+static void set_same_site(struct wr_exchange *x, struct cookie *c, uint32_t flags)
 {
     struct wr_str name = WR_STR("SameSite");
-    struct part *p = find(c, name);
+    struct part *p = find_part(c, name);
     struct wr_str value = (flags & SAMESITE_STRICT) != 0 ? WR_STR("Strict")
                         : (flags & SAMESITE_LAX) != 0    ? WR_STR("Lax") : WR_STR("None");
 
     if ((flags & SAMESITE) == 0)
-        mark(x, c, name, false, (flags & NO_SAMESITE) != 0);
+        set_flag(x, c, name, false, (flags & NO_SAMESITE) != 0);
     else if (p != NULL)
         *p = (struct part){ name, value };
     else
-        add(x, c, name, value);
+        add_part(x, c, name, value);
 }
 
 static const struct wr_proxy_cookie_rule *rule_for(struct wr_exchange *x,
@@ -209,16 +210,16 @@ static bool rewrite_flags(struct wr_exchange *x, const struct wr_proxy_conf *con
         flags |= flag_of(wr_template_str(x, r->flags.at[i]));
     if (flags == 0)
         return false;
-    mark(x, c, WR_STR("Secure"), (flags & SECURE) != 0, (flags & NO_SECURE) != 0);
-    mark(x, c, WR_STR("HttpOnly"), (flags & HTTPONLY) != 0, (flags & NO_HTTPONLY) != 0);
-    same_site(x, c, flags);
+    set_flag(x, c, WR_STR("Secure"), (flags & SECURE) != 0, (flags & NO_SECURE) != 0);
+    set_flag(x, c, WR_STR("HttpOnly"), (flags & HTTPONLY) != 0, (flags & NO_HTTPONLY) != 0);
+    set_same_site(x, c, flags);
     return true;
 }
 
 /* ---- for each reply ---- */
 
-static struct wr_str rewritten(struct wr_exchange *x, const struct wr_proxy_conf *c,
-                               struct wr_str value)
+static struct wr_str rewrite_cookie(struct wr_exchange *x, const struct wr_proxy_conf *c,
+                                    struct wr_str value)
 {
     struct cookie cookie = { 0 };
     bool changed;
@@ -228,7 +229,7 @@ static struct wr_str rewritten(struct wr_exchange *x, const struct wr_proxy_conf
     changed = rewrite_attribute(x, &cookie, WR_STR("domain"), &c->cookie_domain, true);
     changed |= rewrite_attribute(x, &cookie, WR_STR("path"), &c->cookie_path, false);
     changed |= rewrite_flags(x, c, &cookie);
-    return changed ? together(x, &cookie) : value;
+    return changed ? join_parts(x, &cookie) : value;
 }
 
 /* Rewrite all of them, if any, so that they keep their order. */
@@ -245,6 +246,6 @@ void wr_proxy_rewrite_cookies(struct wr_exchange *x, const struct wr_proxy_conf 
         if (f.gone || f.id != WR_F_SET_COOKIE)
             continue;
         wr_fields_drop(fields, &fields->at[i]);
-        wr_fields_put(x->pool, fields, WR_F_SET_COOKIE, f.name, rewritten(x, c, f.value));
+        wr_fields_put(x->pool, fields, WR_F_SET_COOKIE, f.name, rewrite_cookie(x, c, f.value));
     }
 }

@@ -63,7 +63,7 @@ void wr_proxy_hidden_make(struct wr_pool *pool, struct wr_proxy_conf *c)
 /* ---- for each reply ---- */
 
 /* Some fields, as Content-Type, are also members of the reply. */
-static void hide(struct wr_response *r, const struct wr_proxy_names *names)
+static void hide_fields(struct wr_response *r, const struct wr_proxy_names *names)
 {
     for (uint32_t i = 0; i < r->fields.n; i++) {
         struct wr_field *f = &r->fields.at[i];
@@ -91,7 +91,7 @@ enum wr_verdict wr_proxy_reply(struct wr_exchange *x)
 
     if (v != WR_PASS)
         return v;
-    hide(r, &c->hidden);
+    hide_fields(r, &c->hidden);
     r->no_server = !wr_proxy_names_has(&c->hidden, WR_F_SERVER, wr_str_of(NULL, 0));
     wr_proxy_rewrite_redirects(x, c);
     wr_proxy_rewrite_cookies(x, c);

@@ -122,7 +122,7 @@ static inline bool value_of(struct wr_exchange *x, const struct wr_template *t, 
 
 /* True: the group keeps no connections for reuse, so ask the server to close this one. Without a
  * group, as in nginx, nothing is asked, and weir closes it after the reply. */
-static bool leaves(const struct wr_exchange *x)
+static bool must_close(const struct wr_exchange *x)
 {
     const struct wr_attempts *a = x->attempts;
 
@@ -130,7 +130,7 @@ static bool leaves(const struct wr_exchange *x)
 }
 
 /* True: Connection names fields, and is not just keep-alive or close. */
-static bool names_fields(const struct wr_request *r)
+static bool has_named_fields(const struct wr_request *r)
 {
     const struct wr_field *f = wr_fields_first(&r->fields, WR_F_CONNECTION);
 
@@ -164,7 +164,7 @@ static bool put_own(struct wr_exchange *x, const struct wr_proxy_plan *p, struct
 static void put_passed(const struct wr_request *r, const struct wr_proxy_plan *p,
                        struct wr_request_out *out)
 {
-    bool named = names_fields(r);
+    bool named = has_named_fields(r);
 
     for (uint32_t i = 0; i < r->fields.n; i++) {
         const struct wr_field *f = &r->fields.at[i];
@@ -192,7 +192,7 @@ bool wr_proxy_request(struct wr_exchange *x, struct wr_request_out *out)
     if (out->authority.n == 0)
         out->authority = wr_proxy_url_of(x)->host;
     out->version = c->http10 ? 10 : 11;
-    out->close = !p->own_connection && (c->http10 || leaves(x));
+    out->close = !p->own_connection && (c->http10 || must_close(x));
     if (out->framing == WR_BODY_LENGTH && out->length == 0 && p->own_length)
         out->framing = WR_BODY_NONE; /* proxy_set_header can only remove "Content-Length: 0" */
     out->fields = (const struct wr_field **)(made + p->lines.n);

@@ -25,7 +25,7 @@ static bool take_from(struct wr_cf *cf, struct wr_proxy_rewrite *r, bool fold_ca
     return r->regex != NULL;
 }
 
-static bool duplicate(struct wr_cf *cf)
+static bool duplicate_error(struct wr_cf *cf)
 {
     return wr_cf_error(cf, 0, "\"%s\" directive is duplicate", cf->row->name);
 }
@@ -37,7 +37,7 @@ static bool take_word(struct wr_cf *cf, struct wr_proxy_rules *rules, const char
 
     if (wr_str_is(arg, "off")) {
         rules->off = true;
-        return cf->first || duplicate(cf);
+        return cf->first || duplicate_error(cf);
     }
     if (word == NULL || !wr_str_is(arg, word))
         return wr_cf_error(cf, 1, "invalid parameter \"" WR_FMT "\"", WR_ARG(arg));
@@ -54,7 +54,7 @@ static bool take_rule(struct wr_cf *cf, struct wr_proxy_rules *rules, const char
     if (cf->first)
         *rules = (struct wr_proxy_rules){ .set = true };
     if (rules->off)
-        return duplicate(cf);
+        return duplicate_error(cf);
     if (cf->nargs == 1)
         return take_word(cf, rules, word);
     r = wr_vec_push(cf->pool, &rules->at);
@@ -133,7 +133,7 @@ static struct wr_str text_of(struct wr_exchange *x, const struct wr_template *t,
     return t != NULL ? wr_template_str(x, t) : text;
 }
 
-static struct wr_str joined(struct wr_exchange *x, struct wr_str a, struct wr_str b)
+static struct wr_str join_texts(struct wr_exchange *x, struct wr_str a, struct wr_str b)
 {
     struct wr_text t = wr_text_grow(x->pool, a.n + b.n + 1, REWRITTEN_MAX * 2);
 
@@ -147,8 +147,8 @@ static struct wr_str without_dot(struct wr_str s)
     return wr_str_skip(s, s.n > 0 && s.p[0] == '.' ? 1 : 0);
 }
 
-static bool replace(struct wr_exchange *x, const struct wr_proxy_rewrite *r, bool domain,
-                    struct wr_str value, struct wr_str *out)
+static bool replace_text(struct wr_exchange *x, const struct wr_proxy_rewrite *r, bool domain,
+                         struct wr_str value, struct wr_str *out)
 {
     struct wr_str from = text_of(x, r->from, r->from_text);
 
@@ -157,13 +157,13 @@ static bool replace(struct wr_exchange *x, const struct wr_proxy_rewrite *r, boo
 
         if (!wr_str_ieq(bare, without_dot(from)))
             return false;
-        *out = joined(x, wr_str_of(value.p, value.n - bare.n),
-                      without_dot(text_of(x, r->to, r->to_text)));
+        *out = join_texts(x, wr_str_of(value.p, value.n - bare.n),
+                          without_dot(text_of(x, r->to, r->to_text)));
         return true;
     }
     if (!wr_str_starts(value, from))
         return false;
-    *out = joined(x, text_of(x, r->to, r->to_text), wr_str_skip(value, from.n));
+    *out = join_texts(x, text_of(x, r->to, r->to_text), wr_str_skip(value, from.n));
     return true;
 }
 
@@ -174,7 +174,7 @@ bool wr_proxy_rules_apply(struct wr_exchange *x, const struct wr_proxy_rules *ru
         const struct wr_proxy_rewrite *r = &rules->at.at[i];
 
         if (r->regex == NULL) {
-            if (replace(x, r, domain, value, out))
+            if (replace_text(x, r, domain, value, out))
                 return true;
         } else if (wr_match(x, r->regex, value) == 1) {
             *out = text_of(x, r->to, r->to_text);
@@ -217,7 +217,7 @@ static void rewrite_refresh(struct wr_exchange *x, const struct wr_proxy_rules *
     size_t at = refresh_url(value);
 
     if (at < value.n && wr_proxy_rules_apply(x, rules, false, wr_str_skip(value, at), &to))
-        wr_fields_set(x->pool, fields, WR_F_REFRESH, joined(x, wr_str_of(value.p, at), to));
+        wr_fields_set(x->pool, fields, WR_F_REFRESH, join_texts(x, wr_str_of(value.p, at), to));
 }
 
 void wr_proxy_rewrite_redirects(struct wr_exchange *x, const struct wr_proxy_conf *c)

@@ -5,7 +5,7 @@
 /* ---- the URL ---- */
 
 /* The offset where host and port end and the URI begins. */
-static size_t authority(struct wr_str s)
+static size_t find_uri(struct wr_str s)
 {
     size_t n;
 
@@ -48,7 +48,7 @@ const char *wr_proxy_url_parse(struct wr_str url, struct wr_proxy_url *out)
         return "invalid URL prefix";
     scheme = out->secure ? 8 : 7;
     rest = wr_str_skip(url, scheme);
-    n = authority(rest);
+    n = find_uri(rest);
     out->target = wr_str_of(rest.p, n);
     out->origin = wr_str_of(url.p, scheme + n);
     if (wr_str_starts(rest, WR_STR("unix:"))) {
@@ -69,7 +69,7 @@ const char *wr_proxy_url_parse(struct wr_str url, struct wr_proxy_url *out)
 #define TARGET_MAX (1 << 20)
 
 /* Text from variables: escape every character that would end the target or the line. */
-static void guarded(struct wr_text *out, struct wr_str s)
+static void put_guarded(struct wr_text *out, struct wr_str s)
 {
     static const char digits[16] = "0123456789ABCDEF";
     size_t from = 0;
@@ -86,19 +86,19 @@ static void guarded(struct wr_text *out, struct wr_str s)
     wr_text_str(out, wr_str_skip(s, from));
 }
 
-static void slash(struct wr_text *out, struct wr_str s)
+static void put_slash(struct wr_text *out, struct wr_str s)
 {
     if (s.n == 0 || s.p[0] == '?')
         wr_text_char(out, '/');
 }
 
-static void replaced(struct wr_text *out, const struct wr_http *h, struct wr_str location,
-                     struct wr_str uri)
+static void put_replaced(struct wr_text *out, const struct wr_http *h, struct wr_str location,
+                         struct wr_str uri)
 {
     struct wr_str rest = h->req.uri;
 
     if (uri.p != NULL && !h->uri_astray) {
-        slash(out, uri);
+        put_slash(out, uri);
         wr_text_str(out, uri);
         rest = wr_str_skip(rest, location.n);
     }
@@ -124,15 +124,15 @@ struct wr_str wr_proxy_target(struct wr_pool *pool, const struct wr_http *h,
         if (sent.n > 0 && sent.p[0] != '?')
             return sent;
         t = wr_text_grow(pool, sent.n + 1, TARGET_MAX);
-        slash(&t, sent);
+        put_slash(&t, sent);
         wr_text_str(&t, sent);
     } else {
         t = wr_text_grow(pool, sent.n + 64, TARGET_MAX);
         if (own) {
-            slash(&t, url->uri);
-            guarded(&t, url->uri);
+            put_slash(&t, url->uri);
+            put_guarded(&t, url->uri);
         } else {
-            replaced(&t, h, pass->location, url->uri);
+            put_replaced(&t, h, pass->location, url->uri);
         }
     }
     return t.overflow ? wr_str_of(NULL, 0) : wr_text_view(&t);

@@ -44,7 +44,7 @@ static bool has_program(const void *conf)
     return ((const struct rewrite_conf *)conf)->program != NULL;
 }
 
-static enum wr_verdict run(struct wr_exchange *x)
+static enum wr_verdict run_program(struct wr_exchange *x)
 {
     const struct rewrite_conf *c = wr_conf_of(x, &wr_module_rewrite);
     struct wr_rewrite rw = { .x = x, .log = c->log, .verdict = WR_PASS };
@@ -59,7 +59,7 @@ static enum wr_verdict run(struct wr_exchange *x)
  * skipped, so that an `if` there cannot undo what limit_except decided. */
 static enum wr_verdict run_location(struct wr_exchange *x)
 {
-    return x->scope->level == WR_LV_LOCATION ? run(x) : WR_PASS;
+    return x->scope->level == WR_LV_LOCATION ? run_program(x) : WR_PASS;
 }
 
 /* ---- the program ---- */
@@ -210,7 +210,7 @@ struct wr_module wr_module_rewrite = {
     .enter = enter,
     .has_work = has_program,
     .phases = (const struct wr_phase_hook[]){
-        { WR_PH_SET, WR_L7, run, 0 },
+        { WR_PH_SET, WR_L7, run_program, 0 },
         { WR_PH_REWRITE, WR_L7, run_location, 0 },
         { 0 },
     },

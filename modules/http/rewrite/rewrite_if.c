@@ -25,7 +25,7 @@ static bool is_true(struct wr_str v)
     return v.n > 0 && !wr_str_is(v, "0");
 }
 
-static bool file_is(struct wr_exchange *x, const struct wr_condition *c)
+static bool test_file(struct wr_exchange *x, const struct wr_condition *c)
 {
     struct wr_text t = wr_text_grow(x->pool, 128, PATH_MAX);
     const char *path;
@@ -51,12 +51,12 @@ static bool file_is(struct wr_exchange *x, const struct wr_condition *c)
     }
 }
 
-static int holds(struct wr_rewrite *rw, const struct wr_condition *c)
+static int eval_condition(struct wr_rewrite *rw, const struct wr_condition *c)
 {
     struct wr_str v;
 
     if (c->kind == FILE_IS)
-        return file_is(rw->x, c);
+        return test_file(rw->x, c);
     (void)wr_var_value(rw->x, c->var, &v);
     if (c->kind == MATCHES)
         return wr_rewrite_match(rw, c->re, v);
@@ -67,7 +67,7 @@ static int holds(struct wr_rewrite *rw, const struct wr_condition *c)
 
 int wr_condition_holds(struct wr_rewrite *rw, const struct wr_condition *c)
 {
-    int h = holds(rw, c);
+    int h = eval_condition(rw, c);
 
     return h < 0 ? h : (h > 0) != c->negated;
 }
@@ -82,12 +82,12 @@ struct operands {
     uint32_t word[OPERANDS], n; /* n may be OPERANDS + 1: too many */
 };
 
-static bool invalid(struct wr_cf *cf, struct wr_str what)
+static bool invalid_condition(struct wr_cf *cf, struct wr_str what)
 {
     return wr_cf_error(cf, 1, "invalid condition \"" WR_FMT "\"", WR_ARG(what));
 }
 
-static bool split(struct wr_cf *cf, struct operands *o)
+static bool split_operands(struct wr_cf *cf, struct operands *o)
 {
     for (uint32_t i = 1; i <= cf->nargs; i++) {
         struct wr_str s = wr_cf_arg(cf, i);
@@ -95,13 +95,13 @@ static bool split(struct wr_cf *cf, struct operands *o)
 
         if (i == 1) {
             if (s.n == 0 || s.p[0] != '(')
-                return invalid(cf, s);
+                return invalid_condition(cf, s);
             s = wr_str_skip(s, 1);
             edge = true;
         }
         if (i == cf->nargs) {
             if (s.n == 0 || s.p[s.n - 1] != ')')
-                return invalid(cf, o->n > 0 ? o->at[0] : s.n > 0 ? s : wr_cf_arg(cf, i));
+                return invalid_condition(cf, o->n > 0 ? o->at[0] : s.n > 0 ? s : wr_cf_arg(cf, i));
             s.n--;
             edge = true;
         }
@@ -113,7 +113,7 @@ static bool split(struct wr_cf *cf, struct operands *o)
         }
         o->n = wr_min(o->n + 1, (uint32_t)OPERANDS + 1);
     }
-    return o->n > 0 || invalid(cf, wr_cf_arg(cf, cf->nargs));
+    return o->n > 0 || invalid_condition(cf, wr_cf_arg(cf, cf->nargs));
 }
 
 static bool parse_regex(struct wr_cf *cf, const struct operands *o, bool fold,
@@ -154,7 +154,7 @@ static bool parse_variable(struct wr_cf *cf, const struct operands *o, struct wr
         return true;
     if (o->n == 3)
         return parse_comparison(cf, o, c);
-    return invalid(cf, o->at[0]);
+    return invalid_condition(cf, o->at[0]);
 }
 
 /* "-f path", "!-f path". */
@@ -167,7 +167,7 @@ static bool parse_file(struct wr_cf *cf, const struct operands *o, struct wr_con
     if (c->negated)
         test = wr_str_skip(test, 1);
     if (o->n != 2 || test.n != 2 || test.p[0] != '-' || strchr("fdex", test.p[1]) == NULL)
-        return invalid(cf, o->at[0]);
+        return invalid_condition(cf, o->at[0]);
     c->test = test.p[1];
     c->value = wr_template_new(cf, o->word[1], o->at[1]);
     return c->value != NULL;
@@ -179,7 +179,7 @@ const struct wr_condition *wr_condition_new(struct wr_cf *cf)
     struct operands o = { .n = 0 };
     bool ok;
 
-    if (!split(cf, &o))
+    if (!split_operands(cf, &o))
         return NULL;
     if (o.at[0].n > 1 && o.at[0].p[0] == '$')
         ok = parse_variable(cf, &o, c);

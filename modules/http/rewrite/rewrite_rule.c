@@ -17,14 +17,14 @@ struct rule {
 
 /* ---- while traffic flows ---- */
 
-static void escaped(struct wr_text *out, struct wr_str capture)
+static void put_escaped(struct wr_text *out, struct wr_str capture)
 {
     wr_uri_escape(out, capture, WR_ESC_ARGS);
 }
 
 /* True: the client's path had escapes, so captures must be escaped again in arguments and
  * redirects. */
-static bool needs_escape(const struct wr_request *r)
+static bool must_escape(const struct wr_request *r)
 {
     struct wr_str path = r->target;
 
@@ -32,11 +32,11 @@ static bool needs_escape(const struct wr_request *r)
     return r->quoted || wr_str_find(path, '+') < path.n;
 }
 
-static bool put(struct wr_exchange *x, const struct wr_template *t, bool escape,
-                struct wr_text *out)
+static bool put_text(struct wr_exchange *x, const struct wr_template *t, bool escape,
+                     struct wr_text *out)
 {
     if (escape)
-        return wr_template_captures(x, t, out, escaped);
+        return wr_template_captures(x, t, out, put_escaped);
     return wr_template_text(x, t, out);
 }
 
@@ -54,13 +54,13 @@ static enum wr_rewrite_next too_long(struct wr_rewrite *rw)
     return wr_rewrite_reject(rw, 500);
 }
 
-static enum wr_rewrite_next redirect(struct wr_rewrite *rw, const struct rule *r)
+static enum wr_rewrite_next redirect_to(struct wr_rewrite *rw, const struct rule *r)
 {
     const struct wr_http *h = wr_http_of(rw->x);
     struct wr_text raw = wr_text_grow(rw->x->pool, 128, TEXT_MAX);
     struct wr_text to = wr_text_grow(rw->x->pool, 128, TEXT_MAX);
 
-    if (!put(rw->x, r->path, needs_escape(&h->req), &raw))
+    if (!put_text(rw->x, r->path, must_escape(&h->req), &raw))
         return too_long(rw);
     wr_rewrite_unescape(&to, wr_text_view(&raw));
     if (r->keeps_args)
@@ -79,7 +79,7 @@ static bool new_args(struct wr_exchange *x, const struct rule *r, struct wr_str 
     const struct wr_request *req = &wr_http_of(x)->req;
     struct wr_text t = wr_text_grow(x->pool, 128, TEXT_MAX);
 
-    if (!put(x, r->args, needs_escape(req), &t))
+    if (!put_text(x, r->args, must_escape(req), &t))
         return false;
     if (r->keeps_args)
         append_args(&t, '&', req->args);
@@ -87,13 +87,13 @@ static bool new_args(struct wr_exchange *x, const struct rule *r, struct wr_str 
     return !t.overflow;
 }
 
-static enum wr_rewrite_next change(struct wr_rewrite *rw, const struct rule *r)
+static enum wr_rewrite_next change_uri(struct wr_rewrite *rw, const struct rule *r)
 {
     struct wr_http *h = wr_http_of(rw->x);
     struct wr_text uri = wr_text_grow(rw->x->pool, 128, TEXT_MAX);
     struct wr_str args = h->req.args;
 
-    if (!put(rw->x, r->path, false, &uri) || (r->args != NULL && !new_args(rw->x, r, &args)))
+    if (!put_text(rw->x, r->path, false, &uri) || (r->args != NULL && !new_args(rw->x, r, &args)))
         return too_long(rw);
     if (rw->log)
         wr_xlog(rw->x, WR_LOG_NOTICE, 0,
@@ -121,7 +121,7 @@ static enum wr_rewrite_next run_rule(struct wr_rewrite *rw, const void *row)
         return wr_rewrite_reject(rw, 500);
     if (found == 0)
         return WR_REWRITE_ON;
-    return r->redirect != 0 ? redirect(rw, r) : change(rw, r);
+    return r->redirect != 0 ? redirect_to(rw, r) : change_uri(rw, r);
 }
 
 /* ---- the directive ---- */

@@ -1,7 +1,7 @@
 /* rewrite_unescape: decodes needless escapes in the target of a redirect. */
 #include "rewrite_impl.h"
 
-static int hex(char c)
+static int hex_value(char c)
 {
     if (c >= '0' && c <= '9')
         return c - '0';
@@ -12,13 +12,13 @@ static int hex(char c)
 /* The character of the %XX that s begins with, or -1. */
 static int escape_at(struct wr_str s)
 {
-    if (s.n < 3 || s.p[0] != '%' || hex(s.p[1]) < 0 || hex(s.p[2]) < 0)
+    if (s.n < 3 || s.p[0] != '%' || hex_value(s.p[1]) < 0 || hex_value(s.p[2]) < 0)
         return -1;
-    return hex(s.p[1]) << 4 | hex(s.p[2]);
+    return hex_value(s.p[1]) << 4 | hex_value(s.p[2]);
 }
 
 /* True: the character needs no escape. Not space, control characters, '"', '#' and '%'. */
-static bool stands_for_itself(int c)
+static bool is_plain(int c)
 {
     return c > '%' && c < 0x7f;
 }
@@ -28,7 +28,7 @@ void wr_rewrite_unescape(struct wr_text *out, struct wr_str text)
     while (text.n > 0) {
         int c = escape_at(text);
 
-        if (stands_for_itself(c)) {
+        if (is_plain(c)) {
             wr_text_char(out, (char)c);
             text = wr_str_skip(text, 3);
         } else {

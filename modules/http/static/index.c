@@ -30,8 +30,8 @@ static bool folder_is_there(struct wr_exchange *x, struct wr_str folder, struct 
     return false;
 }
 
-static enum wr_verdict refuse(struct wr_exchange *x, const struct wr_open_error *e,
-                              const char *path)
+static enum wr_verdict refuse_path(struct wr_exchange *x, const struct wr_open_error *e,
+                                   const char *path)
 {
     const struct wr_http_conf *c = wr_conf_of(x, &wr_module_http);
     unsigned status = wr_open_status(e->err);
@@ -54,8 +54,8 @@ static enum wr_verdict go_to(struct wr_exchange *x, struct wr_str name)
 }
 
 /* Try one element of the list; PASS: it does not exist. */
-static enum wr_verdict try(struct wr_exchange *x, struct wr_text *path, struct wr_str name,
-                           bool *folder_seen)
+static enum wr_verdict try_name(struct wr_exchange *x, struct wr_text *path, struct wr_str name,
+                                bool *folder_seen)
 {
     size_t folder = path->n;
     struct wr_open_error e;
@@ -71,9 +71,9 @@ static enum wr_verdict try(struct wr_exchange *x, struct wr_text *path, struct w
     if (found)
         return go_to(x, name);
     if (e.err != ENOENT)
-        return refuse(x, &e, full);
+        return refuse_path(x, &e, full);
     if (!*folder_seen && !folder_is_there(x, wr_text_view(path), &e))
-        return refuse(x, &e, full);
+        return refuse_path(x, &e, full);
     *folder_seen = true;
     return WR_PASS;
 }
@@ -101,7 +101,7 @@ static enum wr_verdict index_run(struct wr_exchange *x)
             if (!wr_http_path(x, h->req.uri, &path))
                 return wr_reject(x, 500, NULL);
         }
-        v = try(x, &path, name, &folder_seen);
+        v = try_name(x, &path, name, &folder_seen);
         if (v != WR_PASS)
             return v;
     }

@@ -22,7 +22,7 @@ void wr_open_cache_drop(struct wr_open_cache *c, struct wr_open_known *k)
     c->n--;
 }
 
-static struct wr_open_known *oldest(struct wr_open_cache *c)
+static struct wr_open_known *oldest_known(struct wr_open_cache *c)
 {
     return wr_container(c->recent.prev, struct wr_open_known, recent);
 }
@@ -32,7 +32,7 @@ static void drop_all(void *arg)
     struct wr_open_cache *c = arg;
 
     while (c->n > 0)
-        wr_open_cache_drop(c, oldest(c));
+        wr_open_cache_drop(c, oldest_known(c));
     free(c->bucket);
 }
 
@@ -48,13 +48,13 @@ struct wr_open_cache *wr_open_cache_new(struct wr_pool *pool, uint32_t max, uint
     return c;
 }
 
-static struct wr_open_known *add(struct wr_open_cache *c, struct wr_str key, uint64_t hash)
+static struct wr_open_known *add_known(struct wr_open_cache *c, struct wr_str key, uint64_t hash)
 {
     struct wr_open_known **at = &c->bucket[hash % c->nbuckets];
     struct wr_open_known *k;
 
     if (c->n == c->max)
-        wr_open_cache_drop(c, oldest(c));
+        wr_open_cache_drop(c, oldest_known(c));
     k = wr_calloc(1, sizeof(*k) + key.n + 1);
     memcpy(k->key, key.p, key.n);
     k->n = key.n;
@@ -72,13 +72,13 @@ struct wr_open_known *wr_open_cache_use(struct wr_open_cache *c, struct wr_str k
 
     if (c->bucket == NULL)
         c->bucket = wr_calloc(c->nbuckets, sizeof(struct wr_open_known *));
-    while (c->n > 0 && oldest(c)->used_ms + c->inactive_ms < wr_now())
-        wr_open_cache_drop(c, oldest(c));
+    while (c->n > 0 && oldest_known(c)->used_ms + c->inactive_ms < wr_now())
+        wr_open_cache_drop(c, oldest_known(c));
     k = c->bucket[hash % c->nbuckets];
     while (k != NULL && (k->hash != hash || !wr_str_eq(wr_str_of(k->key, k->n), key)))
         k = k->next;
     if (k == NULL)
-        k = add(c, key, hash);
+        k = add_known(c, key, hash);
     wr_list_remove(&k->recent);
     wr_list_unshift(&c->recent, &k->recent);
     k->used_ms = wr_now();

@@ -50,7 +50,7 @@ static void later_done(struct wr_job *j)
     wr_exchange_wake(w->x);
 }
 
-static void leave(void *arg)
+static void drop_job(void *arg)
 {
     struct wr_open_ctx *ctx = arg;
     struct later *w = ctx->later;
@@ -66,7 +66,8 @@ static void leave(void *arg)
         w->ctx = NULL;
 }
 
-static enum wr_there start(struct wr_exchange *x, struct wr_threads *t, const char *path, int flags)
+static enum wr_there start_job(struct wr_exchange *x, struct wr_threads *t, const char *path,
+                               int flags)
 {
     struct wr_open_ctx *ctx = wr_ctx_of(x, &wr_module_open_path);
     size_t n = strlen(path);
@@ -82,17 +83,17 @@ static enum wr_there start(struct wr_exchange *x, struct wr_threads *t, const ch
         errno = EAGAIN;
         return WR_NOT_THERE;
     }
-    leave(ctx); /* drops the job of another path, whose result nobody will ask for */
+    drop_job(ctx); /* drops the job of another path, whose result nobody will ask for */
     ctx->later = w;
     x->waits++;
     if (!ctx->cleanup)
-        wr_pool_cleanup(x->pool, leave, ctx);
+        wr_pool_cleanup(x->pool, drop_job, ctx);
     ctx->cleanup = true;
     return WR_OPENING;
 }
 
 /* The job for this path; NULL: none was started. */
-static struct later *begun(const struct wr_exchange *x, const char *path)
+static struct later *find_job(const struct wr_exchange *x, const char *path)
 {
     const struct wr_open_ctx *ctx = x->ctx != NULL ? x->ctx[wr_module_open_path.index] : NULL;
     struct later *w = ctx != NULL ? ctx->later : NULL;
@@ -100,7 +101,7 @@ static struct later *begun(const struct wr_exchange *x, const char *path)
     return w != NULL && strcmp(w->path, path) == 0 ? w : NULL;
 }
 
-static enum wr_there outcome(struct later *w, int *fd)
+static enum wr_there take_result(struct later *w, int *fd)
 {
     int err = w->err;
 
@@ -108,7 +109,7 @@ static enum wr_there outcome(struct later *w, int *fd)
         return WR_OPENING;
     *fd = w->fd;
     w->fd = -1;
-    leave(w->ctx);
+    drop_job(w->ctx);
     errno = err;
     return *fd != -1 ? WR_THERE : WR_NOT_THERE;
 }
@@ -136,15 +137,15 @@ static int open_cached(const char *path, int flags)
 enum wr_there wr_open_later(struct wr_exchange *x, const char *path, int flags, int *fd)
 {
     struct wr_threads *t;
-    struct later *w = begun(x, path);
+    struct later *w = find_job(x, path);
 
     *fd = -1;
     if (w != NULL)
-        return outcome(w, fd);
+        return take_result(w, fd);
     if (!wr_http_threads(x, false, &t))
         t = NULL; /* the reader of the file logs the reason */
     *fd = t != NULL ? open_cached(path, flags) : open(path, flags);
     if (*fd == -1 && errno == EAGAIN && t != NULL)
-        return start(x, t, path, flags);
+        return start_job(x, t, path, flags);
     return *fd != -1 ? WR_THERE : WR_NOT_THERE;
 }

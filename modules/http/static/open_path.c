@@ -18,7 +18,7 @@ struct look {                   /* one lookup */
     struct wr_open_error *e;
 };
 
-static enum wr_there failed(const struct look *l, int fd, const char *plain)
+static enum wr_there fail_lookup(const struct look *l, int fd, const char *plain)
 {
     bool walked = l->c->links.disabled != WR_SYMLINKS_OFF;
 
@@ -35,10 +35,10 @@ static enum wr_there look_only(const struct look *l, struct stat *st)
     int fd;
 
     if (wr_likely(l->c->links.disabled == WR_SYMLINKS_OFF))
-        return stat(l->path, st) == 0 ? WR_THERE : failed(l, -1, "stat()");
+        return stat(l->path, st) == 0 ? WR_THERE : fail_lookup(l, -1, "stat()");
     fd = wr_open_walk(l->x, l->c, l->path, O_PATH | O_CLOEXEC);
     if (fd == -1 || fstat(fd, st) == -1)
-        return failed(l, fd, NULL);
+        return fail_lookup(l, fd, NULL);
     (void)close(fd);
     return WR_THERE;
 }
@@ -72,12 +72,12 @@ static enum wr_there look_and_open(struct look *l, struct stat *st)
     case WR_OPENING:
         return WR_OPENING;
     case WR_NOT_THERE:
-        return failed(l, -1, "open()");
+        return fail_lookup(l, -1, "open()");
     case WR_THERE:
         break;
     }
     if (fstat(fd, st) == -1)
-        return failed(l, fd, "fstat()");
+        return fail_lookup(l, fd, "fstat()");
     if (!S_ISREG(st->st_mode)) {
         (void)close(fd);
         return WR_THERE;
@@ -98,7 +98,7 @@ static enum wr_there look_at_disk(struct look *l, struct stat *st)
 
 /* ---- the cache ---- */
 
-static enum wr_there answer(struct look *l, const struct wr_open_known *k)
+static enum wr_there answer_known(struct look *l, const struct wr_open_known *k)
 {
     if (k->error.err != 0) {
         *l->e = k->error;
@@ -112,13 +112,13 @@ static enum wr_there answer(struct look *l, const struct wr_open_known *k)
 
 /* False: the error is one of the process (no descriptors, no memory) or of the disk, not of the
  * path. */
-static bool lasts(int err)
+static bool is_lasting(int err)
 {
     return err != EMFILE && err != ENFILE && err != ENOMEM && err != EAGAIN && err != EINTR
         && err != EIO;
 }
 
-static enum wr_there learn(struct look *l, struct wr_open_known *k)
+static enum wr_there look_anew(struct look *l, struct wr_open_known *k)
 {
     struct stat st;
     enum wr_there there = look_at_disk(l, &st);
@@ -132,7 +132,7 @@ static enum wr_there learn(struct look *l, struct wr_open_known *k)
     k->checked_ms = wr_now();
     if (there == WR_NOT_THERE) {
         k->error = *l->e;
-        if (!l->c->cache_errors || !lasts(l->e->err))
+        if (!l->c->cache_errors || !is_lasting(l->e->err))
             wr_open_cache_drop(l->c->cache, k);
         return there;
     }
@@ -144,7 +144,7 @@ static enum wr_there learn(struct look *l, struct wr_open_known *k)
 }
 
 /* True: the name still leads to the open file, which may have grown. */
-static bool same_file(struct look *l, struct wr_open_known *k)
+static bool is_same_file(struct look *l, struct wr_open_known *k)
 {
     struct stat st;
 
@@ -168,7 +168,7 @@ static struct wr_str key_of(const struct look *l)
                        wr_open_trusted(l->x, l->c, path), l->path);
 }
 
-static enum wr_there look(struct look *l)
+static enum wr_there look_up(struct look *l)
 {
     struct wr_open_known *k;
     bool fresh;
@@ -178,10 +178,10 @@ static enum wr_there look(struct look *l)
     k = wr_open_cache_use(l->c->cache, key_of(l));
     fresh = k->checked_ms > 0 && wr_now() - k->checked_ms < l->c->cache_valid_s * 1000;
     if (fresh && (k->error.err != 0 || !l->open || k->file != NULL || !S_ISREG(k->st.st_mode)))
-        return answer(l, k);
-    if (!fresh && k->error.err == 0 && same_file(l, k))
-        return answer(l, k);
-    return learn(l, k);
+        return answer_known(l, k);
+    if (!fresh && k->error.err == 0 && is_same_file(l, k))
+        return answer_known(l, k);
+    return look_anew(l, k);
 }
 
 enum wr_there wr_open_path(struct wr_exchange *x, const char *path, struct stat *st,
@@ -191,7 +191,7 @@ enum wr_there wr_open_path(struct wr_exchange *x, const char *path, struct stat 
         .x = x, .c = wr_conf_of(x, &wr_module_open_path), .path = path, .open = true, .st = st,
         .e = e,
     };
-    enum wr_there there = look(&l);
+    enum wr_there there = look_up(&l);
 
     *file = l.file;
     return there;
@@ -204,7 +204,7 @@ bool wr_stat_path(struct wr_exchange *x, const char *path, struct stat *st,
         .x = x, .c = wr_conf_of(x, &wr_module_open_path), .path = path, .st = st, .e = e,
     };
 
-    return look(&l) == WR_THERE;
+    return look_up(&l) == WR_THERE;
 }
 
 void wr_open_reader(struct wr_exchange *x, struct wr_reader *r)

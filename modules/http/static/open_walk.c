@@ -9,7 +9,7 @@
 
 /* Follow a link if it and its target have the same owner. The target is checked after opening, so
  * that it cannot change in between. */
-static int follow(int folder, const char *name, int flags, uid_t owner)
+static int follow_link(int folder, const char *name, int flags, uid_t owner)
 {
     int fd = openat(folder, name, flags);
     struct stat st;
@@ -30,7 +30,7 @@ static int open_in(int folder, const char *name, int flags, uint32_t disabled)
     if (!S_ISLNK(st.st_mode))
         return openat(folder, name, flags | O_NOFOLLOW);
     if (disabled == WR_SYMLINKS_OWNER)
-        return follow(folder, name, flags, st.st_uid);
+        return follow_link(folder, name, flags, st.st_uid);
     errno = ELOOP;
     return -1;
 }
@@ -65,7 +65,7 @@ static char *next_name(char **path, bool *folder)
 }
 
 /* Close the folder that fd was opened in, and keep errno. */
-static int leave(int folder, int fd)
+static int close_folder(int folder, int fd)
 {
     int err = errno;
 
@@ -74,19 +74,19 @@ static int leave(int folder, int fd)
     return fd;
 }
 
-static int walk(int folder, char *rest, int flags, uint32_t disabled)
+static int walk_path(int folder, char *rest, int flags, uint32_t disabled)
 {
     const int pass = O_PATH | O_DIRECTORY | O_CLOEXEC;
     bool more;
 
     for (char *name; (name = next_name(&rest, &more)) != NULL;) {
-        int fd = leave(folder, open_in(folder, name, more ? pass : flags, disabled));
+        int fd = close_folder(folder, open_in(folder, name, more ? pass : flags, disabled));
 
         if (fd == -1 || !more)
             return fd;
         folder = fd;
     }
-    return leave(folder, openat(folder, ".", flags)); /* the path ended with a slash */
+    return close_folder(folder, openat(folder, ".", flags)); /* the path ended with a slash */
 }
 
 int wr_open_walk(struct wr_exchange *x, const struct wr_open_conf *c, const char *path, int flags)
@@ -104,5 +104,6 @@ int wr_open_walk(struct wr_exchange *x, const struct wr_open_conf *c, const char
                   O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (folder == -1)
         return -1;
-    return walk(folder, wr_pool_cstr(x->pool, wr_str_skip(whole, n)), flags, c->links.disabled);
+    return walk_path(folder, wr_pool_cstr(x->pool, wr_str_skip(whole, n)), flags,
+                     c->links.disabled);
 }

@@ -15,8 +15,8 @@ static void close_file(void *arg)
 
 /* As in nginx: a file that does not exist or may not be read is logged as the client's error,
  * anything else as critical. */
-static enum wr_verdict refuse(struct wr_exchange *x, const struct wr_open_error *e,
-                              const char *path)
+static enum wr_verdict refuse_path(struct wr_exchange *x, const struct wr_open_error *e,
+                                   const char *path)
 {
     const struct wr_http_conf *c = wr_conf_of(x, &wr_module_http);
     unsigned status = wr_open_status(e->err);
@@ -95,7 +95,7 @@ static enum wr_verdict static_run(struct wr_exchange *x)
         return wr_reject(x, 500, NULL);
     there = wr_open_path(x, path, &st, &file, &e);
     if (there != WR_THERE)
-        return there == WR_OPENING ? WR_HOLD : refuse(x, &e, path);
+        return there == WR_OPENING ? WR_HOLD : refuse_path(x, &e, path);
     r = reader_of(x, file);
     if (S_ISDIR(st.st_mode))
         return to_folder(x);

@@ -48,7 +48,7 @@ static bool is_there(struct wr_exchange *x, const char *path, bool folder)
     return folder ? S_ISDIR(st.st_mode) : S_ISREG(st.st_mode);
 }
 
-static bool climbs(struct wr_str s)
+static bool has_dots(struct wr_str s)
 {
     while (s.n > 0)
         if (wr_str_is(wr_str_cut(&s, '/'), ".."))
@@ -56,19 +56,19 @@ static bool climbs(struct wr_str s)
     return false;
 }
 
-static bool found(struct wr_exchange *x, const struct candidate *c, struct wr_str name)
+static bool is_found(struct wr_exchange *x, const struct candidate *c, struct wr_str name)
 {
     struct wr_text t = wr_text_grow(x->pool, 256, PATH_MAX);
     const char *path;
 
-    if (name.p == NULL || (!c->literal && climbs(name)) || !wr_http_root(x, &t))
+    if (name.p == NULL || (!c->literal && has_dots(name)) || !wr_http_root(x, &t))
         return false;
     wr_text_str(&t, name);
     return wr_text_cstr(&t, &path) && strlen(path) == t.n && is_there(x, path, c->folder);
 }
 
 /* Make the file's name the uri. With an alias the name of the location comes before it. */
-static void take(struct wr_exchange *x, struct wr_str name)
+static void take_name(struct wr_exchange *x, struct wr_str name)
 {
     const struct wr_http_conf *hc = wr_conf_of(x, &wr_module_http);
     struct wr_http *h = wr_http_of(x);
@@ -104,8 +104,8 @@ static enum wr_verdict try_files(struct wr_exchange *x)
     for (uint32_t i = 0; i < c->list.n; i++) {
         struct wr_str name = name_of(x, &c->list.at[i]);
 
-        if (found(x, &c->list.at[i], name)) {
-            take(x, name);
+        if (is_found(x, &c->list.at[i], name)) {
+            take_name(x, name);
             return WR_PASS;
         }
     }

@@ -51,7 +51,7 @@ static void close_fd(struct log_open *e)
     e->fd = -1;
 }
 
-static void drop(struct wr_log_cache *c, struct log_open *e)
+static void drop_entry(struct wr_log_cache *c, struct log_open *e)
 {
     struct log_open **at = &c->bucket[e->hash % BUCKETS];
 
@@ -64,19 +64,19 @@ static void drop(struct wr_log_cache *c, struct log_open *e)
     c->n--;
 }
 
-static struct log_open *oldest(struct wr_log_cache *c)
+static struct log_open *oldest_entry(struct wr_log_cache *c)
 {
     return wr_container(c->recent.prev, struct log_open, recent);
 }
 
 static void drop_inactive(struct wr_log_cache *c)
 {
-    while (c->n > 0 && oldest(c)->used_ms + c->o.inactive_ms < wr_now())
-        drop(c, oldest(c));
+    while (c->n > 0 && oldest_entry(c)->used_ms + c->o.inactive_ms < wr_now())
+        drop_entry(c, oldest_entry(c));
 }
 
 /* NULL: it cannot be opened; then no other file is closed to make room. */
-static struct log_open *add(struct wr_log_cache *c, struct wr_str path, uint64_t hash)
+static struct log_open *add_entry(struct wr_log_cache *c, struct wr_str path, uint64_t hash)
 {
     struct log_open *e;
     int fd = open_path(path.p);
@@ -84,7 +84,7 @@ static struct log_open *add(struct wr_log_cache *c, struct wr_str path, uint64_t
     if (fd < 0)
         return NULL;
     if (c->n == c->o.max)
-        drop(c, oldest(c));
+        drop_entry(c, oldest_entry(c));
     e = wr_calloc(1, sizeof(*e) + path.n + 1);
     memcpy(e->path, path.p, path.n);
     e->hash = hash;
@@ -105,7 +105,7 @@ static struct log_open *find_or_add(struct wr_log_cache *c, const char *path)
     while (e != NULL && (e->hash != hash || !wr_str_is(name, e->path)))
         e = e->next;
     if (e == NULL)
-        e = add(c, name, hash);
+        e = add_entry(c, name, hash);
     if (e == NULL)
         return NULL;
     wr_list_remove(&e->recent);
@@ -115,7 +115,7 @@ static struct log_open *find_or_add(struct wr_log_cache *c, const char *path)
     return e;
 }
 
-static bool same_file(int fd, const char *path)
+static bool is_same_file(int fd, const char *path)
 {
     struct stat by_fd, by_name;
 
@@ -132,7 +132,7 @@ static void cached_write(struct wr_log_cache *c, const char *path, struct wr_str
     if (e == NULL)
         return;
     if (e->fd >= 0 && wr_now() - e->checked_ms >= c->o.valid_ms) {
-        if (!same_file(e->fd, path))
+        if (!is_same_file(e->fd, path))
             close_fd(e);
         e->checked_ms = wr_now();
     }
@@ -165,7 +165,7 @@ static void drop_all(void *arg)
     struct wr_log_cache *c = arg;
 
     while (c->n > 0)
-        drop(c, oldest(c));
+        drop_entry(c, oldest_entry(c));
 }
 
 struct wr_log_cache *wr_log_cache_new(struct wr_pool *pool, const struct wr_log_cache_opts *o)

@@ -63,13 +63,13 @@ void wr_log_write(int fd, const char *name, struct wr_str text, uint64_t *quiet_
     wr_say(WR_LOG_CRIT, err, "write() to \"%s\" failed", name);
 }
 
-static void put(struct log_file *f, struct wr_str text)
+static void write_plain(struct log_file *f, struct wr_str text)
 {
     wr_log_write(f->sink->fd, f->path, text, &f->sink->quiet_until, &f->full);
 }
 
 /* Each buffer becomes a gzip member of its own; together they are a gzip file. */
-static void put_gzip(struct log_file *f, struct wr_str text)
+static void write_gzip(struct log_file *f, struct wr_str text)
 {
     z_stream z = { .next_in = (z_const Bytef *)(uintptr_t)text.p, .avail_in = (uInt)text.n };
     int err = deflateInit2(&z, f->o.gzip, Z_DEFLATED, MAX_WBITS + 16, 8, Z_DEFAULT_STRATEGY);
@@ -87,20 +87,20 @@ static void put_gzip(struct log_file *f, struct wr_str text)
     z.avail_out = (uInt)size;
     err = deflate(&z, Z_FINISH);
     WR_ASSERT(err == Z_STREAM_END);
-    put(f, wr_str_of(out, size - z.avail_out));
+    write_plain(f, wr_str_of(out, size - z.avail_out));
     (void)deflateEnd(&z);
     free(out);
 }
 
-static void flush(struct log_file *f)
+static void flush_lines(struct log_file *f)
 {
     struct wr_str text = wr_str_of(f->p, f->n);
 
     f->n = 0;
     if (text.n > 0 && f->o.gzip > 0)
-        put_gzip(f, text);
+        write_gzip(f, text);
     else if (text.n > 0)
-        put(f, text);
+        write_plain(f, text);
     wr_list_remove(&f->dirty);
     if (f->block != NULL) {
         wr_block_unref(f->block);
@@ -112,20 +112,20 @@ static void flush(struct log_file *f)
 
 static void flush_task(struct wr_task *t)
 {
-    flush(wr_container(t, struct log_file, task));
+    flush_lines(wr_container(t, struct log_file, task));
 }
 
 static void flush_dirty(void *arg)
 {
     (void)arg;
     while (!wr_list_empty(&dirty))
-        flush(wr_container(dirty.next, struct log_file, dirty));
+        flush_lines(wr_container(dirty.next, struct log_file, dirty));
 }
 
 /* ---- the buffer ---- */
 
 /* Prepare the buffer for its first line. A timer that is already set fires early enough. */
-static void begin(struct log_file *f)
+static void begin_buffer(struct log_file *f)
 {
     uint64_t wait = f->o.buffer > 0 ? f->o.flush_ms : LONGEST_WAIT_MS;
 
@@ -148,16 +148,16 @@ static void file_write(struct wr_sink *s, enum wr_level level, struct wr_str lin
 
     (void)level;
     if (f->n > 0 && line.n > f->cap - f->n)
-        flush(f);
+        flush_lines(f);
     if (loop != NULL && f->n == 0)
-        begin(f);
+        begin_buffer(f);
     if (line.n <= f->cap - f->n) {
         memcpy(f->p + f->n, line.p, line.n);
         f->n += line.n;
     } else if (f->o.gzip > 0) {
-        put_gzip(f, line);
+        write_gzip(f, line);
     } else {
-        put(f, line);
+        write_plain(f, line);
     }
 }
 
@@ -169,7 +169,7 @@ static bool file_open(struct wr_sink *s)
 
     f->sink = s;
     s->path = f->path;
-    flush(f);
+    flush_lines(f);
     if (!wr_sink_open_file(s))
         return false;
     s->err = 0;
@@ -180,7 +180,7 @@ static void file_close(struct wr_sink *s)
 {
     struct log_file *f = WR_CHECK(s->state, LOG_FILE);
 
-    flush(f);
+    flush_lines(f);
     if (loop != NULL) {
         wr_timer_off(loop, &f->timer);
         wr_task_cancel(&f->task);
@@ -259,7 +259,7 @@ void wr_log_files_end(void)
     for (struct wr_link *l = all.next; l != &all; l = l->next) {
         struct log_file *f = wr_container(l, struct log_file, link);
 
-        flush(f);
+        flush_lines(f);
         if (loop != NULL) {
             wr_timer_off(loop, &f->timer);
             wr_task_cancel(&f->task);

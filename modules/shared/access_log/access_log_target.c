@@ -5,7 +5,7 @@
 
 #include <errno.h>
 
-static bool same_opts(const struct wr_log_file_opts *a, const struct wr_log_file_opts *b)
+static bool has_same_opts(const struct wr_log_file_opts *a, const struct wr_log_file_opts *b)
 {
     return a->buffer == b->buffer && a->flush_ms == b->flush_ms && a->gzip == b->gzip;
 }
@@ -24,7 +24,7 @@ bool wr_access_log_target_find(struct wr_cf *cf, struct wr_str path,
         *wr_vec_push(cf->pool, &st->targets) = t;
     } else if (o->buffer > 0 && t->o.buffer == 0) {
         t->o = *o;
-    } else if (o->buffer > 0 && !same_opts(o, &t->o)) {
+    } else if (o->buffer > 0 && !has_same_opts(o, &t->o)) {
         return wr_cf_error(cf, 1, "access_log \"" WR_FMT "\" already defined with conflicting "
                            "parameters", WR_ARG(wr_cf_arg(cf, 1)));
     }
@@ -33,7 +33,7 @@ bool wr_access_log_target_find(struct wr_cf *cf, struct wr_str path,
 }
 
 /* Called for each scope of http; stops at the first server or location without an access_log. */
-static bool says(struct wr_scope *s, void *arg)
+static bool look_for_log(struct wr_scope *s, void *arg)
 {
     const struct wr_access_log *c = wr_scope_conf(s, &wr_module_access_log);
     bool *silent = arg;
@@ -52,7 +52,7 @@ bool wr_access_log_default(struct wr_cf *cf, struct wr_access_logs *st)
     bool silent = false;
 
     if (http != NULL)
-        wr_scope_each(http, says, &silent);
+        wr_scope_each(http, look_for_log, &silent);
     if (!silent)
         return true;
     cf->scope = http;

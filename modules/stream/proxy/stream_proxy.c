@@ -33,7 +33,7 @@ static bool set_pass(struct wr_cf *cf, void *conf)
 }
 
 /* Send a PROXY header first, which names the client. */
-static void announce(struct wr_exchange *x)
+static void send_proxy_header(struct wr_exchange *x)
 {
     struct wr_text t = wr_text_grow(x->pool, WR_ADDR_TEXT_MAX, 256);
 
@@ -58,7 +58,7 @@ static enum wr_verdict content(struct wr_exchange *x)
             return wr_reject(x, 500, NULL);
     }
     if (c->proxy_protocol)
-        announce(x);
+        send_proxy_header(x);
     if (c->ssl)
         wr_attempts_secure(x, &c->tls, target);
     return WR_TAKEN;
