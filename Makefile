@@ -1,16 +1,16 @@
-# make             builds objs/weir (and configures first when that was never done)
+# make             builds objs/weir (and runs ./configure first, if that was not done)
 # make install     installs under the prefix of ./configure, DESTDIR before it; make uninstall
-#                  takes that away again, but nothing that was changed since
-# make demo        everything from nothing: packages, build, a running weir to play with
+#                  removes it again, but no files that were changed since
+# make demo        does everything: installs packages, builds, runs weir with an example
 # make test        everything .ci/run asks for; test-all adds the plain and the whole chaos run,
 #                  threads under TSan and two minutes of each fuzz driver
-# make pgo         objs-pgo/weir: optimized for what a load on loopback was seen to do (gcc); a
+# make pgo         objs-pgo/weir: optimized with the profile of a load on loopback (gcc); takes a
 #                  minute or two. Then make OBJS=objs-pgo install
 # make unit lint fuzz bench clean distclean
 #
-# V=1 shows the commands. OBJS names the folder of the build, and by its ending the kind:
-# objs is the ordinary one, objs-asan has ASan, UBSan and the debug checks, objs-tsan has TSan,
-# objs-fuzz is for libFuzzer, objs-pgo is what make pgo makes. `make OBJS=/tmp/my-asan unit` keeps out of other people's way.
+# V=1 shows the commands. OBJS is the folder of the build; its ending selects the kind: objs is the
+# ordinary build, objs-asan has ASan, UBSan and the debug checks, objs-tsan has TSan, objs-fuzz is
+# for libFuzzer, objs-pgo is that of make pgo. A folder elsewhere: `make OBJS=/tmp/my-asan unit`.
 
 OBJS ?= objs
 KIND := $(or $(filter asan tsan fuzz pgo,$(lastword $(subst -, ,$(OBJS)))),plain)
@@ -24,7 +24,7 @@ Q := $(if $(V),,@)
 
 all: $(OBJS)/weir
 
-# These goals do not need a configured tree: they make one.
+# These goals need no configured tree: they configure it themselves.
 
 test:
 	$(Q)t/run
@@ -66,7 +66,7 @@ objs/config.mk: configure auto/cc auto/lib auto/make auto/modules auto/options \
 	    echo '  CONF  again, as before'; \
 	    sh objs/reconfigure > objs/configure.log || { cat objs/configure.log; exit 1; }; fi
 
-# What is compiled, and how.
+# Sources and flags.
 
 CORE_SRC := $(sort $(wildcard $(FOLDERS:%=core/%/*.c)))
 UNIT_SRC := $(wildcard t/unit/*.c)
@@ -74,16 +74,16 @@ FUZZ_SRC := $(filter-out t/fuzz/replay.c,$(wildcard t/fuzz/*.c))
 OBJ := $(CORE_SRC:%.c=$(OBJS)/%.o) $(MODULE_SRC:%.c=$(OBJS)/%.o) $(OBJS)/modules.o
 
 WARN := -Wall -Wextra -Wshadow -Wconversion -Wvla
-# What is installed: the same sources make the same bytes, wherever and whenever they are built.
+# For the build that is installed: the same sources give the same bytes, wherever and whenever.
 SAME := -ffile-prefix-map=$(CURDIR)=. -Wdate-time
 TRAPS := -O1 -fno-omit-frame-pointer -DWR_DEBUG=1 -Werror -fno-sanitize-recover=all
 FLAGS_plain = -O2 $(SAME) $(HARDEN) $(WERROR)
 FLAGS_asan = $(TRAPS) $(TRAP_INIT) -fsanitize=address,undefined
-# gcc warns of fences, which TSan does not see; ours stand between processes.
+# gcc warns that TSan does not see fences; those of weir are between processes.
 FLAGS_tsan = $(TRAPS) $(TRAP_INIT) -fsanitize=thread \
 	$(if $(findstring clang,$(shell $(CC) --version)),,-Wno-tsan)
 FLAGS_fuzz = $(TRAPS) -fsanitize=fuzzer-no-link,address,undefined
-# Counts first; once trained, the counts beside the objects are used, across all files.
+# The first build writes counts beside the objects; after the training the second one uses them.
 PGO = $(if $(wildcard $(OBJS)/trained),-flto=auto -fprofile-use -fprofile-partial-training \
 	-Wno-missing-profile,-fprofile-generate -fprofile-update=prefer-atomic)
 FLAGS_pgo = $(FLAGS_plain) $(PGO)
@@ -127,8 +127,9 @@ $(OBJS)/weir: $(OBJ) $(OBJS)/objects
 
 -include $(shell find $(OBJS) -name '*.d' 2>/dev/null)
 
-# A unit test or fuzz driver t/unit/FOLDER_name.c is linked with what FOLDER may know (the ranks of
-# HACKING.md) and nothing else: an upward call does not link. Tests of app and modules get all.
+# A unit test or fuzz driver t/unit/FOLDER_name.c is linked only with the folders that FOLDER may
+# use (the ranks of HACKING.md), so that an upward call does not link. Tests of app and modules get
+# all folders.
 
 below_base := base
 below_log := base log
@@ -182,7 +183,7 @@ fuzzers: $(FUZZERS)
 replay: $(FUZZERS)
 	$(Q)for t in $^; do c=t/fuzz/corpus/$${t##*/}; test -d $$c || c=; $$t $$c || exit 1; done
 
-# The same warnings by clang, without making anything.
+# The same warnings from clang, which writes no objects.
 
 CLANG_SRC := $(CORE_SRC) $(MODULE_SRC) $(UNIT_SRC) $(FUZZ_SRC) objs/modules.c
 
@@ -195,7 +196,7 @@ objs-clang/%.ok: %.c
 	$(Q)touch $@
 -include $(shell find objs-clang -name '*.d' 2>/dev/null)
 
-# The program, its page, html/ and the configurations.
+# Installation: the program, its manual page, html/ and the configurations.
 
 PLACES = DESTDIR='$(DESTDIR)' PREFIX='$(PREFIX)' SBIN_PATH='$(SBIN_PATH)' LINK_PATH='$(LINK_PATH)' \
 	CONF_PATH='$(CONF_PATH)' LOG_DIRS='$(LOG_DIRS)' MAN_PATH='$(MAN_PATH)'

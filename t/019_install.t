@@ -81,7 +81,7 @@ is slurp("$dest$home/conf/weir.conf"), "# mine\n", 'a configuration is not overw
 is_deeply [installed()], [sort @own, @once], 'what is missing comes again';
 
 $w->write("dest$home/logs/error.log", "a line\n");
-like install('uninstall'), qr{^kept, it was changed: $home/conf/weir\.conf$}m,
+like install('uninstall'), qr{^not removed, because it was changed: $home/conf/weir\.conf$}m,
     'what was changed is kept, and said';
 is_deeply [installed()], ["$home/conf/weir.conf", "$home/logs/error.log"], 'and a log';
 unlink map { "$dest$_" } installed();
