@@ -1,12 +1,11 @@
-/* A whole session: bytes of a client in, through a worker's loop with the configuration of
- * app_session.conf, and out to a server played here, whose bytes go back. What is asserted: no
- * session or buffer stays behind, nothing is logged as [alert], and no byte of a client or a server
- * makes a head that the next one could read in another way.
+/* A whole session: bytes of a client go through a worker's loop, with the configuration of
+ * app_session.conf, to a server in this program, whose bytes go back. Assertions: no session or
+ * buffer is left, nothing is logged as [alert], and no bytes of a client or server produce a head
+ * that the next party could read in another way.
  *
- * An input: the first byte chooses the address; then come the client's bytes. NUL and a letter
- * change what happens: c (the client's bytes follow), b (the server's), 0 (a NUL), f (the client
- * says FIN), F (the server closes), x (the client closes), s (the client stops reading, or goes
- * on). */
+ * An input: the first byte selects the address; then come the client's bytes. NUL and a letter
+ * control the rest: c (the client's bytes follow), b (the server's), 0 (a NUL), f (the client sends
+ * FIN), F (the server closes), x (the client closes), s (the client stops reading, or resumes). */
 #include "app/app.h"
 
 #include <errno.h>
@@ -169,7 +168,8 @@ static void on_event(struct wr_watch *w, uint32_t events)
     (void)events;
 }
 
-/* Something is always ready: a turn that may wait does what it does before, and never waits. */
+/* An event is always ready: so a turn that may wait runs the tasks before sleep, but never
+ * waits. */
 static void never_sleep(void)
 {
     static struct wr_watch always = { on_event };
@@ -193,7 +193,7 @@ static void begin(void)
     }
 }
 
-/* ---- heads as the next one reads them ---- */
+/* ---- heads as the next party reads them ---- */
 
 static size_t count_field(struct wr_str head, const char *name)
 {
@@ -257,7 +257,7 @@ static void take(struct head *h, const char *p, size_t n, void (*check)(struct w
 
 /* ---- the two ends ---- */
 
-/* FUZZ_VERBOSE: what came, for the person who looks at an input. */
+/* FUZZ_VERBOSE: print what came, for a person who examines an input. */
 static void show(const char *side, const char *p, ssize_t n)
 {
     if (getenv("FUZZ_VERBOSE") == NULL)

@@ -1,6 +1,5 @@
-/* Any bytes as what a client sent first, whole and at every length: the verdict may only go from
- * MORE to one of the others and then stays, and what is read never depends on how much came with
- * it. */
+/* Any bytes as the first ones of a client, whole and cut at every length: the verdict may change
+ * only once, from MORE to another one, and the facts never depend on how many bytes follow. */
 #include "base/base.h"
 
 #include "../../modules/stream/client_hello.h"
@@ -19,7 +18,7 @@ static void check_texts(const struct wr_client_hello *h)
     (void)wr_client_hello_version(h->version);
 }
 
-/* In a block of exactly this size, so that a read behind it is seen. */
+/* Parse a block of exactly this size, so that ASan finds a read past its end. */
 static enum wr_hello parse(const uint8_t *data, size_t n, struct wr_pool *pool,
                            struct wr_client_hello *h)
 {

@@ -1,7 +1,6 @@
-/* Any bytes as a log format and as the request it tells of: up to the first NUL the words of
- * `log_format`, one for each line; behind it the head of a request. Each escape mode has to keep
- * what a client sent from looking like the administrator's text, and a small buffer must never be
- * left. */
+/* Any bytes as a log format and as the logged request: up to the first NUL the words of
+ * `log_format`, one for each line; after it the head of a request. In each escape mode a client's
+ * bytes must not look like the administrator's text, and nothing is written past a small buffer. */
 #include "http1/http1_impl.h"
 
 #include "../../modules/shared/access_log/access_log_impl.h"
@@ -70,7 +69,7 @@ static void end(struct logged *l)
 
 /* ---- the format ---- */
 
-/* NULL: it is none. */
+/* NULL: it is not a valid format. */
 static const struct wr_log_format *define(struct logged *l, struct wr_str text, const char *mode)
 {
     struct wr_word words[WORDS + 3] = {

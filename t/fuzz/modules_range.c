@@ -1,6 +1,6 @@
-/* Any bytes as the Range field of a request for a body of a length: two bytes of length, one of how
- * the body comes (whole, or in pieces of that size), then the field. What is parsed must lie within
- * the body; what is sent must be as long as was announced, and the bytes that were asked for. */
+/* Any bytes as the Range field of a request: two bytes with the length of the body, one for how it
+ * comes (0: whole; else in pieces of that size), then the field. Ranges must lie within the body;
+ * the reply must have the announced length and the requested bytes. */
 #include "http/http.h"
 
 #include "../../modules/http/filters/range_set.h"

@@ -1,4 +1,4 @@
-/* ClientHello: what is read of one, however it is cut into records, and what is none. */
+/* ClientHello: the facts read from one, however it is split into records, and malformed ones. */
 #include "lib/unit.h"
 
 #include "../../modules/stream/client_hello.h"
@@ -99,8 +99,8 @@ static struct wr_str hello(struct wr_str exts)
 
 /* ---- what is read ---- */
 
-/* "TLSv1.2|name|alpn", "more" or "not". The bytes are given in a block of their own, so that a read
- * behind them is seen. */
+/* "TLSv1.2|name|alpn", "more" or "not". The bytes are in a block of their own, so that ASan finds a
+ * read past their end. */
 static struct wr_str result(struct wr_str s)
 {
     struct wr_text t = make();
@@ -236,7 +236,7 @@ END_TEST
 
 /* ---- what is wrong ---- */
 
-/* Behind the version of a hello: it has no names then, the good ones in front included. */
+/* Malformed tails after the version: the hello then has no names, not even earlier good ones. */
 START_TEST(wrong_extensions)
 {
     static const struct { unsigned type; struct wr_str data; } bad[] = {
@@ -266,7 +266,7 @@ START_TEST(wrong_extensions)
         ck_view(result(hello(both(name, cut[i]))), "TLSv1.2||");
     ck_view(result(hello(both(name, name))), "TLSv1.2||");
     ck_view(result(hello(both(protocol, both(name, protocol)))), "TLSv1.2||");
-    /* The protocol of one that is cut off, as with nginx; the name of one is not taken. */
+    /* From an extension that is cut off the protocol is used, as in nginx, but not the name. */
     ck_view(result(hello(WR_STR("\0\x2b\0\7\2\x7f\x1c"))), "TLSv1.3||");
     ck_view(result(hello(WR_STR("\0\0\0\x20\0\6\0\0\3foo"))), "TLSv1.2||");
     tear_down();
@@ -290,7 +290,7 @@ START_TEST(wrong_messages)
 }
 END_TEST
 
-/* Told by the first byte that cannot be right. */
+/* Rejected at the first wrong byte. */
 START_TEST(no_records)
 {
     static const struct wr_str t[] = {
@@ -336,7 +336,7 @@ START_TEST(split_over_records)
 }
 END_TEST
 
-/* Every beginning wants more, and only the whole is done. */
+/* Every proper prefix needs more bytes; only the whole is done. */
 START_TEST(truncated)
 {
     static const size_t each[] = { 1, 2, 3, 4, 5, 64, 4096 };
@@ -356,7 +356,7 @@ START_TEST(truncated)
 }
 END_TEST
 
-/* The message ends early at every length, inside a record of that length: no name of a part. */
+/* The message ends early at every length, in a record of that length: a part gives no name. */
 START_TEST(shortened)
 {
     struct wr_str body;

@@ -1,4 +1,4 @@
-/* The table of geo: networks and ranges, compared with the plainest way to say the same. */
+/* The table of geo: networks and ranges, compared with a plain array. */
 #include "lib/unit.h"
 
 #include "../../modules/shared/geo_table.h"
@@ -110,7 +110,7 @@ START_TEST(whole_world)
 }
 END_TEST
 
-/* Ranges painted and erased at random over 64 addresses, and the same done to a plain array. */
+/* Paint and erase random ranges over 64 addresses, and do the same to a plain array. */
 START_TEST(ranges)
 {
     enum { N = 64 };

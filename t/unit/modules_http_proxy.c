@@ -1,5 +1,5 @@
-/* proxy_pass at layer 7 without a backend: what is asked of it, and what becomes of its reply. Rows
- * marked (o) were seen to be the same with nginx 1.22.1. */
+/* proxy_pass at layer 7 without a server: the request to it, and the changes to its reply. Rows
+ * marked (o) were observed to be the same in nginx 1.22.1. */
 #include "lib/unit.h"
 
 #include "http1/http1_impl.h"
@@ -136,7 +136,7 @@ static const struct {
     { "server { location / { proxy_pass http://b; proxy_http_version 1.0; } }",
       "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\nZ: 1\r\n\r\n", 3,
       "POST / HTTP/1.0\nHost: b\nConnection: close\nContent-Length: 3\nZ: 1\n\n" },
-    /* What is about the connection stays here, and so does what Connection names. */
+    /* Fields about the connection, and those that Connection names, are not passed on. */
     { "server { location / { proxy_pass http://b; } }",
       "GET / HTTP/1.1\r\nHost: h\r\nA: 1\r\nConnection: close, X-Hop,authorization\r\n"
       "TE: trailers\r\nKeep-Alive: 5\r\nTrailer: X\r\nUpgrade: h2c\r\nProxy-Connection: x\r\n"
@@ -153,7 +153,7 @@ static const struct {
       " proxy_set_header User-Agent \"\"; proxy_set_header X-A $arg_a; proxy_set_header X-B b; } }",
       "GET /?b HTTP/1.1\r\nHost: h\r\nUser-Agent: u\r\nX-A: 1\r\nx-b: 2\r\nX-C: 3\r\n\r\n", 0,
       "GET /?b HTTP/1.1\nHost: b\nX-B: b\nX-C: 3\n\n" },
-    /* One Host in any case: the last that was said, and the default where it is empty. */
+    /* Always one Host: the last one configured, or the default if that is empty. */
     { "server { location / { proxy_pass http://b; proxy_set_header Host a;"
       " proxy_set_header host $arg_h; } }",
       "GET /?h=c HTTP/1.1\r\nHost: h\r\n\r\n", 0, "GET /?h=c HTTP/1.1\nHost: c\n\n" },
@@ -164,15 +164,15 @@ static const struct {
       "GET / HTTP/1.0\r\n\r\n", 0, "GET / HTTP/1.1\nHost: b:81\n\n" },
     { "server { location / { proxy_pass http://b; proxy_set_header Host $host; } }",
       "GET /x\r\n", 0, "GET /x HTTP/1.1\nHost: b\n\n" },
-    /* A fragment goes no further. */
+    /* A fragment is not passed on. */
     { "server { location / { proxy_pass http://b; proxy_set_header X $request_uri; } }",
       "GET /x#/../y HTTP/1.1\r\nHost: h\r\n\r\n", 0, "GET /x HTTP/1.1\nHost: b\nX: /x\n\n" },
-    /* A value ends no line. */
+    /* A value cannot end a line. */
     { "server { location / { proxy_pass http://b; proxy_set_header X-A \"a$uri\";"
       " proxy_set_header X-B \"1\\r\\nC: 2\"; } }",
       "GET /%0d%0aD:1 HTTP/1.1\r\nHost: h\r\n\r\n", 0,
       "GET /%0d%0aD:1 HTTP/1.1\nHost: b\nX-A: a/  D:1\nX-B: 1  C: 2\n\n" },
-    /* Bodies: as they are sent, whatever else is said. */
+    /* Bodies: framed as they are sent, whatever proxy_set_header sets. */
     { "server { location / { proxy_pass http://b; } }",
       "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n", UINT64_MAX,
       "POST / HTTP/1.1\nHost: b\nTransfer-Encoding: chunked\n\n" },
@@ -244,8 +244,8 @@ START_TEST(heads)
 }
 END_TEST
 
-/* The same as data: what a speaker that is not HTTP/1 says is all there, and fields of the hop can
- * be told from the others. */
+/* The same as data: all that a speaker other than HTTP/1 needs is there, and fields of the hop can
+ * be distinguished from the others. */
 START_TEST(data)
 {
     struct proxied p;
@@ -301,7 +301,7 @@ START_TEST(large_heads)
 }
 END_TEST
 
-/* Constant fields lie one behind the other, for one copy; one with a control character does not. */
+/* Constant fields are contiguous, for one copy; one with a control character is not among them. */
 START_TEST(constant_fields)
 {
     struct proxied p;

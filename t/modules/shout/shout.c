@@ -1,6 +1,6 @@
-/* shout: a filter of reply bodies, as an example and for the tests: letters become capitals. It
- * looks at the bytes, so files are read for it, in pieces. `shout slow` takes a while for each
- * piece, `shout broken` fails behind the first. */
+/* shout: a filter of reply bodies, as an example and for the tests: it makes letters capitals. It
+ * changes the bytes, so files are read into memory for it, in pieces. `shout slow` waits before
+ * each piece, `shout broken` fails after the first. */
 #include "http/http.h"
 
 enum { OFF, ON, SLOW, BROKEN };

@@ -1,9 +1,9 @@
 /* stamp: an example of a module from outside, built with ./configure --add-module=t/modules/stamp.
  *
- *     stamp VALUE;            the text of $stamp, with variables; stream, http, server, location
- *     stamp_required on;      without a stamp (or with an empty one) the client is refused: 403
+ *     stamp VALUE;            the value of $stamp, a text with variables
+ *     stamp_required on;      refuses clients with status 403 if $stamp is missing or empty
  *
- * Both layers run the same code. */
+ * Both may stand in stream, http, server and location. Both layers run the same code. */
 #include "exchange/exchange.h"
 
 struct stamp_conf {
@@ -36,9 +36,9 @@ static enum wr_verdict stamp_access(struct wr_exchange *x)
 
 static const struct wr_directive directives[] = {
     WR_TEMPLATE("stamp", WR_ANY | WR_IN_LOCATIONS, struct stamp_conf, value, NULL,
-                "the text of $stamp"),
+                "the value of $stamp"),
     WR_FLAG("stamp_required", WR_ANY | WR_IN_LOCATIONS, struct stamp_conf, required, "off",
-            "refuses who has no stamp"),
+            "refuses clients without a stamp"),
     { 0 }
 };
 
