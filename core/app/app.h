@@ -3,10 +3,10 @@
  *
  * The files, in reading order:
  *   main                  what each command line starts
- *   options, places       the command line; the paths of files
+ *   options, paths        the command line; the paths of files
  *   console               the log and the terminal until the configured log is open
  *   core_conf, core_set   the directives of main and events {}
- *   cycle, folders        load a configuration and make what it needs: zones, temporary folders
+ *   cycle, temp_folders   load a configuration and make what it needs: zones, temporary folders
  *   sockets, socket_check the listening sockets; whether addresses can be bound
  *   socket_owners, socket_handover
  *                         who accepts on which socket; sockets that change generation or binary
@@ -429,7 +429,7 @@ bool wr_demo_rights(void) WR_CHECKED;
 int wr_demo(const struct wr_options *o);
 void wr_demo_tell(void);                 /* print what to type, once it runs */
 
-/* ---- folders: of temporary files, owned by the workers' user ---- */
+/* ---- temp_folders: of temporary files, owned by the workers' user ---- */
 bool wr_folders_make(const struct wr_conf *c) WR_CHECKED; /* false: the reason was logged */
 bool wr_folders_check(const struct wr_conf *c) WR_CHECKED; /* -t: makes nothing */
 void wr_folders_undo(void); /* remove those that were made, if they are empty */

@@ -1,5 +1,5 @@
-/* content: the order of the content hooks at layer 7. Those that a directive of the location asks
- * for (proxy_pass) come first, at rank 0; those that every location has by default follow. */
+/* content_ranks: the order of the content hooks at layer 7. Those that a directive of the location
+ * asks for (proxy_pass) come first, at rank 0; those that every location has by default follow. */
 #ifndef WR_CONTENT_H
 #define WR_CONTENT_H
 

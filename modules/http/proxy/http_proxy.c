@@ -1,5 +1,5 @@
 /* http_proxy: proxy_pass at layer 7, its directives, and the CONTENT hook that gives a request to
- * the engine. The request and the reply are made in the files that http_proxy.h lists. */
+ * the engine. The request and the reply are made in the files that proxy_impl.h lists. */
 #include "../content_ranks.h"
 #include "proxy_impl.h"
 

@@ -1,4 +1,4 @@
-/* http_proxy: shared by the files of proxy_pass at layer 7. The engine (core/http) connects, sends,
+/* proxy_impl: shared by the files of proxy_pass at layer 7. The engine (core/http) connects, sends,
  * waits, tries another server and relays; these files make the request's head and choose which
  * fields of the reply are passed on.
  *

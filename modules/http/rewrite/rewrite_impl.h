@@ -1,4 +1,4 @@
-/* rewrite: shared by the files of the rewrite module. A server, a location or an `if` has a
+/* rewrite_impl: shared by the files of the rewrite module. A server, a location or an `if` has a
  * program: its set, if, rewrite, return and break directives in the order of the file, each a
  * row. */
 #ifndef WR_REWRITE_H

@@ -1,5 +1,5 @@
 /* access_log: writes a line about each exchange at its end. Both layers. This file has the module
- * with its rows and the LOG hook; access_log.h lists the others. */
+ * with its rows and the LOG hook; access_log_impl.h lists the others. */
 #include "access_log_impl.h"
 
 #define LONGEST_LINE (64 * 1024)

@@ -1,4 +1,4 @@
-/* access_log: shared by the files of this module only.
+/* access_log_impl: shared by the files of this module only.
  *
  *   access_log.c         the module, the LOG hook
  *   access_log_conf.c    the access_log directive
