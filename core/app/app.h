@@ -122,7 +122,6 @@ bool wr_affinity_parse(struct wr_str mask, cpu_set_t *out, char *bad) WR_CHECKED
 int wr_affinity_auto(const cpu_set_t *allowed, uint32_t worker);
 /* Pure: "modules/ngx_stream_geo_module.so" -> "stream_geo"; empty: the name has another form. */
 struct wr_str wr_module_file_word(struct wr_str path);
-uint32_t wr_cores(void); /* CPUs this process may use */
 
 /* ---- cycle: one generation of the configuration, as the master sees it ---- */
 struct wr_child {
@@ -353,7 +352,6 @@ bool wr_children_have_left(const struct wr_cycle *c); /* no worker of c or an ol
 void wr_children_bury(void);             /* free generations whose processes have ended */
 const char *wr_child_name(const struct wr_child *ch);
 struct wr_child *wr_keeper_of(const struct wr_cycle *c); /* NULL: c has no processes */
-void wr_children_leaving(void);          /* give sockets of workers that left to the others */
 void wr_child_ring(struct wr_child *ch, uint32_t bits);
 void wr_children_ring(uint32_t bits);    /* the workers of all cycles */
 /* Our keeper owns the zones again, after the keeper of another master did. */

@@ -62,7 +62,8 @@ bool wr_set_user(struct wr_cf *cf, void *conf)
 
 /* ---- workers ---- */
 
-uint32_t wr_cores(void)
+/* CPUs this process may use. */
+static uint32_t count_cpus(void)
 {
     cpu_set_t allowed;
     int n;
@@ -79,7 +80,7 @@ bool wr_set_workers(struct wr_cf *cf, void *conf)
     uint64_t n;
 
     if (wr_str_is(wr_cf_arg(cf, 1), "auto")) {
-        c->worker_processes = wr_min(wr_cores(), WR_WORKERS_MAX);
+        c->worker_processes = wr_min(count_cpus(), WR_WORKERS_MAX);
         return true;
     }
     if (!wr_str_u64(wr_cf_arg(cf, 1), &n))

@@ -103,6 +103,15 @@ static bool is_pending(const struct wr_child *ch)
     return c != NULL && ch >= c->child && ch < c->child + c->nchildren;
 }
 
+/* Give the sockets of workers that have left to the others. */
+static void rewrite_owners(void)
+{
+    for (struct wr_cycle *c = wr_master.cycle; c != NULL; c = c->old) {
+        if (c->nchildren > 0 && !c->child[0].retired)
+            wr_owners_write(c);
+    }
+}
+
 void wr_child_reported(struct wr_child *ch, const struct wr_report *r)
 {
     if (r->message == WR_MSG_READY)
@@ -114,7 +123,7 @@ void wr_child_reported(struct wr_child *ch, const struct wr_report *r)
     else if (r->message == WR_MSG_LEAVING && !ch->leaving) {
         ch->leaving = true;
         if (wr_master.going == WR_RUNNING)
-            wr_children_leaving();
+            rewrite_owners();
     } else if (r->message == WR_MSG_FAILED && is_pending(ch)) /* else its own log lines suffice */
         wr_launch_break("%s %d: %s", wr_child_name(ch), (int)ch->pid, r->text);
 }
@@ -169,14 +178,6 @@ void wr_children_commit_again(void)
 
     if (keeper != NULL && keeper->pid > 0)
         (void)wr_child_send(keeper, WR_MSG_COMMIT, wr_running()->generation);
-}
-
-void wr_children_leaving(void)
-{
-    for (struct wr_cycle *c = wr_master.cycle; c != NULL; c = c->old) {
-        if (c->nchildren > 0 && !c->child[0].retired)
-            wr_owners_write(c);
-    }
 }
 
 void wr_children_retire(struct wr_cycle *c, int signo)

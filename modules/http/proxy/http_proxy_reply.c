@@ -24,7 +24,7 @@ void wr_proxy_names_add(struct wr_pool *p, struct wr_proxy_names *n, struct wr_s
     *wr_vec_push(p, &n->others) = name;
 }
 
-void wr_proxy_names_drop(struct wr_proxy_names *n, struct wr_str name)
+static void drop_name(struct wr_proxy_names *n, struct wr_str name)
 {
     unsigned id = wr_field_id(name);
     uint32_t kept = 0;
@@ -55,7 +55,7 @@ void wr_proxy_hidden_make(struct wr_pool *pool, struct wr_proxy_conf *c)
     for (size_t i = 0; i < WR_COUNT(hidden); i++)
         wr_proxy_names_add(pool, &c->hidden, wr_str_c(hidden[i]));
     for (uint32_t i = 0; i < c->show.n; i++)
-        wr_proxy_names_drop(&c->hidden, c->show.at[i]);
+        drop_name(&c->hidden, c->show.at[i]);
     for (uint32_t i = 0; i < c->hide.n; i++)
         wr_proxy_names_add(pool, &c->hidden, c->hide.at[i]);
 }

@@ -21,7 +21,6 @@ struct wr_proxy_names {
     WR_VEC(struct wr_str) others;
 };
 void wr_proxy_names_add(struct wr_pool *p, struct wr_proxy_names *n, struct wr_str name);
-void wr_proxy_names_drop(struct wr_proxy_names *n, struct wr_str name);
 bool wr_proxy_names_other(const struct wr_proxy_names *n, struct wr_str name);
 static inline bool wr_proxy_names_has(const struct wr_proxy_names *n, unsigned id,
                                       struct wr_str name)

@@ -31,7 +31,7 @@ int wr_rewrite_match(struct wr_rewrite *rw, const struct wr_regex *re, struct wr
     return found;
 }
 
-enum wr_rewrite_next wr_program_run(struct wr_rewrite *rw, const struct wr_program *p)
+static enum wr_rewrite_next run_rows(struct wr_rewrite *rw, const struct wr_program *p)
 {
     for (uint32_t i = 0; i < p->rows.n; i++)
         if (p->rows.at[i].run(rw, p->rows.at[i].row) == WR_REWRITE_STOP)
@@ -51,7 +51,7 @@ static enum wr_verdict run_program(struct wr_exchange *x)
 
     if (c->program == NULL)
         return WR_PASS;
-    (void)wr_program_run(&rw, c->program);
+    (void)run_rows(&rw, c->program);
     return rw.verdict;
 }
 
@@ -160,7 +160,7 @@ static enum wr_rewrite_next run_if(struct wr_rewrite *rw, const void *row)
         return WR_REWRITE_ON;
     if (b->enter)
         wr_exchange_scope(rw->x, b->scope);
-    return wr_program_run(rw, &b->body);
+    return run_rows(rw, &b->body);
 }
 
 static bool set_if(struct wr_cf *cf, void *conf)

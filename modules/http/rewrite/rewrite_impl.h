@@ -24,7 +24,6 @@ struct wr_program {
 };
 /* Append a row to the program of the directive's block. */
 void wr_program_add(struct wr_cf *cf, void *conf, wr_rewrite_run *run, const void *row);
-enum wr_rewrite_next wr_program_run(struct wr_rewrite *rw, const struct wr_program *p);
 /* End the program and reply with this status. */
 enum wr_rewrite_next wr_rewrite_reject(struct wr_rewrite *rw, unsigned status);
 /* Match, set or clear $1 to $9, and log if rewrite_log is on. 1, 0, -1 as wr_regex_match. */
