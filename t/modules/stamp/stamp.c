@@ -4,7 +4,7 @@
  *     stamp_required on;      refuses clients with status 403 if $stamp is missing or empty
  *
  * Both may stand in stream, http, server and location. Both layers run the same code. */
-#include "exchange/exchange.h"
+#include "text/text.h"
 
 struct stamp_conf {
     struct wr_template *value; /* NULL: none */
