@@ -83,9 +83,12 @@ static struct wr_try *pick_peer(struct wr_exchange *x, uint64_t *wait_ms)
             break;
         version = v->version;
         p.alone = is_alone(v);
+        p.backup = false;
         peer = pick_from(&p, &v->main, &addr);
-        if (peer == NULL)
+        if (peer == NULL) {
+            p.backup = true;
             peer = pick_from(&p, &v->backup, &addr);
+        }
     }
     *wait_ms = p.wait_ms;
     if (peer == NULL)

@@ -17,8 +17,6 @@ struct wr_peer_zone {
 };
 /* The zone this one replaces; false: there is none, or its size is not what so many slots have. */
 bool wr_shared_previous(const struct wr_upstream *u, struct wr_peer_zone *out) WR_CHECKED;
-/* A copy; false: it is not an address. */
-bool wr_slot_addr(const struct wr_peer_slot *s, struct wr_addr *out) WR_CHECKED;
 /* Keeper: a free slot becomes one that is being written; false: somebody counts on it just now. */
 bool wr_slot_claim(struct wr_peer_slot *s) WR_CHECKED;
 /* Replaces the addresses of one server; publishes a new index if anything changed, and this process
@@ -54,11 +52,6 @@ void wr_peers_drop(struct wr_upstream *u);
 /* Pure: the smooth weighted round robin order of `n` weights, nginx's sequence; at most max steps
  * (weights are divided by their gcd first). Returns the number of steps. */
 uint32_t wr_schedule(const uint32_t *weights, uint32_t n, uint32_t *out, uint32_t max);
-/* Where it is, while it is held. False: the slot holds no address. */
-static inline WR_CHECKED bool wr_peer_addr(const struct wr_peer *peer, struct wr_addr *out)
-{
-    return wr_slot_addr(peer->slot, out);
-}
 /* Counts a connection, in the ledger first; false: max_conns is reached, or the slot is another's
  * meanwhile. */
 bool wr_peer_hold(struct wr_upstream *u, const struct wr_peer *peer) WR_CHECKED;
