@@ -37,11 +37,18 @@ static bool spill(struct wr_exchange *x)
     return true;
 }
 
+static void drop_body(void *q)
+{
+    wr_bufq_clear(q);
+}
+
 static enum wr_verdict add(struct wr_exchange *x, const char *p, size_t n)
 {
     const struct wr_http_conf *c = wr_conf_of(x, &wr_module_http);
     struct wr_http *h = wr_http_of(x);
 
+    if (h->body.size == 0)
+        wr_pool_cleanup(x->pool, drop_body, &h->body.q);
     h->body.size += n;
     h->request_length += n;
     if (c->client_max_body > 0 && h->body.size > c->client_max_body) {

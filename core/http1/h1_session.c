@@ -350,7 +350,6 @@ static void finished(struct wr_exchange *x)
     const struct wr_h1_server *sv;
     bool closing;
 
-    wr_bufq_clear(&h->body.q);
     if (h->tunnel || h->aborted) { /* the endpoint may be another by now */
         wr_session_end(s);
         return;

@@ -352,7 +352,6 @@ static void rest(struct mux *m)
 
 static void over(struct wr_exchange *x)
 {
-    wr_bufq_clear(&wr_http_of(x)->body.q);
     leave(WR_CHECK(x->client.state, MUX_STREAM));
     if (!x->s->ending) {
         rest(mux_of(x->s));
