@@ -17,7 +17,8 @@ static void decide_body(struct wr_exchange *x)
         r->last_modified = -1;
     } else if (r->framing == WR_BODY_LENGTH || (h->header_only && r->framing == WR_BODY_NONE)) {
         return;
-    } else if (h->filters == NULL && (stored = wr_endpoint_stored(&x->peer)) != NULL) {
+    } else if (h->filters == NULL && !(h->header_only && r->framing == WR_BODY_CHUNKED)
+               && (stored = wr_endpoint_stored(&x->peer)) != NULL) {
         r->framing = WR_BODY_LENGTH;
         r->length = stored->n;
     } else {

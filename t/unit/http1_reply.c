@@ -46,6 +46,8 @@ static const struct decision {
     { "", 200, WR_BODY_NONE, 0, 0, "", "200 " V " date type=t modified bare #0", HEAD },
     { "", 200, WR_BODY_CHUNKED, 0, 0, "", "200 " V " date type=t modified bare #2",
       HEAD | FILTERED },
+    /* A filter that changes the length does so of HEAD, too, though it has no body to filter. */
+    { "", 200, WR_BODY_CHUNKED, 0, 7, "", "200 " V " date type=t modified bare #2", HEAD },
     /* Statuses with rules of their own. */
     { "", 204, WR_BODY_LENGTH, 5, 0, "", "204 " V " date bare #0", 0 },
     { "", 304, WR_BODY_LENGTH, 5, 0, "", "304 " V " date type=t modified bare #1", 0 },
