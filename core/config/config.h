@@ -178,10 +178,10 @@ struct wr_module {
     const struct wr_directive *directives;
     const struct wr_variable *variables;       /* exchange.h; end: name NULL */
     const struct wr_phase_hook *phases;        /* exchange.h; end: run NULL */
-    /* Do the phase hooks have anything to do where this is the struct? If not, they are not called
-     * there. NULL: always. */
+    /* Do the phase hooks and the filters have anything to do where this is the struct? If not, they
+     * are not called there. NULL: always. */
     bool (*has_work)(const void *conf);
-    const struct wr_filter *filters;           /* http.h */
+    const struct wr_filter *filters;           /* http.h; end: head NULL */
     const struct wr_http_speaker *speaker;     /* http.h */
     /* Entering a server or location, conf is a private copy: sets the fields of WR_LOCAL rows back
      * to their defaults. Needed when there is such a row, else leave it NULL. */
@@ -215,7 +215,7 @@ struct wr_scope {
     uint64_t *owned;             /* bit set of module indexes whose struct is this scope's own;
                                   * NULL: conf is the parent's array */
     uint64_t *written;           /* bit set of rows already seen in this block, or NULL */
-    uint64_t idle;               /* whose phase hooks have no work here: see phase.c */
+    uint64_t idle;               /* whose hooks and filters have no work here: wr_phases_mark */
 };
 static inline void *wr_scope_conf(const struct wr_scope *s, const struct wr_module *m)
 {

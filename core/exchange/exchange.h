@@ -64,8 +64,11 @@ enum wr_verdict wr_reject(struct wr_exchange *x, unsigned status, const char *re
 /* The step of both layers that walks the phases up to CONTENT. */
 extern const struct wr_step wr_step_phases;
 void wr_phases_init(void); /* the table of hooks, once, behind wr_modules_init */
-/* In each scope of a complete configuration: whose hooks have no work (wr_module.has_work)? */
+/* In each scope of a complete configuration: whose hooks and filters have no work
+ * (wr_module.has_work)? Sets their bits in wr_scope.idle. */
 void wr_phases_mark(struct wr_conf *c);
+/* The bit of a module with has_work; 0 from the 65th on, which is always called. */
+uint64_t wr_module_idle_bit(const struct wr_module *m);
 void wr_phases_log(struct wr_exchange *x); /* the LOG phase; wr_finish calls it */
 
 /* ---- patience: how long a step that moves bytes waits, and what follows ---- */
@@ -294,7 +297,8 @@ static inline void wr_session_own(struct wr_exchange *x)
 /* Makes a child of x: its own pool, location, tries and status; the variables, captures, address
  * and number of its parent. What it sends is swallowed until its client endpoint is set. Set over,
  * which gets the result (the child's memory is gone in the next turn), then wake it. It ends with
- * its parent at the latest, and its end wakes the parent. It has no LOG phase. */
+ * its parent at the latest, and its end wakes the parent. It has no LOG phase, and at layer 7 no
+ * PREACCESS and ACCESS either: those are the parent's. */
 struct wr_exchange *wr_child_new(struct wr_exchange *x, const struct wr_scope *scope,
                                  const struct wr_step *first);
 /* Lets x, which is no child, go on without its client: what it still sends is swallowed. */

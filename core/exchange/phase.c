@@ -11,10 +11,10 @@ struct hooks {
     uint32_t n;
     struct placed *at;
 };
-static struct hooks table[2][WR_PHASES]; /* layer 4, layer 7 */
+enum { AT_L4, AT_L7, AT_CHILD, TABLES };
+static struct hooks table[TABLES][WR_PHASES]; /* AT_CHILD: of layer 7 */
 
-/* Bit of a module with has_work; 0 from the 65th on, whose hooks are always called. */
-static uint64_t idle_bit(const struct wr_module *m)
+uint64_t wr_module_idle_bit(const struct wr_module *m)
 {
     uint32_t bit = 0;
 
@@ -23,15 +23,22 @@ static uint64_t idle_bit(const struct wr_module *m)
     return m->has_work != NULL && bit < 64 ? UINT64_C(1) << bit : 0;
 }
 
-/* Runs fn for each hook of each layer, in link order. */
+/* Limits and access are the parent's: they were asked before it made the child. */
+static bool has_phase(uint32_t t, enum wr_phase phase)
+{
+    return t != AT_CHILD || (phase != WR_PH_PREACCESS && phase != WR_PH_ACCESS);
+}
+
+/* Runs fn for each hook of each table, in link order. */
 static void each_hook(void (*fn)(struct hooks *h, const struct wr_module *m,
                                  const struct wr_phase_hook *hook))
 {
     for (struct wr_module *const *m = wr_modules; *m != NULL; m++)
         for (const struct wr_phase_hook *p = (*m)->phases; p != NULL && p->run != NULL; p++)
-            for (uint32_t layer = 0; layer < 2; layer++)
-                if ((p->layers & ~(*m)->without & (layer == 0 ? WR_L4 : WR_L7)) != 0)
-                    fn(&table[layer][p->phase], *m, p);
+            for (uint32_t t = 0; t < TABLES; t++)
+                if ((p->layers & ~(*m)->without & (t == AT_L4 ? WR_L4 : WR_L7)) != 0
+                    && has_phase(t, p->phase))
+                    fn(&table[t][p->phase], *m, p);
 }
 
 static void count_hook(struct hooks *h, const struct wr_module *m,
@@ -49,15 +56,15 @@ static void insert_hook(struct hooks *h, const struct wr_module *m,
 
     for (i = h->n++; i > 0 && h->at[i - 1].rank > hook->rank; i--)
         h->at[i] = h->at[i - 1];
-    h->at[i] = (struct placed){ hook->run, hook->rank, idle_bit(m) };
+    h->at[i] = (struct placed){ hook->run, hook->rank, wr_module_idle_bit(m) };
 }
 
 void wr_phases_init(void)
 {
     each_hook(count_hook);
-    for (uint32_t layer = 0; layer < 2; layer++)
+    for (uint32_t t = 0; t < TABLES; t++)
         for (uint32_t i = 0; i < WR_PHASES; i++) {
-            struct hooks *h = &table[layer][i];
+            struct hooks *h = &table[t][i];
 
             h->at = wr_calloc(h->n + 1, sizeof(*h->at));
             h->n = 0;
@@ -72,7 +79,7 @@ static bool mark_scope(struct wr_scope *s, void *arg)
         const void *conf = wr_scope_conf(s, *m);
 
         if ((*m)->has_work != NULL && conf != NULL && !(*m)->has_work(conf))
-            s->idle |= idle_bit(*m);
+            s->idle |= wr_module_idle_bit(*m);
     }
     return true;
 }
@@ -90,7 +97,7 @@ static inline bool is_idle(const struct wr_exchange *x, const struct placed *hoo
 
 static const struct hooks *hooks_of(const struct wr_exchange *x)
 {
-    return table[x->layer->bit == WR_L4 ? 0 : 1];
+    return table[x->layer->bit == WR_L4 ? AT_L4 : x->parent == NULL ? AT_L7 : AT_CHILD];
 }
 
 static enum wr_go phases_run(struct wr_exchange *x)

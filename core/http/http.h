@@ -6,10 +6,11 @@
  * speakers (the way of speaking HTTP a client connection gets), http_session (the part of one that
  * all of them share), http_tls (before the first request of HTTPS), http_steps (the steps of a
  * request up to the reply's head), http_relay (the steps behind it), body (request bodies: limits,
- * buffering, temp files), file_threads (the threads that read files), reply_head (its fields),
- * short_reply (replies of our own), accel_fields (fields that outlive X-Accel-Redirect), proxy_rows
- * and http_next (common to proxy modules), error_page (the directive, and how errors are answered),
- * error_text (built-in pages), http_vars, reply_vars, http_upstream_vars (variables).
+ * buffering, temp files), subrequest (children that ask the same server), file_threads (the threads
+ * that read files), reply_head (its fields), short_reply (replies of our own), accel_fields (fields
+ * that outlive X-Accel-Redirect), proxy_rows and http_next (common to proxy modules), error_page
+ * (the directive, and how errors are answered), error_text (built-in pages), http_vars, reply_vars,
+ * http_upstream_vars (variables).
  *
  * A request: its speaker reads a head -> wr_http_request_new, server by Host -> phases (SET, FIND,
  * REWRITE, PREACCESS, ACCESS, PRECONTENT, CONTENT) -> a content hook either fills h->res and calls
@@ -130,7 +131,8 @@ enum wr_filter_rank {          /* head filters, in this order */
  * a 416), so a filter removes what does not apply. */
 enum wr_filter_result { WR_FILTER_OK, WR_FILTER_ERROR };
 void wr_filters_init(void); /* their order, once, behind wr_modules_init */
-struct wr_filter {             /* rows of a module */
+struct wr_filter {             /* rows of a module; the reply of a subrequest goes to those from
+                                * CHARSET to SUB, which change its text, and to no others */
     enum wr_filter_rank rank;
     enum wr_filter_result (*head)(struct wr_exchange *x); /* may call wr_http_add_body_filter */
 };
@@ -380,6 +382,19 @@ enum wr_verdict wr_http_redirect(struct wr_exchange *x, unsigned status, struct 
 /* Internal: back to SET with this uri (args p NULL: none); "@name": to FIND, named location. TAKEN,
  * or REJECTED with 500 after 10. */
 enum wr_verdict wr_http_internal(struct wr_exchange *x, struct wr_str uri, struct wr_str args);
+/* Makes a subrequest: a child of x (wr_child_new) that GETs this path of x's server, without a body
+ * and without a client. args p NULL: none. uri and args must live as long as x.
+ *   - It may enter `internal` locations, runs the phases from SET on but PREACCESS and ACCESS, and
+ *     has tries, error_page and the filters from CHARSET to SUB of its own location.
+ *   - Its header fields are a copy of x's, which the caller may change. Left out are those that ask
+ *     for a part of the reply, for it on a condition or in another protocol, and those of the body.
+ *   - Its reply is swallowed, unless wr_endpoint_collect(&child->client, ...) was called.
+ * Set child->over, then wake the child. In over, child->status is the result, h->res of the child
+ * its head, and h->aborted tells that the body was cut. The end wakes x, which waits with HOLD (a
+ * hook) or WAITS (a filter). If x ends first (its client left, a shutdown), the child ends with it,
+ * and over is called while x->ending. NULL: nested too deep, which was logged. */
+struct wr_exchange *wr_subrequest_new(struct wr_exchange *x, struct wr_str uri,
+                                      struct wr_str args);
 /* Reads the body into h->body (memory, then file). HOLD: wait, call again; PASS: complete. */
 enum wr_verdict wr_http_read_body(struct wr_exchange *x);
 /* The body is not wanted: read and dropped, up to lingering, while the reply goes out. */

@@ -74,7 +74,11 @@ static void reply_direction(struct wr_exchange *x, const struct wr_http *h)
         x->down.filters = h->filters;
 }
 
-static const struct wr_filter **filters; /* of all modules, by rank */
+static struct placed_filter {
+    enum wr_filter_result (*head)(struct wr_exchange *x);
+    enum wr_filter_rank rank;
+    uint64_t idle;             /* not called where wr_scope.idle has this bit */
+} *filters;                    /* of all modules, by rank */
 static size_t filters_count;
 
 void wr_filters_init(void)
@@ -84,16 +88,23 @@ void wr_filters_init(void)
             size_t i = filters_count++;
 
             filters = wr_realloc(filters, filters_count * sizeof(*filters));
-            for (; i > 0 && filters[i - 1]->rank > f->rank; i--)
+            for (; i > 0 && filters[i - 1].rank > f->rank; i--)
                 filters[i] = filters[i - 1];
-            filters[i] = f;
+            filters[i] = (struct placed_filter){ f->head, f->rank, wr_module_idle_bit(*m) };
         }
+}
+
+/* A subrequest's reply goes to whoever made it: its text is changed, the rest is the client's. */
+static bool is_called(const struct wr_exchange *x, const struct placed_filter *f)
+{
+    return (f->idle & x->scope->idle) == 0
+        && (x->parent == NULL || (f->rank >= WR_FR_CHARSET && f->rank <= WR_FR_SUB));
 }
 
 static bool head_filters(struct wr_exchange *x)
 {
     for (size_t i = 0; i < filters_count; i++)
-        if (filters[i]->head(x) != WR_FILTER_OK)
+        if (is_called(x, &filters[i]) && filters[i].head(x) != WR_FILTER_OK)
             return false;
     return true;
 }
@@ -192,6 +203,8 @@ static enum wr_go cut(struct wr_exchange *x, enum wr_pump p)
     } else if (p == WR_PUMP_DST_ERROR) {
         if (wr_endpoint_error(&x->client) != 0)
             wr_xlog(x, WR_LOG_INFO, wr_endpoint_error(&x->client), "send() failed");
+        else if (x->parent != NULL)
+            wr_xlog(x, WR_LOG_ERROR, 0, "subrequest's reply is too long");
     }
     if (x->peer.ops != NULL)
         x->peer.ops->end(&x->peer, WR_END_FIN);

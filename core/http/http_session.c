@@ -162,6 +162,11 @@ static void log_context(const struct wr_exchange *x, struct wr_text *t)
         wr_text_str(t, h->req.line);
         wr_text_char(t, '"');
     }
+    if (x->parent != NULL) {
+        wr_text_c(t, ", subrequest: \"");
+        wr_text_str(t, h->req.uri);
+        wr_text_char(t, '"');
+    }
     if (a != NULL && a->tries.n > 0) {
         wr_text_c(t, ", upstream: \"");
         if (h->proxy != NULL && h->proxy->log_url != NULL) {

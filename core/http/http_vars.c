@@ -23,7 +23,7 @@ static bool get_part(struct wr_exchange *x, const struct wr_var *v, struct wr_st
         *out = r->target;
         break;
     case METHOD:
-        *out = r->method_text;
+        *out = wr_http_of(x->main)->req.method_text; /* of subrequests, too */
         break;
     case URI:
         *out = r->uri;

@@ -114,6 +114,9 @@ void wr_endpoint_raw(struct wr_endpoint *e, struct wr_conn *c);
  * swallows what is written. `who` is woken when a thread has read a piece of a file. */
 void wr_endpoint_store(struct wr_endpoint *e, struct wr_pool *pool, struct wr_waiter who,
                        struct wr_bufq *q);
+/* From now on such an endpoint (the client of a child is one) adds what is written to `into`, which
+ * the caller clears: at most `most` bytes, to write more is an error. */
+void wr_endpoint_collect(struct wr_endpoint *e, struct wr_bufq *into, size_t most);
 /* The bytes such an endpoint has not given yet; the caller may change them (cut ranges out). NULL:
  * e is of another kind. */
 struct wr_bufq *wr_endpoint_stored(const struct wr_endpoint *e);

@@ -1,13 +1,15 @@
 /* stored_endpoint: bytes that are here as a whole - texts, ranges of files - as an endpoint: a
  * static file, a page, the text of `return`. They are given as they lie (a file goes out by
  * sendfile, and nobody reads it), or read in pieces, by a thread where they are cold. What is
- * written to it is swallowed. */
+ * written to it is swallowed, or collected for the module that made a child. */
 #include "relay/relay.h"
 
 struct stored {
     uint32_t magic;
     struct wr_bufq q;          /* what is left */
     struct wr_waiter who;
+    struct wr_bufq *into;      /* collects what is written; NULL: it is swallowed */
+    size_t most;               /* of it */
 };
 
 static enum wr_io stored_read(struct wr_endpoint *e, void *p, size_t n, size_t *got)
@@ -48,15 +50,47 @@ static bool stored_at_end(const struct wr_endpoint *e)
     return s->q.n == 0;
 }
 
+/* AGAIN: a thread reads the next piece of a file. */
+static enum wr_io collect_slice(struct stored *s, struct wr_slice part, size_t *put)
+{
+    if (s->into->n + part.n > s->most)
+        return WR_IO_ERROR;
+    while (part.n > 0) {
+        size_t n;
+        char *to = wr_bufq_room(s->into, &n);
+
+        n = wr_min(n, part.n);
+        if (part.p != NULL) {
+            memcpy(to, part.p, n);
+            part.p += n;
+        } else {
+            enum wr_io io = wr_reader_read(&part, &s->who, to, n, &n);
+
+            if (io != WR_IO_OK)
+                return io;
+            part.at += (off_t)n;
+        }
+        wr_bufq_commit(s->into, n);
+        part.n -= n;
+        *put += n;
+    }
+    return WR_IO_OK;
+}
+
 static enum wr_io stored_write(struct wr_endpoint *e, const struct wr_slice *chain, bool fin,
                                size_t *put)
 {
-    (void)e;
+    struct stored *s = WR_CHECK(e->state, STORED);
+    enum wr_io io = WR_IO_OK;
+
     (void)fin;
     *put = 0;
-    for (; chain != NULL; chain = chain->next)
-        *put += chain->n;
-    return WR_IO_OK;
+    for (; chain != NULL && io == WR_IO_OK; chain = chain->next)
+        if (s->into != NULL)
+            io = collect_slice(s, *chain, put);
+        else
+            *put += chain->n;
+    return io;
 }
 
 static uint64_t stored_want(struct wr_endpoint *e)
@@ -113,6 +147,14 @@ void wr_endpoint_store(struct wr_endpoint *e, struct wr_pool *pool, struct wr_wa
     if (s->q.n > 0) /* not everybody ends an endpoint */
         wr_pool_cleanup(pool, drop_slices, s);
     *e = (struct wr_endpoint){ .ops = &stored_ops, .state = s };
+}
+
+void wr_endpoint_collect(struct wr_endpoint *e, struct wr_bufq *into, size_t most)
+{
+    struct stored *s = WR_CHECK(e->state, STORED);
+
+    s->into = into;
+    s->most = most;
 }
 
 struct wr_bufq *wr_endpoint_stored(const struct wr_endpoint *e)

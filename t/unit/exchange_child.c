@@ -396,6 +396,37 @@ START_TEST(cancelled_while_a_child_holds)
 }
 END_TEST
 
+/* What a child sends is collected, as far as it is wanted. */
+START_TEST(collects)
+{
+    struct wr_bufq into = { 0 };
+    struct wr_slice two = { .p = "cd", .n = 2 }, one = { .next = &two, .p = "ab", .n = 2 };
+    struct wr_exchange *x, *a;
+    struct wr_endpoint *e;
+    char got[8];
+    size_t put;
+
+    setup();
+    x = alone('x', 9);
+    a = child_of(x, 'a', 9);
+    e = &a->client;
+    ck_assert_int_eq(e->ops->write(e, &one, false, &put), WR_IO_OK); /* swallowed */
+    ck_assert_uint_eq(put, 4);
+    wr_endpoint_collect(e, &into, 5);
+    ck_assert_int_eq(e->ops->write(e, &one, false, &put), WR_IO_OK);
+    ck_assert_uint_eq(put, 4);
+    ck_assert_uint_eq(wr_bufq_peek(&into, got, sizeof(got)), 4);
+    ck_assert_int_eq(memcmp(got, "abcd", 4), 0);
+    ck_assert_int_eq(e->ops->write(e, &one, true, &put), WR_IO_ERROR); /* it would be too much */
+    ck_assert_uint_eq(into.n, 4);
+    ck_assert_int_eq(e->ops->write(e, NULL, true, &put), WR_IO_OK);
+    ck_assert(wr_endpoint_at_end(e));
+    (void)wr_finish(x, 0);
+    teardown();
+    wr_bufq_clear(&into);
+}
+END_TEST
+
 /* Variables, `set` and captures are the parent's; what a child finds outlives it. */
 START_TEST(shares_variables)
 {
@@ -529,5 +560,5 @@ START_TEST(a_shutdown_ends_all)
 END_TEST
 
 UNIT_MAIN("exchange/child", without_a_session, with_two_children, a_child_of_a_child,
-          cancelled_anywhere, cancelled_while_a_child_holds, shares_variables,
+          cancelled_anywhere, cancelled_while_a_child_holds, collects, shares_variables,
           a_child_outlives_its_clients_reset, detached, a_shutdown_ends_all)

@@ -110,4 +110,38 @@ START_TEST(hooks_without_work)
 }
 END_TEST
 
-UNIT_MAIN("exchange/phase", hooks_without_work, any_number_in_the_order_of_ranks)
+/* ---- children ---- */
+
+static const struct wr_layer layer7 = { .name = "http", .bit = WR_L7 };
+static enum wr_phase seen[WR_PHASES];
+static unsigned nseen;
+
+static enum wr_verdict see_phase(struct wr_exchange *of)
+{
+    seen[nseen++] = of->phase;
+    return of->phase == WR_PH_CONTENT ? WR_TAKEN : WR_PASS;
+}
+
+START_TEST(access_and_limits_are_the_parents)
+{
+    struct wr_exchange parent = { .layer = &layer7, .scope = &outer }, child = parent;
+
+    for (int i = 0; i < WR_PH_LOG; i++)
+        many[i] = (struct wr_phase_hook){ (enum wr_phase)i, WR_L7, see_phase, 0 };
+    many[WR_PH_LOG] = (struct wr_phase_hook){ 0 };
+    wr_phases_init();
+    ck_assert_int_eq(wr_step_phases.run(&parent), WR_GO);
+    ck_assert_uint_eq(nseen, WR_PH_CONTENT + 1);
+    nseen = 0;
+    child.parent = &parent;
+    child.phase = WR_PH_REWRITE;
+    ck_assert_int_eq(wr_step_phases.run(&child), WR_GO);
+    ck_assert_uint_eq(nseen, 5);
+    ck_assert_uint_eq(seen[0], WR_PH_REWRITE);
+    ck_assert_uint_eq(seen[1], WR_PH_SSL);
+    ck_assert_uint_eq(seen[4], WR_PH_CONTENT);
+}
+END_TEST
+
+UNIT_MAIN("exchange/phase", hooks_without_work, any_number_in_the_order_of_ranks,
+          access_and_limits_are_the_parents)
