@@ -19,31 +19,9 @@ use Weir::Http;
 use Weir::HttpServer;
 use Weir::Process qw(wait_for);
 
-my $top = Weir::top();
 my $w = Weir->new;
 
-# In a copy of the tree, and of what is compiled already: only the module is new to it.
-sub built {
-    my $copy = $w->path('source');
-    my $objs = Weir::binary() =~ m{/(objs-asan)/weir$} ? $1 : 'objs';
-    my $optimize = $objs eq 'objs' ? " --with-cc-opt='-O0'" : '';
-    my @parts = (qw(configure Makefile auto conf core modules t/modules objs/wr_auto.h),
-        $objs eq 'objs' ? () : map { "$objs/$_" } qw(core modules flags));
-
-    Weir->needs_programs('make', 'cc');
-    mkdir "$copy$_" for '', '/t', '/objs', "/$objs";
-    for my $part (grep { -e "$top/$_" } @parts) {
-        system('cp', '-Rp', "$top/$part", "$copy/$part") == 0 or die "cannot copy $part\n";
-    }
-    local %ENV = map { $_ => $ENV{$_} // '' } grep { !/^WR_/ } keys %ENV;
-    my $said = qx(cd '$copy' && (./configure --add-module=t/modules/mux$optimize;
-        make -j2 OBJS=$objs $objs/weir) 2>&1 </dev/null);
-    is $?, 0, 'configure and make' or die $said;
-    note 'compiled: ', join ' ', $said =~ /^  CC +(\S+)$/mg;
-    return "$copy/$objs/weir";
-}
-
-$w->{bin} = $ENV{WEIR_MUX} // built();
+$w->{bin} = $ENV{WEIR_MUX} // $w->built_with('t/modules/mux');
 
 # ---- frames
 

@@ -506,6 +506,29 @@ sub open_binary {
     chmod 0755, $w->{bin};
 }
 
+# A weir that takes in these folders (--add-module), made in a copy of the tree and of what is
+# compiled already: only the modules are new to it. Returns where it is; it is gone with the test.
+sub built_with {
+    my ($w, @modules) = @_;
+    my $copy = $w->path('source');
+    my $objs = binary() =~ m{/(objs-asan)/weir$} ? $1 : 'objs';
+    my $options = join ' ', map({ "--add-module=$_" } @modules),
+        $objs eq 'objs' ? "--with-cc-opt='-O0'" : ();
+    my @parts = (qw(configure Makefile auto conf core modules t/modules objs/wr_auto.h),
+        $objs eq 'objs' ? () : map { "$objs/$_" } qw(core modules flags));
+
+    Weir->needs_programs('make', 'cc');
+    mkdir "$copy$_" for '', '/t', '/objs', "/$objs";
+    for my $part (grep { -e "$top/$_" } @parts) {
+        system('cp', '-Rp', "$top/$part", "$copy/$part") == 0 or die "cannot copy $part\n";
+    }
+    local %ENV = map { $_ => $ENV{$_} // '' } grep { !/^WR_/ } keys %ENV;
+    my $said = qx(cd '$copy' && (./configure $options; make -j2 OBJS=$objs $objs/weir) 2>&1 </dev/null);
+    is $?, 0, 'configure and make' or die $said;
+    note 'compiled: ', join ' ', $said =~ /^  CC +(\S+)$/mg;
+    return "$copy/$objs/weir";
+}
+
 # The test stops here unless these programs are there.
 sub needs_programs {
     my ($class, @programs) = @_;
