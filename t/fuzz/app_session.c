@@ -52,7 +52,7 @@ static struct {
 
 /* ---- once ---- */
 
-static void fail(const char *what)
+static void fail_with(const char *what)
 {
     fprintf(stderr, "%s: %s\n", what, strerror(errno));
     abort();
@@ -83,7 +83,7 @@ static void make_file(const char *name, size_t n)
     snprintf(path, sizeof(path), "%s/html/%s", me.dir, name);
     f = fopen(path, "w");
     if (f == NULL)
-        fail(path);
+        fail_with(path);
     for (size_t i = 0; i < n; i++)
         fputc((int)('a' + i % 26), f);
     fclose(f);
@@ -96,17 +96,17 @@ static void make_folder(void)
 
     snprintf(me.dir, sizeof(me.dir), "/tmp/weir-fuzz-XXXXXX");
     if (mkdtemp(me.dir) == NULL)
-        fail("mkdtemp");
+        fail_with("mkdtemp");
     snprintf(html, sizeof(html), "%s/html", me.dir);
     if (chmod(me.dir, 0755) != 0 || mkdir(html, 0755) != 0)
-        fail(html);
+        fail_with(html);
     make_file("index.html", 100);
     make_file("404.html", 20);
     make_file("large.txt", 600000);
     snprintf(at.sun_path, sizeof(at.sun_path), "%s/answers.sock", me.dir);
     me.answers = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (bind(me.answers, (struct sockaddr *)&at, sizeof(at)) != 0 || listen(me.answers, 64) != 0)
-        fail(at.sun_path);
+        fail_with(at.sun_path);
 }
 
 /* The file, with DIR filled in. */
@@ -118,7 +118,7 @@ static struct wr_str read_conf(void)
     char line[1024];
 
     if (f == NULL)
-        fail(CONF);
+        fail_with(CONF);
     while (fgets(line, sizeof(line), f) != NULL) {
         const char *p = line, *dir;
 
@@ -132,7 +132,7 @@ static struct wr_str read_conf(void)
     return wr_str_of(text, n);
 }
 
-static void load(void)
+static void load_conf(void)
 {
     static const struct wr_sink_ops ops = { NULL, no_alert, NULL };
 
@@ -150,7 +150,7 @@ static void load(void)
     wr_log_default = (struct wr_log *)(uintptr_t)wr_scope_log(wr_conf_layer(me.conf, WR_L7));
 }
 
-static void end(void)
+static void end_run(void)
 {
     for (uint32_t i = 0; i < wr_modules_count; i++) {
         if (wr_modules[i]->worker_exit != NULL)
@@ -176,13 +176,13 @@ static void never_sleep(void)
     int fd = eventfd(1, EFD_CLOEXEC);
 
     if (fd < 0 || !wr_watch_add(me.loop, fd, &always, EPOLLIN))
-        fail("eventfd");
+        fail_with("eventfd");
 }
 
-static void begin(void)
+static void begin_run(void)
 {
-    load();
-    atexit(end);
+    load_conf();
+    atexit(end_run);
     me.loop = wr_loop_new(64);
     never_sleep();
     wr_sessions_use(me.loop, me.conf);
@@ -241,7 +241,7 @@ static void check_request(struct wr_str head)
         WR_ASSERT(wr_str_ends(line, WR_STR(" HTTP/1.0\r")));
 }
 
-static void take(struct head *h, const char *p, size_t n, void (*check)(struct wr_str))
+static void take_bytes(struct head *h, const char *p, size_t n, void (*check)(struct wr_str))
 {
     const char *end;
 
@@ -258,7 +258,7 @@ static void take(struct head *h, const char *p, size_t n, void (*check)(struct w
 /* ---- the two ends ---- */
 
 /* FUZZ_VERBOSE: print what came, for a person who examines an input. */
-static void show(const char *side, const char *p, ssize_t n)
+static void show_bytes(const char *side, const char *p, ssize_t n)
 {
     if (getenv("FUZZ_VERBOSE") == NULL)
         return;
@@ -280,22 +280,22 @@ static void client_reads(void)
     ssize_t n;
 
     while (me.client >= 0 && !me.stopped && (n = recv(me.client, buf, sizeof(buf), 0)) > 0) {
-        show("to the client", buf, n);
+        show_bytes("to the client", buf, n);
         if (me.http && has_version())
-            take(&me.head, buf, (size_t)n, check_lines);
+            take_bytes(&me.head, buf, (size_t)n, check_lines);
     }
 }
 
-static void serve(struct server *s)
+static void serve_client(struct server *s)
 {
     static char buf[65536];
     ssize_t n;
 
     while (s->fd >= 0 && (n = recv(s->fd, buf, sizeof(buf), 0)) > 0) {
-        show("to a server", buf, n);
+        show_bytes("to a server", buf, n);
         s->heard = true;
         if (me.http)
-            take(&s->head, buf, (size_t)n, check_request);
+            take_bytes(&s->head, buf, (size_t)n, check_request);
     }
     if (s->fd >= 0 && s->heard && me.script.n > 0) {
         (void)!send(s->fd, me.script.p, me.script.n, MSG_NOSIGNAL);
@@ -315,7 +315,7 @@ static void servers_act(void)
         s->head.n = 0;
     }
     for (uint32_t i = me.nservers; i > 0; i--)
-        serve(&me.server[i - 1]);
+        serve_client(&me.server[i - 1]);
 }
 
 static void servers_close(void)
@@ -325,7 +325,7 @@ static void servers_close(void)
     me.nservers = 0;
 }
 
-static void pump(int turns)
+static void run_turns(int turns)
 {
     while (turns-- > 0) {
         wr_loop_turn(me.loop, 0);
@@ -347,7 +347,7 @@ static void client_says(const uint8_t *p, size_t n)
             return;
         p += r > 0 ? r : 0;
         n -= r > 0 ? (size_t)r : 0;
-        pump(2);
+        run_turns(2);
     }
 }
 
@@ -360,7 +360,7 @@ static void client_closes(void)
 
 /* ---- an input ---- */
 
-static struct wr_listener *address(unsigned number)
+static struct wr_listener *find_listener(unsigned number)
 {
     struct wr_listener *first = wr_conf_listens(me.conf)->first, *l;
     unsigned n = 0;
@@ -379,7 +379,7 @@ static void connect_to(struct wr_listener *l)
 
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fd) != 0
         || !wr_addr_parse(WR_STR("192.0.2.1:5000"), 0, &from))
-        fail("socketpair");
+        fail_with("socketpair");
     (void)setsockopt(fd[0], SOL_SOCKET, SO_SNDBUF, &small, sizeof(small));
     me.client = fd[1];
     me.http = l->layer->bit == WR_L7;
@@ -391,7 +391,7 @@ static void connect_to(struct wr_listener *l)
 
 static bool is_text(uint8_t op) { return op == 'c' || op == 'b'; }
 
-static void act(uint8_t op, const uint8_t *p, size_t n)
+static void run_op(uint8_t op, const uint8_t *p, size_t n)
 {
     switch (op) {
     case 'b':
@@ -413,10 +413,10 @@ static void act(uint8_t op, const uint8_t *p, size_t n)
     default:
         client_says(p, n);
     }
-    pump(6);
+    run_turns(6);
 }
 
-static void play(const uint8_t *p, size_t n)
+static void play_input(const uint8_t *p, size_t n)
 {
     uint8_t op = 'c';
 
@@ -425,7 +425,7 @@ static void play(const uint8_t *p, size_t n)
         size_t length = end != NULL ? (size_t)(end - p) : n;
 
         if (length > 0 && is_text(op))
-            act(op, p, length);
+            run_op(op, p, length);
         if (end == NULL || length + 1 >= n)
             return;
         p += length + 1;
@@ -435,7 +435,7 @@ static void play(const uint8_t *p, size_t n)
             client_says((const uint8_t *)"", 1);
             op = 'c';
         } else if (!is_text(op))
-            act(op, p, 0);
+            run_op(op, p, 0);
         p++;
         n--;
         if (!is_text(op))
@@ -446,17 +446,17 @@ static void play(const uint8_t *p, size_t n)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     if (me.loop == NULL)
-        begin();
+        begin_run();
     if (size == 0)
         return 0;
-    connect_to(address(data[0]));
-    play(data + 1, size - 1);
-    pump(10);
+    connect_to(find_listener(data[0]));
+    play_input(data + 1, size - 1);
+    run_turns(10);
     /* with both ends gone nothing is left to wait for */
     client_closes();
     servers_close();
     for (int turns = 0; turns < 200 && (wr_sessions_live() > 0 || wr_connections() > 0); turns++) {
-        pump(1);
+        run_turns(1);
         servers_close();
     }
     wr_loop_turn(me.loop, 1); /* access logs are written when it may sleep */

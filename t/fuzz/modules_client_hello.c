@@ -19,8 +19,8 @@ static void check_texts(const struct wr_client_hello *h)
 }
 
 /* Parse a block of exactly this size, so that ASan finds a read past its end. */
-static enum wr_hello parse(const uint8_t *data, size_t n, struct wr_pool *pool,
-                           struct wr_client_hello *h)
+static enum wr_hello parse_bytes(const uint8_t *data, size_t n, struct wr_pool *pool,
+                                 struct wr_client_hello *h)
 {
     char *own = wr_pool_alloc(pool, n);
 
@@ -41,7 +41,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     check_texts(&h);
     WR_ASSERT(v == WR_HELLO_DONE || (h.version == 0 && h.name.n == 0 && h.alpn.n == 0));
     for (size_t n = 0; n < size; n++) {
-        enum wr_hello early = parse(data, n, pool, &at);
+        enum wr_hello early = parse_bytes(data, n, pool, &at);
 
         if (early == WR_HELLO_MORE)
             continue;

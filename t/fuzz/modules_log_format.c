@@ -23,7 +23,7 @@ struct logged {
 
 /* ---- a request nobody sent ---- */
 
-static void begin(struct logged *l, struct wr_str request)
+static void begin_request(struct logged *l, struct wr_str request)
 {
     static const struct wr_log quiet = { .max = WR_LOG_EMERG };
     static struct wr_listener listener;
@@ -61,7 +61,7 @@ static void begin(struct logged *l, struct wr_str request)
         l->x.status = 400;
 }
 
-static void end(struct logged *l)
+static void end_request(struct logged *l)
 {
     wr_pool_free(l->x.pool);
     wr_conf_free(l->conf);
@@ -70,7 +70,8 @@ static void end(struct logged *l)
 /* ---- the format ---- */
 
 /* NULL: it is not a valid format. */
-static const struct wr_log_format *define(struct logged *l, struct wr_str text, const char *mode)
+static const struct wr_log_format *define_format(struct logged *l, struct wr_str text,
+                                                 const char *mode)
 {
     struct wr_word words[WORDS + 3] = {
         { .text = WR_STR("log_format") }, { .text = WR_STR("f") }, { .text = wr_str_c(mode) }
@@ -149,7 +150,7 @@ static void check_bounds(struct logged *l, const struct wr_log_format *f, struct
 static void check_line(struct logged *l, struct wr_str text, unsigned mode)
 {
     struct wr_text out = wr_text_grow(l->x.pool, 256, 1 << 20);
-    const struct wr_log_format *f = define(l, text, modes[mode]);
+    const struct wr_log_format *f = define_format(l, text, modes[mode]);
     struct wr_str line;
 
     if (f == NULL)
@@ -173,9 +174,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (size > 16384)
         return 0;
     memset(&l, 0, sizeof(l));
-    begin(&l, request);
+    begin_request(&l, request);
     for (unsigned mode = 0; mode < WR_COUNT(modes); mode++)
         check_line(&l, text, mode);
-    end(&l);
+    end_request(&l);
     return 0;
 }

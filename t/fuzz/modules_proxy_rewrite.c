@@ -49,7 +49,7 @@ static struct wr_conf *load_once(void)
     return conf;
 }
 
-static void begin(struct answered *a, uint8_t rules, struct wr_str uri)
+static void begin_request(struct answered *a, uint8_t rules, struct wr_str uri)
 {
     static const struct wr_log quiet = { .max = WR_LOG_EMERG };
     static struct wr_listener listener;
@@ -92,7 +92,7 @@ static bool take_reply(struct answered *a, struct wr_str fields)
                           &a->h.res) == WR_PARSE_OK;
 }
 
-static uint32_t count(const struct wr_fields *f, bool cookies)
+static uint32_t count_fields(const struct wr_fields *f, bool cookies)
 {
     uint32_t n = 0;
 
@@ -118,7 +118,7 @@ static void check_lines(struct answered *a)
             WR_ASSERT(((unsigned char)line.p[i] >= ' ' || line.p[i] == '\t') && line.p[i] != 0x7f);
         WR_ASSERT(wr_str_find(line, ':') > 0 && wr_str_find(line, ':') < line.n);
     }
-    WR_ASSERT(lines == count(f, false));
+    WR_ASSERT(lines == count_fields(f, false));
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -128,12 +128,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
     if (uri.n < 2 || uri.p[1] != '/')
         return 0;
-    begin(&a, (uint8_t)uri.p[0], wr_str_skip(uri, 1));
+    begin_request(&a, (uint8_t)uri.p[0], wr_str_skip(uri, 1));
     if (take_reply(&a, wr_str_of(in.p != NULL ? in.p : "", in.n))) {
-        uint32_t cookies = count(&a.h.res.fields, true);
+        uint32_t cookies = count_fields(&a.h.res.fields, true);
 
         WR_ASSERT(wr_proxy_reply(&a.x) == WR_PASS);
-        WR_ASSERT(count(&a.h.res.fields, true) == cookies);
+        WR_ASSERT(count_fields(&a.h.res.fields, true) == cookies);
         check_lines(&a);
     }
     wr_pool_free(a.x.pool);

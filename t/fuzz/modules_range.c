@@ -42,7 +42,7 @@ static struct wr_conf *load_once(void)
     return conf;
 }
 
-static void begin(struct asked *a, size_t length, bool streams, struct wr_str range)
+static void begin_request(struct asked *a, size_t length, bool streams, struct wr_str range)
 {
     static const struct wr_endpoint_ops streaming;
 
@@ -107,7 +107,7 @@ static struct wr_str text_of(struct asked *a, struct wr_bufq *q)
 }
 
 /* The body as the relay gives it to the filter. */
-static struct wr_str cut(struct asked *a, size_t piece)
+static struct wr_str cut_body(struct asked *a, size_t piece)
 {
     struct wr_relay_filter *f = a->h.filters;
     struct wr_bufq out = { 0 };
@@ -156,13 +156,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (size < 3)
         return 0;
     range = wr_str_of((const char *)data + 3, size - 3);
-    begin(&a, (size_t)data[0] | (size_t)(data[1] & 15) << 8, data[2] > 0, range);
+    begin_request(&a, (size_t)data[0] | (size_t)(data[1] & 15) << 8, data[2] > 0, range);
     parsed = check_parsed(&a, range);
     filtered = wr_module_range.filters[0].head(&a.x);
     if (parsed == WR_RANGE_NONE)
         WR_ASSERT(filtered == WR_FILTER_ERROR && a.h.res.status == 416);
     else if (parsed == WR_RANGE_OK && (a.ranges.ascending || data[2] == 0))
-        check_sent(&a, data[2] > 0 ? cut(&a, data[2])
+        check_sent(&a, data[2] > 0 ? cut_body(&a, data[2])
                                    : text_of(&a, wr_endpoint_stored(&a.x.peer)));
     else
         WR_ASSERT(filtered == WR_FILTER_OK && a.h.res.status == 200 && a.h.filters == NULL);

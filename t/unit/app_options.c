@@ -3,7 +3,7 @@
 
 #include "app/app.h"
 
-static bool parse(const char *line, struct wr_options *o)
+static bool parse_line(const char *line, struct wr_options *o)
 {
     static char text[256];
     static char *argv[16];
@@ -28,17 +28,17 @@ START_TEST(takes_flags)
 {
     struct wr_options o;
 
-    ck_assert(parse("", &o));
+    ck_assert(parse_line("", &o));
     ck_assert(!o.test && !o.help && o.conf == NULL);
-    ck_assert(parse("-tq", &o));
+    ck_assert(parse_line("-tq", &o));
     ck_assert(o.test && o.quiet && !o.dump);
-    ck_assert(parse("-T", &o));
+    ck_assert(parse_line("-T", &o));
     ck_assert(o.test && o.dump);
-    ck_assert(parse("-v", &o));
+    ck_assert(parse_line("-v", &o));
     ck_assert(o.version && !o.version_full);
-    ck_assert(parse("-V -?", &o));
+    ck_assert(parse_line("-V -?", &o));
     ck_assert(o.version && o.version_full && o.help);
-    ck_assert(parse("--demo", &o));
+    ck_assert(parse_line("--demo", &o));
     ck_assert(o.demo);
 }
 END_TEST
@@ -47,13 +47,13 @@ START_TEST(takes_values)
 {
     struct wr_options o;
 
-    ck_assert(parse("-p /p -c c.conf -e e.log -g daemon -s reload", &o));
+    ck_assert(parse_line("-p /p -c c.conf -e e.log -g daemon -s reload", &o));
     ck_assert_str_eq(o.prefix, "/p");
     ck_assert_str_eq(o.conf, "c.conf");
     ck_assert_str_eq(o.error_log, "e.log");
     ck_assert_str_eq(o.globals, "daemon");
     ck_assert_str_eq(o.signal, "reload");
-    ck_assert(parse("-tcc.conf -p/p", &o));
+    ck_assert(parse_line("-tcc.conf -p/p", &o));
     ck_assert(o.test);
     ck_assert_str_eq(o.conf, "c.conf");
     ck_assert_str_eq(o.prefix, "/p");
@@ -64,20 +64,20 @@ START_TEST(takes_help)
 {
     struct wr_options o;
 
-    ck_assert(parse("--help", &o));
+    ck_assert(parse_line("--help", &o));
     ck_assert(o.help && o.help_word == NULL);
-    ck_assert(parse("--help listen", &o));
+    ck_assert(parse_line("--help listen", &o));
     ck_assert(!o.help);
     ck_assert_str_eq(o.help_word, "listen");
-    ck_assert(parse("--help=listen", &o));
+    ck_assert(parse_line("--help=listen", &o));
     ck_assert_str_eq(o.help_word, "listen");
-    ck_assert(parse("--help -v", &o));
+    ck_assert(parse_line("--help -v", &o));
     ck_assert(o.help && o.version);
 }
 END_TEST
 
 /* What parsing says on the standard error output. */
-static const char *complaint(const char *line)
+static const char *complaint_of(const char *line)
 {
     static char text[256];
     struct wr_options o;
@@ -86,7 +86,7 @@ static const char *complaint(const char *line)
     size_t n;
 
     ck_assert(f != NULL && fd >= 0 && dup2(fileno(f), STDERR_FILENO) >= 0);
-    ck_assert_msg(!parse(line, &o), "%s", line);
+    ck_assert_msg(!parse_line(line, &o), "%s", line);
     fflush(stderr);
     ck_assert_int_ge(dup2(fd, STDERR_FILENO), 0);
     close(fd);
@@ -112,7 +112,7 @@ START_TEST(refuses_the_rest)
     };
 
     for (size_t i = 0; i < WR_COUNT(wrong); i++)
-        ck_assert_ptr_nonnull(strstr(complaint(wrong[i].line), wrong[i].why));
+        ck_assert_ptr_nonnull(strstr(complaint_of(wrong[i].line), wrong[i].why));
 }
 END_TEST
 

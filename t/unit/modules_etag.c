@@ -3,61 +3,61 @@
 
 #include "../../modules/http/filters/etag.h"
 
-static bool weak(const char *list, const char *etag)
+static bool is_listed_weak(const char *list, const char *etag)
 {
     return wr_etag_listed(wr_str_c(list), wr_str_c(etag), true);
 }
 
-static bool strong(const char *list, const char *etag)
+static bool is_listed_strong(const char *list, const char *etag)
 {
     return wr_etag_listed(wr_str_c(list), wr_str_c(etag), false);
 }
 
 START_TEST(lists)
 {
-    ck_assert(strong("\"x\"", "\"x\""));
-    ck_assert(strong("\"y\", \"x\"", "\"x\""));
-    ck_assert(strong("\"y\",\t\"x\" , \"z\"", "\"x\""));
-    ck_assert(strong("a, \"x\"", "\"x\""));
-    ck_assert(strong(",\"x\"", "\"x\""));
-    ck_assert(strong("\"x\",", "\"x\""));
-    ck_assert(strong("\"a,b\", \"c\"", "\"a,b\""));
-    ck_assert(strong("\"a,b\", \"c\"", "\"c\""));
-    ck_assert(!strong("", "\"x\""));
-    ck_assert(!strong("\"y\"", "\"x\""));
-    ck_assert(!strong("\"x\"y", "\"x\""));
-    ck_assert(!strong("\"x\" y", "\"x\""));
-    ck_assert(!strong("\"y\" \"x\"", "\"x\""));
-    ck_assert(!strong("\"y\";\"x\"", "\"x\""));
-    ck_assert(!strong("\"a,\"b\"\"", "\"b\""));
-    ck_assert(!strong("\"x", "\"x\""));
-    ck_assert(!strong(" , ,, ", "\"x\""));
+    ck_assert(is_listed_strong("\"x\"", "\"x\""));
+    ck_assert(is_listed_strong("\"y\", \"x\"", "\"x\""));
+    ck_assert(is_listed_strong("\"y\",\t\"x\" , \"z\"", "\"x\""));
+    ck_assert(is_listed_strong("a, \"x\"", "\"x\""));
+    ck_assert(is_listed_strong(",\"x\"", "\"x\""));
+    ck_assert(is_listed_strong("\"x\",", "\"x\""));
+    ck_assert(is_listed_strong("\"a,b\", \"c\"", "\"a,b\""));
+    ck_assert(is_listed_strong("\"a,b\", \"c\"", "\"c\""));
+    ck_assert(!is_listed_strong("", "\"x\""));
+    ck_assert(!is_listed_strong("\"y\"", "\"x\""));
+    ck_assert(!is_listed_strong("\"x\"y", "\"x\""));
+    ck_assert(!is_listed_strong("\"x\" y", "\"x\""));
+    ck_assert(!is_listed_strong("\"y\" \"x\"", "\"x\""));
+    ck_assert(!is_listed_strong("\"y\";\"x\"", "\"x\""));
+    ck_assert(!is_listed_strong("\"a,\"b\"\"", "\"b\""));
+    ck_assert(!is_listed_strong("\"x", "\"x\""));
+    ck_assert(!is_listed_strong(" , ,, ", "\"x\""));
 }
 END_TEST
 
 START_TEST(any)
 {
-    ck_assert(strong("*", "\"x\""));
-    ck_assert(strong(" * ", ""));
-    ck_assert(weak("*", ""));
-    ck_assert(!strong("\"*\"", ""));
-    ck_assert(!weak("*, \"a\"", "\"x\""));
-    ck_assert(!weak("\"x\"", ""));
-    ck_assert(!weak(",", ""));
+    ck_assert(is_listed_strong("*", "\"x\""));
+    ck_assert(is_listed_strong(" * ", ""));
+    ck_assert(is_listed_weak("*", ""));
+    ck_assert(!is_listed_strong("\"*\"", ""));
+    ck_assert(!is_listed_weak("*, \"a\"", "\"x\""));
+    ck_assert(!is_listed_weak("\"x\"", ""));
+    ck_assert(!is_listed_weak(",", ""));
 }
 END_TEST
 
 START_TEST(weak_ones)
 {
-    ck_assert(weak("W/\"x\"", "\"x\""));
-    ck_assert(weak("\"x\"", "W/\"x\""));
-    ck_assert(weak("\"y\", W/\"x\"", "W/\"x\""));
-    ck_assert(!weak("w/\"x\"", "\"x\""));
-    ck_assert(!weak("W/", "W/"));
-    ck_assert(!strong("W/\"x\"", "\"x\""));
-    ck_assert(!strong("\"x\"", "W/\"x\""));
-    ck_assert(!strong("W/\"x\"", "W/\"x\""));
-    ck_assert(strong("*", "W/\"x\""));
+    ck_assert(is_listed_weak("W/\"x\"", "\"x\""));
+    ck_assert(is_listed_weak("\"x\"", "W/\"x\""));
+    ck_assert(is_listed_weak("\"y\", W/\"x\"", "W/\"x\""));
+    ck_assert(!is_listed_weak("w/\"x\"", "\"x\""));
+    ck_assert(!is_listed_weak("W/", "W/"));
+    ck_assert(!is_listed_strong("W/\"x\"", "\"x\""));
+    ck_assert(!is_listed_strong("\"x\"", "W/\"x\""));
+    ck_assert(!is_listed_strong("W/\"x\"", "W/\"x\""));
+    ck_assert(is_listed_strong("*", "W/\"x\""));
 }
 END_TEST
 

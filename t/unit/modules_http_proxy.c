@@ -56,7 +56,7 @@ END_TEST
 
 enum how { SENT, INTERNAL, ASTRAY };
 
-static void change(struct proxied *p, enum how how, const char *uri)
+static void change_uri(struct proxied *p, enum how how, const char *uri)
 {
     if (how == SENT)
         return;
@@ -106,7 +106,7 @@ START_TEST(targets)
                  rows[i].pass);
         snprintf(request, sizeof(request), "GET %s HTTP/1.1\r\nHost: h\r\n\r\n", rows[i].target);
         proxied_begin(&p, conf, request);
-        change(&p, rows[i].how, rows[i].uri);
+        change_uri(&p, rows[i].how, rows[i].uri);
         c = wr_conf_of(&p.x, &wr_module_http_proxy);
         url = c->pass.url;
         if (c->pass.url_tpl != NULL)

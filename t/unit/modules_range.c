@@ -4,7 +4,7 @@
 #include "../../modules/http/filters/range_set.h"
 
 /* "0-5 7-9" for what was parsed, "whole" for a field without effect, "416". */
-static void expect(const char *field, uint64_t length, const char *want)
+static void check_ranges(const char *field, uint64_t length, const char *want)
 {
     struct wr_pool *pool = wr_pool_new(0);
     struct wr_text got = wr_text_grow(pool, 64, 4096);
@@ -32,43 +32,43 @@ static void expect(const char *field, uint64_t length, const char *want)
 
 START_TEST(one_range)
 {
-    expect("bytes=0-4", 20, "0-4");
-    expect("bytes=5-", 20, "5-19");
-    expect("bytes=-5", 20, "15-19");
-    expect("bytes=-50", 20, "0-19");
-    expect("bytes=0-19", 20, "0-19");
-    expect("bytes=0-20", 20, "0-19");
-    expect("bytes=19-19", 20, "19-19");
-    expect("bytes= 0 - 3 ", 20, "0-3");
-    expect("BYTES=0-3", 20, "0-3");
-    expect("bytes=0-9223372036854775807", 20, "0-19");
+    check_ranges("bytes=0-4", 20, "0-4");
+    check_ranges("bytes=5-", 20, "5-19");
+    check_ranges("bytes=-5", 20, "15-19");
+    check_ranges("bytes=-50", 20, "0-19");
+    check_ranges("bytes=0-19", 20, "0-19");
+    check_ranges("bytes=0-20", 20, "0-19");
+    check_ranges("bytes=19-19", 20, "19-19");
+    check_ranges("bytes= 0 - 3 ", 20, "0-3");
+    check_ranges("BYTES=0-3", 20, "0-3");
+    check_ranges("bytes=0-9223372036854775807", 20, "0-19");
 }
 END_TEST
 
 START_TEST(several_ranges)
 {
-    expect("bytes=0-1,5-6", 20, "0-1 5-6");
-    expect("bytes=0-9,10-19", 20, "0-9 10-19");
-    expect("bytes=1 -2 , 3-4", 20, "1-2 3-4");
-    expect("bytes=5-6,0-1", 20, "5-6 0-1 mixed");
-    expect("bytes=0-5,3-7", 20, "0-5 3-7 mixed");
-    expect("bytes=0-1,30-", 20, "0-1");
-    expect("bytes=0-1,5-2", 20, "0-1");
-    expect("bytes=0-1,-0", 20, "0-1");
-    expect("bytes=0-9,9-19", 20, "whole");
-    expect("bytes=0-,0-", 20, "whole");
+    check_ranges("bytes=0-1,5-6", 20, "0-1 5-6");
+    check_ranges("bytes=0-9,10-19", 20, "0-9 10-19");
+    check_ranges("bytes=1 -2 , 3-4", 20, "1-2 3-4");
+    check_ranges("bytes=5-6,0-1", 20, "5-6 0-1 mixed");
+    check_ranges("bytes=0-5,3-7", 20, "0-5 3-7 mixed");
+    check_ranges("bytes=0-1,30-", 20, "0-1");
+    check_ranges("bytes=0-1,5-2", 20, "0-1");
+    check_ranges("bytes=0-1,-0", 20, "0-1");
+    check_ranges("bytes=0-9,9-19", 20, "whole");
+    check_ranges("bytes=0-,0-", 20, "whole");
 }
 END_TEST
 
 START_TEST(not_for_us)
 {
-    expect("", 20, "whole");
-    expect("bytes=", 20, "whole");
-    expect("items=0-3", 20, "whole");
-    expect("bytes =0-3", 20, "whole");
-    expect("bytes=0-0,2-2,4-4,6-6,8-8,10-10,12-12,14-14,16-16,18-18", 20,
-           "0-0 2-2 4-4 6-6 8-8 10-10 12-12 14-14 16-16 18-18");
-    expect("bytes=0-0,2-2,4-4,6-6,8-8,10-10,12-12,14-14,16-16,18-18,19-19", 20, "whole");
+    check_ranges("", 20, "whole");
+    check_ranges("bytes=", 20, "whole");
+    check_ranges("items=0-3", 20, "whole");
+    check_ranges("bytes =0-3", 20, "whole");
+    check_ranges("bytes=0-0,2-2,4-4,6-6,8-8,10-10,12-12,14-14,16-16,18-18", 20,
+                 "0-0 2-2 4-4 6-6 8-8 10-10 12-12 14-14 16-16 18-18");
+    check_ranges("bytes=0-0,2-2,4-4,6-6,8-8,10-10,12-12,14-14,16-16,18-18,19-19", 20, "whole");
 }
 END_TEST
 
@@ -83,24 +83,24 @@ START_TEST(not_satisfiable)
     };
 
     for (size_t i = 0; i < WR_COUNT(fields); i++)
-        expect(fields[i], 20, "416");
+        check_ranges(fields[i], 20, "416");
 }
 END_TEST
 
 START_TEST(of_nothing)
 {
-    expect("bytes=0-1", 0, "whole");
-    expect("bytes=0-", 0, "whole");
-    expect("bytes=-5", 0, "whole");
-    expect("bytes=5-6", 0, "416");
-    expect("bytes=5-6,-0", 0, "whole");
+    check_ranges("bytes=0-1", 0, "whole");
+    check_ranges("bytes=0-", 0, "whole");
+    check_ranges("bytes=-5", 0, "whole");
+    check_ranges("bytes=5-6", 0, "416");
+    check_ranges("bytes=5-6,-0", 0, "whole");
 }
 END_TEST
 
 START_TEST(of_much)
 {
-    expect("bytes=0-0,-1", INT64_MAX, "0-0 9223372036854775806-9223372036854775806");
-    expect("bytes=0-,0-,0-,0-,0-", INT64_MAX, "whole");
+    check_ranges("bytes=0-0,-1", INT64_MAX, "0-0 9223372036854775806-9223372036854775806");
+    check_ranges("bytes=0-,0-,0-,0-,0-", INT64_MAX, "whole");
 }
 END_TEST
 
