@@ -1,6 +1,6 @@
 /* body: a request's body for those who want all of it before they begin: in memory up to
  * client_body_buffer_size, then in a temp file. */
-#include "http/engine.h"
+#include "http/http_impl.h"
 
 #define READS 16 /* in one turn */
 

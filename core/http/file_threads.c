@@ -1,6 +1,6 @@
 /* file_threads: who reads the files of a request: threads of a pool, or the worker itself. Static
  * files ask, and so do the temp files of bodies and replies. */
-#include "http/routing.h"
+#include "http/http_impl.h"
 
 static const struct wr_str standard = WR_STR_INIT("default");
 

@@ -1,16 +1,14 @@
 /* http: layer 7. Rank 5: knows upstream and below; stream is a sibling it never includes.
  *
- * Map: location (the location a uri means), radix (the trie under it), regex_index (regexes by
- * literal prefix), http_conf (http {}, server {}, where they listen), location_conf (the
- * directive), http_rows (the table of the core directives), mime (types), path (root and alias),
+ * Map: http_conf (http {}, server {}, where they listen), http_rows (the table of the core
+ * directives), mime (types), path (root and alias),
  * speakers (the way of speaking HTTP a client connection gets), http_session (the part of one that
- * all of them share), http_tls (before the first request of HTTPS), http_steps (the steps of a
- * request up to the reply's head), http_relay (the steps behind it), body (request bodies: limits,
- * buffering, temp files), subrequest (children that ask the same server), file_threads (the threads
- * that read files), reply_head (its fields), short_reply (replies of our own), accel_fields (fields
- * that outlive X-Accel-Redirect), proxy_rows and http_next (common to proxy modules), error_page
- * (the directive, and how errors are answered), error_text (built-in pages), http_vars, reply_vars,
- * http_upstream_vars (variables).
+ * all of them share), http_tls (before the first request of HTTPS), http_route (the steps
+ * up to the content), http_upstream (asking a server, up to the reply's head), http_relay (the steps behind it), body (request bodies: limits,
+ * buffering, temp files), subrequest (children that ask the same server), file_threads (the threads that read files), reply_head (its fields),
+ * short_reply (replies of our own), accel_fields (fields that outlive X-Accel-Redirect), proxy_rows
+ * and http_next (common to proxy modules), error_page (the directive, and how errors are answered),
+ * error_text (built-in pages), http_vars, reply_vars, http_upstream_vars (variables).
  *
  * A request: its speaker reads a head -> wr_http_request_new, server by Host -> phases (SET, FIND,
  * REWRITE, PREACCESS, ACCESS, PRECONTENT, CONTENT) -> a content hook either fills h->res and calls
@@ -26,7 +24,7 @@
 struct wr_http_server {
     struct wr_virtual v;       /* first */
     uint32_t magic;
-    struct wr_locations *locations;
+    struct wr_locations *locations; /* of the module location; NULL: none */
     struct wr_head_limits limits;
 };
 static inline struct wr_http_server *wr_http_server_of(struct wr_virtual *v)
@@ -63,20 +61,6 @@ static inline const struct wr_scope *wr_http_limit_scope(const struct wr_locatio
 {
     return (l->unlimited & 1U << m) == 0 ? l->limited : NULL;
 }
-/* What wr_location_find gives when a regex failed (its match limit, say): answer 500. Without a
- * scope; compare the address. */
-extern const struct wr_location wr_location_failed;
-struct wr_locations;           /* location.c: built once after loading */
-struct wr_locations *wr_locations_new(struct wr_pool *p);
-/* False: there is one of that name and kind already. Of named ones of one name the first counts. */
-bool wr_locations_add(struct wr_locations *l, struct wr_location *loc);
-void wr_locations_build(struct wr_locations *l); /* trie and regex index */
-/* nginx's precedence: exact; longest prefix (nested searched in turn); then regexes in order
- * unless ^~; *redirect: the uri is a location's name without its final slash and that location
- * wants it. NULL: none matches. x: for captures (may be NULL in tests). */
-const struct wr_location *wr_location_find(const struct wr_locations *l, struct wr_exchange *x,
-                                           struct wr_str uri, bool *redirect);
-const struct wr_location *wr_location_named(const struct wr_locations *l, struct wr_str name);
 struct wr_http_conf {          /* of wr_module_http, by location */
     /* server */
     size_t large_buffer;
@@ -344,7 +328,7 @@ struct wr_http {               /* x->of_layer */
     bool uri_astray;           /* `rewrite ... break` changed it inside its location: the URI of
                                 * proxy_pass does not count. Internal redirects clear it */
     bool alias_open;           /* try_files put the uri behind an alias that stood for all of it */
-    const struct wr_location *named_next; /* wr_http_internal to @name: FIND takes it */
+    struct wr_str named_next;  /* wr_http_internal to @name: FIND takes it; n 0: none */
     bool tunnel_open;
     bool head_sent, header_only, keepalive, error_page;
     bool expect;               /* the client waits for 100 Continue */

@@ -1,9 +1,7 @@
-/* http_conf: http {}, its servers, and where they listen. Owns the lists of servers and of levels
- * of locations while a configuration is loaded; `check` makes from them what requests are routed
- * by: the tries of locations and, for each listening address, the map of host names. The rows of
- * the core directives are in http_rows.c. */
-#include "http/engine.h"
-#include "http/routing.h"
+/* http_conf: http {}, its servers, and where they listen. Owns the list of servers while a
+ * configuration is loaded; `check` makes the map of host names of each listening address. The rows
+ * of the core directives are in http_rows.c. */
+#include "http/http_impl.h"
 
 #include <unistd.h>
 
@@ -21,15 +19,6 @@ bool wr_http_set_http(struct wr_cf *cf, void *conf)
 {
     (void)conf;
     return wr_cf_block(cf, WR_L7, WR_LV_LAYER, NULL, NULL);
-}
-
-struct wr_locations *wr_http_level(struct wr_cf *cf)
-{
-    struct wr_http_state *state = wr_cf_state(cf, &wr_module_http);
-    struct wr_locations *l = wr_locations_new(cf->pool);
-
-    *wr_vec_push(cf->pool, &state->levels) = l;
-    return l;
 }
 
 /* ---- listen ---- */
@@ -85,7 +74,6 @@ bool wr_http_set_server(struct wr_cf *cf, void *conf)
     WR_TYPED(sv, HTTP_SERVER);
     WR_TYPED(&sv->v, VIRTUAL);
     sv->v.node = cf->node;
-    sv->locations = wr_http_level(cf);
     *wr_vec_push(cf->pool, &state->servers) = sv;
     ok = wr_cf_block(cf, 0, WR_LV_SERVER, sv, &scope);
     sv->v.scope = scope;
@@ -149,8 +137,6 @@ static bool check(struct wr_cf *cf)
     struct wr_http_state *state = wr_cf_state(cf, &wr_module_http);
     bool ok = true;
 
-    for (uint32_t i = 0; i < state->levels.n; i++)
-        wr_locations_build(state->levels.at[i]);
     for (uint32_t i = 0; i < state->servers.n; i++)
         limits_of(state->servers.at[i]);
     for (struct wr_listener *l = wr_conf_listens(cf->conf)->first; l != NULL; l = l->next) {

@@ -1,6 +1,6 @@
 /* http_relay: the last steps: respond writes the reply's head, relay moves its body, and with an
  * upgraded connection both directions. */
-#include "http/engine.h"
+#include "http/http_impl.h"
 
 /* A server's reply goes out, not a file or a text. */
 static bool is_proxied(const struct wr_exchange *x, const struct wr_http *h)

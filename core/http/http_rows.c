@@ -1,6 +1,6 @@
 /* http_rows: the table of the core directives of layer 7, with the setters only it needs. http_conf
  * hands it to the configuration; the values end in struct wr_http_conf. */
-#include "http/routing.h"
+#include "http/http_impl.h"
 
 #define CONF struct wr_http_conf
 
@@ -127,11 +127,6 @@ const struct wr_directive wr_http_rows[] = {
     WR_CUSTOM("server_name", WR_L7 | WR_LV_SERVER | WR_MULTI, 1, WR_ARGS_ANY,
               wr_set_server_name, NULL,
               "hosts the server answers for: exact, *.wildcard, wildcard.*, ~regex"),
-    WR_CUSTOM("location", WR_L7 | WR_LV_SERVER | WR_LV_LOCATION | WR_BLOCK | WR_MULTI, 1, 2,
-              wr_http_set_location, NULL,
-              "what holds for a part of the paths: [= | ^~ | ~ | ~*] path, or @name"),
-    WR_CUSTOM("limit_except", WR_L7 | WR_LV_LOCATION | WR_BLOCK, 1, WR_ARGS_ANY,
-              wr_http_set_limit_except, NULL, "access rules for all methods but the listed"),
     IGNORED_NUM("server_names_hash_max_size", WR_L7 | WR_LV_LAYER,
                  "checked only: the hash of names grows by itself"),
     IGNORED_NUM("server_names_hash_bucket_size", WR_L7 | WR_LV_LAYER,

@@ -1,6 +1,6 @@
 /* http_session: what all speakers share of a client connection: how a request is entered, and the
  * layer's table. What is said on the connection is its speaker's. */
-#include "http/engine.h"
+#include "http/http_impl.h"
 
 static const struct wr_http_address *address_of(const struct wr_session *s)
 {

@@ -1,6 +1,6 @@
 /* http_tls: before the first request of `listen ... ssl`: is it TLS that the client speaks, and the
  * handshake. http_session calls it until heads may be read. */
-#include "http/engine.h"
+#include "http/http_impl.h"
 
 #include <errno.h>
 

@@ -1,7 +1,7 @@
 /* http_vars: variables about a request: its line, uri, arguments, fields, body, where it comes from
  * and which file it means. Those about the reply are in reply_vars. Values are views into the
  * exchange's pool or made there. */
-#include "http/engine.h"
+#include "http/http_impl.h"
 
 #include <errno.h>
 #include <limits.h>

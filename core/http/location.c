@@ -1,187 +1,98 @@
-/* location: which location a uri means. The setter of `location` adds them level by level (of a
- * server, inside of a location), wr_locations_build closes a level after loading, the router asks
- * on each request: in the length of the uri, without allocating.
- *
- * nginx's precedence: = at once; else the longest prefix, and what is inside of it before anything
- * around it; then regexes in the order of the file unless that prefix says ^~. The ^~ of a location
- * speaks of the regexes beside it only, not of those around the location it stands in. Inside of a
- * regex location only regexes are found. */
-#include "http/routing.h"
+/* location: the module of `location`: its rows, and the hook that finds the location of a request.
+ * A build without it has servers only. */
+#include "http/location_impl.h"
 
-
-/* What one name means: `location = /a` and `location /a` may both be there. */
-struct place {
-    const struct wr_location *exact, *prefix;
-};
-struct wr_locations {
-    struct wr_pool *pool;
-    struct wr_radix tree;       /* values: struct place */
-    struct wr_dict *named;      /* NULL: none */
-    WR_VEC(struct wr_location *) regexes;
-    struct wr_regex_index *index; /* NULL: no regexes */
-};
-
-const struct wr_location wr_location_failed = { .kind = WR_LOC_REGEX };
-
-struct wr_locations *wr_locations_new(struct wr_pool *p)
+/* "/x" of a location "/x/" that wants it. */
+static enum wr_verdict add_slash(struct wr_exchange *x)
 {
-    struct wr_locations *l = WR_NEW(p, struct wr_locations);
+    struct wr_http *h = wr_http_of(x);
+    struct wr_text t = wr_text_grow(x->pool, h->req.uri.n + 16, 1 << 16);
 
-    l->pool = p;
+    wr_uri_escape(&t, h->req.uri, WR_ESC_URI);
+    wr_text_char(&t, '/');
+    if (h->req.args.n > 0) {
+        wr_text_char(&t, '?');
+        wr_text_str(&t, h->req.args);
+    }
+    return wr_http_redirect(x, 301, wr_text_view(&t));
+}
+
+/* An internal jump to @name is not searched for. A name that no location has stays in named_next:
+ * the core reports it. */
+static const struct wr_location *take_named(struct wr_http *h)
+{
+    const struct wr_location *l = wr_location_named(h->server->locations, h->named_next);
+
+    if (l != NULL)
+        h->named_next.n = 0;
     return l;
 }
 
-static bool add_text(struct wr_locations *l, const struct wr_location *loc)
+static enum wr_verdict find_location(struct wr_exchange *x)
 {
-    struct wr_radix *node = wr_radix_put(l->pool, &l->tree, loc->name);
-    const struct wr_location **slot;
-    struct place *place = node->value;
+    struct wr_http *h = wr_http_of(x);
+    const struct wr_locations *all = h->server->locations;
+    const struct wr_scope *limited;
+    bool slash = false;
 
-    if (place == NULL)
-        node->value = place = WR_NEW(l->pool, struct place);
-    slot = loc->kind == WR_LOC_EXACT ? &place->exact : &place->prefix;
-    if (*slot != NULL)
-        return false;
-    *slot = loc;
+    if (all == NULL) {
+        h->location = NULL;
+    } else if (h->named_next.n > 0) {
+        const struct wr_location *named = take_named(h);
+
+        if (named == NULL)
+            return WR_PASS;
+        h->location = named;
+    } else {
+        h->location = wr_location_find(all, x, h->req.uri, &slash);
+    }
+    if (slash)
+        return add_slash(x);
+    if (h->location == &wr_location_failed) { /* a regex gave up, which is logged */
+        h->location = NULL;
+        return wr_reject(x, 500, NULL);
+    }
+    if (h->location == NULL) {
+        wr_exchange_scope(x, h->server->v.scope);
+        return WR_PASS;
+    }
+    limited = wr_http_limit_scope(h->location, h->req.method);
+    wr_exchange_scope(x, limited != NULL ? limited : h->location->scope);
+    return WR_PASS;
+}
+
+static bool prepare(struct wr_cf *cf)
+{
+    wr_cf_state(cf, &wr_module_location) = WR_NEW(cf->pool, struct wr_location_state);
     return true;
 }
 
-static void add_named(struct wr_locations *l, struct wr_location *loc)
+static bool check(struct wr_cf *cf)
 {
-    if (l->named == NULL)
-        l->named = wr_dict_new(l->pool, false);
-    (void)wr_dict_add(l->named, loc->name, loc);
+    struct wr_location_state *state = wr_cf_state(cf, &wr_module_location);
+
+    for (uint32_t i = 0; i < state->levels.n; i++)
+        wr_locations_build(state->levels.at[i]);
+    return true;
 }
 
-bool wr_locations_add(struct wr_locations *l, struct wr_location *loc)
-{
-    switch (loc->kind) {
-    case WR_LOC_EXACT:
-    case WR_LOC_PREFIX:
-    case WR_LOC_PREFIX_FINAL:
-        return add_text(l, loc);
-    case WR_LOC_NAMED:
-        add_named(l, loc);
-        return true;
-    case WR_LOC_REGEX:
-        *wr_vec_push(l->pool, &l->regexes) = loc;
-        return true;
-    case WR_LOC_IF:
-    case WR_LOC_LIMIT:
-        break; /* no uri means them */
-    }
-    WR_ASSERT(loc->kind < WR_LOC_IF);
-    return false;
-}
-
-void wr_locations_build(struct wr_locations *l)
-{
-    if (l->regexes.n > 0)
-        l->index = wr_regex_index_new(l->pool, l->regexes.at, l->regexes.n);
-}
-
-/* ---- on each request ---- */
-
-enum outcome {
-    NONE,       /* nothing of this level */
-    OPEN,       /* a prefix: regexes around it may still come before it */
-    SETTLED,
-    REDIRECTED  /* the uri lacks the slash of the location's name */
+static const struct wr_directive directives[] = {
+    WR_CUSTOM("location", WR_L7 | WR_LV_SERVER | WR_LV_LOCATION | WR_BLOCK | WR_MULTI, 1, 2,
+              wr_set_location, NULL,
+              "what holds for a part of the paths: [= | ^~ | ~ | ~*] path, or @name"),
+    WR_CUSTOM("limit_except", WR_L7 | WR_LV_LOCATION | WR_BLOCK, 1, WR_ARGS_ANY,
+              wr_set_limit_except, NULL, "access rules for all methods but the listed"),
+    { 0 },
 };
 
-/* node is as far as the uri leads, rest what is left of it: does only a slash lack to a location
- * that wants it? */
-static const struct wr_location *lacks_slash(const struct wr_radix *node, struct wr_str rest)
-{
-    const struct wr_radix *child = wr_radix_child(node, rest.n > 0 ? *rest.p : '/');
-    const struct place *place;
-
-    if (child == NULL || child->edge.n != rest.n + 1 || child->edge.p[rest.n] != '/'
-        || !wr_str_starts(child->edge, rest) || child->value == NULL)
-        return NULL;
-    place = child->value;
-    if (place->exact != NULL && place->exact->auto_redirect)
-        return place->exact;
-    return place->prefix != NULL && place->prefix->auto_redirect ? place->prefix : NULL;
-}
-
-static enum outcome find_text(const struct wr_locations *l, struct wr_str uri,
-                              const struct wr_location **found)
-{
-    const struct wr_radix *node = &l->tree, *next = node;
-    const struct wr_location *best = NULL, *redirect;
-    struct wr_str rest = uri;
-
-    for (; next != NULL; next = wr_radix_down(node, &rest)) {
-        const struct place *place = next->value;
-
-        node = next;
-        if (place == NULL)
-            continue;
-        if (rest.n == 0 && place->exact != NULL) {
-            *found = place->exact;
-            return SETTLED;
-        }
-        if (place->prefix != NULL)
-            best = place->prefix;
-    }
-    redirect = best != NULL && best->name.n == uri.n ? NULL : lacks_slash(node, rest);
-    if (redirect == NULL && best == NULL)
-        return NONE;
-    *found = redirect != NULL ? redirect : best;
-    return redirect != NULL ? REDIRECTED : OPEN;
-}
-
-/* Inside of a regex location only regexes are looked at: nginx does so. */
-static enum outcome find_regex(const struct wr_locations *l, struct wr_exchange *x,
-                               struct wr_str uri, const struct wr_location **found)
-{
-    const struct wr_location *loc;
-    struct wr_regex_cursor c;
-
-    if (l == NULL || l->index == NULL)
-        return NONE;
-    wr_regex_cursor_start(&c, l->index, uri);
-    while ((loc = wr_regex_cursor_next(&c)) != NULL) {
-        int match = wr_match(x, loc->regex, uri);
-
-        if (match == 0)
-            continue;
-        *found = match > 0 ? loc : &wr_location_failed;
-        if (match > 0)
-            (void)find_regex(loc->inner, x, uri, found);
-        return SETTLED;
-    }
-    return NONE;
-}
-
-static enum outcome find(const struct wr_locations *l, struct wr_exchange *x, struct wr_str uri,
-                         const struct wr_location **found)
-{
-    enum outcome text = find_text(l, uri, found), inner = NONE, regex = NONE;
-    const struct wr_location *here = *found;
-
-    if (text == SETTLED || text == REDIRECTED)
-        return text;
-    if (text == OPEN && here->inner != NULL)
-        inner = find(here->inner, x, uri, found);
-    if (inner == SETTLED || inner == REDIRECTED)
-        return inner;
-    if (!(text == OPEN && here->kind == WR_LOC_PREFIX_FINAL))
-        regex = find_regex(l, x, uri, found);
-    return regex != NONE ? regex : text;
-}
-
-const struct wr_location *wr_location_find(const struct wr_locations *l, struct wr_exchange *x,
-                                           struct wr_str uri, bool *redirect)
-{
-    const struct wr_location *found = NULL;
-
-    *redirect = find(l, x, uri, &found) == REDIRECTED;
-    return found;
-}
-
-const struct wr_location *wr_location_named(const struct wr_locations *l, struct wr_str name)
-{
-    return l->named != NULL ? wr_dict_get(l->named, name) : NULL;
-}
+struct wr_module wr_module_location = {
+    .name = "location",
+    .layers = WR_L7,
+    .directives = directives,
+    .phases = (const struct wr_phase_hook[]){
+        { WR_PH_FIND, WR_L7, find_location, 0 },
+        { 0 },
+    },
+    .prepare = prepare,
+    .check = check,
+};

@@ -1,7 +1,6 @@
-/* location_conf: the directives location, limit_except, root and alias. Each location becomes a
- * scope and a struct wr_location, added to the level it stands in: of its server, or inside of
- * another location. */
-#include "http/routing.h"
+/* location_conf: the directives location and limit_except. Each location becomes a scope and a struct
+ * wr_location, added to the level it stands in: of its server, or inside of another location. */
+#include "http/location_impl.h"
 
 /* ---- location ---- */
 
@@ -80,24 +79,38 @@ static bool fits_inside(struct wr_cf *cf, const struct wr_location *loc,
     return true;
 }
 
+static struct wr_locations *new_level(struct wr_cf *cf)
+{
+    struct wr_location_state *state = wr_cf_state(cf, &wr_module_location);
+    struct wr_locations *l = wr_locations_new(cf->pool);
+
+    *wr_vec_push(cf->pool, &state->levels) = l;
+    return l;
+}
+
 /* The level it stands in; NULL: it may not stand there, which is reported. */
 static struct wr_locations *level_of(struct wr_cf *cf, const struct wr_location *loc)
 {
     struct wr_location *outer;
 
-    if (cf->scope->level == WR_LV_SERVER)
-        return WR_CHECK(cf->scope->object, HTTP_SERVER)->locations;
+    if (cf->scope->level == WR_LV_SERVER) {
+        struct wr_http_server *server = WR_CHECK(cf->scope->object, HTTP_SERVER);
+
+        if (server->locations == NULL)
+            server->locations = new_level(cf);
+        return server->locations;
+    }
     outer = WR_CHECK(cf->scope->object, LOCATION);
     if (!fits_inside(cf, loc, outer))
         return NULL;
     if (outer->inner == NULL)
-        outer->inner = wr_http_level(cf);
+        outer->inner = new_level(cf);
     return outer->inner;
 }
 
-bool wr_http_set_location(struct wr_cf *cf, void *conf)
+bool wr_set_location(struct wr_cf *cf, void *conf)
 {
-    struct wr_http_state *state = wr_cf_state(cf, &wr_module_http);
+    struct wr_location_state *state = wr_cf_state(cf, &wr_module_location);
     struct wr_location *loc = WR_NEW(cf->pool, struct wr_location);
     struct wr_locations *level;
     struct wr_scope *scope;
@@ -106,7 +119,7 @@ bool wr_http_set_location(struct wr_cf *cf, void *conf)
     (void)conf;
     WR_TYPED(loc, LOCATION);
     loc->node = cf->node;
-    loc->order = state->locations++;
+    loc->order = state->n++;
     if (!take_words(cf, loc))
         return false;
     level = level_of(cf, loc);
@@ -153,7 +166,7 @@ static bool take_methods(struct wr_cf *cf, uint32_t *mask)
     return true;
 }
 
-bool wr_http_set_limit_except(struct wr_cf *cf, void *conf)
+bool wr_set_limit_except(struct wr_cf *cf, void *conf)
 {
     struct wr_location *outer = WR_CHECK(cf->scope->object, LOCATION);
     struct wr_location *limit = WR_NEW(cf->pool, struct wr_location);
@@ -171,59 +184,4 @@ bool wr_http_set_limit_except(struct wr_cf *cf, void *conf)
     limit->scope = scope;
     outer->limited = scope;
     return ok;
-}
-
-/* ---- root, alias ---- */
-
-static bool no_own_value(struct wr_cf *cf, struct wr_str s)
-{
-    static const char *const own[] = { "document_root", "realpath_root" };
-
-    for (size_t i = 0; i < WR_COUNT(own); i++) {
-        struct wr_str plain = wr_pool_fmt(cf->pool, "$%s", own[i]);
-        struct wr_str braces = wr_pool_fmt(cf->pool, "${%s}", own[i]);
-
-        if (wr_str_search(s, plain) < s.n || wr_str_search(s, braces) < s.n)
-            return wr_cf_error(cf, 1, "the $%s variable cannot be used in the \"%s\" directive",
-                               own[i], cf->row->name);
-    }
-    return true;
-}
-
-static bool may_stand_here(struct wr_cf *cf, const struct wr_http_conf *c, bool alias)
-{
-    if (c->root_scope == cf->scope && c->is_alias == alias)
-        return wr_cf_error(cf, 0, "\"%s\" directive is duplicate", cf->row->name);
-    if (c->root_scope == cf->scope)
-        return wr_cf_error(cf, 0,
-                           "\"%s\" directive is duplicate, \"%s\" directive was specified earlier",
-                           cf->row->name, alias ? "root" : "alias");
-    if (alias && WR_CHECK(cf->scope->object, LOCATION)->kind == WR_LOC_NAMED)
-        return wr_cf_error(cf, 0,
-                           "the \"alias\" directive cannot be used inside the named location");
-    return no_own_value(cf, wr_cf_arg(cf, 1));
-}
-
-/* They are one value: what the nearest block says, be it root or alias, holds. */
-bool wr_http_set_root(struct wr_cf *cf, void *conf)
-{
-    struct wr_http_conf *c = conf;
-    bool alias = strcmp(cf->row->name, "alias") == 0;
-    const struct wr_location *loc = alias ? WR_CHECK(cf->scope->object, LOCATION) : NULL;
-    struct wr_str path = wr_cf_arg(cf, 1);
-
-    if (!cf->defaulting && !may_stand_here(cf, c, alias))
-        return false;
-    c->root_tpl = NULL;
-    if (wr_str_find(path, '$') == path.n)
-        path = wr_str_c(wr_cf_path(cf, path, false));
-    if (!alias && path.n > 0 && path.p[path.n - 1] == '/')
-        path.n--;
-    c->root = path;
-    if (wr_str_find(path, '$') < path.n && (c->root_tpl = wr_template_new(cf, 1, path)) == NULL)
-        return false;
-    c->is_alias = alias;
-    c->alias_of = alias && loc->kind != WR_LOC_REGEX ? loc->name : wr_str_of(NULL, 0);
-    c->root_scope = cf->defaulting ? NULL : cf->scope;
-    return true;
 }

@@ -1,7 +1,7 @@
 /* mime: content types by extension: the types {} block, and what a file's name means. A table is a
  * dict from the extension, in any case, to the type; scopes without types {} of their own share
  * it. */
-#include "http/routing.h"
+#include "http/http_impl.h"
 
 /* The last one counts. */
 static void put(struct wr_cf *cf, struct wr_dict *types, const struct wr_node *n, uint32_t word)

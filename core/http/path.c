@@ -1,6 +1,6 @@
-/* path: where on the disk a uri is, by root or alias. Whoever opens files for a request calls it
- * (static files, try_files, index). Pure but for variables and the log. */
-#include "http/routing.h"
+/* path: the place of a uri on the disk by root or alias, and these two directives. Modules that open
+ * files for a request call it (static files, try_files, index). */
+#include "http/http_impl.h"
 
 /* May a path be opened that was put together from the configuration's text before `join` and the
  * client's behind it? It may hold no zero, and what the client said may not climb: its first
@@ -69,5 +69,60 @@ bool wr_http_path(struct wr_exchange *x, struct wr_str uri, struct wr_text *out)
         wr_xlog(x, WR_LOG_ERROR, 0, "unsafe path \"" WR_FMT "\"", WR_ARG(wr_text_view(out)));
         return false;
     }
+    return true;
+}
+
+/* ---- the directives ---- */
+
+static bool no_own_value(struct wr_cf *cf, struct wr_str s)
+{
+    static const char *const own[] = { "document_root", "realpath_root" };
+
+    for (size_t i = 0; i < WR_COUNT(own); i++) {
+        struct wr_str plain = wr_pool_fmt(cf->pool, "$%s", own[i]);
+        struct wr_str braces = wr_pool_fmt(cf->pool, "${%s}", own[i]);
+
+        if (wr_str_search(s, plain) < s.n || wr_str_search(s, braces) < s.n)
+            return wr_cf_error(cf, 1, "the $%s variable cannot be used in the \"%s\" directive",
+                               own[i], cf->row->name);
+    }
+    return true;
+}
+
+static bool may_stand_here(struct wr_cf *cf, const struct wr_http_conf *c, bool alias)
+{
+    if (c->root_scope == cf->scope && c->is_alias == alias)
+        return wr_cf_error(cf, 0, "\"%s\" directive is duplicate", cf->row->name);
+    if (c->root_scope == cf->scope)
+        return wr_cf_error(cf, 0,
+                           "\"%s\" directive is duplicate, \"%s\" directive was specified earlier",
+                           cf->row->name, alias ? "root" : "alias");
+    if (alias && WR_CHECK(cf->scope->object, LOCATION)->kind == WR_LOC_NAMED)
+        return wr_cf_error(cf, 0,
+                           "the \"alias\" directive cannot be used inside the named location");
+    return no_own_value(cf, wr_cf_arg(cf, 1));
+}
+
+/* They are one value: what the nearest block says, be it root or alias, holds. */
+bool wr_http_set_root(struct wr_cf *cf, void *conf)
+{
+    struct wr_http_conf *c = conf;
+    bool alias = strcmp(cf->row->name, "alias") == 0;
+    const struct wr_location *loc = alias ? WR_CHECK(cf->scope->object, LOCATION) : NULL;
+    struct wr_str path = wr_cf_arg(cf, 1);
+
+    if (!cf->defaulting && !may_stand_here(cf, c, alias))
+        return false;
+    c->root_tpl = NULL;
+    if (wr_str_find(path, '$') == path.n)
+        path = wr_str_c(wr_cf_path(cf, path, false));
+    if (!alias && path.n > 0 && path.p[path.n - 1] == '/')
+        path.n--;
+    c->root = path;
+    if (wr_str_find(path, '$') < path.n && (c->root_tpl = wr_template_new(cf, 1, path)) == NULL)
+        return false;
+    c->is_alias = alias;
+    c->alias_of = alias && loc->kind != WR_LOC_REGEX ? loc->name : wr_str_of(NULL, 0);
+    c->root_scope = cf->defaulting ? NULL : cf->scope;
     return true;
 }

@@ -1,5 +1,5 @@
 /* reply_head: what the head of a reply says, once filters and modules have had their say. */
-#include "http/engine.h"
+#include "http/http_impl.h"
 
 #ifndef WR_SERVER
 #define WR_SERVER "weir"

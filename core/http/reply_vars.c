@@ -1,6 +1,6 @@
 /* reply_vars: variables about the reply and how long all took; most are asked for by logs, when the
  * exchange is over. Also $limit_rate, which `set` may change. */
-#include "http/engine.h"
+#include "http/http_impl.h"
 
 static struct wr_str number(struct wr_exchange *x, uint64_t n)
 {

@@ -1,5 +1,5 @@
 /* short_reply: short replies that weir makes itself: a text, a redirect. */
-#include "http/engine.h"
+#include "http/http_impl.h"
 
 enum wr_verdict wr_http_respond_text(struct wr_exchange *x, unsigned status, struct wr_str type,
                                      struct wr_str text)

@@ -1,6 +1,6 @@
 /* speakers: which of the ways to speak HTTP a client connection gets. They come with modules; the
  * one without a word of listen gets whatever no other claims. */
-#include "http/engine.h"
+#include "http/http_impl.h"
 
 #define SPEAKERS_MAX 32 /* bits of wr_listener.speaks */
 #define FIRST_MAX 64    /* bytes by which one may be known */

@@ -1,7 +1,7 @@
 /* subrequest: a request that weir makes itself, a child of the one it is made for, to the same
  * server. Called by modules that need the reply, or only the status, of another location. It takes
  * the same way as a client's request from the phases on; its reply goes to whoever made it. */
-#include "http/engine.h"
+#include "http/http_impl.h"
 
 #define DEPTH_MAX 50           /* as in nginx */
 

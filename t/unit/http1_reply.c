@@ -3,7 +3,7 @@
 
 #include "lib/config_fake.h"
 
-#include "http/engine.h"
+#include "http/http_impl.h"
 #include "http1/http1_impl.h"
 
 extern struct wr_module wr_module_http1;

@@ -4,7 +4,7 @@
 
 #include "lib/config_fake.h"
 
-#include "http/http.h"
+#include "http/location_impl.h"
 
 static bool get_up(struct wr_exchange *x, const struct wr_var *v, struct wr_str *out)
 {
@@ -36,7 +36,8 @@ static struct wr_module up_module = {
 
 struct wr_module *const wr_modules[] = { &wr_module_vars, &wr_module_core_vars,
                                          &wr_module_log_conf, &wr_module_thread_pool,
-                                         &wr_module_listen, &wr_module_http, &other_module,
+                                         &wr_module_listen, &wr_module_http,
+                                         &wr_module_location, &other_module,
                                          &up_module, NULL };
 
 static struct wr_conf *load(const char *text)
@@ -156,7 +157,8 @@ static const struct wr_http_conf *at(const char *host, const char *uri)
     bool redirect;
     const struct wr_http_server *sv =
         wr_http_server_of(wr_host_find(address->a.map, NULL, wr_str_c(host)));
-    const struct wr_location *loc = wr_location_find(sv->locations, NULL, wr_str_c(uri), &redirect);
+    const struct wr_location *loc = sv->locations == NULL ? NULL
+        : wr_location_find(sv->locations, NULL, wr_str_c(uri), &redirect);
     const struct wr_http_conf *c =
         wr_scope_conf(loc != NULL ? loc->scope : sv->v.scope, &wr_module_http);
 

@@ -3,7 +3,7 @@
  * for auto_redirect, "{ ... }" for what stands inside of the one before. */
 #include "lib/unit.h"
 
-#include "http/http.h"
+#include "http/location_impl.h"
 
 #define MAX 64
 

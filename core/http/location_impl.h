@@ -1,9 +1,34 @@
-/* routing: what the files that find servers and locations share: the radix trie, the index of
- * regexes, and the setters of server_name, location and the file directives. For core/http only. */
-#ifndef WR_ROUTING_H
-#define WR_ROUTING_H
+/* Private to the files of location: the levels of locations, the trie over their names and the index
+ * of their regexes. */
+#ifndef WR_LOCATION_IMPL_H
+#define WR_LOCATION_IMPL_H
 
 #include "http/http.h"
+
+/* ---- levels ---- */
+/* What wr_location_find gives when a regex failed (its match limit, say): answer 500. Without a
+ * scope; compare the address. */
+extern const struct wr_location wr_location_failed;
+struct wr_locations;           /* a level: of a server, or inside of a location */
+struct wr_locations *wr_locations_new(struct wr_pool *p);
+/* False: there is one of that name and kind already. Of named ones of one name the first counts. */
+bool wr_locations_add(struct wr_locations *l, struct wr_location *loc);
+void wr_locations_build(struct wr_locations *l); /* trie and regex index */
+/* nginx's precedence: exact; longest prefix (nested searched in turn); then regexes in order
+ * unless ^~; *redirect: the uri is a location's name without its final slash and that location
+ * wants it. NULL: none matches. x: for captures (may be NULL in tests). */
+const struct wr_location *wr_location_find(const struct wr_locations *l, struct wr_exchange *x,
+                                           struct wr_str uri, bool *redirect);
+const struct wr_location *wr_location_named(const struct wr_locations *l, struct wr_str name);
+
+/* ---- directives ---- */
+struct wr_location_state {      /* of a configuration, state of wr_module_location */
+    WR_VEC(struct wr_locations *) levels; /* to be built after loading */
+    uint32_t n;                 /* locations so far */
+};
+extern struct wr_module wr_module_location;
+bool wr_set_location(struct wr_cf *cf, void *conf);
+bool wr_set_limit_except(struct wr_cf *cf, void *conf);
 
 /* ---- radix: a compact trie over bytes; a node may have a value ---- */
 struct wr_radix {
@@ -49,25 +74,5 @@ struct wr_regex_cursor {
 void wr_regex_cursor_start(struct wr_regex_cursor *c, const struct wr_regex_index *index,
                            struct wr_str uri);
 const struct wr_location *wr_regex_cursor_next(struct wr_regex_cursor *c); /* NULL: no more */
-
-/* ---- directives ---- */
-extern const struct wr_directive wr_http_rows[];
-struct wr_http_state {          /* of a configuration, state of wr_module_http */
-    WR_VEC(struct wr_http_server *) servers;
-    WR_VEC(struct wr_locations *) levels;   /* of locations: to be built after loading */
-    uint32_t locations;
-    struct wr_dict *types;      /* what holds without types {} */
-};
-bool wr_http_set_aio(struct wr_cf *cf, void *conf);
-bool wr_http_set_http(struct wr_cf *cf, void *conf);
-bool wr_http_set_server(struct wr_cf *cf, void *conf);
-bool wr_http_set_listen(struct wr_cf *cf, void *conf);
-bool wr_http_set_location(struct wr_cf *cf, void *conf);
-bool wr_http_set_limit_except(struct wr_cf *cf, void *conf);
-bool wr_http_set_root(struct wr_cf *cf, void *conf);
-bool wr_http_set_types(struct wr_cf *cf, void *conf);
-struct wr_dict *wr_http_default_types(struct wr_pool *p);
-/* A new level of locations: of a server, or inside of a location. */
-struct wr_locations *wr_http_level(struct wr_cf *cf);
 
 #endif

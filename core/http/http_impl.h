@@ -1,6 +1,7 @@
-/* engine: what the files that carry a request share and nobody else sees. */
-#ifndef WR_HTTP_ENGINE_H
-#define WR_HTTP_ENGINE_H
+/* Private to the files of http: what carries a request from one of them to the next, and the setters
+ * of directives. */
+#ifndef WR_HTTP_IMPL_H
+#define WR_HTTP_IMPL_H
 
 #include "http/http.h"
 
@@ -45,5 +46,19 @@ static inline bool wr_http_streams_too_much(const struct wr_exchange *x)
     return x->up.src != NULL && c->client_max_body > 0
         && wr_http_of(x)->body.size + x->up.taken > c->client_max_body;
 }
+
+/* ---- directives ---- */
+extern const struct wr_directive wr_http_rows[];
+struct wr_http_state {          /* of a configuration, state of wr_module_http */
+    WR_VEC(struct wr_http_server *) servers;
+    struct wr_dict *types;      /* what holds without types {} */
+};
+bool wr_http_set_aio(struct wr_cf *cf, void *conf);
+bool wr_http_set_http(struct wr_cf *cf, void *conf);
+bool wr_http_set_server(struct wr_cf *cf, void *conf);
+bool wr_http_set_listen(struct wr_cf *cf, void *conf);
+bool wr_http_set_root(struct wr_cf *cf, void *conf);
+bool wr_http_set_types(struct wr_cf *cf, void *conf);
+struct wr_dict *wr_http_default_types(struct wr_pool *p);
 
 #endif

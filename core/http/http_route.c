@@ -1,0 +1,169 @@
+/* http_route: the first step of a request, and its scope: the path is made of its target, behind the
+ * search for a location the rules of the scope are checked, and rewriting or an internal redirect
+ * goes back to the search. */
+#include "http/http_impl.h"
+
+#include <errno.h>
+
+/* ---- route ---- */
+
+/* False: it has none that could be routed. */
+static bool set_path(struct wr_exchange *x)
+{
+    const struct wr_http_conf *c = wr_conf_of(x, &wr_module_http);
+    struct wr_request *r = &wr_http_of(x)->req;
+    bool ok = wr_uri_normalize(x->pool, r->target, c->merge_slashes, r);
+
+    if (!ok)
+        r->uri = r->args = wr_str_of(NULL, 0);
+    return ok;
+}
+
+static enum wr_go bad_request(struct wr_exchange *x)
+{
+    struct wr_http *h = wr_http_of(x);
+    int err = h->bad_status == 408 ? ETIMEDOUT : h->aborted ? wr_endpoint_error(&x->client) : 0;
+
+    wr_xlog(x, WR_LOG_INFO, err, "%s",
+            h->bad_why != NULL ? h->bad_why : "client sent invalid request");
+    h->keepalive = false;
+    if (h->bad_status != 0 && x->step == &wr_step_route && h->req.target.p != NULL)
+        set_path(x); /* for the page */
+    if (h->aborted) /* it has left within its head */
+        return wr_finish(x, 400);
+    return x->layer->reject(x, h->bad_status != 0 ? h->bad_status : 400);
+}
+
+/* nginx answers neither: a trace shows what no one should see, a tunnel is not what we are for. */
+static bool refused_method(struct wr_exchange *x)
+{
+    struct wr_http *h = wr_http_of(x);
+    const struct wr_request *r = &h->req;
+
+    if (r->method != WR_M_TRACE && r->method != WR_M_CONNECT)
+        return false;
+    wr_xlog(x, WR_LOG_INFO, 0, "client sent " WR_FMT " method", WR_ARG(r->method_text));
+    h->keepalive = false;
+    return true;
+}
+
+static enum wr_go refuse_method(struct wr_exchange *x)
+{
+    wr_http_of(x)->keepalive = false;
+    return x->layer->reject(x, 405);
+}
+
+static enum wr_go route_run(struct wr_exchange *x)
+{
+    struct wr_http *h = wr_http_of(x);
+
+    if (h->bad_status != 0)
+        return bad_request(x);
+    if (h->req.method == WR_M_CONNECT) /* its target is no path */
+        return refuse_method(x);
+    if (refused_method(x))
+        return x->layer->reject(x, 405);
+    if (!set_path(x)) {
+        h->bad_why = "client sent invalid request URI";
+        x->step = &wr_step_bad_line;
+        return bad_request(x);
+    }
+    if (h->req.method == WR_M_TRACE)
+        return refuse_method(x);
+    x->phase = 0;
+    x->hook = 0;
+    x->step = &wr_step_phases;
+    return WR_GO;
+}
+
+const struct wr_step wr_step_route = { "route", "reading client request headers", route_run };
+const struct wr_step wr_step_bad_line = { "route", "reading client request line", route_run };
+
+/* ---- the scope ---- */
+
+static enum wr_verdict too_large(struct wr_exchange *x)
+{
+    wr_xlog(x, WR_LOG_ERROR, 0, "client intended to send too large body: %llu bytes",
+            (unsigned long long)wr_http_of(x)->req.length);
+    return wr_reject(x, 413, NULL);
+}
+
+/* Behind the search for a location: the rules of the scope that was found hold before all else. */
+static enum wr_verdict enter_scope(struct wr_exchange *x)
+{
+    struct wr_http *h = wr_http_of(x);
+    const struct wr_http_conf *c = wr_conf_of(x, &wr_module_http);
+
+    h->uri_changed = false;
+    if (h->named_next.n > 0) {
+        wr_xlog(x, WR_LOG_ERROR, 0, "could not find named location \"" WR_FMT "\"",
+                WR_ARG(h->named_next));
+        h->named_next.n = 0;
+        return wr_reject(x, 500, NULL);
+    }
+    if (c->internal && !h->internal)
+        return wr_reject(x, 404, NULL);
+    if (h->req.framing == WR_BODY_LENGTH && c->client_max_body > 0 && !h->discard
+        && h->req.length > c->client_max_body)
+        return too_large(x);
+    return WR_PASS;
+}
+
+/* Behind the rewrite program: a changed uri is looked up again. */
+static enum wr_verdict rewritten(struct wr_exchange *x)
+{
+    struct wr_http *h = wr_http_of(x);
+
+    if (!h->uri_changed)
+        return WR_PASS;
+    if (h->redirects-- == 0) {
+        wr_xlog(x, WR_LOG_ERROR, 0, "rewrite or internal redirection cycle while processing \""
+                WR_FMT "\"", WR_ARG(h->req.uri));
+        h->redirects = 0;
+        return wr_reject(x, 500, NULL);
+    }
+    x->phase = WR_PH_FIND;
+    return WR_ROUTE;
+}
+
+struct wr_module wr_module_http_route = {
+    .name = "http_route",
+    .layers = WR_L7,
+    .phases = (const struct wr_phase_hook[]){
+        { WR_PH_FIND, WR_L7, enter_scope, 1000 },
+        { WR_PH_REWRITE, WR_L7, rewritten, 1000 },
+        { 0 },
+    },
+};
+
+enum wr_verdict wr_http_internal(struct wr_exchange *x, struct wr_str uri, struct wr_str args)
+{
+    struct wr_http *h = wr_http_of(x);
+
+    if (h->redirects == 0) {
+        wr_xlog(x, WR_LOG_ERROR, 0, "rewrite or internal redirection cycle while internally "
+                "redirecting to \"" WR_FMT "\"", WR_ARG(uri));
+        return wr_reject(x, 500, NULL);
+    }
+    h->redirects--;
+    wr_http_leave_upstream(x);
+    wr_timer_off(x->loop, &x->idle);
+    h->proxy = NULL;
+    h->internal = true;
+    if (uri.n > 0 && uri.p[0] == '@') {
+        h->named_next = uri;
+        x->phase = WR_PH_FIND;
+    } else {
+        h->req.uri = uri;
+        h->req.args = args;
+        h->uri_internal = true;
+        h->uri_astray = h->alias_open = false;
+        h->location = NULL;
+        wr_exchange_scope(x, h->server->v.scope);
+        x->phase = WR_PH_SET; /* the rewrite program of the server runs again */
+    }
+    wr_response_init(&h->res);
+    x->hook = 0;
+    x->step = &wr_step_phases;
+    return WR_TAKEN;
+}

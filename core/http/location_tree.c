@@ -1,0 +1,186 @@
+/* location_tree: the location a uri means. The setter of `location` adds them level by level (of a
+ * server, inside of a location), wr_locations_build closes a level after loading, the hook of FIND
+ * asks on each request: in the length of the uri, without allocating.
+ *
+ * nginx's precedence: = at once; else the longest prefix, and what is inside of it before anything
+ * around it; then regexes in the order of the file unless that prefix says ^~. The ^~ of a location
+ * speaks of the regexes beside it only, not of those around the location it stands in. Inside of a
+ * regex location only regexes are found. */
+#include "http/location_impl.h"
+
+/* What one name means: `location = /a` and `location /a` may both be there. */
+struct place {
+    const struct wr_location *exact, *prefix;
+};
+struct wr_locations {
+    struct wr_pool *pool;
+    struct wr_radix tree;       /* values: struct place */
+    struct wr_dict *named;      /* NULL: none */
+    WR_VEC(struct wr_location *) regexes;
+    struct wr_regex_index *index; /* NULL: no regexes */
+};
+
+const struct wr_location wr_location_failed = { .kind = WR_LOC_REGEX };
+
+struct wr_locations *wr_locations_new(struct wr_pool *p)
+{
+    struct wr_locations *l = WR_NEW(p, struct wr_locations);
+
+    l->pool = p;
+    return l;
+}
+
+static bool add_text(struct wr_locations *l, const struct wr_location *loc)
+{
+    struct wr_radix *node = wr_radix_put(l->pool, &l->tree, loc->name);
+    const struct wr_location **slot;
+    struct place *place = node->value;
+
+    if (place == NULL)
+        node->value = place = WR_NEW(l->pool, struct place);
+    slot = loc->kind == WR_LOC_EXACT ? &place->exact : &place->prefix;
+    if (*slot != NULL)
+        return false;
+    *slot = loc;
+    return true;
+}
+
+static void add_named(struct wr_locations *l, struct wr_location *loc)
+{
+    if (l->named == NULL)
+        l->named = wr_dict_new(l->pool, false);
+    (void)wr_dict_add(l->named, loc->name, loc);
+}
+
+bool wr_locations_add(struct wr_locations *l, struct wr_location *loc)
+{
+    switch (loc->kind) {
+    case WR_LOC_EXACT:
+    case WR_LOC_PREFIX:
+    case WR_LOC_PREFIX_FINAL:
+        return add_text(l, loc);
+    case WR_LOC_NAMED:
+        add_named(l, loc);
+        return true;
+    case WR_LOC_REGEX:
+        *wr_vec_push(l->pool, &l->regexes) = loc;
+        return true;
+    case WR_LOC_IF:
+    case WR_LOC_LIMIT:
+        break; /* no uri means them */
+    }
+    WR_ASSERT(loc->kind < WR_LOC_IF);
+    return false;
+}
+
+void wr_locations_build(struct wr_locations *l)
+{
+    if (l->regexes.n > 0)
+        l->index = wr_regex_index_new(l->pool, l->regexes.at, l->regexes.n);
+}
+
+/* ---- on each request ---- */
+
+enum outcome {
+    NONE,       /* nothing of this level */
+    OPEN,       /* a prefix: regexes around it may still come before it */
+    SETTLED,
+    REDIRECTED  /* the uri lacks the slash of the location's name */
+};
+
+/* node is as far as the uri leads, rest what is left of it: does only a slash lack to a location
+ * that wants it? */
+static const struct wr_location *lacks_slash(const struct wr_radix *node, struct wr_str rest)
+{
+    const struct wr_radix *child = wr_radix_child(node, rest.n > 0 ? *rest.p : '/');
+    const struct place *place;
+
+    if (child == NULL || child->edge.n != rest.n + 1 || child->edge.p[rest.n] != '/'
+        || !wr_str_starts(child->edge, rest) || child->value == NULL)
+        return NULL;
+    place = child->value;
+    if (place->exact != NULL && place->exact->auto_redirect)
+        return place->exact;
+    return place->prefix != NULL && place->prefix->auto_redirect ? place->prefix : NULL;
+}
+
+static enum outcome find_text(const struct wr_locations *l, struct wr_str uri,
+                              const struct wr_location **found)
+{
+    const struct wr_radix *node = &l->tree, *next = node;
+    const struct wr_location *best = NULL, *redirect;
+    struct wr_str rest = uri;
+
+    for (; next != NULL; next = wr_radix_down(node, &rest)) {
+        const struct place *place = next->value;
+
+        node = next;
+        if (place == NULL)
+            continue;
+        if (rest.n == 0 && place->exact != NULL) {
+            *found = place->exact;
+            return SETTLED;
+        }
+        if (place->prefix != NULL)
+            best = place->prefix;
+    }
+    redirect = best != NULL && best->name.n == uri.n ? NULL : lacks_slash(node, rest);
+    if (redirect == NULL && best == NULL)
+        return NONE;
+    *found = redirect != NULL ? redirect : best;
+    return redirect != NULL ? REDIRECTED : OPEN;
+}
+
+/* Inside of a regex location only regexes are looked at: nginx does so. */
+static enum outcome find_regex(const struct wr_locations *l, struct wr_exchange *x,
+                               struct wr_str uri, const struct wr_location **found)
+{
+    const struct wr_location *loc;
+    struct wr_regex_cursor c;
+
+    if (l == NULL || l->index == NULL)
+        return NONE;
+    wr_regex_cursor_start(&c, l->index, uri);
+    while ((loc = wr_regex_cursor_next(&c)) != NULL) {
+        int match = wr_match(x, loc->regex, uri);
+
+        if (match == 0)
+            continue;
+        *found = match > 0 ? loc : &wr_location_failed;
+        if (match > 0)
+            (void)find_regex(loc->inner, x, uri, found);
+        return SETTLED;
+    }
+    return NONE;
+}
+
+static enum outcome find(const struct wr_locations *l, struct wr_exchange *x, struct wr_str uri,
+                         const struct wr_location **found)
+{
+    enum outcome text = find_text(l, uri, found), inner = NONE, regex = NONE;
+    const struct wr_location *here = *found;
+
+    if (text == SETTLED || text == REDIRECTED)
+        return text;
+    if (text == OPEN && here->inner != NULL)
+        inner = find(here->inner, x, uri, found);
+    if (inner == SETTLED || inner == REDIRECTED)
+        return inner;
+    if (!(text == OPEN && here->kind == WR_LOC_PREFIX_FINAL))
+        regex = find_regex(l, x, uri, found);
+    return regex != NONE ? regex : text;
+}
+
+const struct wr_location *wr_location_find(const struct wr_locations *l, struct wr_exchange *x,
+                                           struct wr_str uri, bool *redirect)
+{
+    const struct wr_location *found = NULL;
+
+    *redirect = find(l, x, uri, &found) == REDIRECTED;
+    return found;
+}
+
+const struct wr_location *wr_location_named(const struct wr_locations *l, struct wr_str name)
+{
+    return l->named != NULL ? wr_dict_get(l->named, name) : NULL;
+}
