@@ -147,6 +147,8 @@ below_message := base message
 below_stream := $(below_upstream) stream
 below_http := $(below_upstream) message http
 below_http1 := $(below_http) http1
+# A test of the core that needs a module, too.
+and_http_directives = $(filter $(OBJS)/modules/http/location/%,$(OBJ))
 # Tests whose two made-up layers listen and have variables.
 fakes_listen := exchange_child exchange_log_conf text_template text_variables
 no_modules := $(OBJS)/t/unit/lib/no_modules.o
@@ -154,7 +156,7 @@ all_but_main = $(filter-out $(OBJS)/core/app/main.o,$(OBJ))
 folder_objs = $(filter $(OBJS)/core/$(1)/%,$(OBJ))
 may_know = $(foreach f,$(below_$(1)),$(call folder_objs,$(f))) \
 	$(if $(below_$(1)),$(no_modules),$(all_but_main))
-objs_for = $(call may_know,$(if $(filter $(1),$(fakes_listen)),listen,$(firstword $(subst _, ,$(1)))))
+objs_for = $(call may_know,$(if $(filter $(1),$(fakes_listen)),listen,$(firstword $(subst _, ,$(1))))) $(and_$(1))
 
 UNITS := $(UNIT_SRC:%.c=$(OBJS)/%)
 $(UNITS): $(OBJS)/t/unit/%: $(OBJS)/t/unit/%.o $$(call objs_for,$$*) $(OBJS)/objects

@@ -4,7 +4,7 @@
 
 #include "lib/config_fake.h"
 
-#include "http/location_impl.h"
+#include "../../modules/http/location/location_impl.h"
 
 static bool get_up(struct wr_exchange *x, const struct wr_var *v, struct wr_str *out)
 {

@@ -1,6 +1,6 @@
 /* location: the module of `location`: its rows, and the hook that finds the location of a request.
  * A build without it has servers only. */
-#include "http/location_impl.h"
+#include "location_impl.h"
 
 /* "/x" of a location "/x/" that wants it. */
 static enum wr_verdict add_slash(struct wr_exchange *x)

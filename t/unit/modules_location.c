@@ -3,7 +3,7 @@
  * for auto_redirect, "{ ... }" for what stands inside of the one before. */
 #include "lib/unit.h"
 
-#include "http/location_impl.h"
+#include "../../modules/http/location/location_impl.h"
 
 #define MAX 64
 

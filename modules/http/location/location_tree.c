@@ -6,7 +6,7 @@
  * around it; then regexes in the order of the file unless that prefix says ^~. The ^~ of a location
  * speaks of the regexes beside it only, not of those around the location it stands in. Inside of a
  * regex location only regexes are found. */
-#include "http/location_impl.h"
+#include "location_impl.h"
 
 /* What one name means: `location = /a` and `location /a` may both be there. */
 struct place {

@@ -5,7 +5,7 @@
  *
  * The cursor has room for WR_REGEX_CHAIN lists of a trie. Where more regexes have prefixes inside
  * of each other, the longer ones wait at a shorter prefix: looked at more often, never missed. */
-#include "http/location_impl.h"
+#include "location_impl.h"
 
 struct list {
     WR_VEC(struct wr_location *) all;
