@@ -1,4 +1,4 @@
-/* base: what everything else is made of. Rank 0: knows nobody.
+/* base: what everything else is made of; it includes no other folder.
  *
  * Map: check (asserts), list (intrusive), str (borrowed views), scan (the wire cursor), text (the
  * one bounded builder), pool (region memory with cleanups, and vec, arrays in it), dict (name ->

@@ -1,4 +1,4 @@
-/* config: from text to module structs. Rank 2: knows base and os.
+/* config: from text to module structs.
  *
  * Map: lex + tree (nginx's grammar to nodes, no module needed; a fuzz target), source (files,
  * include, -T), rows (which row a name means here), scope (module structs, copied when written),

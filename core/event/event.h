@@ -1,4 +1,4 @@
-/* event: waiting for things. Rank 2: knows base and os.
+/* event: waiting for things.
  *
  * Map: loop (epoll, tasks, reap), timer (deadlines in a heap), block (16 KiB buffers and slices),
  * bufq (queues of slices), offload (thread pools and their jobs), reader (files on their way out),

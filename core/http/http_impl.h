@@ -1,5 +1,5 @@
-/* Private to the files of http: what carries a request from one of them to the next, and the setters
- * of directives. */
+/* Private to the files of http: what carries a request from one of them to the next, and the
+ * setters of directives. */
 #ifndef WR_HTTP_IMPL_H
 #define WR_HTTP_IMPL_H
 

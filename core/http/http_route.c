@@ -1,6 +1,6 @@
-/* http_route: the first step of a request, and its scope: the path is made of its target, behind the
- * search for a location the rules of the scope are checked, and rewriting or an internal redirect
- * goes back to the search. */
+/* http_route: the first step of a request, and its scope: the path is made of its target, behind
+ * the search for a location the rules of the scope are checked, and rewriting or an internal
+ * redirect goes back to the search. */
 #include "http/http_impl.h"
 
 #include <errno.h>

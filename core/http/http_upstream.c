@@ -1,6 +1,6 @@
-/* http_upstream: a server answers a request: the steps body, which reads the client's body first, and
- * send and head, which send the request while the reply's head is awaited. Proxy modules begin it by
- * wr_http_proxy; a failure goes to the step retry, a reply to the step respond. */
+/* http_upstream: a server answers a request: the steps body, which reads the client's body first,
+ * and send and head, which send the request while the reply's head is awaited. Proxy modules begin
+ * it by wr_http_proxy; a failure goes to the step retry, a reply to the step respond. */
 #include "http/http_impl.h"
 
 #include <errno.h>

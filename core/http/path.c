@@ -1,5 +1,5 @@
-/* path: the place of a uri on the disk by root or alias, and these two directives. Modules that open
- * files for a request call it (static files, try_files, index). */
+/* path: the place of a uri on the disk by root or alias, and these two directives. Modules that
+ * open files for a request call it (static files, try_files, index). */
 #include "http/http_impl.h"
 
 /* May a path be opened that was put together from the configuration's text before `join` and the

@@ -1,4 +1,4 @@
-/* http1: HTTP/1 as one of the ways to speak HTTP. Rank 6: knows http, which does not know it.
+/* http1: HTTP/1 as one of the ways to speak HTTP; http does not know it.
  *
  * Map: h1_head, h1_request and h1_response (heads: pure), chunked (chunk framing: pure), h1_write
  * (heads as text: pure), h1_session (a client connection: heads, pipelining, lingering),

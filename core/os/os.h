@@ -1,4 +1,4 @@
-/* os: the system calls, each wrapped once. Rank 1: uses base.
+/* os: the system calls, each wrapped once.
  *
  * Map: socket (listen, connect, options), holder (the process that has an address), file (read
  * whole, replace, make folders), vault (memory excluded from core files), shm (named shared memory

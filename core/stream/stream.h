@@ -1,4 +1,4 @@
-/* stream: layer 4. Rank 5: knows upstream and below; http is a sibling it never includes.
+/* stream: layer 4; http is a sibling it never includes.
  *
  * Map: stream_conf (stream {}, server {}, listen), stream_session (the steps of a TCP session:
  * phases, then relay), preread (looking at the first bytes). */

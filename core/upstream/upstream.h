@@ -1,4 +1,4 @@
-/* upstream: choosing a server, getting there, trying another. Rank 4: knows exchange and below.
+/* upstream: choosing a server, getting there, trying another.
  * The same files serve layer 4 and 7.
  *
  * Map: upstream_conf (upstream {}, the proxy_* rows both layers share), addresses (server names and

@@ -1,5 +1,6 @@
-/* location_conf: the directives location and limit_except. Each location becomes a scope and a struct
- * wr_location, added to the level it stands in: of its server, or inside of another location. */
+/* location_conf: the directives location and limit_except. Each location becomes a scope and a
+ * struct wr_location, added to the level it stands in: of its server, or inside of another
+ * location. */
 #include "location_impl.h"
 
 /* ---- location ---- */

@@ -1,5 +1,5 @@
-/* Private to the files of location: the levels of locations, the trie over their names and the index
- * of their regexes. */
+/* Private to the files of location: the levels of locations, the trie over their names and the
+ * index of their regexes. */
 #ifndef WR_LOCATION_IMPL_H
 #define WR_LOCATION_IMPL_H
 
