@@ -5,7 +5,7 @@
 
 #include "lib/config_fake.h"
 
-#include "http/engine.h"
+#include "http/http_impl.h"
 
 extern struct wr_module wr_module_http_steps, wr_module_error_page;
 static const struct wr_http_speaker speaker = { .name = "none", .alpn = WR_STR_INIT("\4none") };
