@@ -128,7 +128,7 @@ static bool has_path(const void *conf)
 }
 
 static const struct wr_directive directives[] = {
-    WR_CUSTOM("preface", WR_L7 | WR_SCOPES, 1, 1, set_preface, "off",
+    WR_CUSTOM("preface", WR_L7 | WR_IN_LOCATIONS, 1, 1, set_preface, "off",
               "path of a text that is sent in front of HTML pages"),
     { 0 }
 };
