@@ -40,8 +40,8 @@ like $said, qr{t/modules/none/config}, 'by name';
 isnt $code, 0, 'what others call cannot be left out';
 like $said, qr/weir cannot be built without this/, 'is said';
 
-my $options = q(--add-module=t/modules/stamp --add-module=t/modules/shout --with-cc-opt='-O0')
-    . ' --without-stream_map_module --without-http_geo_module';
+my $options = join(' ', map { "--add-module=t/modules/$_" } qw(stamp shout first))
+    . q( --with-cc-opt='-O0') . ' --without-stream_map_module --without-http_geo_module';
 ($code, $said) = there("./configure $options");
 is $code, 0, 'configure' or diag $said;
 like $said, qr/^\s*stamp\b.*\bin\b/m, 'its table has the module';
@@ -72,11 +72,14 @@ $w->expect(qr/directive is not allowed here/);
 my $file = join '', map { chr(97 + $_ * 7 % 26) . "$_" } 0 .. 60000;
 mkdir $w->path('html');
 $w->write('html/file', $file);
+$w->greeter('one', 'two', 'three');
 $w->start(<<'CONF');
 http {
     access_log off;
+    upstream group { first; server %{none} max_fails=0; server %{http}; server %{two}; }
     server {
         listen %{http};
+        location /group { proxy_pass http://group/text; }
         root html;
         location /raw { alias html; }
         location /on { alias html; shout on; add_trailer X-Said all; }
@@ -88,6 +91,8 @@ http {
     }
 }
 stream {
+    upstream group { first; server %{one}; server %{two}; server %{three} backup; }
+    server { listen %{group}; proxy_pass group; }
     stamp outer;
     server { listen %{outer}; return $stamp; }
     server { listen %{inner}; stamp "$remote_addr $server_port"; return $stamp; }
@@ -101,6 +106,15 @@ is $w->ask('inner'), '127.0.0.1 ' . $w->port('inner'), 'a value with variables';
 is $w->ask('empty'), '[]', 'an empty value';
 is $w->ask('required'), 'ok', 'its phase hook lets pass';
 is $w->ask('refused'), '', 'and refuses';
+
+# A balancer, of both layers.
+
+is join(' ', map { $w->ask('group') } 1 .. 4), 'one one one one', 'the first server is picked';
+$w->{backend}{one}->kill;
+is join(' ', map { $w->ask('group') } 1 .. 4), 'two two two two', 'then the next';
+$w->{backend}{two}->kill;
+is $w->ask('group'), 'three', 'and the backup';
+like $w->ask('http', "GET /group HTTP/1.0\r\nHost: a\r\n\r\n"), qr/HEAR, HEAR/, 'at layer 7, too';
 
 # A filter of bodies: reads files in pieces, waits, fails.
 
