@@ -7,13 +7,13 @@
 
 #include "http/http_impl.h"
 
-extern struct wr_module wr_module_http_steps, wr_module_error_page;
+extern struct wr_module wr_module_http_route, wr_module_error_page;
 static const struct wr_http_speaker speaker = { .name = "none", .alpn = WR_STR_INIT("\4none") };
 static struct wr_module spoken = { .name = "none", .layers = WR_L7, .speaker = &speaker };
 struct wr_module *const wr_modules[] = { &wr_module_vars, &wr_module_core_vars,
                                          &wr_module_log_conf, &wr_module_thread_pool,
                                          &wr_module_listen, &wr_module_http,
-                                         &wr_module_http_steps, &wr_module_error_page, &spoken,
+                                         &wr_module_http_route, &wr_module_error_page, &spoken,
                                          NULL };
 
 static struct wr_loop *loop;
