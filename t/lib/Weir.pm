@@ -506,13 +506,14 @@ sub open_binary {
     chmod 0755, $w->{bin};
 }
 
-# A weir that takes in these folders (--add-module), made in a copy of the tree and of what is
-# compiled already: only the modules are new to it. Returns where it is; it is gone with the test.
+# A weir that takes in these folders (--add-module) and is configured with these options, made in a
+# copy of the tree and of what is compiled already: only the modules are new to it. Returns where it
+# is, in a list followed by all that configure and make said; it is gone with the test.
 sub built_with {
-    my ($w, @modules) = @_;
+    my ($w, @words) = @_;
     my $copy = $w->path('source');
     my $objs = binary() =~ m{/(objs-asan)/weir$} ? $1 : 'objs';
-    my $options = join ' ', map({ "--add-module=$_" } @modules),
+    my $options = join ' ', map({ /^--/ ? $_ : "--add-module=$_" } @words),
         $objs eq 'objs' ? "--with-cc-opt='-O0'" : ();
     my @parts = (qw(configure Makefile auto conf core modules t/modules objs/wr_auto.h),
         $objs eq 'objs' ? () : map { "$objs/$_" } qw(core modules flags));
@@ -526,7 +527,7 @@ sub built_with {
     my $said = qx(cd '$copy' && (./configure $options; make -j2 OBJS=$objs $objs/weir) 2>&1 </dev/null);
     is $?, 0, 'configure and make' or die $said;
     note 'compiled: ', join ' ', $said =~ /^  CC +(\S+)$/mg;
-    return "$copy/$objs/weir";
+    return wantarray ? ("$copy/$objs/weir", $said) : "$copy/$objs/weir";
 }
 
 # The test stops here unless these programs are there.
