@@ -23,7 +23,7 @@ uint64_t wr_module_idle_bit(const struct wr_module *m)
     return m->has_work != NULL && bit < 64 ? UINT64_C(1) << bit : 0;
 }
 
-/* Limits and access are the parent's: they were asked before it made the child. */
+/* A child skips limits and access: they were checked for its parent. */
 static bool has_phase(uint32_t t, enum wr_phase phase)
 {
     return t != AT_CHILD || (phase != WR_PH_PREACCESS && phase != WR_PH_ACCESS);

@@ -94,7 +94,8 @@ void wr_filters_init(void)
         }
 }
 
-/* A subrequest's reply goes to whoever made it: its text is changed, the rest is the client's. */
+/* Of a subrequest's reply only the text is changed: the other filters are for what is sent to a
+ * client. */
 static bool is_called(const struct wr_exchange *x, const struct placed_filter *f)
 {
     return (f->idle & x->scope->idle) == 0

@@ -1,6 +1,6 @@
-/* subrequest: a request that weir makes itself, a child of the one it is made for, to the same
- * server. Called by modules that need the reply, or only the status, of another location. It takes
- * the same way as a client's request from the phases on; its reply goes to whoever made it. */
+/* subrequest: a request that weir makes itself, to the same server, as a child of the exchange that
+ * needs the reply or only its status. Called by modules. It goes through phases, upstream and relay
+ * as a client's request does; its reply goes to the module that made it. */
 #include "http/http_impl.h"
 
 #define DEPTH_MAX 50           /* as in nginx */
@@ -14,8 +14,8 @@ static uint32_t depth_of(const struct wr_exchange *x)
     return depth;
 }
 
-/* Its reply is wanted whole, once, and by nobody who could speak another protocol; and there is no
- * body. */
+/* Fields that ask for a part of the reply, for it on a condition or in another protocol, and those
+ * of the body, which a subrequest does not have. */
 static bool is_left_out(enum wr_field_id id)
 {
     switch (id) {

@@ -114,8 +114,8 @@ void wr_endpoint_raw(struct wr_endpoint *e, struct wr_conn *c);
  * swallows what is written. `who` is woken when a thread has read a piece of a file. */
 void wr_endpoint_store(struct wr_endpoint *e, struct wr_pool *pool, struct wr_waiter who,
                        struct wr_bufq *q);
-/* From now on such an endpoint (the client of a child is one) adds what is written to `into`, which
- * the caller clears: at most `most` bytes, to write more is an error. */
+/* From now on such an endpoint (the client of a child is one) adds the bytes that are written to
+ * `into`, at most `most` of them; a write of more fails. The caller clears `into`. */
 void wr_endpoint_collect(struct wr_endpoint *e, struct wr_bufq *into, size_t most);
 /* The bytes such an endpoint has not given yet; the caller may change them (cut ranges out). NULL:
  * e is of another kind. */

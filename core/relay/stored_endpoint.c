@@ -8,8 +8,8 @@ struct stored {
     uint32_t magic;
     struct wr_bufq q;          /* what is left */
     struct wr_waiter who;
-    struct wr_bufq *into;      /* collects what is written; NULL: it is swallowed */
-    size_t most;               /* of it */
+    struct wr_bufq *into;      /* gets the bytes that are written; NULL: they are swallowed */
+    size_t most;               /* bytes that `into` takes */
 };
 
 static enum wr_io stored_read(struct wr_endpoint *e, void *p, size_t n, size_t *got)

@@ -162,8 +162,8 @@ struct wr_peer {
 };
 /* A copy; false: it is not an address. */
 bool wr_slot_addr(const struct wr_peer_slot *s, struct wr_addr *out) WR_CHECKED;
-/* Where it is: for certain while it is held; before, it may become another server's. False: the
- * slot holds no address. */
+/* Copies the address. While the peer is held it is certain; before that the slot may be given to
+ * another server. False: the slot holds no address. */
 static inline WR_CHECKED bool wr_peer_addr(const struct wr_peer *peer, struct wr_addr *out)
 {
     return wr_slot_addr(peer->slot, out);
@@ -181,7 +181,7 @@ struct wr_pick {
     const uint64_t *tried;       /* bit set by slot */
     uint64_t now_ms;
     bool alone;                  /* one peer in all: max_fails does not count */
-    bool backup;                 /* the backups are asked, as no main server could be picked */
+    bool backup;                 /* a backup is wanted: no main server could be picked */
     uint64_t wait_ms;            /* out, with NULL: wait so long for one; 0: not */
 };
 bool wr_peer_tried(const struct wr_pick *p, const struct wr_peer *peer);

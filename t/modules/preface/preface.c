@@ -4,8 +4,8 @@
  *     preface URI;       where the text is: a path of the same server, or off
  *     $preface_status    the status with which URI was answered
  *
- * The text is fetched when the head of a page is known, and the page waits for it. If it cannot be
- * had, or is too long, the page goes out without it. */
+ * The text is fetched when the head of a page is known, and the page waits for it. If fetching
+ * fails, or the text is too long, the page goes out without it. */
 #include "http/http.h"
 
 #define TEXT_MAX 65536         /* bytes */
@@ -70,8 +70,8 @@ static bool is_page(const struct wr_http *h)
         && wr_fields_first(&h->res.fields, WR_F_CONTENT_ENCODING) == NULL;
 }
 
-/* The body becomes longer, nobody knows yet by how much, and the page's validators are not those
- * of what is sent. */
+/* The length of the body is not known any more, and the validators of the page do not fit what is
+ * sent. */
 static void change_head(struct wr_http *h)
 {
     h->res.framing = WR_BODY_CHUNKED;
