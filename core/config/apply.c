@@ -32,8 +32,8 @@ static const char *count_hint(struct wr_pool *pool, const struct wr_directive *r
 }
 
 /* Is the node well-formed for its row? The checks in nginx's order. */
-static bool fits(struct wr_conf *c, const struct wr_scope *s, const struct wr_node *n,
-                 const struct wr_directive *row)
+static bool is_well_formed(struct wr_conf *c, const struct wr_scope *s, const struct wr_node *n,
+                           const struct wr_directive *row)
 {
     bool wants_block = (row->where & (WR_BLOCK | WR_DEFINE)) != 0;
     uint32_t nargs = n->nwords - 1;
@@ -57,8 +57,8 @@ static bool fits(struct wr_conf *c, const struct wr_scope *s, const struct wr_no
     return false;
 }
 
-static const struct wr_row *look_up(struct wr_conf *c, const struct wr_scope *s,
-                                    const struct wr_node *n)
+static const struct wr_row *find_row(struct wr_conf *c, const struct wr_scope *s,
+                                     const struct wr_node *n)
 {
     const struct wr_row *r = wr_row_find(n->words[0].text, s->layer, s->level);
 
@@ -68,11 +68,11 @@ static const struct wr_row *look_up(struct wr_conf *c, const struct wr_scope *s,
     }
     if (n->faulty && !n->block)
         return NULL;
-    return fits(c, s, n, r->row) ? r : NULL;
+    return is_well_formed(c, s, n, r->row) ? r : NULL;
 }
 
 /* Marks the row as used in this block. False: it was, and may not be again. */
-static bool take(struct wr_conf *c, struct wr_scope *s, const struct wr_row *r, bool *first)
+static bool mark_used(struct wr_conf *c, struct wr_scope *s, const struct wr_row *r, bool *first)
 {
     if (s->written == NULL)
         s->written = WR_NEW_ARRAY(c->pool, uint64_t, wr_rows_count / 64 + 1);
@@ -95,7 +95,7 @@ static void warn_swallowed(const struct wr_cf *cf)
                     cf->row->name);
 }
 
-static void set(struct wr_conf *c, struct wr_scope *s, struct item *item)
+static void apply_item(struct wr_conf *c, struct wr_scope *s, struct item *item)
 {
     const struct wr_row *r = item->row;
     struct wr_cf cf = { .conf = c, .pool = c->pool, .scope = s, .node = item->node,
@@ -103,7 +103,7 @@ static void set(struct wr_conf *c, struct wr_scope *s, struct item *item)
                         .later = &item->later };
     uint32_t errors = c->tree->errors;
 
-    if (!take(c, s, r, &cf.first)) {
+    if (!mark_used(c, s, r, &cf.first)) {
         wr_diag_add(c->tree, WR_LOG_EMERG, item->node, 0, NULL, "\"%s\" directive is duplicate",
                     r->row->name);
         return;
@@ -128,7 +128,7 @@ static void apply_pass(struct wr_conf *c, struct wr_scope *s, struct item *items
         if (item->row == NULL)
             continue;
         if (pass_of(item->row->row) == pass) {
-            set(c, s, item);
+            apply_item(c, s, item);
         } else if (pass == PASS_SCOPES && item->later != NULL) {
             wr_scope_enter(c, item->later);
             wr_apply_scope(c, item->later, item->node);
@@ -148,7 +148,7 @@ void wr_apply_scope(struct wr_conf *c, struct wr_scope *s, const struct wr_node 
     items = wr_calloc(count + 1, sizeof(*items));
     for (n = block->children; n != NULL; n = n->next, i++) {
         items[i].node = n;
-        items[i].row = look_up(c, s, n);
+        items[i].row = find_row(c, s, n);
         if (items[i].row == NULL)
             *wr_vec_push(c->pool, &c->tree->refused) = n;
     }

@@ -7,7 +7,7 @@
 #define OPEN_MAX 64
 #define TAB 8
 
-enum mark_kind { MARK_DIRECTIVE, MARK_OPEN, MARK_CLOSE, MARK_HALF };
+enum mark_kind { MARK_DIRECTIVE, MARK_OPEN, MARK_CLOSE, MARK_UNOPENED };
 struct mark {
     enum mark_kind kind;
     uint32_t line, column;  /* of a brace, else of the directive's name */
@@ -21,7 +21,7 @@ struct scan {
     WR_VEC(struct wr_token) words; /* of the directive so far */
     WR_VEC(bool) upstreams;        /* of the open blocks: is it one of servers? */
     struct mark directive;
-    int depth, lowest, halves;
+    int depth, lowest, unopened;
 };
 
 /* ---- the braces of a file, and what begins a line ---- */
@@ -86,7 +86,7 @@ static void on_word(struct scan *s, const struct wr_token *t)
 }
 
 /* The name of a block whose next lines are other directives: those words are left. */
-static bool open_half(struct scan *s)
+static bool open_unopened(struct scan *s)
 {
     uint32_t own = 1, n = s->words.n;
 
@@ -94,8 +94,8 @@ static bool open_half(struct scan *s)
         own++;
     if (own >= n || !is_block_only(s->words.at[0].word.text, is_in_upstream(s)))
         return false;
-    open_block(s, MARK_HALF);
-    s->halves++;
+    open_block(s, MARK_UNOPENED);
+    s->unopened++;
     s->directive = mark_of(s, MARK_DIRECTIVE, &s->words.at[own]);
     s->words.n = n - own;
     memmove(s->words.at, s->words.at + own, s->words.n * sizeof(s->words.at[0]));
@@ -104,14 +104,14 @@ static bool open_half(struct scan *s)
 
 static void on_semi(struct scan *s)
 {
-    while (open_half(s))
+    while (open_unopened(s))
         ;
     s->words.n = 0;
 }
 
 static void on_open(struct scan *s, const struct wr_token *t)
 {
-    while (open_half(s))
+    while (open_unopened(s))
         ;
     if (s->words.n > 0 && wr_is_lua_block(s->words.at[0].word.text)) {
         (void)wr_lex_skip_lua(&s->lex);
@@ -141,7 +141,7 @@ static void scan_file(struct scan *s)
 
         switch (token.kind) {
         case WR_TOKEN_WORD:
-        case WR_TOKEN_HOLE:
+        case WR_TOKEN_PLACEHOLDER:
             on_word(s, &token);
             break;
         case WR_TOKEN_SEMI:
@@ -167,13 +167,13 @@ struct sweep {
     uint32_t depth, found; /* open blocks; faults, also those for which there is no room */
 };
 
-static void fault(struct sweep *s, enum wr_fix_kind kind, const struct mark *m)
+static void add_fault(struct sweep *s, enum wr_fix_kind kind, const struct mark *m)
 {
     if (s->found++ < WR_FIXES_MAX)
         s->fixes.at[s->fixes.n++] = (struct wr_fix){ kind, m->line, m->column };
 }
 
-static const struct mark *innermost(const struct sweep *s)
+static const struct mark *innermost_block(const struct sweep *s)
 {
     return s->open[s->depth - 1];
 }
@@ -181,29 +181,30 @@ static const struct mark *innermost(const struct sweep *s)
 /* A directive that stands no deeper than the block around it is not in it. */
 static void see_directive(struct sweep *s, const struct mark *m)
 {
-    while (m->first && s->depth > 0 && m->indent <= innermost(s)->indent
-           && m->line > innermost(s)->line) {
-        fault(s, WR_FIX_CLOSE, m);
+    while (m->first && s->depth > 0 && m->indent <= innermost_block(s)->indent
+           && m->line > innermost_block(s)->line) {
+        add_fault(s, WR_FIX_CLOSE, m);
         s->depth--;
     }
 }
 
 static void see_close(struct sweep *s, const struct mark *m)
 {
-    while (m->first && s->depth > 1 && m->indent < innermost(s)->indent
+    while (m->first && s->depth > 1 && m->indent < innermost_block(s)->indent
            && m->indent <= s->open[s->depth - 2]->indent) {
-        fault(s, WR_FIX_CLOSE, m);
+        add_fault(s, WR_FIX_CLOSE, m);
         s->depth--;
     }
     if (s->depth == 0
-        || (m->first && m->indent > innermost(s)->indent && m->line > innermost(s)->line))
-        fault(s, WR_FIX_DROP, m);
+        || (m->first && m->indent > innermost_block(s)->indent
+            && m->line > innermost_block(s)->line))
+        add_fault(s, WR_FIX_DROP, m);
     else
         s->depth--;
 }
 
 /* False: too deep. */
-static bool see(struct sweep *s, const struct mark *m)
+static bool sweep_mark(struct sweep *s, const struct mark *m)
 {
     switch (m->kind) {
     case MARK_DIRECTIVE:
@@ -212,8 +213,8 @@ static bool see(struct sweep *s, const struct mark *m)
     case MARK_CLOSE:
         see_close(s, m);
         return true;
-    case MARK_HALF:
-        fault(s, WR_FIX_OPEN, m);
+    case MARK_UNOPENED:
+        add_fault(s, WR_FIX_OPEN, m);
         break;
     case MARK_OPEN:
         break;
@@ -226,10 +227,10 @@ static bool see(struct sweep *s, const struct mark *m)
 
 /* As many faults as the count of braces has, no more: else the indentation means nothing. Where the
  * counts agree, one brace is in the wrong place. */
-static bool explains(const struct scan *scan, const struct sweep *s)
+static bool is_plausible(const struct scan *scan, const struct sweep *s)
 {
-    uint32_t missing = (uint32_t)abs(scan->depth + scan->halves);
-    uint32_t faults = s->found - (uint32_t)scan->halves + s->depth;
+    uint32_t missing = (uint32_t)abs(scan->depth + scan->unopened);
+    uint32_t faults = s->found - (uint32_t)scan->unopened + s->depth;
 
     return s->found <= WR_FIXES_MAX && faults <= (missing > 0 ? missing : 2);
 }
@@ -244,10 +245,10 @@ struct wr_fixes wr_braces_fix(const struct wr_file *f)
 
     wr_vault_pool(pool); /* words may be keys (data:...) */
     scan_file(&scan);
-    clear = (scan.depth != 0 || scan.lowest < 0 || scan.halves > 0) && !scan.lex.reported;
+    clear = (scan.depth != 0 || scan.lowest < 0 || scan.unopened > 0) && !scan.lex.reported;
     for (uint32_t i = 0; clear && i < scan.marks.n; i++)
-        clear = see(&sweep, &scan.marks.at[i]);
-    if (!clear || !explains(&scan, &sweep))
+        clear = sweep_mark(&sweep, &scan.marks.at[i]);
+    if (!clear || !is_plausible(&scan, &sweep))
         sweep.fixes.n = 0;
     wr_pool_free(pool);
     return sweep.fixes;

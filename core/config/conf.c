@@ -24,7 +24,7 @@ static struct wr_cf cf_of(struct wr_conf *c)
     return (struct wr_cf){ .conf = c, .pool = c->pool, .scope = c->main };
 }
 
-static bool prepare(struct wr_conf *c)
+static bool prepare_modules(struct wr_conf *c)
 {
     struct wr_cf cf = cf_of(c);
     uint32_t i;
@@ -53,7 +53,7 @@ static bool finish_scope(struct wr_scope *s, void *arg)
     return true;
 }
 
-static void check(struct wr_conf *c)
+static void check_modules(struct wr_conf *c)
 {
     struct wr_cf cf = cf_of(c);
     uint32_t i;
@@ -76,9 +76,9 @@ static void report_missing(struct wr_conf *c)
     }
 }
 
-static void load(struct wr_conf *c)
+static void apply_tree(struct wr_conf *c)
 {
-    if (!prepare(c)) {
+    if (!prepare_modules(c)) {
         WR_ASSERT(c->tree->errors > 0);
         return;
     }
@@ -90,7 +90,7 @@ static void load(struct wr_conf *c)
         wr_scope_each(c->main, finish_scope, c);
     report_missing(c);
     if (c->tree->errors == 0)
-        check(c);
+        check_modules(c);
     if (c->tree->broken)
         wr_diag_cut(c->tree);
 }
@@ -102,7 +102,7 @@ struct wr_conf *wr_conf_load(const char *path, struct wr_str globals, const char
 
     c->path = wr_pool_cstr(c->pool, wr_str_c(path));
     c->tree = wr_tree_load(c->pool, c->path, globals);
-    load(c);
+    apply_tree(c);
     c->old_shm = NULL;
     return c;
 }
@@ -119,7 +119,7 @@ struct wr_conf *wr_conf_load_text(const char *name, struct wr_str text, struct w
     p = (struct wr_parse){ .tree = c->tree, .expand = true };
     wr_tree_read(&p, wr_source_add(c->tree, name, wr_pool_str(c->pool, text)), c->tree->root,
                  wr_source_globals(&p, globals, &c->tree->root->children));
-    load(c);
+    apply_tree(c);
     return c;
 }
 

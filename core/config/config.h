@@ -60,7 +60,7 @@ struct wr_tree {
     struct wr_file *files, **last_file; /* in the order they were read */
     uint32_t nfiles;
     struct wr_diag *diags, **last_diag;
-    struct wr_dict *said;        /* the same by text and hint */
+    struct wr_dict *seen;        /* the same by text and hint */
     uint32_t errors, warnings;   /* all of them, also what was said before */
     uint32_t kept, warnings_kept, printed; /* findings in diags; the first `printed` were shown */
     bool full;                   /* "too many errors" was said: reading on is of no use */
@@ -288,7 +288,7 @@ bool wr_cf_block(struct wr_cf *cf, uint32_t layer, uint32_t level, void *object,
 const char *wr_cf_path(struct wr_cf *cf, struct wr_str path, bool conf);
 /* Something in use will write temporary files into this folder (an absolute path that lives as long
  * as the configuration): it is made before workers start. */
-void wr_cf_folder(struct wr_cf *cf, const char *path);
+void wr_cf_temp_folder(struct wr_cf *cf, const char *path);
 /* Generation-wide state of the module (wr_conf.state), made by `prepare`. */
 #define wr_cf_state(cf, m) ((cf)->conf->state[(m)->index])
 
@@ -333,8 +333,8 @@ struct wr_nginx_word {
     const char *name, *contexts, *module; /* several modules: "a, b"; of variables no contexts */
     bool commercial;                      /* in none of them free */
 };
-const struct wr_nginx_word *wr_nginx_find(struct wr_str name);     /* NULL: no such directive */
-const struct wr_nginx_word *wr_nginx_variable(struct wr_str name); /* lower case; also families */
+const struct wr_nginx_word *wr_known_directive(struct wr_str name); /* NULL: no such directive */
+const struct wr_nginx_word *wr_known_variable(struct wr_str name); /* lower case; also families */
 
 /* ---- suggest: parameters of a directive ("weight=3", "backup") ---- */
 struct wr_param_near {

@@ -22,7 +22,7 @@ void wr_diag_cut(struct wr_tree *t);
 
 enum wr_token_kind {
     WR_TOKEN_WORD,
-    WR_TOKEN_HOLE, /* "{NAME}": a word where a template was not filled in */
+    WR_TOKEN_PLACEHOLDER, /* "{NAME}": a word where a template was not filled in */
     WR_TOKEN_SEMI,
     WR_TOKEN_OPEN,
     WR_TOKEN_CLOSE,
@@ -38,7 +38,7 @@ struct wr_lex {
     const struct wr_file *file;
     const char *p, *end, *line_start;
     uint32_t line;
-    bool glued;      /* the last token was a quoted word: white space has to follow */
+    bool after_quote; /* the last token was a quoted word: white space has to follow */
     bool reported;   /* the end of the file was an error that has been said already */
 };
 struct wr_lex wr_lex_on(struct wr_tree *t, const struct wr_file *f);
@@ -122,14 +122,14 @@ struct wr_other_word {
     const char *module;
 };
 extern const struct wr_other_word wr_other_words[]; /* the end: names NULL */
-struct wr_gone_word {
+struct wr_removed_word {
     const char *name, *version, *instead; /* of nginx that has it no more */
 };
-extern const struct wr_gone_word wr_gone_words[];   /* the end: name NULL */
+extern const struct wr_removed_word wr_removed_words[]; /* the end: name NULL */
 
 /* ---- known.c ---- */
 const char *wr_known_elsewhere(const char *name);   /* the module; NULL: unknown there, too */
-const struct wr_gone_word *wr_known_gone(struct wr_str name);
+const struct wr_removed_word *wr_known_removed(struct wr_str name);
 
 /* ---- scope.c ---- */
 static inline bool wr_bit_get(const uint64_t *bits, uint32_t i)

@@ -69,7 +69,7 @@ const struct wr_other_word wr_other_words[] = {
     { NULL, NULL },
 };
 
-const struct wr_gone_word wr_gone_words[] = {
+const struct wr_removed_word wr_removed_words[] = {
     { "ssl", "1.25.1", "write \"listen 443 ssl\"" },
     { "spdy_headers_comp", "1.9.5", "HTTP/2 took its place" },
     { "spdy_chunk_size", "1.9.5", "HTTP/2 took its place" },

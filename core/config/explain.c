@@ -18,7 +18,7 @@ static bool is_behind(const struct wr_place *a, const struct wr_place *b)
 }
 
 /* The same was said before: this is one more place of it. */
-static void say_again(struct wr_tree *t, struct wr_diag *d, struct wr_place at)
+static void add_place(struct wr_tree *t, struct wr_diag *d, struct wr_place at)
 {
     struct wr_place later = at;
 
@@ -35,17 +35,17 @@ static struct wr_str key_of(struct wr_tree *t, enum wr_level level, const char *
     return wr_pool_fmt(t->pool, "%d\n%s\n%s", (int)level, text, hint != NULL ? hint : "");
 }
 
-static struct wr_diag *keep(struct wr_tree *t, enum wr_level level, struct wr_place at,
-                            const char *hint, const char *text)
+static struct wr_diag *keep_finding(struct wr_tree *t, enum wr_level level, struct wr_place at,
+                                    const char *hint, const char *text)
 {
     struct wr_str key = key_of(t, level, hint, text);
     struct wr_diag *d;
 
-    if (t->said == NULL)
-        t->said = wr_dict_new(t->pool, false);
-    d = wr_dict_get(t->said, key);
+    if (t->seen == NULL)
+        t->seen = wr_dict_new(t->pool, false);
+    d = wr_dict_get(t->seen, key);
     if (d != NULL && at.file != NULL) {
-        say_again(t, d, at);
+        add_place(t, d, at);
         return d;
     }
     d = WR_NEW(t->pool, struct wr_diag);
@@ -56,20 +56,20 @@ static struct wr_diag *keep(struct wr_tree *t, enum wr_level level, struct wr_pl
     d->order = t->kept++;
     *t->last_diag = d;
     t->last_diag = &d->next;
-    (void)wr_dict_add(t->said, key, d);
+    (void)wr_dict_add(t->seen, key, d);
     return d;
 }
 
 /* Keeps it, or counts it where it was said before; NULL: neither. */
-static struct wr_diag *put(struct wr_tree *t, enum wr_level level, struct wr_place at,
-                           const char *hint, const char *text)
+static struct wr_diag *add_finding(struct wr_tree *t, enum wr_level level, struct wr_place at,
+                                   const char *hint, const char *text)
 {
     uint32_t kept = t->kept;
     struct wr_diag *d;
 
     if (level > WR_LOG_ERROR) {
         t->warnings++;
-        d = t->warnings_kept < WARNINGS_MAX ? keep(t, level, at, hint, text) : NULL;
+        d = t->warnings_kept < WARNINGS_MAX ? keep_finding(t, level, at, hint, text) : NULL;
         t->warnings_kept += t->kept - kept;
         return d;
     }
@@ -77,9 +77,10 @@ static struct wr_diag *put(struct wr_tree *t, enum wr_level level, struct wr_pla
     if (t->full)
         return NULL;
     if (t->kept - t->warnings_kept < WR_ERRORS_MAX)
-        return keep(t, level, at, hint, text);
+        return keep_finding(t, level, at, hint, text);
     t->full = true;
-    return keep(t, WR_LOG_EMERG, (struct wr_place){ .file = NULL }, NULL, "too many errors");
+    return keep_finding(t, WR_LOG_EMERG, (struct wr_place){ .file = NULL }, NULL,
+                        "too many errors");
 }
 
 void wr_diag_vput(struct wr_tree *t, enum wr_level level, struct wr_place at, const char *hint,
@@ -88,7 +89,7 @@ void wr_diag_vput(struct wr_tree *t, enum wr_level level, struct wr_place at, co
     char text[TEXT_MAX];
 
     vsnprintf(text, sizeof(text), fmt, ap);
-    (void)put(t, level, at, hint, text);
+    (void)add_finding(t, level, at, hint, text);
 }
 
 void wr_diag_put(struct wr_tree *t, enum wr_level level, struct wr_place at, const char *hint,
@@ -185,7 +186,7 @@ void wr_diag_structural(struct wr_tree *t, const struct wr_node *n, const char *
     va_start(ap, fmt);
     vsnprintf(text, sizeof(text), fmt, ap);
     va_end(ap);
-    d = put(t, WR_LOG_EMERG, wr_place_of(n, 0), hint, text);
+    d = add_finding(t, WR_LOG_EMERG, wr_place_of(n, 0), hint, text);
     if (d != NULL)
         d->structural = true;
 }
@@ -332,7 +333,7 @@ static void print_line(FILE *out, const struct wr_diag *d)
     print_carets(out, line, from, to);
 }
 
-static void print(const struct wr_diag *d, FILE *out, const struct wr_log *log)
+static void print_finding(const struct wr_diag *d, FILE *out, const struct wr_log *log)
 {
     char buf[TEXT_MAX + 4096 + 32];
     struct wr_text t = wr_text_on(buf, sizeof(buf));
@@ -377,5 +378,5 @@ void wr_diag_print(struct wr_tree *t, FILE *out, const struct wr_log *log)
     t->printed = t->kept;
     qsort(all, n, sizeof(all[0]), in_order);
     for (i = 0; i < n; i++)
-        print(all[i], out, log);
+        print_finding(all[i], out, log);
 }

@@ -1,7 +1,7 @@
 /* help: `weir --help DIRECTIVE`, from the same rows the parser uses. Called by app/main. */
 #include "config/config_impl.h"
 
-#define PLACES_MAX 256
+#define CONTEXTS_MAX 256
 
 static const char *argument_of(const struct wr_directive *row)
 {
@@ -50,9 +50,9 @@ static void print_syntax(const struct wr_directive *row, FILE *out)
 }
 
 /* Zero-terminated, in buf. */
-static const char *places(uint32_t where, char *buf)
+static const char *contexts_of(uint32_t where, char *buf)
 {
-    struct wr_text t = wr_text_on(buf, PLACES_MAX);
+    struct wr_text t = wr_text_on(buf, CONTEXTS_MAX);
     const char *s;
 
     wr_where_text(where, &t);
@@ -71,8 +71,8 @@ static const struct wr_directive include = {
     .set = wr_set_path,
     .help = "reads a file, or all that match a pattern, as if their lines stood here",
 };
-static struct wr_module reader = { .name = "conf" };
-static const struct wr_row include_row = { .row = &include, .module = &reader,
+static struct wr_module include_reader = { .name = "conf" };
+static const struct wr_row include_row = { .row = &include, .module = &include_reader,
                                            .where = INCLUDE_WHERE };
 
 static int by_name(const void *a, const void *b)
@@ -87,7 +87,7 @@ static void print_all(FILE *out)
 {
     uint32_t i, n = wr_rows_count + 1;
     const struct wr_row **sorted = wr_calloc(n, sizeof(*sorted));
-    char buf[PLACES_MAX];
+    char buf[CONTEXTS_MAX];
 
     for (i = 0; i < wr_rows_count; i++)
         sorted[i] = &wr_rows[i];
@@ -96,7 +96,7 @@ static void print_all(FILE *out)
     for (i = 0; i < n; i++) {
         const struct wr_directive *row = sorted[i]->row;
 
-        fprintf(out, "%s\t%s\t%s\t%s\n", row->name, places(sorted[i]->where, buf),
+        fprintf(out, "%s\t%s\t%s\t%s\n", row->name, contexts_of(sorted[i]->where, buf),
                 row->def != NULL ? row->def : "-", row->help);
     }
     free(sorted);
@@ -104,8 +104,8 @@ static void print_all(FILE *out)
 
 static void print_unknown(struct wr_str name, FILE *out)
 {
-    const struct wr_gone_word *gone = wr_known_gone(name);
-    const struct wr_nginx_word *w = wr_nginx_find(name);
+    const struct wr_removed_word *gone = wr_known_removed(name);
+    const struct wr_nginx_word *w = wr_known_directive(name);
     const char *module = wr_known_elsewhere(name.p), *near;
 
     fprintf(out, "weir: \"" WR_FMT "\" is ", WR_ARG(name));
@@ -128,7 +128,7 @@ static void print_unknown(struct wr_str name, FILE *out)
 bool wr_directive_help(const char *name, FILE *out)
 {
     const struct wr_row *r = wr_row_chain(wr_str_c(name));
-    char buf[PLACES_MAX];
+    char buf[CONTEXTS_MAX];
 
     if (strcmp(name, "all") == 0) {
         print_all(out);
@@ -144,7 +144,7 @@ bool wr_directive_help(const char *name, FILE *out)
         fprintf(out, "%s: %s\n", r->row->name, r->row->help);
         print_syntax(r->row, out);
         fprintf(out, "    default:  %s\n    context:  %s\n    module:   %s\n",
-                r->row->def != NULL ? r->row->def : "-", places(r->where, buf),
+                r->row->def != NULL ? r->row->def : "-", contexts_of(r->where, buf),
                 r->module->name);
     }
     return true;

@@ -5,7 +5,7 @@
 
 #include <fnmatch.h>
 
-static int compare(const void *key, const void *element)
+static int compare_name(const void *key, const void *element)
 {
     const struct wr_str *name = key;
     const struct wr_nginx_word *w = element;
@@ -13,17 +13,17 @@ static int compare(const void *key, const void *element)
     return wr_str_cmp(*name, wr_str_c(w->name));
 }
 
-const struct wr_nginx_word *wr_nginx_find(struct wr_str name)
+const struct wr_nginx_word *wr_known_directive(struct wr_str name)
 {
     return bsearch(&name, wr_nginx_directives, wr_nginx_directives_count,
-                   sizeof(wr_nginx_directives[0]), compare);
+                   sizeof(wr_nginx_directives[0]), compare_name);
 }
 
-const struct wr_nginx_word *wr_nginx_variable(struct wr_str name)
+const struct wr_nginx_word *wr_known_variable(struct wr_str name)
 {
     const struct wr_nginx_word *found =
         bsearch(&name, wr_nginx_variables, wr_nginx_variables_count, sizeof(wr_nginx_variables[0]),
-                compare);
+                compare_name);
 
     for (uint32_t i = 0; i < wr_nginx_variables_count && found == NULL; i++) {
         struct wr_str family = wr_str_c(wr_nginx_variables[i].name);
@@ -53,9 +53,9 @@ const char *wr_known_elsewhere(const char *name)
     return NULL;
 }
 
-const struct wr_gone_word *wr_known_gone(struct wr_str name)
+const struct wr_removed_word *wr_known_removed(struct wr_str name)
 {
-    for (const struct wr_gone_word *w = wr_gone_words; w->name != NULL; w++)
+    for (const struct wr_removed_word *w = wr_removed_words; w->name != NULL; w++)
         if (wr_str_is(name, w->name))
             return w;
     return NULL;

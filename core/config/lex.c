@@ -21,7 +21,7 @@ static bool is_space(char c)
     return c == ' ' || c == '\t' || c == '\r' || c == '\n';
 }
 
-static void advance(struct wr_lex *l)
+static void next_byte(struct wr_lex *l)
 {
     if (*l->p++ == '\n') {
         l->line++;
@@ -29,12 +29,12 @@ static void advance(struct wr_lex *l)
     }
 }
 
-static uint32_t column(const struct wr_lex *l)
+static uint32_t column_now(const struct wr_lex *l)
 {
     return (uint32_t)(l->p - l->line_start) + 1;
 }
 
-static struct wr_place place(const struct wr_lex *l, const struct wr_word *w, uint32_t width)
+static struct wr_place place_of(const struct wr_lex *l, const struct wr_word *w, uint32_t width)
 {
     return (struct wr_place){ l->file, w->line, w->column, width };
 }
@@ -43,19 +43,19 @@ static void skip_space(struct wr_lex *l)
 {
     while (l->p < l->end) {
         if (is_space(*l->p)) {
-            advance(l);
+            next_byte(l);
         } else if (*l->p == '#') {
             while (l->p < l->end && *l->p != '\n')
                 l->p++;
         } else {
             return;
         }
-        l->glued = false;
+        l->after_quote = false;
     }
 }
 
 /* The raw text of a word without its quotes; the result is never longer. */
-static struct wr_str unescape(struct wr_pool *pool, struct wr_str raw)
+static struct wr_str unescape_word(struct wr_pool *pool, struct wr_str raw)
 {
     static const char from[] = "\"'\\trn", to[] = "\"'\\\t\r\n";
     struct wr_text out = wr_text_on(wr_pool_alloc(pool, raw.n + 1), raw.n + 1);
@@ -82,7 +82,7 @@ static struct wr_str unescape(struct wr_pool *pool, struct wr_str raw)
     return wr_str_of(out.p, out.n - 1);
 }
 
-static bool ends_plain(char c, bool after_dollar)
+static bool is_word_end(char c, bool after_dollar)
 {
     return is_space(c) || c == ';' || (c == '{' && !after_dollar);
 }
@@ -97,14 +97,14 @@ static bool scan_word(struct wr_lex *l, char quote)
         char c = *l->p;
 
         if (c == '\\' && l->p + 1 < l->end) {
-            advance(l);
+            next_byte(l);
             after_dollar = false;
-        } else if (quote != 0 ? c == quote : ends_plain(c, after_dollar)) {
+        } else if (quote != 0 ? c == quote : is_word_end(c, after_dollar)) {
             return true;
         } else {
             after_dollar = c == '$' || (c == '{' && after_dollar);
         }
-        advance(l);
+        next_byte(l);
     }
     return quote == 0;
 }
@@ -112,10 +112,10 @@ static bool scan_word(struct wr_lex *l, char quote)
 static void report_too_long(struct wr_lex *l, const struct wr_word *w, struct wr_str raw)
 {
     if (w->quote != 0)
-        wr_diag_put(l->tree, WR_LOG_EMERG, place(l, w, 1), NULL,
+        wr_diag_put(l->tree, WR_LOG_EMERG, place_of(l, w, 1), NULL,
                     "too long parameter, probably missing terminating \"%c\" character", w->quote);
     else
-        wr_diag_put(l->tree, WR_LOG_EMERG, place(l, w, 10), NULL,
+        wr_diag_put(l->tree, WR_LOG_EMERG, place_of(l, w, 10), NULL,
                     "too long parameter \"%.10s...\" started", raw.p);
 }
 
@@ -126,17 +126,17 @@ static void report_open_quote(struct wr_lex *l, const struct wr_word *w)
     snprintf(hint, sizeof(hint), "the quote %c opened on line %u is not closed", w->quote,
              w->line);
     if (l->file->command_line)
-        wr_diag_put(l->tree, WR_LOG_EMERG, place(l, w, 1), hint,
+        wr_diag_put(l->tree, WR_LOG_EMERG, place_of(l, w, 1), hint,
                     "unexpected end of parameter, expecting \";\"");
     else
         wr_diag_put(l->tree, WR_LOG_EMERG,
-                    (struct wr_place){ l->file, l->line, column(l), 1 }, hint,
+                    (struct wr_place){ l->file, l->line, column_now(l), 1 }, hint,
                     "unexpected end of file, expecting \";\" or \"}\"");
     l->reported = true;
     l->tree->broken = true;
 }
 
-static struct wr_token word(struct wr_lex *l, struct wr_token token)
+static struct wr_token read_word(struct wr_lex *l, struct wr_token token)
 {
     struct wr_word *w = &token.word;
     const char *start;
@@ -153,29 +153,29 @@ static struct wr_token word(struct wr_lex *l, struct wr_token token)
     raw = wr_str_of(start, (size_t)(l->p - start));
     if (w->quote != 0)
         l->p++;
-    l->glued = w->quote != 0;
+    l->after_quote = w->quote != 0;
     if (raw.n >= WR_WORD_MAX) {
         report_too_long(l, w, raw);
         raw.n = 10;
     }
-    w->text = unescape(l->tree->pool, raw);
+    w->text = unescape_word(l->tree->pool, raw);
     token.kind = WR_TOKEN_WORD;
     return token;
 }
 
 /* Behind a closing quote nginx wants white space, ; { or ). A } is an error too, but one that
  * tree.c reports. */
-static void check_glued(struct wr_lex *l, const struct wr_word *w)
+static void check_after_quote(struct wr_lex *l, const struct wr_word *w)
 {
-    if (l->glued && l->p < l->end && memchr(";{})", *l->p, 4) == NULL)
-        wr_diag_put(l->tree, WR_LOG_EMERG, place(l, w, 1),
+    if (l->after_quote && l->p < l->end && memchr(";{})", *l->p, 4) == NULL)
+        wr_diag_put(l->tree, WR_LOG_EMERG, place_of(l, w, 1),
                     "a closing quote ends the word: white space, \";\" or \"{\" has to follow",
                     "unexpected \"%c\"", *l->p);
-    l->glued = false;
+    l->after_quote = false;
 }
 
 /* At a "{": how long the "{NAME}" is; 0: it is none. */
-static size_t hole_length(const struct wr_lex *l)
+static size_t placeholder_length(const struct wr_lex *l)
 {
     const char *p = l->p + 1;
 
@@ -184,9 +184,9 @@ static size_t hole_length(const struct wr_lex *l)
     return p > l->p + 1 && p < l->end && *p == '}' ? (size_t)(p + 1 - l->p) : 0;
 }
 
-static struct wr_token hole(struct wr_lex *l, struct wr_token token, size_t n)
+static struct wr_token read_placeholder(struct wr_lex *l, struct wr_token token, size_t n)
 {
-    token.kind = WR_TOKEN_HOLE;
+    token.kind = WR_TOKEN_PLACEHOLDER;
     token.word.text = wr_pool_str(l->tree->pool, wr_str_of(l->p, n));
     l->p += n;
     return token;
@@ -197,33 +197,33 @@ struct wr_token wr_lex_next(struct wr_lex *l)
     struct wr_token token = { .kind = WR_TOKEN_END };
     size_t n;
 
-    if (l->glued && l->p < l->end && *l->p == '#') {
+    if (l->after_quote && l->p < l->end && *l->p == '#') {
         token.word.line = l->line;
-        token.word.column = column(l);
-        check_glued(l, &token.word);
+        token.word.column = column_now(l);
+        check_after_quote(l, &token.word);
     }
     skip_space(l);
     token.word.line = l->line;
-    token.word.column = column(l);
+    token.word.column = column_now(l);
     token.line = l->line_start;
     if (l->p == l->end)
         return token;
-    check_glued(l, &token.word);
+    check_after_quote(l, &token.word);
     switch (*l->p) {
     case ';':
         token.kind = WR_TOKEN_SEMI;
         break;
     case '{':
-        n = hole_length(l);
+        n = placeholder_length(l);
         if (n > 0)
-            return hole(l, token, n);
+            return read_placeholder(l, token, n);
         token.kind = WR_TOKEN_OPEN;
         break;
     case '}':
         token.kind = WR_TOKEN_CLOSE;
         break;
     default:
-        return word(l, token);
+        return read_word(l, token);
     }
     l->p++;
     return token;
@@ -256,9 +256,9 @@ static bool skip_long_bracket(struct wr_lex *l)
     close[n++] = ']';
     close[n] = '\0';
     while (l->p < l->end && !is_next(l, close))
-        advance(l);
+        next_byte(l);
     for (; n > 0 && l->p < l->end; n--)
-        advance(l);
+        next_byte(l);
     return true;
 }
 
@@ -266,14 +266,14 @@ static void skip_lua_quoted(struct wr_lex *l)
 {
     char quote = *l->p;
 
-    advance(l);
+    next_byte(l);
     while (l->p < l->end && *l->p != quote && *l->p != '\n') {
         if (*l->p == '\\' && l->p + 1 < l->end)
-            advance(l);
-        advance(l);
+            next_byte(l);
+        next_byte(l);
     }
     if (l->p < l->end)
-        advance(l);
+        next_byte(l);
 }
 
 static void skip_lua_comment(struct wr_lex *l)
@@ -297,7 +297,7 @@ bool wr_lex_skip_lua(struct wr_lex *l)
         } else if (*l->p != '[' || !skip_long_bracket(l)) {
             char c = *l->p;
 
-            advance(l);
+            next_byte(l);
             depth += c == '{' ? 1 : 0;
             if (c == '}' && --depth == 0)
                 return true;

@@ -8,7 +8,7 @@ uint32_t wr_rows_count;
 static struct wr_row **chains; /* the first row of each name, sorted */
 static uint32_t chains_count;
 
-static uint32_t shared_index(const struct wr_row *r)
+static uint32_t find_shared_index(const struct wr_row *r)
 {
     const struct wr_row *other;
 
@@ -21,7 +21,7 @@ static uint32_t shared_index(const struct wr_row *r)
     return r->index;
 }
 
-static void add(struct wr_module *m, const struct wr_directive *row)
+static void add_row(struct wr_module *m, const struct wr_directive *row)
 {
     struct wr_row *r = &wr_rows[wr_rows_count];
 
@@ -33,7 +33,7 @@ static void add(struct wr_module *m, const struct wr_directive *row)
     r->module = m;
     r->where = row->where & ~m->without;
     r->index = wr_rows_count++;
-    r->shared_index = shared_index(r);
+    r->shared_index = find_shared_index(r);
 }
 
 static int by_name(const void *a, const void *b)
@@ -77,11 +77,11 @@ void wr_modules_init(void)
     wr_rows = wr_calloc(rows + 1, sizeof(*wr_rows));
     for (i = 0; i < wr_modules_count; i++)
         for (row = wr_modules[i]->directives; row != NULL && row->name != NULL; row++)
-            add(wr_modules[i], row);
+            add_row(wr_modules[i], row);
     link_chains();
 }
 
-static int compare(const void *key, const void *element)
+static int compare_name(const void *key, const void *element)
 {
     const struct wr_str *name = key;
     struct wr_row *const *r = element;
@@ -94,11 +94,11 @@ const struct wr_row *wr_row_chain(struct wr_str name)
     struct wr_row **found = NULL;
 
     if (chains_count > 0)
-        found = bsearch(&name, chains, chains_count, sizeof(*chains), compare);
+        found = bsearch(&name, chains, chains_count, sizeof(*chains), compare_name);
     return found != NULL ? *found : NULL;
 }
 
-static bool matches(const struct wr_row *r, uint32_t layer, uint32_t level)
+static bool is_allowed(const struct wr_row *r, uint32_t layer, uint32_t level)
 {
     return (r->where & level) != 0 && (layer == 0 || (r->where & layer) != 0);
 }
@@ -108,7 +108,7 @@ const struct wr_row *wr_row_find(struct wr_str name, uint32_t layer, uint32_t le
     const struct wr_row *r;
 
     for (r = wr_row_chain(name); r != NULL; r = r->next)
-        if (matches(r, layer, level))
+        if (is_allowed(r, layer, level))
             return r;
     return NULL;
 }
@@ -126,7 +126,7 @@ uint32_t wr_row_where(const struct wr_row *chain, uint32_t layer)
     return here != 0 ? (here & ~(WR_ANY & ~layer)) : all;
 }
 
-static void add_place(struct wr_text *out, size_t start, const char *name)
+static void add_context(struct wr_text *out, size_t start, const char *name)
 {
     if (out->n > start)
         wr_text_c(out, ", ");
@@ -144,15 +144,15 @@ void wr_where_text(uint32_t where, struct wr_text *out)
     size_t start = out->n;
 
     if ((where & WR_LV_MAIN) != 0)
-        add_place(out, start, "main");
+        add_context(out, start, "main");
     if ((where & WR_LV_EVENTS) != 0)
-        add_place(out, start, "events");
+        add_context(out, start, "events");
     if ((where & WR_LV_LAYER) != 0 && (where & WR_L4) != 0)
-        add_place(out, start, "stream");
+        add_context(out, start, "stream");
     if ((where & WR_LV_LAYER) != 0 && (where & WR_L7) != 0)
-        add_place(out, start, "http");
+        add_context(out, start, "http");
     for (e = inner; e->name != NULL; e++)
         if ((where & e->value) != 0
             && !(e->value == WR_LV_LOCATION_IF && (where & WR_LV_SERVER_IF) != 0))
-            add_place(out, start, e->name);
+            add_context(out, start, e->name);
 }

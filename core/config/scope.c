@@ -45,7 +45,7 @@ void *wr_scope_own(struct wr_pool *pool, struct wr_scope *s, const struct wr_mod
 }
 
 /* Where the first struct of the module is made: see wr_module.conf_size. */
-static bool begins_here(const struct wr_module *m, const struct wr_scope *s)
+static bool must_begin_here(const struct wr_module *m, const struct wr_scope *s)
 {
     const struct wr_directive *row;
     uint32_t home = 0;
@@ -61,8 +61,8 @@ static bool begins_here(const struct wr_module *m, const struct wr_scope *s)
 }
 
 /* A default is set once, in the outermost scope where its row may stand. */
-static bool defaults_here(const struct wr_module *m, const struct wr_directive *row,
-                          const struct wr_scope *s)
+static bool must_default_here(const struct wr_module *m, const struct wr_directive *row,
+                              const struct wr_scope *s)
 {
     uint32_t where = row->where & ~m->without;
 
@@ -90,18 +90,18 @@ static void set_default(struct wr_conf *c, struct wr_scope *s, struct wr_module 
         WR_ASSERT(c->tree->errors > 0);
 }
 
-static void begin(struct wr_conf *c, struct wr_scope *s, struct wr_module *m)
+static void begin_module(struct wr_conf *c, struct wr_scope *s, struct wr_module *m)
 {
     const struct wr_directive *row;
 
-    if (m->conf_size > 0 && s->conf[m->index] == NULL && begins_here(m, s)) {
+    if (m->conf_size > 0 && s->conf[m->index] == NULL && must_begin_here(m, s)) {
         if (s->owned == NULL)
             own_array(c->pool, s);
         s->conf[m->index] = wr_pool_zalloc(c->pool, m->conf_size);
         wr_bit_set(s->owned, m->index);
     }
     for (row = m->directives; row != NULL && row->name != NULL; row++)
-        if (defaults_here(m, row, s))
+        if (must_default_here(m, row, s))
             set_default(c, s, m, row);
 }
 
@@ -117,26 +117,26 @@ void wr_scope_enter(struct wr_conf *c, struct wr_scope *s)
         struct wr_module *m = wr_modules[i];
 
         if ((s->level & (WR_LV_MAIN | WR_LV_EVENTS | WR_LV_LAYER)) != 0)
-            begin(c, s, m);
+            begin_module(c, s, m);
         else if ((s->level & (WR_LV_SERVER | WR_LV_LOCATION)) != 0 && m->enter != NULL &&
                  s->conf[i] != NULL)
             m->enter(s, wr_scope_own(c->pool, s, m));
     }
 }
 
-static bool each(struct wr_scope *s, bool (*fn)(struct wr_scope *, void *), void *arg)
+static bool visit_scopes(struct wr_scope *s, bool (*fn)(struct wr_scope *, void *), void *arg)
 {
     struct wr_scope *child;
 
     if (!fn(s, arg))
         return false;
     for (child = s->children; child != NULL; child = child->next)
-        if (!each(child, fn, arg))
+        if (!visit_scopes(child, fn, arg))
             return false;
     return true;
 }
 
 void wr_scope_each(struct wr_scope *s, bool (*fn)(struct wr_scope *, void *), void *arg)
 {
-    each(s, fn, arg);
+    visit_scopes(s, fn, arg);
 }

@@ -2,13 +2,13 @@
  * errors at a word of the directive, a path made absolute. Owns nothing. */
 #include "config/config_impl.h"
 
-static void report(const struct wr_cf *cf, const struct wr_node *n, uint32_t i,
-                   enum wr_level level, const char *hint, const char *fmt, va_list ap)
+static void report_at(const struct wr_cf *cf, const struct wr_node *n, uint32_t i,
+                      enum wr_level level, const char *hint, const char *fmt, va_list ap)
 {
     wr_diag_vput(cf->conf->tree, level, wr_place_of(n, i), hint, fmt, ap);
 }
 
-static const char *swallowed(const struct wr_cf *cf)
+static const char *swallowed_hint(const struct wr_cf *cf)
 {
     if (cf->node == NULL || cf->row == NULL)
         return NULL;
@@ -20,18 +20,18 @@ bool wr_cf_error(struct wr_cf *cf, uint32_t i, const char *fmt, ...)
     va_list ap;
 
     va_start(ap, fmt);
-    report(cf, cf->node, i, WR_LOG_EMERG, swallowed(cf), fmt, ap);
+    report_at(cf, cf->node, i, WR_LOG_EMERG, swallowed_hint(cf), fmt, ap);
     va_end(ap);
     return false;
 }
 
 bool wr_cf_error_hint(struct wr_cf *cf, uint32_t i, const char *hint, const char *fmt, ...)
 {
-    const char *better = swallowed(cf);
+    const char *better = swallowed_hint(cf);
     va_list ap;
 
     va_start(ap, fmt);
-    report(cf, cf->node, i, WR_LOG_EMERG, better != NULL ? better : hint, fmt, ap);
+    report_at(cf, cf->node, i, WR_LOG_EMERG, better != NULL ? better : hint, fmt, ap);
     va_end(ap);
     return false;
 }
@@ -41,8 +41,8 @@ bool wr_cf_error_variable(struct wr_cf *cf, uint32_t i, struct wr_str name, cons
     va_list ap;
 
     va_start(ap, fmt);
-    wr_diag_vput(cf->conf->tree, WR_LOG_EMERG, wr_place_variable(cf->node, i, name), swallowed(cf),
-                 fmt, ap);
+    wr_diag_vput(cf->conf->tree, WR_LOG_EMERG, wr_place_variable(cf->node, i, name),
+                 swallowed_hint(cf), fmt, ap);
     va_end(ap);
     return false;
 }
@@ -52,7 +52,7 @@ void wr_cf_warn(struct wr_cf *cf, uint32_t i, const char *fmt, ...)
     va_list ap;
 
     va_start(ap, fmt);
-    report(cf, cf->node, i, WR_LOG_WARN, NULL, fmt, ap);
+    report_at(cf, cf->node, i, WR_LOG_WARN, NULL, fmt, ap);
     va_end(ap);
 }
 
@@ -61,7 +61,7 @@ bool wr_cf_error_at(struct wr_cf *cf, const struct wr_node *n, uint32_t i, const
     va_list ap;
 
     va_start(ap, fmt);
-    report(cf, n, i, WR_LOG_EMERG, NULL, fmt, ap);
+    report_at(cf, n, i, WR_LOG_EMERG, NULL, fmt, ap);
     va_end(ap);
     return false;
 }
@@ -74,7 +74,7 @@ const char *wr_cf_path(struct wr_cf *cf, struct wr_str path, bool conf)
                        WR_ARG(path)).p;
 }
 
-void wr_cf_folder(struct wr_cf *cf, const char *path)
+void wr_cf_temp_folder(struct wr_cf *cf, const char *path)
 {
     for (uint32_t i = 0; i < cf->conf->folders.n; i++)
         if (strcmp(cf->conf->folders.at[i], path) == 0)

@@ -22,7 +22,7 @@ struct wr_file *wr_source_add(struct wr_tree *t, const char *path, struct wr_str
     return f;
 }
 
-static struct wr_file *find(const struct wr_tree *t, const char *path)
+static struct wr_file *find_file(const struct wr_tree *t, const char *path)
 {
     struct wr_file *f;
 
@@ -50,7 +50,7 @@ static struct wr_pool *texts_of(struct wr_tree *t)
 /* NULL with a diag at word 1 of n (NULL: the main file). */
 static struct wr_file *open_file(struct wr_tree *t, const char *path, const struct wr_node *n)
 {
-    struct wr_file *f = find(t, path);
+    struct wr_file *f = find_file(t, path);
     struct wr_str text;
 
     if (f != NULL)

@@ -5,8 +5,8 @@
 
 #define HINT_MAX 256
 
-static void consider(const struct wr_row *r, struct wr_str name, unsigned *near,
-                     const char **found)
+static void consider_row(const struct wr_row *r, struct wr_str name, unsigned *near,
+                         const char **found)
 {
     unsigned d = wr_str_distance(name, wr_str_c(r->row->name), *near - 1);
 
@@ -30,13 +30,13 @@ const char *wr_suggest_name(struct wr_str name, uint32_t layer, uint32_t level)
 
     for (i = 0; i < wr_rows_count && near > 1; i++)
         if (wr_row_find(wr_str_c(wr_rows[i].row->name), layer, level) != NULL)
-            consider(&wr_rows[i], name, &near, &found);
+            consider_row(&wr_rows[i], name, &near, &found);
     return found;
 }
 
 
 /* A block that could stand further out may be here because of a brace forgotten before it. */
-static bool belongs_outside(const struct wr_scope *s, struct wr_str name)
+static bool may_belong_outside(const struct wr_scope *s, struct wr_str name)
 {
     const struct wr_row *r = NULL;
 
@@ -46,8 +46,8 @@ static bool belongs_outside(const struct wr_scope *s, struct wr_str name)
 }
 
 /* The name is ours, but not here. */
-static void misplaced(struct wr_tree *t, const struct wr_scope *s, const struct wr_node *n,
-                      const struct wr_row *chain)
+static void report_misplaced(struct wr_tree *t, const struct wr_scope *s, const struct wr_node *n,
+                             const struct wr_row *chain)
 {
     char buf[HINT_MAX], hint[HINT_MAX + 128];
     struct wr_text text = wr_text_on(buf, sizeof(buf));
@@ -58,7 +58,7 @@ static void misplaced(struct wr_tree *t, const struct wr_scope *s, const struct 
     if (s->layer != 0 && (where & s->layer) == 0 && (where & WR_ANY) != 0)
         other = s->layer == WR_L4 ? "it belongs to http {}; " : "it belongs to stream {}; ";
     snprintf(hint, sizeof(hint), "%sallowed in: " WR_FMT "%s", other, WR_ARG(wr_text_view(&text)),
-             belongs_outside(s, n->words[0].text) ? "; is a \"}\" missing before it?" : "");
+             may_belong_outside(s, n->words[0].text) ? "; is a \"}\" missing before it?" : "");
     wr_diag_structural(t, n, hint, "\"%s\" directive is not allowed here", chain->row->name);
 }
 
@@ -66,8 +66,8 @@ static void misplaced(struct wr_tree *t, const struct wr_scope *s, const struct 
 static bool report_known(struct wr_tree *t, const struct wr_node *n)
 {
     struct wr_str name = n->words[0].text;
-    const struct wr_gone_word *gone = wr_known_gone(name);
-    const struct wr_nginx_word *w = wr_nginx_find(name);
+    const struct wr_removed_word *gone = wr_known_removed(name);
+    const struct wr_nginx_word *w = wr_known_directive(name);
     const char *module = wr_known_elsewhere(name.p);
 
     if (gone != NULL)
@@ -96,7 +96,7 @@ void wr_suggest_unknown(struct wr_tree *t, const struct wr_scope *s, const struc
     const char *near, *hint = NULL;
 
     if (chain != NULL) {
-        misplaced(t, s, n, chain);
+        report_misplaced(t, s, n, chain);
         return;
     }
     if (report_known(t, n))

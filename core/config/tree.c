@@ -21,16 +21,16 @@ struct reader {
     } open[WR_NEST_MAX];
     uint32_t errors;           /* of the tree when the directive began */
     struct wr_fixes fixes;
-    uint32_t fixed;            /* so many of them are behind us */
+    uint32_t fixes_done;       /* so many of them are behind us */
 };
 
-static struct wr_place at(const struct reader *r, const struct wr_word *w)
+static struct wr_place place_of(const struct reader *r, const struct wr_word *w)
 {
     return (struct wr_place){ r->lex.file, w->line, w->column, 1 };
 }
 
 /* Takes the words gathered so far. */
-static struct wr_node *node_new(struct reader *r)
+static struct wr_node *make_node(struct reader *r)
 {
     struct wr_node *n = WR_NEW(r->parse->tree->pool, struct wr_node);
 
@@ -43,7 +43,7 @@ static struct wr_node *node_new(struct reader *r)
     return n;
 }
 
-static void append(struct reader *r, struct wr_node *n)
+static void append_node(struct reader *r, struct wr_node *n)
 {
     *r->tail = n;
     r->tail = &n->next;
@@ -56,25 +56,26 @@ static bool is_include(const struct reader *r, const struct wr_node *n)
 
 static void end_directive(struct reader *r)
 {
-    struct wr_node *n = node_new(r);
+    struct wr_node *n = make_node(r);
 
     if (is_include(r, n)) {
         r->parse->levels += r->depth;
         r->tail = wr_source_include(r->parse, n, r->parent, r->tail);
         r->parse->levels -= r->depth;
     } else {
-        append(r, n);
+        append_node(r, n);
     }
 }
 
 /* Is the next fix of this kind, and here? Then it is taken. */
 static bool take_fix(struct reader *r, enum wr_fix_kind kind, const struct wr_word *w)
 {
-    const struct wr_fix *f = &r->fixes.at[r->fixed];
+    const struct wr_fix *f = &r->fixes.at[r->fixes_done];
 
-    if (r->fixed == r->fixes.n || f->kind != kind || f->line != w->line || f->column != w->column)
+    if (r->fixes_done == r->fixes.n || f->kind != kind || f->line != w->line
+        || f->column != w->column)
         return false;
-    r->fixed++;
+    r->fixes_done++;
     return true;
 }
 
@@ -115,18 +116,18 @@ static void split_block(struct reader *r)
     while (own < n && words[own].line == words[0].line)
         own++;
     r->words.n = own;
-    block = node_new(r);
+    block = make_node(r);
     wr_diag_add(t, WR_LOG_EMERG, block, 0,
                 wr_pool_fmt(t->pool, "write \"{\" at the end of line %u", words[0].line).p,
                 "directive \"" WR_FMT "\" has no opening \"{\"", WR_ARG(words[0].text));
-    append(r, block);
+    append_node(r, block);
     push_block(r, block, words[0].line);
     r->errors = t->errors;
     for (; own < n; own++)
         *wr_vec_push(t->pool, &r->words) = words[own];
 }
 
-static void open_half(struct reader *r)
+static void open_unopened(struct reader *r)
 {
     while (r->words.n > 0 && r->parse->levels + r->depth < WR_NEST_MAX
            && take_fix(r, WR_FIX_OPEN, &r->words.at[0]))
@@ -135,11 +136,11 @@ static void open_half(struct reader *r)
 
 static void on_semi(struct reader *r, const struct wr_word *w)
 {
-    open_half(r);
+    open_unopened(r);
     if (r->words.n > 0)
         end_directive(r);
     else
-        wr_diag_put(r->parse->tree, WR_LOG_EMERG, at(r, w),
+        wr_diag_put(r->parse->tree, WR_LOG_EMERG, place_of(r, w),
                     "remove it: a block ends with its \"}\", a directive with one \";\"",
                     "unexpected \";\"");
 }
@@ -147,15 +148,15 @@ static void on_semi(struct reader *r, const struct wr_word *w)
 /* A program and not directives: the node has no children. */
 static void take_lua(struct reader *r, const struct wr_word *w)
 {
-    struct wr_node *n = node_new(r);
+    struct wr_node *n = make_node(r);
     char hint[96];
 
     n->block = true;
-    append(r, n);
+    append_node(r, n);
     if (wr_lex_skip_lua(&r->lex))
         return;
     snprintf(hint, sizeof(hint), "the \"{\" of line %u is not closed", w->line);
-    wr_diag_put(r->parse->tree, WR_LOG_EMERG, at(r, &n->words[0]), hint,
+    wr_diag_put(r->parse->tree, WR_LOG_EMERG, place_of(r, &n->words[0]), hint,
                 "unexpected end of file, expecting \"}\"");
     r->parse->tree->broken = true;
     r->lex.reported = true;
@@ -168,20 +169,20 @@ static bool on_open(struct reader *r, const struct wr_word *w)
     bool keep = true;
     struct wr_node *n;
 
-    open_half(r);
+    open_unopened(r);
     if (r->words.n > 0 && wr_is_lua_block(r->words.at[0].text)) {
         take_lua(r, w);
         return true;
     }
     if (r->parse->levels + r->depth >= WR_NEST_MAX) {
-        wr_diag_put(t, WR_LOG_EMERG, at(r, w), NULL, "more than %d blocks in each other",
+        wr_diag_put(t, WR_LOG_EMERG, place_of(r, w), NULL, "more than %d blocks in each other",
                     WR_NEST_MAX);
         t->broken = true;
         return false;
     }
-    n = node_new(r);
+    n = make_node(r);
     if (n->nwords == 0) {
-        wr_diag_put(t, WR_LOG_EMERG, at(r, w), "the name of the block is missing before it",
+        wr_diag_put(t, WR_LOG_EMERG, place_of(r, w), "the name of the block is missing before it",
                     "unexpected \"{\"");
         t->broken = true;
         keep = false;
@@ -192,18 +193,18 @@ static bool on_open(struct reader *r, const struct wr_word *w)
         keep = false;
     }
     if (keep)
-        append(r, n);
+        append_node(r, n);
     push_block(r, n, w->line);
     return true;
 }
 
 /* "index {NAME};": a template that was not filled in. */
-static void on_hole(struct reader *r, const struct wr_word *w)
+static void on_placeholder(struct reader *r, const struct wr_word *w)
 {
     struct wr_tree *t = r->parse->tree;
 
     if (r->words.n == 0)
-        wr_diag_put(t, WR_LOG_EMERG, at(r, w), "the name of the block is missing before it",
+        wr_diag_put(t, WR_LOG_EMERG, place_of(r, w), "the name of the block is missing before it",
                     "unexpected \"{\"");
     else
         wr_diag_put(t, WR_LOG_EMERG,
@@ -218,7 +219,7 @@ static void on_hole(struct reader *r, const struct wr_word *w)
 static void report_unclosed(struct reader *r, const struct wr_word *w, const char *before)
 {
     struct wr_tree *t = r->parse->tree;
-    struct wr_place p = at(r, w);
+    struct wr_place p = place_of(r, w);
 
     p.width = wr_max((uint32_t)w->text.n, 1u);
     wr_diag_put(t, WR_LOG_EMERG, p,
@@ -258,7 +259,7 @@ static void report_too_many(struct reader *r, const struct wr_word *w)
         hint = wr_pool_fmt(t->pool,
                            "one \"}\" too many: the block \"%.40s\" opened on line %u goes on "
                            "behind it", block_name(r), r->open[r->depth - 1].line).p;
-    wr_diag_put(t, WR_LOG_EMERG, at(r, w), hint, "unexpected \"}\"");
+    wr_diag_put(t, WR_LOG_EMERG, place_of(r, w), hint, "unexpected \"}\"");
 }
 
 static void on_close(struct reader *r, const struct wr_word *w)
@@ -272,7 +273,7 @@ static void on_close(struct reader *r, const struct wr_word *w)
 
         snprintf(hint, sizeof(hint), "missing \";\" after \"%.40s\" on line %u", last->text.p,
                  last->line);
-        wr_diag_put(t, WR_LOG_EMERG, at(r, w), hint, "unexpected \"}\"");
+        wr_diag_put(t, WR_LOG_EMERG, place_of(r, w), hint, "unexpected \"}\"");
         said = true;
         end_directive(r);
     }
@@ -300,10 +301,10 @@ static void on_end(struct reader *r, const struct wr_word *w)
         snprintf(hint, sizeof(hint), "missing \";\" after \"%.40s\" on line %u", last->text.p,
                  last->line);
         if (r->lex.file->command_line)
-            wr_diag_put(t, WR_LOG_EMERG, at(r, w), hint,
+            wr_diag_put(t, WR_LOG_EMERG, place_of(r, w), hint,
                         "unexpected end of parameter, expecting \";\"");
         else
-            wr_diag_put(t, WR_LOG_EMERG, at(r, w), hint,
+            wr_diag_put(t, WR_LOG_EMERG, place_of(r, w), hint,
                         "unexpected end of file, expecting \";\" or \"}\"");
     } else {
         report_unclosed(r, w, "end of file");
@@ -328,8 +329,8 @@ struct wr_node **wr_tree_read(struct wr_parse *p, const struct wr_file *f, struc
         case WR_TOKEN_WORD:
             on_word(&r, &token.word);
             break;
-        case WR_TOKEN_HOLE:
-            on_hole(&r, &token.word);
+        case WR_TOKEN_PLACEHOLDER:
+            on_placeholder(&r, &token.word);
             break;
         case WR_TOKEN_SEMI:
             on_semi(&r, &token.word);

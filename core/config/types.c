@@ -17,7 +17,7 @@ static bool take_number(struct wr_str *s, uint64_t *out)
     return *out <= INT64_MAX;
 }
 
-static bool scale(uint64_t value, uint64_t by, uint64_t *out)
+static bool scale_up(uint64_t value, uint64_t by, uint64_t *out)
 {
     return !__builtin_mul_overflow(value, by, out) && *out <= INT64_MAX;
 }
@@ -45,7 +45,7 @@ bool wr_parse_size(struct wr_str s, uint64_t *out)
     default:
         return false;
     }
-    return shift < 64 && scale(value, UINT64_C(1) << shift, out);
+    return shift < 64 && scale_up(value, UINT64_C(1) << shift, out);
 }
 
 /* The units of time, longest first; of `ms` the second comes before, so it is looked for first. */
@@ -88,7 +88,7 @@ static bool parse_time(struct wr_str s, int first, int last, uint64_t *out)
         if (unit < 0 ? s.n > 0 : unit < first || unit > last)
             return false;
         first = unit + 1;
-        if (!scale(value, unit < 0 ? 1000 : units[unit].ms, &value) ||
+        if (!scale_up(value, unit < 0 ? 1000 : units[unit].ms, &value) ||
             __builtin_add_overflow(total, value, &total) || total > INT64_MAX)
             return false;
     } while (s.n > 0);
@@ -126,7 +126,7 @@ static bool invalid_value(struct wr_cf *cf, const char *hint)
     return wr_cf_error_hint(cf, 1, hint, "\"%s\" directive invalid value", cf->row->name);
 }
 
-static bool flag(struct wr_cf *cf, bool *out)
+static bool parse_flag(struct wr_cf *cf, bool *out)
 {
     struct wr_str s = wr_cf_arg(cf, 1);
 
@@ -140,7 +140,7 @@ static bool flag(struct wr_cf *cf, bool *out)
 
 bool wr_set_flag(struct wr_cf *cf, void *conf)
 {
-    return flag(cf, WR_FIELD(cf, conf, bool));
+    return parse_flag(cf, WR_FIELD(cf, conf, bool));
 }
 
 bool wr_set_ignored_flag(struct wr_cf *cf, void *conf)
@@ -148,7 +148,7 @@ bool wr_set_ignored_flag(struct wr_cf *cf, void *conf)
     bool unused;
 
     (void)conf;
-    return flag(cf, &unused);
+    return parse_flag(cf, &unused);
 }
 
 bool wr_set_str(struct wr_cf *cf, void *conf)
@@ -163,7 +163,7 @@ bool wr_set_path(struct wr_cf *cf, void *conf)
     return true;
 }
 
-static bool number(struct wr_cf *cf, uint32_t *out)
+static bool parse_number(struct wr_cf *cf, uint32_t *out)
 {
     const struct wr_bounds *b = cf->row->data;
     uint64_t v;
@@ -180,7 +180,7 @@ static bool number(struct wr_cf *cf, uint32_t *out)
 
 bool wr_set_num(struct wr_cf *cf, void *conf)
 {
-    return number(cf, WR_FIELD(cf, conf, uint32_t));
+    return parse_number(cf, WR_FIELD(cf, conf, uint32_t));
 }
 
 bool wr_set_ignored_num(struct wr_cf *cf, void *conf)
@@ -188,7 +188,7 @@ bool wr_set_ignored_num(struct wr_cf *cf, void *conf)
     uint32_t unused;
 
     (void)conf;
-    return number(cf, &unused);
+    return parse_number(cf, &unused);
 }
 
 bool wr_set_size(struct wr_cf *cf, void *conf)

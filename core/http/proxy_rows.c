@@ -147,7 +147,7 @@ void wr_http_proxy_folders(struct wr_cf *cf, const struct wr_http_proxy_conf *c)
     const struct wr_http_conf *http = wr_scope_conf(cf->scope, &wr_module_http);
 
     if (c->request_buffering || c->set_body != NULL || !c->chunked_out)
-        wr_cf_folder(cf, http->client_body_temp_path.p);
+        wr_cf_temp_folder(cf, http->client_body_temp_path.p);
     if (c->max_temp_file > 0 && (c->buffering || (c->ignore & WR_IGNORE_BUFFERING) == 0))
-        wr_cf_folder(cf, c->temp_path.p);
+        wr_cf_temp_folder(cf, c->temp_path.p);
 }

@@ -350,7 +350,7 @@ static void report_unknown(struct wr_cf *cf, uint32_t layer)
 
     for (uint32_t i = 0; i < r->all.n; i++) {
         const struct wr_var *v = r->all.at[i];
-        const struct wr_nginx_word *w = wr_nginx_variable(v->name);
+        const struct wr_nginx_word *w = wr_known_variable(v->name);
         bool known = is_nginx_variable(w, layer);
 
         if (v->get == NULL && (known || !was_refused(t, v->name)))

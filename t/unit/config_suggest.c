@@ -104,36 +104,36 @@ END_TEST
 
 START_TEST(nginx_words)
 {
-    const struct wr_nginx_word *w = wr_nginx_find(WR_STR("fastcgi_pass"));
+    const struct wr_nginx_word *w = wr_known_directive(WR_STR("fastcgi_pass"));
 
     ck_assert_str_eq(w->module, "ngx_http_fastcgi_module");
     ck_assert_str_eq(w->contexts, "location, if in location");
     ck_assert(!w->commercial);
-    ck_assert(wr_nginx_find(WR_STR("zone_sync"))->commercial);
-    w = wr_nginx_find(WR_STR("preread_timeout"));
+    ck_assert(wr_known_directive(WR_STR("zone_sync"))->commercial);
+    w = wr_known_directive(WR_STR("preread_timeout"));
     ck_assert_str_eq(w->contexts, "stream, server");
-    w = wr_nginx_find(WR_STR("ssl_protocols")); /* commercial in one module only */
+    w = wr_known_directive(WR_STR("ssl_protocols")); /* commercial in one module only */
     ck_assert(!w->commercial);
     ck_assert_ptr_nonnull(strstr(w->module, "ngx_stream_ssl_module"));
-    ck_assert_ptr_nonnull(wr_nginx_find(WR_STR("absolute_redirect"))); /* the first */
-    ck_assert_ptr_nonnull(wr_nginx_find(WR_STR("zone_sync_timeout"))); /* the last */
-    ck_assert_str_eq(wr_nginx_variable(WR_STR("upstream_cache_status"))->module,
+    ck_assert_ptr_nonnull(wr_known_directive(WR_STR("absolute_redirect"))); /* the first */
+    ck_assert_ptr_nonnull(wr_known_directive(WR_STR("zone_sync_timeout"))); /* the last */
+    ck_assert_str_eq(wr_known_variable(WR_STR("upstream_cache_status"))->module,
                      "ngx_http_upstream_module");
-    ck_assert_ptr_nonnull(wr_nginx_variable(WR_STR("arg_x")));
-    ck_assert(wr_nginx_variable(WR_STR("jwt_claim_sub"))->commercial);
-    ck_assert_ptr_nonnull(wr_nginx_variable(WR_STR("acme_certificate"))); /* the first */
-    ck_assert_ptr_nonnull(wr_nginx_variable(WR_STR("uri")));              /* the last */
-    ck_assert_ptr_null(wr_nginx_variable(WR_STR("remote_adr")));
+    ck_assert_ptr_nonnull(wr_known_variable(WR_STR("arg_x")));
+    ck_assert(wr_known_variable(WR_STR("jwt_claim_sub"))->commercial);
+    ck_assert_ptr_nonnull(wr_known_variable(WR_STR("acme_certificate"))); /* the first */
+    ck_assert_ptr_nonnull(wr_known_variable(WR_STR("uri")));              /* the last */
+    ck_assert_ptr_null(wr_known_variable(WR_STR("remote_adr")));
     ck_assert_str_eq(wr_known_elsewhere("more_set_headers"), "headers-more-nginx-module");
     ck_assert_str_eq(wr_known_elsewhere("access_by_lua_block"), "lua-nginx-module");
     ck_assert_str_eq(wr_known_elsewhere("lua_package_path"), "lua-nginx-module");
     ck_assert_ptr_null(wr_known_elsewhere("proxy_pas"));
     ck_assert_ptr_null(wr_known_elsewhere(""));
-    ck_assert_str_eq(wr_known_gone(WR_STR("ssl"))->version, "1.25.1");
-    ck_assert_ptr_null(wr_known_gone(WR_STR("ssl_")));
-    ck_assert_ptr_null(wr_nginx_find(WR_STR("proxy_pas")));
-    ck_assert_ptr_null(wr_nginx_find(WR_STR("")));
-    ck_assert_ptr_null(wr_nginx_find(wr_str_of("zone\0", 5)));
+    ck_assert_str_eq(wr_known_removed(WR_STR("ssl"))->version, "1.25.1");
+    ck_assert_ptr_null(wr_known_removed(WR_STR("ssl_")));
+    ck_assert_ptr_null(wr_known_directive(WR_STR("proxy_pas")));
+    ck_assert_ptr_null(wr_known_directive(WR_STR("")));
+    ck_assert_ptr_null(wr_known_directive(wr_str_of("zone\0", 5)));
 }
 END_TEST
 
