@@ -1,16 +1,16 @@
-/* apply: from nodes to module structs. Goes through the directives of a block in the order of
- * config.h (simple, definitions, late ones, nested scopes), checks each against its row, calls
- * the setter. Called by conf.c for main and, through wr_cf_block, by the setters of blocks.
- * Errors do not stop it: the more it finds in one run the better. */
+/* apply: from nodes to module structs. Checks each directive of a block against its row and calls
+ * the setter: first the simple directives, then definitions, late ones, nested scopes. Called by
+ * conf.c for main and, through wr_cf_block, by the setters of blocks. Goes on after an error, to
+ * find as many as possible in one run. */
 #include "config/config_impl.h"
 
-/* The directives of a block are applied in this order, each pass in the order of the file. */
+/* The directives of a block are applied in this order, within a pass in the order of the file. */
 enum pass { PASS_SIMPLE, PASS_DEFINE, PASS_LATE, PASS_SCOPES, PASSES };
 
 struct item {
     const struct wr_node *node;
-    const struct wr_row *row;   /* NULL: refused, the error is reported */
-    struct wr_scope *later;     /* scope of an early block, waiting for its children */
+    const struct wr_row *row;   /* NULL: refused, an error was reported */
+    struct wr_scope *later;     /* scope of a WR_EARLY block, applied in PASS_SCOPES */
 };
 
 static enum pass pass_of(const struct wr_directive *row)
@@ -31,7 +31,7 @@ static const char *count_hint(struct wr_pool *pool, const struct wr_directive *r
     return wr_pool_fmt(pool, "it takes %u to %u, %u given", row->min, row->max, given).p;
 }
 
-/* Is the node well-formed for its row? The checks in nginx's order. */
+/* Checks the node against its row, in nginx's order. False: reported. */
 static bool is_well_formed(struct wr_conf *c, const struct wr_scope *s, const struct wr_node *n,
                            const struct wr_directive *row)
 {
@@ -71,7 +71,7 @@ static const struct wr_row *find_row(struct wr_conf *c, const struct wr_scope *s
     return is_well_formed(c, s, n, r->row) ? r : NULL;
 }
 
-/* Marks the row as used in this block. False: it was, and may not be again. */
+/* Marks the row as used in this block. False: it may be used once only and was used before. */
 static bool mark_used(struct wr_conf *c, struct wr_scope *s, const struct wr_row *r, bool *first)
 {
     if (s->written == NULL)
@@ -83,8 +83,8 @@ static bool mark_used(struct wr_conf *c, struct wr_scope *s, const struct wr_row
     return true;
 }
 
-/* A directive that took in the next one and had no error by it, as in "server_name a" before
- * "listen 80;": legal, and hardly ever meant. */
+/* Warns of a directive that swallowed the next line and is valid all the same, as "server_name a"
+ * before "listen 80;". */
 static void warn_swallowed(const struct wr_cf *cf)
 {
     const char *hint = wr_suggest_semicolon(cf->pool, cf->node, cf->scope, false);

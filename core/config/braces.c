@@ -1,7 +1,7 @@
 /* braces: which brace of a file is missing or one too many. Called by tree.c before it reads the
- * file; owns nothing. The count tells that something is wrong, the indentation of the lines where:
- * a block ends at a "}" indented like its first line, and all between is indented further. A file
- * that is not written like that is left to the order of its braces. */
+ * file; owns nothing. If the number of braces is wrong, the indentation of the lines tells where: a
+ * block ends at a "}" indented like its first line, and all lines between are indented further. No
+ * fixes are found for a file that is indented in another way. */
 #include "config/config_impl.h"
 
 #define OPEN_MAX 64
@@ -12,19 +12,20 @@ struct mark {
     enum mark_kind kind;
     uint32_t line, column;  /* of a brace, else of the directive's name */
     uint32_t indent;        /* of that line */
-    bool first;             /* nothing stands before it in its line */
+    bool first;             /* only white space precedes it in its line */
 };
 struct scan {
     struct wr_lex lex;
     struct wr_pool *pool;
     WR_VEC(struct mark) marks;
     WR_VEC(struct wr_token) words; /* of the directive so far */
-    WR_VEC(bool) upstreams;        /* of the open blocks: is it one of servers? */
+    WR_VEC(bool) upstreams;        /* for each open block: it is an upstream {} */
     struct mark directive;
-    int depth, lowest, unopened;
+    int depth, lowest;             /* of open blocks: now, and the lowest so far */
+    int unopened;                  /* blocks whose "{" is missing */
 };
 
-/* ---- the braces of a file, and what begins a line ---- */
+/* ---- scanning: braces and the beginnings of directives ---- */
 
 static uint32_t indent_of(const char *line, const char *end)
 {
@@ -46,7 +47,7 @@ static struct mark mark_of(const struct scan *s, enum mark_kind kind, const stru
     return m;
 }
 
-/* Can the name begin nothing but a block here? */
+/* True: in this kind of block every row of the name has a block of its own. */
 static bool is_block_only(struct wr_str name, bool in_upstream)
 {
     bool found = false;
@@ -85,7 +86,8 @@ static void on_word(struct scan *s, const struct wr_token *t)
     *wr_vec_push(s->pool, &s->words) = *t;
 }
 
-/* The name of a block whose next lines are other directives: those words are left. */
+/* Opens a block whose "{" is missing: the first line is the block, the words of the next lines are
+ * its first directive and stay in s->words. False: it is not such a block. */
 static bool open_unopened(struct scan *s)
 {
     uint32_t own = 1, n = s->words.n;
@@ -159,12 +161,13 @@ static void scan_file(struct scan *s)
     }
 }
 
-/* ---- what the indentation says ---- */
+/* ---- comparing braces with the indentation ---- */
 
 struct sweep {
     struct wr_fixes fixes;
     const struct mark *open[OPEN_MAX];
-    uint32_t depth, found; /* open blocks; faults, also those for which there is no room */
+    uint32_t depth;        /* number of open blocks */
+    uint32_t found;        /* faults, including those that fixes has no room for */
 };
 
 static void add_fault(struct sweep *s, enum wr_fix_kind kind, const struct mark *m)
@@ -178,7 +181,7 @@ static const struct mark *innermost_block(const struct sweep *s)
     return s->open[s->depth - 1];
 }
 
-/* A directive that stands no deeper than the block around it is not in it. */
+/* A directive that is not indented further than the block around it is not in that block. */
 static void see_directive(struct sweep *s, const struct mark *m)
 {
     while (m->first && s->depth > 0 && m->indent <= innermost_block(s)->indent
@@ -203,7 +206,7 @@ static void see_close(struct sweep *s, const struct mark *m)
         s->depth--;
 }
 
-/* False: too deep. */
+/* False: nested too deep. */
 static bool sweep_mark(struct sweep *s, const struct mark *m)
 {
     switch (m->kind) {
@@ -225,8 +228,8 @@ static bool sweep_mark(struct sweep *s, const struct mark *m)
     return true;
 }
 
-/* As many faults as the count of braces has, no more: else the indentation means nothing. Where the
- * counts agree, one brace is in the wrong place. */
+/* More faults than the number of braces shows: the indentation is arbitrary. If the numbers of {
+ * and } agree, a brace is in the wrong place, which is two faults. */
 static bool is_plausible(const struct scan *scan, const struct sweep *s)
 {
     uint32_t missing = (uint32_t)abs(scan->depth + scan->unopened);
@@ -243,7 +246,7 @@ struct wr_fixes wr_braces_fix(const struct wr_file *f)
     struct sweep sweep = { .depth = 0 };
     bool clear;
 
-    wr_vault_pool(pool); /* words may be keys (data:...) */
+    wr_vault_pool(pool); /* a word may be a key (data:...) */
     scan_file(&scan);
     clear = (scan.depth != 0 || scan.lowest < 0 || scan.unopened > 0) && !scan.lex.reported;
     for (uint32_t i = 0; clear && i < scan.marks.n; i++)

@@ -1,6 +1,6 @@
-/* conf: one whole configuration, from a path or a text to finished structs, and its end. Called
- * by the application at start, at a reload and for -t. A configuration owns its pool, which holds
- * everything made from it, and the references to its shared memory. */
+/* conf: one whole configuration, from a path or a text to finished structs, and its end. Called by
+ * the application at start, at a reload and for -t. A configuration owns its pool, which holds
+ * everything made of it, and references to its shared memory. */
 #include "config/config_impl.h"
 
 static struct wr_conf *conf_new(const char *prefix, const struct wr_conf *old, bool test)
@@ -141,7 +141,7 @@ void wr_conf_hold_log(struct wr_conf *c, struct wr_sink *sink)
     *wr_vec_push(c->pool, &c->logs) = sink;
 }
 
-/* Cleanups of the pool may still look at shared memory: it goes last. */
+/* Free the shared memory last: cleanups of the pool may still read it. */
 void wr_conf_free(struct wr_conf *c)
 {
     struct wr_shm_set *shm;

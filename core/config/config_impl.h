@@ -1,20 +1,19 @@
-/* What the files of config share and nobody else needs: tokens, places, the index of all rows,
- * scopes in the making. Included only from core/config. */
+/* Private to core/config: tokens, findings, the index of all rows, scopes while they are made. */
 #ifndef WR_CONFIG_IMPL_H
 #define WR_CONFIG_IMPL_H
 
 #include "config/config.h"
 
-/* ---- explain.c: where something is ---- */
-#define WR_ERRORS_MAX 1000 /* different ones; one more says "too many errors" */
+/* ---- explain.c: findings ---- */
+#define WR_ERRORS_MAX 1000 /* with different texts; the next one becomes "too many errors" */
 
 void wr_diag_vput(struct wr_tree *t, enum wr_level level, struct wr_place at, const char *hint,
                   const char *fmt, va_list ap) WR_PRINTF(5, 0);
-/* The same as wr_diag_add for an error of the structure: see wr_diag.structural. */
+/* Reports an error at word 0 of n that wr_diag.structural marks. */
 void wr_diag_structural(struct wr_tree *t, const struct wr_node *n, const char *hint,
                         const char *fmt, ...) WR_PRINTF(4, 5);
-/* The braces of a file do not match and the place is not known: what was found behind the first
- * error of the structure is no news and is forgotten. */
+/* Forgets the findings after the first structural error. For a file whose braces do not match at an
+ * unknown position: the other findings follow from that. */
 void wr_diag_cut(struct wr_tree *t);
 
 /* ---- lex.c ---- */
@@ -22,7 +21,7 @@ void wr_diag_cut(struct wr_tree *t);
 
 enum wr_token_kind {
     WR_TOKEN_WORD,
-    WR_TOKEN_PLACEHOLDER, /* "{NAME}": a word where a template was not filled in */
+    WR_TOKEN_PLACEHOLDER, /* "{NAME}", left over from a template that was not filled in */
     WR_TOKEN_SEMI,
     WR_TOKEN_OPEN,
     WR_TOKEN_CLOSE,
@@ -30,25 +29,25 @@ enum wr_token_kind {
 };
 struct wr_token {
     enum wr_token_kind kind;
-    struct wr_word word; /* of all kinds the place; of WORD and HOLE also the text */
-    const char *line;    /* where the line begins that it begins on */
+    struct wr_word word; /* position; WORD and PLACEHOLDER: also the text */
+    const char *line;    /* beginning of its (first) line */
 };
 struct wr_lex {
     struct wr_tree *tree;
     const struct wr_file *file;
     const char *p, *end, *line_start;
     uint32_t line;
-    bool after_quote; /* the last token was a quoted word: white space has to follow */
-    bool reported;   /* the end of the file was an error that has been said already */
+    bool after_quote; /* the last token was a quoted word: white space must follow */
+    bool reported;   /* the file ends inside something, which was reported */
 };
 struct wr_lex wr_lex_on(struct wr_tree *t, const struct wr_file *f);
 struct wr_token wr_lex_next(struct wr_lex *l);
-/* The directive whose "{" was read holds Lua and not directives. */
+/* True: the block of this directive holds Lua, not directives. */
 bool wr_is_lua_block(struct wr_str name);
-/* Behind that "{": to behind the "}" that ends the program. False: there is none. */
+/* Skips the Lua after that "{" and the "}" that ends it. False: there is no such "}". */
 bool wr_lex_skip_lua(struct wr_lex *l);
 
-/* ---- braces.c: where a file's braces go wrong ---- */
+/* ---- braces.c ---- */
 enum wr_fix_kind {
     WR_FIX_CLOSE, /* a "}" is missing before the directive or the "}" here */
     WR_FIX_DROP,  /* the "}" here is one too many */
@@ -62,55 +61,55 @@ struct wr_fixes { /* in the order of the text */
         uint32_t line, column;
     } at[WR_FIXES_MAX];
 };
-/* What makes the braces of the file match, as its indentation has it; none when they match or the
- * indentation does not tell. Pure. */
+/* Finds the changes that make the braces of the file match its indentation. None if the braces
+ * match or the indentation tells nothing. Pure. */
 struct wr_fixes wr_braces_fix(const struct wr_file *f);
 
 /* ---- tree.c ---- */
-#define WR_NEST_MAX 64 /* blocks in blocks, over all files */
+#define WR_NEST_MAX 64 /* depth of nested blocks, across included files */
 
 struct wr_parse {
     struct wr_tree *tree;
     bool expand;             /* follow include */
-    uint32_t files, levels;  /* how deep we are in included files and in blocks */
+    uint32_t files, levels;  /* depth in included files and in blocks */
 };
 struct wr_tree *wr_tree_new(struct wr_pool *pool, const char *path);
-/* Appends the directives of the file at *tail below parent; the new tail is returned. */
+/* Appends the directives of the file to parent at *tail. Returns the new tail. */
 struct wr_node **wr_tree_read(struct wr_parse *p, const struct wr_file *f, struct wr_node *parent,
                               struct wr_node **tail);
 
 /* ---- source.c ---- */
 struct wr_file *wr_source_add(struct wr_tree *t, const char *path, struct wr_str text);
-/* Appends the directives of -g at *tail. */
+/* Appends the directives of -g at *tail. Returns the new tail. */
 struct wr_node **wr_source_globals(struct wr_parse *p, struct wr_str globals,
                                    struct wr_node **tail);
-/* Reads what the include directive n names; the new tail is returned. */
+/* Appends the directives of the files that include directive n names. Returns the new tail. */
 struct wr_node **wr_source_include(struct wr_parse *p, const struct wr_node *n,
                                    struct wr_node *parent, struct wr_node **tail);
 
-/* ---- rows.c: which row a name means ---- */
+/* ---- rows.c: the row of a name in a block ---- */
 struct wr_row {
     const struct wr_directive *row;
     struct wr_module *module;
-    uint32_t where;        /* of the row, but for the layers the module was built without */
-    uint32_t index;        /* among all rows: the bit in wr_scope.written */
-    uint32_t shared_index; /* of the row whose bit says "first": see wr_cf.first */
+    uint32_t where;        /* row->where without the layers of module->without */
+    uint32_t index;        /* in wr_rows */
+    uint32_t shared_index; /* bit in wr_scope.written, of rows that count as one: wr_cf.first */
     struct wr_row *next;   /* of the same name */
 };
 extern struct wr_row *wr_rows; /* all rows of all modules, in order */
 extern uint32_t wr_rows_count;
 const struct wr_row *wr_row_chain(struct wr_str name); /* NULL: no such name */
 const struct wr_row *wr_row_find(struct wr_str name, uint32_t layer, uint32_t level);
-/* All places where the name is allowed; those in this layer only, when there are any. */
+/* Where the name is allowed: in this layer or, if nowhere there, in all. */
 uint32_t wr_row_where(const struct wr_row *chain, uint32_t layer);
 
 /* ---- suggest.c ---- */
-/* The most similar name of those allowed here; NULL when none is near. */
+/* The most similar name that is allowed here; NULL: none is near. */
 const char *wr_suggest_name(struct wr_str name, uint32_t layer, uint32_t level);
-/* Says why words[0] of n is no directive in this scope. */
+/* Reports why words[0] of n is not a directive in this scope. */
 void wr_suggest_unknown(struct wr_tree *t, const struct wr_scope *s, const struct wr_node *n);
-/* Hint about a missing ; when a later line of the directive starts like one; else NULL. guess: a
- * misspelled name will do; only when there is an error anyway. */
+/* Returns a hint about a missing ";" if a later line of the directive begins with the name of a
+ * directive, else NULL. guess: accept a misspelled name (if there is an error anyway). */
 const char *wr_suggest_semicolon(struct wr_pool *pool, const struct wr_node *n,
                                  const struct wr_scope *s, bool guess);
 
@@ -118,17 +117,17 @@ const char *wr_suggest_semicolon(struct wr_pool *pool, const struct wr_node *n,
 extern const struct wr_nginx_word wr_nginx_directives[], wr_nginx_variables[]; /* sorted */
 extern const uint32_t wr_nginx_directives_count, wr_nginx_variables_count;
 struct wr_other_word {
-    const char *names;   /* with * and ?, separated by spaces */
+    const char *names;   /* patterns with * and ?, separated by spaces */
     const char *module;
 };
-extern const struct wr_other_word wr_other_words[]; /* the end: names NULL */
+extern const struct wr_other_word wr_other_words[]; /* the last one has names NULL */
 struct wr_removed_word {
-    const char *name, *version, *instead; /* of nginx that has it no more */
+    const char *name, *version, *instead; /* version of nginx that removed it; a hint */
 };
-extern const struct wr_removed_word wr_removed_words[]; /* the end: name NULL */
+extern const struct wr_removed_word wr_removed_words[]; /* the last one has name NULL */
 
 /* ---- known.c ---- */
-const char *wr_known_elsewhere(const char *name);   /* the module; NULL: unknown there, too */
+const char *wr_known_elsewhere(const char *name);   /* its module; NULL: unknown */
 const struct wr_removed_word *wr_known_removed(struct wr_str name);
 
 /* ---- scope.c ---- */
@@ -142,9 +141,10 @@ static inline void wr_bit_set(uint64_t *bits, uint32_t i)
 }
 struct wr_scope *wr_scope_new(struct wr_pool *pool, struct wr_scope *parent, uint32_t layer,
                               uint32_t level);
-/* Takes over the structs of the parent as they are now. For main, events and the layers: also makes
- * those that begin here, with their defaults. */
+/* Shares the structs of the parent as they are now. For main, events and the layers: also makes the
+ * structs whose outermost scope this is, with their defaults. */
 void wr_scope_enter(struct wr_conf *c, struct wr_scope *s);
+/* The module's struct in s, first copied if it is shared with the parent. */
 void *wr_scope_own(struct wr_pool *pool, struct wr_scope *s, const struct wr_module *m);
 
 /* ---- apply.c ---- */

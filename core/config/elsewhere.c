@@ -1,5 +1,5 @@
-/* elsewhere: directives of modules that are neither nginx's nor in this build, and directives that
- * nginx has no more. Data only, looked up by known.c; patterns are those of file names. */
+/* elsewhere: directives of third-party modules (as patterns for fnmatch), and directives that nginx
+ * has removed. Data only, looked up by known.c. */
 #include "config/config_impl.h"
 
 const struct wr_other_word wr_other_words[] = {

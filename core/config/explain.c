@@ -1,8 +1,8 @@
-/* explain: findings about the configuration, kept in the tree as they are found and printed for
- * a person at the end. Called by everything in config and, through wr_cf_error, by every setter.
+/* explain: findings about the configuration, kept in the tree as they are found and printed at the
+ * end. Called by all files of config and, through wr_cf_error, by every setter.
  *
- * The first line of a finding is nginx's, so that people and scripts recognise it; below it stand
- * the line of the file, a caret and, where we know one, the remedy. */
+ * The first line of a finding is nginx's, so that people and scripts recognise it. Below it stand
+ * the line of the file, carets and, if known, a hint. */
 #include "config/config_impl.h"
 
 #define TEXT_MAX 1024
@@ -12,12 +12,12 @@
 
 static bool is_behind(const struct wr_place *a, const struct wr_place *b)
 {
-    if (a->file != b->file) /* without a file: behind all */
+    if (a->file != b->file) /* those without a file are last */
         return a->file == NULL || (b->file != NULL && a->file->number > b->file->number);
     return a->line != b->line ? a->line > b->line : a->column > b->column;
 }
 
-/* The same was said before: this is one more place of it. */
+/* Adds a position to a finding; d->at stays the first one. */
 static void add_place(struct wr_tree *t, struct wr_diag *d, struct wr_place at)
 {
     struct wr_place later = at;
@@ -60,7 +60,7 @@ static struct wr_diag *keep_finding(struct wr_tree *t, enum wr_level level, stru
     return d;
 }
 
-/* Keeps it, or counts it where it was said before; NULL: neither. */
+/* Counts the finding and keeps it, unless there are too many. NULL: not kept. */
 static struct wr_diag *add_finding(struct wr_tree *t, enum wr_level level, struct wr_place at,
                                    const char *hint, const char *text)
 {
@@ -113,7 +113,7 @@ struct wr_place wr_place_of(const struct wr_node *n, uint32_t word)
                               (uint32_t)w->text.n + (w->quote != 0 ? 2 : 0) };
 }
 
-/* Where the word is in the text of its file; NULL: nowhere. */
+/* The position in the text of its file; NULL: not in a file. */
 static const char *source_of(struct wr_place at)
 {
     struct wr_str rest = at.file != NULL ? at.file->text : wr_str_of(NULL, 0);
@@ -128,7 +128,7 @@ static bool is_name_char(char c)
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
 }
 
-/* How long "$name" or "${name}" is in front of s; 0: something else stands there. */
+/* Length of "$name" or "${name}" at the beginning of s; 0: something else is there. */
 static size_t variable_length(struct wr_str s, struct wr_str name)
 {
     size_t skip = s.n > 1 && s.p[1] == '{' ? 2 : 1;
@@ -191,7 +191,7 @@ void wr_diag_structural(struct wr_tree *t, const struct wr_node *n, const char *
         d->structural = true;
 }
 
-/* Structural errors of other files go with it: they were included where something was wrong. */
+/* Structural errors of other files are dropped, too: these were included into the wrong block. */
 void wr_diag_cut(struct wr_tree *t)
 {
     const struct wr_diag *first = NULL;
@@ -216,7 +216,7 @@ void wr_diag_cut(struct wr_tree *t)
 
 /* ---- printing ---- */
 
-/* Words may hold line breaks and terminal codes; a finding is one line of plain text. */
+/* Replaces line breaks and terminal codes in words: a finding is one line of plain text. */
 static void print_plain(struct wr_text *out, const char *s)
 {
     for (; *s != '\0'; s++)
@@ -279,7 +279,7 @@ static struct wr_str line_of(const struct wr_file *f, uint32_t line)
     return found;
 }
 
-/* A tab stays a tab above and below, so that the caret stands right whatever a tab is here. */
+/* Tabs are printed in both lines, so that the carets are right with any width of a tab. */
 static void print_text(FILE *out, struct wr_str s)
 {
     size_t i;
@@ -298,7 +298,7 @@ static void print_carets(FILE *out, struct wr_str s, size_t from, size_t to)
     for (i = 0; i < to; i++) {
         unsigned char c = i < s.n ? (unsigned char)s.p[i] : ' ';
 
-        if ((c & 0xc0) == 0x80) /* inside a UTF-8 character: no column of its own */
+        if ((c & 0xc0) == 0x80) /* the rest of a UTF-8 character has no column */
             continue;
         fputc(i >= from ? '^' : c == '\t' ? '\t' : ' ', out);
     }
@@ -358,7 +358,7 @@ static void print_finding(const struct wr_diag *d, FILE *out, const struct wr_lo
     }
 }
 
-/* Directives are applied in another order than they stand in. */
+/* By position: directives are applied in another order. */
 static int in_order(const void *a, const void *b)
 {
     const struct wr_diag *const *x = a, *const *y = b;

@@ -1,4 +1,4 @@
-/* help: `weir --help DIRECTIVE`, from the same rows the parser uses. Called by app/main. */
+/* help: `weir --help DIRECTIVE`, made from the rows of the modules. Called by app/main. */
 #include "config/config_impl.h"
 
 #define CONTEXTS_MAX 256
@@ -49,7 +49,7 @@ static void print_syntax(const struct wr_directive *row, FILE *out)
     fputs((row->where & (WR_BLOCK | WR_DEFINE)) != 0 ? " { ... }\n" : ";\n", out);
 }
 
-/* Zero-terminated, in buf. */
+/* The contexts of a row as text in buf. */
 static const char *contexts_of(uint32_t where, char *buf)
 {
     struct wr_text t = wr_text_on(buf, CONTEXTS_MAX);
@@ -59,7 +59,7 @@ static const char *contexts_of(uint32_t where, char *buf)
     return wr_text_cstr(&t, &s) ? s : "";
 }
 
-/* The reader of files does this one itself, wherever it stands: a row only to be shown. */
+/* include is not a row of a module: source.c expands it in every block. This row is for --help. */
 #define INCLUDE_WHERE \
     (WR_LV_MAIN | WR_LV_EVENTS | WR_ANY | WR_IN_LOCATIONS | WR_LV_UPSTREAM | WR_MULTI)
 
@@ -110,15 +110,14 @@ static void print_unknown(struct wr_str name, FILE *out)
 
     fprintf(out, "weir: \"" WR_FMT "\" is ", WR_ARG(name));
     if (gone != NULL) {
-        fprintf(out, "a directive no more, it was removed in nginx %s: %s\n", gone->version,
-                gone->instead);
+        fprintf(out, "a directive that nginx %s removed: %s\n", gone->version, gone->instead);
     } else if (w != NULL) {
         fprintf(out, "a directive of nginx%s (%s), not in this build\n",
                 w->commercial ? "'s commercial subscription" : "", w->module);
     } else if (module != NULL) {
-        fprintf(out, "a directive of %s, a module that is not nginx's own\n", module);
+        fprintf(out, "a directive of the third-party module %s, not in this build\n", module);
     } else {
-        fputs("no directive\n", out);
+        fputs("not a directive\n", out);
         near = wr_suggest_name(name, 0, UINT32_MAX);
         if (near != NULL)
             fprintf(out, "      = did you mean \"%s\"?\n", near);

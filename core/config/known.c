@@ -1,6 +1,6 @@
-/* known: names that are not this build's and yet known: those of nginx (words.c), of other modules
- * and of old versions (elsewhere.c). Called by suggest.c, help.c and, for variables, by
- * variables.c. */
+/* known: looks up names this build does not have: directives and variables of nginx (words.c),
+ * directives of third-party modules and those that nginx removed (elsewhere.c). Called by
+ * suggest.c, help.c and, for variables, by core/text. */
 #include "config/config_impl.h"
 
 #include <fnmatch.h>

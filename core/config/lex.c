@@ -1,9 +1,9 @@
 /* lex: the bytes of one file to words, ; { } and the end. Called by tree.c; owns nothing: words
- * are copied into the tree's pool. Pure but for the diags it adds; a fuzz target.
+ * are copied into the tree's pool. Pure except for the findings it adds; a fuzz target.
  *
- * The grammar is nginx's. Quotes count only at the start of a word; # too. A backslash takes the
- * meaning from what follows; only \" \' \\ \t \r \n are replaced, every other pair stays as it
- * is. "${" does not open a block. */
+ * The grammar is nginx's. Quotes and # have a meaning only at the start of a word. A backslash
+ * escapes the next byte; only \" \' \\ \t \r \n are replaced, every other pair is kept. "${" does
+ * not open a block. */
 #include "config/config_impl.h"
 
 #include <ctype.h>
@@ -54,7 +54,7 @@ static void skip_space(struct wr_lex *l)
     }
 }
 
-/* The raw text of a word without its quotes; the result is never longer. */
+/* Undoes the escapes of raw, the text of a word between its quotes. */
 static struct wr_str unescape_word(struct wr_pool *pool, struct wr_str raw)
 {
     static const char from[] = "\"'\\trn", to[] = "\"'\\\t\r\n";
@@ -87,8 +87,8 @@ static bool is_word_end(char c, bool after_dollar)
     return is_space(c) || c == ';' || (c == '{' && !after_dollar);
 }
 
-/* Moves to the end of the word's text; false when the file ends before. An ordinary word ends
- * with the file too, but then something is missing behind it, which tree.c says. */
+/* Moves to the end of the word's text. False: the file ends inside quotes. A word without quotes
+ * may end with the file; tree.c reports the missing ";". */
 static bool scan_word(struct wr_lex *l, char quote)
 {
     bool after_dollar = false;
@@ -163,8 +163,7 @@ static struct wr_token read_word(struct wr_lex *l, struct wr_token token)
     return token;
 }
 
-/* Behind a closing quote nginx wants white space, ; { or ). A } is an error too, but one that
- * tree.c reports. */
+/* After a closing quote nginx allows white space, ; { and ). tree.c reports a }. */
 static void check_after_quote(struct wr_lex *l, const struct wr_word *w)
 {
     if (l->after_quote && l->p < l->end && memchr(";{})", *l->p, 4) == NULL)
@@ -174,7 +173,7 @@ static void check_after_quote(struct wr_lex *l, const struct wr_word *w)
     l->after_quote = false;
 }
 
-/* At a "{": how long the "{NAME}" is; 0: it is none. */
+/* Length of "{NAME}" at this "{"; 0: it opens a block. */
 static size_t placeholder_length(const struct wr_lex *l)
 {
     const char *p = l->p + 1;
@@ -229,7 +228,7 @@ struct wr_token wr_lex_next(struct wr_lex *l)
     return token;
 }
 
-/* ---- Lua, as far as its braces matter ---- */
+/* ---- Lua: strings and comments, to find the closing brace ---- */
 
 bool wr_is_lua_block(struct wr_str name)
 {
@@ -243,7 +242,8 @@ static bool is_next(const struct wr_lex *l, const char *text)
     return (size_t)(l->end - l->p) >= n && memcmp(l->p, text, n) == 0;
 }
 
-/* At "[[" or "[==[": to behind the bracket that closes it. False, and nowhere: it is none. */
+/* At "[[" or "[==[": moves past the closing bracket. False: it is another "[", nothing is
+ * skipped. */
 static bool skip_long_bracket(struct wr_lex *l)
 {
     char close[64] = "]";

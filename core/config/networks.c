@@ -1,5 +1,5 @@
-/* networks: arguments that name clients: an address, a network, unix:, or a host whose addresses
- * are looked up while loading. Called by the setters of allow, deny, set_real_ip_from and
+/* networks: arguments that stand for clients: an address, a network, unix:, or a host name that is
+ * resolved while loading. Called by the setters of allow, deny, set_real_ip_from and
  * debug_connection. */
 #include "config/config.h"
 
@@ -18,7 +18,7 @@ static void add_address(struct wr_cf *cf, struct wr_networks *out, const struct 
         memcpy(r->addr, &((const struct sockaddr_in *)(const void *)sa)->sin_addr, 4);
 }
 
-/* getaddrinfo: it must be known now, and no loop runs yet. */
+/* Blocks in getaddrinfo: no loop runs while a configuration is loaded. */
 static bool add_host(struct wr_cf *cf, uint32_t i, struct wr_networks *out)
 {
     struct addrinfo hints = { .ai_socktype = SOCK_STREAM }, *all;

@@ -1,5 +1,5 @@
-/* rows: the index of all directive rows of all modules: what a name means in a layer and level.
- * Filled once by wr_modules_init, before the first configuration; lives as long as the process. */
+/* rows: the index of the directive rows of all modules, by name, layer and level. Filled once by
+ * wr_modules_init before the first configuration; lives as long as the process. */
 #include "config/config_impl.h"
 
 uint32_t wr_modules_count;

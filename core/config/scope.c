@@ -1,4 +1,4 @@
-/* scope: who owns which module struct. A scope begins with its parent's array of structs; the
+/* scope: the module structs of a block. A scope begins with its parent's array of structs; the
  * array and a struct are copied when a directive first writes. Called by apply.c and conf.c. */
 #include "config/config_impl.h"
 
@@ -44,7 +44,7 @@ void *wr_scope_own(struct wr_pool *pool, struct wr_scope *s, const struct wr_mod
     return s->conf[m->index];
 }
 
-/* Where the first struct of the module is made: see wr_module.conf_size. */
+/* True: the first struct of the module is made in this scope, see wr_module.conf_size. */
 static bool must_begin_here(const struct wr_module *m, const struct wr_scope *s)
 {
     const struct wr_directive *row;
@@ -60,7 +60,7 @@ static bool must_begin_here(const struct wr_module *m, const struct wr_scope *s)
     return (home & s->level) != 0;
 }
 
-/* A default is set once, in the outermost scope where its row may stand. */
+/* True: s is the outermost scope that allows the row; its default is set there, once. */
 static bool must_default_here(const struct wr_module *m, const struct wr_directive *row,
                               const struct wr_scope *s)
 {
@@ -85,7 +85,7 @@ static void set_default(struct wr_conf *c, struct wr_scope *s, struct wr_module 
 
     WR_ASSERT(t->errors == 0 && cf.node != NULL && cf.node->next == NULL);
     cf.nargs = cf.node->nwords - 1;
-    /* Refused: a mistake in the table. It stops every start, with "in default:1". */
+    /* A refused default is a mistake in the table: every start fails with "in default:1". */
     if (!row->set(&cf, wr_scope_own(c->pool, s, m)))
         WR_ASSERT(c->tree->errors > 0);
 }

@@ -1,5 +1,5 @@
-/* setter: what a setter, and a module's prepare, finish and check, may call besides wr_cf_block:
- * errors at a word of the directive, a path made absolute. Owns nothing. */
+/* setter: functions for setters and for prepare, finish and check of modules: errors at a word of
+ * the directive, absolute paths. Owns nothing. */
 #include "config/config_impl.h"
 
 static void report_at(const struct wr_cf *cf, const struct wr_node *n, uint32_t i,

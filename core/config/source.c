@@ -1,7 +1,7 @@
-/* source: the files a configuration is made of: the main file, -g, what include names, and their
- * text again for -T. Called by tree.c at an include and by conf.c. The texts live as long as the
- * tree; a file included twice is kept once. There may be keys in them (data:...): the texts are in
- * no core file, nor is what is made of a configuration behind the first such file. */
+/* source: the files of a configuration: the main file, -g, included files, and their texts for -T.
+ * Called by tree.c at an include and by conf.c. The texts live as long as the tree; a file included
+ * twice is kept once. A text may hold keys (data:...): core dumps leave out the texts and, from the
+ * first file with "data:" on, everything that is made of the configuration. */
 #include "config/config_impl.h"
 
 #include <errno.h>
@@ -47,7 +47,7 @@ static struct wr_pool *texts_of(struct wr_tree *t)
     return t->texts;
 }
 
-/* NULL with a diag at word 1 of n (NULL: the main file). */
+/* NULL: it cannot be read, which is reported at word 1 of n (n NULL: the main file). */
 static struct wr_file *open_file(struct wr_tree *t, const char *path, const struct wr_node *n)
 {
     struct wr_file *f = find_file(t, path);
@@ -111,7 +111,7 @@ struct wr_node **wr_source_include(struct wr_parse *p, const struct wr_node *n,
     }
     if (p->files >= INCLUDE_MAX) {
         wr_diag_add(t, WR_LOG_EMERG, n, 1, "does a file include itself?",
-                    "more than %d files include each other", INCLUDE_MAX);
+                    "include nested deeper than %d files", INCLUDE_MAX);
         return tail;
     }
     path = n->words[1].text.p;

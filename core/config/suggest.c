@@ -1,6 +1,6 @@
-/* suggest: what was probably meant when a directive is unknown, stands in the wrong place or has
- * swallowed the next one, and when a parameter is unknown. Called by apply.c, help.c and setters
- * with parameters; owns nothing. */
+/* suggest: hints for a directive that is unknown, in the wrong block or has swallowed the next one,
+ * and for an unknown parameter. Called by apply.c, help.c and setters with parameters; owns
+ * nothing. */
 #include "config/config_impl.h"
 
 #define HINT_MAX 256
@@ -16,7 +16,7 @@ static void consider_row(const struct wr_row *r, struct wr_str name, unsigned *n
     }
 }
 
-/* A short name allows fewer edits, else everything is near. */
+/* The smallest distance that is not near. Short names allow fewer edits: all are similar. */
 static unsigned first_too_far(struct wr_str name)
 {
     return name.n <= 3 ? 2 : name.n <= 6 ? 3 : 4;
@@ -34,8 +34,7 @@ const char *wr_suggest_name(struct wr_str name, uint32_t layer, uint32_t level)
     return found;
 }
 
-
-/* A block that could stand further out may be here because of a brace forgotten before it. */
+/* True: the block is allowed in an outer scope; perhaps a "}" is missing before it. */
 static bool may_belong_outside(const struct wr_scope *s, struct wr_str name)
 {
     const struct wr_row *r = NULL;
@@ -45,7 +44,7 @@ static bool may_belong_outside(const struct wr_scope *s, struct wr_str name)
     return r != NULL && (r->row->where & (WR_BLOCK | WR_DEFINE)) != 0;
 }
 
-/* The name is ours, but not here. */
+/* Reports a directive that is allowed in other blocks only. */
 static void report_misplaced(struct wr_tree *t, const struct wr_scope *s, const struct wr_node *n,
                              const struct wr_row *chain)
 {
@@ -62,7 +61,7 @@ static void report_misplaced(struct wr_tree *t, const struct wr_scope *s, const 
     wr_diag_structural(t, n, hint, "\"%s\" directive is not allowed here", chain->row->name);
 }
 
-/* A name that another nginx would know. False: none would. */
+/* Reports a name that some nginx has or had. False: none, nothing was reported. */
 static bool report_known(struct wr_tree *t, const struct wr_node *n)
 {
     struct wr_str name = n->words[0].text;
@@ -83,7 +82,7 @@ static bool report_known(struct wr_tree *t, const struct wr_node *n)
                     "unknown directive \"%s\": known in nginx, not in this build", w->name);
     else if (module != NULL)
         wr_diag_add(t, WR_LOG_EMERG, n, 0,
-                    wr_pool_fmt(t->pool, "%s has it, a module that is not nginx's own", module).p,
+                    wr_pool_fmt(t->pool, "it is a directive of %s", module).p,
                     "unknown directive \"" WR_FMT "\": of a third-party module, not in this build",
                     WR_ARG(name));
     return gone != NULL || w != NULL || module != NULL;
@@ -109,7 +108,8 @@ void wr_suggest_unknown(struct wr_tree *t, const struct wr_scope *s, const struc
     wr_diag_add(t, WR_LOG_EMERG, n, 0, hint, "unknown directive \"" WR_FMT "\"", WR_ARG(name));
 }
 
-/* Does word i of n look like the start of a directive that would be allowed here? */
+/* True: word i of n begins a line and is the name of a directive allowed here, with enough words
+ * after it. guess: a similar name counts, too. */
 static bool starts_directive(const struct wr_node *n, uint32_t i, const struct wr_scope *s,
                              bool guess)
 {

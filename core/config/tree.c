@@ -1,9 +1,9 @@
-/* tree: the tokens of lex.c to nodes. Called by source.c and, for text alone, by tests and the
- * fuzzer. Owns the shape of the tree; all memory is the tree's pool.
+/* tree: the tokens of lex.c to nodes. Called by source.c, and for a text by tests, the fuzzer and
+ * defaults. All memory is the tree's pool.
  *
- * It goes on after an error: a ; or } ends the directive, braces are mended where braces.c knows
- * how. When blocks may have got the wrong contents, the tree is marked broken: of the errors found
- * in it only those up to the first directive in a wrong place count. */
+ * After an error it goes on at the next ; or }. Where braces.c found a fix, the braces are read as
+ * if they were right. Where it found none, the tree is marked broken, as directives may be in the
+ * wrong block: findings after the first directive in a wrong block are dropped (wr_diag_cut). */
 #include "config/config_impl.h"
 
 /* One file being parsed. */
@@ -16,12 +16,12 @@ struct reader {
     uint32_t depth;
     struct {
         struct wr_node *block;
-        struct wr_node **tail;    /* where to go on behind it */
+        struct wr_node **tail;    /* tail of the outer block */
         uint32_t line;
     } open[WR_NEST_MAX];
     uint32_t errors;           /* of the tree when the directive began */
     struct wr_fixes fixes;
-    uint32_t fixes_done;       /* so many of them are behind us */
+    uint32_t fixes_done;       /* so many of them were used */
 };
 
 static struct wr_place place_of(const struct reader *r, const struct wr_word *w)
@@ -29,7 +29,7 @@ static struct wr_place place_of(const struct reader *r, const struct wr_word *w)
     return (struct wr_place){ r->lex.file, w->line, w->column, 1 };
 }
 
-/* Takes the words gathered so far. */
+/* Makes a node of the words read so far. */
 static struct wr_node *make_node(struct reader *r)
 {
     struct wr_node *n = WR_NEW(r->parse->tree->pool, struct wr_node);
@@ -67,7 +67,7 @@ static void end_directive(struct reader *r)
     }
 }
 
-/* Is the next fix of this kind, and here? Then it is taken. */
+/* Uses the next fix if it is of this kind and at this position. */
 static bool take_fix(struct reader *r, enum wr_fix_kind kind, const struct wr_word *w)
 {
     const struct wr_fix *f = &r->fixes.at[r->fixes_done];
@@ -105,7 +105,8 @@ static const char *block_name(const struct reader *r)
     return n->nwords > 0 ? n->words[0].text.p : "";
 }
 
-/* The words of the first line are a block without its "{", the others its first directive. */
+/* Opens the block whose "{" is missing after the first line of the words; the words of the next
+ * lines are its first directive. */
 static void split_block(struct reader *r)
 {
     struct wr_tree *t = r->parse->tree;
@@ -145,7 +146,7 @@ static void on_semi(struct reader *r, const struct wr_word *w)
                     "unexpected \";\"");
 }
 
-/* A program and not directives: the node has no children. */
+/* The contents are a program: the node gets no children. */
 static void take_lua(struct reader *r, const struct wr_word *w)
 {
     struct wr_node *n = make_node(r);
@@ -162,7 +163,7 @@ static void take_lua(struct reader *r, const struct wr_word *w)
     r->lex.reported = true;
 }
 
-/* False: too deep, reading on makes no sense. */
+/* False: nested too deep, stop reading. */
 static bool on_open(struct reader *r, const struct wr_word *w)
 {
     struct wr_tree *t = r->parse->tree;
@@ -175,7 +176,7 @@ static bool on_open(struct reader *r, const struct wr_word *w)
         return true;
     }
     if (r->parse->levels + r->depth >= WR_NEST_MAX) {
-        wr_diag_put(t, WR_LOG_EMERG, place_of(r, w), NULL, "more than %d blocks in each other",
+        wr_diag_put(t, WR_LOG_EMERG, place_of(r, w), NULL, "blocks nested deeper than %d",
                     WR_NEST_MAX);
         t->broken = true;
         return false;
@@ -198,7 +199,7 @@ static bool on_open(struct reader *r, const struct wr_word *w)
     return true;
 }
 
-/* "index {NAME};": a template that was not filled in. */
+/* "index {NAME};" of a template that was not filled in. */
 static void on_placeholder(struct reader *r, const struct wr_word *w)
 {
     struct wr_tree *t = r->parse->tree;
@@ -228,7 +229,7 @@ static void report_unclosed(struct reader *r, const struct wr_word *w, const cha
                 "unexpected %s, expecting \"}\"", before);
 }
 
-/* The blocks that end before this directive or "}" although nothing says so. */
+/* Closes the blocks whose "}" is missing before this directive or "}". */
 static void close_missing(struct reader *r, const struct wr_word *w)
 {
     struct wr_pool *pool = r->parse->tree->pool;
@@ -257,8 +258,8 @@ static void report_too_many(struct reader *r, const struct wr_word *w)
 
     if (r->depth > 0)
         hint = wr_pool_fmt(t->pool,
-                           "one \"}\" too many: the block \"%.40s\" opened on line %u goes on "
-                           "behind it", block_name(r), r->open[r->depth - 1].line).p;
+                           "one \"}\" too many: the block \"%.40s\" opened on line %u is not "
+                           "finished", block_name(r), r->open[r->depth - 1].line).p;
     wr_diag_put(t, WR_LOG_EMERG, place_of(r, w), hint, "unexpected \"}\"");
 }
 

@@ -1,10 +1,10 @@
-/* types: the setters most rows use, and the pure parsers behind them. Called by apply.c through
- * the rows. What is accepted and how a refusal is worded is nginx's. */
+/* types: the setters most rows use, and the pure parsers they call. Called by apply.c through the
+ * rows. They accept the values nginx accepts and refuse others in its words. */
 #include "config/config_impl.h"
 
 /* ---- parsers ---- */
 
-/* Decimal digits at the front of *s. */
+/* Takes decimal digits from the front of *s. False: there are none, or more than INT64_MAX. */
 static bool take_number(struct wr_str *s, uint64_t *out)
 {
     size_t n = 0;
@@ -48,7 +48,8 @@ bool wr_parse_size(struct wr_str s, uint64_t *out)
     return shift < 64 && scale_up(value, UINT64_C(1) << shift, out);
 }
 
-/* The units of time, longest first; of `ms` the second comes before, so it is looked for first. */
+/* The units of time, longest first. */
+enum { YEAR = 0, WEEK = 2, SECOND = 6, MILLISECOND = 7 };
 static const struct unit {
     char name[3];
     uint64_t ms;
@@ -59,7 +60,7 @@ static const struct unit {
     { "s", 1000 },                     { "ms", 1 },
 };
 
-/* Index of the unit at the front of *s, or -1. A number without one is seconds, at the end only. */
+/* Takes a unit from the front of *s: its index, or -1. The last match wins: ms, not m. */
 static int take_unit(struct wr_str *s)
 {
     int i, found = -1;
@@ -72,7 +73,8 @@ static int take_unit(struct wr_str *s)
     return found;
 }
 
-/* In ms. first, last: which units are allowed; each must be smaller than the one before. */
+/* In ms. first, last: the allowed units; each must be smaller than the one before. A number without
+ * a unit is seconds and must be the last. */
 static bool parse_time(struct wr_str s, int first, int last, uint64_t *out)
 {
     uint64_t total = 0, value;
@@ -98,12 +100,12 @@ static bool parse_time(struct wr_str s, int first, int last, uint64_t *out)
 
 bool wr_parse_msec(struct wr_str s, uint64_t *out)
 {
-    return parse_time(s, 2, 7, out);
+    return parse_time(s, WEEK, MILLISECOND, out);
 }
 
 bool wr_parse_sec(struct wr_str s, uint64_t *out)
 {
-    if (!parse_time(s, 0, 6, out))
+    if (!parse_time(s, YEAR, SECOND, out))
         return false;
     *out /= 1000;
     return true;

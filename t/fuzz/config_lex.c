@@ -1,5 +1,4 @@
-/* Fuzz driver: the lexer and the tree, and the printing of what they found. Nothing is read from
- * the file system. */
+/* Fuzz driver: the lexer, the tree and the printing of their findings. Opens no file. */
 #include "config/config.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

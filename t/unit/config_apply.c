@@ -1,4 +1,4 @@
-/* apply: which row a directive means, the order of application, what is refused and why. */
+/* apply: the row of a directive, the order of application, refused directives and their hints. */
 #define WR_FAKE_MODULES
 #include "lib/config_fake.h"
 
@@ -20,7 +20,7 @@ START_TEST(order)
 }
 END_TEST
 
-/* The body of an early block is applied with the nested scopes, its setter in source order. */
+/* The setter of an early block is called in source order, its contents with the nested scopes. */
 START_TEST(early)
 {
     struct wr_conf *c = fake_load("http { server { location / {\n"
@@ -58,10 +58,10 @@ static const struct row rows[] = {
     { "ssl on;", "1:1 unknown directive \"ssl\": removed in nginx 1.25.1 (write \"listen 443 "
                  "ssl\")\n" },
     { "brotli_types a;", "1:1 unknown directive \"brotli_types\": of a third-party module, not in "
-                         "this build (ngx_brotli has it, a module that is not nginx's own)\n" },
+                         "this build (it is a directive of ngx_brotli)\n" },
     { "http { server { a_by_lua_block { ';' } } }",
       "1:17 unknown directive \"a_by_lua_block\": of a third-party module, not in this build "
-      "(lua-nginx-module has it, a module that is not nginx's own)\n" },
+      "(it is a directive of lua-nginx-module)\n" },
     { "zzzzzzzzzzzz 1;", "1:1 unknown directive \"zzzzzzzzzzzz\"\n" },
     { "fastcgi_pass a;", "1:1 unknown directive \"fastcgi_pass\": known in nginx, not in this "
                          "build (nginx has it in module ngx_http_fastcgi_module, for: location, "
@@ -138,8 +138,8 @@ START_TEST(semicolon)
 }
 END_TEST
 
-/* Where the indentation does not tell what is wrong with the braces, the errors up to the first
- * directive in a wrong place count. */
+/* Braces do not match: with indentation the errors are those of the mended file, without it those
+ * up to the first directive in a wrong block. */
 static const struct row braces[] = {
     { "stream { server { listen 1; } } }\nproxy_pass x;\nfoo;",
       "1:33 unexpected \"}\" (there is no open block: one \"}\" too many)\n"

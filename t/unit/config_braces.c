@@ -18,7 +18,7 @@ static const struct row rows[] = {
     { "a {\n b {\n  c;\n}\nd;\n", "close 4:1 " },
     { "a {\n b {\n  c {\n   d;\n b {\n }\n}\n", "close 5:2 close 5:2 " },
     { "a {\n b {\n  c;\n d x\n  y;\n}\n", "close 4:2 " },
-    { "a {\n b {\n  c;\n }\n", "" },                 /* the last one: the end of the file tells */
+    { "a {\n b {\n  c;\n }\n", "" },                 /* the last one: tree.c reports it */
     { "a {\n b\n {\n  c;\n b\n {\n  c;\n }\n}\n", "close 5:2 " },
     { "a {\n b { c;\n b { c; }\n}\n", "close 3:2 " },
     /* one is too many */
@@ -27,8 +27,8 @@ static const struct row rows[] = {
     { "}\na {\n}\n", "drop 1:1 " },
     { "a { b; } }", "drop 1:10 " },
     { "a {\n b {\n  c; }\n  d {\n  }\n }\n}\n", "drop 6:2 " },
-    /* both */
-    { "a {\n b {\n  c;\n b {\n }\n }\n d;\n}\n", "" }, /* the count is right: no mistake */
+    /* one is missing, one too many */
+    { "a {\n b {\n  c;\n b {\n }\n }\n d;\n}\n", "" }, /* the numbers agree */
     /* a "{" is missing; known names only, and not those that may be simple */
     { "stream {\n server\n  listen 1;\n }\n}\n", "open 2:2 " },
     { "stream {\n server\n  listen 1;\n  listen 2;\n }\n server\n  listen 3;\n }\n}\n",
@@ -41,10 +41,10 @@ static const struct row rows[] = {
     { "stream {\n upstream a\n  server b;\n }\n}\n", "open 2:2 " },
     { "stream {\n upstream a {\n  server\n   b;\n }\n }\n}\n", "drop 6:2 " },
     { "stream {\n server listen 1;\n }\n}\n", "drop 3:2 " },
-    /* written without indentation: nothing is known */
+    /* without indentation */
     { "a {\nb {\nc;\nb {\nc;\n}\n}\n", "" },
     { "a {\nb {\nc;\n}\n}\n}\nd {\n}\n", "" },
-    /* neither words nor comments are braces, and Lua's are its own */
+    /* braces in words, comments and Lua do not count */
     { "a {\n b '}' \\} x};\n # }\n}\n", "" },
     { "a {\n b_by_lua_block {\n} { }\n }\n}\n", "drop 4:2 " },
     { "a {\n b \"\n}\n\";\n}\n}\n", "drop 6:1 " },
@@ -72,7 +72,7 @@ START_TEST(fixes)
 }
 END_TEST
 
-/* A generated file may be one line: minutes, if each directive looked at all of it. */
+/* A generated file may be one line: that must not take quadratic time. */
 START_TEST(a_long_line)
 {
     enum { N = 200000 };

@@ -1,4 +1,4 @@
-/* explain: how findings look. */
+/* explain: findings as they are printed. */
 #define WR_FAKE_MODULES
 #include "lib/config_fake.h"
 
@@ -23,7 +23,7 @@ static const struct row rows[] = {
       "    2 |     daemn on;\n"
       "      |     ^^^^^\n"
       "      = did you mean \"daemon\"?\n" },
-    /* said once, at the first place, with all others */
+    /* one finding with all its positions */
     { "stream {\n server { foo_bar_baz; foo_bar_baz; }\n foo_bar_baz;\n}\nfoo_bar_baz;\n",
       "weir: [emerg] unknown directive \"foo_bar_baz\" in test.conf:2, 3 more\n"
       "    2 |  server { foo_bar_baz; foo_bar_baz; }\n"
@@ -70,7 +70,7 @@ START_TEST(looks)
 }
 END_TEST
 
-/* Of a long line the part around the caret is shown, and the caret stands right. */
+/* A long line is cut around the carets, which stay below their word. */
 START_TEST(long_line)
 {
     struct wr_pool *pool = wr_pool_new(0);
@@ -97,7 +97,7 @@ START_TEST(long_line)
     ck_assert_ptr_nonnull(found);
     for (i = 0; lines[1] + i < found; i++)
         if (((unsigned char)lines[1][i] & 0xc0) == 0x80)
-            lines[2]--; /* a byte that has no column */
+            lines[2]--; /* a byte without a column */
     lines[2] += found - lines[1];
     ck_assert_int_eq(strncmp(lines[2] - 1, " ^^^^^^^^^^^\n", 13), 0);
     ck_assert_int_lt(lines[2] - lines[1], 2 * 120);
@@ -179,7 +179,7 @@ START_TEST(warnings)
     for (i = 0; i < 1000; i++)
         wr_diag_add(t, WR_LOG_WARN, NULL, 0, NULL, "w");
     ck_assert_uint_eq(t->errors, 0);
-    /* So many are kept, and none is printed twice. */
+    /* 500 warnings are kept, and none is printed twice. */
     ck_assert_uint_eq(strlen(printed(t)), 498 * strlen("weir: [warn] w\n"));
     ck_assert_uint_eq(strlen(printed(t)), 0);
     wr_pool_free(pool);

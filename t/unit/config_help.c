@@ -66,7 +66,7 @@ END_TEST
 START_TEST(unknown)
 {
     ck_assert(!help("proxy_pas"));
-    ck_assert_str_eq(out, "weir: \"proxy_pas\" is no directive\n"
+    ck_assert_str_eq(out, "weir: \"proxy_pas\" is not a directive\n"
                           "      = did you mean \"proxy_pass\"?\n");
     ck_assert(!help("gzip"));
     ck_assert_str_eq(out, "weir: \"gzip\" is a directive of nginx (ngx_http_gzip_module), not in "
@@ -75,13 +75,13 @@ START_TEST(unknown)
     ck_assert_str_eq(out, "weir: \"zone_sync\" is a directive of nginx's commercial subscription "
                           "(ngx_stream_zone_sync_module), not in this build\n");
     ck_assert(!help("brotli"));
-    ck_assert_str_eq(out, "weir: \"brotli\" is a directive of ngx_brotli, a module that is not "
-                          "nginx's own\n");
+    ck_assert_str_eq(out, "weir: \"brotli\" is a directive of the third-party module ngx_brotli, "
+                          "not in this build\n");
     ck_assert(!help("ssl"));
-    ck_assert_str_eq(out, "weir: \"ssl\" is a directive no more, it was removed in nginx 1.25.1: "
+    ck_assert_str_eq(out, "weir: \"ssl\" is a directive that nginx 1.25.1 removed: "
                           "write \"listen 443 ssl\"\n");
     ck_assert(!help("completely_different"));
-    ck_assert_str_eq(out, "weir: \"completely_different\" is no directive\n");
+    ck_assert_str_eq(out, "weir: \"completely_different\" is not a directive\n");
 }
 END_TEST
 

@@ -1,4 +1,4 @@
-/* lex: words, quotes, escapes, comments, places. */
+/* lex: words, quotes, escapes, comments, positions. */
 #include "lib/config_fake.h"
 #include "config/config_impl.h"
 
@@ -89,7 +89,7 @@ START_TEST(places)
 }
 END_TEST
 
-/* Each token with its place, for those who do not want a tree. */
+/* Tokens and their positions, as braces.c uses them without a tree. */
 START_TEST(tokens)
 {
     static const struct wr_token expected[] = {
@@ -123,7 +123,7 @@ END_TEST
 
 struct lua {
     const char *text;
-    size_t n; /* so many bytes are the program with its brace; 0: it does not end */
+    size_t n; /* length of the program with its closing brace; 0: it does not end */
 };
 
 static const struct lua programs[] = {

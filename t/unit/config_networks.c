@@ -1,4 +1,4 @@
-/* networks: arguments that name clients. */
+/* networks: addresses, networks, host names and unix: as arguments. */
 #define WR_FAKE_MODULES
 #include "lib/config_fake.h"
 

@@ -1,4 +1,4 @@
-/* scope: where structs begin, how they are shared and copied, defaults, local rows. */
+/* scope: the outermost scope of structs, sharing and copying, defaults, local rows. */
 #define WR_FAKE_MODULES
 #include "lib/config_fake.h"
 
@@ -71,7 +71,7 @@ START_TEST(shared_until_written)
 }
 END_TEST
 
-/* What is inherited does not depend on the order in the file. */
+/* Inheritance does not depend on the order in the file. */
 START_TEST(order_free)
 {
     struct wr_conf *c = fake_load("http { server { location / { } proxy_timeout 3s; }\n"

@@ -1,4 +1,4 @@
-/* setter: what setters may call: errors, hints, warnings, paths, structs of other modules. */
+/* setter: functions for setters: errors, hints, warnings, paths. */
 #define WR_FAKE_MODULES
 #include "lib/config_fake.h"
 

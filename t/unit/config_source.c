@@ -119,7 +119,7 @@ START_TEST(circle)
     begin();
     put("self.conf", "a; include self.conf;");
     t = load(pool, "include self.conf;", "");
-    ck_assert_str_eq(findings(t), "1:12 more than 16 files include each other "
+    ck_assert_str_eq(findings(t), "1:12 include nested deeper than 16 files "
                                   "(does a file include itself?)\n");
     put("self.conf", "a { include self.conf; }");
     t = load(pool, "include self.conf;", "");

@@ -1,4 +1,4 @@
-/* suggest, rows and words: which row a name means, what was probably meant, what nginx has. */
+/* suggest, rows, known: the row of a name, similar names, names of nginx and of other modules. */
 #define WR_FAKE_MODULES
 #include "lib/config_fake.h"
 #include "config/config_impl.h"
@@ -24,7 +24,7 @@ START_TEST(rows_by_place)
 }
 END_TEST
 
-/* --without-stream_..._module: the rows are not there, nor is the struct. */
+/* --without-stream_..._module: neither rows nor a struct in stream {}. */
 START_TEST(a_layer_left_out)
 {
     struct wr_conf *c;
@@ -137,7 +137,7 @@ START_TEST(nginx_words)
 }
 END_TEST
 
-/* nginx's names are looked up first; a pattern of another module that fits them says too much. */
+/* No pattern of a third-party module may match a name of nginx. */
 START_TEST(others_are_others)
 {
     for (uint32_t i = 0; i < wr_nginx_directives_count; i++)

@@ -1,4 +1,4 @@
-/* tree: nesting, the errors of the grammar, and how it goes on after each. */
+/* tree: nesting, errors of the grammar, and the tree after each of them. */
 #include "lib/config_fake.h"
 
 struct row {
@@ -46,8 +46,8 @@ static const struct row rows[] = {
       "4:1 unexpected end of an outer block, expecting \"}\" (the block \"b\" opened on line 2 is "
       "not closed)\n", false },
     { "a {\n b {\n  c;\n }\n }\n d;\n}", "a {b {c;}d;}",
-      "5:2 unexpected \"}\" (one \"}\" too many: the block \"a\" opened on line 1 goes on behind "
-      "it)\n", false },
+      "5:2 unexpected \"}\" (one \"}\" too many: the block \"a\" opened on line 1 is not "
+      "finished)\n", false },
     { "include a.conf; include b {}", "include a.conf;include b {}", "", false },
 };
 
@@ -95,7 +95,7 @@ START_TEST(too_deep)
     for (i = 0; i < 70; i++)
         wr_text_c(&text, "a{");
     t = wr_tree_parse_only(pool, "t", wr_text_view(&text));
-    ck_assert_str_eq(findings(t), "1:322 more than 64 blocks in each other\n");
+    ck_assert_str_eq(findings(t), "1:322 blocks nested deeper than 64\n");
     wr_pool_free(pool);
 }
 END_TEST

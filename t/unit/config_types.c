@@ -1,5 +1,5 @@
-/* types: what each setter takes, how it refuses, and the parsers behind them. The rows on times
- * and sizes were asked of nginx. */
+/* types: the values each setter takes, its errors, and the parsers. The expected times and sizes
+ * are those of nginx. */
 #define WR_FAKE_MODULES
 #include "lib/config_fake.h"
 
