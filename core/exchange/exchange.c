@@ -71,7 +71,7 @@ void wr_exchange_wake(struct wr_exchange *x)
 }
 
 /* Without the context: the step says what goes on, the number of the connection for whom. */
-static void say_step(const struct wr_exchange *x)
+static void log_step(const struct wr_exchange *x)
 {
     const struct wr_log_source who = { .number = x->source.number, .debug = x->source.debug };
 
@@ -104,7 +104,7 @@ static enum wr_go pause_steps(struct wr_exchange *x)
 }
 
 /* An error page whose own values failed is sent without them: else there would be no end. */
-static enum wr_go reject_unknown(struct wr_exchange *x)
+static enum wr_go reject_gave_up(struct wr_exchange *x)
 {
     enum wr_go go = x->layer->reject(x, 500);
 
@@ -121,10 +121,10 @@ static enum wr_go run_steps(struct wr_exchange *x)
             return pause_steps(x);
         wr_trace(x, x->step->name, 0);
         if (wr_log_on(x->log, WR_LOG_DEBUG, &x->source))
-            say_step(x);
+            log_step(x);
         go = x->step->run(x);
         if (wr_unlikely(go != WR_END && x->gave_up))
-            go = reject_unknown(x);
+            go = reject_gave_up(x);
     }
     if (go == WR_WAIT)
         x->turns = 0;

@@ -19,7 +19,7 @@ enum wr_patient wr_patience(const struct wr_patience *p)
     return p->whom == WR_AWAITS_CLIENT ? WR_PATIENT_REFUSES : WR_PATIENT_FAILS;
 }
 
-static void say_whom(struct wr_exchange *x, enum wr_awaited whom)
+static void log_timeout(struct wr_exchange *x, enum wr_awaited whom)
 {
     if (whom == WR_AWAITS_SERVER)
         wr_xlog(x, WR_LOG_ERROR, ETIMEDOUT, "upstream timed out");
@@ -40,6 +40,6 @@ enum wr_patient wr_patience_keep(struct wr_exchange *x, struct wr_patience p, ui
     else if (verdict == WR_PATIENT_FREELY)
         wr_timer_idle(&x->idle);
     else if (verdict != WR_PATIENT_STILL)
-        say_whom(x, p.whom);
+        log_timeout(x, p.whom);
     return verdict;
 }

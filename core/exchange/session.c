@@ -27,7 +27,7 @@ void wr_sessions_use(struct wr_loop *l, struct wr_conf *conf)
 
 /* ---- log lines before there is an exchange ---- */
 
-struct early {
+struct early_source {
     struct wr_log_source source;
     const struct wr_session *s;
     const char *doing;
@@ -35,7 +35,7 @@ struct early {
 
 static void early_context(const struct wr_log_source *src, struct wr_text *t)
 {
-    const struct early *e = wr_container(src, struct early, source);
+    const struct early_source *e = wr_container(src, struct early_source, source);
 
     wr_text_fmt(t, " while %s, client: ", e->doing);
     wr_addr_text_ip(&e->s->client, t);
@@ -48,7 +48,7 @@ void wr_session_log(const struct wr_session *s, const char *doing, enum wr_level
 {
     char buf[1024];
     struct wr_text t = wr_text_on(buf, sizeof(buf));
-    const struct early e = {
+    const struct early_source e = {
         .source = {
             .number = s->number,
             .context = early_context,
@@ -72,7 +72,7 @@ void wr_session_log(const struct wr_session *s, const char *doing, enum wr_level
 /* ---- the beginning ---- */
 
 /* No PROXY header: nothing is served. A layer that makes its exchange at once logs it. */
-static void refuse(struct wr_session *s, unsigned status)
+static void refuse_session(struct wr_session *s, unsigned status)
 {
     s->begun = true;
     s->layer->begin(s);
@@ -93,7 +93,7 @@ void wr_session_wait(struct wr_session *s)
 }
 
 /* False: not yet, or never. */
-static bool begin(struct wr_session *s)
+static bool begin_session(struct wr_session *s)
 {
     switch (s->listener->greet != NULL ? s->listener->greet(s) : WR_IO_OK) {
     case WR_IO_OK:
@@ -107,10 +107,10 @@ static bool begin(struct wr_session *s)
         wr_session_wait(s);
         return false;
     case WR_IO_EOF:
-        refuse(s, 200);
+        refuse_session(s, 200);
         return false;
     default:
-        refuse(s, 400);
+        refuse_session(s, 400);
         return false;
     }
 }
@@ -119,7 +119,7 @@ static void session_run(struct wr_task *t)
 {
     struct wr_session *s = wr_container(t, struct wr_session, task);
 
-    if (s->ending || (!s->begun && !begin(s)))
+    if (s->ending || (!s->begun && !begin_session(s)))
         return;
     if (s->x == NULL && s->layer->wake != NULL)
         s->layer->wake(s);
@@ -135,7 +135,7 @@ static void count_sessions(int delta)
 }
 
 /* Behind the session; begins with its magic number. */
-static void *of_layer(struct wr_session *s, const struct wr_layer *layer)
+static void *layer_state(struct wr_session *s, const struct wr_layer *layer)
 {
     if (layer->session_size > 0)
         *(uint32_t *)(void *)(s + 1) = layer->session_type;
@@ -146,7 +146,7 @@ void wr_session_new(struct wr_listener *l, int fd, const struct wr_addr *peer)
 {
     struct wr_session *s = wr_calloc(1, sizeof(*s) + l->layer->session_size);
 
-    s->of_layer = of_layer(s, l->layer);
+    s->of_layer = layer_state(s, l->layer);
     s->loop = live.loop;
     s->conf = live.conf;
     s->listener = l;
@@ -194,7 +194,7 @@ struct wr_session *wr_session_nobody(const struct wr_layer *layer)
 
     if (s == NULL) {
         s = *at = wr_calloc(1, sizeof(*s) + layer->session_size);
-        s->of_layer = of_layer(s, layer);
+        s->of_layer = layer_state(s, layer);
         s->layer = layer;
         s->listener = &internal;
         s->conn.fd = -1;
@@ -229,7 +229,7 @@ static void take_unread(struct wr_session *s)
         (void)!wr_conn_read(&s->conn, wr_scratch, WR_SCRATCH, &got);
 }
 
-static void give_back(struct wr_session *s, const struct wr_exchange *x)
+static void give_back_connection(struct wr_session *s, const struct wr_exchange *x)
 {
     if (s->x != x)
         return;
@@ -253,7 +253,7 @@ void wr_session_leave(struct wr_exchange *x)
     if (!wr_linked(&x->link))
         return;
     wr_list_remove(&x->link);
-    give_back(s, x);
+    give_back_connection(s, x);
     if (s->ending && x->detached && wr_list_empty(&s->exchanges))
         free_later(s);
 }
@@ -261,7 +261,7 @@ void wr_session_leave(struct wr_exchange *x)
 /* The session looks itself at events that were reported to x. */
 void wr_session_detach(struct wr_exchange *x)
 {
-    give_back(x->s, x);
+    give_back_connection(x->s, x);
     wr_task_wake(x->s->loop, &x->s->task);
 }
 
@@ -313,7 +313,7 @@ void wr_session_idle(struct wr_session *s, bool idle)
 }
 
 /* keepalive_min_timeout promised it, or a request has just come. */
-static bool is_needed(const struct wr_session *s)
+static bool must_keep(const struct wr_session *s)
 {
     char byte;
 
@@ -328,7 +328,7 @@ bool wr_sessions_spare(void)
     for (int i = 0; i < SPARE_LOOKS && l != &live.idle; i++, l = l->next) {
         struct wr_session *s = wr_container(l, struct wr_session, idle_link);
 
-        if (is_needed(s))
+        if (must_keep(s))
             continue;
         wr_session_end(s);
         return true;
@@ -341,7 +341,7 @@ uint32_t wr_sessions_live(void)
     return live.count;
 }
 
-static void cut(struct wr_session *s)
+static void cut_session(struct wr_session *s)
 {
     end_exchanges(s, true);
     wr_session_end(s); /* the layer may have wanted to linger */
@@ -358,7 +358,7 @@ void wr_sessions_shutdown(bool now)
         next = l->next;
         s->quitting = true;
         if (now)
-            cut(s);
+            cut_session(s);
         else if (s->layer->drain != NULL)
             s->layer->drain(s);
     }

@@ -10,7 +10,7 @@ struct pools {
     struct wr_thread_pool *first, **last;
 };
 
-static struct wr_thread_pool *add(struct wr_pool *pool, struct pools *all, struct wr_str name)
+static struct wr_thread_pool *add_pool(struct wr_pool *pool, struct pools *all, struct wr_str name)
 {
     struct wr_thread_pool *p = WR_NEW(pool, struct wr_thread_pool);
 
@@ -22,7 +22,7 @@ static struct wr_thread_pool *add(struct wr_pool *pool, struct pools *all, struc
     return p;
 }
 
-static struct wr_thread_pool *find(const struct pools *all, struct wr_str name)
+static struct wr_thread_pool *find_pool(const struct pools *all, struct wr_str name)
 {
     struct wr_thread_pool *p = all->first;
 
@@ -33,7 +33,7 @@ static struct wr_thread_pool *find(const struct pools *all, struct wr_str name)
 
 struct wr_thread_pool *wr_thread_pool_find(const struct wr_conf *c, struct wr_str name)
 {
-    return find(wr_conf_state(c, &wr_module_thread_pool), name);
+    return find_pool(wr_conf_state(c, &wr_module_thread_pool), name);
 }
 
 static bool take_param(struct wr_cf *cf, uint32_t i, struct wr_thread_pool *p)
@@ -59,13 +59,13 @@ static bool take_param(struct wr_cf *cf, uint32_t i, struct wr_thread_pool *p)
 static bool set_thread_pool(struct wr_cf *cf, void *conf)
 {
     struct pools *all = wr_cf_state(cf, &wr_module_thread_pool);
-    struct wr_thread_pool *p = find(all, wr_cf_arg(cf, 1));
+    struct wr_thread_pool *p = find_pool(all, wr_cf_arg(cf, 1));
 
     (void)conf;
     if (p != NULL && p->configured)
         return wr_cf_error(cf, 1, "duplicate thread pool \"" WR_FMT "\"", WR_ARG(p->name));
     if (p == NULL)
-        p = add(cf->pool, all, wr_cf_arg(cf, 1));
+        p = add_pool(cf->pool, all, wr_cf_arg(cf, 1));
     p->configured = true;
     p->threads = 0;
     for (uint32_t i = 2; i <= cf->nargs; i++)
@@ -80,7 +80,7 @@ static bool prepare(struct wr_cf *cf)
     struct pools *all = WR_NEW(cf->pool, struct pools);
 
     all->last = &all->first;
-    (void)add(cf->pool, all, WR_STR("default"));
+    (void)add_pool(cf->pool, all, WR_STR("default"));
     wr_cf_state(cf, &wr_module_thread_pool) = all;
     return true;
 }

@@ -2,7 +2,7 @@
  * geo and realip call it. */
 #include "listen/listen.h"
 
-static struct wr_str take_last(struct wr_str *list)
+static struct wr_str take_last_word(struct wr_str *list)
 {
     struct wr_str word;
     size_t n = list->n;
@@ -18,7 +18,7 @@ static struct wr_str take_last(struct wr_str *list)
 
 /* Not "*" nor "unix:", which mean something in a configuration: a word somebody sent must not look
  * like a client of a local socket. */
-static bool parse(struct wr_str word, struct wr_addr *out)
+static bool parse_address(struct wr_str word, struct wr_addr *out)
 {
     return wr_addr_parse_ip(word, out)
         || (!wr_str_starts(word, WR_STR("*")) && !wr_str_starts(word, WR_STR("unix:"))
@@ -32,7 +32,8 @@ bool wr_forwarded(struct wr_addr *a, struct wr_str list, const struct wr_network
     struct wr_addr next;
 
     do {
-        if (list.n == 0 || !wr_networks_have(proxies, a) || !parse(take_last(&list), &next))
+        if (list.n == 0 || !wr_networks_have(proxies, a)
+            || !parse_address(take_last_word(&list), &next))
             break;
         *a = next;
         changed = true;

@@ -8,7 +8,7 @@
 
 #include <netdb.h>
 
-static bool bad_address(struct wr_listen_where *w, const char *what)
+static bool bad_address(struct wr_listen_addrs *w, const char *what)
 {
     return wr_cf_error(w->cf, 1, "%s in \"" WR_FMT "\" of the \"listen\" directive", what,
                        WR_ARG(wr_cf_arg(w->cf, 1)));
@@ -33,7 +33,7 @@ static bool parse_port(struct wr_str s, uint16_t *out)
 }
 
 /* "80" or "8000-8010". */
-static bool take_ports(struct wr_listen_where *w, struct wr_str s)
+static bool take_ports(struct wr_listen_addrs *w, struct wr_str s)
 {
     struct wr_str first = wr_str_cut(&s, '-');
 
@@ -46,14 +46,14 @@ static bool take_ports(struct wr_listen_where *w, struct wr_str s)
     return true;
 }
 
-static bool only_ports(struct wr_str s)
+static bool is_port_range(struct wr_str s)
 {
     struct wr_str first = wr_str_cut(&s, '-');
 
     return is_number(first) && (s.p == NULL || is_number(s));
 }
 
-static void add_addr(struct wr_listen_where *w, const struct wr_addr *a)
+static void add_addr(struct wr_listen_addrs *w, const struct wr_addr *a)
 {
     for (uint32_t i = 0; i < w->addrs.n; i++)
         if (wr_addr_eq(&w->addrs.at[i], a))
@@ -61,14 +61,14 @@ static void add_addr(struct wr_listen_where *w, const struct wr_addr *a)
     *wr_vec_push(w->cf->pool, &w->addrs) = *a;
 }
 
-static void add_wildcard(struct wr_listen_where *w)
+static void add_wildcard(struct wr_listen_addrs *w)
 {
     struct wr_addr a = { .in = { .sin_family = AF_INET }, .len = sizeof(a.in) };
 
     add_addr(w, &a);
 }
 
-static bool take_unix(struct wr_listen_where *w, struct wr_str path)
+static bool take_unix(struct wr_listen_addrs *w, struct wr_str path)
 {
     struct wr_addr a;
 
@@ -82,7 +82,7 @@ static bool take_unix(struct wr_listen_where *w, struct wr_str path)
     return true;
 }
 
-static bool take_ipv6(struct wr_listen_where *w, struct wr_str word)
+static bool take_ipv6(struct wr_listen_addrs *w, struct wr_str word)
 {
     size_t end = wr_str_find(word, ']');
     struct wr_str rest = wr_str_skip(word, end + 1);
@@ -98,7 +98,7 @@ static bool take_ipv6(struct wr_listen_where *w, struct wr_str word)
     return true;
 }
 
-static void add_family(struct wr_listen_where *w, const struct addrinfo *found, int family)
+static void add_family(struct wr_listen_addrs *w, const struct addrinfo *found, int family)
 {
     for (const struct addrinfo *i = found; i != NULL; i = i->ai_next) {
         struct wr_addr a = { .len = i->ai_addrlen };
@@ -112,7 +112,7 @@ static void add_family(struct wr_listen_where *w, const struct addrinfo *found, 
 
 /* getaddrinfo, not the resolver of the loop: it must be known now, and the system knows which
  * families this machine has ("::1 localhost" stands in many a hosts file without any IPv6). */
-static bool take_name(struct wr_listen_where *w, struct wr_str name)
+static bool take_name(struct wr_listen_addrs *w, struct wr_str name)
 {
     struct addrinfo hints = { .ai_socktype = SOCK_STREAM, .ai_flags = AI_ADDRCONFIG };
     struct addrinfo *found = NULL;
@@ -125,7 +125,7 @@ static bool take_name(struct wr_listen_where *w, struct wr_str name)
     return w->addrs.n > 0 || bad_address(w, "host not found");
 }
 
-static bool take_host(struct wr_listen_where *w, struct wr_str word)
+static bool take_host(struct wr_listen_addrs *w, struct wr_str word)
 {
     struct wr_str host = word, ports;
     size_t colon = wr_str_find(word, ':');
@@ -133,7 +133,7 @@ static bool take_host(struct wr_listen_where *w, struct wr_str word)
 
     if (wr_str_find(word, '/') < word.n || wr_str_find(word, '?') < word.n)
         return bad_address(w, "invalid host");
-    if (colon == word.n && only_ports(word)) {
+    if (colon == word.n && is_port_range(word)) {
         add_wildcard(w);
         return take_ports(w, word);
     }
@@ -154,7 +154,7 @@ static bool take_host(struct wr_listen_where *w, struct wr_str word)
     return true;
 }
 
-bool wr_listen_where(struct wr_listen_where *w, uint16_t default_port)
+bool wr_listen_addrs_read(struct wr_listen_addrs *w, uint16_t default_port)
 {
     struct wr_str word = wr_cf_arg(w->cf, 1), prefix = WR_STR("unix:");
     bool ok;

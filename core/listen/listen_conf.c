@@ -369,7 +369,7 @@ static struct entry *entry_new(struct line *l, const struct wr_addr *a, struct w
 }
 
 /* The address is in the configuration already. */
-static bool share(struct line *l, struct entry *e)
+static bool merge_line(struct line *l, struct entry *e)
 {
     struct wr_cf *cf = l->cf;
 
@@ -408,7 +408,7 @@ static bool add_listener(struct line *l, const struct wr_addr *a, attach_line *a
     e = wr_dict_get(listens_of(l->cf->conf)->by_text, wr_text_view(&text));
     if (e == NULL)
         e = entry_new(l, a, wr_text_view(&text));
-    else if (!share(l, e))
+    else if (!merge_line(l, e))
         return false;
     e->options = e->options || l->options;
     e->default_server = e->default_server || l->out.default_server;
@@ -421,9 +421,9 @@ bool wr_listen_conf(struct wr_cf *cf, const struct wr_layer *layer, uint16_t def
                     attach_line *attach)
 {
     struct line l = { .cf = cf, .layer = layer, .opts = { .type = SOCK_STREAM, .setfib = -1 } };
-    struct wr_listen_where where = { .cf = cf };
+    struct wr_listen_addrs where = { .cf = cf };
 
-    if (!wr_listen_where(&where, default_port) || !take_params(&l))
+    if (!wr_listen_addrs_read(&where, default_port) || !take_params(&l))
         return false;
     for (uint32_t i = 0; i < where.addrs.n; i++) {
         struct wr_addr a = where.addrs.at[i];

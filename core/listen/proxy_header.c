@@ -8,7 +8,7 @@
 #define V2_FIXED 16
 #define SSL_FIXED 5           /* of PP2_TYPE_SSL: flags, result of the verification */
 
-static enum wr_proxy_found bad(struct wr_proxy_header *h, const char *why)
+static enum wr_proxy_found refuse_header(struct wr_proxy_header *h, const char *why)
 {
     h->why = why;
     return WR_PROXY_BAD;
@@ -54,9 +54,9 @@ static enum wr_proxy_found parse_v1(struct wr_str in, struct wr_proxy_header *h)
     size_t end = wr_str_find(whole, '\n');
 
     if (end == whole.n)
-        return in.n < V1_MAX ? WR_PROXY_MORE : bad(h, "too long a line");
+        return in.n < V1_MAX ? WR_PROXY_MORE : refuse_header(h, "too long a line");
     if (whole.p[end - 1] != '\r' || !parse_line(wr_str_of(whole.p + 6, end - 7), h))
-        return bad(h, "not well-formed");
+        return refuse_header(h, "not well-formed");
     h->size = end + 1;
     return WR_PROXY_OK;
 }
@@ -99,21 +99,21 @@ static enum wr_proxy_found parse_v2(struct wr_str in, struct wr_proxy_header *h)
     if (s.bad)
         return WR_PROXY_MORE;
     if (version != 0x20 && version != 0x21)
-        return bad(h, "of an unknown version or command");
+        return refuse_header(h, "of an unknown version or command");
     if (h->size > WR_PROXY_MAX)
-        return bad(h, "too large");
+        return refuse_header(h, "too large");
     if (in.n < h->size)
         return WR_PROXY_MORE;
     s.end = s.p + (h->size - V2_FIXED);
     if (version == 0x20 || (family != 0x11 && family != 0x21))
         return WR_PROXY_OK;
     if (!scan_addresses(&s, family == 0x11 ? AF_INET : AF_INET6, h))
-        return bad(h, "too short for its addresses");
+        return refuse_header(h, "too short for its addresses");
     h->tlvs = wr_scan_take(&s, wr_scan_left(&s));
     return WR_PROXY_OK;
 }
 
-static bool begins(struct wr_str in, struct wr_str with)
+static bool may_begin_with(struct wr_str in, struct wr_str with)
 {
     return memcmp(in.p, with.p, wr_min(in.n, with.n)) == 0;
 }
@@ -123,11 +123,11 @@ enum wr_proxy_found wr_proxy_header_parse(struct wr_str in, struct wr_proxy_head
     *out = (struct wr_proxy_header){ 0 };
     if (in.n == 0)
         return WR_PROXY_MORE;
-    if (begins(in, WR_STR("PROXY ")))
+    if (may_begin_with(in, WR_STR("PROXY ")))
         return parse_v1(in, out);
-    if (begins(in, V2_SIGNATURE))
+    if (may_begin_with(in, V2_SIGNATURE))
         return parse_v2(in, out);
-    return bad(out, "none");
+    return refuse_header(out, "none");
 }
 
 /* ---- TLVs of version 2 ---- */
@@ -154,7 +154,7 @@ struct tlv_name {
     const char *name;
     uint8_t type;
 };
-static const struct tlv_name names[] = {
+static const struct tlv_name tlv_names[] = {
     { "alpn", 0x01 }, { "authority", 0x02 }, { "unique_id", 0x05 }, { "ssl", 0x20 },
     { "netns", 0x30 }, { 0 },
 };
@@ -164,7 +164,7 @@ static const struct tlv_name ssl_names[] = {
 };
 
 /* "0x3", "0x000ae" */
-static bool hex_type(struct wr_str s, uint8_t *out)
+static bool parse_hex_type(struct wr_str s, uint8_t *out)
 {
     unsigned v = 0;
 
@@ -181,7 +181,7 @@ static bool hex_type(struct wr_str s, uint8_t *out)
     return v <= UINT8_MAX;
 }
 
-static bool type_of(const struct tlv_name *table, struct wr_str name, uint8_t *out)
+static bool find_type(const struct tlv_name *table, struct wr_str name, uint8_t *out)
 {
     for (; table->name != NULL; table++) {
         if (wr_str_is(name, table->name)) {
@@ -189,11 +189,11 @@ static bool type_of(const struct tlv_name *table, struct wr_str name, uint8_t *o
             return true;
         }
     }
-    return hex_type(name, out);
+    return parse_hex_type(name, out);
 }
 
-static bool ssl_tlv(struct wr_pool *pool, struct wr_str tlvs, struct wr_str name,
-                    struct wr_str *out)
+static bool find_ssl_tlv(struct wr_pool *pool, struct wr_str tlvs, struct wr_str name,
+                         struct wr_str *out)
 {
     struct wr_str ssl;
     struct wr_scan s;
@@ -207,7 +207,7 @@ static bool ssl_tlv(struct wr_pool *pool, struct wr_str tlvs, struct wr_str name
         *out = wr_pool_fmt(pool, "%u", wr_scan_u32(&s));
         return true;
     }
-    return type_of(ssl_names, name, &type) && find_tlv(wr_str_skip(ssl, SSL_FIXED), type, out);
+    return find_type(ssl_names, name, &type) && find_tlv(wr_str_skip(ssl, SSL_FIXED), type, out);
 }
 
 bool wr_proxy_tlv(struct wr_pool *pool, struct wr_str tlvs, struct wr_str name, struct wr_str *out)
@@ -216,8 +216,8 @@ bool wr_proxy_tlv(struct wr_pool *pool, struct wr_str tlvs, struct wr_str name, 
     uint8_t type;
 
     if (wr_str_starts(name, ssl))
-        return ssl_tlv(pool, tlvs, wr_str_skip(name, ssl.n), out);
-    return type_of(names, name, &type) && find_tlv(tlvs, type, out);
+        return find_ssl_tlv(pool, tlvs, wr_str_skip(name, ssl.n), out);
+    return find_type(tlv_names, name, &type) && find_tlv(tlvs, type, out);
 }
 
 /* ---- writing ---- */

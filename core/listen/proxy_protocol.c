@@ -9,7 +9,7 @@
 
 #define READING "reading PROXY protocol"
 
-static enum wr_io broken(struct wr_session *s, struct wr_str in, const char *why)
+static enum wr_io report_broken(struct wr_session *s, struct wr_str in, const char *why)
 {
     in.n = wr_min(in.n, (size_t)128); /* whatever it is, the beginning tells */
     wr_session_log(s, READING, WR_LOG_ERROR, 0, "broken header: \"" WR_FMT "\" (%s)", WR_ARG(in),
@@ -17,20 +17,20 @@ static enum wr_io broken(struct wr_session *s, struct wr_str in, const char *why
     return WR_IO_ERROR;
 }
 
-static enum wr_io gone(struct wr_session *s, enum wr_io io)
+static enum wr_io report_gone(struct wr_session *s, enum wr_io io)
 {
     wr_session_log(s, READING, WR_LOG_INFO, io == WR_IO_ERROR ? s->conn.error : 0,
                    "client closed connection");
     return WR_IO_ERROR;
 }
 
-static enum wr_io late(struct wr_session *s)
+static enum wr_io report_late(struct wr_session *s)
 {
     wr_session_log(s, READING, WR_LOG_INFO, ETIMEDOUT, "client timed out");
     return WR_IO_EOF;
 }
 
-static void keep(struct wr_session *s, const struct wr_proxy_header *h)
+static void keep_header(struct wr_session *s, const struct wr_proxy_header *h)
 {
     struct wr_proxy_header *own = wr_malloc(sizeof(*own) + h->tlvs.n);
 
@@ -42,7 +42,7 @@ static void keep(struct wr_session *s, const struct wr_proxy_header *h)
     s->proxy_unread = h->size;
 }
 
-static enum wr_io look(struct wr_session *s)
+static enum wr_io peek_header(struct wr_session *s)
 {
     struct wr_proxy_header h;
     struct wr_str in;
@@ -50,16 +50,16 @@ static enum wr_io look(struct wr_session *s)
     enum wr_io io = wr_conn_peek(&s->conn, wr_scratch, WR_PROXY_MAX, &got);
 
     if (io != WR_IO_OK)
-        return io == WR_IO_AGAIN ? io : gone(s, io);
+        return io == WR_IO_AGAIN ? io : report_gone(s, io);
     in = wr_str_of(wr_scratch, got);
     switch (wr_proxy_header_parse(in, &h)) {
     case WR_PROXY_OK:
-        keep(s, &h);
+        keep_header(s, &h);
         return WR_IO_OK;
     case WR_PROXY_MORE: /* behind a FIN nothing comes */
-        return (s->conn.ready & (WR_HUP | WR_ERR)) == 0 ? WR_IO_AGAIN : gone(s, WR_IO_EOF);
+        return (s->conn.ready & (WR_HUP | WR_ERR)) == 0 ? WR_IO_AGAIN : report_gone(s, WR_IO_EOF);
     default:
-        return broken(s, in, h.why);
+        return report_broken(s, in, h.why);
     }
 }
 
@@ -69,9 +69,9 @@ enum wr_io wr_proxy_read(struct wr_session *s)
     size_t got;
 
     if (s->conn.deadline.fired)
-        return late(s);
+        return report_late(s);
     if (s->proxy == NULL)
-        io = look(s);
+        io = peek_header(s);
     while (io == WR_IO_OK && s->proxy_unread > 0) {
         io = wr_conn_read(&s->conn, wr_scratch, s->proxy_unread, &got);
         s->proxy_unread -= got;
@@ -83,7 +83,7 @@ enum wr_io wr_proxy_read(struct wr_session *s)
 
 /* ---- variables ---- */
 
-enum what { SOURCE_ADDR, SOURCE_PORT, DESTINATION_ADDR, DESTINATION_PORT };
+enum address_part { SOURCE_ADDR, SOURCE_PORT, DESTINATION_ADDR, DESTINATION_PORT };
 
 static bool get_address(struct wr_exchange *x, const struct wr_var *v, struct wr_str *out)
 {

@@ -21,7 +21,7 @@ static bool has_capital(struct wr_str s)
     return false;
 }
 
-static struct wr_str hostname(struct wr_cf *cf)
+static struct wr_str own_hostname(struct wr_cf *cf)
 {
     char name[256];
 
@@ -55,7 +55,7 @@ static bool take_name(struct wr_cf *cf, uint32_t i, struct wr_server_name *out)
         return wr_cf_error(cf, i, "server name \"" WR_FMT "\" is invalid", WR_ARG(s));
     if (wr_str_find(s, '/') < s.n)
         wr_cf_warn(cf, i, "server name \"" WR_FMT "\" has suspicious symbols", WR_ARG(s));
-    out->text = wr_str_is(s, "$hostname") ? hostname(cf) : lower_copy(cf->pool, s);
+    out->text = wr_str_is(s, "$hostname") ? own_hostname(cf) : lower_copy(cf->pool, s);
     return true;
 }
 

@@ -28,28 +28,28 @@ struct wr_hosts_map *wr_hosts_new(struct wr_pool *p, struct wr_virtual *standard
     return m;
 }
 
-static bool taken(const struct wr_dict *d, struct wr_str key)
+static bool has_key(const struct wr_dict *d, struct wr_str key)
 {
     return d != NULL && wr_dict_get(d, key) != NULL;
 }
 
-static void put(struct wr_hosts_map *m, struct wr_dict **d, struct wr_str key,
-                struct wr_virtual *sv)
+static void put_key(struct wr_hosts_map *m, struct wr_dict **d, struct wr_str key,
+                    struct wr_virtual *sv)
 {
     if (*d == NULL)
         *d = wr_dict_new(m->pool, false);
     (void)wr_dict_add(*d, key, sv);
 }
 
-static enum wr_host_put put_head(struct wr_hosts_map *m, struct wr_str key, bool exact_too,
-                                 struct wr_virtual *sv)
+static enum wr_host_put put_wildcard(struct wr_hosts_map *m, struct wr_str key, bool exact_too,
+                                     struct wr_virtual *sv)
 {
-    if (taken(m->head, key) || (exact_too && taken(m->exact, key)))
+    if (has_key(m->head, key) || (exact_too && has_key(m->exact, key)))
         return WR_HOST_CONFLICT;
-    put(m, &m->head, key, sv);
+    put_key(m, &m->head, key, sv);
     m->head_max = wr_max(m->head_max, key.n);
     if (exact_too)
-        put(m, &m->exact, key, sv);
+        put_key(m, &m->exact, key, sv);
     return WR_HOST_PUT;
 }
 
@@ -67,9 +67,9 @@ enum wr_host_put wr_hosts_add(struct wr_hosts_map *m, const struct wr_server_nam
         return WR_HOST_INVALID;
     if (wr_str_ends(s, WR_STR(".*")) && wr_str_find(s, '*') == s.n - 1) {
         s.n -= 2;
-        if (taken(m->tail, s))
+        if (has_key(m->tail, s))
             return WR_HOST_CONFLICT;
-        put(m, &m->tail, s, sv);
+        put_key(m, &m->tail, s, sv);
         m->tail_max = wr_max(m->tail_max, s.n);
         return WR_HOST_PUT;
     }
@@ -77,10 +77,10 @@ enum wr_host_put wr_hosts_add(struct wr_hosts_map *m, const struct wr_server_nam
     if (star < s.n && (star > 0 || !wr_str_starts(s, WR_STR("*."))))
         return WR_HOST_INVALID;
     if (s.n > 0 && (s.p[0] == '*' || s.p[0] == '.'))
-        return put_head(m, wr_str_skip(s, s.p[0] == '*' ? 2 : 1), s.p[0] == '.', sv);
-    if (taken(m->exact, s))
+        return put_wildcard(m, wr_str_skip(s, s.p[0] == '*' ? 2 : 1), s.p[0] == '.', sv);
+    if (has_key(m->exact, s))
         return WR_HOST_CONFLICT;
-    put(m, &m->exact, s, sv);
+    put_key(m, &m->exact, s, sv);
     return WR_HOST_PUT;
 }
 

@@ -34,7 +34,7 @@ static enum wr_moved flush_queue(struct wr_relay *r)
     struct wr_conn *c = r->dst->conn;
     size_t left;
 
-    for (int i = 0; r->q.n > 0 && i < ROUNDS && (left = wr_relay_left(r)) > 0; i++) {
+    for (int i = 0; r->q.n > 0 && i < ROUNDS && (left = wr_relay_turn_left(r)) > 0; i++) {
         size_t put = 0;
         enum wr_io io;
 
@@ -63,7 +63,7 @@ static enum wr_moved take_stored(struct wr_relay *r, size_t max)
     r->taken += n;
     r->src_fin = wr_endpoint_at_end(r->src);
     if (r->rate > 0)
-        wr_relay_rest(r, n);
+        wr_relay_delay_read(r, n);
     return r->filters != NULL ? wr_relay_filter(r, &in, WR_PUSH_NONE) : WR_MOVED;
 }
 
@@ -76,10 +76,10 @@ static enum wr_moved copy_once(struct wr_relay *r, size_t max)
 
     r->fetching = io == WR_IO_AGAIN && r->src->conn == NULL;
     if (io != WR_IO_OK)
-        return wr_relay_came(r, io);
+        return wr_relay_read_result(r, io);
     r->taken += n;
     if (r->rate > 0)
-        wr_relay_rest(r, n);
+        wr_relay_delay_read(r, n);
     r->full = n >= wr_min(r->high, (size_t)LARGE) ? r->full + 1 : 0;
     if (r->filters != NULL) {
         struct wr_bufq in = { 0 };
@@ -96,7 +96,7 @@ static enum wr_moved copy_once(struct wr_relay *r, size_t max)
     return WR_MOVED;
 }
 
-static enum wr_moved spill_failed(struct wr_relay *r)
+static enum wr_moved fail_spill(struct wr_relay *r)
 {
     r->broken = true;
     return WR_SRC_FAILED;
@@ -119,12 +119,12 @@ static enum wr_moved read_ahead(struct wr_relay *r)
         return WR_BLOCKED;
     io = r->src->ops->read(r->src, wr_scratch, wr_min(max, (size_t)65536), &n);
     if (io != WR_IO_OK)
-        return wr_relay_came(r, io) == WR_SRC_FAILED ? WR_SRC_FAILED : WR_BLOCKED;
+        return wr_relay_read_result(r, io) == WR_SRC_FAILED ? WR_SRC_FAILED : WR_BLOCKED;
     r->taken += n;
     if (!filed)
         wr_bufq_copy(&r->q, wr_scratch, n);
     else if (!wr_temp_append(&r->spill->file, wr_scratch, n))
-        return spill_failed(r);
+        return fail_spill(r);
     return WR_MOVED;
 }
 
@@ -142,21 +142,21 @@ static void note_behind(struct wr_relay *r, struct wr_loop *l, enum wr_moved st)
     }
 }
 
-static enum wr_moved flush(struct wr_relay *r, struct wr_loop *l)
+static enum wr_moved flush_kept(struct wr_relay *r, struct wr_loop *l)
 {
     enum wr_moved st = WR_MOVED;
 
     if (r->spill != NULL && r->spill->file.failed)
-        return spill_failed(r);
+        return fail_spill(r);
     if (r->pipe != NULL)
         st = wr_relay_flush_pipe(r, l);
     return st == WR_MOVED && r->q.n > 0 ? flush_queue(r) : st;
 }
 
-static enum wr_moved round_of(struct wr_relay *r, struct wr_loop *l)
+static enum wr_moved run_round(struct wr_relay *r, struct wr_loop *l)
 {
-    enum wr_moved st = flush(r, l);
-    size_t max = wr_min(wr_min(r->high, (size_t)WR_SCRATCH), wr_relay_left(r));
+    enum wr_moved st = flush_kept(r, l);
+    size_t max = wr_min(wr_min(r->high, (size_t)WR_SCRATCH), wr_relay_turn_left(r));
     bool spilled = r->spill != NULL && r->spill->file.size > 0;
 
     if (st == WR_MOVED && (max == 0 || r->q.n > 0 || (spilled && wr_spill_get(r->spill, &r->q))))
@@ -178,9 +178,9 @@ static enum wr_moved round_of(struct wr_relay *r, struct wr_loop *l)
     st = wr_relay_splice(r, l);
     if (st != WR_COPY)
         return st;
-    if (r->rate > 0 && (max = wr_relay_allows(r, l, max)) == 0)
+    if (r->rate > 0 && (max = wr_relay_read_quota(r, l, max)) == 0)
         return WR_STARVED;
-    if (r->src->ops->give != NULL && wr_relay_filters_pass(r))
+    if (r->src->ops->give != NULL && wr_relay_may_pass_unread(r))
         return take_stored(r, max);
     st = copy_once(r, max);
     if (st == WR_STARVED && r->filters_hold)
@@ -209,8 +209,8 @@ enum wr_pump wr_relay_pump(struct wr_relay *r, struct wr_loop *l, bool *moved_an
     enum wr_moved st = WR_MOVED;
 
     r->turn_end = r->moved + wr_min(r->turn > 0 ? r->turn : TURN, UINT64_MAX - r->moved);
-    for (int i = 0; i < ROUNDS && st == WR_MOVED && wr_relay_left(r) > 0; i++)
-        st = round_of(r, l);
+    for (int i = 0; i < ROUNDS && st == WR_MOVED && wr_relay_turn_left(r) > 0; i++)
+        st = run_round(r, l);
     if (st == WR_STARVED)
         st = flush_added(r);
     note_behind(r, l, st);

@@ -3,7 +3,7 @@
  * round. */
 #include "relay/relay_impl.h"
 
-bool wr_relay_filters_pass(const struct wr_relay *r)
+bool wr_relay_may_pass_unread(const struct wr_relay *r)
 {
     for (const struct wr_relay_filter *f = r->filters; f != NULL; f = f->next)
         if (!f->passes)
@@ -11,7 +11,8 @@ bool wr_relay_filters_pass(const struct wr_relay *r)
     return true;
 }
 
-static enum wr_filtered run_one(struct wr_relay_filter *f, enum wr_push push, struct wr_bufq *out)
+static enum wr_filtered run_filter(struct wr_relay_filter *f, enum wr_push push,
+                                   struct wr_bufq *out)
 {
     enum wr_filtered done;
 
@@ -24,7 +25,7 @@ static enum wr_filtered run_one(struct wr_relay_filter *f, enum wr_push push, st
 }
 
 /* Those behind one that waits get what it let go, but no push: that comes when it is done. */
-static enum wr_filtered run_all(struct wr_relay *r, struct wr_bufq *in, enum wr_push push)
+static enum wr_filtered run_filters(struct wr_relay *r, struct wr_bufq *in, enum wr_push push)
 {
     enum wr_filtered all = WR_FILTERED;
     struct wr_bufq from = *in;
@@ -35,7 +36,7 @@ static enum wr_filtered run_all(struct wr_relay *r, struct wr_bufq *in, enum wr_
 
         wr_bufq_move(&f->in, &from, from.n);
         wr_bufq_clear(&from);
-        one = run_one(f, push, &out);
+        one = run_filter(f, push, &out);
         from = out;
         if (one != WR_FILTERED) {
             all = one;
@@ -53,7 +54,7 @@ enum wr_moved wr_relay_filter(struct wr_relay *r, struct wr_bufq *in, enum wr_pu
 {
     struct wr_bufq none = { 0 };
 
-    switch (run_all(r, in != NULL ? in : &none, push)) {
+    switch (run_filters(r, in != NULL ? in : &none, push)) {
     case WR_FILTER_FAILED:
         r->broken = true;
         return WR_SRC_FAILED;

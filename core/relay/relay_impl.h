@@ -14,12 +14,12 @@ enum wr_moved {
     WR_COPY     /* of a splice: a read and a write have to do it */
 };
 /* Bytes that may still be written in this turn. */
-static inline size_t wr_relay_left(const struct wr_relay *r)
+static inline size_t wr_relay_turn_left(const struct wr_relay *r)
 {
     return r->moved < r->turn_end ? (size_t)(r->turn_end - r->moved) : 0;
 }
 /* The result of a read of the source. */
-static inline enum wr_moved wr_relay_came(struct wr_relay *r, enum wr_io io)
+static inline enum wr_moved wr_relay_read_result(struct wr_relay *r, enum wr_io io)
 {
     if (io == WR_IO_EOF)
         r->src_fin = true;
@@ -29,13 +29,13 @@ static inline enum wr_moved wr_relay_came(struct wr_relay *r, enum wr_io io)
 
 /* ---- rate: only where r->rate is not 0 ---- */
 /* Bytes that may be read now, at most want; 0: the timer was set. */
-size_t wr_relay_allows(struct wr_relay *r, struct wr_loop *l, size_t want);
+size_t wr_relay_read_quota(struct wr_relay *r, struct wr_loop *l, size_t want);
 /* n bytes were read (and are in r->taken): they have to last for their time. */
-void wr_relay_rest(struct wr_relay *r, size_t n);
+void wr_relay_delay_read(struct wr_relay *r, size_t n);
 
 /* ---- filter: only where r->filters is not NULL ---- */
 /* May they be given bytes that nobody has read? */
-bool wr_relay_filters_pass(const struct wr_relay *r);
+bool wr_relay_may_pass_unread(const struct wr_relay *r);
 /* Hands in, if it is not NULL, to the filters; what comes out of them is in r->q. STARVED: one of
  * them waits. */
 enum wr_moved wr_relay_filter(struct wr_relay *r, struct wr_bufq *in, enum wr_push push);

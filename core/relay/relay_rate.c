@@ -3,7 +3,7 @@
 #include "relay/relay_impl.h"
 
 /* As nginx: a second's worth at once. */
-size_t wr_relay_allows(struct wr_relay *r, struct wr_loop *l, size_t want)
+size_t wr_relay_read_quota(struct wr_relay *r, struct wr_loop *l, size_t want)
 {
     uint64_t now = wr_now(), ms = now - r->rate_from + 1000;
     /* no product overflows, however long a session lasts */
@@ -19,7 +19,7 @@ size_t wr_relay_allows(struct wr_relay *r, struct wr_loop *l, size_t want)
 }
 
 /* Else each further byte would be fetched for itself. */
-void wr_relay_rest(struct wr_relay *r, size_t n)
+void wr_relay_delay_read(struct wr_relay *r, size_t n)
 {
     uint64_t over = r->taken > r->rate_after ? r->taken - r->rate_after : 0;
 

@@ -8,7 +8,7 @@
 #define THIN 8192            /* a splice below it is a small message */
 #define THIN_MAX 4           /* so many in a row end the bulk mode */
 
-static void spliced(struct wr_endpoint *e, uint64_t n)
+static void note_spliced(struct wr_endpoint *e, uint64_t n)
 {
     if (e->ops->spliced != NULL && n > 0)
         e->ops->spliced(e, n);
@@ -21,7 +21,7 @@ enum wr_moved wr_relay_flush_pipe(struct wr_relay *r, struct wr_loop *l)
         enum wr_io io = wr_conn_splice_out(r->dst->conn, r->pipe, &put);
 
         r->moved += put;
-        spliced(r->dst, put);
+        note_spliced(r->dst, put);
         if (r->pipe->fill == 0) {
             wr_pipe_return(l, r->pipe);
             r->pipe = NULL;
@@ -61,16 +61,16 @@ enum wr_moved wr_relay_splice(struct wr_relay *r, struct wr_loop *l)
         return WR_COPY;
     }
     r->fill = wr_min(wr_max(r->fill, r->high), r->pipe->size);
-    n = (size_t)wr_min((uint64_t)wr_min(r->fill, wr_relay_left(r)),
+    n = (size_t)wr_min((uint64_t)wr_min(r->fill, wr_relay_turn_left(r)),
                        wr_min(r->src->ops->want(r->src), r->dst->ops->want(r->dst)));
     io = wr_conn_splice_in(r->src->conn, r->pipe, n, &n);
     r->taken += n;
-    spliced(r->src, n);
+    note_spliced(r->src, n);
     if (io != WR_IO_OK) {
         wr_pipe_return(l, r->pipe);
         r->pipe = NULL;
         /* Whether the end may come here, the endpoint knows. */
-        return io == WR_IO_EOF ? WR_COPY : wr_relay_came(r, io);
+        return io == WR_IO_EOF ? WR_COPY : wr_relay_read_result(r, io);
     }
     r->fill *= 2; /* the next one may be larger, unless the receiver blocks on this one */
     r->thin = n < THIN ? r->thin + 1 : 0;

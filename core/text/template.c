@@ -32,7 +32,7 @@ struct compile {
     WR_VEC(struct part) parts;
 };
 
-static bool name_char(char c)
+static bool is_name_char(char c)
 {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
 }
@@ -51,7 +51,7 @@ static bool take_name(struct compile *c, bool bracket)
     struct wr_str name = wr_str_of(c->rest.p, 0);
     const struct wr_var *v;
 
-    while (name.n < c->rest.n && name_char(c->rest.p[name.n]))
+    while (name.n < c->rest.n && is_name_char(c->rest.p[name.n]))
         name.n++;
     c->rest = wr_str_skip(c->rest, name.n);
     if (name.n == 0)

@@ -73,15 +73,15 @@ static bool vars_prepare(struct wr_cf *cf)
     return true;
 }
 
-static bool name_char(char c)
+static bool is_name_char(char c)
 {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
 }
 
-static bool valid_name(struct wr_str name)
+static bool is_valid_name(struct wr_str name)
 {
     for (size_t i = 0; i < name.n; i++)
-        if (!name_char(name.p[i]))
+        if (!is_name_char(name.p[i]))
             return false;
     return name.n > 0;
 }
@@ -117,7 +117,7 @@ static void want_slot(struct registry *r, struct wr_var *v)
 }
 
 /* A variable that was not mentioned before: what the modules know about it. */
-static void look_up(struct registry *r, struct wr_var *v)
+static void take_row(struct registry *r, struct wr_var *v)
 {
     const struct wr_variable *row = wr_dict_get(r->rows, v->name);
 
@@ -155,7 +155,7 @@ static struct wr_var *find_or_make(struct wr_cf *cf, struct registry *r, struct 
     v->slot = NO_SLOT;
     v->node = cf->node;
     v->word = i;
-    look_up(r, v);
+    take_row(r, v);
     (void)wr_dict_add(r->vars, v->name, v);
     *wr_vec_push(cf->pool, &r->all) = v;
     return v;
@@ -167,7 +167,7 @@ struct wr_var *wr_var_mention(struct wr_cf *cf, struct wr_str name, uint32_t i)
 
     if (r == NULL)
         return NULL;
-    if (!valid_name(name)) {
+    if (!is_valid_name(name)) {
         (void)wr_cf_error(cf, i, "invalid variable name \"" WR_FMT "\"", WR_ARG(name));
         return NULL;
     }
@@ -182,8 +182,8 @@ static bool get_nothing(struct wr_exchange *x, const struct wr_var *v, struct wr
     return false;
 }
 
-static struct wr_var *define(struct wr_cf *cf, struct registry *r, struct wr_str name, uint32_t i,
-                             wr_var_get *get, uint32_t flags)
+static struct wr_var *define_variable(struct wr_cf *cf, struct registry *r, struct wr_str name,
+                                      uint32_t i, wr_var_get *get, uint32_t flags)
 {
     const struct wr_variable *row = wr_dict_get(r->rows, name);
     struct wr_var *v;
@@ -219,11 +219,11 @@ struct wr_var *wr_var_define(struct wr_cf *cf, uint32_t i, wr_var_get *get, uint
     if (r == NULL)
         return NULL;
     /* nginx takes any characters behind the $ and then cannot read the variable: no use in that. */
-    if (word.n < 2 || word.p[0] != '$' || !valid_name(wr_str_skip(word, 1))) {
+    if (word.n < 2 || word.p[0] != '$' || !is_valid_name(wr_str_skip(word, 1))) {
         (void)wr_cf_error(cf, i, "invalid variable name \"" WR_FMT "\"", WR_ARG(word));
         return NULL;
     }
-    return define(cf, r, wr_str_skip(word, 1), i, get, flags);
+    return define_variable(cf, r, wr_str_skip(word, 1), i, get, flags);
 }
 
 struct wr_regex *wr_cf_regex(struct wr_cf *cf, uint32_t i, struct wr_str pattern, bool fold_case)
@@ -251,7 +251,8 @@ struct wr_regex *wr_cf_regex(struct wr_cf *cf, uint32_t i, struct wr_str pattern
         struct wr_str name = wr_regex_name(re, group);
 
         if (name.n > 0
-            && define(cf, r, name, i, get_nothing, WR_VAR_CACHED | WR_VAR_SETTABLE) == NULL)
+            && define_variable(cf, r, name, i, get_nothing, WR_VAR_CACHED | WR_VAR_SETTABLE)
+                   == NULL)
             return NULL;
     }
     return re;
@@ -260,7 +261,7 @@ struct wr_regex *wr_cf_regex(struct wr_cf *cf, uint32_t i, struct wr_str pattern
 /* ---- what was mentioned and is not there ---- */
 
 /* The name nearest to the wrong one; NULL when nothing is near. */
-static const char *suggest(struct wr_pool *pool, const struct registry *r, struct wr_str wrong)
+static const char *nearest_hint(struct wr_pool *pool, const struct registry *r, struct wr_str wrong)
 {
     unsigned max = wrong.n < 3 ? 0 : wrong.n < 6 ? 1 : 2, best = max + 1;
     struct wr_str found = wr_str_of(NULL, 0);
@@ -331,7 +332,7 @@ static bool is_nginx_variable(const struct wr_nginx_word *w, uint32_t layer)
 static const char *hint_of(struct wr_cf *cf, uint32_t layer, const struct wr_nginx_word *w,
                            struct wr_str name)
 {
-    const char *near = suggest(cf->pool, registry_of(cf->conf, layer), name);
+    const char *near = nearest_hint(cf->pool, registry_of(cf->conf, layer), name);
 
     if (!is_nginx_variable(w, layer))
         return w == NULL || near != NULL
@@ -388,7 +389,8 @@ static struct wr_value *slot_of(struct wr_exchange *x, const struct wr_var *v)
 }
 
 /* What a child has found is kept longer than the child. */
-static void remember(struct wr_exchange *x, const struct wr_var *v, struct wr_str value, bool found)
+static void remember_value(struct wr_exchange *x, const struct wr_var *v, struct wr_str value,
+                           bool found)
 {
     if (x->main != x)
         value = wr_pool_str(x->main->pool, value);
@@ -443,7 +445,7 @@ bool wr_var_value(struct wr_exchange *x, const struct wr_var *v, struct wr_str *
         *out = wr_str_of("", 0);
     /* No value is known when a regex gave up, neither for an error page that asks again. */
     if ((v->flags & WR_VAR_CACHED) != 0 && !x->gave_up)
-        remember(x, v, *out, found);
+        remember_value(x, v, *out, found);
     return found;
 }
 
@@ -452,7 +454,7 @@ void wr_var_store(struct wr_exchange *x, const struct wr_var *v, struct wr_str v
     if (v->set != NULL)
         (void)v->set(x, v, value);
     else
-        remember(x, v, value, true);
+        remember_value(x, v, value, true);
 }
 
 /* The subject may be gone before the captures are asked for, so they are copied. */

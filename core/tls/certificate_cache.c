@@ -8,7 +8,7 @@
 
 #define BUCKETS 1024
 
-struct kept {
+struct cached {
     struct wr_link link;         /* the last used first */
     struct wr_link bucket;       /* those of the same hash */
     struct wr_tls_pair pair;     /* of a certificate, or of a key */
@@ -26,7 +26,7 @@ struct wr_tls_cache {
     uint64_t inactive_ms, valid_ms;
 };
 
-static void drop(struct wr_tls_cache *k, struct kept *e)
+static void drop_entry(struct wr_tls_cache *k, struct cached *e)
 {
     wr_list_remove(&e->link);
     wr_list_remove(&e->bucket);
@@ -40,23 +40,23 @@ static void drop_all(void *arg)
     struct wr_tls_cache *k = arg;
 
     while (!wr_list_empty(&k->all))
-        drop(k, wr_container(k->all.next, struct kept, link));
+        drop_entry(k, wr_container(k->all.next, struct cached, link));
 }
 
-static struct kept *oldest(const struct wr_tls_cache *k)
+static struct cached *oldest_entry(const struct wr_tls_cache *k)
 {
-    return wr_list_empty(&k->all) ? NULL : wr_container(k->all.prev, struct kept, link);
+    return wr_list_empty(&k->all) ? NULL : wr_container(k->all.prev, struct cached, link);
 }
 
-static void expire(struct wr_tls_cache *k)
+static void drop_expired(struct wr_tls_cache *k)
 {
-    struct kept *e;
+    struct cached *e;
 
-    while ((e = oldest(k)) != NULL && wr_now() - e->used_ms > k->inactive_ms)
-        drop(k, e);
+    while ((e = oldest_entry(k)) != NULL && wr_now() - e->used_ms > k->inactive_ms)
+        drop_entry(k, e);
 }
 
-static bool look_at(struct wr_str name, struct kept *e)
+static bool stat_file(struct wr_str name, struct cached *e)
 {
     struct stat st;
 
@@ -69,13 +69,13 @@ static bool look_at(struct wr_str name, struct kept *e)
     return true;
 }
 
-static bool still_the_same(struct wr_tls_cache *k, struct kept *e)
+static bool is_unchanged(struct wr_tls_cache *k, struct cached *e)
 {
-    struct kept now;
+    struct cached now;
 
     if (wr_now() - e->checked_ms < k->valid_ms)
         return true;
-    if (!look_at(e->name, &now) || now.inode != e->inode || now.size != e->size
+    if (!stat_file(e->name, &now) || now.inode != e->inode || now.size != e->size
         || now.mtime.tv_sec != e->mtime.tv_sec || now.mtime.tv_nsec != e->mtime.tv_nsec)
         return false;
     e->checked_ms = now.checked_ms;
@@ -87,12 +87,12 @@ static struct wr_link *bucket_of(struct wr_tls_cache *k, struct wr_str name)
     return &k->bucket[wr_hash(name) % BUCKETS];
 }
 
-static struct kept *find(struct wr_tls_cache *k, struct wr_str name, bool key)
+static struct cached *find_entry(struct wr_tls_cache *k, struct wr_str name, bool key)
 {
     struct wr_link *head = bucket_of(k, name);
 
     for (struct wr_link *l = head->next; l != head; l = l->next) {
-        struct kept *e = wr_container(l, struct kept, bucket);
+        struct cached *e = wr_container(l, struct cached, bucket);
 
         if (e->key == key && wr_str_eq(e->name, name))
             return e;
@@ -102,14 +102,14 @@ static struct kept *find(struct wr_tls_cache *k, struct wr_str name, bool key)
 
 bool wr_tls_cache_get(struct wr_tls_cache *k, struct wr_str name, bool key, struct wr_tls_pair *out)
 {
-    struct kept *e;
+    struct cached *e;
 
-    expire(k);
-    e = find(k, name, key);
+    drop_expired(k);
+    e = find_entry(k, name, key);
     if (e == NULL)
         return false;
-    if (!still_the_same(k, e)) {
-        drop(k, e);
+    if (!is_unchanged(k, e)) {
+        drop_entry(k, e);
         return false;
     }
     e->used_ms = wr_now();
@@ -122,18 +122,18 @@ bool wr_tls_cache_get(struct wr_tls_cache *k, struct wr_str name, bool key, stru
 void wr_tls_cache_put(struct wr_tls_cache *k, struct wr_str name, bool key,
                       const struct wr_tls_pair *pair)
 {
-    struct kept *e = wr_calloc(1, sizeof(*e) + name.n + 1);
+    struct cached *e = wr_calloc(1, sizeof(*e) + name.n + 1);
 
     memcpy(e + 1, name.p, name.n);
     e->name = wr_str_of((char *)(e + 1), name.n);
     e->key = key;
     e->used_ms = wr_now();
-    if (!look_at(e->name, e)) {
+    if (!stat_file(e->name, e)) {
         free(e);
         return;
     }
     while (k->n >= k->max)
-        drop(k, oldest(k));
+        drop_entry(k, oldest_entry(k));
     wr_tls_pair_share(&e->pair, pair);
     wr_list_unshift(&k->all, &e->link);
     wr_list_unshift(bucket_of(k, e->name), &e->bucket);
@@ -141,7 +141,7 @@ void wr_tls_cache_put(struct wr_tls_cache *k, struct wr_str name, bool key,
 }
 
 /* "off", or "max=N [inactive=TIME] [valid=TIME]" */
-static bool take(struct wr_cf *cf, uint32_t i, struct wr_tls_cache *k)
+static bool take_param(struct wr_cf *cf, uint32_t i, struct wr_tls_cache *k)
 {
     struct wr_str arg = wr_cf_arg(cf, i), value;
     uint64_t n = 0;
@@ -174,7 +174,7 @@ bool wr_set_tls_cache(struct wr_cf *cf, void *conf)
     k->inactive_ms = 10000;
     k->valid_ms = 60000;
     for (uint32_t i = 1; i <= cf->nargs; i++)
-        if (!take(cf, i, k))
+        if (!take_param(cf, i, k))
             return false;
     if (k->max == 0)
         return wr_cf_error(cf, 0, "\"" WR_FMT "\" must have the \"max\" parameter",

@@ -10,7 +10,8 @@
 
 /* ---- what went wrong ---- */
 
-static bool wrong(struct wr_text *why, const char *what, struct wr_str name, const char *call)
+static bool note_failure(struct wr_text *why, const char *what, struct wr_str name,
+                         const char *call)
 {
     wr_text_fmt(why, "cannot load %s \"" WR_FMT "\": %s failed", what, WR_ARG(name), call);
     wr_tls_errors(why);
@@ -57,7 +58,7 @@ static struct wr_str read_once(struct wr_cf *cf, const char *path)
     return p->text;
 }
 
-void wr_tls_forget(struct wr_cf *cf)
+void wr_tls_forget_files(struct wr_cf *cf)
 {
     struct wr_ssl_state *state = wr_cf_state(cf, &wr_module_ssl);
 
@@ -101,7 +102,7 @@ void wr_tls_pair_share(struct wr_tls_pair *to, const struct wr_tls_pair *from)
     }
 }
 
-bool wr_tls_pem_end(void)
+bool wr_tls_is_pem_end(void)
 {
     unsigned long e = ERR_peek_last_error();
 
@@ -118,7 +119,7 @@ static bool read_chain(BIO *b, struct wr_tls_pair *out)
             return false;
         }
     }
-    if (!wr_tls_pem_end())
+    if (!wr_tls_is_pem_end())
         return false;
     ERR_clear_error();
     return true;
@@ -131,7 +132,7 @@ static bool load_certificate(struct wr_cf *cf, struct wr_str name, struct wr_tls
     const char *call = NULL;
 
     if (b == NULL)
-        return wrong(why, "certificate", name, "BIO_new_file()");
+        return note_failure(why, "certificate", name, "BIO_new_file()");
     out->certificate = PEM_read_bio_X509_AUX(b, NULL, NULL, NULL);
     out->chain = sk_X509_new_null();
     if (out->certificate == NULL || out->chain == NULL)
@@ -139,7 +140,7 @@ static bool load_certificate(struct wr_cf *cf, struct wr_str name, struct wr_tls
     else if (!read_chain(b, out))
         call = "PEM_read_bio_X509()";
     BIO_free(b);
-    return call == NULL || wrong(why, "certificate", name, call);
+    return call == NULL || note_failure(why, "certificate", name, call);
 }
 
 struct password {
@@ -189,10 +190,10 @@ static bool load_key(struct wr_cf *cf, const struct wr_tls_conf *c, struct wr_st
         out->key = read_key(cf, name, &p, &call);
         out->locked = p.asked;
     } while (out->key == NULL && ++i < c->passwords.n);
-    return out->key != NULL || wrong(why, "certificate key", name, call);
+    return out->key != NULL || note_failure(why, "certificate key", name, call);
 }
 
-static bool into_context(SSL_CTX *ctx, struct wr_tls_pair *p, const char **call)
+static bool use_in_context(SSL_CTX *ctx, struct wr_tls_pair *p, const char **call)
 {
     *call = "SSL_CTX_use_certificate()";
     if (SSL_CTX_use_certificate(ctx, p->certificate) != 1)
@@ -204,7 +205,7 @@ static bool into_context(SSL_CTX *ctx, struct wr_tls_pair *p, const char **call)
     return SSL_CTX_use_PrivateKey(ctx, p->key) == 1;
 }
 
-static bool into_connection(SSL *ssl, struct wr_tls_pair *p, const char **call)
+static bool use_in_connection(SSL *ssl, struct wr_tls_pair *p, const char **call)
 {
     *call = "SSL_use_certificate()";
     if (SSL_use_certificate(ssl, p->certificate) != 1)
@@ -232,8 +233,8 @@ static bool is_file(struct wr_str name)
 
 /* In a handshake. A key that takes a password is not kept, nor is its certificate: whoever has the
  * cache need not have the password. */
-static bool from_cache(const struct wr_tls_conf *c, struct wr_str certificate, struct wr_str key,
-                       struct wr_tls_pair *p, struct wr_text *why)
+static bool load_cached(const struct wr_tls_conf *c, struct wr_str certificate, struct wr_str key,
+                        struct wr_tls_pair *p, struct wr_text *why)
 {
     bool had_certificate = is_file(certificate)
                         && wr_tls_cache_get(c->cache, certificate, false, p);
@@ -264,10 +265,12 @@ bool wr_tls_load(struct wr_cf *cf, struct wr_pool *pool, const struct wr_tls_con
     ERR_clear_error();
     ok = cf != NULL || c->cache == NULL
              ? load_certificate(cf, certificate, &p, why) && load_key(cf, c, key, &p, why)
-             : from_cache(c, certificate, key, &p, why);
-    if (ok && !(ssl == NULL ? into_context(c->ctx, &p, &call) : into_connection(ssl, &p, &call))) {
+             : load_cached(c, certificate, key, &p, why);
+    if (ok
+        && !(ssl == NULL ? use_in_context(c->ctx, &p, &call)
+                         : use_in_connection(ssl, &p, &call))) {
         /* mostly it is the key of another certificate */
-        (void)wrong(why, "certificate key", key, call);
+        (void)note_failure(why, "certificate key", key, call);
         ok = false;
     }
     wr_tls_pair_free(&p);

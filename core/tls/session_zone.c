@@ -42,7 +42,7 @@ static struct wr_str id_of(const SSL_SESSION *s)
 
 static int session_new(SSL *ssl, SSL_SESSION *s)
 {
-    struct wr_ssl_zone *z = zone_of(wr_ssl_first(wr_ssl_session_of(ssl))->tls.ctx);
+    struct wr_ssl_zone *z = zone_of(wr_ssl_default_conf(wr_ssl_session_of(ssl))->tls.ctx);
     unsigned char buf[SESSION_MAX], *p = buf;
     int n = i2d_SSL_SESSION(s, NULL);
 
@@ -60,7 +60,7 @@ static int session_new(SSL *ssl, SSL_SESSION *s)
 
 static SSL_SESSION *session_get(SSL *ssl, const unsigned char *id, int id_n, int *copy)
 {
-    struct wr_ssl_zone *z = zone_of(wr_ssl_first(wr_ssl_session_of(ssl))->tls.ctx);
+    struct wr_ssl_zone *z = zone_of(wr_ssl_default_conf(wr_ssl_session_of(ssl))->tls.ctx);
     unsigned char buf[SESSION_MAX];
     const unsigned char *p = buf;
     SSL_SESSION *s;
@@ -98,7 +98,7 @@ void wr_ssl_zone_use(SSL_CTX *ctx, struct wr_ssl_zone *zone, uint64_t timeout_s)
 
 /* ---- zones of a configuration ---- */
 
-struct wr_ssl_zone *wr_ssl_zone_named(struct wr_cf *cf, uint32_t i, struct wr_str name, size_t size)
+struct wr_ssl_zone *wr_ssl_zone_get(struct wr_cf *cf, uint32_t i, struct wr_str name, size_t size)
 {
     struct wr_ssl_state *state = wr_cf_state(cf, &wr_module_ssl);
     struct wr_ssl_zone *z;

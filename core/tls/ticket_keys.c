@@ -52,7 +52,7 @@ static void keys_free(void *arg)
     OPENSSL_cleanse(arg, sizeof(struct keys));
 }
 
-static bool fresh_key(struct wr_ssl_ticket_key *k)
+static bool make_key(struct wr_ssl_ticket_key *k)
 {
     *k = (struct wr_ssl_ticket_key){ .aes128 = false };
     return RAND_bytes(k->name, sizeof(k->name)) == 1 && RAND_bytes(k->hmac, sizeof(k->hmac)) == 1
@@ -60,7 +60,7 @@ static bool fresh_key(struct wr_ssl_ticket_key *k)
 }
 
 /* A key makes tickets for as long as one is good, and is taken until two others have come. */
-static void rotate(struct ring *r, uint64_t period_s)
+static void rotate_keys(struct ring *r, uint64_t period_s)
 {
     struct wr_ssl_ticket_key k;
     /* Another worker's clock may have gone on since this turn began. */
@@ -68,7 +68,7 @@ static void rotate(struct ring *r, uint64_t period_s)
 
     if (r->made_s > wr_ssl_now_s() + SLACK_S)
         age = UINT64_MAX;
-    if ((r->made_s != 0 && age < period_s) || !fresh_key(&k))
+    if ((r->made_s != 0 && age < period_s) || !make_key(&k))
         return;
     if (r->made_s != 0 && age >= 2 * period_s + 1) /* nobody asked for so long */
         memset(r->at, 0, sizeof(r->at));
@@ -79,7 +79,7 @@ static void rotate(struct ring *r, uint64_t period_s)
 }
 
 /* A copy, so that no lock is held while OpenSSL works. */
-static void keys_now(SSL_CTX *ctx, struct keys *out)
+static void copy_keys(SSL_CTX *ctx, struct keys *out)
 {
     const struct wr_ssl_tickets *t = SSL_CTX_get_ex_data(ctx, tickets_index());
     const struct keys *fixed = SSL_CTX_get_ex_data(ctx, files_index());
@@ -91,7 +91,7 @@ static void keys_now(SSL_CTX *ctx, struct keys *out)
     out->n = 0;
     if (t == NULL || !wr_zone_lock(&t->zone, LOCK_MS))
         return;
-    rotate(t->ring, t->period_s);
+    rotate_keys(t->ring, t->period_s);
     out->n = KEYS;
     memcpy(out->at, t->ring->at, sizeof(out->at));
     wr_zone_unlock(&t->zone);
@@ -116,7 +116,7 @@ static const EVP_CIPHER *cipher_of(const struct wr_ssl_ticket_key *k)
 }
 
 /* No random bytes when it should have been made. */
-static bool is_no_key(const unsigned char *name)
+static bool is_empty_key(const unsigned char *name)
 {
     static const unsigned char none[WR_TICKET_NAME];
 
@@ -124,12 +124,12 @@ static bool is_no_key(const unsigned char *name)
 }
 
 /* 0: no ticket. */
-static int seal(const struct wr_ssl_ticket_key *k, unsigned char *name, unsigned char *iv,
-                EVP_CIPHER_CTX *cipher, EVP_MAC_CTX *hmac)
+static int seal_ticket(const struct wr_ssl_ticket_key *k, unsigned char *name, unsigned char *iv,
+                       EVP_CIPHER_CTX *cipher, EVP_MAC_CTX *hmac)
 {
     int n = EVP_CIPHER_get_iv_length(cipher_of(k));
 
-    if (is_no_key(k->name))
+    if (is_empty_key(k->name))
         return 0;
     if (RAND_bytes(iv, n) != 1 || EVP_EncryptInit_ex(cipher, cipher_of(k), NULL, k->aes, iv) != 1
         || !set_hmac(hmac, k))
@@ -139,13 +139,13 @@ static int seal(const struct wr_ssl_ticket_key *k, unsigned char *name, unsigned
 }
 
 /* 2: the ticket is good, but the client gets a new one. */
-static int unseal(const struct keys *keys, const unsigned char *name, const unsigned char *iv,
-                  EVP_CIPHER_CTX *cipher, EVP_MAC_CTX *hmac)
+static int unseal_ticket(const struct keys *keys, const unsigned char *name,
+                         const unsigned char *iv, EVP_CIPHER_CTX *cipher, EVP_MAC_CTX *hmac)
 {
     for (uint32_t i = 0; i < keys->n; i++) {
         const struct wr_ssl_ticket_key *k = &keys->at[i];
 
-        if (memcmp(k->name, name, sizeof(k->name)) != 0 || is_no_key(name))
+        if (memcmp(k->name, name, sizeof(k->name)) != 0 || is_empty_key(name))
             continue;
         if (!set_hmac(hmac, k) || EVP_DecryptInit_ex(cipher, cipher_of(k), NULL, k->aes, iv) != 1)
             return -1;
@@ -154,17 +154,17 @@ static int unseal(const struct keys *keys, const unsigned char *name, const unsi
     return 0;
 }
 
-static int ticket(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHER_CTX *cipher,
-                  EVP_MAC_CTX *hmac, int sealing)
+static int give_ticket_key(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHER_CTX *cipher,
+                           EVP_MAC_CTX *hmac, int sealing)
 {
     struct keys keys;
     int r;
 
-    keys_now(wr_ssl_first(wr_ssl_session_of(ssl))->tls.ctx, &keys);
+    copy_keys(wr_ssl_default_conf(wr_ssl_session_of(ssl))->tls.ctx, &keys);
     if (sealing)
-        r = keys.n > 0 ? seal(&keys.at[0], name, iv, cipher, hmac) : 0;
+        r = keys.n > 0 ? seal_ticket(&keys.at[0], name, iv, cipher, hmac) : 0;
     else
-        r = unseal(&keys, name, iv, cipher, hmac);
+        r = unseal_ticket(&keys, name, iv, cipher, hmac);
     /* TLS 1.3 gives out a new ticket anyway; once used, one is renewed. */
     if (r == 1 && !sealing && SSL_version(ssl) == TLS1_3_VERSION)
         r = 2;
@@ -211,7 +211,7 @@ bool wr_ssl_ticket_keys_load(struct wr_cf *cf, struct wr_ssl_conf *c)
         all->n++;
     }
     SSL_CTX_set_ex_data(c->tls.ctx, files_index(), all);
-    SSL_CTX_set_tlsext_ticket_key_evp_cb(c->tls.ctx, ticket);
+    SSL_CTX_set_tlsext_ticket_key_evp_cb(c->tls.ctx, give_ticket_key);
     return true;
 }
 
@@ -230,7 +230,7 @@ void wr_ssl_tickets_use(struct wr_cf *cf, const struct wr_ssl_conf *c)
         state->tickets = t;
     }
     SSL_CTX_set_ex_data(c->tls.ctx, tickets_index(), t);
-    SSL_CTX_set_tlsext_ticket_key_evp_cb(c->tls.ctx, ticket);
+    SSL_CTX_set_tlsext_ticket_key_evp_cb(c->tls.ctx, give_ticket_key);
 }
 
 bool wr_ssl_tickets_open(struct wr_cf *cf)

@@ -28,7 +28,7 @@ struct wr_str wr_ssl_server_name(const SSL *ssl)
     return host_name(wr_str_c(SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name)));
 }
 
-static const struct wr_scope *named(const struct wr_session *s, const SSL *ssl)
+static const struct wr_scope *named_scope(const struct wr_session *s, const SSL *ssl)
 {
     const struct wr_scope *found = scope_of(s, wr_ssl_server_name(ssl));
 
@@ -38,15 +38,15 @@ static const struct wr_scope *named(const struct wr_session *s, const SSL *ssl)
 
 const struct wr_scope *wr_ssl_scope(const struct wr_session *s)
 {
-    return named(s, wr_tls_of(&s->conn));
+    return named_scope(s, wr_tls_of(&s->conn));
 }
 
 /* A server without certificates shows those of the default one. */
 static const struct wr_ssl_conf *conf_for(const struct wr_session *s, const SSL *ssl)
 {
-    const struct wr_ssl_conf *c = wr_ssl_conf_of(named(s, ssl));
+    const struct wr_ssl_conf *c = wr_ssl_conf_of(named_scope(s, ssl));
 
-    return c->tls.ctx != NULL ? c : wr_ssl_first(s);
+    return c->tls.ctx != NULL ? c : wr_ssl_default_conf(s);
 }
 
 /* RFC 6066 3: a list of names, of which host names are the only kind there is. */
@@ -119,7 +119,7 @@ static int choose_protocol(SSL *ssl, const unsigned char **out, unsigned char *n
 {
     const struct wr_session *s = wr_ssl_session_of(ssl);
     struct wr_str list = s->layer->protocols != NULL ? s->layer->protocols(s->listener)
-                                                     : wr_ssl_conf_of(named(s, ssl))->alpn;
+                                                     : wr_ssl_conf_of(named_scope(s, ssl))->alpn;
     unsigned char *chosen;
 
     (void)arg;
@@ -145,8 +145,8 @@ struct wr_str wr_ssl_protocol(const struct wr_session *s)
 
 /* ---- which certificate, where its name has variables ---- */
 
-static bool load(struct wr_exchange *x, SSL *ssl, const struct wr_tls_conf *c, uint32_t i,
-                 struct wr_text *why)
+static bool load_pair(struct wr_exchange *x, SSL *ssl, const struct wr_tls_conf *c, uint32_t i,
+                      struct wr_text *why)
 {
     struct wr_str certificate, key;
 
@@ -173,7 +173,7 @@ static int load_certificates(SSL *ssl, void *arg)
         return 1;
     x = own ? wr_exchange_new(s, s->layer->greeting(s, NULL), &handshaking) : s->x;
     for (uint32_t i = 0; ok && i < wr_min(c->certificates.n, c->keys.n); i++)
-        ok = load(x, ssl, c, i, &why) && !x->gave_up;
+        ok = load_pair(x, ssl, c, i, &why) && !x->gave_up;
     if (own)
         wr_exchange_drop(x);
     if (!ok)
@@ -183,7 +183,7 @@ static int load_certificates(SSL *ssl, void *arg)
 
 /* ---- the handshake ---- */
 
-static void say_failed(struct wr_session *s)
+static void log_failure(struct wr_session *s)
 {
     char buf[768];
     struct wr_text t = wr_text_on(buf, sizeof(buf));
@@ -199,7 +199,7 @@ static void say_failed(struct wr_session *s)
 
 enum wr_io wr_ssl_accept(struct wr_session *s)
 {
-    const struct wr_ssl_conf *c = wr_ssl_first(s);
+    const struct wr_ssl_conf *c = wr_ssl_default_conf(s);
     enum wr_io io;
 
     if (s->conn.tls == NULL && !wr_tls_open(&s->conn, c->tls.ctx, true, c->record)) {
@@ -210,7 +210,7 @@ enum wr_io wr_ssl_accept(struct wr_session *s)
     if (io == WR_IO_EOF)
         wr_session_log(s, HANDSHAKING, WR_LOG_INFO, 0, "peer closed connection in SSL handshake");
     else if (io == WR_IO_ERROR)
-        say_failed(s);
+        log_failure(s);
     ERR_clear_error();
     return io;
 }
@@ -226,7 +226,7 @@ static int verify_later(int ok, X509_STORE_CTX *store)
 }
 
 /* Nobody who signed it is known here: optional_no_ca leaves the judgement to somebody else. */
-static bool only_unknown(long result)
+static bool is_unknown_issuer(long result)
 {
     switch (result) {
     case X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT: case X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN:
@@ -238,28 +238,29 @@ static bool only_unknown(long result)
     }
 }
 
-static bool same_file(const struct wr_tls_file *a, const struct wr_tls_file *b)
+static bool is_same_file(const struct wr_tls_file *a, const struct wr_tls_file *b)
 {
     return a->path == b->path
         || (a->path != NULL && b->path != NULL && strcmp(a->path, b->path) == 0);
 }
 
-static bool trusts_the_same(const struct wr_ssl_conf *a, const struct wr_ssl_conf *b)
+static bool has_same_trust(const struct wr_ssl_conf *a, const struct wr_ssl_conf *b)
 {
-    return same_file(&a->client_ca, &b->client_ca) && same_file(&a->tls.trusted, &b->tls.trusted)
-        && same_file(&a->tls.crl, &b->tls.crl) && a->tls.depth == b->tls.depth;
+    return is_same_file(&a->client_ca, &b->client_ca)
+        && is_same_file(&a->tls.trusted, &b->tls.trusted)
+        && is_same_file(&a->tls.crl, &b->tls.crl) && a->tls.depth == b->tls.depth;
 }
 
 /* Who was let in under one name must not speak to another server that wants certificates; who named
  * none, or one that has no certificate of its own, was verified by the default server. */
-static bool another_server(const struct wr_exchange *x, const SSL *ssl)
+static bool is_another_server(const struct wr_exchange *x, const SSL *ssl)
 {
     if (x->s->layer->by_name == NULL)
         return false;
-    if (wr_ssl_server_name(ssl).n > 0 && named(x->s, ssl) != x->scope)
+    if (wr_ssl_server_name(ssl).n > 0 && named_scope(x->s, ssl) != x->scope)
         return true;
     return SSL_get0_peer_certificate(ssl) != NULL
-        && !trusts_the_same(conf_for(x->s, ssl), wr_ssl_conf_of(x->scope));
+        && !has_same_trust(conf_for(x->s, ssl), wr_ssl_conf_of(x->scope));
 }
 
 unsigned wr_ssl_verified(struct wr_exchange *x)
@@ -270,13 +271,14 @@ unsigned wr_ssl_verified(struct wr_exchange *x)
 
     if (ssl == NULL || c->verify == WR_VERIFY_OFF)
         return 0;
-    if (another_server(x, ssl)) {
+    if (is_another_server(x, ssl)) {
         wr_xlog(x, WR_LOG_INFO, 0, "client attempted to request the server name different from the"
                 " one that was negotiated");
         return 421;
     }
     result = SSL_get_verify_result(ssl);
-    if (result != X509_V_OK && !(c->verify == WR_VERIFY_OPTIONAL_NO_CA && only_unknown(result))) {
+    if (result != X509_V_OK
+        && !(c->verify == WR_VERIFY_OPTIONAL_NO_CA && is_unknown_issuer(result))) {
         wr_xlog(x, WR_LOG_INFO, 0, "client SSL certificate verify error: (%ld:%s)", result,
                 X509_verify_cert_error_string(result));
         SSL_CTX_remove_session(SSL_get_SSL_CTX(ssl), SSL_get0_session(ssl));

@@ -6,7 +6,7 @@
 
 /* ---- setters ---- */
 
-static bool too_small(struct wr_cf *cf, uint32_t i, struct wr_str name)
+static bool report_too_small(struct wr_cf *cf, uint32_t i, struct wr_str name)
 {
     return wr_cf_error(cf, i, "session cache \"" WR_FMT "\" is too small", WR_ARG(name));
 }
@@ -20,8 +20,8 @@ static bool set_shared(struct wr_cf *cf, uint32_t i, struct wr_str rest, struct 
     if (name.n == 0 || rest.p == NULL || !wr_parse_size(rest, &size))
         return wr_cf_error(cf, i, "invalid session cache \"" WR_FMT "\"", WR_ARG(wr_cf_arg(cf, i)));
     if (size < 32768)
-        return too_small(cf, i, wr_cf_arg(cf, i));
-    c->zone = wr_ssl_zone_named(cf, i, name, (size_t)size);
+        return report_too_small(cf, i, wr_cf_arg(cf, i));
+    c->zone = wr_ssl_zone_get(cf, i, name, (size_t)size);
     return c->zone != NULL;
 }
 
@@ -62,7 +62,7 @@ static bool set_cache(struct wr_cf *cf, void *conf)
 
 /* ---- the context ---- */
 
-static bool failed(struct wr_cf *cf, const struct wr_node *n, const char *call)
+static bool report_call(struct wr_cf *cf, const struct wr_node *n, const char *call)
 {
     char buf[768];
     struct wr_text why = wr_text_on(buf, sizeof(buf));
@@ -79,11 +79,11 @@ static bool set_dh(struct wr_cf *cf, const struct wr_ssl_conf *c, SSL_CTX *ctx)
 
     BIO_free(b);
     if (dh == NULL)
-        return failed(cf, c->dhparam.node, "PEM_read_bio_Parameters()");
+        return report_call(cf, c->dhparam.node, "PEM_read_bio_Parameters()");
     if (SSL_CTX_set0_tmp_dh_pkey(ctx, dh) == 1)
         return true;
     EVP_PKEY_free(dh);
-    return failed(cf, c->dhparam.node, "SSL_CTX_set0_tmp_dh_pkey()");
+    return report_call(cf, c->dhparam.node, "SSL_CTX_set0_tmp_dh_pkey()");
 }
 
 static bool set_client_ca(struct wr_cf *cf, const struct wr_ssl_conf *c, SSL_CTX *ctx)
@@ -189,7 +189,7 @@ static bool make_context(struct wr_cf *cf, struct wr_ssl_conf *c)
         SSL_CTX_set_options(ctx, SSL_OP_CIPHER_SERVER_PREFERENCE);
     if (!wr_str_is(c->curves.text, "auto")
         && SSL_CTX_set1_curves_list(ctx, c->curves.text.p) != 1)
-        return failed(cf, c->curves.node, "SSL_CTX_set1_curves_list()");
+        return report_call(cf, c->curves.node, "SSL_CTX_set1_curves_list()");
     if (c->dhparam.path != NULL && !set_dh(cf, c, ctx))
         return false;
     if (c->client_ca.path != NULL && !set_client_ca(cf, c, ctx))
@@ -221,7 +221,7 @@ static bool context_of(struct wr_scope *s, void *arg)
 static bool check(struct wr_cf *cf)
 {
     wr_scope_each(cf->conf->main, context_of, cf);
-    wr_tls_forget(cf);
+    wr_tls_forget_files(cf);
     return cf->conf->tree->errors == 0 && wr_ssl_zones_open(cf) && wr_ssl_tickets_open(cf);
 }
 

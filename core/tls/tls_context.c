@@ -20,7 +20,7 @@ static void warn_date(struct wr_cf *cf, const struct wr_node *n, const char *wha
 }
 
 /* Clients will refuse it, but who tests a configuration may be about to renew it. */
-static void look_at_dates(struct wr_cf *cf, const struct wr_node *n, const X509 *certificate)
+static void warn_of_dates(struct wr_cf *cf, const struct wr_node *n, const X509 *certificate)
 {
     const ASN1_TIME *from = X509_get0_notBefore(certificate);
     const ASN1_TIME *to = X509_get0_notAfter(certificate);
@@ -53,7 +53,7 @@ static bool load_certificates(struct wr_cf *cf, struct wr_tls_conf *c)
             return wr_cf_error_at(cf, (key ? &c->keys : &c->certificates)->at[i].node, 1, WR_FMT,
                                   WR_ARG(said));
         }
-        look_at_dates(cf, c->certificates.at[i].node, SSL_CTX_get0_certificate(c->ctx));
+        warn_of_dates(cf, c->certificates.at[i].node, SSL_CTX_get0_certificate(c->ctx));
     }
     if (c->certificates.n > c->keys.n)
         return wr_cf_error_at(cf, c->certificates.at[c->keys.n].node, 0,
@@ -64,7 +64,7 @@ static bool load_certificates(struct wr_cf *cf, struct wr_tls_conf *c)
 
 /* ---- whom to trust ---- */
 
-static bool file_failed(struct wr_cf *cf, const struct wr_tls_file *f, const char *call)
+static bool report_file(struct wr_cf *cf, const struct wr_tls_file *f, const char *call)
 {
     char buf[1024];
     struct wr_text why = wr_text_on(buf, sizeof(buf));
@@ -74,7 +74,7 @@ static bool file_failed(struct wr_cf *cf, const struct wr_tls_file *f, const cha
     return wr_cf_error_at(cf, f->node, 1, WR_FMT, WR_ARG(wr_text_view(&why)));
 }
 
-static bool trust(SSL_CTX *ctx, X509 *x, STACK_OF(X509_NAME) *names)
+static bool trust_certificate(SSL_CTX *ctx, X509 *x, STACK_OF(X509_NAME) *names)
 {
     X509_NAME *name;
 
@@ -99,16 +99,16 @@ bool wr_tls_trust(struct wr_cf *cf, const struct wr_tls_file *f, SSL_CTX *ctx,
     int n = 0;
 
     while (call == NULL && (x = PEM_read_bio_X509_AUX(b, NULL, NULL, NULL)) != NULL) {
-        if (!trust(ctx, x, names))
+        if (!trust_certificate(ctx, x, names))
             call = "X509_STORE_add_cert";
         X509_free(x);
         n++;
     }
-    if (call == NULL && (n == 0 || !wr_tls_pem_end()))
+    if (call == NULL && (n == 0 || !wr_tls_is_pem_end()))
         call = "PEM_read_bio_X509_AUX";
     BIO_free(b);
     if (call != NULL)
-        return file_failed(cf, f, call);
+        return report_file(cf, f, call);
     ERR_clear_error();
     return true;
 }
@@ -127,11 +127,11 @@ static bool load_crl(struct wr_cf *cf, const struct wr_tls_conf *c, SSL_CTX *ctx
         X509_CRL_free(crl);
         n++;
     }
-    if (call == NULL && (n == 0 || !wr_tls_pem_end()))
+    if (call == NULL && (n == 0 || !wr_tls_is_pem_end()))
         call = "PEM_read_bio_X509_CRL";
     BIO_free(b);
     if (call != NULL)
-        return file_failed(cf, &c->crl, call);
+        return report_file(cf, &c->crl, call);
     ERR_clear_error();
     return X509_STORE_set_flags(store, X509_V_FLAG_CRL_CHECK | X509_V_FLAG_CRL_CHECK_ALL) == 1;
 }

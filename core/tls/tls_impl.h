@@ -29,13 +29,13 @@ static inline uint64_t wr_ssl_now_s(void) /* Unix time */
 /* ---- ssl_pem ---- */
 /* A file or "data:..."; cf NULL: traffic flows, the file is read anew. NULL: OpenSSL says why. */
 BIO *wr_tls_pem_open(struct wr_cf *cf, struct wr_str name);
-bool wr_tls_pem_end(void); /* was the last error the end of a file? For PEM it is one like others */
+bool wr_tls_is_pem_end(void); /* the last error of OpenSSL is the end of a PEM file */
 /* name: certificate and key; else as wr_tls_load_pair, which is it with cf NULL. */
 bool wr_tls_load(struct wr_cf *cf, struct wr_pool *pool, const struct wr_tls_conf *c, SSL *ssl,
                  const struct wr_str name[2], struct wr_text *why) WR_CHECKED;
 /* Not only regular files: a key may come through a FIFO. p NULL with errno. */
 struct wr_str wr_tls_file_read(struct wr_pool *pool, const char *path);
-void wr_tls_forget(struct wr_cf *cf); /* the texts of files: everything is loaded */
+void wr_tls_forget_files(struct wr_cf *cf); /* the texts of files: everything is loaded */
 
 /* ---- ssl_context ---- */
 /* The certificates of the file are trusted; their names are added to `names` unless it is NULL.
@@ -100,8 +100,8 @@ bool wr_ssl_tickets_open(struct wr_cf *cf);   /* gets the memory of all */
 
 /* ---- ssl_cache: sessions that all workers share ---- */
 /* The zone of that name, made on first mention. NULL: an error was reported at word i. */
-struct wr_ssl_zone *wr_ssl_zone_named(struct wr_cf *cf, uint32_t i, struct wr_str name,
-                                      size_t size);
+struct wr_ssl_zone *wr_ssl_zone_get(struct wr_cf *cf, uint32_t i, struct wr_str name,
+                                    size_t size);
 bool wr_ssl_zones_open(struct wr_cf *cf);     /* gets the memory of all */
 /* The context keeps its sessions in the zone. */
 void wr_ssl_zone_use(SSL_CTX *ctx, struct wr_ssl_zone *zone, uint64_t timeout_s);
@@ -113,7 +113,7 @@ static inline struct wr_session *wr_ssl_session_of(const SSL *ssl)
 }
 /* Of the address's default server: the handshake begins with its context, and OpenSSL keeps to it
  * for sessions and tickets whatever server the client names. */
-static inline const struct wr_ssl_conf *wr_ssl_first(const struct wr_session *s)
+static inline const struct wr_ssl_conf *wr_ssl_default_conf(const struct wr_session *s)
 {
     return wr_ssl_conf_of(s->layer->greeting(s, NULL));
 }

@@ -12,7 +12,7 @@ static SSL *ssl_of(const struct wr_exchange *x)
 
 /* ---- the connection ---- */
 
-enum what { PROTOCOL, CIPHER, CURVE };
+enum connection_value { PROTOCOL, CIPHER, CURVE };
 
 static const char *curve_name(SSL *ssl)
 {
@@ -24,7 +24,7 @@ static const char *curve_name(SSL *ssl)
                ? SSL_group_to_name(ssl, nid) : OBJ_nid2sn(nid);
 }
 
-static const char *text_of(SSL *ssl, uintptr_t what)
+static const char *connection_text(SSL *ssl, uintptr_t what)
 {
     switch (what) {
     case PROTOCOL: return SSL_get_version(ssl);
@@ -36,7 +36,7 @@ static const char *text_of(SSL *ssl, uintptr_t what)
 static bool get_text(struct wr_exchange *x, const struct wr_var *v, struct wr_str *out)
 {
     SSL *ssl = ssl_of(x);
-    const char *s = ssl != NULL ? text_of(ssl, v->data) : NULL;
+    const char *s = ssl != NULL ? connection_text(ssl, v->data) : NULL;
 
     if (s == NULL)
         return false;
@@ -134,7 +134,7 @@ static X509 *certificate_of(const struct wr_exchange *x)
     return ssl != NULL ? SSL_get0_peer_certificate(ssl) : NULL;
 }
 
-static bool from_bio(struct wr_exchange *x, BIO *b, bool ok, struct wr_str *out)
+static bool take_bio_text(struct wr_exchange *x, BIO *b, bool ok, struct wr_str *out)
 {
     char *p;
     long n = b != NULL ? BIO_get_mem_data(b, &p) : 0;
@@ -146,17 +146,17 @@ static bool from_bio(struct wr_exchange *x, BIO *b, bool ok, struct wr_str *out)
     return ok;
 }
 
-static bool raw_pem(struct wr_exchange *x, struct wr_str *out)
+static bool certificate_pem(struct wr_exchange *x, struct wr_str *out)
 {
     X509 *cert = certificate_of(x);
     BIO *b = cert != NULL ? BIO_new(BIO_s_mem()) : NULL;
 
-    return from_bio(x, b, b != NULL && PEM_write_bio_X509(b, cert) == 1, out);
+    return take_bio_text(x, b, b != NULL && PEM_write_bio_X509(b, cert) == 1, out);
 }
 
 enum form { RAW, TABBED, ESCAPED };
 
-static void tabbed(struct wr_str pem, struct wr_text *t)
+static void append_tabbed(struct wr_str pem, struct wr_text *t)
 {
     while (pem.p != NULL && pem.n > 0) {
         wr_text_str(t, wr_str_cut(&pem, '\n'));
@@ -166,7 +166,7 @@ static void tabbed(struct wr_str pem, struct wr_text *t)
 }
 
 /* As URI components are: all but unreserved characters, RFC 3986 2.3. */
-static void escaped(struct wr_str pem, struct wr_text *t)
+static void append_escaped(struct wr_str pem, struct wr_text *t)
 {
     for (size_t i = 0; i < pem.n; i++) {
         unsigned char c = (unsigned char)pem.p[i];
@@ -183,15 +183,15 @@ static bool get_certificate(struct wr_exchange *x, const struct wr_var *v, struc
 {
     struct wr_text t;
 
-    if (!raw_pem(x, out))
+    if (!certificate_pem(x, out))
         return false;
     if (v->data == RAW)
         return true;
     t = wr_text_grow(x->pool, out->n, 4 * out->n);
     if (v->data == TABBED)
-        tabbed(*out, &t);
+        append_tabbed(*out, &t);
     else
-        escaped(*out, &t);
+        append_escaped(*out, &t);
     *out = wr_text_view(&t);
     return true;
 }
@@ -204,7 +204,7 @@ static bool get_name(struct wr_exchange *x, const struct wr_var *v, struct wr_st
                     : v->data == 's' ? X509_get_subject_name(cert) : X509_get_issuer_name(cert);
     bool ok = b != NULL && X509_NAME_print_ex(b, name, 0, XN_FLAG_RFC2253) >= 0;
 
-    return from_bio(x, b, ok, out);
+    return take_bio_text(x, b, ok, out);
 }
 
 static bool get_legacy_name(struct wr_exchange *x, const struct wr_var *v, struct wr_str *out)
@@ -227,7 +227,8 @@ static bool get_serial(struct wr_exchange *x, const struct wr_var *v, struct wr_
     BIO *b = cert != NULL ? BIO_new(BIO_s_mem()) : NULL;
 
     (void)v;
-    return from_bio(x, b, b != NULL && i2a_ASN1_INTEGER(b, X509_get0_serialNumber(cert)) > 0, out);
+    return take_bio_text(x, b, b != NULL && i2a_ASN1_INTEGER(b, X509_get0_serialNumber(cert)) > 0,
+                         out);
 }
 
 static bool get_fingerprint(struct wr_exchange *x, const struct wr_var *v, struct wr_str *out)
@@ -269,7 +270,7 @@ static bool get_date(struct wr_exchange *x, const struct wr_var *v, struct wr_st
     const ASN1_TIME *when = cert == NULL ? NULL
                           : v->data == 's' ? X509_get0_notBefore(cert) : X509_get0_notAfter(cert);
 
-    return from_bio(x, b, b != NULL && ASN1_TIME_print(b, when) == 1, out);
+    return take_bio_text(x, b, b != NULL && ASN1_TIME_print(b, when) == 1, out);
 }
 
 /* Whole days until it expires, 0 when it has. */

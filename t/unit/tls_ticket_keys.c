@@ -11,12 +11,12 @@ static struct keys keys_at(struct ring *r, uint64_t s)
     struct keys k = { .n = KEYS };
 
     wr_clock.wall_ms = s * 1000;
-    rotate(r, 300);
+    rotate_keys(r, 300);
     memcpy(k.at, r->at, sizeof(k.at));
     return k;
 }
 
-static bool same(const struct wr_ssl_ticket_key *a, const struct wr_ssl_ticket_key *b)
+static bool is_same(const struct wr_ssl_ticket_key *a, const struct wr_ssl_ticket_key *b)
 {
     return memcmp(a->name, b->name, sizeof(a->name)) == 0
         && memcmp(a->aes, b->aes, sizeof(a->aes)) == 0;
@@ -28,20 +28,20 @@ START_TEST(rotation)
     struct keys a = keys_at(&r, 10000), b, c, d;
 
     b = keys_at(&r, 10299);
-    ck_assert(same(&a.at[0], &b.at[0]));
+    ck_assert(is_same(&a.at[0], &b.at[0]));
     b = keys_at(&r, 9999); /* a worker whose turn began earlier */
-    ck_assert(same(&a.at[0], &b.at[0]));
+    ck_assert(is_same(&a.at[0], &b.at[0]));
     b = keys_at(&r, 10300);
-    ck_assert(!same(&a.at[0], &b.at[0]));
-    ck_assert(same(&a.at[0], &b.at[1]));
+    ck_assert(!is_same(&a.at[0], &b.at[0]));
+    ck_assert(is_same(&a.at[0], &b.at[1]));
     c = keys_at(&r, 10600);
-    ck_assert(same(&b.at[0], &c.at[1]));
-    ck_assert(same(&a.at[0], &c.at[2]));
+    ck_assert(is_same(&b.at[0], &c.at[1]));
+    ck_assert(is_same(&a.at[0], &c.at[2]));
     d = keys_at(&r, 20000); /* nobody came for long */
-    ck_assert(!same(&c.at[0], &d.at[0]));
-    ck_assert(!same(&c.at[0], &d.at[1]) && !same(&c.at[0], &d.at[2]));
+    ck_assert(!is_same(&c.at[0], &d.at[0]));
+    ck_assert(!is_same(&c.at[0], &d.at[1]) && !is_same(&c.at[0], &d.at[2]));
     a = keys_at(&r, 15000); /* the clock was set back */
-    ck_assert(!same(&d.at[0], &a.at[0]));
+    ck_assert(!is_same(&d.at[0], &a.at[0]));
 }
 END_TEST
 
@@ -53,10 +53,10 @@ START_TEST(half_rotated)
 
     memmove(&r.at[1], &r.at[0], (KEYS - 1) * sizeof(r.at[0]));
     b = keys_at(&r, 10300);
-    ck_assert(!same(&a.at[0], &b.at[0]) && same(&a.at[0], &b.at[1]));
+    ck_assert(!is_same(&a.at[0], &b.at[0]) && is_same(&a.at[0], &b.at[1]));
     r.at[0].name[0]++;
     a = keys_at(&r, 10600);
-    ck_assert(!same(&a.at[0], &a.at[1]));
+    ck_assert(!is_same(&a.at[0], &a.at[1]));
 }
 END_TEST
 
