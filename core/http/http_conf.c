@@ -158,6 +158,10 @@ struct wr_module wr_module_http = {
     .layers = WR_L7,
     .conf_size = sizeof(struct wr_http_conf),
     .directives = wr_http_rows,
+    .phases = (const struct wr_phase_hook[]){
+        { WR_PH_ACCEPTED, WR_L7, wr_http_check_client, 10 },
+        { 0 },
+    },
     .enter = enter,
     .prepare = prepare,
     .finish = finish,

@@ -8,6 +8,8 @@
 /* True: heads may be read, after a handshake or as the client speaks plain HTTP (it is told so, in
  * plain). False: not yet, or the session has ended. */
 bool wr_http_secured(struct wr_session *s);
+/* Hook: on `listen ... ssl` a request must come over TLS, with the certificate its server wants. */
+enum wr_verdict wr_http_check_client(struct wr_exchange *x);
 const struct wr_scope *wr_http_by_name(const struct wr_session *s, struct wr_str name);
 
 /* ---- speakers: those of all modules ---- */

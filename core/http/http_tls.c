@@ -1,5 +1,6 @@
-/* http_tls: before the first request of `listen ... ssl`: is it TLS that the client speaks, and the
- * handshake. http_session calls it until heads may be read. */
+/* http_tls: `listen ... ssl`: whether a client speaks TLS, its handshake before the first request,
+ * and the status for a request without TLS or without the certificate its server wants.
+ * http_session calls it until heads may be read, the ACCEPTED phase for each request. */
 #include "http/http_impl.h"
 
 #include <errno.h>
@@ -40,6 +41,25 @@ bool wr_http_secured(struct wr_session *s)
     else
         wr_session_end(s);
     return hs->secured;
+}
+
+enum wr_verdict wr_http_check_client(struct wr_exchange *x)
+{
+    static const unsigned status[] = {
+        [WR_CLIENT_CERT_INVALID] = 495,
+        [WR_CLIENT_CERT_MISSING] = 496,
+        [WR_CLIENT_CERT_OF_OTHER] = 421,
+    };
+    enum wr_client_cert cert;
+
+    if (!x->s->listener->ssl)
+        return WR_PASS;
+    if (!wr_tls_up(&x->s->conn)) {
+        wr_xlog(x, WR_LOG_INFO, 0, "client sent plain HTTP request to HTTPS port");
+        return wr_reject(x, 497, NULL);
+    }
+    cert = wr_ssl_client_cert(x);
+    return cert == WR_CLIENT_CERT_OK ? WR_PASS : wr_reject(x, status[cert], NULL);
 }
 
 const struct wr_scope *wr_http_by_name(const struct wr_session *s, struct wr_str name)

@@ -82,10 +82,15 @@ enum wr_io wr_ssl_accept(struct wr_session *s) WR_CHECKED;
 /* Behind the handshake: of the server it was for, by its name, else of the default one. */
 const struct wr_scope *wr_ssl_scope(const struct wr_session *s);
 struct wr_str wr_ssl_protocol(const struct wr_session *s); /* that ALPN agreed on; n 0: none */
-/* Status for the client's certificate: 0 good, or none was asked for; 495 not valid; 496 missing;
- * 421 (layer 7) the request is for a server with other rules than that of the handshake. All but 0
- * are logged. */
-unsigned wr_ssl_verified(struct wr_exchange *x);
+enum wr_client_cert {
+    WR_CLIENT_CERT_OK,         /* valid, or the server asks for none */
+    WR_CLIENT_CERT_INVALID,
+    WR_CLIENT_CERT_MISSING,
+    WR_CLIENT_CERT_OF_OTHER    /* verified for another server, which trusts others */
+};
+/* Decides about the certificate of x's client, for the server of x->scope. All but OK are logged;
+ * the layer answers. */
+enum wr_client_cert wr_ssl_client_cert(struct wr_exchange *x);
 /* Every `listen ... ssl` address has a certificate for clients without SNI; called by the layers'
  * check. False: reported. */
 bool wr_ssl_check(struct wr_cf *cf, const struct wr_listener *l, const struct wr_scope *standard);

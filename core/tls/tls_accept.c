@@ -263,18 +263,18 @@ static bool is_another_server(const struct wr_exchange *x, const SSL *ssl)
         && !has_same_trust(conf_for(x->s, ssl), wr_ssl_conf_of(x->scope));
 }
 
-unsigned wr_ssl_verified(struct wr_exchange *x)
+enum wr_client_cert wr_ssl_client_cert(struct wr_exchange *x)
 {
     const struct wr_ssl_conf *c = wr_ssl_conf_of(x->scope);
     SSL *ssl = wr_tls_of(&x->s->conn);
     long result;
 
     if (ssl == NULL || c->verify == WR_VERIFY_OFF)
-        return 0;
+        return WR_CLIENT_CERT_OK;
     if (is_another_server(x, ssl)) {
         wr_xlog(x, WR_LOG_INFO, 0, "client attempted to request the server name different from the"
                 " one that was negotiated");
-        return 421;
+        return WR_CLIENT_CERT_OF_OTHER;
     }
     result = SSL_get_verify_result(ssl);
     if (result != X509_V_OK
@@ -282,14 +282,14 @@ unsigned wr_ssl_verified(struct wr_exchange *x)
         wr_xlog(x, WR_LOG_INFO, 0, "client SSL certificate verify error: (%ld:%s)", result,
                 X509_verify_cert_error_string(result));
         SSL_CTX_remove_session(SSL_get_SSL_CTX(ssl), SSL_get0_session(ssl));
-        return 495;
+        return WR_CLIENT_CERT_INVALID;
     }
     if (c->verify == WR_VERIFY_ON && SSL_get0_peer_certificate(ssl) == NULL) {
         wr_xlog(x, WR_LOG_INFO, 0, "client sent no required SSL certificate");
         SSL_CTX_remove_session(SSL_get_SSL_CTX(ssl), SSL_get0_session(ssl));
-        return 496;
+        return WR_CLIENT_CERT_MISSING;
     }
-    return 0;
+    return WR_CLIENT_CERT_OK;
 }
 
 void wr_ssl_accept_setup(SSL_CTX *ctx, struct wr_ssl_conf *c)

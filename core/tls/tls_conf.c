@@ -257,28 +257,12 @@ static enum wr_verdict shake_hands(struct wr_exchange *x)
     case WR_IO_OK:
         wr_timer_off(x->loop, &x->idle);
         wr_exchange_scope(x, wr_ssl_scope(x->s));
-        return wr_ssl_verified(x) == 0 ? WR_PASS : wr_reject(x, 500, NULL);
+        return wr_ssl_client_cert(x) == WR_CLIENT_CERT_OK ? WR_PASS : wr_reject(x, 500, NULL);
     case WR_IO_AGAIN:
         return WR_HOLD;
     default:
         return wr_reject(x, 500, NULL);
     }
-}
-
-/* At layer 7 the session shook hands before there was a request. */
-static enum wr_verdict look_at_client(struct wr_exchange *x)
-{
-    unsigned status = 0;
-
-    if (!x->s->listener->ssl)
-        return WR_PASS;
-    if (wr_tls_up(&x->s->conn)) {
-        status = wr_ssl_verified(x);
-    } else {
-        wr_xlog(x, WR_LOG_INFO, 0, "client sent plain HTTP request to HTTPS port");
-        status = 497;
-    }
-    return status == 0 ? WR_PASS : wr_reject(x, status, NULL);
 }
 
 /* ---- directives ---- */
@@ -332,7 +316,6 @@ struct wr_module wr_module_ssl = {
     .check = check,
     .phases = (const struct wr_phase_hook[]){
         { .phase = WR_PH_SSL, .layers = WR_L4, .run = shake_hands },
-        { .phase = WR_PH_ACCEPTED, .layers = WR_L7, .run = look_at_client, .rank = 10 },
         { 0 },
     },
 };
