@@ -189,8 +189,8 @@ struct wr_module {
     const struct wr_directive *directives;
     const struct wr_variable *variables;       /* the last one has name NULL */
     const struct wr_phase_hook *phases;        /* the last one has run NULL */
-    /* False: with this struct the phase hooks and filters would do nothing and are not called. NULL:
-     * they are always called. */
+    /* False: with this struct the phase hooks and filters would do nothing and are not called.
+     * NULL: they are always called. */
     bool (*has_work)(const void *conf);
     const struct wr_filter *filters;           /* http.h; the last one has head NULL */
     const struct wr_http_speaker *speaker;     /* http.h */

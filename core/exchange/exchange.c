@@ -1,5 +1,5 @@
-/* exchange: the step runner and the one exit. The exchange's task (or the session that has just
- * made it) calls wr_exchange_run; a step function sets x->step and says whether to run on, wait or
+/* exchange: the step runner and the only exit. The exchange's task, at first the session that made
+ * it, calls wr_exchange_run; a step function sets x->step and returns whether to go on, wait or
  * end. */
 #include "exchange/exchange.h"
 
@@ -35,7 +35,7 @@ static void exchange_task(struct wr_task *t)
 struct wr_exchange *wr_exchange_new(struct wr_session *s, const struct wr_scope *scope,
                                     const struct wr_step *first)
 {
-    /* The ring needs no zeroes but its count, and it is most of the struct. */
+    /* Of the trace, which is most of the struct, only the count must be zero. */
     struct wr_pool *pool = wr_pool_new(0);
     struct wr_exchange *x = wr_pool_alloc(pool, sizeof(*x));
 
@@ -70,7 +70,7 @@ void wr_exchange_wake(struct wr_exchange *x)
     wr_task_wake(x->loop, &x->task);
 }
 
-/* Without the context: the step says what goes on, the number of the connection for whom. */
+/* Without the context: the step and the number of the connection are enough. */
 static void log_step(const struct wr_exchange *x)
 {
     const struct wr_log_source who = { .number = x->source.number, .debug = x->source.debug };
@@ -78,7 +78,7 @@ static void log_step(const struct wr_exchange *x)
     wr_log_put(x->log, WR_LOG_DEBUG, 0, &who, "%s %s", x->layer->name, x->step->name);
 }
 
-static const struct wr_exchange *running; /* for a failed assertion: whose steps led to it */
+static const struct wr_exchange *running; /* its trace is logged if an assertion fails */
 
 static void dump_running(void)
 {
@@ -86,7 +86,7 @@ static void dump_running(void)
         wr_trace_dump(running, WR_LOG_ALERT);
 }
 
-/* A step that waits with nothing to wake it would wait for ever. */
+/* False: nothing will wake the exchange, it would wait for ever. */
 static bool is_armed(const struct wr_exchange *x)
 {
     return x->task.queued || x->idle.at != 0 || x->waits > 0 || !wr_list_empty(&x->children)
@@ -94,8 +94,7 @@ static bool is_armed(const struct wr_exchange *x)
         || (x->peer.conn != NULL && x->peer.conn->fd >= 0);
 }
 
-/* Steps that return GO for so long get no more of this turn, and are a bug when they go on so for
- * many turns. */
+/* Steps have returned GO many times: go on in the next turn. In many turns in a row it is a bug. */
 static enum wr_go pause_steps(struct wr_exchange *x)
 {
     WR_ASSERT(++x->turns < TURNS_MAX);
@@ -103,7 +102,8 @@ static enum wr_go pause_steps(struct wr_exchange *x)
     return WR_WAIT;
 }
 
-/* An error page whose own values failed is sent without them: else there would be no end. */
+/* A regex gave up while a value was computed. Clear the mark: an error page whose own values give
+ * up, too, is sent without them. */
 static enum wr_go reject_gave_up(struct wr_exchange *x)
 {
     enum wr_go go = x->layer->reject(x, 500);
@@ -142,7 +142,7 @@ void wr_exchange_run(struct wr_exchange *x)
         go = x->left(x);
     if (go == WR_WAIT) {
         wr_endpoint_arm(&x->client);
-        /* A unix socket connects at once and was not armed while connecting. */
+        /* The connection of a unix socket is not armed yet: it never had to wait to connect. */
         wr_endpoint_arm(&x->peer);
         WR_ASSERT(is_armed(x));
     }
@@ -166,7 +166,7 @@ void *wr_ctx_of(struct wr_exchange *x, const struct wr_module *m)
     return x->ctx[m->index];
 }
 
-/* A job that ends in the same turn may have woken it once more. */
+/* Cancels the task: a job that ended in the same turn may have woken it. */
 static void exchange_free(struct wr_doomed *d)
 {
     struct wr_exchange *x = wr_container(d, struct wr_exchange, doomed);
@@ -244,7 +244,7 @@ struct wr_exchange *wr_child_new(struct wr_exchange *x, const struct wr_scope *s
     return child;
 }
 
-/* The session's memory, with the address and the number x uses, stays: see wr_session_leave. */
+/* The session stays in memory, as x uses its address and number: see wr_session_leave. */
 void wr_exchange_detach(struct wr_exchange *x)
 {
     WR_ASSERT(x->parent == NULL && !x->ending);

@@ -1,9 +1,9 @@
-/* log_conf: the error_log directive. Any scope may name its targets; the first one in a block
- * replaces the inherited list. `finish` opens them and makes the wr_log of each distinct scope
- * struct, which lives, with its share of the sinks, as long as the configuration.
+/* log_conf: the error_log directive. Each scope may have several targets; the first in a block
+ * replaces the inherited list. `finish` opens the targets and makes the wr_log of each distinct
+ * struct; it and its references to sinks live as long as the configuration.
  *
- * nginx's debug_core, debug_event, ... narrow the debug messages to a subject. They are accepted;
- * here each of them means all debug messages. */
+ * nginx's debug_core, debug_event, ... select debug messages of one subject. Here each of them
+ * means all debug messages. */
 #include "exchange/exchange.h"
 
 #include <errno.h>
@@ -46,7 +46,7 @@ static bool check_memory(struct wr_cf *cf, struct wr_str size)
     return wr_cf_error(cf, 1, "invalid buffer size \"" WR_FMT "\"", WR_ARG(size));
 }
 
-/* Syslog has parameters of its own to complain about, so it is opened where it stands. */
+/* Opened by the setter, not by `finish`: errors of its parameters belong to this line. */
 static struct wr_sink *open_syslog(struct wr_cf *cf, struct wr_str params)
 {
     const char *err = NULL;
@@ -59,7 +59,7 @@ static struct wr_sink *open_syslog(struct wr_cf *cf, struct wr_str params)
     return sink;
 }
 
-/* The name a sink of this kind has: nginx takes no name for stderr. */
+/* The name of the sink. As in nginx, "" is stderr. */
 static const char *sink_name(struct wr_cf *cf, struct wr_str word)
 {
     if (word.n == 0 || wr_str_is(word, "stderr"))

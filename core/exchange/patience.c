@@ -1,5 +1,5 @@
-/* patience: how long a step that moves bytes goes on waiting, whom its end blames, and what follows
- * for the client. One decision for requests, replies, tunnels and TCP sessions. */
+/* patience: timeouts of steps that move bytes: how long they wait, which side was too slow, and
+ * what the client gets then. One decision for requests, replies, tunnels and TCP sessions. */
 #include "exchange/exchange.h"
 
 #include <errno.h>

@@ -1,11 +1,11 @@
-/* phase: hooks of the modules in the order of enum wr_phase and of their ranks. The table is made
- * from wr_modules when the program starts; link order means nothing. */
+/* phase: runs the hooks of the modules in the order of enum wr_phase and of their ranks. The table
+ * is made of wr_modules when the program starts; the order of linking does not matter. */
 #include "exchange/exchange.h"
 
 struct placed {
     enum wr_verdict (*run)(struct wr_exchange *x);
     int rank;
-    uint64_t idle;             /* not called where wr_scope.idle has this bit; 0: everywhere */
+    uint64_t idle;             /* bit in wr_scope.idle: no calls there; 0: always called */
 };
 struct hooks {
     uint32_t n;
@@ -89,7 +89,7 @@ void wr_phases_mark(struct wr_conf *c)
     wr_scope_each(c->main, mark_scope, NULL);
 }
 
-/* Asked before each call, as a hook may have changed the scope. */
+/* To be called before each hook, as the last one may have changed the scope. */
 static inline bool is_idle(const struct wr_exchange *x, const struct placed *hook)
 {
     return hook->idle != 0 && (x->scope->idle & hook->idle) != 0;
@@ -116,7 +116,7 @@ static enum wr_go phases_run(struct wr_exchange *x)
                 continue;
             }
             v = hook->run(x);
-            if (wr_unlikely(x->gave_up)) /* whatever it said: the runner rejects */
+            if (wr_unlikely(x->gave_up)) /* the runner rejects, whatever v is */
                 return WR_GO;
             switch (v) {
             case WR_PASS:

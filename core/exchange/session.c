@@ -1,6 +1,6 @@
-/* session: an accepted client. Listeners call wr_session_new; the layer makes exchanges on it;
- * wr_finish ends it. Owns the client connection. All live sessions of the process are on one list,
- * so that a shutdown can find them, the idle ones on another, so that a new client gets room. */
+/* session: an accepted client connection. Listeners call wr_session_new; the layer makes exchanges
+ * on it and ends it. Owns the connection. All live sessions of the process are on a list, for a
+ * shutdown; the idle ones on another one, to make room for new clients. */
 #include "exchange/exchange.h"
 
 #include <sys/socket.h>
@@ -14,7 +14,7 @@ static struct {
     struct wr_conf *conf;
     void (*on_empty)(void *);
     void *on_empty_arg;
-    bool quitting;             /* what is accepted from now on gets one request */
+    bool quitting;             /* new sessions get one request only */
 } live = { .sessions = { &live.sessions, &live.sessions }, .idle = { &live.idle, &live.idle } };
 
 bool (*wr_session_debug)(const struct wr_addr *client);
@@ -71,7 +71,8 @@ void wr_session_log(const struct wr_session *s, const char *doing, enum wr_level
 
 /* ---- the beginning ---- */
 
-/* No PROXY header: nothing is served. A layer that makes its exchange at once logs it. */
+/* Ends a session without a valid PROXY header. layer->begin is called, as a layer that makes its
+ * exchange there writes its access log. */
 static void refuse_session(struct wr_session *s, unsigned status)
 {
     s->begun = true;
@@ -92,7 +93,8 @@ void wr_session_wait(struct wr_session *s)
     wr_conn_arm(&s->conn);
 }
 
-/* False: not yet, or never. */
+/* Lets the layer begin, after the PROXY header if one is expected. False: not yet, or the session
+ * has ended. */
 static bool begin_session(struct wr_session *s)
 {
     switch (s->listener->greet != NULL ? s->listener->greet(s) : WR_IO_OK) {
@@ -134,7 +136,7 @@ static void count_sessions(int delta)
                               memory_order_relaxed);
 }
 
-/* Behind the session; begins with its magic number. */
+/* The layer's memory behind the struct; sets its magic number. */
 static void *layer_state(struct wr_session *s, const struct wr_layer *layer)
 {
     if (layer->session_size > 0)
@@ -160,7 +162,7 @@ void wr_session_new(struct wr_listener *l, int fd, const struct wr_addr *peer)
     wr_conn_init(&s->conn, s->loop, fd, &s->task);
     wr_list_push(&live.sessions, &s->link);
     count_sessions(1);
-    /* The first step runs now: recv right after accept, epoll only if it must wait. */
+    /* Read right after accept: the loop is asked only if nothing has come yet. */
     session_run(&s->task);
 }
 
@@ -218,8 +220,8 @@ static void session_free(struct wr_doomed *d)
         live.on_empty(live.on_empty_arg);
 }
 
-/* Closing a socket with unread bytes sends RST, which can destroy what was sent just before:
- * take what has come, once. The ready bit says whether there may be any. */
+/* Closing a socket with unread bytes sends RST, which can destroy bytes sent just before. So read
+ * once, if the ready bit is set. */
 static void take_unread(struct wr_session *s)
 {
     size_t got;
@@ -245,7 +247,7 @@ static void free_later(struct wr_session *s)
     wr_condemn(s->loop, &s->doomed);
 }
 
-/* The last detached exchange takes its session with it. */
+/* Frees the session with its last detached exchange. */
 void wr_session_leave(struct wr_exchange *x)
 {
     struct wr_session *s = x->s;
@@ -258,7 +260,7 @@ void wr_session_leave(struct wr_exchange *x)
         free_later(s);
 }
 
-/* The session looks itself at events that were reported to x. */
+/* Wakes the session: events that were reported to x are its own now. */
 void wr_session_detach(struct wr_exchange *x)
 {
     give_back_connection(x->s, x);
@@ -276,7 +278,7 @@ static struct wr_exchange *next_to_end(const struct wr_session *s, bool detached
     return NULL;
 }
 
-/* The end of one may bring others about. */
+/* Looks again after each: the end of one may end others. */
 static void end_exchanges(struct wr_session *s, bool detached_too)
 {
     struct wr_exchange *x;
@@ -312,7 +314,7 @@ void wr_session_idle(struct wr_session *s, bool idle)
         wr_list_remove(&s->idle_link);
 }
 
-/* keepalive_min_timeout promised it, or a request has just come. */
+/* True: within keepalive_min_timeout, or a request has just arrived. */
 static bool must_keep(const struct wr_session *s)
 {
     char byte;
@@ -344,7 +346,7 @@ uint32_t wr_sessions_live(void)
 static void cut_session(struct wr_session *s)
 {
     end_exchanges(s, true);
-    wr_session_end(s); /* the layer may have wanted to linger */
+    wr_session_end(s); /* even if the layer lingers */
 }
 
 void wr_sessions_shutdown(bool now)
@@ -370,7 +372,7 @@ static void trace_exchange(struct wr_exchange *x)
 {
     bool debug = x->source.debug;
 
-    x->source.debug = true; /* somebody asked */
+    x->source.debug = true; /* shown whatever the log's level */
     wr_trace_dump(x, WR_LOG_NOTICE);
     x->source.debug = debug;
 }

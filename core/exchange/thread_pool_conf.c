@@ -1,5 +1,6 @@
-/* thread_pool: the directive, and the pools of a worker. Whoever lets threads read or write files
- * (aio) names one; "default" is always there. Owns the pools' threads: they end with the worker. */
+/* thread_pool_conf: the thread_pool directive and the pools of a worker, for reading and writing
+ * files in threads (aio). The pool "default" is always there. Owns the threads, which end with the
+ * worker. */
 #include "exchange/exchange.h"
 
 #define THREADS_MAX 65536

@@ -1,5 +1,5 @@
-/* trace: the last 64 events of an exchange, always recorded; shown when something goes wrong, and
- * on request. One line each, as the ring of one among thousands is read beside the others. */
+/* trace: logs the ring of an exchange: its last 64 events, which are always recorded. Called when
+ * something goes wrong and on request. One line each, so that the rings of many can be compared. */
 #include "exchange/exchange.h"
 
 static void add_events(const struct wr_trace *t, struct wr_text *out)

@@ -1,5 +1,5 @@
-/* forwarded: the client behind trusted proxies, out of what they say of it (X-Forwarded-For). Pure;
- * geo and realip call it. */
+/* forwarded: finds the client behind trusted proxies in the list of addresses they pass on
+ * (X-Forwarded-For). Pure; called by geo and realip. */
 #include "listen/listen.h"
 
 static struct wr_str take_last_word(struct wr_str *list)
@@ -16,8 +16,8 @@ static struct wr_str take_last_word(struct wr_str *list)
     return wr_str_skip(word, n);
 }
 
-/* Not "*" nor "unix:", which mean something in a configuration: a word somebody sent must not look
- * like a client of a local socket. */
+/* "*" and "unix:" are addresses in a configuration only: a word a client sent must not become the
+ * address of a local socket. */
 static bool parse_address(struct wr_str word, struct wr_addr *out)
 {
     return wr_addr_parse_ip(word, out)

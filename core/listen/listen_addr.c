@@ -1,9 +1,8 @@
 /* listen_addr: the address of a listen directive: port, host, name, [IPv6], unix path, port range.
- * wr_listen_conf calls it; nginx's words where something is wrong.
+ * Called by wr_listen_conf; errors in nginx's words.
  *
- * A name is resolved when the configuration is loaded, and must resolve: nobody could tell later
- * where the server listens. A repeated address of one name is listened on once, where nginx
- * complains. */
+ * A host name must resolve while the configuration is loaded: the listening sockets are made from
+ * it. If a name has an address twice, one socket is made for it, where nginx reports an error. */
 #include "listen/listen_impl.h"
 
 #include <netdb.h>
@@ -110,8 +109,8 @@ static void add_family(struct wr_listen_addrs *w, const struct addrinfo *found, 
     }
 }
 
-/* getaddrinfo, not the resolver of the loop: it must be known now, and the system knows which
- * families this machine has ("::1 localhost" stands in many a hosts file without any IPv6). */
+/* Blocks in getaddrinfo: no loop runs while a configuration is loaded. AI_ADDRCONFIG leaves out
+ * families the machine lacks ("::1 localhost" is in many hosts files of machines without IPv6). */
 static bool take_name(struct wr_listen_addrs *w, struct wr_str name)
 {
     struct addrinfo hints = { .ai_socktype = SOCK_STREAM, .ai_flags = AI_ADDRCONFIG };

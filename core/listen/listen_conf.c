@@ -1,21 +1,21 @@
 /* listen_conf: the listen directive of both layers. The setters of `listen` in stream and http call
- * wr_listen_conf; the app opens what wr_conf_listens gives it. All addresses of a configuration are
- * kept in the order they were met first, in the configuration's pool.
+ * wr_listen_conf; the app opens the listeners of wr_conf_listens. They are in the order of their
+ * first line, in the configuration's pool.
  *
- * One line may mean several addresses (a port range, a name with several of them), several lines of
- * different http servers the same one. Socket options belong to the address: they are taken from
- * the line that has some. */
+ * One line may stand for several listeners (a port range, a name with several addresses), and lines
+ * of several servers for one listener. Socket options belong to the listener: they come from the
+ * one line that has some. */
 #include "listen/listen_impl.h"
 
 struct entry {
-    struct wr_listener l;           /* first: wr_listens links these */
-    bool options;                   /* l.opts come from a line that has some */
+    struct wr_listener l;           /* first, as wr_listens links it */
+    bool options;                   /* a line with socket options was seen: l.opts */
     bool default_server;
-    const struct wr_scope *server;  /* the last one that named the address */
+    const struct wr_scope *server;  /* of its last line */
 };
 struct listens {
     struct wr_listens list;
-    struct wr_dict *by_text;        /* struct entry */
+    struct wr_dict *by_text;        /* struct entry by address */
 };
 
 /* One directive, while it is read. */
@@ -23,7 +23,7 @@ struct line {
     struct wr_cf *cf;
     const struct wr_layer *layer;
     struct wr_listen_opts opts;
-    bool options;                   /* one of the socket's options was given */
+    bool options;                   /* it has socket options */
     bool proxy_protocol, ssl;
     uint32_t speaks;
     struct wr_listen_line out;
@@ -31,12 +31,12 @@ struct line {
 
 /* ---- the parameters ---- */
 
-/* Each setter gets the word's index; value is what stands behind the '='. */
+/* i: index of the word; value: the text after its '='. */
 typedef bool param_setter(struct line *l, uint32_t i, struct wr_str value);
 
 static bool bad_param(struct line *l, uint32_t i, const char *hint)
 {
-    /* Each layer of nginx has its own wording. */
+    /* nginx words this differently in each layer. */
     return wr_cf_error_hint(l->cf, i, hint,
                             l->layer->bit == WR_L4 ? "the invalid \"" WR_FMT "\" parameter"
                                                    : "invalid parameter \"" WR_FMT "\"",
@@ -62,7 +62,7 @@ static bool take_default_server(struct line *l, uint32_t i, struct wr_str value)
 {
     (void)value;
     if (wr_str_is(wr_cf_arg(l->cf, i), "default")) {
-        /* The word of nginx 0.7. nginx's http still takes it, its stream never did. */
+        /* nginx 0.7's word: http still takes it, stream never did. */
         if (l->layer->bit == WR_L4)
             return bad_param(l, i, "write \"default_server\"");
         wr_cf_warn(l->cf, i,
@@ -136,7 +136,7 @@ static bool take_ipv6only(struct line *l, uint32_t i, struct wr_str value)
     return true;
 }
 
-/* All listeners are opened with SO_REUSEPORT; the word is right and changes nothing. */
+/* Changes nothing: all listening sockets have SO_REUSEPORT. */
 static bool take_reuseport(struct line *l, uint32_t i, struct wr_str value)
 {
     (void)l;
@@ -205,7 +205,7 @@ static bool take_ssl(struct line *l, uint32_t i, struct wr_str value)
     return true;
 }
 
-/* Is reported behind all others, which may not fit it. */
+/* take_params reports udp after all other parameters, as some are errors only together with it. */
 static bool take_udp(struct line *l, uint32_t i, struct wr_str value)
 {
     (void)l;
@@ -240,7 +240,7 @@ static bool refuse_udp(struct line *l, uint32_t i, struct wr_str value)
 }
 
 enum param_flags {
-    OPTION = 1,   /* of the socket: may be said once for an address */
+    OPTION = 1,   /* a socket option: in one line of a listener only */
     TCP_ONLY = 2,
 };
 struct param {
@@ -269,7 +269,7 @@ static const struct param params[] = {
     { "http2", false, WR_L7, TCP_ONLY, refuse_http2 },
     { "quic", false, WR_L7, 0, refuse_quic },
     { "proxy_protocol", false, WR_ANY, TCP_ONLY, take_proxy_protocol },
-    /* setfib is not here: Linux has no routing tables by that name, and nginx refuses it too. */
+    /* No setfib: it is for FreeBSD, nginx refuses it on Linux, too. */
 };
 
 static const struct param *find_param(struct wr_str word, uint32_t layer, struct wr_str *value)
@@ -295,7 +295,7 @@ static const char *nearest_param(struct line *l, struct wr_str word)
     return near.hint;
 }
 
-/* The index of the word; 0: it is not there. */
+/* Index of the word; 0: not found. */
 static uint32_t find_word(const struct wr_cf *cf, const char *word)
 {
     for (uint32_t i = 2; i <= cf->nargs; i++)
@@ -304,7 +304,7 @@ static uint32_t find_word(const struct wr_cf *cf, const char *word)
     return 0;
 }
 
-/* A word of the layer's own: what it speaks on this address besides. */
+/* Takes a word for a further protocol the layer can speak (wr_layer.speaks). */
 static bool take_protocol(struct line *l, struct wr_str word)
 {
     uint32_t bit = l->layer->speaks != NULL ? l->layer->speaks(word) : 0;
@@ -368,7 +368,7 @@ static struct entry *entry_new(struct line *l, const struct wr_addr *a, struct w
     return e;
 }
 
-/* The address is in the configuration already. */
+/* Adds a line to a listener that other lines have made. */
 static bool merge_line(struct line *l, struct entry *e)
 {
     struct wr_cf *cf = l->cf;
@@ -385,7 +385,7 @@ static bool merge_line(struct line *l, struct entry *e)
         return wr_cf_error(cf, 1, "a duplicate default server for " WR_FMT, WR_ARG(e->l.text));
     if (l->options)
         e->l.opts = l->opts;
-    /* Of the connection, so of the address: one line that wants it is enough. */
+    /* They concern the connection before a server is chosen, so one line is enough for all. */
     if (l->proxy_protocol != (e->l.greet != NULL) || l->ssl != e->l.ssl
         || l->speaks != e->l.speaks)
         wr_cf_warn(cf, 1, "protocol options redefined for " WR_FMT, WR_ARG(e->l.text));

@@ -1,12 +1,12 @@
-/* proxy_header: the PROXY protocol, both versions: how a proxy in front tells who the client is
- * (HAProxy's proxy-protocol.txt, 2.1 and 2.2). Pure: bytes in, struct out, and the other way round.
- * Called by proxy_protocol, which reads what a client sent, and by stream_session, which writes. */
+/* proxy_header: the header of the PROXY protocol, versions 1 and 2, by which a proxy passes on the
+ * client's address (HAProxy's proxy-protocol.txt, 2.1 and 2.2). Pure: bytes to struct, and version
+ * 1 back to text. Called by proxy_protocol (reads) and the proxy of layer 4 (writes). */
 #include "listen/listen.h"
 
 #define V1_MAX 107            /* "Any line longer than 107 characters is invalid" */
 #define V2_SIGNATURE WR_STR("\r\n\r\n\0\r\nQUIT\n")
 #define V2_FIXED 16
-#define SSL_FIXED 5           /* of PP2_TYPE_SSL: flags, result of the verification */
+#define SSL_FIXED 5           /* PP2_TYPE_SSL before its own TLVs: flags, result of verification */
 
 static enum wr_proxy_found refuse_header(struct wr_proxy_header *h, const char *why)
 {
@@ -35,13 +35,13 @@ static bool take_port(struct wr_str *line, struct wr_addr *a)
     return true;
 }
 
-/* "TCP4 192.0.2.1 192.0.2.2 56324 443", all of it with single spaces. */
+/* "TCP4 192.0.2.1 192.0.2.2 56324 443", with single spaces. */
 static bool parse_line(struct wr_str line, struct wr_proxy_header *h)
 {
     struct wr_str word = wr_str_cut(&line, ' ');
     int family = wr_str_is(word, "TCP4") ? AF_INET : AF_INET6;
 
-    if (wr_str_is(word, "UNKNOWN")) /* what follows is to be ignored */
+    if (wr_str_is(word, "UNKNOWN")) /* the rest must be ignored */
         return true;
     return (wr_str_is(word, "TCP4") || wr_str_is(word, "TCP6"))
         && take_ip(&line, family, &h->source) && take_ip(&line, family, &h->destination)
@@ -85,8 +85,8 @@ static bool scan_addresses(struct wr_scan *s, int family, struct wr_proxy_header
     return !s->bad;
 }
 
-/* Other families than TCP over IP (and LOCAL, a health check of the proxy itself) say nothing about
- * the client; the protocol wants them to be accepted as if there were no header. */
+/* LOCAL (a health check of the proxy) and families other than TCP over IP carry no client address.
+ * They must be accepted; the connection's own address counts then. */
 static enum wr_proxy_found parse_v2(struct wr_str in, struct wr_proxy_header *h)
 {
     struct wr_scan s = wr_scan_of(in.p, in.n);
@@ -113,6 +113,7 @@ static enum wr_proxy_found parse_v2(struct wr_str in, struct wr_proxy_header *h)
     return WR_PROXY_OK;
 }
 
+/* True: in begins with the text, or with the first bytes of it and ends there. */
 static bool may_begin_with(struct wr_str in, struct wr_str with)
 {
     return memcmp(in.p, with.p, wr_min(in.n, with.n)) == 0;
@@ -127,7 +128,7 @@ enum wr_proxy_found wr_proxy_header_parse(struct wr_str in, struct wr_proxy_head
         return parse_v1(in, out);
     if (may_begin_with(in, V2_SIGNATURE))
         return parse_v2(in, out);
-    return refuse_header(out, "none");
+    return refuse_header(out, "not a PROXY header");
 }
 
 /* ---- TLVs of version 2 ---- */

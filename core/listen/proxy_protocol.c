@@ -1,8 +1,7 @@
-/* proxy_protocol: reads the header that a client of `listen ... proxy_protocol` sends before
- * anything else, and has the variables that show it. wr_proxy_read is the listener's `greet`, which
- * the session calls first, for both layers; the session owns the header. It is looked at where it
- * lies and taken once it is whole, so that no byte behind it is touched: a TLS handshake may
- * follow. */
+/* proxy_protocol: reads the PROXY header of clients of `listen ... proxy_protocol`; the variables
+ * of it. The session calls wr_proxy_read before the layer begins, and owns the header. The header
+ * is peeked at and read only when it is complete, so that no byte after it is read: a TLS handshake
+ * may follow. */
 #include "listen/listen.h"
 
 #include <errno.h>
@@ -11,7 +10,7 @@
 
 static enum wr_io report_broken(struct wr_session *s, struct wr_str in, const char *why)
 {
-    in.n = wr_min(in.n, (size_t)128); /* whatever it is, the beginning tells */
+    in.n = wr_min(in.n, (size_t)128); /* the beginning is enough for a log */
     wr_session_log(s, READING, WR_LOG_ERROR, 0, "broken header: \"" WR_FMT "\" (%s)", WR_ARG(in),
                    why);
     return WR_IO_ERROR;
@@ -56,7 +55,7 @@ static enum wr_io peek_header(struct wr_session *s)
     case WR_PROXY_OK:
         keep_header(s, &h);
         return WR_IO_OK;
-    case WR_PROXY_MORE: /* behind a FIN nothing comes */
+    case WR_PROXY_MORE: /* after a FIN there will be no more */
         return (s->conn.ready & (WR_HUP | WR_ERR)) == 0 ? WR_IO_AGAIN : report_gone(s, WR_IO_EOF);
     default:
         return report_broken(s, in, h.why);
@@ -77,7 +76,7 @@ enum wr_io wr_proxy_read(struct wr_session *s)
         s->proxy_unread -= got;
     }
     if (io == WR_IO_OK)
-        s->conn.received = 0; /* of what the client itself says */
+        s->conn.received = 0; /* count the client's own bytes only */
     return io == WR_IO_EOF ? WR_IO_ERROR : io;
 }
 

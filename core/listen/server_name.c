@@ -1,5 +1,5 @@
-/* server_name: the directive: its names in lower case, checked and, where they are regexes,
- * compiled. What they mean together on one address is up to virtual_hosts.c. */
+/* server_name: the directive: checks its names, turns them to lower case, compiles regexes.
+ * virtual_hosts.c makes the maps of them. */
 #include "listen/listen.h"
 
 #include <unistd.h>
@@ -31,7 +31,7 @@ static struct wr_str own_hostname(struct wr_cf *cf)
     return lower_copy(cf->pool, wr_str_c(name));
 }
 
-/* Hosts are compared in lower case, so a pattern with capitals has to fold to match at all. */
+/* Hosts are matched in lower case: a pattern with capitals must ignore case to match anything. */
 static bool take_regex(struct wr_cf *cf, uint32_t i, struct wr_server_name *out)
 {
     struct wr_str s = wr_cf_arg(cf, i);
@@ -67,7 +67,7 @@ bool wr_set_server_name(struct wr_cf *cf, void *conf)
     (void)conf;
     for (uint32_t i = 1; i <= cf->nargs; i++)
         ok = take_name(cf, i, wr_vec_push(cf->pool, &sv->names)) && ok;
-    /* The first is $server_name; of ".a.b" the part that is a name. */
+    /* $server_name is the first one, without the dot of ".a.b". */
     sv->name = sv->names.at[0].text;
     if (sv->name.n > 0 && sv->name.p[0] == '.')
         sv->name = wr_str_skip(sv->name, 1);

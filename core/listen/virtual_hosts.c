@@ -1,9 +1,9 @@
-/* virtual_hosts: which server of a listening address a host name means. One map for each address
- * is filled after loading; layer 7 asks once a request (Host), both layers once a handshake (SNI).
- * Exact names and wildcards are hashed, regexes tried in the order of the file.
+/* virtual_hosts: chooses a server of a listener by host name. Each listener has one map,
+ * filled after loading; layer 7 looks up the Host of each request, both layers the SNI of each
+ * handshake. Exact names and wildcards are hashed, regexes are tried in the order of the file.
  *
- * A wildcard is found by dropping labels, longest first. Only what is no longer than the longest
- * wildcard of the map is looked up, so a host of a thousand dots costs no more than an ordinary. */
+ * Wildcards are looked up label by label, longest first. Texts longer than the longest wildcard of
+ * the map are skipped, so that a host of a thousand dots costs no more than another one. */
 #include "listen/listen.h"
 #include "tls/tls.h"
 
@@ -14,7 +14,8 @@ struct host_regex {
 struct wr_hosts_map {
     struct wr_pool *pool;
     struct wr_virtual *standard;
-    struct wr_dict *exact, *head, *tail; /* "*.a.b" is "a.b" in head, "a.b.*" in tail; NULL: none */
+    struct wr_dict *exact;               /* each dict may be NULL: empty */
+    struct wr_dict *head, *tail;         /* key "a.b": of "*.a.b" in head, of "a.b.*" in tail */
     size_t head_max, tail_max;           /* length of the longest key */
     WR_VEC(struct host_regex) regexes;
 };
@@ -84,7 +85,7 @@ enum wr_host_put wr_hosts_add(struct wr_hosts_map *m, const struct wr_server_nam
     return WR_HOST_PUT;
 }
 
-/* ---- on each request ---- */
+/* ---- lookup ---- */
 
 static void *find_head(const struct wr_hosts_map *m, struct wr_str host)
 {
@@ -103,7 +104,7 @@ static void *find_head(const struct wr_hosts_map *m, struct wr_str host)
 
 static void *find_tail(const struct wr_hosts_map *m, struct wr_str host)
 {
-    /* A key is followed by a dot at least. */
+    /* After a key there is at least a dot. */
     host.n = wr_min(host.n, m->tail_max + 1);
     for (;;) {
         size_t at = wr_str_rfind(host, '.');
@@ -156,7 +157,7 @@ const struct wr_scope *wr_host_scope(const struct wr_hosts_map *m, const struct 
     return NULL;
 }
 
-/* ---- addresses with several servers ---- */
+/* ---- listeners with several servers ---- */
 
 bool wr_address_attach(struct wr_cf *cf, const struct wr_listen_line *line, struct wr_address *a)
 {
@@ -185,7 +186,7 @@ static bool add_name(struct wr_cf *cf, const struct wr_listener *l, struct wr_ho
     return true;
 }
 
-/* A single server answers whatever the host says: of its names only regexes matter, as they have
+/* A single server of a listener serves every host: only its regexes are added, for their
  * captures. */
 bool wr_address_finish(struct wr_cf *cf, const struct wr_listener *l, struct wr_address *a)
 {

@@ -1,6 +1,6 @@
-/* raw_endpoint: a connection's bytes as an endpoint: both sides of a TCP session, and any exchange
- * that became a tunnel. Owns nothing: the session owns the client's connection, attempts the
- * peer's. */
+/* raw_endpoint: the endpoint that moves the bytes of a connection unchanged: both sides of a TCP
+ * session or of a tunnel (Upgrade). Owns nothing: the session owns the client's connection, the try
+ * the peer's. */
 #include "relay/relay.h"
 
 #include <sys/uio.h>

@@ -1,20 +1,21 @@
-/* relay: one direction of an exchange, and the only byte pump in weir. The relay steps of both
- * layers call wr_relay_pump when either side is ready.
+/* relay: moves the bytes of one direction of an exchange; nothing else in weir does. The relay
+ * steps of both layers call wr_relay_pump when either side is ready.
  *
- * Small messages: one read into the worker's scratch, one write; only what the receiver does not
- * take is kept, in blocks, at most `high` bytes. Bulk is splice's, speed rate's. */
+ * A small message is one read into the worker's scratch and one write; only bytes the receiver does
+ * not take are copied, at most `high` of them. relay_splice.c moves bulk, relay_rate.c limits the
+ * speed. */
 #include "relay/relay_impl.h"
 
-#define ROUNDS 16            /* reads in one turn, so that others get theirs */
-#define TURN (2 * 1024 * 1024) /* bytes written in one turn, where nothing else is said */
-#define LARGE 16384          /* a read that filled this, or the whole buffer */
-#define SPILL_AFTER 1000     /* ms */
+#define ROUNDS 16            /* reads in one turn, so that other connections get their share */
+#define TURN (2 * 1024 * 1024) /* default of r->turn */
+#define LARGE 16384          /* a read of so many bytes, or of r->high, is a full one */
+#define SPILL_AFTER 1000     /* ms the receiver is behind before the temp file is used */
 
 static enum wr_moved write_fin(struct wr_relay *r)
 {
     size_t put;
 
-    if (r->filters != NULL && !r->filters_ended) /* they may have kept something back */
+    if (r->filters != NULL && !r->filters_ended) /* they may still hold bytes */
         return wr_relay_filter(r, NULL, WR_PUSH_FIN);
     if (r->hold_fin || r->dst_fin)
         return WR_ENDED;
@@ -52,8 +53,8 @@ static enum wr_moved flush_queue(struct wr_relay *r)
     return WR_MOVED;
 }
 
-/* Moves slices of a stored source to q, unread: all of them unless there is a rate, as they cost
- * nothing there. The last byte is the end. */
+/* Moves slices of a stored source to q without reading them: all at once, as they take no memory,
+ * unless there is a rate. Notes the end together with the last byte. */
 static enum wr_moved take_stored(struct wr_relay *r, size_t max)
 {
     struct wr_bufq in = { 0 };
@@ -67,7 +68,7 @@ static enum wr_moved take_stored(struct wr_relay *r, size_t max)
     return r->filters != NULL ? wr_relay_filter(r, &in, WR_PUSH_NONE) : WR_MOVED;
 }
 
-/* One read and one write. */
+/* Moves bytes by one read and one write. */
 static enum wr_moved copy_once(struct wr_relay *r, size_t max)
 {
     size_t n = 0, put = 0;
@@ -102,7 +103,8 @@ static enum wr_moved fail_spill(struct wr_relay *r)
     return WR_SRC_FAILED;
 }
 
-/* The receiver is full: read ahead into memory, later into the file. */
+/* The receiver takes no more: read ahead into memory and, after SPILL_AFTER, into the file.
+ * `filed`: these bytes come after bytes in the file, so they must go there, too. */
 static enum wr_moved read_ahead(struct wr_relay *r)
 {
     bool filed = r->spill != NULL && (r->spill->file.size > 0 || r->spill->file.writing != NULL
@@ -128,7 +130,7 @@ static enum wr_moved read_ahead(struct wr_relay *r)
     return WR_MOVED;
 }
 
-/* How long the receiver is behind decides about the file. */
+/* Notes since when the receiver is behind: read_ahead uses it to decide about the file. */
 static void note_behind(struct wr_relay *r, struct wr_loop *l, enum wr_moved st)
 {
     if (!r->ahead)
@@ -142,6 +144,7 @@ static void note_behind(struct wr_relay *r, struct wr_loop *l, enum wr_moved st)
     }
 }
 
+/* Writes the bytes in the pipe, then those in q. */
 static enum wr_moved flush_kept(struct wr_relay *r, struct wr_loop *l)
 {
     enum wr_moved st = WR_MOVED;
@@ -153,6 +156,7 @@ static enum wr_moved flush_kept(struct wr_relay *r, struct wr_loop *l)
     return st == WR_MOVED && r->q.n > 0 ? flush_queue(r) : st;
 }
 
+/* One round: writes kept bytes or, if there are none, moves new ones. */
 static enum wr_moved run_round(struct wr_relay *r, struct wr_loop *l)
 {
     enum wr_moved st = flush_kept(r, l);
@@ -165,7 +169,7 @@ static enum wr_moved run_round(struct wr_relay *r, struct wr_loop *l)
         return read_ahead(r);
     if (st != WR_MOVED)
         return st;
-    if (r->spill != NULL && r->spill->file.writing != NULL) /* that comes first */
+    if (r->spill != NULL && r->spill->file.writing != NULL) /* those bytes come first */
         return WR_STARVED;
     if (spilled)
         wr_spill_drained(r->spill);
@@ -188,7 +192,7 @@ static enum wr_moved run_round(struct wr_relay *r, struct wr_loop *l)
     return st;
 }
 
-/* What an endpoint adds (a head, the size of a chunk) does not wait for the bytes behind it. */
+/* Sends what the endpoint added (a head, the size of a chunk) without waiting for further bytes. */
 static enum wr_moved flush_added(struct wr_relay *r)
 {
     size_t put;

@@ -1,5 +1,5 @@
-/* relay_filter: what a relay moves goes through its filters, one behind the other. Bytes a filter
- * has not taken wait in front of it, and the relay reads no more meanwhile. Called by the relay's
+/* relay_filter: runs the bytes of a relay through its filters, in order. Bytes a filter has not
+ * taken stay in its queue `in`, and the relay reads no more meanwhile. Called by the relay's
  * round. */
 #include "relay/relay_impl.h"
 
@@ -24,7 +24,8 @@ static enum wr_filtered run_filter(struct wr_relay_filter *f, enum wr_push push,
     return done;
 }
 
-/* Those behind one that waits get what it let go, but no push: that comes when it is done. */
+/* If a filter waits, those after it get the bytes it has released, but no push: that comes
+ * later. */
 static enum wr_filtered run_filters(struct wr_relay *r, struct wr_bufq *in, enum wr_push push)
 {
     enum wr_filtered all = WR_FILTERED;

@@ -1,12 +1,12 @@
-/* relay_rate: the speed of a relay: how much it may read now, or when it may read again. Called by
- * the relay's round. */
+/* relay_rate: limits the speed of a relay: how much it may read now, or when it may read again.
+ * Called by the relay's round. */
 #include "relay/relay_impl.h"
 
-/* As nginx: a second's worth at once. */
+/* As in nginx the bytes of the first second may go at once. */
 size_t wr_relay_read_quota(struct wr_relay *r, struct wr_loop *l, size_t want)
 {
     uint64_t now = wr_now(), ms = now - r->rate_from + 1000;
-    /* no product overflows, however long a session lasts */
+    /* cannot overflow: see WR_RATE_MAX */
     uint64_t allowed = r->rate * (ms / 1000) + r->rate * (ms % 1000) / 1000 + r->rate_after;
 
     r->limited = now < r->rate_next || allowed <= r->taken;
@@ -18,7 +18,7 @@ size_t wr_relay_read_quota(struct wr_relay *r, struct wr_loop *l, size_t want)
     return 0;
 }
 
-/* Else each further byte would be fetched for itself. */
+/* Without the delay each byte the rate allows would be read by itself. */
 void wr_relay_delay_read(struct wr_relay *r, size_t n)
 {
     uint64_t over = r->taken > r->rate_after ? r->taken - r->rate_after : 0;

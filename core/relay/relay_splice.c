@@ -1,12 +1,12 @@
-/* relay_splice: bulk goes from socket to socket through a pooled pipe (four full reads in a row,
- * or a body of known length with much still to come, and both sides raw). The pipe is borrowed
- * only while bytes are in it. Called by the relay's round. */
+/* relay_splice: moves bulk from socket to socket through a pooled pipe: after four full reads in a
+ * row, or when much of a body of known length is still to come, and if both sides are raw. The pipe
+ * is borrowed only while bytes are in it. Called by the relay's round. */
 #include "relay/relay_impl.h"
 
-#define BULK_AFTER 4         /* large reads in a row: 64 KB with the default buffer */
-#define BULK_LEFT 65536      /* or so much of a body of known length still to come */
-#define THIN 8192            /* a splice below it is a small message */
-#define THIN_MAX 4           /* so many in a row end the bulk mode */
+#define BULK_AFTER 4         /* full reads in a row: 64 KB with the default buffer */
+#define BULK_LEFT 65536      /* bytes of a body of known length still to come */
+#define THIN 8192            /* a splice of fewer bytes is thin: a small message */
+#define THIN_MAX 4           /* thin splices in a row that end bulk */
 
 static void note_spliced(struct wr_endpoint *e, uint64_t n)
 {
@@ -28,7 +28,7 @@ enum wr_moved wr_relay_flush_pipe(struct wr_relay *r, struct wr_loop *l)
         } else if (io == WR_IO_ERROR) {
             return WR_DST_FAILED;
         } else if (io == WR_IO_AGAIN) {
-            r->fill = r->high; /* a slow receiver: no more than the buffer from now on */
+            r->fill = r->high; /* a slow receiver: begin again with a small fill */
             return WR_BLOCKED;
         }
     }
@@ -56,7 +56,7 @@ enum wr_moved wr_relay_splice(struct wr_relay *r, struct wr_loop *l)
     if (!is_bulk(r))
         return WR_COPY;
     r->pipe = wr_pipe_borrow(l);
-    if (r->pipe == NULL) { /* all of them are full: as if there were no bulk */
+    if (r->pipe == NULL) { /* all pipes are in use: copy */
         r->full = 0;
         return WR_COPY;
     }
@@ -69,10 +69,10 @@ enum wr_moved wr_relay_splice(struct wr_relay *r, struct wr_loop *l)
     if (io != WR_IO_OK) {
         wr_pipe_return(l, r->pipe);
         r->pipe = NULL;
-        /* Whether the end may come here, the endpoint knows. */
+        /* At EOF the endpoint must decide whether the message is complete: read. */
         return io == WR_IO_EOF ? WR_COPY : wr_relay_read_result(r, io);
     }
-    r->fill *= 2; /* the next one may be larger, unless the receiver blocks on this one */
+    r->fill *= 2; /* for the next splice, unless the receiver blocks on this one */
     r->thin = n < THIN ? r->thin + 1 : 0;
     if (r->thin >= THIN_MAX)
         r->full = r->thin = 0;

@@ -1,6 +1,6 @@
-/* spill: what a slow receiver has not taken yet, in a temp file, so that the sender can be let go.
- * The relay writes behind and reads in front; once all is read it begins again at 0. Lives in the
- * exchange's pool. */
+/* spill: a temp file for bytes a slow receiver has not taken yet, so that the sender need not wait.
+ * The relay appends to it and reads from its front; when all is read, it starts again at offset 0.
+ * Lives in the exchange's pool. */
 #include "relay/relay.h"
 
 struct wr_spill *wr_spill_new(const struct wr_temp *how, uint64_t max)

@@ -1,12 +1,12 @@
-/* stored_endpoint: bytes that are here as a whole - texts, ranges of files - as an endpoint: a
- * static file, a page, the text of `return`. They are given as they lie (a file goes out by
- * sendfile, and nobody reads it), or read in pieces, by a thread where they are cold. What is
- * written to it is swallowed, or collected for the module that made a child. */
+/* stored_endpoint: an endpoint for bytes that are complete from the beginning, in memory or in
+ * files: a static file, an error page, the text of `return`. Slices are passed on without reading
+ * them (a file goes out by sendfile), or read in pieces, by a thread if they are not in the page
+ * cache. Bytes written to it are dropped, or collected for the module that made a child. */
 #include "relay/relay.h"
 
 struct stored {
     uint32_t magic;
-    struct wr_bufq q;          /* what is left */
+    struct wr_bufq q;          /* bytes not taken yet */
     struct wr_waiter who;
     struct wr_bufq *into;      /* gets the bytes that are written; NULL: they are swallowed */
     size_t most;               /* bytes that `into` takes */
@@ -31,7 +31,7 @@ static enum wr_io stored_read(struct wr_endpoint *e, void *p, size_t n, size_t *
     return io;
 }
 
-/* A small file joins its head: one piece to send. */
+/* Loads a small file, so that it is sent in one piece with the head. */
 static size_t stored_give(struct wr_endpoint *e, struct wr_bufq *q, size_t max)
 {
     struct stored *s = WR_CHECK(e->state, STORED);
@@ -144,7 +144,7 @@ void wr_endpoint_store(struct wr_endpoint *e, struct wr_pool *pool, struct wr_wa
         *q = (struct wr_bufq){ 0 };
     }
     s->who = who;
-    if (s->q.n > 0) /* not everybody ends an endpoint */
+    if (s->q.n > 0) /* if nobody ends the endpoint */
         wr_pool_cleanup(pool, drop_slices, s);
     *e = (struct wr_endpoint){ .ops = &stored_ops, .state = s };
 }

@@ -1,6 +1,6 @@
-/* core_vars: the variables every layer has: the client, the listener, the session, the clock, the
- * process. The registry (vars) finds them through the module's table. Values that a later turn
- * would change under the reader (addresses, times) are copied into the exchange's pool. */
+/* core_vars: variables of both layers: the client, the listener, the session, the clock, the
+ * process. The registry (variables) finds them through the module's table. Values that may change
+ * in a later turn (addresses, times) are copied into the exchange's pool. */
 #include "text/text.h"
 
 #include <unistd.h>
@@ -42,7 +42,7 @@ static bool is_unix(const struct wr_addr *a)
     return a->len > 0 && a->sa.sa_family == AF_UNIX;
 }
 
-/* Empty for unix sockets. */
+/* Empty for a unix socket. */
 static struct wr_str port_text(struct wr_exchange *x, const struct wr_addr *a)
 {
     uint16_t port = wr_addr_port(a);
@@ -65,7 +65,7 @@ static bool get_remote_port(struct wr_exchange *x, const struct wr_var *v, struc
     return true;
 }
 
-/* For a unix client "unix:", as nginx has it: all of them share one key. */
+/* "unix:" for all clients of unix sockets, as in nginx: they share one key. */
 static bool get_binary_remote_addr(struct wr_exchange *x, const struct wr_var *v,
                                    struct wr_str *out)
 {
@@ -190,8 +190,8 @@ static bool get_nginx_version(struct wr_exchange *x, const struct wr_var *v, str
     return true;
 }
 
-/* nginx keeps most of these once they were asked for, so that `return "$bytes_sent"` makes the
- * access log say 0. Here only what cannot change is kept. */
+/* nginx caches most of these, so that after `return "$bytes_sent"` the access log shows 0. Only
+ * those that cannot change are cached here. */
 static const struct wr_variable variables[] = {
     { .name = "binary_remote_addr", .layers = WR_ANY, .get = get_binary_remote_addr },
     { .name = "bytes_received", .layers = WR_L4, .get = get_bytes_received },

@@ -1,9 +1,10 @@
-/* template: text with variables, "$remote_addr - ${host}:$1". Setters compile; access logs, map
- * values, keys and everything else that is put together at run time execute. A template is an array
- * of parts in the configuration's pool and never changes.
+/* template: text with variables, "$remote_addr - ${host}:$1"; also amounts and `set`, which are
+ * made of it. Setters compile templates; access logs, map values, keys and all other texts of an
+ * exchange are evaluated from them. A template is a constant array of parts in the configuration's
+ * pool.
  *
- * There is one pass: each part is appended to the one bounded text as it is evaluated. Nothing is
- * measured first, so a variable that changes its length between two looks cannot do harm. */
+ * Evaluation is one pass: each part is appended to a bounded text. Nothing is measured before, so a
+ * variable whose length changes between two evaluations does no harm. */
 #include "text/text.h"
 
 #define TEXT_FIRST 128
@@ -45,7 +46,7 @@ static struct part *add_part(struct compile *c, enum kind kind)
     return p;
 }
 
-/* The rest stands behind "$" or "${". */
+/* Takes a name; c->rest begins after "$" or "${". */
 static bool take_name(struct compile *c, bool bracket)
 {
     struct wr_str name = wr_str_of(c->rest.p, 0);
@@ -70,7 +71,7 @@ static bool take_name(struct compile *c, bool bracket)
     return true;
 }
 
-/* The rest stands behind "$". */
+/* Takes a variable or capture; c->rest begins after "$". */
 static bool take_variable(struct compile *c)
 {
     char first = c->rest.n > 0 ? c->rest.p[0] : '\0';
@@ -115,9 +116,9 @@ bool wr_set_template(struct wr_cf *cf, void *conf)
     return t != NULL;
 }
 
-/* ---- execute ---- */
+/* ---- evaluate ---- */
 
-/* False: not found, *out is empty. */
+/* False: not found; *out is empty. */
 static bool part_value(struct wr_exchange *x, const struct part *p, struct wr_str *out)
 {
     switch (p->kind) {
@@ -190,7 +191,7 @@ bool wr_template_true(struct wr_exchange *x, const struct wr_template *t)
 {
     struct wr_str v = wr_template_str(x, t);
 
-    /* Over 64 KB there is no text, but it is not empty. */
+    /* p NULL: more than 64 KB, which is not empty. */
     return v.p == NULL || x->gave_up || (v.n > 0 && !wr_str_is(v, "0"));
 }
 
@@ -198,7 +199,7 @@ bool wr_template_true(struct wr_exchange *x, const struct wr_template *t)
 
 static const char hex[] = "0123456789ABCDEF";
 
-/* What is written for c instead of it; NULL: c itself. buf has room for it. */
+/* Returns the text to write for c, which may be in buf; NULL: c is written as it is. */
 typedef const char *escape_char(unsigned char c, char buf[static 8]);
 
 static const char *escape_default(unsigned char c, char buf[static 8])
@@ -237,7 +238,7 @@ static const char *escape_json(unsigned char c, char buf[static 8])
 
 static void append_escaped(struct wr_text *out, struct wr_str v, escape_char *escape)
 {
-    size_t clean = 0; /* where the bytes begin that go out as they are */
+    size_t clean = 0; /* beginning of the bytes that need no escape */
 
     for (size_t i = 0; i < v.n; i++) {
         char buf[8];
@@ -297,4 +298,27 @@ uint64_t wr_amount_eval(struct wr_exchange *x, const struct wr_amount *a)
     uint64_t n;
 
     return wr_parse_size(wr_template_str(x, a->text), &n) ? n : 0;
+}
+
+/* ---- assignments: `set` of both layers ---- */
+
+bool wr_assignment_conf(struct wr_cf *cf, struct wr_assignment *a, wr_var_get *unset)
+{
+    a->var = wr_var_define(cf, 1, unset, WR_VAR_CACHED | WR_VAR_SETTABLE);
+    if (a->var == NULL)
+        return false;
+    a->value = wr_template_new(cf, 2, wr_cf_arg(cf, 2));
+    return a->value != NULL;
+}
+
+void wr_assignment_run(struct wr_exchange *x, const struct wr_assignment *a)
+{
+    wr_var_store(x, a->var, wr_template_str(x, a->value));
+}
+
+bool wr_var_unset(struct wr_exchange *x, const struct wr_var *v, struct wr_str *out)
+{
+    wr_xlog(x, WR_LOG_WARN, 0, "using uninitialized \"" WR_FMT "\" variable", WR_ARG(v->name));
+    *out = WR_STR("");
+    return true;
 }

@@ -1,16 +1,15 @@
 /* variables: the variables of a configuration and their values. Setters mention and define
  * variables while the configuration is loaded; templates, maps and logs ask for values while
- * traffic flows. One registry for each layer, made by `prepare` from the tables of all modules,
+ * traffic flows. Each layer has a registry, made by `prepare` from the tables of all modules, which
  * lives with the configuration; values and captures live with the exchange.
  *
- * A name is looked up among the modules' rows, exact names before families, when it is mentioned
- * first; what the configuration defines (map, geo, set) is found later, so order does not matter.
- * As in nginx upper and lower case are the same, and a mention that stays undefined is an error of
- * the configuration.
+ * At the first mention a name is looked up in the modules' rows, exact names before families. The
+ * configuration may define it before or after (map, geo, set). As in nginx case does not matter,
+ * and a name that stays undefined is an error.
  *
- * Definitions come in two kinds: those that compute (map, geo, split_clients) take a variable
- * over, the last one wins; those that assign (set, named captures: WR_VAR_SETTABLE) leave the
- * computation of another definition in place until they have assigned. */
+ * There are two kinds of definitions. One computes (map, geo, split_clients) and replaces an
+ * earlier definition. One assigns (set, named captures: WR_VAR_SETTABLE): until it has assigned,
+ * the variable has the value of the other definition, if there is one. */
 #include "text/text.h"
 
 #define GROUPS_MAX 32
@@ -19,7 +18,7 @@
 #define CAPTURES 10 /* $1 to $9; 0 is the whole match and has no variable */
 
 struct registry {
-    struct wr_dict *rows;                       /* const struct wr_variable, without families */
+    struct wr_dict *rows;                       /* const struct wr_variable, except families */
     WR_VEC(const struct wr_variable *) families;
     struct wr_dict *vars;                       /* struct wr_var */
     WR_VEC(struct wr_var *) all;                /* the same, in order of mention */
@@ -86,13 +85,12 @@ static bool is_valid_name(struct wr_str name)
     return name.n > 0;
 }
 
-/* The registry of the layer a directive stands in; NULL, with the error reported, outside of both.
- * */
+/* The registry of the directive's layer. NULL: it is outside of both, which was reported. */
 static struct registry *registry_here(struct wr_cf *cf, uint32_t i)
 {
     if (cf->scope->layer == WR_L4 || cf->scope->layer == WR_L7)
         return registry_of(cf->conf, cf->scope->layer);
-    (void)wr_cf_error(cf, i, "variables are known in stream and http only");
+    (void)wr_cf_error(cf, i, "variables are available in stream and http only");
     return NULL;
 }
 
@@ -116,7 +114,7 @@ static void want_slot(struct registry *r, struct wr_var *v)
         v->slot = r->slots++;
 }
 
-/* A variable that was not mentioned before: what the modules know about it. */
+/* Fills a new variable from its row, if a module has one. */
 static void take_row(struct registry *r, struct wr_var *v)
 {
     const struct wr_variable *row = wr_dict_get(r->rows, v->name);
@@ -193,7 +191,7 @@ static struct wr_var *define_variable(struct wr_cf *cf, struct registry *r, stru
         return NULL;
     }
     v = find_or_make(cf, r, name, i);
-    /* A family's variable is not the configuration's: a definition of that name is another one. */
+    /* A definition replaces the variable of a family. */
     if (row == NULL && (v->flags & WR_VAR_PREFIX) != 0) {
         v->get = NULL;
         v->set = NULL;
@@ -218,7 +216,7 @@ struct wr_var *wr_var_define(struct wr_cf *cf, uint32_t i, wr_var_get *get, uint
 
     if (r == NULL)
         return NULL;
-    /* nginx takes any characters behind the $ and then cannot read the variable: no use in that. */
+    /* nginx allows any characters here, but then the variable cannot be used. */
     if (word.n < 2 || word.p[0] != '$' || !is_valid_name(wr_str_skip(word, 1))) {
         (void)wr_cf_error(cf, i, "invalid variable name \"" WR_FMT "\"", WR_ARG(word));
         return NULL;
@@ -258,9 +256,9 @@ struct wr_regex *wr_cf_regex(struct wr_cf *cf, uint32_t i, struct wr_str pattern
     return re;
 }
 
-/* ---- what was mentioned and is not there ---- */
+/* ---- undefined variables ---- */
 
-/* The name nearest to the wrong one; NULL when nothing is near. */
+/* Hint with the most similar name; NULL: none is similar. */
 static const char *nearest_hint(struct wr_pool *pool, const struct registry *r, struct wr_str wrong)
 {
     unsigned max = wrong.n < 3 ? 0 : wrong.n < 6 ? 1 : 2, best = max + 1;
@@ -290,7 +288,8 @@ static const char *nearest_hint(struct wr_pool *pool, const struct registry *r, 
     return wr_pool_fmt(pool, "did you mean \"$" WR_FMT "\"?", WR_ARG(found)).p;
 }
 
-/* May the directive, which had no effect, have defined the variable? */
+/* True: the refused directive n, or one in its block, may define the variable: "$name" or a named
+ * group. */
 static bool may_define(const struct wr_node *n, struct wr_str name)
 {
     for (uint32_t i = 1; i < n->nwords; i++) {
@@ -320,7 +319,7 @@ static bool was_refused(const struct wr_tree *t, struct wr_str name)
     return false;
 }
 
-/* nginx has it in this layer. */
+/* True: nginx has it in this layer. */
 static bool is_nginx_variable(const struct wr_nginx_word *w, uint32_t layer)
 {
     const char *here = layer == WR_L4 ? "ngx_stream_" : "ngx_http_";
@@ -388,7 +387,7 @@ static struct wr_value *slot_of(struct wr_exchange *x, const struct wr_var *v)
     return &x->values[v->slot];
 }
 
-/* What a child has found is kept longer than the child. */
+/* Keeps a value with the topmost parent, as it may outlive a child that found it. */
 static void remember_value(struct wr_exchange *x, const struct wr_var *v, struct wr_str value,
                            bool found)
 {
@@ -397,8 +396,8 @@ static void remember_value(struct wr_exchange *x, const struct wr_var *v, struct
     *slot_of(x->main, v) = (struct wr_value){ .v = value, .known = true, .found = found };
 }
 
-/* What the configuration defines can refer to itself. Those under evaluation are a chain on the
- * stack; a variable that is asked for while it is in there is a cycle, whatever the depth. */
+/* Variables the configuration defines may refer to themselves. The variables being evaluated are a
+ * list on the stack; one that is asked for again meanwhile is a cycle. */
 struct frame {
     const struct wr_exchange *x;
     const struct wr_var *v;
@@ -443,7 +442,7 @@ bool wr_var_value(struct wr_exchange *x, const struct wr_var *v, struct wr_str *
     found = (v->flags & WR_VAR_USER) != 0 ? get_guarded(x, v, out) : v->get(x, v, out);
     if (!found)
         *out = wr_str_of("", 0);
-    /* No value is known when a regex gave up, neither for an error page that asks again. */
+    /* Do not cache a value after a regex gave up: an error page may ask for it again. */
     if ((v->flags & WR_VAR_CACHED) != 0 && !x->gave_up)
         remember_value(x, v, *out, found);
     return found;
@@ -457,7 +456,7 @@ void wr_var_store(struct wr_exchange *x, const struct wr_var *v, struct wr_str v
         remember_value(x, v, value, true);
 }
 
-/* The subject may be gone before the captures are asked for, so they are copied. */
+/* Copies the captures, as the subject may be gone when they are used. */
 void wr_captures_set(struct wr_exchange *x, const struct wr_regex *re, const struct wr_str *groups,
                      uint32_t n)
 {

@@ -1,7 +1,7 @@
-/* certificate_cache: certificates and keys whose names have variables, kept between handshakes:
- * ssl_certificate_cache. Each process has its own, of the configuration's size; what was not used
- * for `inactive` leaves, what is older than `valid` is kept only if its file is still the same.
- * ssl_context asks before it reads a file. */
+/* certificate_cache: ssl_certificate_cache: keeps certificates and keys whose names have variables
+ * between handshakes. Each process has its own. An entry is dropped if it was not used for
+ * `inactive`, or if its file has changed, which is checked once in `valid`. pem asks before it
+ * reads a file. */
 #include "tls/tls_impl.h"
 
 #include <sys/stat.h>
@@ -9,15 +9,15 @@
 #define BUCKETS 1024
 
 struct cached {
-    struct wr_link link;         /* the last used first */
-    struct wr_link bucket;       /* those of the same hash */
-    struct wr_tls_pair pair;     /* of a certificate, or of a key */
-    bool key;
+    struct wr_link link;         /* in wr_tls_cache.all: the last used first */
+    struct wr_link bucket;       /* entries of the same hash */
+    struct wr_tls_pair pair;     /* a certificate with its chain, or a key */
+    bool key;                    /* it is a key */
     struct timespec mtime;
     ino_t inode;
     off_t size;
     uint64_t checked_ms, used_ms;
-    struct wr_str name;          /* behind the struct */
+    struct wr_str name;          /* path; its bytes follow the struct */
 };
 struct wr_tls_cache {
     struct wr_link all;

@@ -1,6 +1,6 @@
-/* pem: certificates and keys out of files in PEM, or out of the configuration (data:), and into
- * a context or a connection. ssl_context calls it while loading, handshakes for what variables
- * name. While loading each file is read once; its text is wiped when all is loaded. */
+/* pem: loads certificates and keys from PEM files or the configuration (data:) into a context
+ * or a connection. Called by tls_context while loading, and in handshakes for names with variables.
+ * While loading each file is read once; its text is wiped when all is loaded. */
 #include "tls/tls_impl.h"
 
 #include <openssl/pem.h>
@@ -8,7 +8,7 @@
 
 #define PEM_MAX (16 << 20)
 
-/* ---- what went wrong ---- */
+/* ---- errors ---- */
 
 static bool note_failure(struct wr_text *why, const char *what, struct wr_str name,
                          const char *call)
@@ -30,7 +30,7 @@ struct wr_str wr_tls_file_read(struct wr_pool *pool, const char *path)
 
     if (f == NULL)
         return wr_str_of(NULL, 0);
-    /* neither a buffer of stdio's nor one the text grew out of keeps a copy of a key */
+    /* leave no copy of a key in a buffer of stdio's, nor in one from which the text has grown */
     (void)setvbuf(f, NULL, _IONBF, 0);
     t = wr_text_grow(pool, fstat(fileno(f), &st) == 0 && st.st_size > 0 && st.st_size < PEM_MAX
                                ? (size_t)st.st_size + 1 : sizeof(buf), PEM_MAX);
@@ -41,7 +41,7 @@ struct wr_str wr_tls_file_read(struct wr_pool *pool, const char *path)
     return wr_text_view(&t);
 }
 
-/* While loading each file is read once, however many servers name it. */
+/* While loading a file is read once for all servers. */
 static struct wr_str read_once(struct wr_cf *cf, const char *path)
 {
     struct wr_ssl_state *state = wr_cf_state(cf, &wr_module_ssl);
@@ -77,7 +77,7 @@ BIO *wr_tls_pem_open(struct wr_cf *cf, struct wr_str name)
         return BIO_new_mem_buf(name.p, (int)name.n);
     }
     text = cf != NULL ? read_once(cf, name.p) : wr_str_of(NULL, 0);
-    /* what cannot be read leaves its reason with OpenSSL */
+    /* for a file that cannot be read BIO_new_file sets OpenSSL's error */
     return text.p != NULL ? BIO_new_mem_buf(text.p, (int)text.n) : BIO_new_file(name.p, "r");
 }
 
@@ -145,10 +145,10 @@ static bool load_certificate(struct wr_cf *cf, struct wr_str name, struct wr_tls
 
 struct password {
     struct wr_str text;          /* p NULL: none */
-    bool asked;
+    bool asked;                  /* the key is encrypted */
 };
 
-/* Asked once for an encrypted key; without a password the answer is none, never a prompt. */
+/* OpenSSL asks once for the password of an encrypted key. Without one fail, never prompt. */
 static int give_password(char *buf, int size, int writing, void *arg)
 {
     struct password *p = arg;
@@ -217,7 +217,7 @@ static bool use_in_connection(SSL *ssl, struct wr_tls_pair *p, const char **call
     return SSL_use_PrivateKey(ssl, p->key) == 1;
 }
 
-/* What variables came to, too, is relative to the configuration. */
+/* Names are relative to the folder of the configuration, those with variables, too. */
 static struct wr_str full_name(struct wr_pool *pool, const struct wr_tls_conf *c,
                                struct wr_str name)
 {
@@ -231,8 +231,9 @@ static bool is_file(struct wr_str name)
     return !wr_str_starts(name, WR_STR("data:"));
 }
 
-/* In a handshake. A key that takes a password is not kept, nor is its certificate: whoever has the
- * cache need not have the password. */
+/* In a handshake: takes the pair from the cache or loads it. A key with a password and its
+ * certificate are not put into the cache: another server that shares the cache may not have the
+ * password. */
 static bool load_cached(const struct wr_tls_conf *c, struct wr_str certificate, struct wr_str key,
                         struct wr_tls_pair *p, struct wr_text *why)
 {
@@ -269,7 +270,7 @@ bool wr_tls_load(struct wr_cf *cf, struct wr_pool *pool, const struct wr_tls_con
     if (ok
         && !(ssl == NULL ? use_in_context(c->ctx, &p, &call)
                          : use_in_connection(ssl, &p, &call))) {
-        /* mostly it is the key of another certificate */
+        /* most likely it is the key of another certificate */
         (void)note_failure(why, "certificate key", key, call);
         ok = false;
     }

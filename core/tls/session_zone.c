@@ -1,11 +1,12 @@
-/* session_zone: TLS sessions in memory that all workers share, so that a client may go on with any
- * of them, and after a reload. Called by OpenSSL in handshakes. The master makes a zone while
- * loading and neither locks nor reads it. A zone is one table (os), the key is the session's id. */
+/* session_zone: TLS sessions in memory that all workers share, so that a client can resume its
+ * session in any worker and after a reload. Called by OpenSSL in handshakes. The master makes a
+ * zone while loading and neither locks nor reads it. A zone is a table (os/zone_table), its key a
+ * session id. */
 #include "tls/tls_impl.h"
 
 #define LAYOUT 4
-#define SESSION_MAX 8192     /* larger ones are not kept */
-#define LOCK_MS 3            /* a session that is not kept costs the client a handshake */
+#define SESSION_MAX 8192     /* larger sessions are not kept */
+#define LOCK_MS 3            /* then go on without: the client does a full handshake */
 
 struct wr_ssl_zone {
     struct wr_str name;
@@ -25,7 +26,7 @@ static int zone_index(void)
     return index;
 }
 
-/* ---- sessions, as OpenSSL wants them kept ---- */
+/* ---- callbacks of OpenSSL ---- */
 
 static struct wr_ssl_zone *zone_of(SSL_CTX *ctx)
 {
@@ -55,7 +56,7 @@ static int session_new(SSL *ssl, SSL_SESSION *s)
         wr_table_unlock(&z->sessions);
     }
     OPENSSL_cleanse(buf, sizeof(buf));
-    return 0; /* OpenSSL's reference is OpenSSL's */
+    return 0; /* we keep no reference to s */
 }
 
 static SSL_SESSION *session_get(SSL *ssl, const unsigned char *id, int id_n, int *copy)

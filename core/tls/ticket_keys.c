@@ -1,8 +1,7 @@
-/* ticket_keys: the keys of TLS session tickets, from files or made here and replaced as time goes
- * on. Called by OpenSSL in handshakes. Keys that are made lie in memory all workers share, whatever
- * the session cache is: a ticket is good with any of them, after a reload and after an upgrade, and
- * a key that leaks opens no more than what was said in the two periods before. The master makes the
- * memory and neither locks nor reads it. */
+/* ticket_keys: the keys of TLS session tickets, from files or made here and replaced regularly.
+ * Called by OpenSSL in handshakes. Keys made here are in memory that all workers share: a ticket is
+ * valid in any worker, after a reload and after an upgrade; a key that leaks opens only what was
+ * sent in the two periods before. The master makes the memory and neither locks nor reads it. */
 #include "tls/tls_impl.h"
 
 #include <openssl/core_names.h>
@@ -10,25 +9,25 @@
 
 #define LAYOUT 1
 #define LOCK_MS 3            /* without a ticket a client shakes hands anew */
-#define SLACK_S 60           /* clocks of workers differ less: more means it was set back */
-#define KEYS 3               /* the newest is used, those before are taken */
+#define SLACK_S 60           /* a key made further in the future: the clock was set back */
+#define KEYS 3               /* the newest makes tickets, all are accepted */
 
-struct ring {                /* shared: keys that follow each other */
+struct ring {                /* in shared memory; the newest key first */
     uint64_t made_s;         /* Unix time of at[0]; 0: there are none */
     struct wr_ssl_ticket_key at[KEYS];
 };
 struct wr_ssl_tickets {
     uint64_t period_s;       /* how long a key makes tickets */
-    struct ring *ring;       /* all of the zone */
+    struct ring *ring;       /* the contents of the zone */
     struct wr_zone zone;
     struct wr_ssl_tickets *next;
 };
-struct keys {                /* what a context's tickets are made with */
+struct keys {                /* the keys of a context; the first makes tickets */
     uint32_t n;
     struct wr_ssl_ticket_key at[KEYS];
 };
 
-/* Of a context: struct keys from files, or struct wr_ssl_tickets. */
+/* A context has one of two: struct keys (from files) or struct wr_ssl_tickets. */
 static int files_index(void)
 {
     static int index = -1;
@@ -59,18 +58,19 @@ static bool make_key(struct wr_ssl_ticket_key *k)
         && RAND_bytes(k->aes, sizeof(k->aes)) == 1;
 }
 
-/* A key makes tickets for as long as one is good, and is taken until two others have come. */
+/* Makes a new key if the first has made tickets for as long as a ticket is valid. A key is accepted
+ * until two others have followed it. */
 static void rotate_keys(struct ring *r, uint64_t period_s)
 {
     struct wr_ssl_ticket_key k;
-    /* Another worker's clock may have gone on since this turn began. */
+    /* made_s may be ahead: another worker's clock is read later than this turn's. */
     uint64_t age = wr_max(wr_ssl_now_s(), r->made_s) - r->made_s;
 
     if (r->made_s > wr_ssl_now_s() + SLACK_S)
         age = UINT64_MAX;
     if ((r->made_s != 0 && age < period_s) || !make_key(&k))
         return;
-    if (r->made_s != 0 && age >= 2 * period_s + 1) /* nobody asked for so long */
+    if (r->made_s != 0 && age >= 2 * period_s + 1) /* all keys are too old */
         memset(r->at, 0, sizeof(r->at));
     memmove(&r->at[1], &r->at[0], (KEYS - 1) * sizeof(k));
     r->at[0] = k;
@@ -78,7 +78,7 @@ static void rotate_keys(struct ring *r, uint64_t period_s)
     OPENSSL_cleanse(&k, sizeof(k));
 }
 
-/* A copy, so that no lock is held while OpenSSL works. */
+/* Copies the keys, so that no lock is held while OpenSSL works. */
 static void copy_keys(SSL_CTX *ctx, struct keys *out)
 {
     const struct wr_ssl_tickets *t = SSL_CTX_get_ex_data(ctx, tickets_index());
@@ -115,7 +115,7 @@ static const EVP_CIPHER *cipher_of(const struct wr_ssl_ticket_key *k)
     return k->aes128 ? EVP_aes_128_cbc() : EVP_aes_256_cbc();
 }
 
-/* No random bytes when it should have been made. */
+/* True: the key was never made, or RAND_bytes failed. */
 static bool is_empty_key(const unsigned char *name)
 {
     static const unsigned char none[WR_TICKET_NAME];
@@ -123,7 +123,7 @@ static bool is_empty_key(const unsigned char *name)
     return memcmp(name, none, sizeof(none)) == 0;
 }
 
-/* 0: no ticket. */
+/* 1: sealed, 0: no ticket, -1: error. */
 static int seal_ticket(const struct wr_ssl_ticket_key *k, unsigned char *name, unsigned char *iv,
                        EVP_CIPHER_CTX *cipher, EVP_MAC_CTX *hmac)
 {
@@ -138,7 +138,7 @@ static int seal_ticket(const struct wr_ssl_ticket_key *k, unsigned char *name, u
     return 1;
 }
 
-/* 2: the ticket is good, but the client gets a new one. */
+/* 1: valid, 2: valid, but replace it, 0: no such key, -1: error. */
 static int unseal_ticket(const struct keys *keys, const unsigned char *name,
                          const unsigned char *iv, EVP_CIPHER_CTX *cipher, EVP_MAC_CTX *hmac)
 {
@@ -165,7 +165,7 @@ static int give_ticket_key(SSL *ssl, unsigned char *name, unsigned char *iv, EVP
         r = keys.n > 0 ? seal_ticket(&keys.at[0], name, iv, cipher, hmac) : 0;
     else
         r = unseal_ticket(&keys, name, iv, cipher, hmac);
-    /* TLS 1.3 gives out a new ticket anyway; once used, one is renewed. */
+    /* TLS 1.3: a ticket is used once, the client gets a new one. */
     if (r == 1 && !sealing && SSL_version(ssl) == TLS1_3_VERSION)
         r = 2;
     OPENSSL_cleanse(&keys, sizeof(keys));

@@ -1,23 +1,23 @@
-/* tls_accept: the server's side of a handshake: which certificate, which protocol, whether the
- * client's own certificate is good. The session steps of layer 7 and the SSL phase of layer 4 call
- * wr_ssl_accept until it says OK. The SSL belongs to the connection. */
+/* tls_accept: TLS handshakes with clients: chooses the server and its certificate, the protocol
+ * (ALPN), and checks the client's certificate. The session steps of layer 7 and the SSL phase of
+ * layer 4 call wr_ssl_accept until it returns OK. The SSL object belongs to the connection. */
 #include "tls/tls_impl.h"
 
 #include <openssl/x509_vfy.h>
 
 #define HANDSHAKING "SSL handshaking"
 
-/* ---- which server ---- */
+/* ---- the server ---- */
 
-/* NULL: a regex gave up. */
+/* Scope of the server of this name; NULL: a regex gave up. */
 static const struct wr_scope *scope_of(const struct wr_session *s, struct wr_str name)
 {
     return name.n > 0 && s->layer->by_name != NULL ? s->layer->by_name(s, name)
                                                    : s->layer->greeting(s, NULL);
 }
 
-/* The name may choose files (ssl_certificate DIR/$ssl_server_name.crt): bytes that no host name has
- * count as no name, and the handshake goes on with the default server. */
+/* The name may be part of a path (ssl_certificate DIR/$ssl_server_name.crt): a text that cannot be
+ * a host name counts as none, and the default server is used. */
 static struct wr_str host_name(struct wr_str name)
 {
     return wr_is_host_name(name) ? name : WR_STR("");
@@ -32,7 +32,7 @@ static const struct wr_scope *named_scope(const struct wr_session *s, const SSL 
 {
     const struct wr_scope *found = scope_of(s, wr_ssl_server_name(ssl));
 
-    /* A handshake whose name could not be looked up ended in choose_server. */
+    /* NULL is not possible after choose_server, which ends such a handshake. */
     return found != NULL ? found : s->layer->greeting(s, NULL);
 }
 
@@ -41,7 +41,7 @@ const struct wr_scope *wr_ssl_scope(const struct wr_session *s)
     return named_scope(s, wr_tls_of(&s->conn));
 }
 
-/* A server without certificates shows those of the default one. */
+/* A server without certificates uses those of the default one. */
 static const struct wr_ssl_conf *conf_for(const struct wr_session *s, const SSL *ssl)
 {
     const struct wr_ssl_conf *c = wr_ssl_conf_of(named_scope(s, ssl));
@@ -49,7 +49,7 @@ static const struct wr_ssl_conf *conf_for(const struct wr_session *s, const SSL 
     return c->tls.ctx != NULL ? c : wr_ssl_default_conf(s);
 }
 
-/* RFC 6066 3: a list of names, of which host names are the only kind there is. */
+/* The name in a ClientHello, from a list that holds host names only (RFC 6066 3). */
 static struct wr_str hello_name(SSL *ssl)
 {
     const unsigned char *p = NULL;
@@ -66,7 +66,7 @@ static struct wr_str hello_name(SSL *ssl)
     return s.bad ? wr_str_of("", 0) : host_name(name);
 }
 
-/* What belongs to the connection and not to the context has to be said again. */
+/* SSL_set_SSL_CTX changes the certificates only: copy the other settings of the context. */
 static void switch_to(SSL *ssl, const struct wr_ssl_conf *c)
 {
     SSL_CTX *ctx = c->tls.ctx;
@@ -80,7 +80,7 @@ static void switch_to(SSL *ssl, const struct wr_ssl_conf *c)
     SSL_set_max_proto_version(ssl, (int)SSL_CTX_get_max_proto_version(ctx));
 }
 
-/* Before the version is chosen: that, too, may be the server's affair. */
+/* Called before the version is chosen, as servers may allow different versions. */
 static int choose_server(SSL *ssl, int *alert, void *arg)
 {
     const struct wr_session *s = wr_ssl_session_of(ssl);
@@ -103,7 +103,7 @@ static int choose_server(SSL *ssl, int *alert, void *arg)
     return SSL_CLIENT_HELLO_SUCCESS;
 }
 
-/* OpenSSL remembers a name only if somebody says that it is one. */
+/* OpenSSL keeps the name for later only if this callback accepts it. */
 static int take_name(SSL *ssl, int *alert, void *arg)
 {
     (void)ssl;
@@ -112,7 +112,7 @@ static int take_name(SSL *ssl, int *alert, void *arg)
     return SSL_TLSEXT_ERR_OK;
 }
 
-/* ---- which protocol ---- */
+/* ---- the protocol ---- */
 
 static int choose_protocol(SSL *ssl, const unsigned char **out, unsigned char *n,
                            const unsigned char *in, unsigned in_n, void *arg)
@@ -143,20 +143,20 @@ struct wr_str wr_ssl_protocol(const struct wr_session *s)
     return wr_str_of((const char *)p, n);
 }
 
-/* ---- which certificate, where its name has variables ---- */
+/* ---- certificates whose names have variables ---- */
 
 static bool load_pair(struct wr_exchange *x, SSL *ssl, const struct wr_tls_conf *c, uint32_t i,
                       struct wr_text *why)
 {
     struct wr_str certificate, key;
 
-    wr_vault_pool(x->pool); /* the name may be the key itself (data:$key) */
+    wr_vault_pool(x->pool); /* the text may be the key itself (data:$key) */
     certificate = wr_template_str(x, c->certificates.at[i].name);
     key = wr_template_str(x, c->keys.at[i].name);
     return certificate.n == 0 || wr_tls_load_pair(x->pool, c, ssl, certificate, key, why);
 }
 
-/* Before there is a request: its exchange only gives variables their values. */
+/* Step of an exchange made for the values of variables only, before there is a request. */
 static const struct wr_step handshaking = { "handshake", HANDSHAKING, NULL };
 
 static int load_certificates(SSL *ssl, void *arg)
@@ -187,8 +187,8 @@ static void log_failure(struct wr_session *s)
 {
     char buf[768];
     struct wr_text t = wr_text_on(buf, sizeof(buf));
-    /* What a client may bring about says nothing of us, and that are errors of any part of OpenSSL:
-     * by keys, certificates and ciphertexts that are none. */
+    /* A client can provoke errors of any part of OpenSSL (bad keys, certificates, ciphertexts): log
+     * them at info. Only fatal ones (no memory) are ours. */
     bool ours = ERR_FATAL_ERROR(ERR_peek_last_error()) != 0;
 
     wr_tls_errors(&t);
@@ -217,7 +217,7 @@ enum wr_io wr_ssl_accept(struct wr_session *s)
 
 /* ---- the client's certificate ---- */
 
-/* Every chain is taken; what is wrong with it is told once the client can be answered. */
+/* Accepts every chain; wr_ssl_client_cert decides when the client can be answered. */
 static int verify_later(int ok, X509_STORE_CTX *store)
 {
     (void)ok;
@@ -225,7 +225,7 @@ static int verify_later(int ok, X509_STORE_CTX *store)
     return 1;
 }
 
-/* Nobody who signed it is known here: optional_no_ca leaves the judgement to somebody else. */
+/* True: no trusted issuer. optional_no_ca accepts that, for others to decide. */
 static bool is_unknown_issuer(long result)
 {
     switch (result) {
@@ -251,8 +251,9 @@ static bool has_same_trust(const struct wr_ssl_conf *a, const struct wr_ssl_conf
         && is_same_file(&a->tls.crl, &b->tls.crl) && a->tls.depth == b->tls.depth;
 }
 
-/* Who was let in under one name must not speak to another server that wants certificates; who named
- * none, or one that has no certificate of its own, was verified by the default server. */
+/* A connection verified for one server name must not be used for another server that asks for
+ * client certificates. Without SNI, or if the named server has no certificate, the default server
+ * has verified it. */
 static bool is_another_server(const struct wr_exchange *x, const SSL *ssl)
 {
     if (x->s->layer->by_name == NULL)

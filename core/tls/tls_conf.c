@@ -1,5 +1,5 @@
-/* tls_conf: the ssl_ directives of servers, the contexts made of them, and the handshake's place
- * among the phases. */
+/* tls_conf: the ssl_ directives of servers, the contexts made of them, and the handshake of layer 4
+ * as a hook. */
 #include "tls/tls_impl.h"
 
 #include <openssl/pem.h>
@@ -98,8 +98,8 @@ static bool set_client_ca(struct wr_cf *cf, const struct wr_ssl_conf *c, SSL_CTX
     return true;
 }
 
-/* Whom clients' certificates are verified with: what is in the files, not their names. A session
- * says "verified" and is not verified again, also after a reload that revoked somebody. */
+/* Adds the trusted certificates and CRLs (their contents, not their paths) to the digest. A resumed
+ * session is not verified again, so a reload that revokes a certificate must invalidate it. */
 static bool digest_trust(EVP_MD_CTX *md, const struct wr_ssl_conf *c, SSL_CTX *ctx)
 {
     STACK_OF(X509_OBJECT) *all = X509_STORE_get0_objects(SSL_CTX_get_cert_store(ctx));
@@ -118,8 +118,8 @@ static bool digest_trust(EVP_MD_CTX *md, const struct wr_ssl_conf *c, SSL_CTX *c
     return ok;
 }
 
-/* Sessions of one server are not good for another that shows other certificates or trusts others:
- * the digest of all that is what OpenSSL compares. */
+/* A session may be resumed only with a server that has the same certificates and trust. OpenSSL
+ * compares this id, which is a digest of both. */
 static bool set_id_context(struct wr_cf *cf, const struct wr_ssl_conf *c, SSL_CTX *ctx)
 {
     unsigned char digest[EVP_MAX_MD_SIZE];
@@ -131,7 +131,7 @@ static bool set_id_context(struct wr_cf *cf, const struct wr_ssl_conf *c, SSL_CT
          at = SSL_CERT_SET_NEXT)
         ok = X509_digest(SSL_CTX_get0_certificate(ctx), EVP_sha256(), digest, &n) == 1
           && EVP_DigestUpdate(md, digest, n) == 1;
-    for (uint32_t i = 0; ok && i < c->tls.certificates.n; i++) { /* those with variables */
+    for (uint32_t i = 0; ok && i < c->tls.certificates.n; i++) { /* names with variables */
         struct wr_str name = c->tls.certificates.at[i].node->words[1].text;
 
         ok = EVP_DigestUpdate(md, name.p, name.n) == 1;
@@ -163,7 +163,8 @@ static bool set_sessions(struct wr_cf *cf, struct wr_ssl_conf *c, SSL_CTX *ctx)
     return true;
 }
 
-static bool verifies_by_nothing(struct wr_cf *cf, const struct wr_ssl_conf *c)
+/* True, and reported: client certificates are wanted and there is nothing to verify them with. */
+static bool lacks_trust(struct wr_cf *cf, const struct wr_ssl_conf *c)
 {
     const struct wr_node *n = c->tls.certificates.n > 0 ? c->tls.certificates.at[0].node : cf->node;
 
@@ -179,7 +180,7 @@ static bool make_context(struct wr_cf *cf, struct wr_ssl_conf *c)
 {
     SSL_CTX *ctx;
 
-    if (verifies_by_nothing(cf, c))
+    if (lacks_trust(cf, c))
         return false;
     ctx = wr_tls_context(cf, &c->tls, true);
     if (ctx == NULL)
@@ -204,7 +205,8 @@ static bool has_certificate(const struct wr_ssl_conf *c)
     return c->tls.certificates.n > 0 || c->reject_handshake;
 }
 
-/* Of servers only: what stands in http {} may be complete no sooner than in one of them. */
+/* Makes contexts for servers only: settings in http {} may be completed (with the key, say) only
+ * inside a server. */
 static bool context_of(struct wr_scope *s, void *arg)
 {
     struct wr_cf *cf = arg;
@@ -239,7 +241,7 @@ static bool prepare(struct wr_cf *cf)
     return true;
 }
 
-/* ---- among the phases ---- */
+/* ---- the handshake of layer 4 ---- */
 
 static enum wr_verdict shake_hands(struct wr_exchange *x)
 {
@@ -278,30 +280,31 @@ static const struct wr_directive directives[] = {
     WR_TLS_ROWS("ssl", WR_ANY | WR_IN_SERVERS, CONF, tls, WR_MULTI, "HIGH:!aNULL:!MD5"),
     WR_ROW("ssl_client_certificate", WR_ANY | WR_IN_SERVERS, 1, 1, wr_set_tls_file, CONF, client_ca,
            NULL, NULL,
-           "certificates (PEM) clients' are verified with; their names are sent to clients"),
+           "trusted issuers (PEM) of client certificates; their names are sent to clients"),
     WR_ROW("ssl_verify_client", WR_ANY | WR_IN_SERVERS, 1, 1, wr_set_enum, CONF, verify,
-           verify_words, "off", "asks clients for certificates: off, on, optional, optional_no_ca"),
+           verify_words, "off",
+           "asks clients for a certificate: off, on, optional, optional_no_ca"),
     WR_ROW("ssl_dhparam", WR_ANY | WR_IN_SERVERS, 1, 1, wr_set_tls_file, CONF, dhparam, NULL, NULL,
-           "parameters (PEM) for DHE ciphers, which are not used without"),
+           "parameters (PEM) for DHE ciphers; without them these are not used"),
     WR_ROW("ssl_ecdh_curve", WR_ANY | WR_IN_SERVERS, 1, 1, wr_set_tls_text, CONF, curves, NULL,
-           "auto", "groups for key exchange in OpenSSL's words; auto: its own list"),
+           "auto", "groups for key exchange in OpenSSL's names; auto: OpenSSL's list"),
     WR_FLAG("ssl_prefer_server_ciphers", WR_ANY | WR_IN_SERVERS, CONF, prefer_server_ciphers, "off",
-            "the server's order of ciphers counts, up to TLS 1.2"),
+            "prefers the server's order of ciphers to the client's, up to TLS 1.2"),
     WR_FLAG("ssl_reject_handshake", WR_ANY | WR_IN_SERVERS, CONF, reject_handshake, "off",
-            "refuses clients that name no server or this one"),
+            "refuses handshakes for this server (in the default server: without SNI, too)"),
     WR_CUSTOM("ssl_session_cache", WR_ANY | WR_IN_SERVERS | WR_MULTI, 1, 2, set_cache, "none",
-              "sessions for clients to go on with: off, none, builtin[:N], shared:NAME:SIZE"),
+              "cache of sessions to resume: off, none, builtin[:N], shared:NAME:SIZE"),
     WR_ROW("ssl_session_timeout", WR_ANY | WR_IN_SERVERS, 1, 1, wr_set_sec, CONF, session_timeout_s,
-           NULL, "5m", "how long a session is good for"),
+           NULL, "5m", "how long a session can be resumed"),
     WR_FLAG("ssl_session_tickets", WR_ANY | WR_IN_SERVERS, CONF, tickets, "on",
-            "sessions that clients keep themselves"),
+            "sessions are kept by clients, as tickets"),
     WR_ROW("ssl_session_ticket_key", WR_ANY | WR_IN_SERVERS | WR_MULTI, 1, 1, wr_set_tls_command,
            CONF, ticket_keys, NULL, NULL,
-           "file of 48 or 80 random bytes; tickets are made with the first"),
+           "file of 48 or 80 random bytes; new tickets use the first one"),
     WR_ROW("ssl_handshake_timeout", WR_L4 | WR_IN_SERVERS, 1, 1, wr_set_msec, CONF,
            handshake_timeout_ms, NULL, "60s", "longest time for a handshake"),
     WR_ROW("ssl_alpn", WR_L4 | WR_IN_SERVERS, 1, WR_ARGS_ANY, wr_set_alpn, CONF, alpn, NULL, NULL,
-           "protocols that are spoken (ALPN); a client that speaks none of them is refused"),
+           "protocols offered by ALPN; a client that supports none of them is refused"),
     WR_SIZE("ssl_buffer_size", WR_L7 | WR_IN_SERVERS, CONF, record, "16k",
             "most bytes of a record"),
     { 0 },

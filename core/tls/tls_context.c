@@ -1,6 +1,5 @@
-/* tls_context: OpenSSL contexts out of directives: protocols, ciphers, whom to trust, with what
- * ssl_pem reads. What ssl_ (servers) and proxy_ssl_ (clients) have in common. Called while
- * loading. */
+/* tls_context: makes OpenSSL contexts of directives: protocols, ciphers, certificates, trust. For
+ * ssl_ (servers) and proxy_ssl_ (clients). Called while loading; pem reads the files. */
 #include "tls/tls_impl.h"
 
 #include <openssl/err.h>
@@ -19,7 +18,7 @@ static void warn_date(struct wr_cf *cf, const struct wr_node *n, const char *wha
                 WR_ARG(n->words[1].text), what, date);
 }
 
-/* Clients will refuse it, but who tests a configuration may be about to renew it. */
+/* Only a warning: clients will refuse the certificate, but it may be renewed before the start. */
 static void warn_of_dates(struct wr_cf *cf, const struct wr_node *n, const X509 *certificate)
 {
     const ASN1_TIME *from = X509_get0_notBefore(certificate);
@@ -62,7 +61,7 @@ static bool load_certificates(struct wr_cf *cf, struct wr_tls_conf *c)
     return true;
 }
 
-/* ---- whom to trust ---- */
+/* ---- trust ---- */
 
 static bool report_file(struct wr_cf *cf, const struct wr_tls_file *f, const char *call)
 {
@@ -89,7 +88,8 @@ static bool trust_certificate(SSL_CTX *ctx, X509 *x, STACK_OF(X509_NAME) *names)
     return false;
 }
 
-/* "TRUSTED CERTIFICATE", too, which SSL_CTX_load_verify_locations would not take for a name. */
+/* Also takes "TRUSTED CERTIFICATE", which SSL_CTX_load_verify_locations would not take as the name
+ * of an issuer. */
 bool wr_tls_trust(struct wr_cf *cf, const struct wr_tls_file *f, SSL_CTX *ctx,
                   STACK_OF(X509_NAME) *names)
 {
@@ -172,7 +172,8 @@ static void set_protocols(SSL_CTX *ctx, uint32_t bits)
         lowest = lowest == 0 ? versions[i].number : lowest;
         highest = versions[i].number;
     }
-    /* Only SSLv2 and SSLv3 asked for, which nobody has: no version at all then. */
+    /* Only SSLv2 or SSLv3, which OpenSSL lacks: all versions are switched off above, 0 is no
+     * limit. */
     SSL_CTX_set_min_proto_version(ctx, lowest);
     SSL_CTX_set_max_proto_version(ctx, highest);
 }
@@ -231,7 +232,8 @@ static bool set_ciphers(struct wr_cf *cf, const struct wr_tls_conf *c, SSL_CTX *
     return wr_cf_error_at(cf, c->ciphers.node, 1, WR_FMT, WR_ARG(wr_text_view(&why)));
 }
 
-/* A worker that ends forgets its own sessions; those that are shared are the others', too. */
+/* Frees a context without the callback that would remove its sessions from the shared zone: other
+ * workers still use them. */
 static void context_free(void *arg)
 {
     SSL_CTX_sess_set_remove_cb(arg, NULL);

@@ -1,5 +1,4 @@
-/* What the ssl_ files share: contexts, the session cache, and the conf of servers. Included by them
- * only; others go through exchange.h. */
+/* Private to the ssl_ files: contexts, caches, tickets, and the conf of servers. */
 #ifndef WR_SSL_IMPL_H
 #define WR_SSL_IMPL_H
 
@@ -9,16 +8,15 @@
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 
-/* State of wr_module_ssl, of a configuration. */
-struct wr_ssl_pem {
+struct wr_ssl_pem {              /* a file that was read while loading */
     const char *path;
     struct wr_str text;          /* p NULL: it could not be read */
     struct wr_ssl_pem *next;
 };
-struct wr_ssl_state {
+struct wr_ssl_state {            /* wr_module_ssl's, of a configuration */
     struct wr_ssl_zone *zones;
     struct wr_ssl_tickets *tickets;
-    struct wr_ssl_pem *pems;     /* while loading */
+    struct wr_ssl_pem *pems;     /* while loading only */
 };
 
 static inline uint64_t wr_ssl_now_s(void) /* Unix time */
@@ -26,41 +24,44 @@ static inline uint64_t wr_ssl_now_s(void) /* Unix time */
     return wr_clock.wall_ms / 1000;
 }
 
-/* ---- ssl_pem ---- */
-/* A file or "data:..."; cf NULL: traffic flows, the file is read anew. NULL: OpenSSL says why. */
+/* ---- pem ---- */
+/* Opens a file or "data:...". cf NULL: in a handshake, the file is read again. NULL: the reason is
+ * in OpenSSL's error queue. */
 BIO *wr_tls_pem_open(struct wr_cf *cf, struct wr_str name);
 bool wr_tls_is_pem_end(void); /* the last error of OpenSSL is the end of a PEM file */
-/* name: certificate and key; else as wr_tls_load_pair, which is it with cf NULL. */
+/* Loads a certificate (name[0]) and its key (name[1]); cf NULL: in a handshake. Otherwise as
+ * wr_tls_load_pair. */
 bool wr_tls_load(struct wr_cf *cf, struct wr_pool *pool, const struct wr_tls_conf *c, SSL *ssl,
                  const struct wr_str name[2], struct wr_text *why) WR_CHECKED;
-/* Not only regular files: a key may come through a FIFO. p NULL with errno. */
+/* Reads a file or FIFO without leaving copies of a key in memory. p NULL: see errno. */
 struct wr_str wr_tls_file_read(struct wr_pool *pool, const char *path);
-void wr_tls_forget_files(struct wr_cf *cf); /* the texts of files: everything is loaded */
+void wr_tls_forget_files(struct wr_cf *cf); /* wipes the texts of files, when all is loaded */
 
-/* ---- ssl_context ---- */
-/* The certificates of the file are trusted; their names are added to `names` unless it is NULL.
+/* ---- tls_context ---- */
+/* Makes ctx trust the certificates of the file and adds their names to `names` (NULL: does not).
  * False: reported. */
 bool wr_tls_trust(struct wr_cf *cf, const struct wr_tls_file *f, SSL_CTX *ctx,
                   STACK_OF(X509_NAME) *names);
 
-struct wr_tls_pair {             /* what of a pair is there */
+struct wr_tls_pair {             /* any part of it may be missing (NULL) */
     X509 *certificate;
     STACK_OF(X509) *chain;
     EVP_PKEY *key;
-    bool locked;                 /* the key took a password */
+    bool locked;                 /* the key has a password */
 };
 void wr_tls_pair_free(struct wr_tls_pair *p);
-/* Another reference to what is there. */
+/* Takes references to the parts of `from`. */
 void wr_tls_pair_share(struct wr_tls_pair *to, const struct wr_tls_pair *from);
 
-/* ---- ssl_cert_cache ---- */
-/* A certificate with its chain, or a key, by the path of its file. False: not kept. */
+/* ---- certificate_cache ---- */
+/* Finds a certificate with its chain, or a key, by the path of its file. False: not in the
+ * cache. */
 bool wr_tls_cache_get(struct wr_tls_cache *k, struct wr_str name, bool key,
                       struct wr_tls_pair *out) WR_CHECKED;
 void wr_tls_cache_put(struct wr_tls_cache *k, struct wr_str name, bool key,
                       const struct wr_tls_pair *pair);
 
-/* ---- ssl_conf: servers ---- */
+/* ---- tls_conf: servers ---- */
 enum wr_ssl_verify { WR_VERIFY_OFF, WR_VERIFY_ON, WR_VERIFY_OPTIONAL, WR_VERIFY_OPTIONAL_NO_CA };
 enum wr_ssl_sessions { WR_SESSIONS_OFF, WR_SESSIONS_NONE, WR_SESSIONS_OURS };
 struct wr_ssl_zone;
@@ -70,54 +71,54 @@ struct wr_ssl_conf {
     struct wr_tls_text curves;
     uint32_t verify;             /* wr_ssl_verify */
     bool prefer_server_ciphers, tickets, reject_handshake;
-    bool failed; /* to make the context, which was reported */
+    bool failed;                 /* the context could not be made, which was reported */
     uint32_t sessions;           /* wr_ssl_sessions */
-    uint32_t builtin;            /* sessions kept by each worker; 0: not even those */
-    struct wr_ssl_zone *zone;    /* NULL: not shared */
+    uint32_t builtin;            /* sessions each worker keeps by itself; 0: none */
+    struct wr_ssl_zone *zone;    /* of shared sessions; NULL: none */
     struct wr_tls_nodes ticket_keys;
     uint64_t session_timeout_s, handshake_timeout_ms;
-    size_t record;
-    struct wr_str alpn;          /* on the wire: length, name, ...; empty: none */
+    size_t record;               /* ssl_buffer_size */
+    struct wr_str alpn;          /* as on the wire: length, name, ...; empty: none */
 };
 static inline const struct wr_ssl_conf *wr_ssl_conf_of(const struct wr_scope *s)
 {
     return wr_scope_conf(s, &wr_module_ssl);
 }
 
-/* ---- ssl_tickets ---- */
+/* ---- ticket_keys ---- */
 #define WR_TICKET_NAME 16
 struct wr_ssl_ticket_key {
     unsigned char name[WR_TICKET_NAME], hmac[32], aes[32];
-    uint32_t aes128;             /* from a file of 48 bytes; no bool: it may come from a zone */
+    uint32_t aes128;             /* 1: from a file of 48 bytes; not a bool, as it lies in a zone */
 };
-/* Reads the files of ssl_session_ticket_key: c's tickets are made with the first key, all are
- * taken. False: reported. */
+/* Reads the files of ssl_session_ticket_key: tickets of c are made with the first key and accepted
+ * with all. False: reported. */
 bool wr_ssl_ticket_keys_load(struct wr_cf *cf, struct wr_ssl_conf *c);
-/* c's tickets are made with keys that live as long as a session of c is good; contexts with the
- * same timeout share them. */
+/* Gives c keys that are replaced each session_timeout_s; contexts with the same timeout share
+ * them. */
 void wr_ssl_tickets_use(struct wr_cf *cf, const struct wr_ssl_conf *c);
-bool wr_ssl_tickets_open(struct wr_cf *cf);   /* gets the memory of all */
+bool wr_ssl_tickets_open(struct wr_cf *cf);   /* gets their shared memory; false: reported */
 
-/* ---- ssl_cache: sessions that all workers share ---- */
-/* The zone of that name, made on first mention. NULL: an error was reported at word i. */
+/* ---- session_zone: sessions that all workers share ---- */
+/* Finds or makes the zone of that name. NULL: an error was reported at word i. */
 struct wr_ssl_zone *wr_ssl_zone_get(struct wr_cf *cf, uint32_t i, struct wr_str name,
                                     size_t size);
-bool wr_ssl_zones_open(struct wr_cf *cf);     /* gets the memory of all */
-/* The context keeps its sessions in the zone. */
+bool wr_ssl_zones_open(struct wr_cf *cf);     /* gets their shared memory; false: reported */
+/* Makes the context keep its sessions in the zone. */
 void wr_ssl_zone_use(SSL_CTX *ctx, struct wr_ssl_zone *zone, uint64_t timeout_s);
 
-/* ---- ssl_accept ---- */
+/* ---- tls_accept ---- */
 static inline struct wr_session *wr_ssl_session_of(const SSL *ssl)
 {
     return wr_container(SSL_get_app_data(ssl), struct wr_session, conn);
 }
-/* Of the address's default server: the handshake begins with its context, and OpenSSL keeps to it
- * for sessions and tickets whatever server the client names. */
+/* The conf of the listener's default server: the handshake begins with its context, and OpenSSL
+ * uses this context for sessions and tickets whatever server the client names. */
 static inline const struct wr_ssl_conf *wr_ssl_default_conf(const struct wr_session *s)
 {
     return wr_ssl_conf_of(s->layer->greeting(s, NULL));
 }
-struct wr_str wr_ssl_server_name(const SSL *ssl); /* the client's SNI; empty: none that is a name */
-void wr_ssl_accept_setup(SSL_CTX *ctx, struct wr_ssl_conf *c); /* callbacks of a server */
+struct wr_str wr_ssl_server_name(const SSL *ssl); /* the client's SNI; empty: none, or not a name */
+void wr_ssl_accept_setup(SSL_CTX *ctx, struct wr_ssl_conf *c); /* sets the callbacks */
 
 #endif

@@ -1,5 +1,5 @@
-/* tls_rows: setters of the directives ssl_ and proxy_ssl_ have in common (WR_TLS_ROWS). They note
- * what was said; ssl_context makes something of it. */
+/* tls_rows: setters of the directives that ssl_ and proxy_ssl_ have in common (WR_TLS_ROWS). They
+ * store the arguments in wr_tls_conf, of which tls_context makes a context. */
 #include "tls/tls_impl.h"
 
 bool wr_set_tls_files(struct wr_cf *cf, void *conf)

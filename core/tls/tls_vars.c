@@ -1,5 +1,5 @@
-/* tls_vars: the variables that show a client's TLS connection. Asked at any time after the
- * handshake; texts are made in the exchange's pool. */
+/* tls_vars: variables of a client's TLS connection, valid after the handshake. Texts are made in
+ * the exchange's pool. */
 #include "tls/tls_impl.h"
 
 #include <openssl/pem.h>
@@ -165,7 +165,7 @@ static void append_tabbed(struct wr_str pem, struct wr_text *t)
     }
 }
 
-/* As URI components are: all but unreserved characters, RFC 3986 2.3. */
+/* Escapes all but unreserved characters (RFC 3986 2.3), as in a URI component. */
 static void append_escaped(struct wr_str pem, struct wr_text *t)
 {
     for (size_t i = 0; i < pem.n; i++) {
@@ -273,7 +273,7 @@ static bool get_date(struct wr_exchange *x, const struct wr_var *v, struct wr_st
     return take_bio_text(x, b, b != NULL && ASN1_TIME_print(b, when) == 1, out);
 }
 
-/* Whole days until it expires, 0 when it has. */
+/* Whole days until the certificate expires; 0: it has expired. */
 static bool get_remain(struct wr_exchange *x, const struct wr_var *v, struct wr_str *out)
 {
     X509 *cert = certificate_of(x);

@@ -1,6 +1,5 @@
-/* Any bytes as what a client of `listen ... proxy_protocol` sends first, whole and at every length:
- * the verdict may only go from MORE to one of the others and then stays, a header does not depend
- * on what comes behind it, and its TLVs are found inside it. */
+/* Fuzz driver: any bytes as a PROXY header, whole and cut at every length. The verdict may change
+ * once, from MORE; a header does not depend on the bytes after it; its TLVs lie inside it. */
 #include "listen/listen.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -18,7 +17,7 @@ static void look_at_tlvs(struct wr_pool *pool, const struct wr_proxy_header *h)
             WR_ASSERT(v.n <= WR_PROXY_MAX);
 }
 
-/* In a block of exactly this size, so that a read behind it is seen. */
+/* Parses in a block of exactly this size, so that a read beyond its end is found. */
 static enum wr_proxy_found parse(const uint8_t *data, size_t n, struct wr_pool *pool,
                                  struct wr_proxy_header *h)
 {

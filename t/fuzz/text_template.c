@@ -1,5 +1,5 @@
-/* Compiles any text as a template and, when it compiles, executes it in every way: the pieces have
- * to agree with each other, and a small buffer must never be left. */
+/* Fuzz driver: compiles any text as a template and evaluates it in every way. The results must
+ * agree, and no byte may be written outside of a small buffer. */
 #include "../unit/lib/exchange_fake.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -15,7 +15,7 @@ static struct wr_str logged(struct fake *f, enum wr_escape e)
     return wr_text_view(&out);
 }
 
-/* The first bytes of the whole, whatever the size of the buffer. */
+/* A smaller buffer gets the first bytes of the whole. */
 static void check_bounds(struct fake *f, struct wr_str whole)
 {
     char buf[16];
@@ -47,7 +47,7 @@ static void execute(struct fake *f, struct wr_str source)
         WR_ASSERT(wr_str_eq(v, whole));
     check_bounds(f, whole);
     (void)wr_template_true(&f->x, f->t);
-    /* Only literals are not escaped. */
+    /* Values are escaped, literals are not. */
     if (!has_control(source))
         WR_ASSERT(!has_control(logged(f, WR_ESCAPE_JSON))
                   && !has_control(logged(f, WR_ESCAPE_DEFAULT)));

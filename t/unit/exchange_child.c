@@ -1,6 +1,6 @@
-/* Exchanges without a session, with children, and detached ones: whatever ends first, each is told
- * once, nothing runs after its end and nothing stays. The harness of the build finds what is freed
- * twice or not at all. */
+/* Exchanges without a session, with children, and detached ones: in whatever order they end, `over`
+ * is called once for each, no step runs after it and no memory is left. The sanitizers of the build
+ * find memory that is freed twice or not at all. */
 #include "lib/exchange_fake.h"
 #include "lib/unit.h"
 
@@ -12,12 +12,12 @@ static const struct wr_scope *scope;
 static unsigned overs; /* exchanges that have ended */
 static char ended[64]; /* their names, in order */
 
-/* What an exchange of these tests keeps: in its own pool, as of_layer. */
+/* State of an exchange of these tests, in its own pool, as x->of_layer. */
 struct told {
     char name;
     unsigned left;            /* steps before it ends by itself */
-    bool waits;               /* each waits until it is woken */
-    unsigned *status_to;      /* where the parent wants the status */
+    bool waits;               /* each step waits until the exchange is woken */
+    unsigned *status_to;      /* gets its status; may be NULL */
 };
 
 static struct told *told_of(const struct wr_exchange *x)
@@ -37,7 +37,7 @@ static enum wr_go count_down(struct wr_exchange *x)
         return wr_finish(x, 204);
     if (t->left > 0)
         t->left--;
-    wr_timer_set(x->loop, &x->idle, 60000); /* something is armed */
+    wr_timer_set(x->loop, &x->idle, 60000); /* something must be armed */
     return t->waits || t->left == 0 ? WR_WAIT : WR_GO;
 }
 
@@ -49,7 +49,7 @@ static void note_over(struct wr_exchange *x)
     ended[overs] = '\0';
     if (t->status_to != NULL)
         *t->status_to = x->status;
-    wr_exchange_wake(x); /* as by a job that ends in the same turn: it must not run any more */
+    wr_exchange_wake(x); /* as a job would that ends in the same turn: no step may run */
 }
 
 static struct wr_exchange *tell(struct wr_exchange *x, char name, unsigned steps)
@@ -150,7 +150,7 @@ START_TEST(with_two_children)
 }
 END_TEST
 
-/* From the top down: a parent is told last, whoever is cancelled. */
+/* `over` of a parent is called after those of its children. */
 START_TEST(a_child_of_a_child)
 {
     struct wr_exchange *x, *a, *b;
@@ -171,7 +171,7 @@ START_TEST(a_child_of_a_child)
 }
 END_TEST
 
-/* Each is cancelled at each step of the other, parent and child. */
+/* Parent or child is cancelled, at each combination of their steps. */
 START_TEST(cancelled_anywhere)
 {
     for (unsigned cancel_parent = 0; cancel_parent < 2; cancel_parent++)
@@ -204,13 +204,13 @@ START_TEST(cancelled_anywhere)
 }
 END_TEST
 
-/* ---- a child that holds something: a place in a ledger, then a thread and a file ---- */
+/* ---- a child that holds an entry of a ledger, then a thread and a file ---- */
 
 static struct wr_ledger ledger; /* one column, in shared memory */
 static _Atomic uint32_t *total;
 static struct wr_threads *threads;
 
-/* What the thread works with is not in the exchange's pool: it may outlive the child. */
+/* The memory of a job: not in the exchange's pool, as the job may outlive the child. */
 struct reading {
     struct wr_job job;
     struct wr_exchange *x;     /* NULL: its child has ended */
@@ -297,8 +297,8 @@ static enum wr_go take_place(struct wr_exchange *x)
 
 static const struct wr_step step_take_place = { "place", "taking a place", take_place };
 
-/* The child has not begun; has its place; its job in the queue behind another; its job in the
- * thread; has ended. */
+/* The child: not begun; with its entry in the ledger; its job queued after another one; its job in
+ * the thread; ended. */
 enum held { BEGINS, PLACED, QUEUED, READING, ENDED, HELD_STATES };
 
 static void held_goes_to(struct wr_exchange *a, enum held state, int gate)
@@ -331,7 +331,7 @@ static void place_ledger(struct wr_zone *z, struct wr_pool *pool)
         wr_ledger_begin(&ledger, pool);
 }
 
-/* A child and its parent, each at each of its steps, the parent or the child is cancelled. */
+/* Cancels the parent or the child when they have come to these steps. */
 static void cancel_held(enum held state, unsigned at_parent, bool parent)
 {
     static _Atomic uint32_t count;
@@ -370,7 +370,7 @@ static void cancel_held(enum held state, unsigned at_parent, bool parent)
     if (!parent && state != ENDED)
         (void)wr_finish(x, 499);
     ck_assert_str_eq(ended, "ax");
-    (void)!write(gate[1], "1", 1); /* what still runs comes to its end, for nobody */
+    (void)!write(gate[1], "1", 1); /* let a job that still runs end */
     (void)!write(busy[1], "1", 1);
     readings += other != NULL ? 1 : 0;
     for (int i = 0; i < 5000 && readings > 0; i++)
@@ -427,7 +427,7 @@ START_TEST(collects)
 }
 END_TEST
 
-/* Variables, `set` and captures are the parent's; what a child finds outlives it. */
+/* Variables, `set` and captures are the parent's: a value a child has found outlives it. */
 START_TEST(shares_variables)
 {
     struct wr_exchange *x, *a;
@@ -495,7 +495,7 @@ START_TEST(a_child_outlives_its_clients_reset)
     client = accept_one();
     a = child_of(served, 'a', 9);
     turns(1);
-    close(client); /* this layer does not care: x->left is NULL */
+    close(client); /* ignored, as x->left is NULL */
     turns(2);
     ck_assert_uint_eq(overs, 0);
     (void)wr_finish(a, 0);

@@ -1,4 +1,4 @@
-/* error_log: levels, targets, inheritance, what is refused. */
+/* error_log: levels, targets, inheritance, errors. */
 #include "lib/unit.h"
 
 #include "lib/exchange_fake.h"

@@ -1,4 +1,4 @@
-/* Whom a timeout blames and what follows, by table: every combination of the facts. */
+/* Timeouts, by table: every combination of the facts and its verdict. */
 #include "lib/event_lib.h"
 
 #include "exchange/exchange.h"
@@ -9,7 +9,7 @@ static const struct {
     enum wr_awaited whom;     /* ANY: client or server */
     uint8_t busy, moved, fired, running, begun, raw;
     enum wr_patient want;
-} table[] = { /* the first that fits holds */
+} table[] = { /* the first row that fits counts */
     { ANY, true, ANY, ANY, ANY, ANY, ANY, WR_PATIENT_FREELY },
     { ANY, false, true, ANY, ANY, ANY, ANY, WR_PATIENT_ANEW },
     { ANY, false, false, false, true, ANY, ANY, WR_PATIENT_STILL },

@@ -1,4 +1,4 @@
-/* The hooks of a phase: any number of them, in the order of their ranks. */
+/* The hooks of a phase: any number of them, in the order of their ranks; hooks without work. */
 #include "lib/unit.h"
 
 #include "exchange/exchange.h"
@@ -64,8 +64,8 @@ static struct wr_module may_idle = {
     .has_work = is_on,
     .index = 1,
     .phases = (const struct wr_phase_hook[]){
-        { WR_PH_LOG, WR_L7, sometimes, 1 },   /* outside: nothing to do */
-        { WR_PH_LOG, WR_L7, sometimes, 3 },   /* inside by then */
+        { WR_PH_LOG, WR_L7, sometimes, 1 },   /* in the outer scope: no work */
+        { WR_PH_LOG, WR_L7, sometimes, 3 },   /* in the inner scope: work */
         { 0 },
     },
 };

@@ -1,4 +1,4 @@
-/* listen: what each line means, what is refused and in which words, who may share an address. */
+/* listen: addresses and options of each line, error messages, lines that share a listener. */
 #include "lib/unit.h"
 
 #include "lib/exchange_fake.h"
@@ -335,7 +335,7 @@ START_TEST(options_come_from_the_line_that_has_some)
 }
 END_TEST
 
-/* Tens of thousands of addresses must not take long. */
+/* Tens of thousands of listeners must not take quadratic time. */
 START_TEST(a_wide_range)
 {
     struct wr_conf *c = fake_load(one_server("stream", "listen 127.0.0.1:1-65535;"));

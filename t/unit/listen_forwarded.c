@@ -1,4 +1,4 @@
-/* Who the client is behind trusted proxies: one step back, or all of them. */
+/* The client behind trusted proxies: one step along the list, or all steps. */
 #include "lib/unit.h"
 
 #include "listen/listen.h"

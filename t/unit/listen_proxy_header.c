@@ -1,4 +1,4 @@
-/* The PROXY protocol's parser and writer: both versions, whole and in parts, good and hostile. */
+/* The PROXY header's parser and writer: both versions, whole and in parts, valid and hostile. */
 #include "lib/unit.h"
 
 #include "listen/listen.h"
@@ -79,9 +79,9 @@ static const struct row lines[] = {
     { "PROXY ", "MORE" },
     { "PROXY TCP4 192.0.2.1 192.0.2.2 123 5678\r", "MORE" },
     { "\r\n", "MORE" },
-    { "GET / HTTP/1.1\r\n", "none" },
-    { "PROXy", "none" },
-    { "\r\nGET", "none" },
+    { "GET / HTTP/1.1\r\n", "not a PROXY header" },
+    { "PROXy", "not a PROXY header" },
+    { "\r\nGET", "not a PROXY header" },
     { "PROXY \n", "not well-formed" },
     { "PROXY \r\n", "not well-formed" },
     { "PROXY UNKNOWN\n", "not well-formed" },
@@ -144,7 +144,7 @@ START_TEST(version_2_without_addresses)
     v2(0x20, 0x11, 12);
     addresses_v4();
     ck_assert_str_eq(parsed(packet, length), "28  ");
-    v2(0x21, 0x44, 0); /* nobody's family */
+    v2(0x21, 0x44, 0); /* an unknown family */
     ck_assert_str_eq(parsed(packet, length), "16  ");
     v2(0x21, 0x31, 3); /* unix */
     bytes("abc", 3);
@@ -220,7 +220,7 @@ START_TEST(finds_tlvs)
     number(255, 4);
     tlv(0x21, "TLSv1.2");
     tlv(0x22, "cn");
-    number(0xaf, 1); /* longer than what is there */
+    number(0xaf, 1); /* longer than the rest of the header */
     number(9, 2);
     bytes("short", 5);
     all = wr_str_of(packet, length);

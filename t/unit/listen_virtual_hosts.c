@@ -1,4 +1,4 @@
-/* Which server a host means: by table, and random names against a search that looks at all. */
+/* The server of a host name: by table, and random names compared with a search of all names. */
 #include "lib/unit.h"
 
 #include "listen/listen.h"
@@ -19,7 +19,8 @@ static struct wr_str take_name(struct wr_str word, struct wr_server_name *out)
     return word;
 }
 
-/* A server for each name, "-" is the empty one; refused says how each was taken: . ! x. */
+/* A map with a server for each name ("-": the empty one). taken gets a letter for each: . added,
+ * ! conflict, x invalid. */
 static struct wr_hosts_map *map_of(const char *names, struct wr_text *taken)
 {
     struct wr_hosts_map *m = wr_hosts_new(pool, &servers[0]);
@@ -75,7 +76,7 @@ static const struct row {
     { "~^a ~b *.c", "...", "ab", "~^a" },
     { "~b ~^a *.c", "...", "ab", "~b" },
     { "~^$", ".", "", "default" },
-    /* refused, ignored */
+    /* invalid, conflicts */
     { "a..b a* *.a* *.a.* a.*.b ..a *..a a..*", "xxxxxxxx", "a", "default" },
     { "a a", ".!", "a", "a" },
     { "*.a .a", ".!", "b.a", "*.a" },
@@ -102,7 +103,7 @@ START_TEST(precedence)
 }
 END_TEST
 
-/* ---- against a search that looks at all names ---- */
+/* ---- compared with a search of all names ---- */
 
 static uint32_t state;
 
@@ -134,7 +135,7 @@ static struct wr_str random_name(void)
     return wr_text_view(&t);
 }
 
-/* How well a name fits: 0 not at all; exact names over heads over tails, then the longer ones. */
+/* How well a name matches; 0: not. Exact names before "*.a" before "a.*", longer ones first. */
 static size_t fit(struct wr_str name, struct wr_str host)
 {
     struct wr_str part = wr_str_skip(name, 1);
@@ -198,7 +199,7 @@ START_TEST(as_a_full_search)
 }
 END_TEST
 
-/* Only as many labels are looked up as a wildcard can have. */
+/* Must not look up every label: no wildcard is so long. */
 START_TEST(a_host_of_dots)
 {
     static char host[32000];

@@ -1,5 +1,5 @@
-/* The relay's share of a turn, its rate and its filters, between a source and a sink that take
- * everything. */
+/* The relay: its share of a turn, its rate, filters and stored sources, between a fake source and a
+ * fake sink. */
 #include "lib/event_lib.h"
 
 #include "relay/relay.h"
@@ -9,10 +9,11 @@ enum { MIB = 1024 * 1024, BLOCK = 65536 };
 static struct wr_loop *l;
 static struct wr_relay r;
 static struct wr_timer timer;
-static size_t left, largest; /* of the source; largest write of a file */
-static size_t pause_at;       /* the source has no more for now with so much left; 0: never */
-static size_t room;           /* of the sink */
-static char sent[64];         /* what it got of texts */
+static size_t left;           /* bytes of the source */
+static size_t largest;        /* largest write of a file */
+static size_t pause_at;       /* the source pauses when so many are left; 0: never */
+static size_t room;           /* bytes the sink will take */
+static char sent[64];         /* bytes of memory it took */
 static size_t nsent;
 
 static enum wr_io give(struct wr_endpoint *e, void *p, size_t n, size_t *got)
@@ -27,7 +28,7 @@ static enum wr_io give(struct wr_endpoint *e, void *p, size_t n, size_t *got)
     return *got > 0 ? WR_IO_OK : WR_IO_EOF;
 }
 
-/* Of a file as much as a sendfile may, of memory a block. */
+/* Takes of a file as much as one sendfile may send, of memory a block. */
 static enum wr_io take(struct wr_endpoint *e, const struct wr_slice *chain, bool fin, size_t *put)
 {
     (void)fin;
@@ -74,7 +75,7 @@ static void teardown(void)
     wr_loop_free(l);
 }
 
-/* One turn: how much was written. */
+/* Runs one turn. Returns how much was written. */
 static uint64_t pump(enum wr_pump want)
 {
     uint64_t before = r.moved;
@@ -149,15 +150,15 @@ END_TEST
 
 /* ---- filters ---- */
 
-/* Lets go of every second byte, and at a push of the one it holds; how it behaves is a text, one
- * letter for each run: w waits, W waits with half of its input taken, f fails, else it is done. */
+/* A filter that passes bytes on and appends a mark at each push. `how` has one letter for each run:
+ * w waits, W waits after half of its input, f fails; else it takes all. */
 struct slow {
     struct wr_relay_filter filter;
     const char *how;
     char name;
     unsigned runs, flushes, fins;
-    size_t most;              /* bytes it was given at once */
-    bool files;               /* it was given some */
+    size_t most;              /* largest input of a run */
+    bool files;               /* it was given slices of files */
 };
 
 static enum wr_filtered slow_run(struct wr_relay_filter *f, enum wr_push push, struct wr_bufq *out)
@@ -214,7 +215,7 @@ START_TEST(filters_run_in_order)
     pump(WR_PUMP_DONE);
     sent_is("xxx>a>b");
     ck_assert_uint_eq(a.fins + b.fins, 2);
-    pump(WR_PUMP_DONE); /* an end comes once */
+    pump(WR_PUMP_DONE); /* FIN is pushed once */
     ck_assert_uint_eq(a.fins + b.fins, 2);
     teardown();
 }
@@ -249,7 +250,8 @@ START_TEST(a_filter_waits)
 }
 END_TEST
 
-/* While it waits nothing more is read; its receiver is to blame for what it let go. */
+/* While a filter waits nothing is read. If the sink does not take what the filter has released, the
+ * relay is not busy: it waits for the sink. */
 START_TEST(a_filter_that_waits_holds_up)
 {
     struct slow a = SLOW('a', "Www");
@@ -310,14 +312,14 @@ START_TEST(a_source_that_pauses_flushes)
     pump(WR_PUMP_IDLE); /* once */
     ck_assert_uint_eq(a.flushes + b.flushes, 2);
     pause_at = 0;
-    pump(WR_PUMP_IDLE); /* b waits with what came */
+    pump(WR_PUMP_IDLE); /* b waits, with bytes in its queue */
     pump(WR_PUMP_DONE);
     sent_is("xx|a|bxx>a>b");
     teardown();
 }
 END_TEST
 
-/* ---- what is stored ---- */
+/* ---- stored sources ---- */
 
 static struct wr_task reading;
 static struct wr_pool *stored_pool;
@@ -377,7 +379,7 @@ START_TEST(a_filter_gets_a_file_in_pieces)
     struct wr_reader reader;
 
     setup_stored(&reader);
-    a.filter.passes = true; /* that alone is not enough */
+    a.filter.passes = true; /* b does not */
     add_filter(&a);
     add_filter(&b);
     pump(WR_PUMP_DONE);

@@ -1,4 +1,4 @@
-/* Templates: what compiles, what comes out, escapes, limits. */
+/* Templates: compiling and its errors, values, escapes, limits. */
 #include "lib/unit.h"
 
 #include "lib/exchange_fake.h"
@@ -175,7 +175,7 @@ START_TEST(logs_what_is_not_there)
 }
 END_TEST
 
-/* Every byte, as nginx wrote it. */
+/* Every byte, as nginx writes it. */
 START_TEST(escapes)
 {
     static const char json_low[] =

@@ -1,4 +1,4 @@
-/* Variables: where names come from, what is kept, cycles, captures, what every layer has. */
+/* Variables: definitions, caching, cycles, captures, and the variables of both layers. */
 #include "lib/unit.h"
 
 #include "lib/exchange_fake.h"
@@ -185,7 +185,7 @@ START_TEST(captures)
 }
 END_TEST
 
-/* ---- the variables both layers have ---- */
+/* ---- variables of both layers ---- */
 
 static void session(struct fake *f, const char *client, const char *local, const char *names)
 {

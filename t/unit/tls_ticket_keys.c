@@ -1,5 +1,6 @@
-/* The keys of TLS tickets, from inside: which one is used when, and those of files. */
-#define wr_ssl_tickets_use test_tickets_use /* the file is in the program once already */
+/* The keys of TLS tickets: their rotation, and keys from files. Includes the source for its
+ * statics; the program also links it, so its extern functions get other names here. */
+#define wr_ssl_tickets_use test_tickets_use
 #define wr_ssl_tickets_open test_tickets_open
 #define wr_ssl_ticket_keys_load test_ticket_keys_load
 #include "tls/ticket_keys.c"
@@ -37,7 +38,7 @@ START_TEST(rotation)
     c = keys_at(&r, 10600);
     ck_assert(is_same(&b.at[0], &c.at[1]));
     ck_assert(is_same(&a.at[0], &c.at[2]));
-    d = keys_at(&r, 20000); /* nobody came for long */
+    d = keys_at(&r, 20000); /* after a long time without clients */
     ck_assert(!is_same(&c.at[0], &d.at[0]));
     ck_assert(!is_same(&c.at[0], &d.at[1]) && !is_same(&c.at[0], &d.at[2]));
     a = keys_at(&r, 15000); /* the clock was set back */
@@ -45,7 +46,7 @@ START_TEST(rotation)
 }
 END_TEST
 
-/* A worker died between any two writes: the next one makes a key of its own. */
+/* A worker died while it wrote the ring: the next one makes a key of its own. */
 START_TEST(half_rotated)
 {
     struct ring r = { .made_s = 0 };
