@@ -102,8 +102,8 @@ static enum wr_go pause_steps(struct wr_exchange *x)
     return WR_WAIT;
 }
 
-/* A regex gave up while a value was computed. Clear the mark: an error page whose own values give
- * up, too, is sent without them. */
+/* After a regex gave up. The mark is cleared last: an error page whose own values give up, too, is
+ * sent without them, or there would be no end. */
 static enum wr_go reject_gave_up(struct wr_exchange *x)
 {
     enum wr_go go = x->layer->reject(x, 500);

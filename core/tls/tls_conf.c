@@ -163,24 +163,23 @@ static bool set_sessions(struct wr_cf *cf, struct wr_ssl_conf *c, SSL_CTX *ctx)
     return true;
 }
 
-/* True, and reported: client certificates are wanted and there is nothing to verify them with. */
-static bool lacks_trust(struct wr_cf *cf, const struct wr_ssl_conf *c)
+/* Checks that there is something to verify client certificates with. False: reported. */
+static bool check_trust(struct wr_cf *cf, const struct wr_ssl_conf *c)
 {
     const struct wr_node *n = c->tls.certificates.n > 0 ? c->tls.certificates.at[0].node : cf->node;
 
     if ((c->verify != WR_VERIFY_ON && c->verify != WR_VERIFY_OPTIONAL)
         || c->client_ca.path != NULL || c->tls.trusted.path != NULL)
-        return false;
-    (void)wr_cf_error_at(cf, n, 0, "no ssl_client_certificate or ssl_trusted_certificate for "
-                         "ssl_verify_client");
-    return true;
+        return true;
+    return wr_cf_error_at(cf, n, 0, "no ssl_client_certificate or ssl_trusted_certificate for "
+                          "ssl_verify_client");
 }
 
 static bool make_context(struct wr_cf *cf, struct wr_ssl_conf *c)
 {
     SSL_CTX *ctx;
 
-    if (lacks_trust(cf, c))
+    if (!check_trust(cf, c))
         return false;
     ctx = wr_tls_context(cf, &c->tls, true);
     if (ctx == NULL)
