@@ -233,7 +233,7 @@ like body('/elsewhere'), qr/reused=r/, 'but under its own';
 }
 is body('/chosen'), 'ok', 'a server that chooses HTTP/1';
 is(Weir::Http::ask($w, 'web', 'GET /chosen?first=h2')->{status}, 502, 'one that chooses HTTP/2');
-like $w->error_log, qr/\[error\] .*upstream chose the protocol "h2" \(ALPN\), but is spoken to in HTTP\/1 while SSL handshaking to upstream, client: /, 'and why';
+like $w->error_log, qr/\[error\] .*upstream chose the protocol "h2" \(ALPN\), expected HTTP\/1 while SSL handshaking to upstream, client: /, 'and why';
 for my $who ('client', 'somebody', 'client') {
     my $query = $who eq 'client' ? '' : '?who=other';
     like body("/who$query"), qr/client=CN=$who .*reused=\./,

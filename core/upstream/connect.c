@@ -1,6 +1,6 @@
-/* connect: opens a connection to a peer: socket, connect(), and what comes before the layer. No
- * exchange is needed: the step dial calls it for one that has the link to itself, a link that many
- * may use calls it from its own task. Borrows what the plan says; logs where the plan says. */
+/* connect: opens a link to a peer: socket and connect(), then TLS if needed (peer_tls). Needs no
+ * exchange: the step dial calls it for a link that serves one exchange, a shared link calls it from
+ * its own task. Borrows from the plan and logs to the log the plan names. */
 #include "upstream/upstream_impl.h"
 
 #include <errno.h>
@@ -21,7 +21,7 @@ static void tune(const struct wr_upstream_rows *r, int fd)
         (void)setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
 }
 
-/* -1: *why is set, and it was logged. */
+/* -1: *why is set, and the failure was reported. */
 static int open_socket(const struct wr_link_plan *p, enum wr_failure *why)
 {
     const char *step = "socket()";
@@ -63,7 +63,7 @@ enum wr_io wr_peer_link_down(struct wr_peer_link *l, enum wr_failure why)
 enum wr_io wr_peer_link_waits(struct wr_peer_link *l)
 {
     if (!l->conn.deadline.fired) {
-        wr_conn_arm(&l->conn); /* a unix socket connects at once, and was not armed then */
+        wr_conn_arm(&l->conn); /* connecting did not arm it if it succeeded at once (unix socket) */
         return WR_IO_AGAIN;
     }
     link_log(l, WR_LOG_ERROR, ETIMEDOUT, "upstream timed out");

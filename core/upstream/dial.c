@@ -1,11 +1,11 @@
-/* dial: the steps that get the picked peer's link: one that has room, or a new one that is dialed.
- * Entered again by events until the link is up, fails or takes too long; then the layer, or retry,
- * takes over. */
+/* dial: the steps dial and secure: lease a link to the picked peer, an existing one with room or a
+ * new one. Each event runs the step again until the link is up, fails or times out; then the layer
+ * or the step retry takes over. Also the setter of proxy_bind. */
 #include "upstream/upstream_impl.h"
 
 #include <linux/capability.h>
 
-#define STALE_MAX 3 /* parked connections that broke, before one is made anew */
+#define STALE_MAX 3 /* after so many parked links that broke, dial a new one */
 
 bool wr_set_bind(struct wr_cf *cf, void *conf)
 {
@@ -20,7 +20,7 @@ bool wr_set_bind(struct wr_cf *cf, void *conf)
     if (cf->nargs == 2 && !wr_str_is(wr_cf_arg(cf, 2), "transparent"))
         return wr_cf_error(cf, 2, "invalid parameter \"" WR_FMT "\"", WR_ARG(wr_cf_arg(cf, 2)));
     r->bind_transparent = cf->nargs == 2;
-    if (r->bind_transparent) /* IP_TRANSPARENT is for CAP_NET_RAW or CAP_NET_ADMIN */
+    if (r->bind_transparent) /* IP_TRANSPARENT requires CAP_NET_RAW or CAP_NET_ADMIN */
         cf->conf->keep_caps |= (uint64_t)1 << CAP_NET_RAW;
     r->bind = wr_template_new(cf, 1, addr);
     if (r->bind == NULL)
@@ -31,7 +31,8 @@ bool wr_set_bind(struct wr_cf *cf, void *conf)
     return true;
 }
 
-/* An empty value means no binding; an address of another family than the peer's cannot serve. */
+/* NULL: do not bind, as the value is empty or invalid (logged). With an address of another family
+ * than the peer's bind() will fail. */
 static const struct wr_addr *bind_address(struct wr_exchange *x)
 {
     struct wr_str text = wr_template_str(x, x->attempts->rows->bind);
@@ -71,7 +72,8 @@ static struct wr_link_key key_of(struct wr_exchange *x)
     };
 }
 
-/* The link is this client's alone: its PROXY header or certificate decides the server's answers. */
+/* True: only this client may use the link, as the peer's replies depend on the PROXY header or the
+ * certificate sent. */
 static bool is_bound(const struct wr_attempts *a)
 {
     return a->announce.n > 0 || (a->tls != NULL && a->tls->tls.dynamic);
@@ -79,12 +81,12 @@ static bool is_bound(const struct wr_attempts *a)
 
 static void plan_pair(struct wr_exchange *x, const struct wr_tls_conf *c, struct wr_link_plan *p)
 {
-    wr_vault_pool(x->pool); /* the name may be the key itself (data:$key) */
+    wr_vault_pool(x->pool); /* the name may contain the key itself (data:$key) */
     p->certificate = wr_template_str(x, c->certificates.at[0].name);
     p->certificate_key = wr_template_str(x, c->keys.at[0].name);
 }
 
-/* A link that others may join dials by itself: it must not end with the exchange that wanted it. */
+/* A shared link dials from its own task: it must not end with the exchange that opened it. */
 static struct wr_peer_link *open_link(struct wr_exchange *x, const struct wr_link_key *key,
                                       enum wr_failure *why)
 {
@@ -110,7 +112,7 @@ static struct wr_peer_link *open_link(struct wr_exchange *x, const struct wr_lin
     return wr_peer_link_open(&p, why);
 }
 
-/* Not inline: what is seldom needed is much of the stack. */
+/* Not inline: it is called seldom and needs much stack. */
 static __attribute__((noinline)) bool dial_anew(struct wr_exchange *x,
                                                 const struct wr_link_key *key,
                                                 enum wr_failure *why)
@@ -119,12 +121,12 @@ static __attribute__((noinline)) bool dial_anew(struct wr_exchange *x,
 
     if (!wr_lease_begin(x, l, NULL))
         return false;
-    if (!wr_link_is_shared(l)) /* it is what this exchange waits for */
+    if (!wr_link_is_shared(l)) /* the exchange waits for the connection itself */
         x->peer = (struct wr_endpoint){ .conn = &l->conn };
     return true;
 }
 
-/* A link that has room spares the dialling. */
+/* A link that has room spares dialing. */
 static bool lease_link(struct wr_exchange *x, enum wr_failure *why)
 {
     const struct wr_attempts *a = x->attempts;
@@ -142,9 +144,9 @@ static void note_connected(struct wr_try *t, const struct wr_peer_link *l)
         t->connect_ms = l->connected_ms > t->begun_ms ? l->connected_ms - t->begun_ms : 0;
 }
 
-/* The link dials by itself. Joined by more than it has room for, it serves the first ones, and the
- * others look again. A server that has no room even for the one it was dialed for is not asked for
- * ever. */
+/* The link dials from its own task. If more exchanges have joined than it has room for, it serves
+ * the first ones and the others search again. If it has no room even for the exchange it was dialed
+ * for, the try has failed: dialing again might never end. */
 static enum wr_go dialed(struct wr_exchange *x, struct wr_lease *e)
 {
     struct wr_peer_link *l = e->link;
@@ -160,7 +162,7 @@ static enum wr_go dialed(struct wr_exchange *x, struct wr_lease *e)
     if (l->key.speaker->lease(l) == WR_ROOM_READY)
         return x->layer->connected(x);
     if (!joined) {
-        wr_xlog(x, WR_LOG_ERROR, 0, "upstream takes no request on a new connection");
+        wr_xlog(x, WR_LOG_ERROR, 0, "upstream accepts no request on a new connection");
         return wr_try_failed(x, WR_FAIL_ERROR);
     }
     wr_lease_end(e, false);

@@ -1,4 +1,4 @@
-/* hostport: "host:port" of server and proxy_pass lines, split and checked. Pure. */
+/* hostport: splits and checks the "host:port" of server, proxy_pass and resolver lines. Pure. */
 #include "upstream/upstream.h"
 
 static bool host_char(char c)

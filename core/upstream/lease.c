@@ -1,7 +1,7 @@
-/* lease: an exchange's use of a link: found by key among those that are parked and those that carry
- * several exchanges and are not full; given back, parked or closed behind the last one. How many
- * are parked is said by `keepalive`; where nothing is said, as many as were in use within the last
- * minute: closing one that the next request would have used costs more than keeping it. */
+/* lease: an exchange's use of a link. A link is found by its key among the parked ones and the
+ * shared ones with room; when its last lease ends it is parked or closed. `keepalive` limits how
+ * many are parked; without the directive as many as were in use within the last minute, as dialing
+ * again costs more than parking. Called by the steps, and at the end of a try. */
 #include "upstream/upstream_impl.h"
 
 #define SIZE_MIN 16
@@ -22,7 +22,7 @@ void wr_links_grow(struct wr_links *t)
 
     for (uint32_t i = 0; i < t->size; i++)
         while (t->buckets[i] != NULL) {
-            struct wr_peer_link *last = t->buckets[i]; /* the order of a bucket stays */
+            struct wr_peer_link *last = t->buckets[i]; /* from the last: keeps the order */
 
             while (last->next != NULL)
                 last = last->next;
@@ -35,7 +35,7 @@ void wr_links_grow(struct wr_links *t)
     t->n = bigger.n;
 }
 
-/* A connection of another name, other certificates or other protocols is another one. */
+/* Links that differ in name, certificates or protocols of the handshake are not interchangeable. */
 static bool same_key(const struct wr_link_key *a, const struct wr_link_key *b)
 {
     if (a->index != b->index || a->generation != b->generation || a->speaker != b->speaker
@@ -48,7 +48,7 @@ static bool same_key(const struct wr_link_key *a, const struct wr_link_key *b)
     return wr_addr_eq(a->bind, b->bind);
 }
 
-/* One that is being dialed may be joined; how many it will carry is not known yet. */
+/* A link that is being dialed may be joined: its room is not known yet. */
 static enum wr_room room_of(struct wr_peer_link *l)
 {
     if (!wr_link_is_shared(l))
@@ -72,7 +72,7 @@ static struct wr_peer_link *find_link(struct wr_upstream *u, const struct wr_lin
         switch (room_of(l)) {
         case WR_ROOM_READY:
             return l;
-        case WR_ROOM_FULL: /* offered again when a lease ends: nobody looks at it until then */
+        case WR_ROOM_FULL: /* no search need see it until a lease ends: then it is offered again */
             wr_links_take_out(t, l);
             break;
         case WR_ROOM_GONE:
@@ -83,7 +83,7 @@ static struct wr_peer_link *find_link(struct wr_upstream *u, const struct wr_lin
     return NULL;
 }
 
-/* May another lease follow those it had? */
+/* True: keepalive_requests and keepalive_time allow another lease. */
 static bool is_fresh(const struct wr_peer_link *l)
 {
     const struct wr_keepalive *k = &l->u->keepalive;
@@ -96,7 +96,7 @@ static void lease_alone(struct wr_lease *e)
     struct wr_peer_link *l = e->link;
 
     wr_link_take_out(l);
-    e->sent = l->conn.sent; /* of the requests before */
+    e->sent = l->conn.sent; /* bytes of earlier leases */
     e->received = l->conn.received;
     wr_conn_retask(&l->conn, &e->x->task);
 }
@@ -150,7 +150,7 @@ static void park(struct wr_peer_link *l)
 {
     struct wr_upstream *u = l->u;
 
-    while (u->links.nparked >= wr_links_limit(u, wr_now())) /* that idle for longest makes room */
+    while (u->links.nparked >= wr_links_limit(u, wr_now())) /* the longest parked makes room */
         (void)wr_links_drop_one(u);
     wr_conn_retask(&l->conn, &l->task);
     wr_conn_arm(&l->conn);

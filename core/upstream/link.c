@@ -1,6 +1,5 @@
-/* link: a connection to a peer from its making to its end, and its own task: dialing where several
- * exchanges may wait for it, the speaker's where they share it. A parked link on which anything
- * happens (bytes nobody asked for, FIN, its timeout) is closed. */
+/* link: a connection to a peer from its creation to its end. Its own task dials a shared link, then
+ * runs the link's speaker. A parked link is closed on any event: unexpected bytes, FIN, timeout. */
 #include "upstream/upstream_impl.h"
 
 /* ---- its own task ---- */
@@ -37,7 +36,7 @@ static void link_woken(struct wr_task *t)
     else if (wr_link_is_shared(l))
         l->key.speaker->run(l);
     else if (l->conn.io->raw || !wr_peer_link_silent(l))
-        wr_peer_link_close(l); /* TLS has messages of its own (session tickets) */
+        wr_peer_link_close(l); /* not on messages of TLS itself (session tickets) */
 }
 
 /* ---- making and ending ---- */
@@ -127,7 +126,7 @@ void wr_peer_link_close(struct wr_peer_link *l)
     wr_condemn(l->conn.loop, &l->doomed);
 }
 
-/* ---- as its speaker says ---- */
+/* ---- for speakers ---- */
 
 void wr_peer_link_offer(struct wr_peer_link *l)
 {

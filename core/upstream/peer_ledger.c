@@ -1,6 +1,6 @@
-/* peer_ledger: who holds how many connections to each server. Counts stand in the ledger of the
- * group's zone (os), a column for each slot; the slot has the total. Called by pick and the end of
- * a try in workers, by the keeper at its start and after a death. */
+/* peer_ledger: counts the leases each process holds of each peer, in the ledger of the group's zone
+ * (os): one column for each slot; the slot has the total. Workers call it at a pick and at the end
+ * of a try, the keeper at its start and after the death of a process. */
 #include "upstream/upstream_impl.h"
 
 void wr_peers_begin(struct wr_conf *c)
@@ -20,7 +20,7 @@ bool wr_peer_hold(struct wr_upstream *u, const struct wr_peer *peer)
     if (l->held == NULL)
         wr_ledger_begin(l, u->pool);
     before = wr_ledger_hold(l, peer->index);
-    generation = atomic_load(&s->generation); /* after the count: see wr_slot_claim */
+    generation = atomic_load(&s->generation); /* must follow the count: see wr_slot_claim */
     max = atomic_load_explicit(&s->max_conns, memory_order_relaxed);
     if (generation != peer->generation || (generation & 1) != 0 || (max > 0 && before >= max)) {
         wr_peer_release(u, peer);

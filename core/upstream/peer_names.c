@@ -1,14 +1,14 @@
-/* peer_names: server names and who learns their addresses. At start the master asks for all of them
- * at once with one deadline; from then on the keeper asks again when a TTL ends, and every second
- * while a name is unknown, and publishes what changed to the zones. */
+/* peer_names: resolves the names of servers. At start the master asks for all of them at once with
+ * one deadline. Afterwards the keeper asks for a name when its TTL ends, retries unknown names, and
+ * publishes changed addresses to the zones. */
 #include "upstream/upstream_impl.h"
 
-#define RETRY_MS 1000        /* unknown names; /etc/hosts is looked at as often */
-#define RETRY_MAX_MS 30000   /* questions to name servers back off up to it */
+#define RETRY_MS 1000        /* unknown names: first pause, and interval of looking in /etc/hosts */
+#define RETRY_MAX_MS 30000   /* longest pause between questions that were not answered */
 #define TTL_MIN_MS 1000
 #define TTL_MAX_MS 3600000
 
-struct keeping {             /* one server line with a name */
+struct keeping {             /* one `server` line with a name */
     struct wr_task task;
     struct wr_timer timer;
     struct wr_query query;
@@ -19,11 +19,11 @@ struct keeping {             /* one server line with a name */
     struct wr_pool *pool;
     struct batch *batch;     /* start only */
     uint64_t ask_at, backoff;
-    enum wr_dns_code code;   /* last logged; OK: known */
+    enum wr_dns_code code;   /* of the last log line; OK: the name is known */
     bool asking;
 };
 
-/* Name servers shuffle their answers: this order stays. */
+/* Name servers shuffle their answers; sort them into an order that stays. */
 static int compare(const void *pa, const void *pb)
 {
     const struct wr_name_addr *a = pa, *b = pb;
@@ -37,7 +37,8 @@ static int compare(const void *pa, const void *pb)
     return by != 0 ? by : (int)wr_addr_port(&a->addr) - (int)wr_addr_port(&b->addr);
 }
 
-/* Addresses with the server's port, each once; SRV answers bring their own. */
+/* Writes the addresses to out with the server's port, each once; SRV answers have ports of their
+ * own. */
 static uint32_t with_ports(const struct wr_names *n, const struct wr_server *s,
                            struct wr_name_addr *out)
 {
@@ -107,7 +108,7 @@ static void unknown(const struct keeping *k, enum wr_dns_code code)
 {
     k->s->unanswered = code != WR_DNS_NXDOMAIN && code != WR_DNS_OK;
     wr_diag_add(k->batch->conf->tree, WR_LOG_WARN, k->s->node, k->u->implicit ? k->u->word : 1,
-                "it is tried next when the workers have started",
+                "it is resolved again after the workers have started",
                 "host not found in upstream \"" WR_FMT "\" (%s)", WR_ARG(k->s->text),
                 wr_dns_code_text(code));
 }
@@ -208,12 +209,12 @@ static void known_now(struct keeping *k, const struct wr_names *n)
     wr_timer_set(k->loop, &k->timer, ttl);
 }
 
-/* A name that does not exist has no addresses; a server that fails to answer proves nothing, the
- * addresses known so far stay. */
+/* A name that does not exist has no addresses. If its name server fails to answer, the known
+ * addresses stay. */
 static void unknown_now(struct keeping *k, const struct wr_names *n)
 {
     static const struct wr_names none;
-    /* WR_DNS_OK: it exists, without addresses */
+    /* WR_DNS_OK: the name exists, without addresses */
     bool no = n->code == WR_DNS_NXDOMAIN || n->code == WR_DNS_OK;
     enum wr_dns_code code = no ? WR_DNS_NXDOMAIN : n->code;
     uint64_t next = no ? wr_max(n->ttl_ms, (uint64_t)RETRY_MS) : k->backoff;
@@ -222,7 +223,7 @@ static void unknown_now(struct keeping *k, const struct wr_names *n)
         apply(k, &none);
     if (code != k->code)
         wr_say(WR_LOG_ERROR, 0, "upstream \"" WR_FMT "\": \"" WR_FMT "\" could not be resolved "
-               "(%u: %s), it is tried next in %u s", WR_ARG(k->u->name), WR_ARG(k->s->host),
+               "(%u: %s), next attempt in %u s", WR_ARG(k->u->name), WR_ARG(k->s->host),
                (unsigned)code, wr_dns_code_text(code), (unsigned)((next + 999) / 1000));
     k->code = code;
     k->ask_at = wr_now() + next;
@@ -255,7 +256,7 @@ static void keep_run(struct wr_task *t)
         k->asking = true;
         wr_resolve(k->resolver, &k->query, k->s->host, k->s->service);
     }
-    /* Names that wait for an answer may still turn up in /etc/hosts. */
+    /* While the name is unknown it may be added to /etc/hosts. */
     if (k->asking || k->code != WR_DNS_OK)
         wr_timer_set(k->loop, &k->timer, RETRY_MS);
 }

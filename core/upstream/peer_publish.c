@@ -1,23 +1,23 @@
-/* peer_publish: what an upstream's zone says, written by the keeper. That of the newest generation
- * owns what is configured in it: it commits, and publishes what it learned of names, from its own
- * configuration. A keeper that is not the owner any more is refused. The next index is made in
- * private memory; called by the keeper and by names that were answered (addresses). */
+/* peer_publish: writes the peers into an upstream's zone. The zone's owner is the keeper of the
+ * newest generation: it commits its configuration, then publishes new addresses of names. A keeper
+ * that is no longer the owner is refused. The next list of members is built in private memory (a
+ * draft). Called by the keeper, and by addresses when a name was resolved. */
 #include "upstream/upstream_impl.h"
 
-#define LOCK_MS 100          /* a holder takes far less: it was stopped, or means harm */
+#define LOCK_MS 100          /* a holder needs far less, unless it is stopped or malicious */
 
 /* ---- slots ---- */
 
-/* A worker with an old view may count on the slot at this moment. It counts, then looks at the
- * generation (wr_peer_hold); here the generation changes, then the count is looked at: one of the
- * two sees the other and steps back. */
+/* A worker with an old view may count a lease in the slot at the same time. It counts, then reads
+ * the generation (wr_peer_hold); this function changes the generation, then reads the count. So at
+ * least one of them sees the other and gives up. */
 bool wr_slot_claim(struct wr_peer_slot *s)
 {
     uint32_t odd;
 
     if (atomic_load(&s->conns) != 0)
         return false;
-    odd = (atomic_load(&s->generation) + 1) | 1; /* whoever has the old peer sees it is gone */
+    odd = (atomic_load(&s->generation) + 1) | 1; /* differs from that of every view */
     atomic_store(&s->generation, odd);
     if (atomic_load(&s->conns) == 0)
         return true;
@@ -63,7 +63,8 @@ static struct slot_list list_members(const struct wr_peer_zone *z)
     return l;
 }
 
-/* Among these members; a service may have an address twice: not one that is taken already. */
+/* Finds the server's slot for an address among these members. A service may have an address twice:
+ * skip slots in `taken`. */
 static struct wr_peer_slot *find(const struct wr_peer_zone *z, const struct slot_list *members,
                                  const struct wr_server *sv, const struct wr_addr *addr,
                                  const struct slot_list *taken)
@@ -79,7 +80,7 @@ static struct wr_peer_slot *find(const struct wr_peer_zone *z, const struct slot
     return NULL;
 }
 
-/* Counters carry over from the zone this one replaces (it had another shape). */
+/* Counters carry over from the zone this one replaces (which had another capacity). */
 static void inherit(struct wr_peer_slot *s, const struct wr_peer_slot *old)
 {
     atomic_store(&s->fails, atomic_load(&old->fails));
@@ -94,7 +95,8 @@ static bool put(_Atomic uint32_t *word, uint32_t value)
     return atomic_exchange_explicit(word, value, memory_order_relaxed) != value;
 }
 
-/* What a service record says; of a plain name, nothing. True: what is chosen changes. */
+/* Sets weight and rank (main or backup): an SRV record has its own, a plain name the server's.
+ * True: they changed, which changes the picks. */
 static bool set_share(struct wr_peer_slot *s, const struct wr_server *sv,
                       const struct wr_name_addr *a, uint16_t first)
 {
@@ -116,16 +118,16 @@ static void configure(struct wr_peer_slot *s, const struct wr_server *sv)
     memcpy(s->name, name, sizeof(name));
 }
 
-/* ---- the next index, under construction in private memory ---- */
+/* ---- the next list of members, built in private memory ---- */
 
 struct draft {
     struct wr_upstream *u;
     struct wr_peer_zone *z;
-    struct wr_peer_zone before;       /* the zone this one replaces; slots 0: none */
-    struct slot_list old;        /* members of it */
-    struct slot_list now, next;  /* members of z, and what they will be */
-    uint32_t full;
-    bool changed;                /* a weight or a rank, of members that stay */
+    struct wr_peer_zone before;  /* the zone this one replaces; slots 0: none */
+    struct slot_list old;        /* members of `before` */
+    struct slot_list now, next;  /* members of z: published, and of the next list */
+    uint32_t full;               /* addresses without a slot */
+    bool changed;                /* the weight or rank of a member that stays */
 };
 
 static struct draft draft_new(struct wr_upstream *u)
@@ -148,7 +150,7 @@ static void draft_free(struct draft *d)
     list_free(&d->old);
 }
 
-/* One that stands in none of the two lists, and that nobody counts on. */
+/* Claims a slot that is in neither list and has no leases. */
 static struct wr_peer_slot *take_free(struct draft *d)
 {
     for (uint32_t i = 0; i < d->z->slots; i++) {
@@ -160,7 +162,7 @@ static struct wr_peer_slot *take_free(struct draft *d)
     return NULL;
 }
 
-/* Of a claimed slot. */
+/* Writes server and address into a claimed slot. */
 static void fill(struct draft *d, struct wr_peer_slot *s, const struct wr_server *sv,
                  const struct wr_addr *addr)
 {
@@ -223,15 +225,15 @@ static void draft_publish(struct draft *d)
 {
     if (d->full > 0 && d->u->full == 0)
         wr_say(WR_LOG_ERROR, 0, "zone of upstream \"" WR_FMT "\" is full (%u slots), %u addresses "
-               "are not used: give it a larger \"zone\" size", WR_ARG(d->u->name), d->z->slots,
-               d->full);
+               "are not used: increase the size in its \"zone\" directive", WR_ARG(d->u->name),
+               d->z->slots, d->full);
     d->u->full = d->full;
     wr_roster_publish(&d->z->members, d->next.at, d->next.n);
 }
 
-/* ---- what was known of a name before ---- */
+/* ---- addresses of a name that the zone has from before ---- */
 
-/* The host of "host", "host:port". */
+/* True: the slot's name is "host" or "host:port". */
 static bool has_host(const struct wr_peer_slot *s, struct wr_str host)
 {
     char text[sizeof(s->name)];
@@ -269,12 +271,12 @@ static void take_name(struct wr_server *sv, const struct wr_peer_slot *s)
         wr_addr_set_port(&a.addr, sv->port);
     else
         a.weight = (uint16_t)atomic_load_explicit(&s->weight, memory_order_relaxed);
-    if (sv->service.n > 0 || !named_at(n, &a.addr)) /* other ports were other servers */
+    if (sv->service.n > 0 || !named_at(n, &a.addr)) /* several servers may have had this address */
         n->at[n->n++] = a;
 }
 
-/* The same server's, or those of its name under whatever port and parameters: a name server that
- * fails while weir reloads takes no server away. */
+/* Takes over the addresses the zone has for this server (same), or for its host with any port and
+ * parameters: a failure of the name server during a reload must not remove servers. */
 static void learn_name(struct draft *d, struct wr_server *sv, bool same)
 {
     bool here = same || d->before.slots == 0;
@@ -292,14 +294,14 @@ static void learn_name(struct draft *d, struct wr_server *sv, bool same)
 
 /* ---- owning and publishing ---- */
 
-/* A holder that does not let go is stopped, or means harm: one index or the other will hold, and
- * each is checked when it is read. */
+/* A holder that does not unlock is stopped or malicious. Publish without the lock then: one of the
+ * two lists will remain, and readers check whatever they read. */
 static bool lock_zone(const struct wr_upstream *u)
 {
     if (wr_zone_lock(&u->peers->zone.zone, LOCK_MS))
         return true;
-    wr_say(WR_LOG_WARN, 0, "upstream \"" WR_FMT "\": another process has its zone locked, it is "
-           "published in spite of that", WR_ARG(u->name));
+    wr_say(WR_LOG_WARN, 0, "upstream \"" WR_FMT "\": its zone is locked by another process, "
+           "publishing without the lock", WR_ARG(u->name));
     return false;
 }
 
@@ -325,7 +327,7 @@ static void commit(struct wr_upstream *u, uint64_t run, bool learn)
     u->run = run;
     atomic_store(u->peers->zone.members.owner, run);
     draft_servers(&d);
-    draft_publish(&d); /* even if the members are the same: weights may differ */
+    draft_publish(&d); /* even if the members are the same: their weights may differ */
     draft_free(&d);
     unlock_zone(u, locked);
 }
@@ -338,7 +340,7 @@ void wr_upstreams_commit(struct wr_conf *c, uint64_t run, bool learn)
         commit(all->all.at[i], run, learn);
 }
 
-/* What changed. False: nothing did, or the zone is another's. */
+/* Publishes if anything changed. False: nothing did, or another process owns the zone. */
 static bool publish_again(struct wr_upstream *u)
 {
     bool locked = lock_zone(u), publish = false;

@@ -1,7 +1,7 @@
-/* peer_tls: TLS to servers: the proxy_ssl_ directives of both layers, and what comes between
- * connect() and the layer: a PROXY header, the handshake, whether the certificate is good.
+/* peer_tls: TLS to servers: the setters of the proxy_ssl_ directives of both layers, and the steps
+ * on a link after connect(): sending a PROXY header, the handshake, checking the certificate.
  *
- * Locations that say the same share a context, and with it parked connections and sessions. A
+ * Locations with equal settings share a context, and with it parked links and TLS sessions. A
  * session is offered only to the address and name it came from. */
 #include "upstream/upstream_impl.h"
 
@@ -10,7 +10,7 @@
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 
-#define SESSIONS 64 /* by address and name, of a context in a process */
+#define SESSIONS 64 /* of one context in one process, by hash of address and name */
 #define PROTOCOL_MAX 255 /* RFC 7301 3.1 */
 
 struct kept {
@@ -20,7 +20,7 @@ struct kept {
     SSL_SESSION *session;
 };
 struct wr_peer_tls_live {
-    struct wr_peer_tls as;       /* what it was made of */
+    struct wr_peer_tls as;       /* the settings it was made of */
     SSL_CTX *ctx;
     struct kept kept[SESSIONS];
     struct wr_peer_tls_live *next;
@@ -38,7 +38,7 @@ static void live_free(void *arg)
     }
 }
 
-/* Inherited values are the same pointers. */
+/* Inherited settings share pointers, so comparing pointers is enough. */
 static bool same(const struct wr_peer_tls *a, const struct wr_peer_tls *b)
 {
     const struct wr_tls_conf *s = &a->tls, *t = &b->tls;
@@ -74,8 +74,8 @@ bool wr_set_peer_alpn(struct wr_cf *cf, void *conf)
 
 static int keep_session(SSL *ssl, SSL_SESSION *s);
 
-/* A session goes on with the certificate it began with: where that is a variable's affair, the next
- * exchange may have another one to show. */
+/* A resumed session keeps the client certificate it began with. Where variables name the
+ * certificate, the next exchange may need another one. */
 static bool keeps_sessions(const struct wr_peer_tls *c)
 {
     return c->session_reuse && !c->tls.dynamic;
@@ -131,7 +131,7 @@ static struct kept *place_of(struct wr_peer_tls_live *l, const struct wr_addr *a
     return &l->kept[key_of(a, name) % SESSIONS];
 }
 
-/* 1: the session is ours now. */
+/* Callback of OpenSSL for a new session. Returns 1: the reference is kept here. */
 static int keep_session(SSL *ssl, SSL_SESSION *s)
 {
     struct wr_peer_link *link = wr_peer_link_of(SSL_get_app_data(ssl));
@@ -218,7 +218,7 @@ static bool names(X509 *cert, struct wr_str name)
     bool v4;
 
     if (!wr_addr_parse_ip(name, &a))
-        /* a dot in front would stand for any name below */
+        /* X509_check_host takes a leading dot as "any subdomain" */
         return name.n > 0 && name.p[0] != '.'
             && X509_check_host(cert, name.p, name.n, 0, NULL) == 1;
     v4 = a.sa.sa_family == AF_INET;
@@ -249,7 +249,7 @@ static bool load_pair(const struct wr_peer_link *l, const struct wr_tls_conf *c,
     if (l->certificate.n == 0)
         return true;
     pool = wr_pool_new(0);
-    wr_vault_pool(pool); /* the name may be the key itself (data:$key) */
+    wr_vault_pool(pool); /* the name may contain the key itself (data:$key) */
     ok = wr_tls_load_pair(pool, c, ssl, l->certificate, l->certificate_key, &why);
     wr_pool_free(pool);
     if (!ok)
@@ -282,7 +282,7 @@ static bool begin(struct wr_peer_link *l)
     return wr_tls_open(&l->conn, l->key.tls->ctx, false, 0) && prepare(l);
 }
 
-/* What is wrong with the server's certificate was noted by OpenSSL; its name it was not asked. */
+/* OpenSSL has verified the chain; check its result, and the host name. */
 static bool verified(const struct wr_peer_link *l)
 {
     SSL *ssl = wr_tls_of(&l->conn);
@@ -305,7 +305,7 @@ static bool verified(const struct wr_peer_link *l)
     return match;
 }
 
-/* A server that chose another protocol would read what is sent as something else. */
+/* A server that chose another protocol by ALPN would misread the requests. */
 static bool understood(const struct wr_peer_link *l)
 {
     const unsigned char *p;
@@ -315,12 +315,12 @@ static bool understood(const struct wr_peer_link *l)
     if (l->key.speaker == NULL || l->key.speaker->speaks(wr_str_of((const char *)p, n)))
         return true;
     wr_log(l->log, WR_LOG_ERROR, 0, l->source,
-           "upstream chose the protocol \"%.*s\" (ALPN), but is spoken to in %s", (int)n,
+           "upstream chose the protocol \"%.*s\" (ALPN), expected %s", (int)n,
            (const char *)p, l->key.speaker->name);
     return false;
 }
 
-/* AGAIN: not all of it is out. */
+/* Sends the PROXY header. AGAIN: not all of it was sent. */
 static enum wr_io announce(struct wr_peer_link *l)
 {
     enum wr_io io = WR_IO_OK;
@@ -339,7 +339,7 @@ static enum wr_io shake_hands(struct wr_peer_link *l)
 {
     ERR_clear_error();
     if (l->conn.tls == NULL && !begin(l))
-        return tls_failed(l, 0, "SSL to upstream cannot begin");
+        return tls_failed(l, 0, "cannot begin SSL handshake to upstream");
     switch (wr_tls_handshake(&l->conn)) {
     case WR_IO_OK:
         return verified(l) && understood(l) ? wr_peer_link_up(l)

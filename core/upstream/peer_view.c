@@ -1,8 +1,8 @@
-/* peer_view: a worker's view of an upstream, rebuilt when the zone has a new version, and the rules
- * of who may be picked. Balancers and the pick step call it. */
+/* peer_view: a worker's view of an upstream's peers, rebuilt when the zone has a new version, and
+ * the rules which peer may be picked. Balancers and the step pick call it. */
 #include "upstream/upstream_impl.h"
 
-#define STEPS_MAX 16384
+#define STEPS_MAX 16384 /* of one group's schedule */
 
 static void group_add(struct wr_peer_group *g, const struct wr_peer_zone *z, uint32_t slot)
 {
@@ -13,7 +13,7 @@ static void group_add(struct wr_peer_group *g, const struct wr_peer_zone *z, uin
     p->generation = atomic_load(&p->slot->generation);
 }
 
-/* Worker n starts n places on, so that workers do not all begin with the first server. */
+/* Worker n starts at position n, so that workers do not all begin with the first peer. */
 static void group_schedule(struct wr_peer_group *g, struct wr_pool *pool)
 {
     uint32_t *weights = WR_NEW_ARRAY(pool, uint32_t, g->n + 1);

@@ -1,10 +1,9 @@
 /* peer_zone: the peers of an upstream as slots in shared memory. The master opens a zone for each
- * upstream while loading and never looks inside; the keeper of the newest generation owns what is
- * configured in it: it commits, and publishes what it learns of names, from its own configuration.
- * A keeper that is not the owner any more is refused. Workers count in slots (ledger).
+ * upstream while loading and never reads it; the keeper writes the members (publish); workers count
+ * in slots (ledger).
  *
- * Everything in a zone may be written by any process of the instance at any time: it is read once,
- * and checked. */
+ * Any process of the instance may write anything into a zone at any time: read each value once, and
+ * check it. */
 #include "upstream/upstream_impl.h"
 
 #include <errno.h>
@@ -12,7 +11,7 @@
 #define SPARE_PER_NAME 64
 #define SPARE 16
 
-/* In z->zone, which only counts when it has no memory. */
+/* Lays out the parts in z->zone; a zone without memory only adds up their sizes. */
 static void place_parts(struct wr_peer_zone *z, uint32_t slots)
 {
     z->slots = slots;
@@ -48,7 +47,7 @@ bool wr_slot_addr(const struct wr_peer_slot *s, struct wr_addr *out)
 
 /* ---- opening ---- */
 
-/* A power of two, so that a few servers more or less keep the zone at a reload. */
+/* A power of two, so that the zone stays at a reload with a few servers more or less. */
 static uint32_t capacity(const struct wr_upstream *u)
 {
     size_t want = SPARE, n = 16;
@@ -93,8 +92,8 @@ bool wr_upstreams_open(struct wr_conf *c)
 
     for (uint32_t i = 0; i < all->all.n; i++)
         if (!open_zone(c, all->all.at[i])) {
-            wr_say(WR_LOG_EMERG, errno, "shared memory for the servers of upstream \"" WR_FMT
-                   "\" could not be made", WR_ARG(all->all.at[i]->name));
+            wr_say(WR_LOG_EMERG, errno, "cannot create shared memory for the servers of upstream \""
+                   WR_FMT "\"", WR_ARG(all->all.at[i]->name));
             return false;
         }
     return true;

@@ -1,8 +1,9 @@
-/* pick: the step that chooses a peer: from the group's main servers, then its backups; or the next
- * address of a run-time name. Where the balancer wants it so, the exchange waits for a peer. */
+/* pick: the step that chooses a peer among the group's main peers, then its backups, or takes the
+ * next address of a run-time name. The balancer may make the exchange wait for a peer. Also ends
+ * tries. */
 #include "upstream/upstream_impl.h"
 
-#define VIEWS_MAX 8          /* nobody changes the servers so often while one looks */
+#define VIEWS_MAX 8          /* picks again this often if the peers keep changing meanwhile */
 
 static struct wr_try *push_try(struct wr_exchange *x, const struct wr_addr *addr)
 {
@@ -38,8 +39,8 @@ static bool hold(struct wr_attempts *a, const struct wr_peer *peer, struct wr_ad
     return false;
 }
 
-/* Picks until one can be held: max_conns may be reached by another worker in between, or the keeper
- * gives the slot to another server. */
+/* Picks until a peer can be held: between the two another worker may have reached max_conns, or the
+ * keeper has given the slot to another server. */
 static struct wr_peer *pick_from(struct wr_pick *p, struct wr_peer_group *g, struct wr_addr *addr)
 {
     struct wr_attempts *a = p->x->attempts;
@@ -60,13 +61,13 @@ static struct wr_peer *pick_from(struct wr_pick *p, struct wr_peer_group *g, str
     return NULL;
 }
 
-/* One server in all: nobody else could be asked meanwhile. */
+/* The only peer is never set aside: there is no other to try meanwhile. */
 static bool is_alone(const struct wr_peers *v)
 {
     return v->main.n + v->backup.n == 1;
 }
 
-/* NULL: none; *wait_ms: one is worth waiting for so long, 0: not. */
+/* NULL: no peer; then *wait_ms is how long to wait for one, 0: do not wait. */
 static struct wr_try *pick_peer(struct wr_exchange *x, uint64_t *wait_ms)
 {
     struct wr_attempts *a = x->attempts;
@@ -75,7 +76,7 @@ static struct wr_try *pick_peer(struct wr_exchange *x, uint64_t *wait_ms)
     struct wr_addr addr;
     struct wr_try *t;
 
-    /* Again when the servers changed meanwhile. */
+    /* Pick again if the peers changed meanwhile. */
     for (uint32_t version = 0, i = 0; peer == NULL && i < VIEWS_MAX; i++) {
         struct wr_peers *v = wr_peers_view(a->u);
 
@@ -142,7 +143,7 @@ uint32_t wr_peers_to_try(struct wr_exchange *x)
     return not_down(&v->main) + not_down(&v->backup);
 }
 
-/* As nginx has it: the group stands where the server's address would. */
+/* As in nginx, variables show the group's name instead of an address. */
 static void note_no_live(struct wr_exchange *x)
 {
     struct wr_attempts *a = x->attempts;
@@ -176,7 +177,8 @@ void wr_waiting_wake(struct wr_upstream *u)
     }
 }
 
-/* False: long enough. Its place in the queue stays, however often it looks again. */
+/* Queues the exchange for a peer; it keeps its place when it is woken and waits again. False: it
+ * has waited long enough. */
 static bool waits_on(struct wr_exchange *x, uint64_t ms)
 {
     struct wr_attempts *a = x->attempts;
@@ -226,7 +228,7 @@ void wr_try_end(struct wr_exchange *x, bool failed)
     if (a->lease.link != NULL) {
         t->sent = wr_lease_sent(&a->lease);
         t->received = wr_lease_received(&a->lease);
-        if (x->peer.conn == &a->lease.link->conn) /* it may be gone before the exchange is */
+        if (x->peer.conn == &a->lease.link->conn) /* the link may be freed before the exchange */
             x->peer = (struct wr_endpoint){ 0 };
         wr_lease_end(&a->lease, failed);
     }
@@ -235,11 +237,11 @@ void wr_try_end(struct wr_exchange *x, bool failed)
     t->held = false;
     if (a->u->balancer->done != NULL)
         a->u->balancer->done(a->u, t);
-    if (not_again) /* a 404 is no failure, but asks another */
+    if (not_again) /* a status of proxy_next_upstream need not be a failure (404) */
         mark_tried(x, a, t->peer.index);
     if (!failed && a->failure != WR_FAIL_FULL)
         wr_peer_fine(&t->peer);
     else if (failed && wr_peer_failed(&t->peer, wr_now()) && !is_alone(wr_peers_view(a->u)))
         wr_xlog(x, WR_LOG_WARN, 0, "upstream server temporarily disabled");
-    wr_peer_release(a->u, &t->peer); /* last: from here on the slot may be another server's */
+    wr_peer_release(a->u, &t->peer); /* last: now the slot may be given to another server */
 }

@@ -15,7 +15,8 @@ static uint32_t mask_of(enum wr_failure f)
     }
 }
 
-/* A peer that refuses on a link of its own is asked for good: it might refuse for ever. */
+/* A refusal on a new link is a failure of the peer, not STALE: otherwise a peer that always refuses
+ * would be tried for ever. */
 struct wr_try_verdict wr_try_judge(const struct wr_try_facts *f)
 {
     bool processed = f->sent > 0 && !f->refused;

@@ -1,12 +1,12 @@
 /* resolver_conf: the resolver and resolver_timeout directives of both layers and of upstream {}.
- * The resolver itself is made on first use in each process. */
+ * Each process makes the resolver itself when it is first used. */
 #include "upstream/upstream.h"
 
 #include <netdb.h>
 
 typedef WR_VEC(struct wr_addr) addr_vec;
 
-static struct wr_resolver_conf *made; /* whose resolver exists in this process */
+static struct wr_resolver_conf *made; /* list of those that have a resolver in this process */
 
 static bool add_literal(struct wr_cf *cf, addr_vec *v, struct wr_str arg)
 {

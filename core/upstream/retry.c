@@ -1,9 +1,10 @@
-/* retry: a try failed: count it, then another peer or the end. What may be retried is decided in
- * policy. */
+/* retry: the step after a failed try: ends it, then goes on to another peer or rejects the exchange
+ * as policy decides. */
 #include "upstream/upstream_impl.h"
 
-/* A parked connection that was closed says nothing of the server, nor that it has not got what was
- * asked for; and a dial that several waited for has failed once. */
+/* True: the failure counts against the peer. Not if a parked link was closed, if this worker is
+ * full, or if the peer just lacks what was asked for (403, 404). A dial that several exchanges have
+ * joined counts once. */
 static bool to_blame(const struct wr_attempts *a)
 {
     unsigned status = a->tries.n > a->first ? a->tries.at[a->tries.n - 1].status : 0;
@@ -12,7 +13,7 @@ static bool to_blame(const struct wr_attempts *a)
         && !(a->failure == WR_FAIL_STATUS && (status == 403 || status == 404));
 }
 
-/* Never more than there are servers: the last one's failure is the answer then. */
+/* At most one try for each peer: then the last failure decides the reply. */
 static uint32_t max_tries(struct wr_exchange *x)
 {
     uint32_t all = wr_max(wr_peers_to_try(x), 1u), configured = x->attempts->rows->next_tries;

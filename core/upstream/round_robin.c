@@ -1,5 +1,5 @@
-/* round_robin: the balancer an upstream has when it names none: walks the precomputed smooth
- * weighted order, skipping who is not usable. The position is this worker's. */
+/* round_robin: the default balancer of an upstream. Walks the precomputed smooth weighted order and
+ * skips unusable peers. Each worker has its own position. */
 #include "upstream/upstream.h"
 
 static struct wr_peer *round_robin_pick(struct wr_upstream *u, struct wr_peer_group *g,

@@ -1,5 +1,5 @@
-/* schedule: the order of smooth weighted round robin, computed once for a set of weights instead
- * of scanning all peers for each pick. Pure. */
+/* schedule: computes the order of smooth weighted round robin once for a set of weights, instead of
+ * scanning all peers at each pick. Pure. */
 #include "upstream/upstream_impl.h"
 
 static uint32_t gcd(uint32_t a, uint32_t b)
@@ -13,7 +13,8 @@ static uint32_t gcd(uint32_t a, uint32_t b)
     return a;
 }
 
-/* Divided by their gcd; when the sum is still over max, scaled down (each at least 1). */
+/* Divides the weights by their gcd and scales them down if the sum still exceeds max (each at least
+ * 1). Returns the sum. */
 static uint32_t reduce(const uint32_t *weights, uint32_t n, uint32_t *out, uint32_t max)
 {
     uint64_t sum = 0;

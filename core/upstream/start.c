@@ -1,5 +1,5 @@
-/* start: an exchange asks for an upstream. Content hooks call wr_upstream_start; the step resolves
- * an address that is known only at run time; wr_finish ends what is left through attempts_end. */
+/* start: begins and ends an exchange's tries. Content hooks call wr_upstream_start; the step start
+ * resolves a name found at run time; wr_finish ends the current try through x->attempts_end. */
 #include "upstream/upstream_impl.h"
 
 static struct wr_attempts *attempts_new(struct wr_exchange *x, struct wr_upstream *u,
@@ -15,7 +15,7 @@ static struct wr_attempts *attempts_new(struct wr_exchange *x, struct wr_upstrea
         a->tries.cap = 1;
         x->attempts_end = wr_attempts_end;
     }
-    /* After an internal redirect it begins again, only the tries are kept. */
+    /* After an internal redirect all begins again; only the list of tries is kept. */
     a->first = a->tries.n;
     a->stale = 0;
     a->tried = NULL;
@@ -75,7 +75,7 @@ static void resolved(struct wr_query *q, const struct wr_names *n)
                 WR_ARG(a->direct.host), (unsigned)n->code, wr_dns_code_text(n->code));
         a->failure = WR_FAIL_NAME;
     } else {
-        /* the server's order at first; who is told the same again begins elsewhere */
+        /* keep the name server's order, but rotate an answer that was cached */
         uint32_t from = n->kept ? (uint32_t)(wr_random() % n->n) : 0;
 
         a->addrs = WR_NEW_ARRAY(x->pool, struct wr_addr, n->n);

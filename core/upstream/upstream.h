@@ -1,17 +1,17 @@
-/* upstream: choosing a server, getting there, trying another.
- * The same files serve layer 4 and 7.
+/* upstream: groups of peers, and an exchange's tries of them: choosing a peer, connecting to it,
+ * trying another. Layers 4 and 7 share these files.
  *
- * Map: upstream_conf (upstream {}, the proxy_* rows both layers share), addresses (server names and
- * who learns their addresses), shared (peers as slots in shared memory), publish (what the keeper
- * writes there), ledger (who holds how many), peers (a worker's view), round_robin (the default
- * balancer), schedule (its order: pure), start, pick, dial, retry (the steps), link (a connection
- * to a peer), connect and peer_tls (opening one, TLS), lease (finding, parking and sharing them),
- * policy and hostport (pure), resolver_conf (the resolver directive), upstream_vars
+ * Map: upstream_conf (upstream {}, the proxy_* rows both layers share), peer_names (resolves the
+ * servers' names), peer_zone (peers as slots in shared memory), peer_publish (the keeper writes
+ * there), peer_ledger (leases each process holds), peer_view (a worker's view), round_robin (the
+ * default balancer), schedule (its order: pure), start, pick, dial, retry (the steps), link (a
+ * connection to a peer), connect and peer_tls (opening one, TLS), lease (finding, parking and
+ * sharing them), policy and hostport (pure), resolver_conf (the resolver directive), upstream_vars
  * ($upstream_addr ...).
  *
- * A worker holds nothing of a peer but a slot number and its generation; what counts is in shared
- * memory, written to this process' ledger row before the shared total changes, so that the keeper
- * can take back what a dead worker held. */
+ * A worker names a peer by its slot number and the slot's generation. Counters are in shared
+ * memory: a worker writes its own row of the ledger first, then the slot's total, so that the
+ * keeper can take back the counts of a worker that died. */
 #ifndef WR_UPSTREAM_H
 #define WR_UPSTREAM_H
 
@@ -30,8 +30,8 @@ struct wr_server {
     uint64_t fail_timeout_ms, slow_start_ms;
     bool backup, down;
     bool named;                  /* the keeper resolves it */
-    bool unanswered;             /* nobody answered at start: what was known before stays */
-    struct wr_names *known;      /* learned of a name, at start or later; NULL: nothing */
+    bool unanswered;             /* no answer at start: keep the addresses of the zone */
+    struct wr_names *known;      /* addresses of the name, from start or later; NULL: none */
     uint64_t key;                /* stable hash of upstream, text, occurrence */
     const struct wr_node *node;
 };
@@ -42,31 +42,31 @@ struct wr_upstream {
     WR_VEC(struct wr_server) servers;
     const struct wr_balancer_ops *balancer;
     void *balancer_state;        /* of the balancer, in this process */
-    struct wr_link waiting;      /* wr_attempts that wait for a peer, the first one first */
+    struct wr_link waiting;      /* wr_attempts that wait for a peer, in order of arrival */
     struct wr_keepalive {        /* layer 7 */
         uint32_t connections, requests;
         bool local;              /* each location uses its own connections */
-        bool grows;              /* not configured: as many as were in use lately */
+        bool grows;              /* not configured: up to the peak of `in_use` */
         uint64_t time_ms, timeout_ms;
     } keepalive;
-    struct wr_links {            /* to its servers, in this process */
+    struct wr_links {            /* to its peers, in this process */
         struct wr_link parked;   /* wr_peer_link without leases, newest first */
         uint32_t nparked;
-        uint32_t n, size;        /* found by key: parked ones, and those that take more leases */
-        struct wr_peer_link **buckets; /* `size`, a power of 2; newest first */
-        uint64_t looked;         /* links looked at by all searches */
+        uint32_t n, size;        /* in the table: parked links, and shared ones with room */
+        struct wr_peer_link **buckets; /* `size` (a power of 2), by key; newest first */
+        uint64_t looked;         /* links that all searches together have compared */
     } links;
-    struct wr_in_use {           /* links but for the parked ones */
+    struct wr_in_use {           /* links that are not parked */
         uint32_t now;
-        uint32_t peak[2];        /* of the half minute that runs, and of the one before */
-        uint64_t since_ms;
+        uint32_t peak[2];        /* of the current half minute, and of the last one */
+        uint64_t since_ms;       /* begin of the current half minute */
     } in_use;
     struct wr_peers *peers;      /* this process' view; NULL in the master until attached */
     struct wr_shm *zone;
-    struct wr_shm *previous;     /* held: the zone this one replaces, of another capacity */
+    struct wr_shm *previous;     /* the zone this one replaces (other capacity), held; or NULL */
     struct wr_pool *pool;        /* of the configuration */
-    uint64_t run;                /* keeper: of its last commit */
-    uint32_t full;               /* keeper: addresses there was no slot for */
+    uint64_t run;                /* keeper: the `run` it committed with */
+    uint32_t full;               /* keeper: number of addresses for which no slot was free */
     size_t zone_size;            /* zone NAME SIZE; 0: by count */
     struct wr_str zone_name;
     const struct wr_scope *scope; /* of the upstream block; the layer's for an implicit one */
@@ -79,7 +79,7 @@ struct wr_upstream {
 };
 struct wr_upstreams {            /* state of wr_module_upstream */
     WR_VEC(struct wr_upstream *) all;
-    struct wr_keepalive keepalive; /* of a group of layer 7 that says nothing about it */
+    struct wr_keepalive keepalive; /* defaults of a group of layer 7 */
     struct wr_peer_tls_live *tls;  /* contexts of proxy_ssl_ */
 };
 extern struct wr_module wr_module_upstream, wr_module_upstream_vars;
@@ -89,12 +89,12 @@ struct wr_upstreams *wr_conf_upstreams(const struct wr_conf *c);
  * at word i. Call from a setter; the result's servers are complete after loading. */
 struct wr_upstream *wr_upstream_named(struct wr_cf *cf, uint32_t i, struct wr_str text,
                                       uint16_t default_port);
-/* Run time: the group of that name, or the one another proxy_pass made of it; NULL: none. */
+/* Run time: the group of that name, or an implicit one of some proxy_pass; NULL: none. */
 struct wr_upstream *wr_upstream_find(const struct wr_conf *c, uint32_t layer, struct wr_str name,
                                      uint16_t default_port);
 
-/* "host:port", "1.2.3.4:80", "[::1]:80", "unix:/path": addr.len is 0 for a name. Returns NULL or
- * what is wrong ("no port", "invalid host", ...). */
+/* Parses "host:port", "1.2.3.4:80", "[::1]:80", "unix:/path"; addr.len is 0 for a name. Returns
+ * NULL or the reason of a failure ("no port", "invalid host", ...). */
 struct wr_hostport {
     struct wr_str host;
     uint16_t port;
@@ -107,52 +107,53 @@ const char *wr_hostport_parse(struct wr_str s, uint16_t default_port,
 struct wr_resolver_conf {
     struct wr_resolver_opts opts;
     struct wr_resolver *resolver; /* of this process; made on first use */
-    struct wr_resolver_conf *next; /* of all made in this process */
+    struct wr_resolver_conf *next; /* in the list of those with a resolver in this process */
     bool set;
 };
 extern struct wr_module wr_module_resolver;
 struct wr_resolver *wr_scope_resolver(const struct wr_scope *s,
                                       struct wr_loop *l); /* NULL: none configured */
 struct wr_resolver *wr_resolver_of(struct wr_resolver_conf *c, struct wr_loop *l);
-void wr_resolvers_forget(void); /* frees all that were made in this process */
+void wr_resolvers_forget(void); /* frees all resolvers made in this process */
 
 /* ---- shared: slots ---- */
 #define WR_PEER_LAYOUT 5
 enum wr_down { WR_DOWN_CONF = 1, WR_DOWN_CHECK = 2 };
 struct wr_peer_slot {
     _Atomic uint32_t generation; /* odd while the slot is being written; grows at each reuse */
-    _Atomic uint32_t conns;      /* in use now, all workers; a reuse does not touch it */
-    uint64_t key;                /* server key; with addr it is the identity */
+    _Atomic uint32_t conns;      /* leases now, all workers; reusing the slot leaves it alone */
+    uint64_t key;                /* server key; the peer's identity is key and addr */
     struct wr_addr addr;         /* read it with wr_peer_addr */
     _Atomic uint32_t weight, max_fails, max_conns, backup;
     _Atomic uint64_t fail_timeout_ms, slow_start_ms;
     _Atomic uint32_t down;       /* wr_down bits */
     _Atomic uint32_t fails;      /* in the current fail_timeout window */
-    _Atomic uint64_t failed_ms;  /* monotonic: when the window began / it was set aside */
-    _Atomic uint64_t checked_ms; /* when it was last let in again for a probe */
+    _Atomic uint64_t failed_ms;  /* monotonic, as all here: when the last failure was counted */
+    _Atomic uint64_t checked_ms; /* when it last failed, or was last picked as a probe */
     _Atomic uint64_t since_ms;   /* when it became usable again, for slow_start */
     _Atomic uint64_t requests, failures, sent, received;
     _Atomic uint64_t connect_us, first_byte_us, last_byte_us; /* moving averages */
-    char name[128];              /* server text, for logs and status; may not end */
+    char name[128];              /* server text, for logs and status; may lack its zero */
 };
-/* Master, before it forks: makes or adopts the zones, writes nothing. False: told. */
+/* Master, before it forks: creates the zones or takes over those of the previous configuration,
+ * without writing into them. False: logged. */
 bool wr_upstreams_open(struct wr_conf *c) WR_CHECKED;
-/* Keeper (or the only process): the zones are its own from now on, until another commits;
- * publishes what is configured and known. run: of this process, not 0, never used again. learn:
- * what the zones have of a name is newer than what the start found (a keeper died, an upgrade was
- * undone). */
+/* Keeper (or the only process): becomes the owner of the zones until another process commits;
+ * publishes the configured servers and the addresses known of names. run: names this owner; not 0,
+ * unique. learn: the zones' addresses of names are newer than those found at start (a keeper died,
+ * an upgrade was undone): keep them. */
 void wr_upstreams_commit(struct wr_conf *c, uint64_t run, bool learn);
 
-/* ---- ledger: what each process holds of the servers of all groups ---- */
-/* Worker: its rows are clean, before it counts. */
+/* ---- ledger: how many leases each process holds of each peer ---- */
+/* Worker, before it counts: gets clean rows in the ledgers of all groups. */
 void wr_peers_begin(struct wr_conf *c);
-/* Keeper: takes back what processes held that are dead. True: as wr_ledger_sweep. */
+/* Keeper: takes back the counts of dead processes. Returns what wr_ledger_sweep does. */
 bool wr_peers_sweep(struct wr_conf *c);
-bool wr_peers_look(struct wr_conf *c); /* keeper: as wr_ledger_look */
+bool wr_peers_look(struct wr_conf *c); /* keeper: wr_ledger_look for all groups */
 
 /* ---- names: start and keeper ---- */
-/* Resolves all names of the configuration with one deadline; unresolved ones are warned about.
- * Runs its own loop. Results wait in the configuration until wr_upstreams_commit. */
+/* Resolves all names of the configuration with one deadline; warns about those that fail. Runs its
+ * own loop. The results stay in the configuration; wr_upstreams_commit publishes them. */
 void wr_names_start(struct wr_conf *c, uint64_t deadline_ms);
 
 /* ---- a worker's view ---- */
@@ -171,7 +172,7 @@ static inline WR_CHECKED bool wr_peer_addr(const struct wr_peer *peer, struct wr
 struct wr_peer_group {
     struct wr_peer *at;
     uint32_t n;
-    uint32_t *schedule, steps;   /* smooth weighted order, computed once a version */
+    uint32_t *schedule, steps;   /* smooth weighted order, computed once per version */
     uint32_t pos;
 };
 
@@ -180,15 +181,18 @@ struct wr_pick {
     struct wr_exchange *x;
     const uint64_t *tried;       /* bit set by slot */
     uint64_t now_ms;
-    bool alone;                  /* one peer in all: max_fails does not count */
-    bool backup;                 /* a backup is wanted: no main server could be picked */
-    uint64_t wait_ms;            /* out, with NULL: wait so long for one; 0: not */
+    bool alone;                  /* the group has one peer: max_fails does not apply */
+    bool backup;                 /* a backup is wanted: no main peer could be picked */
+    uint64_t wait_ms;            /* out, where pick returns NULL: how long to wait for a peer; 0:
+                                  * do not wait */
 };
 bool wr_peer_tried(const struct wr_pick *p, const struct wr_peer *peer);
-/* Not down, not tried, below max_conns, not failed too often. Pure but for the slot's counters. */
+/* Not down, not tried, below max_conns, not failed too often. Pure, except that it reads the slot's
+ * counters. */
 bool wr_peer_usable(const struct wr_pick *p, const struct wr_peer *peer);
-/* A try of it went well: its failures may be forgiven. */
+/* Clears the failure count if the peer was picked as a probe after its last failure. */
 void wr_peer_forgive(const struct wr_peer *peer);
+/* A try of the peer succeeded. */
 static inline void wr_peer_fine(const struct wr_peer *peer)
 {
     if (wr_unlikely(atomic_load_explicit(&peer->slot->fails, memory_order_relaxed) > 0))
@@ -197,39 +201,39 @@ static inline void wr_peer_fine(const struct wr_peer *peer)
 struct wr_try;
 struct wr_balancer_ops {
     const char *name;            /* the directive in upstream {} */
-    /* In each worker, once: u->balancer_state, in u->pool. NULL: it needs none. */
+    /* Called once in each worker: makes u->balancer_state in u->pool. NULL: no state needed. */
     bool (*init)(struct wr_upstream *u, struct wr_loop *l);
-    /* NULL: none usable in this group. With p->wait_ms as well the exchange waits, in the order in
-     * which they came, and asks again when it is woken; when its time is over it is told that there
-     * is no server. */
+    /* Returns NULL when no peer of this group is usable. Sets p->wait_ms as well to make the
+     * exchange wait: exchanges wait in order of arrival, pick is called again for each that is
+     * woken, and after wait_ms the exchange ends with "no live upstreams". */
     struct wr_peer *(*pick)(struct wr_upstream *u, struct wr_peer_group *g, struct wr_pick *p);
-    /* Once for each try of a peer that was picked, when its lease ends: t->failed, t->status and
-     * the times say how. The peer still counts it. NULL: no matter. */
+    /* Called once for each try of a picked peer when its lease ends; t->failed, t->status and the
+     * times tell the outcome. The slot's `conns` still includes the try. NULL: not called. */
     void (*done)(struct wr_upstream *u, const struct wr_try *t);
-    void (*changed)(struct wr_upstream *u); /* a new view; NULL: no matter */
+    void (*changed)(struct wr_upstream *u); /* this worker's view is new; NULL: not called */
 };
-/* For `done`: of those that wait for a peer the one that came first and is not woken yet. */
+/* For `done`: wakes the exchange that waits longest for a peer and is not woken yet. */
 void wr_waiting_wake(struct wr_upstream *u);
 extern const struct wr_balancer_ops wr_round_robin;
 
-/* ---- one attempt, and all of an exchange ---- */
-/* What failed, for the log and the policy. */
+/* ---- a try, and all tries of an exchange ---- */
+/* Kinds of failure, for the log and the policy. */
 enum wr_failure {
     WR_FAIL_NONE,
     WR_FAIL_ERROR,   /* connect, send or receive */
     WR_FAIL_TIMEOUT,
-    WR_FAIL_INVALID, /* what came is not the protocol */
+    WR_FAIL_INVALID, /* the peer violated the protocol */
     WR_FAIL_STATUS,  /* a status proxy_next_upstream names */
-    WR_FAIL_STALE,   /* a parked connection was closed meanwhile: nobody's fault */
-    WR_FAIL_NO_LIVE,
-    WR_FAIL_NAME,
-    WR_FAIL_FULL     /* this worker has no connection or descriptor left: no server's fault */
+    WR_FAIL_STALE,   /* a link that was parked before broke: not counted against the peer */
+    WR_FAIL_NO_LIVE, /* no peer was usable */
+    WR_FAIL_NAME,    /* the run-time name could not be resolved */
+    WR_FAIL_FULL     /* this worker has no connection or descriptor left: not the peer's fault */
 };
 #define WR_NOT_YET UINT64_MAX
 struct wr_try {
     struct wr_peer peer;         /* slot NULL: a run-time address */
     struct wr_addr addr;
-    struct wr_str group;         /* no server could be chosen: its name, addr is empty */
+    struct wr_str group;         /* name of the group if no peer could be picked; addr is empty */
     uint64_t begun_ms;           /* monotonic */
     uint64_t connect_ms, first_byte_ms, ended_ms; /* since begun; WR_NOT_YET */
     uint64_t header_ms;          /* layer 7 */
@@ -237,14 +241,14 @@ struct wr_try {
     uint64_t sent, received;
     uint64_t head_size;          /* layer 7: bytes of the reply's head */
     bool failed, held;           /* held: counted in the slot and the ledger */
-    bool anew;                   /* the first one after an internal redirect to another upstream */
+    bool anew;                   /* first try after an internal redirect to another upstream */
 };
 enum wr_next {
     WR_NEXT_OFF = 1, WR_NEXT_ERROR = 2, WR_NEXT_TIMEOUT = 4, WR_NEXT_INVALID = 8,
     WR_NEXT_500 = 16, WR_NEXT_502 = 32, WR_NEXT_503 = 64, WR_NEXT_504 = 128, WR_NEXT_403 = 256,
     WR_NEXT_404 = 512, WR_NEXT_429 = 1024, WR_NEXT_NON_IDEMPOTENT = 2048
 };
-struct wr_upstream_rows {        /* what `proxy_*` says in both layers (conf of the proxy module) */
+struct wr_upstream_rows {        /* `proxy_*` directives of both layers (in the module's conf) */
     uint64_t connect_timeout_ms;
     uint32_t next;               /* wr_next bits; layer 4: on is error and timeout */
     uint32_t next_tries;
@@ -273,13 +277,13 @@ struct wr_peer_tls_live;
 struct wr_peer_alpn { struct wr_template **at; uint32_t n, cap; }; /* protocols to offer */
 struct wr_peer_tls {             /* proxy_ssl_* */
     struct wr_tls_conf tls;
-    struct wr_template *name;    /* NULL: the host of proxy_pass */
+    struct wr_template *name;    /* proxy_ssl_name; NULL: the host of proxy_pass */
     struct wr_peer_alpn alpn;
     bool server_name, verify, session_reuse;
     struct wr_peer_tls_live *live; /* the context; NULL: TLS is not used here */
 };
 bool wr_set_peer_alpn(struct wr_cf *cf, void *conf);
-/* set_alpn: wr_set_peer_alpn, or what calls it behind checks of its own. */
+/* set_alpn: wr_set_peer_alpn, or a setter that calls it after checks of its own. */
 #define WR_PEER_TLS_ROWS(prefix, where, type, field, set_alpn) \
     WR_TLS_ROWS(prefix "_ssl", where, type, field.tls, 0, "DEFAULT"), \
     WR_TEMPLATE(prefix "_ssl_name", where, type, field.name, NULL, \
@@ -292,44 +296,46 @@ bool wr_set_peer_alpn(struct wr_cf *cf, void *conf);
             "the server's certificate must be good and have the name"), \
     WR_FLAG(prefix "_ssl_session_reuse", where, type, field.session_reuse, "on", \
             "goes on with TLS sessions of earlier connections")
-/* From `finish` of a conf that uses TLS: c->live. prefix: "proxy". False: reported. */
+/* Sets c->live; call it from `finish` of a conf that uses TLS. prefix: "proxy". False: reported. */
 bool wr_peer_tls_finish(struct wr_cf *cf, struct wr_peer_tls *c, const char *prefix);
-/* Behind wr_upstream_start*: this exchange speaks TLS to the server. host: of proxy_pass. */
+/* Makes this exchange speak TLS to its peers; call it after wr_upstream_start*. host: that of
+ * proxy_pass, with or without port. */
 void wr_attempts_secure(struct wr_exchange *x, const struct wr_peer_tls *tls, struct wr_str host);
 
 /* ---- links: connections to peers; leases: an exchange's use of one ---- */
 struct wr_peer_link;
 enum wr_room { WR_ROOM_READY, WR_ROOM_FULL, WR_ROOM_GONE };
-/* How a connection to a peer is spoken, as far as this folder has to know: a const table that the
- * layer hands down. With `lease` it carries several exchanges at once and the link's own task has
- * its events; without, there is one lease at a time, whose exchange has them. */
+/* The protocol spoken on links, as far as this folder needs it: a const table that the layer hands
+ * down. If it has `lease`, a link carries several exchanges at once (it is shared) and the link's
+ * own task gets the connection's events. Without, a link has one lease at a time, whose exchange
+ * gets them, and only name and speaks are used. */
 struct wr_link_speaker {
     const char *name;
-    bool (*speaks)(struct wr_str alpn); /* pure: of a server that chose this; empty: nothing */
-    enum wr_room (*lease)(struct wr_peer_link *l); /* may one more exchange use it, which is up? */
-    void (*begin)(struct wr_peer_link *l); /* it is up: makes l->of_speaker */
+    bool (*speaks)(struct wr_str alpn); /* pure: is this ALPN name its own? empty: none chosen */
+    enum wr_room (*lease)(struct wr_peer_link *l); /* is there room for one more? l is up */
+    void (*begin)(struct wr_peer_link *l); /* the link is up: make l->of_speaker */
     void (*run)(struct wr_peer_link *l);   /* something happened on the connection */
-    void (*drain)(struct wr_peer_link *l); /* no lease will follow those there are: says goodbye */
-    void (*end)(struct wr_peer_link *l);   /* frees l->of_speaker; NULL if it did not begin */
+    void (*drain)(struct wr_peer_link *l); /* no more leases will begin: tell the peer */
+    void (*end)(struct wr_peer_link *l);   /* free l->of_speaker; called only after begin */
 };
-struct wr_link_key {             /* links of equal keys may stand in for each other */
+struct wr_link_key {             /* links of equal keys are interchangeable */
     const struct wr_link_speaker *speaker; /* NULL: bytes as they are */
     uint32_t index, generation;  /* of the peer */
-    const void *location;        /* with `keepalive N local`: whose it is; else NULL */
+    const void *location;        /* with `keepalive N local`: rows of the location; else NULL */
     const struct wr_addr *bind;  /* local address asked for; NULL: none */
     struct wr_peer_tls_live *tls; /* NULL: plain */
     struct wr_str name, alpn;    /* of the handshake */
 };
 enum wr_link_state { WR_LINK_CONNECTS, WR_LINK_SECURES, WR_LINK_UP, WR_LINK_DOWN };
-struct wr_peer_link {            /* a connection to a peer; lives longer than one exchange */
-    struct wr_conn conn;         /* its deadline is that of dialing, then of being parked */
-    struct wr_task task;         /* dials, where no exchange does; while parked, or shared */
+struct wr_peer_link {            /* a connection to a peer; may outlive an exchange */
+    struct wr_conn conn;         /* deadline: of dialing, later of being parked */
+    struct wr_task task;         /* gets the events of a link that is shared or parked */
     enum wr_link_state state;
     enum wr_failure failure;     /* why it is DOWN; was logged */
     struct wr_link leases;       /* struct wr_lease */
-    uint32_t nleases, requests;  /* requests: leases, ever */
-    bool bound;                  /* to one client: never another's */
-    bool gone;                   /* no more leases */
+    uint32_t nleases, requests;  /* requests: all leases so far */
+    bool bound;                  /* belongs to one client: never leased to another */
+    bool gone;                   /* takes no more leases */
     void *of_speaker;
     struct wr_upstream *u;       /* NULL: an address found at run time */
     struct wr_peer peer;
@@ -337,26 +343,26 @@ struct wr_peer_link {            /* a connection to a peer; lives longer than on
     const struct wr_upstream_rows *rows;
     struct wr_link_key key;      /* name and alpn are its own memory */
     uint64_t hash;               /* of the key */
-    struct wr_peer_link *next, **back; /* in its bucket; back NULL: in none */
-    struct wr_link parked;
+    struct wr_peer_link *next, **back; /* in a bucket of u->links; back NULL: in none */
+    struct wr_link parked;       /* in u->links.parked */
     struct wr_doomed doomed;
-    struct wr_str announce;      /* goes out first, before any handshake: a PROXY header */
-    size_t announced;            /* bytes of it that are out */
+    struct wr_str announce;      /* PROXY header: sent first, before any handshake */
+    size_t announced;            /* bytes of it that were sent */
     struct wr_str certificate, certificate_key; /* where their names have variables */
-    const struct wr_log *log;    /* of what goes wrong while it dials */
+    const struct wr_log *log;    /* for failures of dialing */
     const struct wr_log_source *source;
     struct wr_log_source own;
     uint64_t opened_ms, connected_ms; /* connected: 0 not yet */
 };
 struct wr_lease {
-    struct wr_link at;           /* of the link's */
+    struct wr_link at;           /* in link->leases */
     struct wr_peer_link *link;   /* NULL: none */
     struct wr_exchange *x;
-    uint64_t sent, received;     /* alone: what the connection had counted before; of a shared one
-                                  * the speaker counts here */
-    bool reused;                 /* the link had served others before */
-    bool reusable;               /* alone: the connection may serve another exchange */
-    bool joined;                 /* somebody else's dial is waited for */
+    uint64_t sent, received;     /* shared link: bytes of this lease, counted by the speaker; else
+                                  * the connection's counters when the lease began */
+    bool reused;                 /* the link had carried other exchanges before */
+    bool reusable;               /* not shared: the connection may carry another exchange */
+    bool joined;                 /* waits for a dial that another exchange began */
     bool waits;                  /* counted in x->waits until the link is up or down */
 };
 static inline bool wr_link_is_shared(const struct wr_peer_link *l)
@@ -373,37 +379,38 @@ static inline uint64_t wr_lease_received(const struct wr_lease *e)
     return e->link == NULL ? 0
          : wr_link_is_shared(e->link) ? e->received : e->link->conn.received - e->received;
 }
-/* For speakers: no lease will follow. Those there are are woken; with the last one it is closed, at
- * once if there is none. */
+/* For speakers: the link takes no more leases. Wakes the exchanges that have one; closes the link
+ * when the last of them ends, at once if there is none. */
 void wr_peer_link_gone(struct wr_peer_link *l);
-void wr_peer_link_offer(struct wr_peer_link *l); /* it may have room again */
+void wr_peer_link_offer(struct wr_peer_link *l); /* for speakers: it may have room again */
 
-struct wr_attempts {
-    struct wr_upstream *u;
+struct wr_attempts {             /* x->attempts: all tries of an exchange */
+    struct wr_upstream *u;       /* NULL: an address found at run time */
     const struct wr_upstream_rows *rows;
     const struct wr_link_speaker *speaker; /* of its links; NULL: bytes as they are */
     const struct wr_peer_tls *tls; /* NULL: plain */
-    struct wr_str tls_host, tls_name; /* of proxy_pass; without port, zero behind it */
+    struct wr_str tls_host;      /* that of proxy_pass */
+    struct wr_str tls_name;      /* name of the handshake: without port, a zero follows it */
     struct wr_str tls_alpn;      /* as on the wire; empty: none */
-    struct wr_str announce;      /* goes out first, before any handshake: a PROXY header */
+    struct wr_str announce;      /* PROXY header: sent first, before any handshake */
     struct wr_lease lease;       /* of the current try */
-    WR_VEC(struct wr_try) tries; /* the last is the current */
-    struct wr_try only;          /* room for the first: mostly there is no other */
-    uint32_t first;              /* of tries: where those of this upstream begin */
-    uint32_t stale;              /* of them: went to a parked connection that was closed */
-    uint64_t *tried;
+    WR_VEC(struct wr_try) tries; /* the last is the current one */
+    struct wr_try only;          /* memory of the first try: mostly it is the only one */
+    uint32_t first;              /* index in tries of the first try of this upstream */
+    uint32_t stale;              /* how many of those failed with WR_FAIL_STALE */
+    uint64_t *tried;             /* bit set by slot; NULL: none yet */
     uint64_t begun_ms;
     enum wr_failure failure;     /* of the last try */
-    /* An address known only at run time: no group, no slot. */
+    /* An address found at run time has no group and no slot. */
     struct wr_hostport direct;
     struct wr_query query;
     struct wr_exchange *owner;
-    struct wr_link waiting;      /* of the upstream's; unlinked: it does not wait for a peer */
+    struct wr_link waiting;      /* in u->waiting; unlinked: does not wait for a peer */
     struct wr_addr *addrs;       /* NULL: the upstream's peers are used */
     uint32_t naddrs, next_addr;
     bool resolving;
-    bool sealed;                 /* something was sent that should not be sent twice */
-    bool lost;                   /* part of what was sent is gone: it cannot be sent again */
+    bool sealed;                 /* the peer may have begun a request that is not idempotent */
+    bool lost;                   /* part of what was sent is not kept: it cannot be repeated */
 };
 static inline struct wr_conn *wr_try_conn(const struct wr_attempts *a) /* NULL: none */
 {
@@ -413,33 +420,36 @@ static inline struct wr_try *wr_try_now(struct wr_attempts *a)
 {
     return a->tries.n > 0 ? &a->tries.at[a->tries.n - 1] : NULL;
 }
-/* What variables show of an exchange's tries: what `one` appends for each of them, separated by
- * ", ", or " : " where another upstream was asked. False: there was none. */
+/* For variables: calls append_try for each try of the exchange and separates the texts by ", ", or
+ * by " : " where the next upstream's tries begin. False: there was no try. */
 typedef void wr_try_text(struct wr_text *t, const struct wr_attempts *a, const struct wr_try *try,
                          uintptr_t what);
-bool wr_tries_text(struct wr_exchange *x, wr_try_text *one, uintptr_t what, struct wr_str *out);
+bool wr_tries_text(struct wr_exchange *x, wr_try_text *append_try, uintptr_t what,
+                   struct wr_str *out);
 void wr_try_seconds(struct wr_text *t, uint64_t ms); /* "0.005"; "-" for WR_NOT_YET */
-/* Its address; the name of the group where no server could be chosen. */
+/* Appends the peer's address, or the group's name where no peer could be picked. */
 void wr_try_whom(struct wr_text *t, const struct wr_try *try);
-/* Content hooks call one of these and return WR_TAKEN. */
+/* Begin to try the peers of u. Content hooks call one of these and return WR_TAKEN. u NULL, from
+ * _text only: an address found at run time. */
 void wr_upstream_start(struct wr_exchange *x, struct wr_upstream *u,
                        const struct wr_upstream_rows *rows);
-/* A name found at run time: a group of the configuration, "host:port", "unix:path". False: it is
- * none of them, which is logged: the caller rejects with 500. */
+/* text was found at run time: the name of a group, "host:port" or "unix:path". False: it is none of
+ * these (logged); the caller rejects with 500. */
 bool wr_upstream_start_text(struct wr_exchange *x, struct wr_str text, uint16_t default_port,
                             const struct wr_upstream_rows *rows) WR_CHECKED;
+/* Ends the current try, the wait for a peer and the query for a name. Idempotent. */
 void wr_attempts_end(struct wr_exchange *x);
-bool wr_peer_left(struct wr_exchange *x); /* is there one to try after the current? */
+bool wr_peer_left(struct wr_exchange *x); /* is there a usable peer besides the current one? */
 struct wr_try_facts {            /* a try of layer 7 that failed */
-    enum wr_failure failure;     /* as it looked */
-    bool reused, idempotent;     /* its link had served others; the method may be repeated */
-    bool refused;                /* the peer said that it has not begun */
+    enum wr_failure failure;     /* as seen by the caller */
+    bool reused, idempotent;     /* the link had carried others before; the method is idempotent */
+    bool refused;                /* the peer reported that it has not begun with the request */
     uint64_t sent, received;     /* bytes in this try */
 };
 struct wr_try_verdict {
-    enum wr_failure failure;     /* STALE: a link that had served before broke, and nothing that
-                                  * must not be done twice can have been done */
-    bool processed;              /* the peer may have begun with it */
+    enum wr_failure failure;     /* STALE: a link that had carried others broke, and the request can
+                                  * be repeated without harm */
+    bool processed;              /* the peer may have begun with the request */
 };
 struct wr_try_verdict wr_try_judge(const struct wr_try_facts *f); /* pure; speakers call it */
 enum wr_retry_decision { WR_RETRY_NEXT, WR_RETRY_GIVE_UP };
@@ -448,8 +458,8 @@ struct wr_retry_facts {
     uint32_t next;               /* wr_next bits; for WR_FAIL_STATUS the caller has checked */
     uint32_t tries, max_tries;   /* 0: no limit */
     uint64_t elapsed_ms, max_ms; /* 0: no limit */
-    bool sent;                   /* what went to the peer should not go to another */
-    bool lost;                   /* and cannot */
+    bool sent;                   /* wr_attempts.sealed: only with non_idempotent */
+    bool lost;                   /* wr_attempts.lost: never */
 };
 enum wr_retry_decision wr_retry_policy(const struct wr_retry_facts *f);
 extern const struct wr_step wr_step_start, wr_step_pick, wr_step_dial, wr_step_secure,

@@ -1,5 +1,6 @@
-/* upstream_conf: upstream {} with its server and zone lines, for both layers, and the groups that
- * proxy_pass makes by naming an address. Owns the list of all upstreams of a configuration. */
+/* upstream_conf: upstream {} with its server, zone and keepalive lines, for both layers, and the
+ * implicit groups of a proxy_pass that names an address. Owns the list of all upstreams of a
+ * configuration. */
 #include "upstream/upstream_impl.h"
 
 struct wr_upstreams *wr_conf_upstreams(const struct wr_conf *c)
@@ -50,7 +51,7 @@ static struct wr_upstream *add(struct wr_cf *cf, struct wr_str name)
     return u;
 }
 
-/* An address, or a name with a port: no URL. */
+/* Refuses a URL where an address or name with a port is expected. */
 static bool is_address(struct wr_cf *cf, uint32_t i, struct wr_str text)
 {
     bool secure = wr_str_starts(text, WR_STR("https://"));
@@ -112,7 +113,7 @@ static bool set_upstream(struct wr_cf *cf, void *conf)
     if (ok && u->servers.n == 0)
         return wr_cf_error(cf, 0, "no servers are inside upstream");
     if (ok && has_backups_only(u))
-        return wr_cf_error_hint(cf, 1, "all of them are backup: there is nothing to stand in for",
+        return wr_cf_error_hint(cf, 1, "all servers are backup, at least one must not be",
                                 "no servers in upstream \"" WR_FMT "\"", WR_ARG(name));
     return ok;
 }
@@ -161,7 +162,7 @@ static bool p_down(struct wr_server *s, struct wr_str v)
     (void)v;
     return s->down = true;
 }
-static bool p_resolve(struct wr_server *s, struct wr_str v) /* names are always resolved again */
+static bool p_resolve(struct wr_server *s, struct wr_str v) /* weir always resolves names again */
 {
     (void)s;
     (void)v;
@@ -171,8 +172,8 @@ static bool p_resolve(struct wr_server *s, struct wr_str v) /* names are always 
 static const struct {
     const char *name;
     bool value;
-    bool (*set)(struct wr_server *s, struct wr_str v); /* NULL: nginx has it */
-    const char *takes;                                 /* or why it is not there */
+    bool (*set)(struct wr_server *s, struct wr_str v); /* NULL: only nginx has the parameter */
+    const char *takes;           /* describes the value; where set is NULL: why it is missing */
 } params[] = {
     { "weight", true, p_weight, "a number, 1 or more" },
     { "max_fails", true, p_max_fails, "a number; 0: failures are not counted" },
@@ -219,7 +220,7 @@ static bool server_param(struct wr_cf *cf, uint32_t i, struct wr_server *s)
     return wr_cf_error_hint(cf, i, hint, "invalid parameter \"" WR_FMT "\"", WR_ARG(arg));
 }
 
-/* The same line again is another server; its place among equals keeps the keys apart. */
+/* Equal lines are different servers: the number of equal lines before this one is in the key. */
 static uint64_t server_key(const struct wr_upstream *u, struct wr_str text)
 {
     uint64_t seen = 0;
@@ -340,7 +341,7 @@ static bool check(struct wr_cf *cf)
     return ok;
 }
 
-/* Of the group, or what a group begins with. */
+/* The settings of the group, or while defaults are set those every group begins with. */
 static struct wr_keepalive *keepalive_of(struct wr_cf *cf)
 {
     struct wr_upstreams *all = wr_cf_state(cf, &wr_module_upstream);
@@ -420,7 +421,7 @@ static void worker_exit(struct wr_conf *conf)
     }
 }
 
-/* Slots may be free now that counts are right: what did not fit is tried again. */
+/* Corrects the counts; as slots may be free then, publishes addresses again that did not fit. */
 static bool keeper_look(struct wr_conf *conf)
 {
     bool right = wr_peers_look(conf);
@@ -445,16 +446,16 @@ static const struct wr_directive directives[] = {
     WR_CUSTOM("zone", WR_ANY | WR_LV_UPSTREAM, 1, 2, set_zone, NULL,
               "room for the group's servers (state is always shared between workers)"),
     WR_CUSTOM("keepalive", WR_L7 | WR_LV_UPSTREAM, 1, 2, set_keepalive, "32 local",
-              "most idle connections to the group's servers a worker keeps, 0: none; where nothing "
-              "is said, at least as many as were in use within the last minute"),
+              "most parked (idle) connections to the group's servers in each worker; 0: none; by "
+              "default at least as many as were in use within the last minute"),
     WR_ROW("keepalive_requests", WR_L7 | WR_LV_UPSTREAM, 1, 1, set_keepalive_requests,
            struct wr_keepalive, requests, NULL, "1000",
-           "a connection to a server is closed after so many requests"),
+           "a connection to a server is closed after this many requests"),
     WR_ROW("keepalive_time", WR_L7 | WR_LV_UPSTREAM, 1, 1, set_keepalive_ms, struct wr_keepalive,
-           time_ms, NULL, "1h", "a connection is not used again when it is so old"),
+           time_ms, NULL, "1h", "a connection that is older is not used again"),
     WR_ROW("keepalive_timeout", WR_L7 | WR_LV_UPSTREAM, 1, 1, set_keepalive_ms,
            struct wr_keepalive, timeout_ms, NULL, "60s",
-           "an idle connection is closed after so long"),
+           "a parked (idle) connection is closed after this time"),
     { 0 },
 };
 

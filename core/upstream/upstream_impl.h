@@ -6,8 +6,8 @@
 #include "upstream/upstream.h"
 
 /* ---- zones ---- */
-/* A zone as this process knows it: who is a member, slots, and who holds how many of each. Every
- * process of the instance may write into it: what is read there is checked. */
+/* This process' view of a zone: the list of members, the slots, and the ledger of leases. Any
+ * process of the instance may write into it: check everything read from it. */
 struct wr_peer_zone {
     struct wr_zone zone;
     uint32_t slots;
@@ -15,19 +15,22 @@ struct wr_peer_zone {
     struct wr_peer_slot *slot;   /* as many as slots */
     struct wr_ledger ledger;     /* the totals are the slots' conns */
 };
-/* The zone this one replaces; false: there is none, or its size is not what so many slots have. */
+/* The zone this one replaces; false: there is none, or its size does not fit its slots. */
 bool wr_shared_previous(const struct wr_upstream *u, struct wr_peer_zone *out) WR_CHECKED;
-/* Keeper: a free slot becomes one that is being written; false: somebody counts on it just now. */
+/* Keeper: marks a free slot as being written (odd generation); false: a worker has counted a lease
+ * in it. */
 bool wr_slot_claim(struct wr_peer_slot *s) WR_CHECKED;
-/* Replaces the addresses of one server; publishes a new index if anything changed, and this process
- * owns the zone. Returns true then. Of service records those of the lowest priority number are the
- * server, others its backups (if it is a backup itself: left out), and their weights are used
- * unless it has one. */
+/* Replaces the addresses of one server and publishes a new list of members if anything changed and
+ * this process owns the zone; true: published. SRV records of the lowest priority number become
+ * main peers, the others backups (left out for a server that is itself a backup). Their weights
+ * apply unless the server has `weight`. */
 bool wr_shared_update(struct wr_upstream *u, struct wr_server *s,
                       const struct wr_name_addr *addrs, uint32_t n);
-/* Keeper: counts were put right, so that slots may be free: tries again what did not fit. */
+/* Keeper: publishes again the groups whose addresses did not all fit. Call it after counts were
+ * corrected: slots may be free now. */
 void wr_upstreams_fit(struct wr_conf *c);
-/* Keeper: asks again at TTL and updates the zones; drop before the loop is freed. */
+/* Keeper: resolves names again when their TTL ends and updates the zones. Call wr_names_drop before
+ * the loop is freed. */
 void wr_names_keep(struct wr_conf *c, struct wr_loop *l);
 void wr_names_drop(void);
 
@@ -52,14 +55,15 @@ void wr_peers_drop(struct wr_upstream *u);
 /* Pure: the smooth weighted round robin order of `n` weights, nginx's sequence; at most max steps
  * (weights are divided by their gcd first). Returns the number of steps. */
 uint32_t wr_schedule(const uint32_t *weights, uint32_t n, uint32_t *out, uint32_t max);
-/* Counts a connection, in the ledger first; false: max_conns is reached, or the slot is another's
- * meanwhile. */
+/* Counts a lease, in the ledger first; false: max_conns is reached, or the slot was given to
+ * another peer. */
 bool wr_peer_hold(struct wr_upstream *u, const struct wr_peer *peer) WR_CHECKED;
 void wr_peer_release(struct wr_upstream *u, const struct wr_peer *peer);
-/* Failure counting: probe at pick, failed (true: set aside, or again after a probe) or wr_peer_fine
- * at the end of a try. fail_timeout: the peer is set aside for it after max_fails failures, then
- * one session is let through as a probe (checked_ms moves, so that others wait); its success
- * forgives all. */
+/* Counting failures. After max_fails failures a peer is set aside for fail_timeout; then one
+ * exchange may try it as a probe (checked_ms moves, so that others wait); the success of the probe
+ * clears the count. Call wr_peer_probe at each pick, wr_peer_failed or wr_peer_fine at the end of
+ * each try. wr_peer_failed: true if the peer is set aside now, or again after a failed probe.
+ * wr_peer_rested: fail_timeout is over. */
 static inline bool wr_peer_rested(const struct wr_peer_slot *s, uint64_t now_ms)
 {
     return now_ms - atomic_load_explicit(&s->checked_ms, memory_order_relaxed)
@@ -79,42 +83,42 @@ static inline struct wr_peer_link *wr_peer_link_of(struct wr_conn *c)
 }
 
 /* ---- connect: dialing, with or without an exchange ---- */
-struct wr_link_plan {            /* a link that is to be; borrowed, what it points to is copied */
+struct wr_link_plan {            /* how to make a link; borrowed: addr and key are copied */
     struct wr_loop *loop;
-    struct wr_task *task;        /* has the connection's events; NULL: the link's own,
-                                  * which dials */
+    struct wr_task *task;        /* gets the connection's events and dials; NULL: the link's own */
     struct wr_upstream *u;       /* NULL: an address that belongs to none */
     struct wr_peer peer;
     const struct wr_addr *addr;
-    const struct wr_upstream_rows *rows; /* lives as long as the link */
+    const struct wr_upstream_rows *rows; /* must outlive the link */
     struct wr_link_key key;
     bool bound;
-    struct wr_str announce, certificate, certificate_key; /* stay until it is up: not copied */
+    struct wr_str announce, certificate, certificate_key; /* not copied: must stay until it is up */
     const struct wr_log *log;
-    const struct wr_log_source *source; /* stays, too; NULL: the link's own */
+    const struct wr_log_source *source; /* must stay until it is up; NULL: the link's own */
 };
-/* Begins to dial: the link connects, or is DOWN already, which was logged. NULL: *why. */
+/* Makes a link and begins to dial. The link may be DOWN already (logged). NULL: see *why. */
 struct wr_peer_link *wr_peer_link_open(const struct wr_link_plan *p, enum wr_failure *why);
-/* AGAIN: its task will be woken; OK: SECURES or UP; ERROR: DOWN, which was logged. */
+/* AGAIN: its task will be woken; OK: its state is SECURES or UP; ERROR: DOWN (logged). */
 enum wr_io wr_peer_link_connect(struct wr_peer_link *l) WR_CHECKED;
-/* peer_tls: sends what is to be announced, shakes hands. OK: UP. */
+/* In peer_tls: sends `announce`, then shakes hands. AGAIN, OK: UP, ERROR as above. */
 enum wr_io wr_peer_link_secure(struct wr_peer_link *l) WR_CHECKED;
-enum wr_io wr_peer_link_dial(struct wr_peer_link *l) WR_CHECKED; /* the one, then the other */
-/* Results of their parts. */
+enum wr_io wr_peer_link_dial(struct wr_peer_link *l) WR_CHECKED; /* connect, then secure */
+/* For the files that dial: set the state and return the result for it. */
 enum wr_io wr_peer_link_up(struct wr_peer_link *l);
 enum wr_io wr_peer_link_down(struct wr_peer_link *l, enum wr_failure why);
-enum wr_io wr_peer_link_waits(struct wr_peer_link *l); /* until its deadline */
+enum wr_io wr_peer_link_waits(struct wr_peer_link *l); /* AGAIN, or ERROR after its deadline */
 
 /* ---- link, lease ---- */
 struct wr_peer_link *wr_peer_link_new(const struct wr_link_plan *p, int fd);
 void wr_peer_link_close(struct wr_peer_link *l); /* idempotent; freed at the end of the turn */
-/* The exchange's current try uses l, just opened; l NULL: a link of that key that has room, the
- * newest first. False: there is none. */
+/* Leases l, just opened, for the exchange's current try. If l is NULL, searches a link of key k
+ * that has room, the newest first. False: l and k are NULL, or there is no such link. */
 bool wr_lease_begin(struct wr_exchange *x, struct wr_peer_link *l, const struct wr_link_key *k);
-/* Gives it back: with its last lease a link is parked or closed. */
+/* Gives the lease back; with its last lease a link is parked or closed. */
 void wr_lease_end(struct wr_lease *e, bool failed);
-/* Bytes nobody asked for must not become the reply to what is asked next. The event that tells of
- * them may still wait in this turn; a read that took all it wanted leaves the bit set. */
+/* True: the parked link has no unread bytes. Bytes sent without a request must not become the reply
+ * to the next one. Peeks, as their event may come later in this turn; and a read that got all it
+ * asked for leaves the ready bit set. */
 static inline bool wr_peer_link_silent(struct wr_peer_link *l)
 {
     char byte;
@@ -159,7 +163,7 @@ static inline void wr_links_take_out(struct wr_links *t, struct wr_peer_link *l)
     l->back = NULL;
     t->n--;
 }
-/* Only a link of an upstream is ever found by another exchange, and none that is bound to one. */
+/* Other exchanges may find only links of an upstream that are not bound to a client. */
 static inline void wr_link_put_in(struct wr_peer_link *l)
 {
     if (l->back == NULL && l->u != NULL && !l->bound)
@@ -170,11 +174,11 @@ static inline void wr_link_take_out(struct wr_peer_link *l)
     if (l->back != NULL)
         wr_links_take_out(&l->u->links, l);
 }
-bool wr_links_drop_one(struct wr_upstream *u); /* the one parked for longest; false: none */
-void wr_links_drop(struct wr_upstream *u); /* all that nobody uses: shutdown */
-#define WR_PEAK_MS 30000         /* two such spans make "the last minute" */
+bool wr_links_drop_one(struct wr_upstream *u); /* closes the longest parked; false: none parked */
+void wr_links_drop(struct wr_upstream *u); /* at shutdown: closes all parked links */
+#define WR_PEAK_MS 30000         /* half of the last minute */
 void wr_in_use_roll(struct wr_in_use *u, uint64_t now_ms);
-/* One more (or less) in use; pure but for what is given. */
+/* Counts delta more links in use. Changes nothing but *u. */
 static inline void wr_in_use_add(struct wr_in_use *u, int delta, uint64_t now_ms)
 {
     if (now_ms - u->since_ms >= WR_PEAK_MS)
@@ -182,7 +186,7 @@ static inline void wr_in_use_add(struct wr_in_use *u, int delta, uint64_t now_ms
     u->now = (uint32_t)((int)u->now + delta);
     u->peak[0] = wr_max(u->peak[0], u->now);
 }
-/* How many may be parked. */
+/* How many links may be parked. */
 static inline uint32_t wr_links_limit(struct wr_upstream *u, uint64_t now_ms)
 {
     if (!u->keepalive.grows)
@@ -202,16 +206,16 @@ static inline void wr_link_unpark(struct wr_peer_link *l)
     wr_list_remove(&l->parked);
     l->u->links.nparked--;
     wr_conn_timeout(&l->conn, 0);
-    if (!wr_link_is_shared(l)) /* else something may have happened that its speaker must hear of */
+    if (!wr_link_is_shared(l)) /* an event of a shared link stays for its speaker */
         wr_task_cancel(&l->task);
     wr_link_count_use(l, 1);
 }
 
 /* ---- steps ---- */
-enum wr_go wr_try_failed(struct wr_exchange *x, enum wr_failure why); /* to step retry */
-/* Ends the current try: counts it, gives its lease back. Idempotent. */
+enum wr_go wr_try_failed(struct wr_exchange *x, enum wr_failure why); /* goes to step retry */
+/* Ends the current try: counts its outcome, gives its lease back. Idempotent. */
 void wr_try_end(struct wr_exchange *x, bool failed);
-void wr_waiting_leave(struct wr_attempts *a); /* it waits for no peer any more */
-uint32_t wr_peers_to_try(struct wr_exchange *x); /* servers not down, or addresses of the name */
+void wr_waiting_leave(struct wr_attempts *a); /* leaves the queue of those that wait for a peer */
+uint32_t wr_peers_to_try(struct wr_exchange *x); /* peers not down, or addresses of the name */
 
 #endif

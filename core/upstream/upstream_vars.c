@@ -1,4 +1,4 @@
-/* upstream_vars: $upstream_addr and its like: one entry for each try. */
+/* upstream_vars: $upstream_addr and similar variables of both layers: one entry for each try. */
 #include "upstream/upstream.h"
 
 enum what { ADDR, SENT, RECEIVED, CONNECT_TIME, FIRST_BYTE_TIME, SESSION_TIME };
