@@ -1,6 +1,6 @@
-/* preread: the first bytes of a client, looked at before the session is routed and not taken from
- * it: the relay sends them on first. PREREAD hooks call wr_stream_preread until they know enough;
- * what one has read the next one gets without reading. The bytes are of the exchange's pool. */
+/* preread: reads the first bytes of a client before the session is routed; the relay later sends
+ * them to the peer first. PREREAD hooks call wr_stream_preread until they know enough; a later hook
+ * gets the bytes an earlier one has read. The bytes are in the exchange's pool. */
 #include "stream/stream.h"
 
 static enum wr_verdict too_much(struct wr_exchange *x)
@@ -28,7 +28,7 @@ enum wr_verdict wr_stream_preread(struct wr_exchange *x, struct wr_str *seen)
     if (io == WR_IO_AGAIN)
         return x->idle.fired ? wr_reject(x, 200, "preread timed out") : WR_HOLD;
     if (io != WR_IO_OK)
-        return wr_reject(x, 200, "client ended before it was known what it wants");
+        return wr_reject(x, 200, "client closed connection while prereading");
     ctx->n += got;
     wr_bufq_clear(&x->preread);
     wr_bufq_borrow(&x->preread, ctx->preread, ctx->n);
@@ -36,7 +36,7 @@ enum wr_verdict wr_stream_preread(struct wr_exchange *x, struct wr_str *seen)
     return WR_PASS;
 }
 
-/* The limit is on the wait for these bytes, not on what is done with them. */
+/* preread_timeout limits the wait for these bytes, not the phases that follow. */
 enum wr_verdict wr_stream_preread_over(struct wr_exchange *x)
 {
     wr_timer_off(x->loop, &x->idle);

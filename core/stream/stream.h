@@ -7,7 +7,7 @@
 
 #include "upstream/upstream.h"
 
-struct wr_stream_conf {           /* of wr_module_stream, by server */
+struct wr_stream_conf {           /* of wr_module_stream, one for each server */
     bool tcp_nodelay;
     size_t preread_size;
     uint64_t preread_timeout_ms, proxy_protocol_timeout_ms;
@@ -15,11 +15,11 @@ struct wr_stream_conf {           /* of wr_module_stream, by server */
 struct wr_stream_server {
     struct wr_virtual v;           /* first */
     uint32_t magic;
-    const struct wr_node *content; /* proxy_pass, return: who answers */
+    const struct wr_node *content; /* the content directive (proxy_pass, return); NULL: none */
 };
 extern struct wr_module wr_module_stream;
 extern const struct wr_layer wr_layer_stream;
-/* How a proxied session behaves once both sides are there (stream_proxy, return, pass). */
+/* How bytes are relayed once both sides are connected (stream_proxy, return, pass). */
 struct wr_stream_relay {
     uint32_t magic;
     uint64_t timeout_ms;
@@ -27,20 +27,21 @@ struct wr_stream_relay {
     struct wr_amount upload_rate, download_rate; /* bytes a second; 0: no limit */
     bool half_close;
 };
-/* Content hooks: relays from x->peer (already set) to the client and returns WR_TAKEN. */
+/* For content hooks: relay from x->peer (already set) to the client. Returns WR_TAKEN. *how must
+ * outlive the exchange. */
 enum wr_verdict wr_stream_serve(struct wr_exchange *x, const struct wr_stream_relay *how);
-/* Remembers how to relay once the upstream has connected. */
+/* For content hooks that start an upstream: how to relay once a peer is connected. */
 void wr_stream_relay_as(struct wr_exchange *x, const struct wr_stream_relay *how);
 struct wr_stream_ctx {            /* of an exchange */
     char *preread;
     size_t n;
 };
-/* PREREAD hooks: reads more of the client. *seen is what the hook has looked at before, empty at
- * first. PASS: it has grown, look at it; HOLD: wait, call again; REJECTED: too much or too late,
- * or the client has ended. All but the first are what the hook returns. */
+/* For PREREAD hooks: read more bytes of the client. *seen: the bytes the hook has seen so far,
+ * empty at first. PASS: *seen has grown; HOLD: wait and call again; REJECTED: too many bytes, too
+ * late, or the client has closed. The hook returns HOLD and REJECTED as they are. */
 enum wr_verdict wr_stream_preread(struct wr_exchange *x, struct wr_str *seen) WR_CHECKED;
-enum wr_verdict wr_stream_preread_over(struct wr_exchange *x); /* hook behind that phase */
-/* Setters of content directives call it first; false: the server has one already (reported). */
+enum wr_verdict wr_stream_preread_over(struct wr_exchange *x); /* hook after that phase */
+/* For setters of content directives, first of all. False: the server has one already (reported). */
 bool wr_stream_content(struct wr_cf *cf);
 
 #endif

@@ -1,5 +1,5 @@
-/* stream_conf: stream {} and its servers. Owns the list of stream servers of a configuration, to
- * check after loading that each listens somewhere and does something. */
+/* stream_conf: stream {}, server {} and listen of layer 4. Owns the list of stream servers of a
+ * configuration, to check after loading that each has a `listen` and a content directive. */
 #include "stream/stream.h"
 
 struct servers {
@@ -76,7 +76,7 @@ static bool check(struct wr_cf *cf)
 
         if (!sv->v.has_listen)
             ok = wr_cf_error_at(cf, sv->v.node, 0, "no \"listen\" is defined for server");
-        /* Newer nginx takes it (a server that only refuses handshakes needs none). */
+        /* A warning only, as in newer nginx: a server that refuses handshakes needs none. */
         if (sv->content == NULL)
             wr_diag_add(cf->conf->tree, WR_LOG_WARN, sv->v.node, 0, NULL,
                         "no handler for server: its sessions are closed");
@@ -91,7 +91,7 @@ static const struct wr_bounds hash_size = { 1, UINT32_MAX };
 
 static const struct wr_directive directives[] = {
     WR_CUSTOM("stream", WR_LV_MAIN | WR_BLOCK, 0, 0, set_stream, NULL,
-              "layer 4: TCP sessions passed on by address and port"),
+              "layer 4: TCP sessions, proxied by address and port"),
     WR_CUSTOM("server", WR_L4 | WR_LV_LAYER | WR_BLOCK | WR_MULTI, 0, 0, set_server, NULL,
               "one service: where it listens and what it does"),
     WR_CUSTOM("listen", WR_L4 | WR_LV_SERVER | WR_MULTI, 1, WR_ARGS_ANY, set_listen, NULL,
@@ -101,12 +101,12 @@ static const struct wr_directive directives[] = {
     WR_FLAG("tcp_nodelay", WR_L4 | WR_IN_LOCATIONS, struct wr_stream_conf, tcp_nodelay, "on",
             "TCP_NODELAY on both sides"),
     WR_SIZE("preread_buffer_size", WR_L4 | WR_IN_LOCATIONS, struct wr_stream_conf, preread_size,
-            "16k", "most bytes looked at before a session is routed"),
+            "16k", "most bytes read before a session is routed"),
     WR_MSEC("proxy_protocol_timeout", WR_L4 | WR_IN_LOCATIONS, struct wr_stream_conf,
             proxy_protocol_timeout_ms, "30s",
-            "longest wait for what a client of `listen ... proxy_protocol` says first"),
+            "longest wait for the PROXY header of a client of `listen ... proxy_protocol`"),
     WR_MSEC("preread_timeout", WR_L4 | WR_IN_LOCATIONS, struct wr_stream_conf, preread_timeout_ms,
-            "30s", "longest wait for those bytes"),
+            "30s", "longest wait for the bytes read before a session is routed"),
     { .name = "server_names_hash_max_size", .where = WR_L4 | WR_LV_LAYER, .min = 1, .max = 1,
       .set = wr_set_ignored_num, .data = &hash_size,
       .help = "checked only: the hash of names grows by itself" },

@@ -1,5 +1,5 @@
-/* stream_session: a TCP session from accept to the end: phases, then either an upstream or a text,
- * then the relay step until both directions are done. */
+/* stream_session: the layer table of layer 4 and its step relay. A TCP session has one exchange:
+ * phases, then an upstream or a stored text, then relay until both directions are done. */
 #include "stream/stream.h"
 
 static const struct wr_step step_relay;
@@ -47,12 +47,12 @@ static const struct wr_scope *by_name(const struct wr_session *s, struct wr_str 
 
 static enum wr_go no_content(struct wr_exchange *x)
 {
-    return wr_finish(x, 500); /* a server without a handler does not load */
+    return wr_finish(x, 500); /* loading has warned of it */
 }
 
 static enum wr_go reject(struct wr_exchange *x, unsigned status)
 {
-    return wr_finish(x, status == 504 ? 502 : status); /* layer 4 knows no 504 */
+    return wr_finish(x, status == 504 ? 502 : status); /* $status has no 504 at layer 4 */
 }
 
 static void add_bytes(struct wr_text *t, const struct wr_exchange *x)
@@ -146,7 +146,7 @@ static enum wr_go connected(struct wr_exchange *x)
     const struct wr_stream_conf *c = wr_conf_of(x, &wr_module_stream);
 
     wr_endpoint_raw(&x->peer, wr_try_conn(x->attempts));
-    if (x->attempts->u != NULL) /* a session may last for hours: others need not wait for its end */
+    if (x->attempts->u != NULL) /* now, not at the end of a session that may last for hours */
         wr_peer_fine(&wr_try_now(x->attempts)->peer);
     if (c->tcp_nodelay)
         wr_socket_nodelay(wr_try_conn(x->attempts)->fd);
@@ -172,7 +172,7 @@ static enum wr_go relay_over(struct wr_exchange *x, const char *who)
     return wr_finish(x, 0);
 }
 
-/* recv() or send() failed: only now the peer shows it. Sessions end like that every day: info. */
+/* recv() or send() failed. Logged at info: it is a common end of a session. */
 static enum wr_go relay_failed(struct wr_exchange *x, const struct wr_relay *r, enum wr_pump p)
 {
     const struct wr_endpoint *e = p == WR_PUMP_SRC_ERROR ? r->src : r->dst;
@@ -196,7 +196,7 @@ static bool failed(enum wr_pump p)
     return p == WR_PUMP_SRC_ERROR || p == WR_PUMP_DST_ERROR;
 }
 
-/* The server takes no more, but may have answered before it closed: what it said goes on. */
+/* The server accepts no more bytes, but may have replied before it closed: relay its bytes. */
 static enum wr_go hear_out(struct wr_exchange *x)
 {
     wr_xlog(x, WR_LOG_INFO, wr_try_conn(x->attempts)->error, "send() failed");
