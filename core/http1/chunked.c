@@ -1,6 +1,6 @@
-/* chunked: takes the framing off a chunked body, RFC 9112 7.1. Both endpoints call it with bytes
- * off the wire; it finds views of data in them and copies nothing but trailers. Strict: a line ends
- * in CRLF and nothing else, since a parser in front or behind may see it otherwise. */
+/* chunked: removes the framing of a chunked body, RFC 9112 7.1. Both endpoints call it with bytes
+ * off the wire; it finds views of data in them and copies only trailers. Strict: a line ends in
+ * CRLF and nothing else, as parsers on both sides of weir may disagree about other ends. */
 #include "http1/http1.h"
 
 #define DIGITS_MAX 16
@@ -20,7 +20,7 @@ static int hex(char c)
     return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
-/* What may stand in extensions and trailer values: no control character but TAB. */
+/* True: allowed in extensions and trailer values: TAB, and all but control characters. */
 static bool visible(char c)
 {
     return (unsigned char)c >= ' ' ? c != 0x7f : c == '\t';
@@ -56,7 +56,7 @@ static bool size(struct wr_chunked *c, char ch)
     return ch == '\r' || ch == ';' || ch == ' ' || ch == '\t' || bad(c, "invalid chunk size");
 }
 
-/* Extensions mean nothing to anybody and are skipped. SPACE: before the first ';'. */
+/* Skips extensions: none is known. State SPACE: before the first ';'. */
 static bool extension(struct wr_chunked *c, char ch)
 {
     if (++c->ext > EXT_MAX)
@@ -73,7 +73,7 @@ static bool extension(struct wr_chunked *c, char ch)
     return visible(ch) || bad(c, "invalid chunk extension");
 }
 
-/* The line of the size is complete. */
+/* The line with the size is complete. */
 static void chunk_begins(struct wr_chunked *c)
 {
     c->ext = 0;
@@ -120,7 +120,7 @@ static bool line_end(struct wr_chunked *c, char ch, char want, uint8_t next)
     return ch == want || bad(c, "chunk without its line end");
 }
 
-/* One byte of framing. */
+/* Takes one byte of framing. */
 static bool step(struct wr_chunked *c, const char *p)
 {
     switch (c->state) {

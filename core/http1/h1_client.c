@@ -1,5 +1,5 @@
-/* h1_client: the upstream side of an exchange in HTTP/1: the request out, the reply's head and body
- * in. Made for each try. */
+/* h1_client: the endpoint at the peer's side in HTTP/1: sends the request, reads the reply's head
+ * and body. One is made for each try. */
 #include "http1/http1_impl.h"
 
 #define INTERIM_MAX 65536 /* bytes of 1xx heads before the final one */
@@ -73,7 +73,7 @@ static struct wr_str client_first(struct wr_endpoint *e)
     return first;
 }
 
-/* Views of the head must stay: it is copied once, to its exact size, and parsed there. */
+/* Views of the head must stay valid: copy it once, to its exact size, and parse it there. */
 static enum wr_parse parse(struct wr_h1_client *c, struct wr_http *h, struct wr_str text,
                            size_t limit)
 {
@@ -100,7 +100,7 @@ static void body_begins(struct wr_h1_client *c, const struct wr_http *h)
         c->in.chunked.trailers = wr_text_grow(c->x->pool, 8, h->proxy_conf->buffer_size);
 }
 
-/* An incomplete head moves out of the scratch, to room for all a head may have. */
+/* Moves an incomplete head out of the scratch, to memory for the longest head allowed. */
 static void grow(struct wr_h1_client *c, struct wr_str text, size_t limit)
 {
     if (c->room == NULL)
@@ -113,7 +113,7 @@ static void grow(struct wr_h1_client *c, struct wr_str text, size_t limit)
     c->loan = false;
 }
 
-/* With the head as much of the body as may wait for the client anyway. */
+/* Bytes of the first read: with the head as much of the body as may wait for the client anyway. */
 static size_t first_read(const struct wr_http_proxy_conf *p)
 {
     size_t n = p->buffering ? wr_max(p->buffers_total, p->buffer_size) : p->buffer_size;
@@ -181,7 +181,7 @@ static enum wr_io early(struct wr_h1_client *c, enum wr_io io)
     return WR_IO_ERROR;
 }
 
-/* The fields behind the last chunk. */
+/* Takes the fields after the last chunk. */
 static bool take_trailers(struct wr_h1_client *c)
 {
     const struct wr_text *lines = &c->in.chunked.trailers;
@@ -214,7 +214,7 @@ static enum wr_io read_chunked(struct wr_endpoint *e, char *p, size_t n, size_t 
     c->in.done = c->in.chunked.done;
     if (c->in.done && !take_trailers(c))
         return WR_IO_ERROR;
-    if (at < raw) /* behind the last chunk: nothing may be there */
+    if (at < raw) /* nothing may follow the last chunk */
         wr_http_of(c->x)->res.keepalive = false;
     return WR_IO_OK;
 }
@@ -270,7 +270,7 @@ static void client_spliced(struct wr_endpoint *e, uint64_t n)
     }
 }
 
-/* The request is out as a whole by then. */
+/* A tunnel begins: the whole request was sent before. */
 static void client_to_raw(struct wr_endpoint *e, struct wr_bufq *in, struct wr_bufq *out)
 {
     struct wr_h1_client *c = WR_CHECK(e->state, H1_CLIENT);
@@ -295,7 +295,8 @@ static bool client_at_end(const struct wr_endpoint *e)
     return c->in.done;
 }
 
-/* The connection may serve again when both sides were said completely and nothing is left over. */
+/* The connection may carry another exchange if request and reply are complete and no byte is left
+ * over. */
 static void client_end(struct wr_endpoint *e, enum wr_end how)
 {
     const struct wr_h1_client *c = WR_CHECK(e->state, H1_CLIENT);
@@ -337,7 +338,7 @@ bool wr_h1_client_request(struct wr_exchange *x, const struct wr_request_out *ou
     return !c->out.overflow;
 }
 
-/* All there is to say is to close the connection. */
+/* HTTP/1 can cancel a request only by closing the connection. */
 void wr_h1_client_cancel(struct wr_exchange *x, enum wr_failure why)
 {
     (void)why;

@@ -1,8 +1,8 @@
-/* h1_head: where a head of HTTP/1 ends, its field lines, and trailer lines. The endpoints call
- * wr_h1_head_end as bytes come, the two parsers of heads call wr_h1_field. It owns nothing. */
+/* h1_head: finds the end of an HTTP/1 head, parses field lines and trailers. The endpoints call
+ * wr_h1_head_end as bytes come, the two parsers of heads call wr_h1_field. Pure. */
 #include "http1/http1_impl.h"
 
-#define BLANK_MAX 8           /* bytes of empty lines before a request line */
+#define BLANK_MAX 8           /* most bytes of empty lines before a request line */
 
 static const char invalid[] = "client sent invalid request";
 static const char not_http[] = "upstream sent no valid HTTP/1.0 header";
@@ -12,8 +12,8 @@ static bool method_char(char c)
     return (c >= 'A' && c <= 'Z') || c == '_' || c == '-';
 }
 
-/* Can this unfinished request line still become one? Each byte is looked at once, and the first
- * that cannot be right ends the connection: a TLS handshake has no line end to wait for. */
+/* Returns why the bytes so far cannot begin a request line, or NULL. Looks at each byte once and
+ * does not wait for a line end: a TLS handshake has none. */
 static const char *doubt_request(struct wr_str text, struct wr_h1_progress *p)
 {
     size_t i = wr_max(p->scanned, p->line);
@@ -53,7 +53,7 @@ static size_t line_max(const struct wr_head_limits *limits, const struct wr_h1_p
     return p->first_line_done || limits->first == 0 ? limits->line : limits->first;
 }
 
-/* No line end behind p->line: at least one more byte has to come. */
+/* There is no line end after p->line: at least one more byte is needed. */
 static enum wr_parse unfinished(struct wr_str text, const struct wr_head_limits *limits,
                                 bool request, struct wr_h1_progress *p)
 {
@@ -69,12 +69,12 @@ static enum wr_parse unfinished(struct wr_str text, const struct wr_head_limits 
         if (!request && doubt_response(text))
             return wr_h1_bad(p, 502, not_http);
     }
-    /* What a CR at the end means is known with the next byte. */
+    /* A CR at the end must be looked at again, with the next byte. */
     p->scanned = text.n - (text.n > p->line && text.p[text.n - 1] == '\r');
     return WR_PARSE_MORE;
 }
 
-/* " HTTP/x.y" at the end. A request line without it is one of HTTP/0.9, or none. */
+/* True: the line ends in " HTTP/x.y". A request line without it is HTTP/0.9 or invalid. */
 static bool has_version(struct wr_str line)
 {
     return line.n > 9 && memcmp(line.p + line.n - 9, " HTTP/", 6) == 0;
@@ -87,8 +87,8 @@ static struct wr_str line_at(struct wr_str text, size_t from, size_t end)
     return wr_h1_cut_line(&line);
 }
 
-/* r is said of a head that is not whole. An error in its request line, when that is complete by
- * now, does not wait for the rest and comes before all others. */
+/* The head is incomplete and the result would be r. If the request line is complete and wrong,
+ * report that instead. */
 static enum wr_parse line_first(struct wr_str line, enum wr_parse r, struct wr_h1_progress *p)
 {
     struct wr_h1_line l;
@@ -102,7 +102,7 @@ static enum wr_parse line_first(struct wr_str line, enum wr_parse r, struct wr_h
 enum wr_parse wr_h1_head_end(struct wr_str text, const struct wr_head_limits *limits, bool request,
                              struct wr_h1_progress *p)
 {
-    struct wr_str first = { NULL, 0 }; /* the request line, when it was completed just now */
+    struct wr_str first = { NULL, 0 }; /* the request line, if this call completed it */
 
     if (p->status != 0)
         return WR_PARSE_BAD;
@@ -146,7 +146,8 @@ enum wr_parse wr_h1_head_end(struct wr_str text, const struct wr_head_limits *li
 #define U WR_H1_UNDERSCORE
 #define F WR_H1_FOREIGN
 #define S STOP
-/* Of a field name: 0 for letters, digits and '-'; what ends it is a colon or an error. */
+/* Classes of bytes in a field name: 0 for letters, digits and '-'; STOP ends the name: a colon, or
+ * an error. */
 static const unsigned char classes[256] = {
     S, S, S, S, S, S, S, S, S, S, S, S, S, S, S, S, S, S, S, S, S, S, S, S, S, S, S, S, S, S, S, S,
     /* space ! " # $ % & ' ( ) * + , - . / 0 to 9 : ; < = > ? */
@@ -170,7 +171,7 @@ static bool blank(char c)
     return c == ' ' || c == '\t';
 }
 
-/* The line as it came, for the log. */
+/* Sets f->line as it came, for the log. */
 static bool bad_line(const struct wr_str *rest, struct wr_h1_field *f)
 {
     struct wr_str left = *rest;
@@ -184,7 +185,7 @@ bool wr_h1_field(struct wr_str *rest, struct wr_h1_field *f)
     const char *start = rest->p, *end = start + rest->n, *p = start, *value;
     unsigned char class;
 
-    /* The LF at the end is a STOP of both loops. */
+    /* The LF at the end stops both loops. */
     WR_ASSERT(rest->n > 0 && end[-1] == '\n');
     f->seen = 0;
     while ((class = classes[(unsigned char)*p]) != STOP) {
@@ -226,7 +227,8 @@ bool wr_h1_options_fit(const struct wr_fields *f)
     return n <= WR_H1_OPTIONS_MAX;
 }
 
-/* Fields that say how a message is framed, routed, handled or read must not come behind it. */
+/* Fields that frame or route a message, or tell how to process it, must not follow its body (RFC
+ * 9110 6.5.1). */
 static bool forbidden_trailer(enum wr_field_id id)
 {
     switch (id) {

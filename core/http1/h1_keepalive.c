@@ -1,11 +1,12 @@
-/* h1_keepalive: does a client's connection go on behind a reply? */
+/* h1_keepalive: decides whether a client's connection stays open after a reply. The server endpoint
+ * calls it before it writes the head. */
 #include "http1/http1_impl.h"
 
-#define REFUSED_MAX 65536 /* most of a refused body that is read for the connection's sake */
+#define REFUSED_MAX 65536 /* longest refused body that is read to keep the connection */
 
 const struct wr_str wr_h1_continue = WR_STR_INIT("HTTP/1.1 100 Continue\r\n\r\n");
 
-/* How long the next request may take to come; 0: the connection is not kept. */
+/* Longest wait for the next request, ms; 0: close the connection. */
 static uint64_t patience(const struct wr_exchange *x, const struct wr_http *h,
                          const struct wr_http_conf *c)
 {
@@ -15,7 +16,7 @@ static uint64_t patience(const struct wr_exchange *x, const struct wr_http *h,
     return c->keepalive_timeout_ms;
 }
 
-/* Browsers that once broke with keep-alive: keepalive_disable names them. */
+/* True: a browser named in keepalive_disable, which cannot cope with keep-alive. */
 static bool broken_browser(const struct wr_http_conf *c, const struct wr_request *r)
 {
     struct wr_str ua = wr_fields_value(&r->fields, WR_F_USER_AGENT);
@@ -35,9 +36,9 @@ static bool broken_browser(const struct wr_http_conf *c, const struct wr_request
         && wr_str_search(ua, WR_STR("Chrome/")) == ua.n;
 }
 
-/* A client that waits for 100 Continue may leave its body out or not when it gets the reply
- * instead, and nobody knows what comes next. So it is told to go on, and the session drops what it
- * sends; but a body that is refused and long is better left out, and the connection ends. */
+/* A client that waits for 100 Continue and gets the reply instead may send its body or leave it
+ * out: then the next bytes are ambiguous. So send 100 Continue, and the session drops the body. But
+ * if the body is refused and long, close the connection instead (false). */
 static bool is_wanted(const struct wr_http *h, const struct wr_h1_in *in)
 {
     return h->res.status < 400 || (in->framing == WR_BODY_LENGTH && in->left <= REFUSED_MAX);

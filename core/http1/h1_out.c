@@ -1,11 +1,11 @@
-/* h1_out: how both HTTP/1 endpoints send: control bytes (heads, chunk sizes) gather in a text, body
- * bytes are borrowed from the relay, and one call sends both. */
+/* h1_out: how both HTTP/1 endpoints send. Control bytes (heads, chunk sizes) are collected in a
+ * text, body bytes are borrowed from the relay, and one call sends both. */
 #include "http1/http1_impl.h"
 
 #include <sys/uio.h>
 
 #define IOV 16
-#define JOIN 4096 /* body bytes so few are copied behind the control bytes: one piece to send */
+#define JOIN 4096 /* up to so many body bytes are copied after the control bytes: one send */
 
 static const struct wr_str chunk_end = WR_STR_INIT("\r\n");
 
@@ -49,8 +49,8 @@ static size_t gather(struct iovec *v, const struct wr_text *out, size_t at,
     return n;
 }
 
-/* A short body joins its head: one send instead of a list. Where more than that waits already the
- * receiver is behind, and its bytes are the relay's to keep. */
+/* Copies a short body after its head: one send instead of a list. Returns the bytes copied. If more
+ * than JOIN wait already, the receiver is slow: then the relay keeps the body. */
 static size_t join(struct wr_text *out, size_t *at, const struct wr_slice *chain, uint64_t left,
                    bool chunk)
 {
@@ -68,8 +68,8 @@ static size_t join(struct wr_text *out, size_t *at, const struct wr_slice *chain
     return chain->n;
 }
 
-/* Control and data in one list; a chunk's end right behind its last byte: a receiver may wait for
- * it before it looks at the chunk. */
+/* Sends control and data in one list. The CRLF of a chunk is sent with its last byte, as a receiver
+ * may wait for it before it processes the chunk. */
 static enum wr_io send_list(struct wr_conn *c, struct wr_text *out, size_t *at,
                             const struct wr_slice *chain, uint64_t left, bool chunk, size_t *put)
 {
@@ -114,10 +114,10 @@ enum wr_io wr_h1_send(struct wr_conn *c, struct wr_text *out, size_t *at,
 
     *put = join(out, at, chain, left, chunk);
     if (*put > 0 || chain == NULL || chain->p == NULL) {
-        c->more = chain != NULL && *put == 0; /* a file comes right behind it */
+        c->more = chain != NULL && *put == 0; /* a file follows */
         io = send_control(c, out, at);
         c->more = false;
-        /* What was joined is ours now: the caller goes on, and the rest waits in out. */
+        /* `out` owns the joined bytes now: for the caller they are sent. */
         if (*put > 0)
             return io == WR_IO_ERROR ? io : WR_IO_OK;
         return io != WR_IO_OK || chain == NULL ? io : send_file(c, out, chain, left, chunk, put);

@@ -1,6 +1,6 @@
-/* h1_request: the head of an HTTP/1 request, strictly by RFC 9112. The session calls it with bytes
- * off the wire; views in, struct out, no I/O. What it fills borrows from the text; the array of
- * fields and the texts of errors are the pool's. */
+/* h1_request: parses the head of an HTTP/1 request, strictly by RFC 9112. The session calls it with
+ * bytes off the wire; no I/O. The result has views into the text; the array of fields and the texts
+ * of errors are in the pool. */
 #include "http1/http1_impl.h"
 
 static bool bad_line(struct wr_h1_line *l, uint16_t status, const char *why)
@@ -34,7 +34,7 @@ static bool digit(char c)
     return (unsigned char)(c - '0') < 10;
 }
 
-/* Bytes of "scheme://"; 0 when s begins otherwise. */
+/* Bytes of "scheme://"; 0 if s does not begin so. */
 static size_t scheme_span(struct wr_str s)
 {
     size_t i = 1;
@@ -47,7 +47,8 @@ static size_t scheme_span(struct wr_str s)
     return s.n - i >= 3 && memcmp(s.p + i, "://", 3) == 0 ? i + 3 : 0;
 }
 
-/* The four forms of RFC 9112 3.2. Of absolute-form only what is behind the authority stays. */
+/* Checks the four forms of RFC 9112 3.2. The target of absolute-form becomes the part after the
+ * authority. */
 static bool target_form(struct wr_h1_line *l)
 {
     size_t n, end = 0;
@@ -72,7 +73,7 @@ static bool target_form(struct wr_h1_line *l)
     return end > 0;
 }
 
-/* text: " HTTP/1.1". */
+/* text: what follows the target, " HTTP/1.1". */
 static bool version(struct wr_str text, struct wr_h1_line *l)
 {
     const char *v = text.p + 6;
@@ -101,7 +102,7 @@ bool wr_h1_request_line(struct wr_str line, struct wr_h1_line *l)
     if (n == 0)
         return bad_request(l);
     if (n == rest.n) {
-        if (l->target.p[0] != '/') /* "GET HTTP/1.1": nobody of HTTP/0.9 */
+        if (l->target.p[0] != '/') /* "GET HTTP/1.1" is not an HTTP/0.9 request */
             return bad_request(l);
         l->version = 9;
         return l->id == WR_M_GET
@@ -118,7 +119,7 @@ struct reader {
     struct wr_pool *pool;
     struct wr_h1_progress *p;
     struct wr_request *out;
-    bool asked;               /* whose limits these are */
+    bool asked;               /* rules->of_host was called */
 };
 
 static bool bad(struct reader *r, uint16_t status, const char *why)
@@ -133,7 +134,7 @@ static bool invalid_line(struct reader *r, const struct wr_h1_field *f)
                                    WR_H1_LOGGED(f->line)).p);
 }
 
-/* Those of which two would leave open which one counts; the same ones as in nginx. */
+/* True: two fields of this name are ambiguous and refused; the same names as in nginx. */
 static bool single(enum wr_field_id id)
 {
     switch (id) {
@@ -164,7 +165,7 @@ static bool duplicate(struct reader *r, enum wr_field_id id, const struct wr_h1_
                                    WR_H1_LOGGED(old->value)).p);
 }
 
-/* A name that is none, or one nginx does not take: dropped, or refused. */
+/* The name is invalid, or nginx does not accept it: drop the line, or refuse the head (false). */
 static bool odd_name(struct reader *r, const struct wr_h1_field *f, bool *drop)
 {
     unsigned odd = f->seen & (r->limits->underscores ? ~(unsigned)WR_H1_UNDERSCORE : ~0U);
@@ -182,8 +183,8 @@ static void ask(struct reader *r)
     r->asked = true;
 }
 
-/* RFC 9112 3.2.2: the authority in the request line wins; what the field says must be a host all
- * the same. */
+/* RFC 9112 3.2.2: an authority in the request line overrides Host, whose value must be valid
+ * nevertheless. */
 static bool host_field(struct reader *r, struct wr_str value)
 {
     struct wr_request *out = r->out;
@@ -200,7 +201,7 @@ static bool host_field(struct reader *r, struct wr_str value)
     return true;
 }
 
-/* What the one server takes another may not, and which one is meant a field has told. */
+/* Checks limits while reading: they differ between servers, and may have changed with Host. */
 static bool too_much(struct reader *r, size_t line, uint32_t n)
 {
     uint32_t max = r->limits->fields > 0 ? r->limits->fields : WR_H1_FIELDS_MAX;
@@ -241,8 +242,8 @@ static bool read_fields(struct reader *r, struct wr_str rest)
     return true;
 }
 
-/* In "chunked, chunked" and "chunked, gzip" the end of the message is anybody's guess; other
- * codings are only unknown. */
+/* "chunked, chunked" and "chunked, gzip" leave the end of the message open: 400. Other codings are
+ * just unknown: 501. */
 static bool transfer_encoding(struct reader *r, struct wr_str value)
 {
     struct wr_str list = value;
@@ -275,7 +276,7 @@ static bool framing(struct reader *r)
     return true;
 }
 
-/* Behind the fields. Where the request line has an authority, Host is made to say the same. */
+/* Called after the fields. An authority in the request line replaces the value of Host. */
 static bool host(struct reader *r)
 {
     struct wr_request *out = r->out;
@@ -285,7 +286,7 @@ static bool host(struct reader *r)
         return bad(r, 400, "client sent HTTP/1.1 request without \"Host\" header");
     if (field != NULL && out->scheme_host.p != NULL)
         field->value = out->scheme_host;
-    ask(r); /* of one without a name */
+    ask(r); /* in case there was no Host */
     return true;
 }
 
@@ -322,8 +323,8 @@ static bool wishes(struct reader *r)
     return true;
 }
 
-/* "http://host" has the path "/" all the same. A fragment is no part of a target (RFC 9112 3.2):
- * what is routed and checked by the path in front of it must not be read whole by a server. */
+/* The path of "http://host" is "/". A fragment does not belong to a target (RFC 9112 3.2) and is
+ * cut off: weir routes and checks the path before it, so a server must not get more than that. */
 static struct wr_str path_of(struct wr_pool *pool, struct wr_str target)
 {
     target.n = wr_str_find(target, '#');
@@ -353,8 +354,8 @@ static bool read_line(struct reader *r, struct wr_str line)
     return authority(r);
 }
 
-/* Of a head that will not be read to its end: the lines that are whole say for whom it was. What
- * is wrong with them does not matter any more. */
+/* The head is bad or will not be complete. Reads its complete lines, to find the server and for the
+ * log; errors in them are ignored. */
 static void read_part(struct reader *r, struct wr_str text, struct wr_str rest)
 {
     const struct wr_h1_progress said = *r->p;

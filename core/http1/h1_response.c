@@ -1,7 +1,7 @@
-/* h1_response: the head of a backend's reply, strictly by RFC 9112. The client endpoint calls it
- * with bytes off the wire; views in, struct out, no I/O. What it fills borrows from the text; the
- * array of fields and the texts of errors are the pool's. What belongs to the connection and not to
- * the message is not handed on. */
+/* h1_response: parses the head of a peer's reply, strictly by RFC 9112. The client endpoint calls
+ * it with bytes off the wire; no I/O. The result has views into the text; the array of fields and
+ * the texts of errors are in the pool. Fields about the connection, not the message, are left
+ * out. */
 #include "http1/http1_impl.h"
 
 struct reader {
@@ -22,7 +22,7 @@ static bool digit(char c)
     return (unsigned char)(c - '0') < 10;
 }
 
-/* "HTTP/1.1 200 OK"; some leave out the reason, or the space before it too. */
+/* "HTTP/1.1 200 OK"; the reason may be missing, and the space before it. */
 static bool status_line(struct wr_str line, struct wr_response *out)
 {
     const char *c = line.p;
@@ -119,7 +119,7 @@ static void remove_named(struct wr_fields *fields, struct wr_str name)
 
 struct options { bool close, keep; };
 
-/* One word of Connection: about this connection, or the name of a field meant for this hop only. */
+/* Takes one word of Connection: an option of this connection, or the name of a hop-by-hop field. */
 static void option(struct wr_fields *fields, struct wr_str token, struct options *o)
 {
     if (wr_str_ieq(token, WR_STR("keep-alive")))
@@ -183,7 +183,8 @@ static bool framing(struct reader *r, enum wr_method method)
     if (r->coding.p != NULL && !wr_str_ieq(r->coding, WR_STR("chunked")))
         return bad(r, wr_pool_fmt(r->pool, "upstream sent unknown \"Transfer-Encoding\": \"" WR_FMT
                                   "\"", WR_H1_LOGGED(r->coding)).p);
-    /* Who frames a body where none may be, or with what its version has not, may mean it. */
+    /* The server frames a body where none is allowed, or in a way its version does not have. It may
+     * really send one: do not reuse the connection. */
     if (r->coding.p != NULL && (empty || out->version == 10))
         out->keepalive = false;
     if (empty && out->length > 0)

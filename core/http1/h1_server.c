@@ -1,8 +1,8 @@
-/* h1_server: the client side of an exchange in HTTP/1: request bodies in, replies out. Made for
- * each request; what outlives it (unread bytes, the rest of a body) is the session's. */
+/* h1_server: the endpoint at the client's side in HTTP/1: reads request bodies, sends replies. One
+ * is made for each request; unread bytes, which outlive it, belong to the session. */
 #include "http1/http1_impl.h"
 
-/* Sends what waits in out. */
+/* Sends the control bytes in `out`. */
 static enum wr_io flush(struct wr_h1_server *sv)
 {
     size_t put;
@@ -14,7 +14,7 @@ static enum wr_io server_read(struct wr_endpoint *e, void *p, size_t n, size_t *
 {
     struct wr_h1_server *sv = WR_CHECK(e->state, H1_SERVER);
 
-    /* An interim head that was not written completely goes first: the client waits for it. */
+    /* If 100 Continue was not written completely, flush it first: the client waits for it. */
     if (sv->out.n > sv->out_at && !wr_http_of(sv->x)->head_sent && flush(sv) == WR_IO_ERROR)
         return WR_IO_ERROR;
     return wr_h1_read_in(sv->x->s, &sv->in, p, n, got);
@@ -71,7 +71,7 @@ static enum wr_io server_write(struct wr_endpoint *e, const struct wr_slice *cha
     *put = 0;
     if (chain != NULL && (sv->framing == WR_BODY_NONE
                           || (sv->framing == WR_BODY_LENGTH && sv->left == 0))) {
-        *put = (size_t)chain_bytes(chain); /* more than was announced, or no body at all */
+        *put = (size_t)chain_bytes(chain); /* drop bytes beyond the length, or of no body */
         return flush(sv);
     }
     if (chain == NULL && fin && cut_short(sv)) {
@@ -93,24 +93,24 @@ void wr_h1_server_interim(struct wr_exchange *x, unsigned status)
 
     WR_ASSERT(status == 100);
     wr_text_str(&sv->out, wr_h1_continue);
-    (void)flush(sv); /* the read that follows says it */
+    (void)flush(sv); /* the read that follows reports an error */
 }
 
 static void set_connection(struct wr_exchange *x)
 {
     const struct wr_http_conf *c = wr_conf_of(x, &wr_module_http);
 
-    if (!c->tcp_nodelay) /* connections have it from their listener */
+    if (!c->tcp_nodelay) /* connections inherit it from the listening socket */
         wr_socket_delay(x->s->conn.fd);
     x->s->conn.file_max = !c->sendfile ? 0
                         : c->sendfile_max_chunk > 0 ? c->sendfile_max_chunk : SIZE_MAX;
 }
 
-/* A length that is not known is shown by chunks, or by closing. */
+/* A body of unknown length is sent in chunks, or ended by closing the connection. */
 static void decide_framing(const struct wr_exchange *x, struct wr_http *h)
 {
     const struct wr_http_conf *c = wr_conf_of(x, &wr_module_http);
-    bool headless = h->req.version < 10; /* HTTP/0.9: the body is all there is */
+    bool headless = h->req.version < 10; /* HTTP/0.9: a reply has only a body */
 
     if (wr_unlikely(headless || (h->res.framing == WR_BODY_CHUNKED
                                  && (h->req.version < 11 || !c->chunked)))) {
@@ -155,7 +155,7 @@ void wr_h1_server_abort(struct wr_exchange *x, enum wr_abort how)
         x->s->conn.reset_on_close = true;
 }
 
-/* Spliced bytes bypass out: only when it is empty, and never inside chunks. */
+/* Spliced bytes bypass `out`: allowed only while it is empty, and never inside chunks. */
 static uint64_t server_want(struct wr_endpoint *e)
 {
     const struct wr_h1_server *sv = WR_CHECK(e->state, H1_SERVER);
@@ -194,7 +194,7 @@ static void server_end(struct wr_endpoint *e, enum wr_end how)
     e->ops = NULL;
 }
 
-/* The rest of this request's body, or the next request. */
+/* Bytes the session has read: of this request's body, or of the next request. */
 static size_t server_unread(const struct wr_endpoint *e)
 {
     const struct wr_h1_server *sv = WR_CHECK(e->state, H1_SERVER);
@@ -236,7 +236,7 @@ struct wr_h1_server *wr_h1_server_open(struct wr_exchange *x)
 
     WR_TYPED(sv, H1_SERVER);
     sv->x = x;
-    sv->out = wr_text_grow(x->pool, 1000, 1 << 20); /* in a region of the pool, not beside it */
+    sv->out = wr_text_grow(x->pool, 1000, 1 << 20); /* small enough for a region of the pool */
     x->client = (struct wr_endpoint){
         .ops = &server_ops,
         .conn = &x->s->conn,

@@ -1,8 +1,8 @@
-/* h1_session: an HTTP/1 client connection: waits for heads, makes an exchange of each, and what
- * comes after it: the next request, a body nobody wanted, the end. Owns the unread bytes. */
+/* h1_session: an HTTP/1 client connection. Waits for heads and makes an exchange of each; after its
+ * reply reads the next head, drops a body that was not read, or closes. Owns the unread bytes. */
 #include "http1/http1_impl.h"
 
-#define DROPS 16 /* reads in one turn of what nobody wants */
+#define DROPS 16 /* most reads of dropped input in one turn */
 
 static const struct wr_head_limits *most_of(const struct wr_session *s)
 {
@@ -39,7 +39,7 @@ static void store(struct wr_h1_session *hs, const char *p, size_t n)
 {
     if (n == 0)
         return;
-    if (hs->at > 0) { /* what was used makes room */
+    if (hs->at > 0) { /* used bytes make room */
         memmove(hs->buf, hs->buf + hs->at, hs->n - hs->at);
         hs->n -= hs->at;
         hs->at = 0;
@@ -85,7 +85,7 @@ static enum wr_io read_chunked(struct wr_session *s, struct wr_h1_in *in, char *
     if (io != WR_IO_OK)
         return gone(s, io);
     if (!wr_chunked_in_place(&in->chunked, p, raw, got, &at)) {
-        s->conn.error = 0; /* wr_endpoint_why says it */
+        s->conn.error = 0; /* wr_endpoint_why has the reason */
         return WR_IO_ERROR;
     }
     in->done = in->chunked.done;
@@ -101,7 +101,7 @@ enum wr_io wr_h1_read_in(struct wr_session *s, struct wr_h1_in *in, void *p, siz
     *got = 0;
     if (in->done)
         return WR_IO_EOF;
-    if (in->framing == WR_BODY_CLOSE) /* of a request that was none */
+    if (in->framing == WR_BODY_CLOSE) /* the head was bad: no body */
         return WR_IO_EOF;
     if (in->framing == WR_BODY_CHUNKED) {
         do {
@@ -144,10 +144,11 @@ static void head_bad(struct wr_exchange *x, const struct wr_h1_progress *p, stru
 {
     wr_http_request_bad(x, p->status, p->why, p->first_line_done);
     wr_http_of(x)->request_length = p->line;
-    in->framing = WR_BODY_CLOSE; /* whatever comes is dropped */
+    in->framing = WR_BODY_CLOSE; /* the session drops all further input */
 }
 
-/* text: all unread bytes; its head is complete, or bad. How many of them were used. */
+/* Makes an exchange of a head that is complete, or bad. text: all unread bytes. Returns how many of
+ * them it used. */
 static size_t head_read(struct wr_session *s, struct wr_str text)
 {
     struct wr_h1_session *hs = wr_h1_session_of(s);
@@ -179,8 +180,8 @@ static void head_wait(struct wr_session *s, bool begun)
 {
     struct wr_h1_session *hs = wr_h1_session_of(s);
 
-    /* One deadline for the whole head: it begins with the connection, later with the first byte
-     * behind the request before. */
+    /* One deadline for the whole head: it begins with the connection, for later requests with the
+     * first byte. */
     if (wr_http_session_of(s)->requests == 0 ? s->conn.deadline.at == 0 : begun && hs->head_ms == 0)
         wr_conn_timeout(&s->conn, wr_http_header_ms(s));
     if (begun) {
@@ -200,7 +201,7 @@ static void run(struct wr_session *s)
     wr_exchange_run(s->x);
 }
 
-/* The rest of a head will not come. It is a request all the same, for the log. */
+/* The rest of a head will not come. Make it a request nevertheless, so that it is logged. */
 static void head_ends(struct wr_session *s, uint16_t status, const char *why)
 {
     struct wr_h1_session *hs = wr_h1_session_of(s);
@@ -221,8 +222,8 @@ static void head_broken_off(struct wr_session *s, enum wr_io io)
     head_ends(s, 400, io == WR_IO_EOF ? "client prematurely closed connection" : "recv() failed");
 }
 
-/* The first read of a request goes into the worker's scratch; only an incomplete head, a body or
- * a pipelined request makes the session hold memory. */
+/* Reads a request's first bytes into the worker's scratch; the session needs memory only for an
+ * incomplete head, a body or a pipelined request. */
 static void read_head(struct wr_session *s)
 {
     struct wr_h1_session *hs = wr_h1_session_of(s);
@@ -312,8 +313,8 @@ static enum wr_io drop_some(struct wr_session *s, struct wr_h1_drop *d, int *rea
     return io;
 }
 
-/* Reads and drops the rest of a body; with `closing` anything at all, until the client closes:
- * closing with unread bytes would send RST and may destroy the reply. */
+/* Reads and drops the rest of a body; with `closing` all input, until the client closes: closing
+ * with unread bytes would send RST, which may destroy the reply. */
 static void drop(struct wr_session *s, struct wr_h1_session *hs)
 {
     struct wr_h1_drop *d = hs->drop;
@@ -324,7 +325,7 @@ static void drop(struct wr_session *s, struct wr_h1_session *hs)
         wr_session_end(s);
         return;
     }
-    if (d->closing) /* TLS may not have got its last message out at once */
+    if (d->closing) /* again, as TLS may not have sent all of close_notify at once */
         (void)!wr_conn_shutdown(&s->conn);
     io = drop_some(s, d, &reads);
     if (io == WR_IO_EOF && !d->closing) {
@@ -350,7 +351,7 @@ static void finished(struct wr_exchange *x)
     const struct wr_h1_server *sv;
     bool closing;
 
-    if (h->tunnel || h->aborted) { /* the endpoint may be another by now */
+    if (h->tunnel || h->aborted) { /* the endpoint need not be h1_server any more */
         wr_session_end(s);
         return;
     }
@@ -380,7 +381,7 @@ void wr_h1_session_wake(struct wr_session *s)
         read_head(s);
 }
 
-/* Requests that run are the last ones: s->quitting. */
+/* Closes an idle connection; one with a request ends with it, by s->quitting. */
 void wr_h1_session_drain(struct wr_session *s)
 {
     if (s->idle && s->keep_until <= wr_now())

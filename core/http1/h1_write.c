@@ -1,4 +1,4 @@
-/* h1_write: what HTTP/1 sends of a head that is decided, as text. Both endpoints call it. Pure. */
+/* h1_write: writes decided heads as HTTP/1 text. Both endpoints call it. Pure. */
 #include "http1/http1_impl.h"
 
 /* ---- field lines ---- */
@@ -17,7 +17,7 @@ static inline bool is_clean(struct wr_str s)
     return i == s.n;
 }
 
-/* From the back, where there is room. */
+/* Writes control characters as %XX, beginning at the end of the text, where the room is. */
 static void escape_tail(struct wr_text *out, size_t from)
 {
     static const char digits[16] = "0123456789ABCDEF";
@@ -49,14 +49,14 @@ static void make_clean(struct wr_text *out, size_t from, enum wr_field_id id)
             out->p[i] = ' ';
 }
 
-/* Makes the value at the end of out, from `from` on, safe for a field of that id. */
+/* Makes the value at the end of out (from `from` on) safe in a field of that id. */
 static inline void guard(struct wr_text *out, size_t from, enum wr_field_id id)
 {
     if (wr_unlikely(!is_clean(wr_str_of(out->p + from, out->n - from))))
         make_clean(out, from, id);
 }
 
-/* before: "Name: ". Inline, so that it is copied without a call. */
+/* before: "Name: ". Inline, so that copying it needs no call. */
 static inline void put_guarded(struct wr_text *out, struct wr_str before, struct wr_str value,
                                enum wr_field_id as)
 {
@@ -89,7 +89,8 @@ static inline void end_run(struct wr_str *run, struct wr_text *out)
     run->n = 0;
 }
 
-/* *run is what waits for its next line, empty at first. as: of which field the value is guarded. */
+/* *run: neighbouring lines not written yet, empty at first. as: the field whose rules guard the
+ * value. */
 static inline void put_field(struct wr_str *run, const struct wr_field *f, enum wr_field_id as,
                              struct wr_text *out)
 {
@@ -102,7 +103,7 @@ static inline void put_field(struct wr_str *run, const struct wr_field *f, enum 
         }
         end_run(run, out);
         *run = whole;
-    } else { /* a value that was replaced does not lie behind its name any more */
+    } else { /* a replaced value does not follow its name in memory */
         end_run(run, out);
         put_apart(out, f, as);
     }
@@ -132,7 +133,7 @@ static void put_length(struct wr_text *out, uint64_t length)
 
 /* ---- requests ---- */
 
-/* In a request no field is a link that somebody follows: Location is guarded as any other. */
+/* Requests have no links to follow: Location is guarded like any other field. */
 static inline void put_fields(struct wr_text *out, const struct wr_field *const *fields, uint32_t n)
 {
     struct wr_str run = { NULL, 0 };
@@ -178,7 +179,7 @@ static void put_status(struct wr_text *out, const struct wr_reply_out *r)
     wr_text_str(out, WR_STR("\r\n"));
 }
 
-/* Server and Date are made here: nobody else has put bytes into them. */
+/* Writes Server and Date: their values are weir's own, no guard is needed. */
 static inline void put_own(struct wr_text *out, struct wr_str before, struct wr_str value)
 {
     if (value.n == 0)
@@ -200,7 +201,7 @@ static void put_connection(struct wr_text *out, const struct wr_h1_hop *hop)
         wr_text_fmt(out, "Keep-Alive: timeout=%llu\r\n", (unsigned long long)hop->keep_s);
 }
 
-/* Fields of our own in nginx's order. */
+/* weir's own fields are in nginx's order. */
 void wr_h1_write_reply(struct wr_text *out, const struct wr_reply_out *r,
                        const struct wr_h1_hop *hop)
 {

@@ -1,9 +1,10 @@
-/* http1: HTTP/1 as one of the ways to speak HTTP; http does not know it.
+/* http1: HTTP/1, one of the protocols ("speakers") that carry HTTP. http reaches it only through the
+ * table wr_http1.
  *
- * Map: h1_head, h1_request and h1_response (heads: pure), chunked (chunk framing: pure), h1_write
- * (heads as text: pure), h1_session (a client connection: heads, pipelining, lingering),
- * h1_keepalive (does it go on behind a reply), h1_server and h1_client (the two endpoints), h1_out
- * (how both send), http1 (their table). */
+ * Map: h1_head, h1_request and h1_response (parse heads: pure), chunked (chunk framing: pure),
+ * h1_write (heads as text: pure), h1_session (a client connection: heads, pipelining, lingering),
+ * h1_keepalive (whether it stays open after a reply), h1_server and h1_client (the two endpoints),
+ * h1_out (how both send), http1 (the table). */
 #ifndef WR_HTTP1_H
 #define WR_HTTP1_H
 
@@ -11,67 +12,70 @@
 
 /* ---- h1_head, h1_request, h1_response: pure; view in, struct out ---- */
 enum wr_parse { WR_PARSE_MORE, WR_PARSE_OK, WR_PARSE_BAD };
-struct wr_h1_progress {        /* zeroed at the start; remembers how far it looked */
-    size_t scanned;            /* up to here no end of the head was found */
+struct wr_h1_progress {        /* how far a head was parsed; zeroed at the start */
+    size_t scanned;            /* bytes in which the head does not end */
     size_t line;               /* begin of the line being scanned */
-    bool method_done;          /* of an unfinished request line */
-    bool first_line_done;      /* of BAD, false: "while reading client request line" */
-    uint16_t status;           /* of WR_PARSE_BAD: 400, 414, 431 (nginx: 494), 501, 505 */
-    const char *why;           /* for the log, in nginx's words where it has them, without its
-                                * "while ..."; static or in the pool */
-    size_t size;               /* of WR_PARSE_OK: bytes of the head, leading empty lines too */
+    bool method_done;          /* the method of an incomplete request line was checked */
+    bool first_line_done;      /* if still false with BAD: "while reading client request line" */
+    uint16_t status;           /* with BAD: 400, 414, 431 (nginx: 494), 501, 505 */
+    const char *why;           /* with BAD: for the log, in nginx's words where it has them, without
+                                * its "while ..."; static or in the pool */
+    size_t size;               /* with OK: bytes of the head, leading empty lines included */
 };
-struct wr_head_rules {         /* by which a request's head is read */
+struct wr_head_rules {         /* how a request's head is to be read */
     const struct wr_head_limits *limits;
     struct wr_pool *pool;
-    /* Called once, as soon as r->host is known (or that there is none): whose limits hold for what
-     * follows. NULL: the same all the way. */
+    /* Called once, as soon as r->host is known or known to be missing. Returns the limits of that
+     * server, which apply to the rest of the head. NULL: the limits stay the same. */
     const struct wr_head_limits *(*of_host)(void *arg, const struct wr_request *r);
     void *arg;
 };
-/* text is all that came so far. OK: *out is filled with views into text (so text must be where it
- * will stay: copy the head into the pool first and parse there when views are kept). Strict by RFC
- * 9112; LF alone may end a line; everything two parsers could read differently is BAD.
- * A progress wr_h1_head_end said OK with may be handed on: the end is not sought again.
+/* Parses a request's head. text: all bytes so far. OK: *out is filled with views into text (which
+ * must not move while they are used: copy the head into the pool and parse it there). Strict by RFC
+ * 9112; LF alone may end a line; anything two parsers could read differently is BAD.
+ * A progress with which wr_h1_head_end has returned OK or BAD may be passed on: the end is not
+ * searched again, and BAD stays BAD. A caller that will get no more bytes sets p->status itself:
+ * BAD, too.
  * uri, args, quoted and complex are left to wr_uri_normalize, which the caller calls with the
  * server's merge_slashes. An authority in the request line replaces the value of Host in fields.
- * BAD: out->line is what came of it, version how to answer; the rest is set as far as it was read.
- * Errors stay: a progress wr_h1_head_end said BAD with, or whose status the caller has set because
- * the rest will not come, gives BAD, and the lines that are whole, here too. */
+ * BAD: out->line is the request line as far as it came, out->version the one to reply with; the
+ * other members are set as far as the complete lines could be read. */
 enum wr_parse wr_h1_request(struct wr_str text, const struct wr_head_rules *rules,
                             struct wr_h1_progress *p, struct wr_request *out);
-/* Finds the end only (cheap): OK with p->size, MORE, or BAD when a limit is passed or what came so
- * far begins no head. A request line without a version ends the head: HTTP/0.9, or BAD later. */
+/* Finds only the end of a head (cheap): OK with p->size, MORE, or BAD when a limit is exceeded or
+ * the bytes cannot begin a head. A request line without a version ends the head: it is HTTP/0.9, or
+ * wr_h1_request finds it BAD. */
 enum wr_parse wr_h1_head_end(struct wr_str text, const struct wr_head_limits *limits, bool request,
                              struct wr_h1_progress *p);
-/* method: of the request (HEAD and CONNECT change the framing). 1xx heads are returned as such.
- * Fields without Content-Length, Content-Type and the hop-by-hop ones (Connection and what it
- * names, Keep-Alive, Proxy-Connection, TE, Trailer, Transfer-Encoding, Upgrade but for 101). */
+/* Parses a reply's head. method: of the request (HEAD and CONNECT change the framing). 1xx heads
+ * are returned like others. out->fields has neither Content-Length and Content-Type nor the
+ * hop-by-hop fields (Connection and those it names, Keep-Alive, Proxy-Connection, TE, Trailer,
+ * Transfer-Encoding; Upgrade only with 101). */
 enum wr_parse wr_h1_response(struct wr_str text, size_t limit, enum wr_method method,
                              struct wr_pool *pool, struct wr_h1_progress *p,
                              struct wr_response *out);
-/* Raw trailer lines, each with its line end, to fields; those RFC 9110 6.5.1 forbids are left out.
- * False: not well-formed. */
+/* Parses raw trailer lines, each with its line end, into fields; leaves out those forbidden by RFC
+ * 9110 6.5.1. False: not well-formed. */
 bool wr_h1_trailers(struct wr_str lines, struct wr_pool *pool, struct wr_fields *out) WR_CHECKED;
 
 /* ---- chunked: pure ---- */
 struct wr_chunked {            /* zeroed at the start */
     uint8_t state;
-    uint8_t digits;            /* of the size so far */
-    uint64_t left;             /* of the current chunk */
+    uint8_t digits;            /* digits of the size so far */
+    uint64_t left;             /* bytes left of the current chunk */
     uint32_t ext;              /* bytes of this chunk's extensions, or of the trailers */
     bool done;                 /* last chunk and trailers were read */
-    const char *why;           /* when BAD */
-    struct wr_text trailers;   /* raw trailer lines; needs a buffer set by the caller, or dropped */
+    const char *why;           /* with BAD: the reason */
+    struct wr_text trailers;   /* raw trailer lines; dropped unless the caller sets a buffer */
 };
-/* Consumes from `in`: *used bytes of it; data found is the view *data (maybe empty) inside those.
- * OK: done, or call again with the rest; MORE: all consumed, *data may still hold some; BAD: no
- * data. Behind the data of one chunk the framing is consumed too, up to the next data. */
+/* Consumes *used bytes of `in`; *data is a view of the body bytes among them, maybe empty. OK: c is
+ * done, or call again with the rest; MORE: all is consumed, *data may have bytes; BAD: no data.
+ * After the data of one chunk it consumes the framing, too, up to the next data. */
 enum wr_parse wr_chunked_step(struct wr_chunked *c, struct wr_str in, size_t *used,
                               struct wr_str *data);
 
-/* Decodes all of p[0..n) where it lies, for both endpoints: data moves to the front, *got bytes of
- * it; *used is below n only behind the last chunk. False: BAD. */
+/* Decodes p[0..n) in place, for both endpoints: moves the data to the front, *got bytes; *used is
+ * less than n only if bytes follow the last chunk. False: BAD. */
 bool wr_chunked_in_place(struct wr_chunked *c, char *p, size_t n, size_t *got,
                          size_t *used) WR_CHECKED;
 

@@ -1,5 +1,5 @@
-/* Private to HTTP/1's files: looking at many bytes at once, one field line, the state of a client
- * connection, the two endpoints. */
+/* Private to HTTP/1's files: scanning many bytes at once, parsing one line, the state of a client
+ * connection, the two endpoints, writing heads. */
 #ifndef WR_HTTP1_IMPL_H
 #define WR_HTTP1_IMPL_H
 
@@ -7,8 +7,8 @@
 
 #include <endian.h>
 
-/* How many bytes from p on are at least `low` and not DEL. Eight at once: of the bytes a
- * subtraction marks, the lowest is always right, and only that one is used. */
+/* Returns how many bytes from p on are at least `low` and not DEL. Compares eight at once: the
+ * subtraction may mark bytes wrongly, but never the lowest marked one, and only that is used. */
 static inline size_t wr_h1_span(const char *p, size_t n, unsigned char low)
 {
     const uint64_t ones = 0x0101010101010101U;
@@ -29,8 +29,8 @@ static inline size_t wr_h1_span(const char *p, size_t n, unsigned char low)
     return i;
 }
 
-/* Index of the first LF from i on, or s.n. Lines are short and hold no other control characters:
- * cheaper than a call for each of them. */
+/* Index of the first LF from i on, or s.n. Inline: lines are short and rarely have other control
+ * characters, so that a call of memchr for each would cost more. */
 static inline size_t wr_h1_line_feed(struct wr_str s, size_t i)
 {
     while (i += wr_h1_span(s.p + i, s.n - i, ' '), i < s.n && s.p[i] != '\n')
@@ -38,10 +38,10 @@ static inline size_t wr_h1_line_feed(struct wr_str s, size_t i)
     return i;
 }
 
-/* Characters found in a name besides letters, digits and '-'. */
+/* Kinds of characters found in a name besides letters, digits and '-': bits of wr_h1_field.seen. */
 #define WR_H1_UNDERSCORE 1
-#define WR_H1_TOKEN 2         /* token characters of RFC 9110 that nginx does not take */
-#define WR_H1_FOREIGN 4       /* no token character */
+#define WR_H1_TOKEN 2         /* token characters of RFC 9110 that nginx does not accept */
+#define WR_H1_FOREIGN 4       /* not a token character */
 
 struct wr_h1_field {
     struct wr_str line;       /* without its end, for the log */
@@ -49,15 +49,15 @@ struct wr_h1_field {
     unsigned seen;
 };
 
-/* Takes one field line off *rest, which is not empty and ends in LF. False: it has no colon, space
- * before it, a control character or a bare CR; line is set all the same. */
+/* Takes one field line off *rest, which is not empty and ends in LF. False: the line has no colon,
+ * a space before the colon, a control character or a bare CR; f->line is set nevertheless. */
 bool wr_h1_field(struct wr_str *rest, struct wr_h1_field *f) WR_CHECKED;
 
-/* Connection names few fields: each of them is looked for among all that came. */
+/* Most names in Connection: each is searched among all fields. */
 #define WR_H1_OPTIONS_MAX 64
 bool wr_h1_options_fit(const struct wr_fields *f) WR_CHECKED;
 
-/* Length of the empty line s begins with: it ends a head, or stands before one. 0: none. */
+/* Length of the empty line at the start of s, which ends a head or precedes one. 0: none. */
 static inline size_t wr_h1_blank(struct wr_str s)
 {
     if (s.n >= 1 && s.p[0] == '\n')
@@ -65,8 +65,8 @@ static inline size_t wr_h1_blank(struct wr_str s)
     return s.n >= 2 && s.p[0] == '\r' && s.p[1] == '\n' ? 2 : 0;
 }
 
-/* Cuts the first line off *rest, without its line end. Without a LF all of it is the line, and the
- * rest is NULL. */
+/* Cuts the first line off *rest and returns it without its line end. If there is no LF, all of it
+ * is the line, and rest->p becomes NULL. */
 static inline struct wr_str wr_h1_cut_line(struct wr_str *rest)
 {
     size_t n = wr_h1_line_feed(*rest, 0);
@@ -83,7 +83,7 @@ struct wr_h1_line {           /* a request line */
     struct wr_str authority;  /* of absolute-form and authority-form; p NULL: none */
     enum wr_method id;
     uint8_t version;
-    uint16_t status;          /* when it is none */
+    uint16_t status;          /* the error's, if the line is invalid; why: the reason */
     const char *why;
 };
 bool wr_h1_request_line(struct wr_str line, struct wr_h1_line *out) WR_CHECKED;
@@ -96,9 +96,9 @@ static inline enum wr_parse wr_h1_bad(struct wr_h1_progress *p, uint16_t status,
     return WR_PARSE_BAD;
 }
 
-#define WR_H1_FIELDS_MAX 1000 /* when nothing else is configured */
+#define WR_H1_FIELDS_MAX 1000 /* unless max_headers is configured */
 
-/* The text of a line for the log; what is too long for it is cut. */
+/* A line as arguments of "%.*s" for the log, cut to 512 bytes. */
 #define WR_H1_LOGGED(s) (int)wr_min((s).n, 512U), (s).p
 
 /* ---- a message body that is read ---- */
@@ -109,7 +109,7 @@ struct wr_h1_in {
     bool done;
 };
 
-/* Nothing of it was read: in is zeroed, or was that of an interim head. */
+/* Begins a body of which nothing was read. in: zeroed, or used for an interim head. */
 static inline void wr_h1_in_begin(struct wr_h1_in *in, enum wr_framing framing, uint64_t length)
 {
     in->framing = framing;
@@ -118,10 +118,10 @@ static inline void wr_h1_in_begin(struct wr_h1_in *in, enum wr_framing framing, 
 }
 
 /* ---- a client connection (h1_session) ---- */
-struct wr_h1_drop {            /* reads and drops unwanted input behind a reply (lingering) */
+struct wr_h1_drop {            /* lingering: reads and drops input after a reply */
     struct wr_h1_in in;        /* the rest of the body */
-    uint64_t until, each;      /* monotonic ms; longest pause meanwhile, ms */
-    bool closing;              /* anything at all, until the client closes; no next request */
+    uint64_t until, each;      /* deadline, monotonic ms; longest pause between reads, ms */
+    bool closing;              /* drop everything until the client closes; no next request */
 };
 /* State of a wr_http_session. Bytes read and not yet used wait in buf. */
 struct wr_h1_session {
@@ -129,26 +129,26 @@ struct wr_h1_session {
     size_t at, n, cap;         /* buf[at..n) is unread */
     struct wr_h1_progress progress;
     struct wr_h1_drop *drop;   /* malloc'ed while it drops, else NULL */
-    uint64_t head_ms;          /* monotonic: when the head that is read now began; 0: it did not */
-    uint64_t received_before;  /* of the connection when the request began */
-    uint64_t keep_ms;          /* how long the next request may take to come */
-    bool pipelined;            /* the request was here before the reply to the last one was out */
+    uint64_t head_ms;          /* monotonic: when the current head began; 0: not yet */
+    uint64_t received_before;  /* bytes the connection had received when the request began */
+    uint64_t keep_ms;          /* longest wait for the next request */
+    bool pipelined;            /* the request came before the last reply was sent */
 };
-_Static_assert(sizeof(struct wr_h1_session) <= WR_HTTP_STATE, "the state is for every client");
+_Static_assert(sizeof(struct wr_h1_session) <= WR_HTTP_STATE, "the state must fit the session");
 static inline struct wr_h1_session *wr_h1_session_of(const struct wr_session *s)
 {
     return (void *)wr_http_session_of(s)->state;
 }
-/* Decoded bytes of a client's body; EOF when it is complete. p must hold n bytes; used as scratch
- * too. */
+/* Reads decoded bytes of a client's body; EOF when it is complete. p has room for n bytes, all of
+ * which may be overwritten. */
 enum wr_io wr_h1_read_in(struct wr_session *s, struct wr_h1_in *in, void *p, size_t n, size_t *got);
 void wr_h1_session_wake(struct wr_session *s);
 void wr_h1_session_drain(struct wr_session *s);
 void wr_h1_session_ended(struct wr_session *s);
 
 /* ---- h1_keepalive ---- */
-/* Does the connection go on behind this reply, and for how long? The answer is h->keepalive. Tells
- * a client that waits for it to send its body all the same. */
+/* Decides whether the connection stays open after this reply (h->keepalive) and for how long
+ * (keep_ms). If so, a client that waits for 100 Continue gets it. */
 void wr_h1_decide_keepalive(struct wr_h1_server *sv, struct wr_http *h);
 
 /* ---- h1_server ---- */
@@ -156,11 +156,11 @@ struct wr_h1_server {          /* client.state of an exchange */
     uint32_t magic;
     struct wr_exchange *x;
     struct wr_h1_in in;        /* the request's body */
-    struct wr_text out;        /* control bytes (head, chunk sizes) not yet sent from out_at on */
-    size_t out_at;
+    struct wr_text out;        /* control bytes (head, chunk sizes) */
+    size_t out_at;             /* so many of them were sent */
     enum wr_framing framing;   /* of the reply */
-    uint64_t left;             /* LENGTH: of the body; CHUNKED: of the open chunk */
-    bool last;                 /* the last chunk was put */
+    uint64_t left;             /* bytes left to send; LENGTH: of the body; CHUNKED: of the chunk */
+    bool last;                 /* the last chunk is in `out`, or was sent */
     uint64_t body_sent;
 };
 struct wr_h1_server *wr_h1_server_open(struct wr_exchange *x);
@@ -174,18 +174,18 @@ extern const struct wr_str wr_h1_continue; /* "HTTP/1.1 100 Continue" */
 struct wr_h1_client {          /* peer.state */
     uint32_t magic;
     struct wr_exchange *x;
-    struct wr_text out;        /* request head */
-    size_t out_at;
-    bool out_chunked, out_last;
-    uint64_t out_left;
+    struct wr_text out;        /* control bytes (head, chunk sizes) */
+    size_t out_at;             /* so many of them were sent */
+    bool out_chunked, out_last; /* body in chunks; the last chunk is in `out`, or was sent */
+    uint64_t out_left;         /* bytes left to send of the chunk */
     char *buf;                 /* read and not yet used: buf[at..n) */
     size_t at, n, cap;
-    char *room;                /* of the pool, for heads that come in parts */
+    char *room;                /* memory of the pool for a head that comes in parts */
     size_t heads;              /* bytes of all heads so far */
-    bool loan;                 /* buf is the worker's scratch: used up or kept before a wait */
+    bool loan;                 /* buf is the worker's scratch: use it up or copy it before a wait */
     struct wr_h1_progress progress;
-    struct wr_h1_in in;
-    const char *why;           /* of an ERROR that is no errno */
+    struct wr_h1_in in;        /* the reply's body */
+    const char *why;           /* reason of an ERROR without errno */
 };
 /* Entries of the table wr_http1. */
 bool wr_h1_client_request(struct wr_exchange *x, const struct wr_request_out *out) WR_CHECKED;
@@ -194,29 +194,30 @@ void wr_h1_client_cancel(struct wr_exchange *x, enum wr_failure why);
 struct wr_try_verdict wr_h1_client_verdict(const struct wr_exchange *x, enum wr_failure why);
 extern const struct wr_link_speaker wr_h1_link;
 
-/* ---- h1_write: the only way a field of a reply, of a request to a server or of trailers gets to
- * the wire ----
- * Variables can put any byte into a value; what came off the wire was checked by the parser. A
+/* ---- h1_write: writes all fields that are sent: of replies, of requests to servers, of trailers
+ * ----
+ * Variables can put any byte into a value; fields that were received were checked by the parser. A
  * control character other than TAB (RFC 9110 5.5) is written as a space, in Location and Refresh as
- * %XX: it begins no other field or message, and as the field stays, nobody can take one away
- * (Content-Security-Policy, say) by asking for /%0A. Names are checked while loading.
- * Lines that came one behind the other, and stay so, are copied in one piece. */
+ * %XX. So it cannot begin another field or message; and as the field is still sent, no client can
+ * remove one (Content-Security-Policy, say) by asking for /%0A. Names are checked while loading.
+ * Neighbouring lines of a parsed head that stay neighbours are copied in one piece. */
 /* Appends the head of a request, up to the empty line. */
 void wr_h1_write_request(struct wr_text *out, const struct wr_request_out *r);
-struct wr_h1_hop {             /* what HTTP/1 has to say of the connection and the framing */
+struct wr_h1_hop {             /* for the hop-by-hop fields of a reply */
     bool chunked;
     enum { WR_H1_CLOSE, WR_H1_KEEP, WR_H1_UPGRADE } connection;
-    uint64_t keep_s;           /* of KEEP, for Keep-Alive; 0: not said */
+    uint64_t keep_s;           /* with KEEP: seconds in Keep-Alive; 0: no such field */
 };
 void wr_h1_write_reply(struct wr_text *out, const struct wr_reply_out *r,
                        const struct wr_h1_hop *hop);
 void wr_h1_write_fields(struct wr_text *out, const struct wr_fields *f);
 
 /* ---- h1_out ---- */
-/* Appends "1f\r\n"; n 0: the last chunk, trailers (NULL: none) and all. */
+/* Appends the line of a chunk of n bytes ("1f\r\n"); n 0: the last chunk with its trailers (NULL:
+ * none). */
 void wr_chunk_open(struct wr_text *out, uint64_t n, const struct wr_fields *trailers);
-/* Sends out[*at..] and then as much of the chain as `left` allows; *put counts chain bytes. chunk:
- * CRLF follows when the last of `left` is out. */
+/* Sends out[*at..], then at most `left` bytes of the chain; *put counts bytes of the chain. chunk:
+ * sends CRLF after the last of `left`. */
 enum wr_io wr_h1_send(struct wr_conn *c, struct wr_text *out, size_t *at,
                       const struct wr_slice *chain, uint64_t left, bool chunk, size_t *put);
 
