@@ -1,7 +1,6 @@
-/* accel_fields: the fields that outlive a reply with X-Accel-Redirect. The application that sent
- * it has decided about cookies, caching and the name of a download; what is served in its place
- * carries these. A proxy module calls wr_http_keep before it jumps, respond calls
- * wr_http_add_kept. */
+/* accel_fields: fields that outlive a reply with X-Accel-Redirect. The application that sent it has
+ * decided about cookies, caching and the name of a download: the reply served instead gets these
+ * fields. A proxy module calls wr_http_keep before it redirects, respond calls wr_http_add_kept. */
 #include "http/http.h"
 
 static const enum wr_field_id lasting[] = {
@@ -31,7 +30,8 @@ void wr_http_keep(struct wr_exchange *x)
     }
 }
 
-/* A list may grow; of the others the reply's own `n` fields count. */
+/* True: fields that are lists are added; others only if the reply's own first n fields have none of
+ * that name. */
 static bool may_join(const struct wr_response *r, unsigned id, uint32_t n)
 {
     return id == WR_F_SET_COOKIE || id == WR_F_CACHE_CONTROL || r->fields.first[id] == 0
@@ -44,7 +44,7 @@ void wr_http_add_kept(struct wr_exchange *x)
     struct wr_str type = wr_fields_value(&h->kept, WR_F_CONTENT_TYPE);
     uint32_t own = h->res.fields.n;
 
-    /* What a server says of its reply is true; what is guessed from a file's name is a guess. */
+    /* The type of a proxied reply is right; one derived from a file's name is a guess. */
     if (type.p != NULL && (h->proxy == NULL || h->res.type.p == NULL))
         h->res.type = type;
     for (uint32_t i = 0; i < h->kept.n; i++) {

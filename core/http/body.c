@@ -1,5 +1,5 @@
-/* body: a request's body for those who want all of it before they begin: in memory up to
- * client_body_buffer_size, then in a temp file. */
+/* body: reads a request's whole body for callers that need all of it before they begin: in memory
+ * up to client_body_buffer_size, then in a temp file. */
 #include "http/http_impl.h"
 
 #define READS 16 /* in one turn */
@@ -22,7 +22,7 @@ static bool spill(struct wr_exchange *x)
     if (b->file == NULL) {
         b->file = WR_NEW(x->pool, struct wr_temp);
         *b->file = wr_http_temp(x, wr_pool_cstr(x->pool, c->client_body_temp_path));
-        if (!wr_temp_append(b->file, "", 0)) /* an empty body may have to be in a file, too */
+        if (!wr_temp_append(b->file, "", 0)) /* creates it: an empty body may need a file, too */
             return false;
         wr_xlog(x, WR_LOG_WARN, 0, "a client request body is buffered to a temporary file in %s",
                 b->file->folder);
@@ -74,7 +74,7 @@ static enum wr_verdict broken(struct wr_exchange *x)
                      "client prematurely closed connection");
 }
 
-/* The body is all there: with client_body_in_file_only in a file that has a name. */
+/* The body is complete; with client_body_in_file_only write it to a file with a name. */
 static bool completed(struct wr_exchange *x)
 {
     const struct wr_http_conf *c = wr_conf_of(x, &wr_module_http);
@@ -85,7 +85,8 @@ static bool completed(struct wr_exchange *x)
     return true;
 }
 
-/* What came together with the head: maybe all of it, and then it counts as read. */
+/* Reads the part of the body that came together with the head; the body is complete if that was
+ * all. */
 enum wr_verdict wr_http_preread_body(struct wr_exchange *x)
 {
 
@@ -121,7 +122,7 @@ enum wr_verdict wr_http_read_body(struct wr_exchange *x)
         size_t got = 0;
         enum wr_verdict v = WR_PASS;
 
-        if (reads == READS) { /* others get their turn */
+        if (reads == READS) { /* other exchanges get their turn */
             wr_exchange_wake(x);
             return WR_HOLD;
         }
@@ -153,7 +154,7 @@ enum wr_verdict wr_http_read_body(struct wr_exchange *x)
 
 void wr_http_discard_body(struct wr_exchange *x)
 {
-    wr_http_of(x)->discard = true; /* the session drops what is left when the reply is out */
+    wr_http_of(x)->discard = true; /* the session drops the rest after the reply */
 }
 
 void wr_http_add_body_filter(struct wr_exchange *x, struct wr_relay_filter *f)

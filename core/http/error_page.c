@@ -1,11 +1,11 @@
-/* error_page: what the client gets instead of a reply: the page the configuration names, through an
- * internal redirect, a named location or a redirect to elsewhere, or a built-in text. The engine
- * calls wr_http_error for every status nobody answered. */
+/* error_page: the directive, and the reply to an error: an internal redirect, a named location, a
+ * redirect to another URL, or a built-in page. The engine calls wr_http_error for every status that
+ * has no reply yet. */
 #include "http/http.h"
 
 struct page {
     unsigned status;
-    int response;              /* =code; 0: that of the page's own reply; -1: the error's */
+    int response;              /* status of `=code`; 0: that of the page's reply; -1: the error's */
     struct wr_template *uri;
 };
 struct page_conf {
@@ -27,13 +27,13 @@ static enum wr_go drop_run(struct wr_exchange *x)
 
 static const struct wr_step step_drop = { "drop", "closing request", drop_run };
 
-/* 444 asks for it; a client that timed out or left gets no answer either, as in nginx. */
+/* True: the client gets no reply, as in nginx: 444 demands it; the client timed out or has left. */
 static bool unanswered(const struct wr_http *h, unsigned status)
 {
     return status == 444 || status == 499 || status == 408 || h->head_sent;
 }
 
-/* After these the rest of what the client sends cannot be trusted, or is not worth reading. */
+/* After these statuses the client's further input cannot be trusted, or is not worth reading. */
 static bool closes(unsigned status)
 {
     switch (status) {
@@ -45,12 +45,12 @@ static bool closes(unsigned status)
     }
 }
 
-/* A body that is too large, or that nobody can read, is not sent to the server of a page: the
+/* A body that is too large or malformed must not be sent to the server that makes the page: the
  * session drops it. */
 static void without_body(struct wr_http *h)
 {
     wr_bufq_clear(&h->body.q);
-    h->body.file = NULL; /* it is the pool's */
+    h->body.file = NULL; /* the pool frees it */
     h->body.size = 0;
     h->req.framing = WR_BODY_NONE;
 }
@@ -89,7 +89,7 @@ static const struct page *find_page(const struct wr_exchange *x, unsigned status
     for (uint32_t i = 0; i < c->list.n; i++) {
         unsigned named = c->list.at[i].status;
 
-        /* Configurations made for nginx say 494 for what is 431 here. */
+        /* nginx's 494 is 431 here. */
         if (named == status || (named == 494 && status == 431))
             return &c->list.at[i];
     }
@@ -110,7 +110,7 @@ static enum wr_verdict to_elsewhere(struct wr_exchange *x, struct wr_str url)
     return built_in(x, status);
 }
 
-/* The page is another request, but what the client has to know about this failure goes with it. */
+/* The page's own reply has other fields; those that belong to this failure are kept for it. */
 static void keep_fields(struct wr_exchange *x)
 {
     static const enum wr_field_id ids[] = {
@@ -136,8 +136,9 @@ static void set_get(struct wr_http *h)
     h->req.method_text = WR_STR("GET");
 }
 
-/* A named location has the request as it came, but one that could not be read is no request to send
- * to a server: there it is one for "/". (nginx has no path then and says 500, not the error.) */
+/* A named location handles the request as it came. But a request that could not be parsed cannot be
+ * sent to a server: make it one for "/". (nginx has no path then and replies with 500 instead of
+ * the error.) */
 static void make_sendable(struct wr_http *h)
 {
     if (h->req.uri.p != NULL)
@@ -155,7 +156,7 @@ static enum wr_verdict go_internal(struct wr_exchange *x, struct wr_str uri, str
     keep_fields(x);
     v = wr_http_internal(x, uri, args);
     if (v == WR_REJECTED)
-        return built_in(x, x->status); /* a page of the page: it ends here */
+        return built_in(x, x->status); /* the page failed, too: no further pages */
     x->status = 0;
     return v;
 }
@@ -209,7 +210,7 @@ static bool invalid(struct wr_cf *cf, uint32_t i)
     return wr_cf_error(cf, i, "invalid value \"" WR_FMT "\"", WR_ARG(wr_cf_arg(cf, i)));
 }
 
-/* "=", "=200": the last but one argument. False: it is no such thing. */
+/* Parses "=" or "=200", the last but one argument. False: the argument is something else. */
 static bool response_of(struct wr_cf *cf, uint32_t i, int *response, bool *ok)
 {
     struct wr_str s = wr_cf_arg(cf, i);
@@ -239,7 +240,7 @@ static bool set_one(struct wr_cf *cf, struct page_conf *c, uint32_t i, const str
     added = wr_vec_push(cf->pool, &c->list);
     *added = *p;
     added->status = (unsigned)code;
-    /* Statuses of our own making: the client sees 400. */
+    /* nginx's own statuses: the client gets 400. */
     if (p->response < 0 && code >= 494 && code <= 497)
         added->response = 400;
     return true;
@@ -269,7 +270,7 @@ static bool set_error_page(struct wr_cf *cf, void *conf)
 
 static const struct wr_directive directives[] = {
     WR_CUSTOM("error_page", WR_L7 | WR_IN_LOCATION_IFS | WR_MULTI, 2, WR_ARGS_ANY,
-              set_error_page, NULL, "what is sent instead of the built-in page of a status"),
+              set_error_page, NULL, "replaces the built-in page of a status"),
     { 0 },
 };
 

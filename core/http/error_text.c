@@ -1,5 +1,5 @@
-/* error_text: the built-in pages of statuses, as nginx words them. error_page and answer ask for
- * them; they live in the exchange's pool. */
+/* error_text: the built-in pages of statuses, in nginx's words. error_page calls it; the text is in
+ * the exchange's pool. */
 #include "http/http.h"
 
 struct special {
@@ -7,7 +7,7 @@ struct special {
     const char *title, *heading, *line; /* heading NULL: the title; line NULL: none */
 };
 
-/* What differs from "404 Not Found" in title and heading. */
+/* Statuses whose title or heading is not just "404 Not Found". */
 static const struct special specials[] = {
     { 302, "302 Found", NULL, NULL },
     { 401, "401 Authorization Required", NULL, NULL },
@@ -42,7 +42,7 @@ static bool digit(char c)
     return c >= '0' && c <= '9';
 }
 
-/* Those browsers show a page of their own instead of a short one. */
+/* True: a browser that replaces short pages by its own. */
 static bool wants_padding(struct wr_exchange *x, unsigned status)
 {
     const struct wr_http_conf *c = wr_conf_of(x, &wr_module_http);

@@ -1,5 +1,5 @@
-/* file_threads: who reads the files of a request: threads of a pool, or the worker itself. Static
- * files ask, and so do the temp files of bodies and replies. */
+/* file_threads: the `aio` directive: whether threads of a pool or the worker itself read a
+ * request's files. Called for static files and for temp files of bodies and replies. */
 #include "http/http_impl.h"
 
 static const struct wr_str standard = WR_STR_INIT("default");
@@ -67,6 +67,6 @@ struct wr_temp wr_http_temp(struct wr_exchange *x, const char *folder)
         .log = x->log, .source = &x->source,
     };
 
-    (void)!wr_http_threads(x, false, &t.readers); /* no such pool: the worker reads */
+    (void)!wr_http_threads(x, false, &t.readers); /* without such a pool the worker reads */
     return t;
 }

@@ -1,5 +1,4 @@
-/* http_next: which status of a reply makes proxy_next_upstream try another server. Pure; the head
- * step asks. */
+/* http_next: the bit of proxy_next_upstream for a reply's status. Pure; the step head calls it. */
 #include "http/http.h"
 
 uint32_t wr_next_of_status(unsigned status)

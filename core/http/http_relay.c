@@ -1,14 +1,15 @@
-/* http_relay: the last steps: respond writes the reply's head, relay moves its body, and with an
- * upgraded connection both directions. */
+/* http_relay: the last steps of a request: respond writes the reply's head, relay moves its body,
+ * or both directions of an upgraded connection (tunnel). Content hooks call wr_http_respond, or the
+ * step head goes on to respond. */
 #include "http/http_impl.h"
 
-/* A server's reply goes out, not a file or a text. */
+/* True: the reply comes from a peer, not from a file or a text. */
 static bool is_proxied(const struct wr_exchange *x, const struct wr_http *h)
 {
     return h->proxy != NULL && x->peer.ops != NULL && x->peer.ops->give == NULL;
 }
 
-/* limit_rate and proxy_limit_rate: the relay has one speed, the smaller. */
+/* The smaller one of limit_rate and proxy_limit_rate: the relay has one rate. */
 static uint64_t rate_of(struct wr_exchange *x, const struct wr_http *h, uint64_t *after)
 {
     const struct wr_http_conf *c = wr_conf_of(x, &wr_module_http);
@@ -23,7 +24,7 @@ static uint64_t rate_of(struct wr_exchange *x, const struct wr_http *h, uint64_t
     return own;
 }
 
-/* The backend may know better than the configuration. */
+/* X-Accel-Buffering of the reply overrides proxy_buffering. */
 static bool buffers(const struct wr_http *h)
 {
     return h->x_buffering == WR_AS_CONFIGURED ? h->proxy_conf->buffering
@@ -69,7 +70,7 @@ static void reply_direction(struct wr_exchange *x, const struct wr_http *h)
         }
     }
     if (h->header_only)
-        x->down.src = NULL; /* a HEAD asked of a GET has a body: it is not wanted */
+        x->down.src = NULL; /* if a HEAD was sent as GET, its reply has a body to drop */
     if (!h->header_only)
         x->down.filters = h->filters;
 }
@@ -110,8 +111,8 @@ static bool head_filters(struct wr_exchange *x)
     return true;
 }
 
-/* What came with the upstream's head lies in the worker's scratch: it goes out from there together
- * with our head, and only the rest of it gets memory. */
+/* The first bytes of the body, which came with the peer's head, are in the worker's scratch: send
+ * them from there together with the reply's head; only the rest is copied. */
 static void forward_first(struct wr_exchange *x, const struct wr_http *h)
 {
     struct wr_slice one = { 0 };
@@ -127,15 +128,15 @@ static void forward_first(struct wr_exchange *x, const struct wr_http *h)
         x->down.taken += first.n;
         if (first.n > 0 && x->client.ops->write(&x->client, &one, false, &put) == WR_IO_OK)
             x->down.moved += put;
-        if (put < first.n) /* a failed write fails again in the relay, which says so */
+        if (put < first.n) /* a failed write fails again in the relay, which reports it */
             wr_bufq_copy(&x->down.q, first.p + put, first.n - put);
-        x->down.src_fin = wr_endpoint_at_end(&x->peer); /* a read would say no more */
+        x->down.src_fin = wr_endpoint_at_end(&x->peer); /* spares a read that finds the end */
     }
     if (x->peer.ops->keep != NULL)
         x->peer.ops->keep(&x->peer);
 }
 
-/* add_header may make it so; a part of it would be another head. */
+/* For example by add_header. A part of the head must not be sent. */
 static enum wr_go head_too_long(struct wr_exchange *x)
 {
     wr_xlog(x, WR_LOG_ERROR, 0, "the head of the reply is too long");
@@ -155,10 +156,10 @@ static enum wr_go respond_run(struct wr_exchange *x)
         h->res.reason = wr_str_of(NULL, 0);
     }
     h->header_only = h->req.method == WR_M_HEAD || h->res.status == 204 || h->res.status == 304;
-    if (!h->tunnel && !head_filters(x)) /* the filter set the status of the error */
+    if (!h->tunnel && !head_filters(x)) /* the filter has set the error's status */
         return x->layer->reject(x, h->res.status);
     if (x->gave_up && h->res.status != 500)
-        return WR_GO; /* the runner rejects */
+        return WR_GO; /* wr_exchange_run rejects */
     x->gave_up = false;
     h->header_only |= h->res.status == 204 || h->res.status == 304;
     x->status = h->res.status;
@@ -170,7 +171,7 @@ static enum wr_go respond_run(struct wr_exchange *x)
     h->head_sent = true;
     reply_direction(x, h);
     forward_first(x, h);
-    wr_timer_idle(&x->idle); /* the patience of the step before is not that of the next */
+    wr_timer_idle(&x->idle); /* the next step has a timeout of its own */
     x->step = &wr_step_http_relay;
     return WR_GO;
 }
@@ -179,7 +180,7 @@ const struct wr_step wr_step_respond = { "respond", "sending response to client"
 
 static void tunnel_begin(struct wr_exchange *x)
 {
-    /* What either side sent behind its head goes first. */
+    /* Bytes that either side sent after its head go first. */
     x->client.ops->to_raw(&x->client, &x->up.q, &x->down.q);
     x->peer.ops->to_raw(&x->peer, &x->down.q, &x->up.q);
     x->up = (struct wr_relay){ .src = &x->client, .dst = &x->peer, .q = x->up.q, .high = 16384 };
@@ -212,7 +213,7 @@ static enum wr_go cut(struct wr_exchange *x, enum wr_pump p)
     return wr_finish(x, 0);
 }
 
-/* Who keeps the reply waiting: the client that bytes are there for, or the server? */
+/* True: the reply waits for the client, for which bytes are there; false: it waits for the peer. */
 static bool awaits_client(const struct wr_exchange *x)
 {
     return x->down.q.n > 0 || x->down.pipe != NULL || x->down.src == NULL
@@ -269,8 +270,8 @@ static enum wr_go tunnel_run(struct wr_exchange *x)
     return WR_WAIT;
 }
 
-/* The server agreed before it had the whole request: the rest of that goes in front, framed as its
- * head has said. */
+/* The peer agreed to the upgrade before it had the whole request: send the rest first, framed as
+ * the request's head announced. */
 static enum wr_go tunnel_waits(struct wr_exchange *x)
 {
     const struct wr_http_conf *c = wr_conf_of(x, &wr_module_http);
@@ -290,13 +291,14 @@ static enum wr_go tunnel_waits(struct wr_exchange *x)
     return tunnel_patience(x, moved, c->client_body_timeout_ms) ? WR_WAIT : cut(x, WR_PUMP_IDLE);
 }
 
-/* Of a request whose reply came early. Whatever becomes of it, the reply goes on. */
+/* The reply came before the whole request was sent: send the rest. If that fails, the reply goes on
+ * nevertheless. */
 static void pump_rest(struct wr_exchange *x, bool *moved)
 {
     enum wr_pump p = wr_relay_pump(&x->up, x->loop, moved);
     bool too_much = wr_http_streams_too_much(x);
 
-    if (p == WR_PUMP_SRC_ERROR || too_much) /* nor can what follows be understood */
+    if (p == WR_PUMP_SRC_ERROR || too_much) /* the next request could not be parsed */
         wr_http_of(x)->keepalive = false;
     if (p == WR_PUMP_SRC_ERROR || p == WR_PUMP_DST_ERROR || too_much)
         x->up.dst_fin = true;
@@ -319,7 +321,7 @@ static enum wr_go relay_run(struct wr_exchange *x)
         return wr_finish(x, 0);
     if (down == WR_PUMP_SRC_ERROR || down == WR_PUMP_DST_ERROR)
         return cut(x, down);
-    /* What the server adds to what a client does not take is no reason to go on waiting for it. */
+    /* Bytes from the peer must not extend the timeout of a client that does not read. */
     awaited = client ? x->down.moved != before : moved;
     if (!keep_patience(x, awaited))
         return too_slow(x);
@@ -330,7 +332,7 @@ static enum wr_go relay_run(struct wr_exchange *x)
 
 const struct wr_step wr_step_http_relay = { "relay", "sending to client", relay_run };
 
-/* A body nobody asked for is dropped as far as it came with the head: false, it is malformed. */
+/* Drops an unwanted body as far as it came with the head. False: it is malformed. */
 static bool drop_buffered(struct wr_exchange *x)
 {
     enum wr_io io = WR_IO_OK;
@@ -352,7 +354,7 @@ enum wr_verdict wr_http_respond(struct wr_exchange *x, struct wr_bufq *q)
         wr_bufq_clear(q);
         return wr_reject(x, 400, wr_endpoint_why(&x->client));
     }
-    if (x->peer.ops != NULL) /* an answer that was not sent */
+    if (x->peer.ops != NULL) /* another reply that was not sent */
         x->peer.ops->end(&x->peer, WR_END_FIN);
     wr_endpoint_store(&x->peer, x->pool, wr_exchange_waiter(x), q);
     wr_timer_off(x->loop, &x->idle);

@@ -1,5 +1,6 @@
-/* http_session: what all speakers share of a client connection: how a request is entered, and the
- * layer's table. What is said on the connection is its speaker's. */
+/* http_session: the part of a client connection that all speakers share: making a request's
+ * exchange, finding its server; and the layer's table. The speaker reads and writes the
+ * connection. */
 #include "http/http_impl.h"
 
 static const struct wr_http_address *address_of(const struct wr_session *s)
@@ -51,7 +52,8 @@ static void enter_server(struct wr_exchange *x, struct wr_http *h, struct wr_htt
     wr_exchange_scope(x, server->v.scope);
 }
 
-/* The server the handshake was for counts where no host is named, or the head too bad to tell. */
+/* Enters the server of the TLS handshake, where the request names no host or its head is too bad to
+ * read it. False: not TLS. */
 static bool enter_by_handshake(struct wr_exchange *x, struct wr_http *h)
 {
     bool secure = wr_tls_up(&x->s->conn);
@@ -71,7 +73,7 @@ const struct wr_head_limits *wr_http_host_known(void *exchange, const struct wr_
 
     if (found != NULL && (named || !enter_by_handshake(x, h)))
         enter_server(x, h, wr_http_server_of(found));
-    else if (found == NULL) /* it ends with 500, of the default server */
+    else if (found == NULL) /* the default server replies with 500 */
         enter_server(x, h, wr_http_server_of(a->standard));
     return &h->server->limits;
 }
@@ -84,7 +86,7 @@ void wr_http_request_bad(struct wr_exchange *x, uint16_t status, const char *why
         (void)enter_by_handshake(x, h);
     h->bad_status = status;
     h->bad_why = why;
-    h->req.framing = WR_BODY_NONE; /* what comes is no body for the page of the error */
+    h->req.framing = WR_BODY_NONE; /* further input is not a body for the error page */
     if (!line)
         x->step = &wr_step_bad_line;
 }

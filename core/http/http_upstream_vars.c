@@ -1,12 +1,12 @@
-/* http_upstream_vars: what layer 7 tells of its upstreams: statuses, times and lengths for each
- * try, and the fields of the last reply as they came. */
+/* http_upstream_vars: variables of layer 7 about upstreams: status, times and length of each try,
+ * and the fields and trailers of the last reply as received. */
 #include "http/http.h"
 
 enum what { STATUS, HEADER_TIME, RESPONSE_TIME, RESPONSE_LENGTH };
 
 extern struct wr_module wr_module_http_upstream_vars;
 
-/* Of the reply behind its head. */
+/* Bytes of the reply after its head. */
 static uint64_t length_of(const struct wr_attempts *a, const struct wr_try *try)
 {
     uint64_t received = try->received;
@@ -43,7 +43,7 @@ static bool get_try(struct wr_exchange *x, const struct wr_var *v, struct wr_str
     return wr_tries_text(x, one, v->data, out);
 }
 
-/* What the parser took out of the fields. */
+/* Values that the parser moved from the fields into members of wr_response. */
 static bool taken_out(struct wr_exchange *x, const struct wr_response *r, struct wr_str name,
                       struct wr_str *out)
 {
@@ -94,7 +94,7 @@ static bool get_trailer(struct wr_exchange *x, const struct wr_var *v, struct wr
 
 /* ---- keeping the reply ---- */
 
-struct wanted {               /* of a configuration */
+struct wanted {               /* by the variables of a configuration */
     bool reply;
 };
 

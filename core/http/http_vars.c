@@ -1,5 +1,5 @@
-/* http_vars: variables about a request: its line, uri, arguments, fields, body, where it comes from
- * and which file it means. Those about the reply are in reply_vars. Values are views into the
+/* http_vars: variables about a request: its line, uri, arguments, fields, body, connection, and the
+ * file its uri maps to. Those about the reply are in reply_vars. Values are views into the
  * exchange's pool or made there. */
 #include "http/http_impl.h"
 
@@ -61,7 +61,7 @@ static bool get_server_protocol(struct wr_exchange *x, const struct wr_var *v, s
 
     (void)v;
     *out = version == 11 ? WR_STR("HTTP/1.1") : WR_STR("HTTP/1.0");
-    return version > 9; /* HTTP/0.9 did not say so */
+    return version > 9; /* no value for HTTP/0.9, which sends no version */
 }
 
 /* ---- fields ---- */
@@ -130,7 +130,7 @@ static bool get_request_body(struct wr_exchange *x, const struct wr_var *v, stru
     return true;
 }
 
-/* Bodies are kept in files without a name. */
+/* A body's file has no name until this gives it one. */
 static bool get_request_body_file(struct wr_exchange *x, const struct wr_var *v,
                                   struct wr_str *out)
 {
@@ -146,7 +146,7 @@ static bool get_request_length(struct wr_exchange *x, const struct wr_var *v, st
     return true;
 }
 
-/* ---- where it goes ---- */
+/* ---- host, server, port ---- */
 
 static bool get_host(struct wr_exchange *x, const struct wr_var *v, struct wr_str *out)
 {
@@ -186,7 +186,7 @@ static bool get_scheme(struct wr_exchange *x, const struct wr_var *v, struct wr_
     return true;
 }
 
-/* ---- the file it means ---- */
+/* ---- the file the uri maps to ---- */
 
 static bool get_document_root(struct wr_exchange *x, const struct wr_var *v, struct wr_str *out)
 {

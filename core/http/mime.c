@@ -1,9 +1,9 @@
-/* mime: content types by extension: the types {} block, and what a file's name means. A table is a
- * dict from the extension, in any case, to the type; scopes without types {} of their own share
+/* mime: content types by extension: the types {} block, and the type of a file by its name. A table
+ * is a dict from extension (case is ignored) to type; scopes without types {} of their own share
  * it. */
 #include "http/http_impl.h"
 
-/* The last one counts. */
+/* Adds an extension; of duplicates the last one counts. */
 static void put(struct wr_cf *cf, struct wr_dict *types, const struct wr_node *n, uint32_t word)
 {
     struct wr_str *type = WR_NEW(cf->pool, struct wr_str), *old;
@@ -54,7 +54,7 @@ struct wr_dict *wr_http_default_types(struct wr_pool *p)
     return types;
 }
 
-/* What follows the last dot; a name that begins with its only dot has none. */
+/* The part after the last dot; a name that begins with its only dot has no extension. */
 static struct wr_str extension_of(struct wr_str path)
 {
     size_t slash = wr_str_rfind(path, '/');

@@ -1,10 +1,10 @@
-/* path: the place of a uri on the disk by root or alias, and these two directives. Modules that
- * open files for a request call it (static files, try_files, index). */
+/* path: maps a uri to a path of the file system by root or alias; and these two directives. Called
+ * wherever files are opened for a request (static files, try_files, index). */
 #include "http/http_impl.h"
 
-/* May a path be opened that was put together from the configuration's text before `join` and the
- * client's behind it? It may hold no zero, and what the client said may not climb: its first
- * segment can begin in the configuration's text. */
+/* True: the path may be opened. Its text before `join` is the configuration's, the rest is the
+ * client's, which must not have a zero or a segment "..". Such a segment may begin with dots of the
+ * configuration's text: then the search begins there. */
 static bool safe(struct wr_str path, size_t join)
 {
     if (wr_str_find(path, '\0') < path.n)
@@ -47,7 +47,8 @@ bool wr_http_path(struct wr_exchange *x, struct wr_str uri, struct wr_text *out)
 
     if (!wr_http_root(x, out))
         return false;
-    /* Variables (captures) are the client's words too, unless the configuration itself climbs. */
+    /* A root with variables may be the client's text (captures), too: check all of the path, unless
+     * the configuration has ".." itself. */
     join = c->root_tpl == NULL || wr_str_search(c->root, WR_STR("..")) < c->root.n ? out->n - start
                                                                                    : 0;
     if (c->is_alias && c->alias_of.p == NULL) {

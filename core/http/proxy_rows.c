@@ -1,6 +1,6 @@
-/* proxy_rows: what the setters of WR_HTTP_PROXY_ROWS share: the words of masks, the sizes of
- * buffers and files and how they have to fit together. Proxy modules use it through their tables,
- * and call wr_http_proxy_finish from theirs. */
+/* proxy_rows: setters and words of WR_HTTP_PROXY_ROWS, and the check that the sizes of buffers and
+ * files fit together. Proxy modules have the rows in their tables and call wr_http_proxy_finish
+ * from their `finish`. */
 #include "http/http.h"
 
 const struct wr_enum wr_next_words[] = {
@@ -36,7 +36,7 @@ static bool invalid(struct wr_cf *cf, uint32_t i)
     return wr_cf_error(cf, i, "\"%s\" directive invalid value", cf->row->name);
 }
 
-/* k and m only, as wr_set_size. */
+/* Accepts only k and m, as wr_set_size does. */
 static bool parse_size(struct wr_str s, uint64_t *out)
 {
     return wr_parse_size(s, out) && wr_lower((unsigned char)s.p[s.n - 1]) != 'g';
@@ -44,7 +44,7 @@ static bool parse_size(struct wr_str s, uint64_t *out)
 
 /* ---- sizes ---- */
 
-/* Which of them is told by the end of the name; send_lowat is checked and forgotten. */
+/* The end of the directive's name tells the member; send_lowat is only checked. */
 bool wr_set_proxy_size(struct wr_cf *cf, void *conf)
 {
     struct wr_http_proxy_conf *c = WR_FIELD(cf, conf, struct wr_http_proxy_conf);
@@ -136,7 +136,7 @@ bool wr_http_proxy_finish(struct wr_cf *cf, struct wr_http_proxy_conf *c, const 
         c->busy = 2 * largest;
     if (!c->temp_write_set)
         c->temp_write = 2 * largest;
-    /* An outer block has said it already when none of these rows is of this one. */
+    /* Check only where one of the rows is in this block: the outer block was checked before. */
     if (c->sized == NULL || cf->node == NULL || c->sized->parent != cf->node)
         return true;
     return sizes_fit(cf, c, prefix, largest);

@@ -1,4 +1,5 @@
-/* reply_head: what the head of a reply says, once filters and modules have had their say. */
+/* reply_head: decides the head of a reply after modules and filters have set theirs. The step
+ * respond calls it. */
 #include "http/http_impl.h"
 
 #ifndef WR_SERVER
@@ -26,8 +27,8 @@ static void decide_body(struct wr_exchange *x)
     }
 }
 
-/* The page of an error was modified at some time, the error was not. What a server or add_header
- * says is a field. */
+/* Last-Modified of a 200, 206 or 304; an error page has none, as the error was never modified. -1,
+ * too, if a field of a server or add_header has it. */
 static time_t modified(struct wr_response *r)
 {
     if (wr_fields_first(&r->fields, WR_F_LAST_MODIFIED) != NULL)
@@ -56,7 +57,7 @@ void wr_http_decide_reply(struct wr_exchange *x, struct wr_reply_out *out)
         .server = server(wr_conf_of(x, &wr_module_http), r),
         .type = r->type,
         .last_modified = modified(r),
-        /* A server's reply to HEAD has a length and no body. */
+        /* A server's reply to HEAD has a length but no body. */
         .says_length = r->status != 304 && (r->framing == WR_BODY_LENGTH
                                             || (h->header_only && r->has_length)),
         .bare = h->header_only,

@@ -1,5 +1,5 @@
-/* reply_vars: variables about the reply and how long all took; most are asked for by logs, when the
- * exchange is over. Also $limit_rate, which `set` may change. */
+/* reply_vars: variables about the reply and the time of the request, mostly for logs, which read
+ * them when the exchange is over. Also $limit_rate, which `set` may change. */
 #include "http/http_impl.h"
 
 static struct wr_str number(struct wr_exchange *x, uint64_t n)
@@ -13,7 +13,7 @@ static struct wr_str seconds(struct wr_exchange *x, uint64_t ms)
                        (unsigned)(ms % 1000));
 }
 
-/* As the reply was or will be sent; "009" for a request of HTTP/0.9 nobody has answered yet. */
+/* The status that was or will be sent; "009" for an HTTP/0.9 request that has no reply yet. */
 static bool get_status(struct wr_exchange *x, const struct wr_var *v, struct wr_str *out)
 {
     const struct wr_http *h = wr_http_of(x);
@@ -114,7 +114,7 @@ static bool sent_transfer_encoding(struct wr_exchange *x, struct wr_str *out)
     return wr_http_of(x)->res.framing == WR_BODY_CHUNKED;
 }
 
-/* Fields the engine writes from what it knows. */
+/* Fields that are written from members of wr_http, not from h->res.fields. */
 static const struct {
     const char *name;
     bool (*get)(struct wr_exchange *x, struct wr_str *out);

@@ -1,4 +1,5 @@
-/* short_reply: short replies that weir makes itself: a text, a redirect. */
+/* short_reply: short replies made by weir itself: a text, a redirect. Content hooks and error_page
+ * call it. */
 #include "http/http_impl.h"
 
 enum wr_verdict wr_http_respond_text(struct wr_exchange *x, unsigned status, struct wr_str type,

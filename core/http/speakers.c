@@ -1,9 +1,9 @@
-/* speakers: which of the ways to speak HTTP a client connection gets. They come with modules; the
- * one without a word of listen gets whatever no other claims. */
+/* speakers: chooses the speaker (the version of HTTP) of a client connection. Speakers are parts of
+ * modules; the one without a word in `listen` gets each connection that no other claims. */
 #include "http/http_impl.h"
 
 #define SPEAKERS_MAX 32 /* bits of wr_listener.speaks */
-#define FIRST_MAX 64    /* bytes by which one may be known */
+#define FIRST_MAX 64    /* most bytes a speaker may need to recognize a connection */
 
 static const struct wr_http_speaker *speakers[SPEAKERS_MAX + 1]; /* ends with NULL */
 
@@ -86,8 +86,8 @@ const struct wr_http_speaker *wr_speaker_choose(const struct wr_http_speaker *co
     return open ? NULL : standard;
 }
 
-/* The bytes stay with the connection. Those of a client that sends no more are not many enough for
- * anything but the standard one to say what is wrong. */
+/* Peeks at the first bytes, which stay in the connection. If the client sends no more bytes and no
+ * speaker claims them, the standard one gets the connection, to report the error. */
 static const struct wr_http_speaker *chosen(struct wr_session *s)
 {
     const struct wr_http_speaker *found;

@@ -1,9 +1,9 @@
-/* field_values: single values out of what a client or a server sent: fields by a variable's name,
- * cookies, arguments, Basic credentials. Pure but for the pool; the variables and auth modules call
- * it. */
+/* field_values: extracts single values from a head: fields by a variable's name, cookies,
+ * arguments, Basic credentials. Pure, except that it allocates in the pool. Variables and auth
+ * modules call it. */
 #include "message/message.h"
 
-/* "x_forwarded_for" names "X-Forwarded-For". */
+/* True: the variable's name "x_forwarded_for" means the field "X-Forwarded-For". */
 static bool named(struct wr_str field, struct wr_str name)
 {
     if (field.n != name.n)
@@ -69,7 +69,7 @@ static bool starts_with_name(struct wr_str s, struct wr_str name)
     return s.n >= name.n && wr_str_ieq(wr_str_of(s.p, name.n), name);
 }
 
-/* "name = value; ..." at the beginning of s. */
+/* Matches "name = value; ..." at the beginning of s. */
 static bool cookie_here(struct wr_str s, struct wr_str name, struct wr_str *out)
 {
     if (!starts_with_name(s, name))
@@ -106,7 +106,7 @@ bool wr_arg_find(struct wr_str args, struct wr_str name, struct wr_str *out)
     return false;
 }
 
-/* 64: no digit. */
+/* Value of a base64 digit; 64: not a digit. */
 static unsigned digit64(char c)
 {
     if (c >= 'A' && c <= 'Z')

@@ -1,8 +1,8 @@
-/* fields: header fields, kept in the order they came, with an index of the known names. Parsers,
- * head filters, variables and the proxy call it. A struct wr_fields owns nothing but its array,
- * which is the pool's; names and values are borrowed. A removed field stays where it is and is
- * marked, so that indexes and the pointers of others keep their meaning. */
-#include "message/message.h"
+/* fields: lists of fields in the order they came, with an index of the known names. Parsers, head
+ * filters, variables and the proxy call it. The array is in the pool; names and values are
+ * borrowed. A removed field stays in the array, marked as gone, so that indexes and pointers stay
+ * valid. */
+#include "http/http.h"
 
 #define FIRST_CAP 16
 
@@ -14,7 +14,7 @@ static const struct wr_str names[WR_F_COUNT] = {
 
 #define NAME_MAX_LENGTH 19
 
-/* Length, first and last letter tell all known names apart; a unit test asks for each of them. */
+/* Length, first and last letter distinguish all known names; a unit test checks each of them. */
 #define KEY(n, first, last) ((unsigned)(n) << 10 | ((first) & 31U) << 5 | ((last) & 31U))
 
 static enum wr_field_id guess(unsigned key)
@@ -88,7 +88,7 @@ enum wr_field_id wr_field_id(struct wr_str name)
     if (name.n < 2 || name.n > NAME_MAX_LENGTH)
         return WR_F_OTHER;
     id = guess(KEY(name.n, (unsigned char)name.p[0], (unsigned char)name.p[name.n - 1]));
-    /* Nearly everybody writes them in one way, and comparing bytes is cheaper than letters. */
+    /* Most senders use the usual case, and comparing bytes is cheaper than folding them. */
     if (id != WR_F_OTHER && (wr_str_eq(name, names[id]) || wr_str_ieq(name, names[id])))
         return id;
     return WR_F_OTHER;
@@ -139,7 +139,7 @@ struct wr_field *wr_fields_add_id(struct wr_pool *p, struct wr_fields *f, enum w
     return wr_fields_put(p, f, id, names[id], value);
 }
 
-/* The next living one of this id from index i on; n when there is none. */
+/* Index of the next field of this id that is not removed, from i on; f->n if there is none. */
 static uint32_t seek(const struct wr_fields *f, enum wr_field_id id, uint32_t i)
 {
     while (i < f->n && (f->at[i].id != id || f->at[i].gone))
@@ -232,7 +232,7 @@ void wr_fields_lay(struct wr_pool *p, struct wr_field *const *at, uint32_t n)
             wr_text_fmt(&t, WR_FMT ": " WR_FMT "\r\n", WR_ARG(at[i]->name), WR_ARG(at[i]->value));
     }
     laid = wr_text_view(&t);
-    for (uint32_t i = 0; i < n; i++) { /* it does not move any more */
+    for (uint32_t i = 0; i < n; i++) { /* the text does not move any more */
         if (!at[i]->parsed)
             continue;
         at[i]->name.p = laid.p;

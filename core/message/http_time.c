@@ -1,6 +1,6 @@
-/* http_time: reads dates of HTTP in the three forms of RFC 9110 5.6.7. The parsers and who compares
- * If-Modified-Since, Expires and the like call it; writing them is wr_clock_http's job. */
-#include "message/message.h"
+/* http_time: parses dates of HTTP in the three forms of RFC 9110 5.6.7. Called for Last-Modified,
+ * If-Modified-Since, Expires and the like; wr_clock_http writes dates. */
+#include "http/http.h"
 
 static bool skip(struct wr_str *s, struct wr_str text)
 {
@@ -10,7 +10,7 @@ static bool skip(struct wr_str *s, struct wr_str text)
     return true;
 }
 
-/* Exactly n digits. */
+/* Takes exactly n digits. */
 static bool number(struct wr_str *s, size_t n, int *out)
 {
     *out = 0;
@@ -44,7 +44,7 @@ static bool clock_time(struct wr_str *s, struct tm *tm)
            skip(s, WR_STR(":")) && number(s, 2, &tm->tm_sec);
 }
 
-/* "06 Nov 1994 08:49:37 GMT", and with '-' and a year of two digits. */
+/* "06 Nov 1994 08:49:37 GMT", or "06-Nov-94 08:49:37 GMT" with a year of two digits. */
 static bool fixdate(struct wr_str *s, struct tm *tm)
 {
     if (!number(s, 2, &tm->tm_mday))
@@ -84,7 +84,7 @@ static bool exists(const struct tm *tm)
     static const int days[12] = { 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31 };
     int last = days[tm->tm_mon] + (tm->tm_mon == 1 && leap(tm->tm_year));
 
-    /* A leap second is a second. */
+    /* Second 60 is a leap second. */
     return tm->tm_mday >= 1 && tm->tm_mday <= last && tm->tm_hour < 24 && tm->tm_min < 60 &&
            tm->tm_sec <= 60;
 }
@@ -105,7 +105,7 @@ bool wr_http_time(struct wr_str s, time_t *out)
     size_t name = 0;
     bool ok;
 
-    /* Which weekday it is follows from the rest. */
+    /* Skip the weekday, whatever it is: it follows from the date. */
     while (name < s.n && (unsigned char)((s.p[name] | 0x20) - 'a') < 26)
         name++;
     if (name < 3)

@@ -1,6 +1,6 @@
-/* status: the words of HTTP: methods and what a status is called. Everybody in http calls it; it
- * owns nothing. Where nginx has its own name for a status, it is nginx's: people grep for it. */
-#include "message/message.h"
+/* status: names of methods, reasons of statuses. Pure. Where nginx has a reason of its own, it is
+ * nginx's, as scripts may search for it. */
+#include "http/http.h"
 
 static const struct wr_str methods[WR_M_COUNT] = {
 #define X(id) [WR_M_##id] = WR_STR_INIT(#id),
@@ -10,7 +10,7 @@ static const struct wr_str methods[WR_M_COUNT] = {
 
 enum wr_method wr_method_of(struct wr_str text)
 {
-    /* The list begins with what nearly all requests are. */
+    /* The list begins with the most frequent methods. */
     for (unsigned m = WR_M_OTHER + 1; m < WR_M_COUNT; m++) {
         if (text.n == methods[m].n && memcmp(text.p, methods[m].p, text.n) == 0)
             return (enum wr_method)m;

@@ -1,7 +1,7 @@
-/* uri: paths and hosts in the one form that routing compares: decoded, without dot segments, in
- * lower case. The session calls it for each request, rewrite and the proxy for URIs of their own.
- * It owns nothing: results are views into what came in, or the pool's. */
-#include "message/message.h"
+/* uri: brings paths and hosts into the form that routing compares: paths decoded and without dot
+ * segments, hosts in lower case. Called for each request, by rewrite and by the proxy. Pure: the
+ * results are views into the input, or in the pool. */
+#include "http/http.h"
 
 static int hex(char c)
 {
@@ -11,7 +11,7 @@ static int hex(char c)
     return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
-/* The byte %XX at s.p[i] stands for; -1: it is no escape. */
+/* The byte encoded as %XX at s.p[i]; -1: it is not an escape. */
 static int escaped(struct wr_str s, size_t i)
 {
     int high, low;
@@ -23,7 +23,7 @@ static int escaped(struct wr_str s, size_t i)
     return high < 0 || low < 0 ? -1 : high << 4 | low;
 }
 
-/* Length of the path at the begin of target; *plain: it is what it normalizes to. */
+/* Length of the path at the beginning of target; *plain: it is normalized already. */
 static size_t path_span(struct wr_str target, bool merge_slashes, bool *plain)
 {
     size_t i;
@@ -52,11 +52,11 @@ static size_t path_span(struct wr_str target, bool merge_slashes, bool *plain)
 struct path {
     char *p;
     size_t n;
-    size_t segment;            /* where the last one begins: behind a '/' */
+    size_t segment;            /* begin of the last segment: after a '/' */
     bool merge_slashes, complex;
 };
 
-/* The segment written last is complete, and a '/' follows or the end. False: above the root. */
+/* The last segment is complete: a '/' (slash) or the end follows. False: ".." above the root. */
 static bool segment_done(struct path *u, bool slash)
 {
     struct wr_str s = wr_str_of(u->p + u->segment, u->n - u->segment);
@@ -79,7 +79,7 @@ static bool segment_done(struct path *u, bool slash)
     return true;
 }
 
-/* A slash is a slash, escaped or not; other escaped characters mean nothing but themselves. */
+/* Decodes the path. An escaped slash separates segments, too; other escapes never do. */
 static bool decode(struct path *u, struct wr_str path, bool *quoted)
 {
     size_t i = 1;
@@ -158,7 +158,7 @@ struct wr_str wr_uri_unescape(struct wr_pool *pool, struct wr_str s)
 #define IN_MEMCACHED (1U << WR_ESC_MEMCACHED)
 #define IN_ALL (IN_URI | IN_ARGS | IN_COMPONENT | IN_REFRESH | IN_MEMCACHED)
 
-/* In which kinds is c escaped? */
+/* The kinds in which c is escaped: bits 1 << wr_escape_kind. */
 static unsigned escapes(unsigned char c)
 {
     static const unsigned char kinds[128] = {
@@ -212,7 +212,7 @@ static inline bool is_name_char(char c)
         || (c != '\0' && strchr("-._~%!$&'()*+,;=", c) != NULL);
 }
 
-/* Of a registered name, RFC 3986 3.2.2, and its labels are not empty: nobody can read "a..b". */
+/* Length of a registered name (RFC 3986 3.2.2) without empty labels: "a..b" is refused. */
 static size_t name_span(struct wr_str s, bool *upper)
 {
     size_t i;
@@ -227,7 +227,7 @@ static size_t name_span(struct wr_str s, bool *upper)
     return i;
 }
 
-/* "v1.fe80::a+en1": an address of a version to come, RFC 3986 3.2.2. */
+/* "v1.fe80::a+en1": an address of a future version of IP, RFC 3986 3.2.2. */
 static bool is_future(struct wr_str s)
 {
     size_t i = 1;
