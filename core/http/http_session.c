@@ -175,7 +175,7 @@ static void log_context(const struct wr_exchange *x, struct wr_text *t)
             h->proxy->log_url(x, t);
         } else {
             wr_text_c(t, "http://");
-            wr_try_whom(t, &a->tries.at[a->tries.n - 1]);
+            wr_try_peer_text(t, &a->tries.at[a->tries.n - 1]);
         }
         wr_text_char(t, '"');
     }

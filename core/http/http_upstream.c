@@ -297,7 +297,7 @@ static bool another(struct wr_exchange *x)
         || (a->rows->next & wr_next_of_status(wr_http_of(x)->res.status)) == 0)
         return false;
     f.sent = !wr_method_idempotent(wr_http_of(x)->req.method);
-    return wr_retry_policy(&f) == WR_RETRY_NEXT && wr_peer_left(x);
+    return wr_retry_policy(&f) == WR_RETRY_NEXT && wr_peer_is_left(x);
 }
 
 /* proxy_intercept_errors: the page answers; how to log in is still the backend's to say. */

@@ -75,7 +75,7 @@ static void log_context(const struct wr_exchange *x, struct wr_text *t)
     if (a == NULL || a->tries.n == 0)
         return;
     wr_text_c(t, ", upstream: \"");
-    wr_try_whom(t, &a->tries.at[a->tries.n - 1]);
+    wr_try_peer_text(t, &a->tries.at[a->tries.n - 1]);
     wr_text_char(t, '"');
     add_bytes(t, x);
 }
@@ -147,7 +147,7 @@ static enum wr_go connected(struct wr_exchange *x)
 
     wr_endpoint_raw(&x->peer, wr_try_conn(x->attempts));
     if (x->attempts->u != NULL) /* now, not at the end of a session that may last for hours */
-        wr_peer_fine(&wr_try_now(x->attempts)->peer);
+        wr_peer_succeeded(&wr_try_now(x->attempts)->peer);
     if (c->tcp_nodelay)
         wr_socket_nodelay(wr_try_conn(x->attempts)->fd);
     else

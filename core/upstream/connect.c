@@ -7,7 +7,7 @@
 
 #define link_log(l, level, err, ...) wr_log((l)->log, (level), (err), (l)->source, __VA_ARGS__)
 
-static void tune(const struct wr_upstream_rows *r, int fd)
+static void tune_socket(const struct wr_upstream_rows *r, int fd)
 {
     int size;
 
@@ -82,7 +82,7 @@ static enum wr_io connect_failed(struct wr_peer_link *l)
     return wr_peer_link_down(l, WR_FAIL_ERROR);
 }
 
-static enum wr_io connected(struct wr_peer_link *l)
+static enum wr_io connect_done(struct wr_peer_link *l)
 {
     l->connected_ms = wr_now();
     if (l->key.tls == NULL && l->announce.n == 0)
@@ -91,9 +91,9 @@ static enum wr_io connected(struct wr_peer_link *l)
     return WR_IO_OK;
 }
 
-static enum wr_io after(struct wr_peer_link *l, enum wr_io io)
+static enum wr_io connect_result(struct wr_peer_link *l, enum wr_io io)
 {
-    return io == WR_IO_OK ? connected(l) : io == WR_IO_AGAIN ? wr_peer_link_waits(l)
+    return io == WR_IO_OK ? connect_done(l) : io == WR_IO_AGAIN ? wr_peer_link_waits(l)
                                                              : connect_failed(l);
 }
 
@@ -104,10 +104,10 @@ struct wr_peer_link *wr_peer_link_open(const struct wr_link_plan *p, enum wr_fai
 
     if (fd < 0)
         return NULL;
-    tune(p->rows, fd);
+    tune_socket(p->rows, fd);
     l = wr_peer_link_new(p, fd);
     wr_conn_timeout(&l->conn, p->rows->connect_timeout_ms);
-    (void)after(l, wr_conn_connect(&l->conn, &l->addr));
+    (void)connect_result(l, wr_conn_connect(&l->conn, &l->addr));
     return l;
 }
 
@@ -115,7 +115,7 @@ enum wr_io wr_peer_link_connect(struct wr_peer_link *l)
 {
     switch (l->state) {
     case WR_LINK_CONNECTS:
-        return after(l, wr_conn_connected(&l->conn));
+        return connect_result(l, wr_conn_connected(&l->conn));
     case WR_LINK_DOWN:
         return WR_IO_ERROR;
     default:

@@ -55,7 +55,7 @@ enum wr_go wr_try_failed(struct wr_exchange *x, enum wr_failure why)
     return WR_GO;
 }
 
-static struct wr_link_key key_of(struct wr_exchange *x)
+static struct wr_link_key link_key(struct wr_exchange *x)
 {
     const struct wr_attempts *a = x->attempts;
     const struct wr_peer *peer = &a->tries.at[a->tries.n - 1].peer;
@@ -130,7 +130,7 @@ static __attribute__((noinline)) bool dial_anew(struct wr_exchange *x,
 static bool lease_link(struct wr_exchange *x, enum wr_failure *why)
 {
     const struct wr_attempts *a = x->attempts;
-    struct wr_link_key key = key_of(x);
+    struct wr_link_key key = link_key(x);
 
     if (a->u != NULL && a->u->links.n > 0 && a->stale < STALE_MAX && !is_bound(a)
         && wr_lease_begin(x, NULL, &key))
@@ -147,7 +147,7 @@ static void note_connected(struct wr_try *t, const struct wr_peer_link *l)
 /* The link dials from its own task. If more exchanges have joined than it has room for, it serves
  * the first ones and the others search again. If it has no room even for the exchange it was dialed
  * for, the try has failed: dialing again might never end. */
-static enum wr_go dialed(struct wr_exchange *x, struct wr_lease *e)
+static enum wr_go await_shared(struct wr_exchange *x, struct wr_lease *e)
 {
     struct wr_peer_link *l = e->link;
     bool joined = e->joined;
@@ -181,7 +181,7 @@ static enum wr_go dial_run(struct wr_exchange *x)
     l = a->lease.link;
     note_connected(wr_try_now(a), l);
     if (a->lease.waits)
-        return dialed(x, &a->lease);
+        return await_shared(x, &a->lease);
     if (l->state == WR_LINK_UP)
         return x->layer->connected(x);
     io = wr_peer_link_connect(l);

@@ -1,18 +1,18 @@
 /* hostport: splits and checks the "host:port" of server, proxy_pass and resolver lines. Pure. */
 #include "upstream/upstream.h"
 
-static bool host_char(char c)
+static bool is_host_char(char c)
 {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-'
         || c == '.' || c == '_';
 }
 
-static bool valid_host(struct wr_str h)
+static bool is_valid_host(struct wr_str h)
 {
     if (h.n == 0 || h.n > 253 || h.p[0] == '.')
         return false;
     for (size_t i = 0; i < h.n; i++)
-        if (!host_char(h.p[i]))
+        if (!is_host_char(h.p[i]))
             return false;
     return true;
 }
@@ -35,7 +35,7 @@ const char *wr_hostport_parse(struct wr_str s, uint16_t default_port, struct wr_
     if (colon < s.n && (!wr_str_u64(port, &n) || n == 0 || n > 65535))
         return "invalid port";
     out->port = (uint16_t)n;
-    if (!valid_host(out->host))
+    if (!is_valid_host(out->host))
         return out->host.n == 0 ? "no host" : "invalid host";
     if (wr_addr_parse_ip(out->host, &out->addr))
         wr_addr_set_port(&out->addr, out->port);

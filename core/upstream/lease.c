@@ -26,8 +26,8 @@ void wr_links_grow(struct wr_links *t)
 
             while (last->next != NULL)
                 last = last->next;
-            wr_links_take_out(t, last);
-            wr_links_put(&bigger, last);
+            wr_links_remove(t, last);
+            wr_links_add(&bigger, last);
         }
     free(t->buckets);
     t->buckets = bigger.buckets;
@@ -36,7 +36,7 @@ void wr_links_grow(struct wr_links *t)
 }
 
 /* Links that differ in name, certificates or protocols of the handshake are not interchangeable. */
-static bool same_key(const struct wr_link_key *a, const struct wr_link_key *b)
+static bool is_same_key(const struct wr_link_key *a, const struct wr_link_key *b)
 {
     if (a->index != b->index || a->generation != b->generation || a->speaker != b->speaker
         || a->location != b->location || a->tls != b->tls)
@@ -49,7 +49,7 @@ static bool same_key(const struct wr_link_key *a, const struct wr_link_key *b)
 }
 
 /* A link that is being dialed may be joined: its room is not known yet. */
-static enum wr_room room_of(struct wr_peer_link *l)
+static enum wr_room find_room(struct wr_peer_link *l)
 {
     if (!wr_link_is_shared(l))
         return wr_peer_link_silent(l) ? WR_ROOM_READY : WR_ROOM_GONE;
@@ -67,13 +67,13 @@ static struct wr_peer_link *find_link(struct wr_upstream *u, const struct wr_lin
     for (struct wr_peer_link *l = t->buckets[hash & (t->size - 1)]; l != NULL; l = next) {
         next = l->next;
         t->looked++;
-        if (l->hash != hash || !same_key(&l->key, k))
+        if (l->hash != hash || !is_same_key(&l->key, k))
             continue;
-        switch (room_of(l)) {
+        switch (find_room(l)) {
         case WR_ROOM_READY:
             return l;
         case WR_ROOM_FULL: /* no search need see it until a lease ends: then it is offered again */
-            wr_links_take_out(t, l);
+            wr_links_remove(t, l);
             break;
         case WR_ROOM_GONE:
             wr_peer_link_gone(l);
@@ -95,7 +95,7 @@ static void lease_alone(struct wr_lease *e)
 {
     struct wr_peer_link *l = e->link;
 
-    wr_link_take_out(l);
+    wr_link_hide(l);
     e->sent = l->conn.sent; /* bytes of earlier leases */
     e->received = l->conn.received;
     wr_conn_retask(&l->conn, &e->x->task);
@@ -109,7 +109,7 @@ static void lease_shared(struct wr_lease *e)
     e->x->waits += e->waits;
     if (l->state == WR_LINK_UP && l->u != NULL && !is_fresh(l)) {
         l->gone = true;
-        wr_link_take_out(l);
+        wr_link_hide(l);
         l->key.speaker->drain(l);
     }
 }
@@ -146,7 +146,7 @@ static bool may_park(const struct wr_peer_link *l, const struct wr_lease *e, boo
     return is_fresh(l) && !l->conn.read_eof && (l->conn.ready & (WR_HUP | WR_ERR)) == 0;
 }
 
-static void park(struct wr_peer_link *l)
+static void park_link(struct wr_peer_link *l)
 {
     struct wr_upstream *u = l->u;
 
@@ -157,7 +157,7 @@ static void park(struct wr_peer_link *l)
     wr_conn_timeout(&l->conn, u->keepalive.timeout_ms);
     wr_list_unshift(&u->links.parked, &l->parked);
     u->links.nparked++;
-    wr_link_put_in(l);
+    wr_link_show(l);
     wr_link_count_use(l, -1);
 }
 
@@ -172,7 +172,7 @@ void wr_lease_end(struct wr_lease *e, bool failed)
     if (--l->nleases > 0)
         wr_peer_link_offer(l);
     else if (may_park(l, e, failed))
-        park(l);
+        park_link(l);
     else
         wr_peer_link_close(l);
 }

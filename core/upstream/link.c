@@ -10,7 +10,7 @@ static void wake_leases(struct wr_peer_link *l)
         wr_exchange_wake(wr_container(k, struct wr_lease, at)->x);
 }
 
-static void dial_on(struct wr_peer_link *l)
+static void dial_link(struct wr_peer_link *l)
 {
     switch (wr_peer_link_dial(l)) {
     case WR_IO_AGAIN:
@@ -30,7 +30,7 @@ static void link_woken(struct wr_task *t)
     struct wr_peer_link *l = wr_container(t, struct wr_peer_link, task);
 
     if (l->state < WR_LINK_UP)
-        dial_on(l);
+        dial_link(l);
     else if (l->nleases == 0 && l->conn.deadline.fired)
         wr_peer_link_close(l);
     else if (wr_link_is_shared(l))
@@ -110,7 +110,7 @@ void wr_peer_link_close(struct wr_peer_link *l)
 {
     if (l->doomed.free != NULL)
         return;
-    wr_link_take_out(l);
+    wr_link_hide(l);
     if (l->parked.next != NULL)
         wr_link_unpark(l);
     wr_link_count_use(l, -1);
@@ -131,13 +131,13 @@ void wr_peer_link_close(struct wr_peer_link *l)
 void wr_peer_link_offer(struct wr_peer_link *l)
 {
     if (!l->gone)
-        wr_link_put_in(l);
+        wr_link_show(l);
 }
 
 void wr_peer_link_gone(struct wr_peer_link *l)
 {
     l->gone = true;
-    wr_link_take_out(l);
+    wr_link_hide(l);
     wake_leases(l);
     if (l->nleases == 0)
         wr_peer_link_close(l);

@@ -8,7 +8,7 @@
 #define TTL_MIN_MS 1000
 #define TTL_MAX_MS 3600000
 
-struct keeping {             /* one `server` line with a name */
+struct watched_name {        /* one `server` line with a name */
     struct wr_task task;
     struct wr_timer timer;
     struct wr_query query;
@@ -24,7 +24,7 @@ struct keeping {             /* one `server` line with a name */
 };
 
 /* Name servers shuffle their answers; sort them into an order that stays. */
-static int compare(const void *pa, const void *pb)
+static int compare_addresses(const void *pa, const void *pb)
 {
     const struct wr_name_addr *a = pa, *b = pb;
     struct wr_str x = wr_addr_bytes(&a->addr), y = wr_addr_bytes(&b->addr);
@@ -39,8 +39,8 @@ static int compare(const void *pa, const void *pb)
 
 /* Writes the addresses to out with the server's port, each once; SRV answers have ports of their
  * own. */
-static uint32_t with_ports(const struct wr_names *n, const struct wr_server *s,
-                           struct wr_name_addr *out)
+static uint32_t copy_with_ports(const struct wr_names *n, const struct wr_server *s,
+                                struct wr_name_addr *out)
 {
     bool srv = s->service.n > 0;
     uint32_t count = 0;
@@ -55,11 +55,11 @@ static uint32_t with_ports(const struct wr_names *n, const struct wr_server *s,
             twice = wr_addr_eq(&out[k].addr, &out[count].addr);
         count += twice ? 0 : 1;
     }
-    qsort(out, count, sizeof(*out), compare);
+    qsort(out, count, sizeof(*out), compare_addresses);
     return count;
 }
 
-static bool hosts(const struct wr_server *s, struct wr_names *out)
+static bool find_in_hosts(const struct wr_server *s, struct wr_names *out)
 {
     out->n = 0;
     if (s->service.n == 0)
@@ -93,18 +93,18 @@ struct batch {
     struct wr_resolver *resolver;
     uint64_t deadline_ms;
     uint32_t open;
-    WR_VEC(struct keeping *) all;
+    WR_VEC(struct watched_name *) all;
 };
 
-static void learn(struct wr_conf *c, struct wr_server *s, const struct wr_names *n)
+static void set_known(struct wr_conf *c, struct wr_server *s, const struct wr_names *n)
 {
     struct wr_names *known = WR_NEW(c->pool, struct wr_names);
 
-    known->n = with_ports(n, s, known->at);
+    known->n = copy_with_ports(n, s, known->at);
     s->known = known;
 }
 
-static void unknown(const struct keeping *k, enum wr_dns_code code)
+static void warn_unknown(const struct watched_name *k, enum wr_dns_code code)
 {
     k->s->unanswered = code != WR_DNS_NXDOMAIN && code != WR_DNS_OK;
     wr_diag_add(k->batch->conf->tree, WR_LOG_WARN, k->s->node, k->u->implicit ? k->u->word : 1,
@@ -115,33 +115,33 @@ static void unknown(const struct keeping *k, enum wr_dns_code code)
 
 static void start_done(struct wr_query *q, const struct wr_names *n)
 {
-    struct keeping *k = wr_container(q, struct keeping, query);
+    struct watched_name *k = wr_container(q, struct watched_name, query);
 
     k->asking = false;
     k->batch->open--;
     if (n->code == WR_DNS_OK && n->n > 0)
-        learn(k->batch->conf, k->s, n);
+        set_known(k->batch->conf, k->s, n);
     else
-        unknown(k, n->code);
+        warn_unknown(k, n->code);
 }
 
 static void start_ask(struct wr_upstream *u, struct wr_server *s, void *arg)
 {
     struct batch *b = arg;
     struct wr_names found;
-    struct keeping *k;
+    struct watched_name *k;
 
     if (s->known != NULL)
         return;
-    if (hosts(s, &found)) {
-        learn(b->conf, s, &found);
+    if (find_in_hosts(s, &found)) {
+        set_known(b->conf, s, &found);
         return;
     }
     if (b->loop == NULL)
         b->loop = wr_loop_new(64);
     if (u->resolver == NULL && b->resolver == NULL)
         b->resolver = system_resolver(b->loop, b->deadline_ms);
-    k = WR_NEW(b->conf->pool, struct keeping);
+    k = WR_NEW(b->conf->pool, struct watched_name);
     k->u = u;
     k->s = s;
     k->batch = b;
@@ -166,7 +166,7 @@ void wr_names_start(struct wr_conf *c, uint64_t deadline_ms)
     for (uint32_t i = 0; i < b.all.n; i++)
         if (b.all.at[i]->asking) {
             wr_resolve_cancel(&b.all.at[i]->query);
-            unknown(b.all.at[i], WR_DNS_TIMEDOUT);
+            warn_unknown(b.all.at[i], WR_DNS_TIMEDOUT);
         }
     if (b.resolver != NULL)
         wr_resolver_free(b.resolver);
@@ -179,10 +179,10 @@ void wr_names_start(struct wr_conf *c, uint64_t deadline_ms)
 
 /* ---- keeper ---- */
 
-static void apply(struct keeping *k, const struct wr_names *n)
+static void publish_addresses(struct watched_name *k, const struct wr_names *n)
 {
     struct wr_name_addr addrs[WR_COUNT(n->at)];
-    uint32_t count = with_ports(n, k->s, addrs);
+    uint32_t count = copy_with_ports(n, k->s, addrs);
 
     if (wr_shared_update(k->u, k->s, addrs, count)) {
         char buf[512];
@@ -198,60 +198,60 @@ static void apply(struct keeping *k, const struct wr_names *n)
     }
 }
 
-static void known_now(struct keeping *k, const struct wr_names *n)
+static void name_known(struct watched_name *k, const struct wr_names *n)
 {
     uint64_t ttl = wr_max(wr_min(n->ttl_ms, (uint64_t)TTL_MAX_MS), (uint64_t)TTL_MIN_MS);
 
     k->code = WR_DNS_OK;
     k->backoff = RETRY_MS;
     k->ask_at = wr_now() + ttl;
-    apply(k, n);
+    publish_addresses(k, n);
     wr_timer_set(k->loop, &k->timer, ttl);
 }
 
 /* A name that does not exist has no addresses. If its name server fails to answer, the known
  * addresses stay. */
-static void unknown_now(struct keeping *k, const struct wr_names *n)
+static void name_unknown(struct watched_name *k, const struct wr_names *n)
 {
     static const struct wr_names none;
     /* WR_DNS_OK: the name exists, without addresses */
-    bool no = n->code == WR_DNS_NXDOMAIN || n->code == WR_DNS_OK;
-    enum wr_dns_code code = no ? WR_DNS_NXDOMAIN : n->code;
-    uint64_t next = no ? wr_max(n->ttl_ms, (uint64_t)RETRY_MS) : k->backoff;
+    bool gone = n->code == WR_DNS_NXDOMAIN || n->code == WR_DNS_OK;
+    enum wr_dns_code code = gone ? WR_DNS_NXDOMAIN : n->code;
+    uint64_t next = gone ? wr_max(n->ttl_ms, (uint64_t)RETRY_MS) : k->backoff;
 
-    if (no)
-        apply(k, &none);
+    if (gone)
+        publish_addresses(k, &none);
     if (code != k->code)
         wr_say(WR_LOG_ERROR, 0, "upstream \"" WR_FMT "\": \"" WR_FMT "\" could not be resolved "
                "(%u: %s), next attempt in %u s", WR_ARG(k->u->name), WR_ARG(k->s->host),
                (unsigned)code, wr_dns_code_text(code), (unsigned)((next + 999) / 1000));
     k->code = code;
     k->ask_at = wr_now() + next;
-    k->backoff = no ? RETRY_MS : wr_min(k->backoff * 2, (uint64_t)RETRY_MAX_MS);
+    k->backoff = gone ? RETRY_MS : wr_min(k->backoff * 2, (uint64_t)RETRY_MAX_MS);
     wr_timer_set(k->loop, &k->timer, RETRY_MS);
 }
 
 static void keep_done(struct wr_query *q, const struct wr_names *n)
 {
-    struct keeping *k = wr_container(q, struct keeping, query);
+    struct watched_name *k = wr_container(q, struct watched_name, query);
 
     k->asking = false;
     if (n->code == WR_DNS_OK && n->n > 0)
-        known_now(k, n);
+        name_known(k, n);
     else
-        unknown_now(k, n);
+        name_unknown(k, n);
 }
 
 static void keep_run(struct wr_task *t)
 {
-    struct keeping *k = wr_container(t, struct keeping, task);
+    struct watched_name *k = wr_container(t, struct watched_name, task);
     struct wr_names found;
 
-    if (hosts(k->s, &found)) {
+    if (find_in_hosts(k->s, &found)) {
         if (k->asking)
             wr_resolve_cancel(&k->query);
         k->asking = false;
-        known_now(k, &found);
+        name_known(k, &found);
     } else if (!k->asking && wr_now() >= k->ask_at) {
         k->asking = true;
         wr_resolve(k->resolver, &k->query, k->s->host, k->s->service);
@@ -261,7 +261,7 @@ static void keep_run(struct wr_task *t)
         wr_timer_set(k->loop, &k->timer, RETRY_MS);
 }
 
-struct keepers {
+struct watch_args {
     struct wr_conf *conf;
     struct wr_loop *loop;
     struct wr_resolver *resolver;
@@ -269,12 +269,12 @@ struct keepers {
 
 static void keep_one(struct wr_upstream *u, struct wr_server *s, void *arg)
 {
-    struct keepers *all = arg;
-    struct keeping *k = WR_NEW(all->conf->pool, struct keeping);
+    struct watch_args *all = arg;
+    struct watched_name *k = WR_NEW(all->conf->pool, struct watched_name);
 
     if (u->resolver == NULL && all->resolver == NULL)
         all->resolver = system_resolver(all->loop, 5000);
-    *k = (struct keeping){ .u = u, .s = s, .loop = all->loop, .backoff = RETRY_MS };
+    *k = (struct watched_name){ .u = u, .s = s, .loop = all->loop, .backoff = RETRY_MS };
     k->resolver = u->resolver != NULL ? wr_resolver_of(u->resolver, all->loop) : all->resolver;
     k->task.run = keep_run;
     k->timer.task = &k->task;
@@ -284,15 +284,15 @@ static void keep_one(struct wr_upstream *u, struct wr_server *s, void *arg)
 
 static struct wr_resolver *keeper_resolver;
 
-void wr_names_keep(struct wr_conf *c, struct wr_loop *l)
+void wr_names_watch(struct wr_conf *c, struct wr_loop *l)
 {
-    struct keepers all = { .conf = c, .loop = l };
+    struct watch_args all = { .conf = c, .loop = l };
 
     each_name(c, keep_one, &all);
     keeper_resolver = all.resolver;
 }
 
-void wr_names_drop(void)
+void wr_names_unwatch(void)
 {
     if (keeper_resolver != NULL)
         wr_resolver_free(keeper_resolver);

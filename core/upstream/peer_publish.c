@@ -65,9 +65,9 @@ static struct slot_list list_members(const struct wr_peer_zone *z)
 
 /* Finds the server's slot for an address among these members. A service may have an address twice:
  * skip slots in `taken`. */
-static struct wr_peer_slot *find(const struct wr_peer_zone *z, const struct slot_list *members,
-                                 const struct wr_server *sv, const struct wr_addr *addr,
-                                 const struct slot_list *taken)
+static struct wr_peer_slot *find_slot(const struct wr_peer_zone *z, const struct slot_list *members,
+                                      const struct wr_server *sv, const struct wr_addr *addr,
+                                      const struct slot_list *taken)
 {
     for (uint32_t i = 0; i < members->n; i++) {
         struct wr_peer_slot *s = &z->slot[members->at[i]];
@@ -81,7 +81,7 @@ static struct wr_peer_slot *find(const struct wr_peer_zone *z, const struct slot
 }
 
 /* Counters carry over from the zone this one replaces (which had another capacity). */
-static void inherit(struct wr_peer_slot *s, const struct wr_peer_slot *old)
+static void inherit_counters(struct wr_peer_slot *s, const struct wr_peer_slot *old)
 {
     atomic_store(&s->fails, atomic_load(&old->fails));
     atomic_store(&s->failed_ms, atomic_load(&old->failed_ms));
@@ -90,30 +90,31 @@ static void inherit(struct wr_peer_slot *s, const struct wr_peer_slot *old)
     atomic_store(&s->failures, atomic_load(&old->failures));
 }
 
-static bool put(_Atomic uint32_t *word, uint32_t value)
+static bool store_changed(_Atomic uint32_t *word, uint32_t value)
 {
     return atomic_exchange_explicit(word, value, memory_order_relaxed) != value;
 }
 
 /* Sets weight and rank (main or backup): an SRV record has its own, a plain name the server's.
  * True: they changed, which changes the picks. */
-static bool set_share(struct wr_peer_slot *s, const struct wr_server *sv,
-                      const struct wr_name_addr *a, uint16_t first)
+static bool set_weight_rank(struct wr_peer_slot *s, const struct wr_server *sv,
+                            const struct wr_name_addr *a, uint16_t first)
 {
-    bool changed = put(&s->weight, sv->weight == 1 && a->weight > 0 ? a->weight : sv->weight);
+    bool changed = store_changed(&s->weight, sv->weight == 1 && a->weight > 0 ? a->weight
+                                                                              : sv->weight);
 
-    return put(&s->backup, sv->backup || a->priority > first) || changed;
+    return store_changed(&s->backup, sv->backup || a->priority > first) || changed;
 }
 
-static void configure(struct wr_peer_slot *s, const struct wr_server *sv)
+static void configure_slot(struct wr_peer_slot *s, const struct wr_server *sv)
 {
     char name[sizeof(s->name)] = { 0 };
 
-    (void)put(&s->max_fails, sv->max_fails);
-    (void)put(&s->max_conns, sv->max_conns);
+    (void)store_changed(&s->max_fails, sv->max_fails);
+    (void)store_changed(&s->max_conns, sv->max_conns);
     atomic_store_explicit(&s->fail_timeout_ms, sv->fail_timeout_ms, memory_order_relaxed);
     atomic_store_explicit(&s->slow_start_ms, sv->slow_start_ms, memory_order_relaxed);
-    (void)put(&s->down, sv->down ? WR_DOWN_CONF : 0);
+    (void)store_changed(&s->down, sv->down ? WR_DOWN_CONF : 0);
     (void)snprintf(name, sizeof(name), WR_FMT, WR_ARG(sv->text));
     memcpy(s->name, name, sizeof(name));
 }
@@ -151,7 +152,7 @@ static void draft_free(struct draft *d)
 }
 
 /* Claims a slot that is in neither list and has no leases. */
-static struct wr_peer_slot *take_free(struct draft *d)
+static struct wr_peer_slot *claim_free(struct draft *d)
 {
     for (uint32_t i = 0; i < d->z->slots; i++) {
         struct wr_peer_slot *s = &d->z->slot[i];
@@ -163,17 +164,17 @@ static struct wr_peer_slot *take_free(struct draft *d)
 }
 
 /* Writes server and address into a claimed slot. */
-static void fill(struct draft *d, struct wr_peer_slot *s, const struct wr_server *sv,
-                 const struct wr_addr *addr)
+static void fill_slot(struct draft *d, struct wr_peer_slot *s, const struct wr_server *sv,
+                      const struct wr_addr *addr)
 {
     const struct wr_peer_slot *old = d->before.slots == 0 ? NULL
-                                   : find(&d->before, &d->old, sv, addr, NULL);
+                                   : find_slot(&d->before, &d->old, sv, addr, NULL);
 
     memset(&s->key, 0, sizeof(*s) - offsetof(struct wr_peer_slot, key));
     s->key = sv->key;
     s->addr = *addr;
     if (old != NULL)
-        inherit(s, old);
+        inherit_counters(s, old);
 }
 
 static void draft_add(struct draft *d, const struct wr_server *sv, const struct wr_name_addr *a,
@@ -184,17 +185,17 @@ static void draft_add(struct draft *d, const struct wr_server *sv, const struct 
 
     if (sv->backup && a->priority > first)
         return;
-    s = find(d->z, &d->now, sv, &a->addr, &d->next);
+    s = find_slot(d->z, &d->now, sv, &a->addr, &d->next);
     if (s == NULL) {
-        s = take_free(d);
+        s = claim_free(d);
         if (s == NULL) {
             d->full++;
             return;
         }
-        fill(d, s, sv, &a->addr);
+        fill_slot(d, s, sv, &a->addr);
     }
-    configure(s, sv);
-    d->changed |= set_share(s, sv, a, first);
+    configure_slot(s, sv);
+    d->changed |= set_weight_rank(s, sv, a, first);
     generation = atomic_load(&s->generation);
     if ((generation & 1) != 0)
         atomic_store(&s->generation, generation + 1);
@@ -215,7 +216,7 @@ static void draft_servers(struct draft *d)
     }
 }
 
-static bool draft_same(const struct draft *d)
+static bool is_draft_same(const struct draft *d)
 {
     return d->now.n == d->next.n
         && memcmp(d->now.at, d->next.at, d->now.n * sizeof(uint32_t)) == 0;
@@ -244,7 +245,7 @@ static bool has_host(const struct wr_peer_slot *s, struct wr_str host)
     return wr_str_ieq(wr_str_cut(&name, ':'), host);
 }
 
-static bool named_at(const struct wr_names *n, const struct wr_addr *addr)
+static bool has_addr(const struct wr_names *n, const struct wr_addr *addr)
 {
     for (uint32_t i = 0; i < n->n; i++)
         if (wr_addr_eq(&n->at[i].addr, addr))
@@ -252,14 +253,14 @@ static bool named_at(const struct wr_names *n, const struct wr_addr *addr)
     return false;
 }
 
-static struct wr_names *known_of(struct wr_upstream *u, struct wr_server *sv)
+static struct wr_names *known_names(struct wr_upstream *u, struct wr_server *sv)
 {
     if (sv->known == NULL)
         sv->known = WR_NEW(u->pool, struct wr_names);
     return sv->known;
 }
 
-static void take_name(struct wr_server *sv, const struct wr_peer_slot *s)
+static void add_known(struct wr_server *sv, const struct wr_peer_slot *s)
 {
     struct wr_names *n = sv->known;
     struct wr_name_addr a = { .priority = 0 };
@@ -271,7 +272,7 @@ static void take_name(struct wr_server *sv, const struct wr_peer_slot *s)
         wr_addr_set_port(&a.addr, sv->port);
     else
         a.weight = (uint16_t)atomic_load_explicit(&s->weight, memory_order_relaxed);
-    if (sv->service.n > 0 || !named_at(n, &a.addr)) /* several servers may have had this address */
+    if (sv->service.n > 0 || !has_addr(n, &a.addr)) /* several servers may have had this address */
         n->at[n->n++] = a;
 }
 
@@ -283,12 +284,12 @@ static void learn_name(struct draft *d, struct wr_server *sv, bool same)
     const struct wr_peer_zone *z = here ? d->z : &d->before;
     const struct slot_list *members = here ? &d->now : &d->old;
 
-    known_of(d->u, sv)->n = 0;
+    known_names(d->u, sv)->n = 0;
     for (uint32_t i = 0; i < members->n; i++) {
         const struct wr_peer_slot *s = &z->slot[members->at[i]];
 
         if (same ? s->key == sv->key : has_host(s, sv->host))
-            take_name(sv, s);
+            add_known(sv, s);
     }
 }
 
@@ -311,7 +312,7 @@ static void unlock_zone(const struct wr_upstream *u, bool locked)
         wr_zone_unlock(&u->peers->zone.zone);
 }
 
-static void commit(struct wr_upstream *u, uint64_t run, bool learn)
+static void commit_group(struct wr_upstream *u, uint64_t run, bool learn)
 {
     bool locked = lock_zone(u);
     struct draft d = draft_new(u);
@@ -337,7 +338,7 @@ void wr_upstreams_commit(struct wr_conf *c, uint64_t run, bool learn)
     struct wr_upstreams *all = wr_conf_upstreams(c);
 
     for (uint32_t i = 0; i < all->all.n; i++)
-        commit(all->all.at[i], run, learn);
+        commit_group(all->all.at[i], run, learn);
 }
 
 /* Publishes if anything changed. False: nothing did, or another process owns the zone. */
@@ -349,7 +350,7 @@ static bool publish_again(struct wr_upstream *u)
         struct draft d = draft_new(u);
 
         draft_servers(&d);
-        publish = !draft_same(&d) || d.changed;
+        publish = !is_draft_same(&d) || d.changed;
         if (publish)
             draft_publish(&d);
         draft_free(&d);
@@ -361,7 +362,7 @@ static bool publish_again(struct wr_upstream *u)
 bool wr_shared_update(struct wr_upstream *u, struct wr_server *s,
                       const struct wr_name_addr *addrs, uint32_t n)
 {
-    struct wr_names *known = known_of(u, s);
+    struct wr_names *known = known_names(u, s);
 
     known->n = wr_min(n, (uint32_t)WR_COUNT(known->at));
     for (uint32_t i = 0; i < known->n; i++)

@@ -13,7 +13,7 @@
 #define SESSIONS 64 /* of one context in one process, by hash of address and name */
 #define PROTOCOL_MAX 255 /* RFC 7301 3.1 */
 
-struct kept {
+struct stored_session {
     uint64_t key;
     struct wr_addr addr;
     char *name;
@@ -22,7 +22,7 @@ struct kept {
 struct wr_peer_tls_live {
     struct wr_peer_tls as;       /* the settings it was made of */
     SSL_CTX *ctx;
-    struct kept kept[SESSIONS];
+    struct stored_session sessions[SESSIONS];
     struct wr_peer_tls_live *next;
 };
 
@@ -33,13 +33,13 @@ static void live_free(void *arg)
     struct wr_peer_tls_live *l = arg;
 
     for (size_t i = 0; i < SESSIONS; i++) {
-        SSL_SESSION_free(l->kept[i].session);
-        free(l->kept[i].name);
+        SSL_SESSION_free(l->sessions[i].session);
+        free(l->sessions[i].name);
     }
 }
 
 /* Inherited settings share pointers, so comparing pointers is enough. */
-static bool same(const struct wr_peer_tls *a, const struct wr_peer_tls *b)
+static bool is_same_conf(const struct wr_peer_tls *a, const struct wr_peer_tls *b)
 {
     const struct wr_tls_conf *s = &a->tls, *t = &b->tls;
 
@@ -76,7 +76,7 @@ static int keep_session(SSL *ssl, SSL_SESSION *s);
 
 /* A resumed session keeps the client certificate it began with. Where variables name the
  * certificate, the next exchange may need another one. */
-static bool keeps_sessions(const struct wr_peer_tls *c)
+static bool may_keep_sessions(const struct wr_peer_tls *c)
 {
     return c->session_reuse && !c->tls.dynamic;
 }
@@ -93,7 +93,7 @@ static bool live_new(struct wr_cf *cf, struct wr_peer_tls *c, const char *prefix
     l->ctx = wr_tls_context(cf, &c->tls, false);
     if (l->ctx == NULL || !wr_tls_commands(cf, &c->tls, false))
         return false;
-    if (keeps_sessions(c)) {
+    if (may_keep_sessions(c)) {
         SSL_CTX_set_session_cache_mode(l->ctx, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
         SSL_CTX_sess_set_new_cb(l->ctx, keep_session);
     } else {
@@ -109,7 +109,7 @@ static bool live_new(struct wr_cf *cf, struct wr_peer_tls *c, const char *prefix
 bool wr_peer_tls_finish(struct wr_cf *cf, struct wr_peer_tls *c, const char *prefix)
 {
     for (struct wr_peer_tls_live *l = wr_conf_upstreams(cf->conf)->tls; l != NULL; l = l->next) {
-        if (same(&l->as, c)) {
+        if (is_same_conf(&l->as, c)) {
             c->live = l;
             c->tls = l->as.tls;
             return true;
@@ -120,27 +120,28 @@ bool wr_peer_tls_finish(struct wr_cf *cf, struct wr_peer_tls *c, const char *pre
 
 /* ---- sessions ---- */
 
-static uint64_t key_of(const struct wr_addr *a, struct wr_str name)
+static uint64_t session_key(const struct wr_addr *a, struct wr_str name)
 {
     return wr_addr_hash(a) ^ wr_hash_stable(name, 1);
 }
 
-static struct kept *place_of(struct wr_peer_tls_live *l, const struct wr_addr *a,
-                             struct wr_str name)
+static struct stored_session *session_at(struct wr_peer_tls_live *l, const struct wr_addr *a,
+                                         struct wr_str name)
 {
-    return &l->kept[key_of(a, name) % SESSIONS];
+    return &l->sessions[session_key(a, name) % SESSIONS];
 }
 
 /* Callback of OpenSSL for a new session. Returns 1: the reference is kept here. */
 static int keep_session(SSL *ssl, SSL_SESSION *s)
 {
     struct wr_peer_link *link = wr_peer_link_of(SSL_get_app_data(ssl));
-    struct kept *k = place_of(link->key.tls, &link->addr, link->key.name);
+    struct stored_session *k = session_at(link->key.tls, &link->addr, link->key.name);
 
     SSL_SESSION_free(k->session);
     free(k->name);
-    *k = (struct kept){ .key = key_of(&link->addr, link->key.name), .addr = link->addr,
-                        .session = s };
+    *k = (struct stored_session){ .key = session_key(&link->addr, link->key.name),
+                                  .addr = link->addr,
+                                  .session = s };
     k->name = wr_calloc(1, link->key.name.n + 1);
     if (link->key.name.n > 0)
         memcpy(k->name, link->key.name.p, link->key.name.n);
@@ -149,9 +150,9 @@ static int keep_session(SSL *ssl, SSL_SESSION *s)
 
 static void offer_session(struct wr_peer_link *link, SSL *ssl)
 {
-    const struct kept *k = place_of(link->key.tls, &link->addr, link->key.name);
+    const struct stored_session *k = session_at(link->key.tls, &link->addr, link->key.name);
 
-    if (k->session != NULL && k->key == key_of(&link->addr, link->key.name)
+    if (k->session != NULL && k->key == session_key(&link->addr, link->key.name)
         && wr_addr_eq(&k->addr, &link->addr) && wr_str_is(link->key.name, k->name))
         (void)SSL_set_session(ssl, k->session);
 }
@@ -169,7 +170,7 @@ static struct wr_str without_port(struct wr_str name)
     return end == wr_str_rfind(name, ':') ? wr_str_of(name.p, end) : name;
 }
 
-static struct wr_str name_of(struct wr_exchange *x, const struct wr_attempts *a)
+static struct wr_str handshake_name(struct wr_exchange *x, const struct wr_attempts *a)
 {
     const struct wr_peer_tls *c = a->tls;
 
@@ -177,7 +178,7 @@ static struct wr_str name_of(struct wr_exchange *x, const struct wr_attempts *a)
 }
 
 /* As on the wire (RFC 7301 3.1). */
-static struct wr_str alpn_of(struct wr_exchange *x, const struct wr_peer_alpn *list)
+static struct wr_str alpn_list(struct wr_exchange *x, const struct wr_peer_alpn *list)
 {
     struct wr_text t = wr_text_grow(x->pool, 64, UINT16_MAX);
 
@@ -201,18 +202,18 @@ void wr_attempts_secure(struct wr_exchange *x, const struct wr_peer_tls *tls, st
 
     a->tls = tls;
     a->tls_host = host;
-    a->tls_name = wr_pool_str(x->pool, name_of(x, a));
-    a->tls_alpn = tls->alpn.n > 0 ? alpn_of(x, &tls->alpn) : wr_str_of(NULL, 0);
+    a->tls_name = wr_pool_str(x->pool, handshake_name(x, a));
+    a->tls_alpn = tls->alpn.n > 0 ? alpn_list(x, &tls->alpn) : wr_str_of(NULL, 0);
 }
 
-static bool literal(struct wr_str name)
+static bool is_ip_literal(struct wr_str name)
 {
     struct wr_addr a;
 
     return wr_addr_parse_ip(name, &a);
 }
 
-static bool names(X509 *cert, struct wr_str name)
+static bool has_name(X509 *cert, struct wr_str name)
 {
     struct wr_addr a;
     bool v4;
@@ -257,13 +258,13 @@ static bool load_pair(const struct wr_peer_link *l, const struct wr_tls_conf *c,
     return ok;
 }
 
-static bool prepare(struct wr_peer_link *link)
+static bool prepare_handshake(struct wr_peer_link *link)
 {
     const struct wr_peer_tls *c = &link->key.tls->as;
     struct wr_str name = link->key.name, alpn = link->key.alpn;
     SSL *ssl = wr_tls_of(&link->conn);
 
-    if (c->server_name && name.n > 0 && !literal(name)
+    if (c->server_name && name.n > 0 && !is_ip_literal(name)
         && SSL_set_tlsext_host_name(ssl, name.p) != 1)
         return false;
     if (alpn.n > 0 && SSL_set_alpn_protos(ssl, (const unsigned char *)alpn.p,
@@ -271,19 +272,19 @@ static bool prepare(struct wr_peer_link *link)
         return false;
     if (c->tls.dynamic && !load_pair(link, &c->tls, ssl))
         return false;
-    if (keeps_sessions(c))
+    if (may_keep_sessions(c))
         offer_session(link, ssl);
     return true;
 }
 
-static bool begin(struct wr_peer_link *l)
+static bool begin_handshake(struct wr_peer_link *l)
 {
     wr_conn_timeout(&l->conn, l->rows->connect_timeout_ms);
-    return wr_tls_open(&l->conn, l->key.tls->ctx, false, 0) && prepare(l);
+    return wr_tls_open(&l->conn, l->key.tls->ctx, false, 0) && prepare_handshake(l);
 }
 
 /* OpenSSL has verified the chain; check its result, and the host name. */
-static bool verified(const struct wr_peer_link *l)
+static bool is_verified(const struct wr_peer_link *l)
 {
     SSL *ssl = wr_tls_of(&l->conn);
     long result = SSL_get_verify_result(ssl);
@@ -298,7 +299,7 @@ static bool verified(const struct wr_peer_link *l)
                X509_verify_cert_error_string(result));
         return false;
     }
-    match = names(cert, l->key.name);
+    match = has_name(cert, l->key.name);
     if (!match)
         wr_log(l->log, WR_LOG_ERROR, 0, l->source,
                "upstream SSL certificate does not match \"" WR_FMT "\"", WR_ARG(l->key.name));
@@ -306,7 +307,7 @@ static bool verified(const struct wr_peer_link *l)
 }
 
 /* A server that chose another protocol by ALPN would misread the requests. */
-static bool understood(const struct wr_peer_link *l)
+static bool is_protocol_spoken(const struct wr_peer_link *l)
 {
     const unsigned char *p;
     unsigned n;
@@ -321,7 +322,7 @@ static bool understood(const struct wr_peer_link *l)
 }
 
 /* Sends the PROXY header. AGAIN: not all of it was sent. */
-static enum wr_io announce(struct wr_peer_link *l)
+static enum wr_io send_announce(struct wr_peer_link *l)
 {
     enum wr_io io = WR_IO_OK;
 
@@ -338,11 +339,11 @@ static enum wr_io announce(struct wr_peer_link *l)
 static enum wr_io shake_hands(struct wr_peer_link *l)
 {
     ERR_clear_error();
-    if (l->conn.tls == NULL && !begin(l))
+    if (l->conn.tls == NULL && !begin_handshake(l))
         return tls_failed(l, 0, "cannot begin SSL handshake to upstream");
     switch (wr_tls_handshake(&l->conn)) {
     case WR_IO_OK:
-        return verified(l) && understood(l) ? wr_peer_link_up(l)
+        return is_verified(l) && is_protocol_spoken(l) ? wr_peer_link_up(l)
                                             : wr_peer_link_down(l, WR_FAIL_ERROR);
     case WR_IO_AGAIN:
         return wr_peer_link_waits(l);
@@ -355,7 +356,7 @@ static enum wr_io shake_hands(struct wr_peer_link *l)
 
 enum wr_io wr_peer_link_secure(struct wr_peer_link *l)
 {
-    enum wr_io io = announce(l);
+    enum wr_io io = send_announce(l);
 
     if (io == WR_IO_AGAIN)
         return wr_peer_link_waits(l);

@@ -77,7 +77,7 @@ bool wr_peer_usable(const struct wr_pick *p, const struct wr_peer *peer)
     most = atomic_load_explicit(&s->max_fails, memory_order_relaxed);
     return p->alone || most == 0
         || atomic_load_explicit(&s->fails, memory_order_relaxed) < most
-        || wr_peer_rested(s, p->now_ms);
+        || wr_peer_is_rested(s, p->now_ms);
 }
 
 bool wr_peer_failed(const struct wr_peer *peer, uint64_t now_ms)

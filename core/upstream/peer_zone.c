@@ -48,7 +48,7 @@ bool wr_slot_addr(const struct wr_peer_slot *s, struct wr_addr *out)
 /* ---- opening ---- */
 
 /* A power of two, so that the zone stays at a reload with a few servers more or less. */
-static uint32_t capacity(const struct wr_upstream *u)
+static uint32_t slot_capacity(const struct wr_upstream *u)
 {
     size_t want = SPARE, n = 16;
 
@@ -60,14 +60,14 @@ static uint32_t capacity(const struct wr_upstream *u)
     return (uint32_t)n;
 }
 
-static void let_go(void *shm)
+static void release_shm(void *shm)
 {
     wr_shm_release(shm);
 }
 
 static bool open_zone(struct wr_conf *c, struct wr_upstream *u)
 {
-    uint32_t slots = capacity(u);
+    uint32_t slots = slot_capacity(u);
     const char *name = wr_pool_fmt(c->pool, "peers/%s/" WR_FMT, u->layer == WR_L4 ? "l4" : "l7",
                                    WR_ARG(u->name)).p;
 
@@ -77,7 +77,7 @@ static bool open_zone(struct wr_conf *c, struct wr_upstream *u)
         return false;
     if (u->previous != NULL) {
         wr_shm_hold(u->previous);
-        wr_pool_cleanup(c->pool, let_go, u->previous);
+        wr_pool_cleanup(c->pool, release_shm, u->previous);
     }
     u->pool = c->pool;
     u->peers = WR_NEW(c->pool, struct wr_peers);

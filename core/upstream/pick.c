@@ -29,7 +29,7 @@ static void mark_tried(struct wr_exchange *x, struct wr_attempts *a, uint32_t sl
     a->tried[slot / 64] |= (uint64_t)1 << (slot % 64);
 }
 
-static bool hold(struct wr_attempts *a, const struct wr_peer *peer, struct wr_addr *addr)
+static bool hold_peer(struct wr_attempts *a, const struct wr_peer *peer, struct wr_addr *addr)
 {
     if (!wr_peer_hold(a->u, peer))
         return false;
@@ -50,7 +50,7 @@ static struct wr_peer *pick_from(struct wr_pick *p, struct wr_peer_group *g, str
 
         if (peer == NULL)
             return NULL;
-        if (hold(a, peer, addr)) {
+        if (hold_peer(a, peer, addr)) {
             wr_peer_probe(peer, p->now_ms);
             return peer;
         }
@@ -100,7 +100,7 @@ static struct wr_try *pick_peer(struct wr_exchange *x, uint64_t *wait_ms)
     return t;
 }
 
-static bool one_left(struct wr_exchange *x, const struct wr_peer_group *g)
+static bool has_usable(struct wr_exchange *x, const struct wr_peer_group *g)
 {
     const struct wr_attempts *a = x->attempts;
     struct wr_pick p = { .x = x, .tried = a->tried, .now_ms = wr_now() };
@@ -112,7 +112,7 @@ static bool one_left(struct wr_exchange *x, const struct wr_peer_group *g)
     return false;
 }
 
-bool wr_peer_left(struct wr_exchange *x)
+bool wr_peer_is_left(struct wr_exchange *x)
 {
     const struct wr_attempts *a = x->attempts;
     const struct wr_peers *v;
@@ -120,10 +120,10 @@ bool wr_peer_left(struct wr_exchange *x)
     if (a->u == NULL)
         return a->next_addr < a->naddrs;
     v = wr_peers_view(a->u);
-    return one_left(x, &v->main) || one_left(x, &v->backup);
+    return has_usable(x, &v->main) || has_usable(x, &v->backup);
 }
 
-static uint32_t not_down(const struct wr_peer_group *g)
+static uint32_t count_up(const struct wr_peer_group *g)
 {
     uint32_t n = 0;
 
@@ -140,7 +140,7 @@ uint32_t wr_peers_to_try(struct wr_exchange *x)
     if (a->u == NULL)
         return a->naddrs;
     v = wr_peers_view(a->u);
-    return not_down(&v->main) + not_down(&v->backup);
+    return count_up(&v->main) + count_up(&v->backup);
 }
 
 /* As in nginx, variables show the group's name instead of an address. */
@@ -179,7 +179,7 @@ void wr_waiting_wake(struct wr_upstream *u)
 
 /* Queues the exchange for a peer; it keeps its place when it is woken and waits again. False: it
  * has waited long enough. */
-static bool waits_on(struct wr_exchange *x, uint64_t ms)
+static bool queue_waiting(struct wr_exchange *x, uint64_t ms)
 {
     struct wr_attempts *a = x->attempts;
 
@@ -200,7 +200,7 @@ static enum wr_go pick_run(struct wr_exchange *x)
         t = pick_peer(x, &wait_ms);
     else if (a->next_addr < a->naddrs)
         t = push_try(x, &a->addrs[a->next_addr++]);
-    if (t == NULL && wait_ms > 0 && waits_on(x, wait_ms))
+    if (t == NULL && wait_ms > 0 && queue_waiting(x, wait_ms))
         return WR_WAIT;
     if (wr_unlikely(a->waiting.next != NULL))
         wr_waiting_leave(a);
@@ -219,7 +219,7 @@ void wr_try_end(struct wr_exchange *x, bool failed)
 {
     struct wr_attempts *a = x->attempts;
     struct wr_try *t = wr_try_now(a);
-    bool not_again = failed || a->lease.joined || a->failure == WR_FAIL_STATUS;
+    bool mark = failed || a->lease.joined || a->failure == WR_FAIL_STATUS;
 
     if (t == NULL || t->ended_ms != WR_NOT_YET)
         return;
@@ -237,10 +237,10 @@ void wr_try_end(struct wr_exchange *x, bool failed)
     t->held = false;
     if (a->u->balancer->done != NULL)
         a->u->balancer->done(a->u, t);
-    if (not_again) /* a status of proxy_next_upstream need not be a failure (404) */
+    if (mark) /* a status of proxy_next_upstream need not be a failure (404) */
         mark_tried(x, a, t->peer.index);
     if (!failed && a->failure != WR_FAIL_FULL)
-        wr_peer_fine(&t->peer);
+        wr_peer_succeeded(&t->peer);
     else if (failed && wr_peer_failed(&t->peer, wr_now()) && !is_alone(wr_peers_view(a->u)))
         wr_xlog(x, WR_LOG_WARN, 0, "upstream server temporarily disabled");
     wr_peer_release(a->u, &t->peer); /* last: now the slot may be given to another server */

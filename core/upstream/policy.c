@@ -1,7 +1,7 @@
 /* policy: the decisions of the upstream steps as pure functions; the steps act on them. */
 #include "upstream/upstream.h"
 
-static uint32_t mask_of(enum wr_failure f)
+static uint32_t next_mask(enum wr_failure f)
 {
     switch (f) {
     case WR_FAIL_ERROR:
@@ -35,7 +35,7 @@ enum wr_retry_decision wr_retry_policy(const struct wr_retry_facts *f)
         return WR_RETRY_GIVE_UP;
     if (f->failure == WR_FAIL_STALE)
         return WR_RETRY_NEXT;
-    if ((f->next & mask_of(f->failure)) == 0)
+    if ((f->next & next_mask(f->failure)) == 0)
         return WR_RETRY_GIVE_UP;
     if (f->sent && (f->next & WR_NEXT_NON_IDEMPOTENT) == 0)
         return WR_RETRY_GIVE_UP;

@@ -49,7 +49,7 @@ static bool is_switch(struct wr_str v, bool *on)
     return *on || wr_str_is(v, "off");
 }
 
-static bool family(struct wr_str v, bool *off)
+static bool parse_family(struct wr_str v, bool *off)
 {
     bool on, ok = is_switch(v, &on);
 
@@ -67,9 +67,9 @@ static bool resolver_param(struct wr_cf *cf, uint32_t i, struct wr_resolver_opts
         ok = wr_parse_sec(v, &o->valid_ms) && o->valid_ms > 0;
         o->valid_ms *= 1000;
     } else if (wr_param(arg, "ipv4", &v)) {
-        ok = family(v, &o->no_ipv4);
+        ok = parse_family(v, &o->no_ipv4);
     } else if (wr_param(arg, "ipv6", &v)) {
-        ok = family(v, &o->no_ipv6);
+        ok = parse_family(v, &o->no_ipv6);
     } else if (wr_param(arg, "case_mixing", &v)) {
         ok = is_switch(v, &o->mixed_case);
     } else if (wr_param(arg, "status_zone", &v)) {

@@ -5,7 +5,7 @@
 /* True: the failure counts against the peer. Not if a parked link was closed, if this worker is
  * full, or if the peer just lacks what was asked for (403, 404). A dial that several exchanges have
  * joined counts once. */
-static bool to_blame(const struct wr_attempts *a)
+static bool is_fault_of_peer(const struct wr_attempts *a)
 {
     unsigned status = a->tries.n > a->first ? a->tries.at[a->tries.n - 1].status : 0;
 
@@ -40,7 +40,7 @@ static enum wr_go retry_run(struct wr_exchange *x)
     wr_timer_off(x->loop, &x->idle);
     if (a->tries.n > a->first && wr_try_now(a)->status == 0)
         wr_try_now(a)->status = f.failure == WR_FAIL_TIMEOUT ? 504 : 502;
-    wr_try_end(x, to_blame(a));
+    wr_try_end(x, is_fault_of_peer(a));
     if (wr_retry_policy(&f) == WR_RETRY_GIVE_UP)
         return x->layer->reject(x, f.failure == WR_FAIL_TIMEOUT ? 504 : 502);
     x->step = &wr_step_pick;

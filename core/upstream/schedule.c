@@ -15,7 +15,7 @@ static uint32_t gcd(uint32_t a, uint32_t b)
 
 /* Divides the weights by their gcd and scales them down if the sum still exceeds max (each at least
  * 1). Returns the sum. */
-static uint32_t reduce(const uint32_t *weights, uint32_t n, uint32_t *out, uint32_t max)
+static uint32_t reduce_weights(const uint32_t *weights, uint32_t n, uint32_t *out, uint32_t max)
 {
     uint64_t sum = 0;
     uint32_t g = 0;
@@ -44,7 +44,7 @@ uint32_t wr_schedule(const uint32_t *weights, uint32_t n, uint32_t *out, uint32_
 {
     uint32_t *w = wr_calloc(n + 1, sizeof(*w));
     int64_t *current = wr_calloc(n + 1, sizeof(*current));
-    uint32_t steps = reduce(weights, n, w, max);
+    uint32_t steps = reduce_weights(weights, n, w, max);
 
     /* Each step adds every weight to its peer's current value; the largest is chosen and gives
      * back the sum: 5 1 1 yields a a b a c a a. */

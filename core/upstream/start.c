@@ -87,7 +87,7 @@ static void resolved(struct wr_query *q, const struct wr_names *n)
     wr_exchange_wake(x);
 }
 
-static enum wr_go ask(struct wr_exchange *x, struct wr_attempts *a)
+static enum wr_go ask_resolver(struct wr_exchange *x, struct wr_attempts *a)
 {
     struct wr_resolver *r = wr_scope_resolver(x->scope, x->loop);
 
@@ -112,7 +112,7 @@ static enum wr_go start_run(struct wr_exchange *x)
     if (a->failure == WR_FAIL_NAME)
         return x->layer->reject(x, 502);
     if (a->u == NULL && a->addrs == NULL)
-        return ask(x, a);
+        return ask_resolver(x, a);
     x->step = &wr_step_pick;
     return WR_GO;
 }

@@ -161,10 +161,10 @@ struct wr_peer {
     struct wr_peer_slot *slot;
     uint32_t index, generation;
 };
-/* A copy; false: it is not an address. */
+/* Copies the slot's address; false: it is not an address. */
 bool wr_slot_addr(const struct wr_peer_slot *s, struct wr_addr *out) WR_CHECKED;
-/* Copies the address. While the peer is held it is certain; before that the slot may be given to
- * another server. False: the slot holds no address. */
+/* Copies the peer's address. Unless the peer is held, the slot may be given to another server, and
+ * the address is that one's. False: the slot holds no address. */
 static inline WR_CHECKED bool wr_peer_addr(const struct wr_peer *peer, struct wr_addr *out)
 {
     return wr_slot_addr(peer->slot, out);
@@ -193,7 +193,7 @@ bool wr_peer_usable(const struct wr_pick *p, const struct wr_peer *peer);
 /* Clears the failure count if the peer was picked as a probe after its last failure. */
 void wr_peer_forgive(const struct wr_peer *peer);
 /* A try of the peer succeeded. */
-static inline void wr_peer_fine(const struct wr_peer *peer)
+static inline void wr_peer_succeeded(const struct wr_peer *peer)
 {
     if (wr_unlikely(atomic_load_explicit(&peer->slot->fails, memory_order_relaxed) > 0))
         wr_peer_forgive(peer);
@@ -428,7 +428,7 @@ bool wr_tries_text(struct wr_exchange *x, wr_try_text *append_try, uintptr_t wha
                    struct wr_str *out);
 void wr_try_seconds(struct wr_text *t, uint64_t ms); /* "0.005"; "-" for WR_NOT_YET */
 /* Appends the peer's address, or the group's name where no peer could be picked. */
-void wr_try_whom(struct wr_text *t, const struct wr_try *try);
+void wr_try_peer_text(struct wr_text *t, const struct wr_try *try);
 /* Begin to try the peers of u. Content hooks call one of these and return WR_TAKEN. u NULL, from
  * _text only: an address found at run time. */
 void wr_upstream_start(struct wr_exchange *x, struct wr_upstream *u,
@@ -439,7 +439,7 @@ bool wr_upstream_start_text(struct wr_exchange *x, struct wr_str text, uint16_t 
                             const struct wr_upstream_rows *rows) WR_CHECKED;
 /* Ends the current try, the wait for a peer and the query for a name. Idempotent. */
 void wr_attempts_end(struct wr_exchange *x);
-bool wr_peer_left(struct wr_exchange *x); /* is there a usable peer besides the current one? */
+bool wr_peer_is_left(struct wr_exchange *x); /* is there a usable peer besides the current one? */
 struct wr_try_facts {            /* a try of layer 7 that failed */
     enum wr_failure failure;     /* as seen by the caller */
     bool reused, idempotent;     /* the link had carried others before; the method is idempotent */

@@ -14,8 +14,8 @@ static bool prepare(struct wr_cf *cf)
     return true;
 }
 
-static struct wr_upstream *find(const struct wr_upstreams *all, uint32_t layer, struct wr_str name,
-                                uint16_t default_port)
+static struct wr_upstream *find_group(const struct wr_upstreams *all, uint32_t layer,
+                                      struct wr_str name, uint16_t default_port)
 {
     for (uint32_t i = 0; i < all->all.n; i++) {
         struct wr_upstream *u = all->all.at[i];
@@ -30,10 +30,10 @@ static struct wr_upstream *find(const struct wr_upstreams *all, uint32_t layer, 
 struct wr_upstream *wr_upstream_find(const struct wr_conf *c, uint32_t layer, struct wr_str name,
                                      uint16_t default_port)
 {
-    return find(wr_conf_upstreams(c), layer, name, default_port);
+    return find_group(wr_conf_upstreams(c), layer, name, default_port);
 }
 
-static struct wr_upstream *add(struct wr_cf *cf, struct wr_str name)
+static struct wr_upstream *add_group(struct wr_cf *cf, struct wr_str name)
 {
     struct wr_upstreams *all = wr_cf_state(cf, &wr_module_upstream);
     struct wr_upstream *u = WR_NEW(cf->pool, struct wr_upstream);
@@ -51,8 +51,8 @@ static struct wr_upstream *add(struct wr_cf *cf, struct wr_str name)
     return u;
 }
 
-/* Refuses a URL where an address or name with a port is expected. */
-static bool is_address(struct wr_cf *cf, uint32_t i, struct wr_str text)
+/* Reports a URL where an address, or a name with a port, is expected: false. */
+static bool accept_address(struct wr_cf *cf, uint32_t i, struct wr_str text)
 {
     bool secure = wr_str_starts(text, WR_STR("https://"));
     const char *tls = secure && cf->scope->layer == WR_L4 ? ", and \"proxy_ssl on;\"" : "";
@@ -70,12 +70,12 @@ struct wr_upstream *wr_upstream_named(struct wr_cf *cf, uint32_t i, struct wr_st
                                       uint16_t default_port)
 {
     const struct wr_upstreams *all = wr_cf_state(cf, &wr_module_upstream);
-    struct wr_upstream *u = find(all, cf->scope->layer, text, default_port);
+    struct wr_upstream *u = find_group(all, cf->scope->layer, text, default_port);
 
-    if (!is_address(cf, i, text))
+    if (!accept_address(cf, i, text))
         return NULL;
     if (u == NULL) {
-        u = add(cf, text);
+        u = add_group(cf, text);
         u->implicit = true;
         u->default_port = default_port;
         u->word = i;
@@ -97,7 +97,7 @@ static bool set_upstream(struct wr_cf *cf, void *conf)
 {
     struct wr_upstreams *all = wr_cf_state(cf, &wr_module_upstream);
     struct wr_str name = wr_cf_arg(cf, 1);
-    struct wr_upstream *u = find(all, cf->scope->layer, name, 0);
+    struct wr_upstream *u = find_group(all, cf->scope->layer, name, 0);
     struct wr_scope *scope;
     bool ok;
 
@@ -105,7 +105,7 @@ static bool set_upstream(struct wr_cf *cf, void *conf)
     if (u != NULL && !u->implicit)
         return wr_cf_error(cf, 1, "duplicate upstream \"" WR_FMT "\"", WR_ARG(name));
     if (u == NULL)
-        u = add(cf, name);
+        u = add_group(cf, name);
     u->implicit = false;
     u->node = cf->node;
     ok = wr_cf_block(cf, 0, WR_LV_UPSTREAM, u, &scope);
@@ -259,7 +259,7 @@ static bool set_server(struct wr_cf *cf, void *conf)
     s.node = cf->node;
     for (uint32_t i = 2; i <= cf->nargs; i++)
         ok &= server_param(cf, i, &s);
-    if (!is_address(cf, 1, text) || !ok)
+    if (!accept_address(cf, 1, text) || !ok)
         return false;
     if (!server_address(&s, u, text, u->layer == WR_L7 ? 80 : 0, &why))
         return wr_cf_error(cf, 1, "%s in upstream \"" WR_FMT "\"", why, WR_ARG(text));
@@ -289,7 +289,7 @@ static bool set_zone(struct wr_cf *cf, void *conf)
 
 /* ---- after loading ---- */
 
-static const char *resembling(struct wr_cf *cf, const struct wr_upstream *u)
+static const char *similar_name(struct wr_cf *cf, const struct wr_upstream *u)
 {
     const struct wr_upstreams *all = wr_cf_state(cf, &wr_module_upstream);
     struct wr_str host = u->name;
@@ -306,10 +306,10 @@ static const char *resembling(struct wr_cf *cf, const struct wr_upstream *u)
     return NULL;
 }
 
-static bool complete(struct wr_cf *cf, struct wr_upstream *u)
+static bool complete_implicit(struct wr_cf *cf, struct wr_upstream *u)
 {
     struct wr_server s = { .weight = 1, .max_fails = 1, .fail_timeout_ms = 10000 };
-    const char *why, *hint = resembling(cf, u);
+    const char *why, *hint = similar_name(cf, u);
 
     s.node = u->node;
     if (!server_address(&s, u, u->name, u->default_port, &why)) {
@@ -336,7 +336,7 @@ static bool check(struct wr_cf *cf)
 
         u->resolver = rc->set ? rc : NULL;
         if (u->implicit)
-            ok &= complete(cf, u);
+            ok &= complete_implicit(cf, u);
     }
     return ok;
 }
@@ -432,8 +432,8 @@ static bool keeper_look(struct wr_conf *conf)
 
 static const struct wr_keeper_hooks keeper = {
     .commit = wr_upstreams_commit,
-    .start = wr_names_keep,
-    .stop = wr_names_drop,
+    .start = wr_names_watch,
+    .stop = wr_names_unwatch,
     .sweep = wr_peers_sweep,
     .look = keeper_look,
 };

@@ -29,10 +29,10 @@ bool wr_shared_update(struct wr_upstream *u, struct wr_server *s,
 /* Keeper: publishes again the groups whose addresses did not all fit. Call it after counts were
  * corrected: slots may be free now. */
 void wr_upstreams_fit(struct wr_conf *c);
-/* Keeper: resolves names again when their TTL ends and updates the zones. Call wr_names_drop before
- * the loop is freed. */
-void wr_names_keep(struct wr_conf *c, struct wr_loop *l);
-void wr_names_drop(void);
+/* Keeper: resolves names again when their TTL ends and updates the zones. Call wr_names_unwatch
+ * before the loop is freed. */
+void wr_names_watch(struct wr_conf *c, struct wr_loop *l);
+void wr_names_unwatch(void);
 
 /* ---- a worker's view ---- */
 struct wr_peers {
@@ -61,17 +61,17 @@ bool wr_peer_hold(struct wr_upstream *u, const struct wr_peer *peer) WR_CHECKED;
 void wr_peer_release(struct wr_upstream *u, const struct wr_peer *peer);
 /* Counting failures. After max_fails failures a peer is set aside for fail_timeout; then one
  * exchange may try it as a probe (checked_ms moves, so that others wait); the success of the probe
- * clears the count. Call wr_peer_probe at each pick, wr_peer_failed or wr_peer_fine at the end of
- * each try. wr_peer_failed: true if the peer is set aside now, or again after a failed probe.
- * wr_peer_rested: fail_timeout is over. */
-static inline bool wr_peer_rested(const struct wr_peer_slot *s, uint64_t now_ms)
+ * clears the count. Call wr_peer_probe at each pick, wr_peer_failed or wr_peer_succeeded at the end
+ * of each try. wr_peer_failed: true if the peer is set aside now, or again after a failed probe.
+ * wr_peer_is_rested: fail_timeout is over. */
+static inline bool wr_peer_is_rested(const struct wr_peer_slot *s, uint64_t now_ms)
 {
     return now_ms - atomic_load_explicit(&s->checked_ms, memory_order_relaxed)
          > atomic_load_explicit(&s->fail_timeout_ms, memory_order_relaxed);
 }
 static inline void wr_peer_probe(const struct wr_peer *peer, uint64_t now_ms)
 {
-    if (wr_peer_rested(peer->slot, now_ms))
+    if (wr_peer_is_rested(peer->slot, now_ms))
         atomic_store_explicit(&peer->slot->checked_ms, now_ms, memory_order_relaxed);
 }
 bool wr_peer_failed(const struct wr_peer *peer, uint64_t now_ms);
@@ -141,7 +141,7 @@ static inline uint64_t wr_link_key_hash(const struct wr_link_key *k)
     return h ^ h >> 32;
 }
 void wr_links_grow(struct wr_links *t);
-static inline void wr_links_put(struct wr_links *t, struct wr_peer_link *l)
+static inline void wr_links_add(struct wr_links *t, struct wr_peer_link *l)
 {
     struct wr_peer_link **at;
 
@@ -155,7 +155,7 @@ static inline void wr_links_put(struct wr_links *t, struct wr_peer_link *l)
     *at = l;
     t->n++;
 }
-static inline void wr_links_take_out(struct wr_links *t, struct wr_peer_link *l)
+static inline void wr_links_remove(struct wr_links *t, struct wr_peer_link *l)
 {
     *l->back = l->next;
     if (l->next != NULL)
@@ -164,15 +164,15 @@ static inline void wr_links_take_out(struct wr_links *t, struct wr_peer_link *l)
     t->n--;
 }
 /* Other exchanges may find only links of an upstream that are not bound to a client. */
-static inline void wr_link_put_in(struct wr_peer_link *l)
+static inline void wr_link_show(struct wr_peer_link *l)
 {
     if (l->back == NULL && l->u != NULL && !l->bound)
-        wr_links_put(&l->u->links, l);
+        wr_links_add(&l->u->links, l);
 }
-static inline void wr_link_take_out(struct wr_peer_link *l)
+static inline void wr_link_hide(struct wr_peer_link *l)
 {
     if (l->back != NULL)
-        wr_links_take_out(&l->u->links, l);
+        wr_links_remove(&l->u->links, l);
 }
 bool wr_links_drop_one(struct wr_upstream *u); /* closes the longest parked; false: none parked */
 void wr_links_drop(struct wr_upstream *u); /* at shutdown: closes all parked links */

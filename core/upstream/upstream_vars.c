@@ -14,7 +14,7 @@ void wr_try_seconds(struct wr_text *t, uint64_t ms)
     wr_text_pad(t, ms % 1000, 3);
 }
 
-void wr_try_whom(struct wr_text *t, const struct wr_try *try)
+void wr_try_peer_text(struct wr_text *t, const struct wr_try *try)
 {
     if (try->addr.len > 0)
         wr_addr_text(&try->addr, t);
@@ -22,14 +22,14 @@ void wr_try_whom(struct wr_text *t, const struct wr_try *try)
         wr_text_str(t, try->group);
 }
 
-static void one(struct wr_text *t, const struct wr_attempts *a, const struct wr_try *try,
-                uintptr_t what)
+static void append_try(struct wr_text *t, const struct wr_attempts *a, const struct wr_try *try,
+                       uintptr_t what)
 {
     bool now = try->ended_ms == WR_NOT_YET;
 
     switch ((enum what)what) {
     case ADDR:
-        wr_try_whom(t, try);
+        wr_try_peer_text(t, try);
         break;
     case SENT:
         wr_text_u64(t, now ? wr_lease_sent(&a->lease) : try->sent);
@@ -68,7 +68,7 @@ bool wr_tries_text(struct wr_exchange *x, wr_try_text *text_of, uintptr_t what, 
 
 static bool get(struct wr_exchange *x, const struct wr_var *v, struct wr_str *out)
 {
-    return wr_tries_text(x, one, v->data, out);
+    return wr_tries_text(x, append_try, v->data, out);
 }
 
 static const struct wr_variable variables[] = {

@@ -86,7 +86,7 @@ static void use_peer(struct wr_peer *peer)
         return;
     wr_peer_probe(peer, wr_now());
     (void)wr_peer_failed(peer, wr_now());
-    wr_peer_fine(peer);
+    wr_peer_succeeded(peer);
     wr_peer_release(me.u, peer);
 }
 

@@ -131,7 +131,7 @@ START_TEST(failed_peers_rest_and_are_probed)
     while (port_of(pick(u, 70003)) != 1)
         ;
     wr_peer_probe(&one, 70003);
-    wr_peer_fine(&one);
+    wr_peer_succeeded(&one);
     ck_assert_uint_eq(port_of(pick(u, 70004)) + port_of(pick(u, 70004)), 3);
     teardown(u);
 }

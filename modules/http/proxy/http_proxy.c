@@ -100,7 +100,7 @@ static void log_url(const struct wr_exchange *x, struct wr_text *t)
     const struct wr_try *try = &x->attempts->tries.at[x->attempts->tries.n - 1];
 
     wr_text_c(t, wr_proxy_url_of(x)->secure ? "https://" : "http://");
-    wr_try_whom(t, try);
+    wr_try_peer_text(t, try);
     wr_text_c(t, try->addr.sa.sa_family == AF_UNIX ? ":" : "");
     wr_text_str(t, wr_proxy_target(x->pool, wr_http_of(x), &c->pass, wr_proxy_url_of(x)));
 }
