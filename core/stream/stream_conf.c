@@ -2,13 +2,13 @@
  * configuration, to check after loading that each has a `listen` and a content directive. */
 #include "stream/stream.h"
 
-struct servers {
+struct server_list {
     WR_VEC(struct wr_stream_server *) all;
 };
 
 static bool prepare(struct wr_cf *cf)
 {
-    wr_cf_state(cf, &wr_module_stream) = WR_NEW(cf->pool, struct servers);
+    wr_cf_state(cf, &wr_module_stream) = WR_NEW(cf->pool, struct server_list);
     return true;
 }
 
@@ -20,7 +20,7 @@ static bool set_stream(struct wr_cf *cf, void *conf)
 
 static bool set_server(struct wr_cf *cf, void *conf)
 {
-    struct servers *list = wr_cf_state(cf, &wr_module_stream);
+    struct server_list *list = wr_cf_state(cf, &wr_module_stream);
     struct wr_stream_server *sv = WR_NEW(cf->pool, struct wr_stream_server);
     struct wr_scope *scope;
     bool ok;
@@ -68,7 +68,7 @@ bool wr_stream_content(struct wr_cf *cf)
 
 static bool check(struct wr_cf *cf)
 {
-    const struct servers *list = wr_cf_state(cf, &wr_module_stream);
+    const struct server_list *list = wr_cf_state(cf, &wr_module_stream);
     bool ok = true;
 
     for (uint32_t i = 0; i < list->all.n; i++) {

@@ -82,9 +82,9 @@ static void log_context(const struct wr_exchange *x, struct wr_text *t)
 
 /* ---- relay ---- */
 
-static struct wr_relay direction(struct wr_exchange *x, struct wr_endpoint *src,
-                                 struct wr_endpoint *dst, const struct wr_amount *limit,
-                                 struct wr_timer *timer)
+static struct wr_relay make_relay(struct wr_exchange *x, struct wr_endpoint *src,
+                                  struct wr_endpoint *dst, const struct wr_amount *limit,
+                                  struct wr_timer *timer)
 {
     const struct wr_stream_relay *how = WR_CHECK(x->of_layer, STREAM_RELAY);
     uint64_t rate = wr_amount(x, limit);
@@ -111,10 +111,10 @@ static void relay_begin(struct wr_exchange *x, bool up)
     const struct wr_stream_relay *how = WR_CHECK(x->of_layer, STREAM_RELAY);
 
     if (up) {
-        x->up = direction(x, &x->client, &x->peer, &how->upload_rate, &x->up_timer);
+        x->up = make_relay(x, &x->client, &x->peer, &how->upload_rate, &x->up_timer);
         wr_bufq_move(&x->up.q, &x->preread, x->preread.n);
     }
-    x->down = direction(x, &x->peer, &x->client, &how->download_rate, &x->down_timer);
+    x->down = make_relay(x, &x->peer, &x->client, &how->download_rate, &x->down_timer);
     wr_timer_set(x->loop, &x->idle, how->timeout_ms);
     x->step = &step_relay;
 }
@@ -127,7 +127,7 @@ enum wr_verdict wr_stream_serve(struct wr_exchange *x, const struct wr_stream_re
     return WR_TAKEN;
 }
 
-static void say_connected(struct wr_exchange *x)
+static void log_connected(struct wr_exchange *x)
 {
     char buf[2 * WR_ADDR_TEXT_MAX];
     struct wr_text t = wr_text_on(buf, sizeof(buf));
@@ -153,7 +153,7 @@ static enum wr_go connected(struct wr_exchange *x)
     else
         wr_socket_delay(x->s->conn.fd);
     if (wr_log_on(x->log, WR_LOG_INFO, &x->source))
-        say_connected(x);
+        log_connected(x);
     x->status = 200;
     relay_begin(x, true);
     return WR_GO;
@@ -191,13 +191,13 @@ static void note_first_byte(struct wr_exchange *x)
         t->first_byte_ms = wr_now() - t->begun_ms;
 }
 
-static bool failed(enum wr_pump p)
+static bool has_failed(enum wr_pump p)
 {
     return p == WR_PUMP_SRC_ERROR || p == WR_PUMP_DST_ERROR;
 }
 
 /* The server accepts no more bytes, but may have replied before it closed: relay its bytes. */
-static enum wr_go hear_out(struct wr_exchange *x)
+static enum wr_go relay_rest_down(struct wr_exchange *x)
 {
     wr_xlog(x, WR_LOG_INFO, wr_try_conn(x->attempts)->error, "send() failed");
     wr_relay_end(&x->up, x->loop);
@@ -215,11 +215,11 @@ static enum wr_go relay_run(struct wr_exchange *x)
     down = wr_relay_pump(&x->down, x->loop, &moved);
     up = two_way ? wr_relay_pump(&x->up, x->loop, &moved) : WR_PUMP_DONE;
     note_first_byte(x);
-    if (failed(down))
+    if (has_failed(down))
         return relay_failed(x, &x->down, down);
     if (up == WR_PUMP_DST_ERROR)
-        return hear_out(x);
-    if (failed(up))
+        return relay_rest_down(x);
+    if (has_failed(up))
         return relay_failed(x, &x->up, up);
     if (down == WR_PUMP_DONE && (up == WR_PUMP_DONE || !how->half_close))
         return relay_over(x, "upstream");
