@@ -12,7 +12,7 @@ enum state {
     LINE, NAME, VALUE, LINE_LF, END_LF /* of trailers */
 };
 
-static int hex(char c)
+static int hex_value(char c)
 {
     if (c >= '0' && c <= '9')
         return c - '0';
@@ -21,56 +21,56 @@ static int hex(char c)
 }
 
 /* True: allowed in extensions and trailer values: TAB, and all but control characters. */
-static bool visible(char c)
+static bool is_visible(char c)
 {
     return (unsigned char)c >= ' ' ? c != 0x7f : c == '\t';
 }
 
-static bool token(char c)
+static bool is_token_char(char c)
 {
     return (c >= '0' && c <= '9') || ((c | 0x20) >= 'a' && (c | 0x20) <= 'z') ||
            (c != '\0' && strchr("!#$%&'*+-.^_`|~", c) != NULL);
 }
 
-static bool bad(struct wr_chunked *c, const char *why)
+static bool set_error(struct wr_chunked *c, const char *why)
 {
     c->why = why;
     return false;
 }
 
-static bool size(struct wr_chunked *c, char ch)
+static bool take_size(struct wr_chunked *c, char ch)
 {
-    int v = hex(ch);
+    int v = hex_value(ch);
 
     if (v >= 0) {
         if (c->digits == DIGITS_MAX || c->left > INT64_MAX >> 4)
-            return bad(c, "chunk size is too large");
+            return set_error(c, "chunk size is too large");
         c->digits++;
         c->left = c->left << 4 | (unsigned)v;
         return true;
     }
     if (c->digits == 0)
-        return bad(c, "chunk without a size");
+        return set_error(c, "chunk without a size");
     c->ext = 0;
     c->state = ch == '\r' ? SIZE_LF : ch == ';' ? EXT : SPACE;
-    return ch == '\r' || ch == ';' || ch == ' ' || ch == '\t' || bad(c, "invalid chunk size");
+    return ch == '\r' || ch == ';' || ch == ' ' || ch == '\t' || set_error(c, "invalid chunk size");
 }
 
 /* Skips extensions: none is known. State SPACE: before the first ';'. */
-static bool extension(struct wr_chunked *c, char ch)
+static bool take_extension(struct wr_chunked *c, char ch)
 {
     if (++c->ext > EXT_MAX)
-        return bad(c, "chunk extensions are too long");
+        return set_error(c, "chunk extensions are too long");
     if (c->state == SPACE) {
         if (ch == ';')
             c->state = EXT;
-        return ch == ';' || ch == ' ' || ch == '\t' || bad(c, "invalid chunk size");
+        return ch == ';' || ch == ' ' || ch == '\t' || set_error(c, "invalid chunk size");
     }
     if (ch == '\r') {
         c->state = SIZE_LF;
         return true;
     }
-    return visible(ch) || bad(c, "invalid chunk extension");
+    return is_visible(ch) || set_error(c, "invalid chunk extension");
 }
 
 /* The line with the size is complete. */
@@ -81,10 +81,10 @@ static void chunk_begins(struct wr_chunked *c)
     c->digits = 0;
 }
 
-static bool trailer(struct wr_chunked *c, char ch)
+static bool take_trailer(struct wr_chunked *c, char ch)
 {
     if (++c->ext > TRAILERS_MAX)
-        return bad(c, "trailers are too long");
+        return set_error(c, "trailers are too long");
     switch (c->state) {
     case LINE:
         c->state = ch == '\r' ? END_LF : NAME;
@@ -100,50 +100,50 @@ static bool trailer(struct wr_chunked *c, char ch)
     case VALUE:
         if (ch == '\r')
             c->state = LINE_LF;
-        return ch == '\r' || visible(ch) || bad(c, "invalid trailer");
+        return ch == '\r' || is_visible(ch) || set_error(c, "invalid trailer");
     default:
         c->state = LINE;
-        return ch == '\n' || bad(c, "invalid trailer");
+        return ch == '\n' || set_error(c, "invalid trailer");
     }
-    return token(ch) || bad(c, "invalid trailer");
+    return is_token_char(ch) || set_error(c, "invalid trailer");
 }
 
-static void keep(struct wr_chunked *c, struct wr_str s)
+static void keep_trailer(struct wr_chunked *c, struct wr_str s)
 {
     if (c->trailers.p != NULL)
         wr_text_str(&c->trailers, s);
 }
 
-static bool line_end(struct wr_chunked *c, char ch, char want, uint8_t next)
+static bool take_line_end(struct wr_chunked *c, char ch, char want, uint8_t next)
 {
     c->state = next;
-    return ch == want || bad(c, "chunk without its line end");
+    return ch == want || set_error(c, "chunk without its line end");
 }
 
 /* Takes one byte of framing. */
-static bool step(struct wr_chunked *c, const char *p)
+static bool take_byte(struct wr_chunked *c, const char *p)
 {
     switch (c->state) {
     case SIZE:
-        return size(c, *p);
+        return take_size(c, *p);
     case SPACE:
     case EXT:
-        return extension(c, *p);
+        return take_extension(c, *p);
     case SIZE_LF:
         chunk_begins(c);
-        return *p == '\n' || bad(c, "chunk without its line end");
+        return *p == '\n' || set_error(c, "chunk without its line end");
     case DATA_CR:
-        return line_end(c, *p, '\r', DATA_LF);
+        return take_line_end(c, *p, '\r', DATA_LF);
     case DATA_LF:
-        return line_end(c, *p, '\n', SIZE);
+        return take_line_end(c, *p, '\n', SIZE);
     case END_LF:
         c->done = *p == '\n';
-        return c->done || bad(c, "trailers without their line end");
+        return c->done || set_error(c, "trailers without their line end");
     default:
-        if (!trailer(c, *p))
+        if (!take_trailer(c, *p))
             return false;
         if (c->state != END_LF)
-            keep(c, wr_str_of(p, 1));
+            keep_trailer(c, wr_str_of(p, 1));
         return true;
     }
 }
@@ -164,7 +164,7 @@ enum wr_parse wr_chunked_step(struct wr_chunked *c, struct wr_str in, size_t *us
             c->left -= n;
             if (c->left == 0)
                 c->state = DATA_CR;
-        } else if (!step(c, in.p + i)) {
+        } else if (!take_byte(c, in.p + i)) {
             *data = wr_str_of(in.p, 0);
             *used = i;
             return WR_PARSE_BAD;

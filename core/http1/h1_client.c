@@ -16,7 +16,7 @@ static enum wr_io client_write(struct wr_endpoint *e, const struct wr_slice *cha
         for (const struct wr_slice *s = chain; s != NULL; s = s->next)
             c->out_left += s->n;
         if (c->out_left > 0 || fin) {
-            wr_chunk_open(&c->out, c->out_left, NULL);
+            wr_h1_chunk_open(&c->out, c->out_left, NULL);
             c->out_last = c->out_left == 0;
         }
     }
@@ -29,7 +29,7 @@ static enum wr_io client_write(struct wr_endpoint *e, const struct wr_slice *cha
 
 /* ---- in ---- */
 
-static void lend(struct wr_h1_client *c, char *p, size_t n)
+static void lend_rest(struct wr_h1_client *c, char *p, size_t n)
 {
     c->buf = p;
     c->at = 0;
@@ -74,8 +74,8 @@ static struct wr_str client_first(struct wr_endpoint *e)
 }
 
 /* Views of the head must stay valid: copy it once, to its exact size, and parse it there. */
-static enum wr_parse parse(struct wr_h1_client *c, struct wr_http *h, struct wr_str text,
-                           size_t limit)
+static enum wr_parse parse_head(struct wr_h1_client *c, struct wr_http *h, struct wr_str text,
+                                size_t limit)
 {
     enum wr_parse r;
     struct wr_str head;
@@ -91,7 +91,7 @@ static enum wr_parse parse(struct wr_h1_client *c, struct wr_http *h, struct wr_
     return wr_h1_response(head, limit, h->upstream_method, c->x->pool, &c->progress, &h->res);
 }
 
-static void body_begins(struct wr_h1_client *c, const struct wr_http *h)
+static void begin_body(struct wr_h1_client *c, const struct wr_http *h)
 {
     const struct wr_response *r = &h->res;
 
@@ -101,7 +101,7 @@ static void body_begins(struct wr_h1_client *c, const struct wr_http *h)
 }
 
 /* Moves an incomplete head out of the scratch, to memory for the longest head allowed. */
-static void grow(struct wr_h1_client *c, struct wr_str text, size_t limit)
+static void move_to_room(struct wr_h1_client *c, struct wr_str text, size_t limit)
 {
     if (c->room == NULL)
         c->room = wr_pool_alloc(c->x->pool, limit);
@@ -131,7 +131,7 @@ enum wr_io wr_h1_client_head(struct wr_exchange *x)
     struct wr_str text = wr_str_of(c->buf == NULL ? "" : c->buf + c->at, c->n - c->at);
 
     for (;;) {
-        enum wr_parse r = text.n > 0 ? parse(c, h, text, limit) : WR_PARSE_MORE;
+        enum wr_parse r = text.n > 0 ? parse_head(c, h, text, limit) : WR_PARSE_MORE;
         enum wr_io io;
 
         if (r == WR_PARSE_OK) {
@@ -141,8 +141,8 @@ enum wr_io wr_h1_client_head(struct wr_exchange *x)
             if (c->buf != NULL && text.p == c->buf + c->at)
                 c->at += used;
             else
-                lend(c, room + used, text.n - used);
-            body_begins(c, h);
+                lend_rest(c, room + used, text.n - used);
+            begin_body(c, h);
             return WR_IO_OK;
         }
         if (r == WR_PARSE_BAD || text.n >= limit) {
@@ -150,7 +150,7 @@ enum wr_io wr_h1_client_head(struct wr_exchange *x)
             return WR_IO_ERROR;
         }
         if (text.n > 0)
-            grow(c, text, limit);
+            move_to_room(c, text, limit);
         room = text.n > 0 ? c->buf + c->n : wr_scratch;
         io = wr_conn_read(x->peer.conn, room, text.n > 0 ? c->cap - c->n : first_read(conf), &got);
         if (io != WR_IO_OK)
@@ -161,7 +161,7 @@ enum wr_io wr_h1_client_head(struct wr_exchange *x)
     }
 }
 
-static enum wr_io take(struct wr_endpoint *e, void *p, size_t n, size_t *got)
+static enum wr_io take_bytes(struct wr_endpoint *e, void *p, size_t n, size_t *got)
 {
     struct wr_h1_client *c = WR_CHECK(e->state, H1_CLIENT);
 
@@ -173,7 +173,7 @@ static enum wr_io take(struct wr_endpoint *e, void *p, size_t n, size_t *got)
     return WR_IO_OK;
 }
 
-static enum wr_io early(struct wr_h1_client *c, enum wr_io io)
+static enum wr_io early_end(struct wr_h1_client *c, enum wr_io io)
 {
     if (io != WR_IO_EOF)
         return io;
@@ -202,11 +202,11 @@ static enum wr_io read_chunked(struct wr_endpoint *e, char *p, size_t n, size_t 
 {
     struct wr_h1_client *c = WR_CHECK(e->state, H1_CLIENT);
     size_t raw, at;
-    enum wr_io io = take(e, p, n, &raw);
+    enum wr_io io = take_bytes(e, p, n, &raw);
 
     *got = 0;
     if (io != WR_IO_OK)
-        return early(c, io);
+        return early_end(c, io);
     if (!wr_chunked_in_place(&c->in.chunked, p, raw, got, &at)) {
         c->why = "upstream sent invalid chunked response";
         return WR_IO_ERROR;
@@ -225,13 +225,13 @@ static enum wr_io read_some(struct wr_endpoint *e, void *p, size_t n, size_t *go
     enum wr_io io;
 
     if (c->in.framing == WR_BODY_CLOSE)
-        return take(e, p, n, got);
-    io = take(e, p, (size_t)wr_min((uint64_t)n, c->in.left), got);
+        return take_bytes(e, p, n, got);
+    io = take_bytes(e, p, (size_t)wr_min((uint64_t)n, c->in.left), got);
     if (io == WR_IO_OK) {
         c->in.left -= *got;
         c->in.done = c->in.left == 0;
     }
-    return early(c, io);
+    return early_end(c, io);
 }
 
 static enum wr_io client_read(struct wr_endpoint *e, void *p, size_t n, size_t *got)

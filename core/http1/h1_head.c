@@ -7,19 +7,19 @@
 static const char invalid[] = "client sent invalid request";
 static const char not_http[] = "upstream sent no valid HTTP/1.0 header";
 
-static bool method_char(char c)
+static bool is_method_char(char c)
 {
     return (c >= 'A' && c <= 'Z') || c == '_' || c == '-';
 }
 
 /* Returns why the bytes so far cannot begin a request line, or NULL. Looks at each byte once and
  * does not wait for a line end: a TLS handshake has none. */
-static const char *doubt_request(struct wr_str text, struct wr_h1_progress *p)
+static const char *request_line_error(struct wr_str text, struct wr_h1_progress *p)
 {
     size_t i = wr_max(p->scanned, p->line);
 
     if (!p->method_done) {
-        while (i < text.n && method_char(text.p[i]))
+        while (i < text.n && is_method_char(text.p[i]))
             i++;
         if (i == text.n || (i == p->line && text.p[i] == '\r' && i + 1 == text.n))
             return NULL;
@@ -33,12 +33,12 @@ static const char *doubt_request(struct wr_str text, struct wr_h1_progress *p)
     return invalid;
 }
 
-static bool doubt_response(struct wr_str text)
+static bool is_not_response(struct wr_str text)
 {
     return memcmp(text.p, "HTTP/", wr_min(text.n, 5U)) != 0;
 }
 
-static enum wr_parse too_long(struct wr_h1_progress *p, bool request, bool line)
+static enum wr_parse head_too_long(struct wr_h1_progress *p, bool request, bool line)
 {
     if (!request)
         return wr_h1_bad(p, 502, "upstream sent too big header");
@@ -54,19 +54,19 @@ static size_t line_max(const struct wr_head_limits *limits, const struct wr_h1_p
 }
 
 /* There is no line end after p->line: at least one more byte is needed. */
-static enum wr_parse unfinished(struct wr_str text, const struct wr_head_limits *limits,
-                                bool request, struct wr_h1_progress *p)
+static enum wr_parse incomplete_head(struct wr_str text, const struct wr_head_limits *limits,
+                                     bool request, struct wr_h1_progress *p)
 {
     bool line = text.n - p->line >= line_max(limits, p);
     const char *doubt;
 
     if (line || text.n >= limits->total)
-        return too_long(p, request, line);
+        return head_too_long(p, request, line);
     if (!p->first_line_done && text.n > p->line) {
-        doubt = request ? doubt_request(text, p) : NULL;
+        doubt = request ? request_line_error(text, p) : NULL;
         if (doubt != NULL)
             return wr_h1_bad(p, 400, doubt);
-        if (!request && doubt_response(text))
+        if (!request && is_not_response(text))
             return wr_h1_bad(p, 502, not_http);
     }
     /* A CR at the end must be looked at again, with the next byte. */
@@ -89,7 +89,8 @@ static struct wr_str line_at(struct wr_str text, size_t from, size_t end)
 
 /* The head is incomplete and the result would be r. If the request line is complete and wrong,
  * report that instead. */
-static enum wr_parse line_first(struct wr_str line, enum wr_parse r, struct wr_h1_progress *p)
+static enum wr_parse prefer_line_error(struct wr_str line, enum wr_parse r,
+                                       struct wr_h1_progress *p)
 {
     struct wr_h1_line l;
 
@@ -117,7 +118,7 @@ enum wr_parse wr_h1_head_end(struct wr_str text, const struct wr_head_limits *li
         n = end - p->line;
         long_line = n > line_max(limits, p);
         if (long_line || end > limits->total)
-            return line_first(first, too_long(p, request, long_line), p);
+            return prefer_line_error(first, head_too_long(p, request, long_line), p);
         blank = n == 1 || (n == 2 && lf[-1] == '\r');
         if (blank && p->first_line_done) {
             p->size = end;
@@ -126,7 +127,7 @@ enum wr_parse wr_h1_head_end(struct wr_str text, const struct wr_head_limits *li
         if (blank && (!request || end > BLANK_MAX))
             return wr_h1_bad(p, request ? 400 : 502, request ? invalid : not_http);
         if (!blank && !p->first_line_done) {
-            if (!request && doubt_response(text))
+            if (!request && is_not_response(text))
                 return wr_h1_bad(p, 502, not_http);
             p->first_line_done = true;
             if (request)
@@ -138,7 +139,7 @@ enum wr_parse wr_h1_head_end(struct wr_str text, const struct wr_head_limits *li
         }
         p->line = p->scanned = end;
     }
-    return line_first(first, unfinished(text, limits, request, p), p);
+    return prefer_line_error(first, incomplete_head(text, limits, request, p), p);
 }
 
 #define STOP 8
@@ -166,13 +167,13 @@ static const unsigned char classes[256] = {
 #undef F
 #undef S
 
-static bool blank(char c)
+static bool is_blank(char c)
 {
     return c == ' ' || c == '\t';
 }
 
 /* Sets f->line as it came, for the log. */
-static bool bad_line(const struct wr_str *rest, struct wr_h1_field *f)
+static bool note_bad_line(const struct wr_str *rest, struct wr_h1_field *f)
 {
     struct wr_str left = *rest;
 
@@ -193,21 +194,21 @@ bool wr_h1_field(struct wr_str *rest, struct wr_h1_field *f)
         p++;
     }
     if (p == start || *p != ':')
-        return bad_line(rest, f);
+        return note_bad_line(rest, f);
     f->name = wr_str_of(start, (size_t)(p - start));
     do
         p++;
-    while (blank(*p));
+    while (is_blank(*p));
     value = p;
     while (p += wr_h1_span(p, (size_t)(end - p), ' '), *p == '\t')
         p++;
     f->line = wr_str_of(start, (size_t)(p - start));
     f->value = wr_str_of(value, (size_t)(p - value));
-    while (f->value.n > 0 && blank(f->value.p[f->value.n - 1]))
+    while (f->value.n > 0 && is_blank(f->value.p[f->value.n - 1]))
         f->value.n--;
     p += *p == '\r';
     if (*p != '\n')
-        return bad_line(rest, f);
+        return note_bad_line(rest, f);
     *rest = wr_str_of(p + 1, (size_t)(end - p) - 1);
     return true;
 }
@@ -229,7 +230,7 @@ bool wr_h1_options_fit(const struct wr_fields *f)
 
 /* Fields that frame or route a message, or tell how to process it, must not follow its body (RFC
  * 9110 6.5.1). */
-static bool forbidden_trailer(enum wr_field_id id)
+static bool is_forbidden_trailer(enum wr_field_id id)
 {
     switch (id) {
     case WR_F_HOST:
@@ -271,7 +272,7 @@ bool wr_h1_trailers(struct wr_str lines, struct wr_pool *pool, struct wr_fields 
         if (!wr_h1_field(&lines, &f) || f.seen & WR_H1_FOREIGN || out->n >= WR_H1_FIELDS_MAX)
             return false;
         id = wr_field_id(f.name);
-        if (!forbidden_trailer(id))
+        if (!is_forbidden_trailer(id))
             wr_fields_put(pool, out, id, f.name, f.value)->parsed = true;
     }
     return true;

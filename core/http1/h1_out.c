@@ -9,7 +9,7 @@
 
 static const struct wr_str chunk_end = WR_STR_INIT("\r\n");
 
-void wr_chunk_open(struct wr_text *out, uint64_t n, const struct wr_fields *trailers)
+void wr_h1_chunk_open(struct wr_text *out, uint64_t n, const struct wr_fields *trailers)
 {
     wr_text_fmt(out, "%llx\r\n", (unsigned long long)n);
     if (n > 0)
@@ -33,8 +33,8 @@ static enum wr_io send_control(struct wr_conn *c, struct wr_text *out, size_t *a
     return WR_IO_OK;
 }
 
-static size_t gather(struct iovec *v, const struct wr_text *out, size_t at,
-                     const struct wr_slice *chain, uint64_t left)
+static size_t gather_slices(struct iovec *v, const struct wr_text *out, size_t at,
+                            const struct wr_slice *chain, uint64_t left)
 {
     size_t n = 0;
 
@@ -51,8 +51,8 @@ static size_t gather(struct iovec *v, const struct wr_text *out, size_t at,
 
 /* Copies a short body after its head: one send instead of a list. Returns the bytes copied. If more
  * than JOIN wait already, the receiver is slow: then the relay keeps the body. */
-static size_t join(struct wr_text *out, size_t *at, const struct wr_slice *chain, uint64_t left,
-                   bool chunk)
+static size_t join_body(struct wr_text *out, size_t *at, const struct wr_slice *chain,
+                        uint64_t left, bool chunk)
 {
     if (out->n == *at || out->n - *at > JOIN || chain == NULL || chain->p == NULL
         || chain->next != NULL || chain->n > JOIN || chain->n > left)
@@ -74,7 +74,7 @@ static enum wr_io send_list(struct wr_conn *c, struct wr_text *out, size_t *at,
                             const struct wr_slice *chain, uint64_t left, bool chunk, size_t *put)
 {
     struct iovec v[IOV + 2];
-    size_t n = gather(v, out, *at, chain, left), sent, control = out->n - *at, data = 0;
+    size_t n = gather_slices(v, out, *at, chain, left), sent, control = out->n - *at, data = 0;
     enum wr_io io;
 
     for (size_t i = control > 0 ? 1 : 0; i < n; i++)
@@ -112,7 +112,7 @@ enum wr_io wr_h1_send(struct wr_conn *c, struct wr_text *out, size_t *at,
 {
     enum wr_io io;
 
-    *put = join(out, at, chain, left, chunk);
+    *put = join_body(out, at, chain, left, chunk);
     if (*put > 0 || chain == NULL || chain->p == NULL) {
         c->more = chain != NULL && *put == 0; /* a file follows */
         io = send_control(c, out, at);

@@ -3,16 +3,16 @@
  * of errors are in the pool. */
 #include "http1/http1_impl.h"
 
-static bool bad_line(struct wr_h1_line *l, uint16_t status, const char *why)
+static bool line_error(struct wr_h1_line *l, uint16_t status, const char *why)
 {
     l->status = status;
     l->why = why;
     return false;
 }
 
-static bool bad_request(struct wr_h1_line *l)
+static bool invalid_request(struct wr_h1_line *l)
 {
-    return bad_line(l, 400, "client sent invalid request");
+    return line_error(l, 400, "client sent invalid request");
 }
 
 static size_t method_span(struct wr_str s)
@@ -24,12 +24,12 @@ static size_t method_span(struct wr_str s)
     return i;
 }
 
-static bool alpha(char c)
+static bool is_alpha(char c)
 {
     return (unsigned char)((c | 0x20) - 'a') < 26;
 }
 
-static bool digit(char c)
+static bool is_digit(char c)
 {
     return (unsigned char)(c - '0') < 10;
 }
@@ -39,9 +39,9 @@ static size_t scheme_span(struct wr_str s)
 {
     size_t i = 1;
 
-    if (s.n == 0 || !alpha(s.p[0]))
+    if (s.n == 0 || !is_alpha(s.p[0]))
         return 0;
-    while (i < s.n && (alpha(s.p[i]) || digit(s.p[i]) || s.p[i] == '+' || s.p[i] == '-' ||
+    while (i < s.n && (is_alpha(s.p[i]) || is_digit(s.p[i]) || s.p[i] == '+' || s.p[i] == '-' ||
                        s.p[i] == '.'))
         i++;
     return s.n - i >= 3 && memcmp(s.p + i, "://", 3) == 0 ? i + 3 : 0;
@@ -74,15 +74,15 @@ static bool target_form(struct wr_h1_line *l)
 }
 
 /* text: what follows the target, " HTTP/1.1". */
-static bool version(struct wr_str text, struct wr_h1_line *l)
+static bool parse_version(struct wr_str text, struct wr_h1_line *l)
 {
     const char *v = text.p + 6;
 
-    if (text.n != 9 || memcmp(text.p, " HTTP/", 6) != 0 || !digit(v[0]) || v[1] != '.' ||
-        !digit(v[2]) || v[0] == '0')
-        return bad_request(l);
+    if (text.n != 9 || memcmp(text.p, " HTTP/", 6) != 0 || !is_digit(v[0]) || v[1] != '.' ||
+        !is_digit(v[2]) || v[0] == '0')
+        return invalid_request(l);
     if (v[0] != '1')
-        return bad_line(l, 505, "client sent invalid version");
+        return line_error(l, 505, "client sent invalid version");
     l->version = v[2] == '0' ? 10 : 11;
     return true;
 }
@@ -94,23 +94,23 @@ bool wr_h1_request_line(struct wr_str line, struct wr_h1_line *l)
 
     *l = (struct wr_h1_line){ .method = wr_str_of(line.p, n) };
     if (n == 0 || n == line.n || line.p[n] != ' ')
-        return bad_line(l, 400, "client sent invalid method");
+        return line_error(l, 400, "client sent invalid method");
     l->id = wr_method_of(l->method);
     rest = wr_str_skip(line, n + 1);
     n = wr_h1_span(rest.p, rest.n, '!');
     l->target = wr_str_of(rest.p, n);
     if (n == 0)
-        return bad_request(l);
+        return invalid_request(l);
     if (n == rest.n) {
         if (l->target.p[0] != '/') /* "GET HTTP/1.1" is not an HTTP/0.9 request */
-            return bad_request(l);
+            return invalid_request(l);
         l->version = 9;
         return l->id == WR_M_GET
-            || bad_line(l, 400, "client sent invalid method in HTTP/0.9 request");
+            || line_error(l, 400, "client sent invalid method in HTTP/0.9 request");
     }
-    if (!version(wr_str_skip(rest, n), l))
+    if (!parse_version(wr_str_skip(rest, n), l))
         return false;
-    return target_form(l) || bad_request(l);
+    return target_form(l) || invalid_request(l);
 }
 
 struct reader {
@@ -122,7 +122,7 @@ struct reader {
     bool asked;               /* rules->of_host was called */
 };
 
-static bool bad(struct reader *r, uint16_t status, const char *why)
+static bool head_error(struct reader *r, uint16_t status, const char *why)
 {
     (void)wr_h1_bad(r->p, status, why);
     return false;
@@ -130,12 +130,12 @@ static bool bad(struct reader *r, uint16_t status, const char *why)
 
 static bool invalid_line(struct reader *r, const struct wr_h1_field *f)
 {
-    return bad(r, 400, wr_pool_fmt(r->pool, "client sent invalid header line: \"" WR_FMT "\"",
-                                   WR_H1_LOGGED(f->line)).p);
+    return head_error(r, 400, wr_pool_fmt(r->pool, "client sent invalid header line: \"" WR_FMT
+                                          "\"", WR_H1_LOGGED(f->line)).p);
 }
 
 /* True: two fields of this name are ambiguous and refused; the same names as in nginx. */
-static bool single(enum wr_field_id id)
+static bool is_single(enum wr_field_id id)
 {
     switch (id) {
     case WR_F_HOST:
@@ -155,18 +155,18 @@ static bool single(enum wr_field_id id)
     }
 }
 
-static bool duplicate(struct reader *r, enum wr_field_id id, const struct wr_h1_field *f)
+static bool duplicate_error(struct reader *r, enum wr_field_id id, const struct wr_h1_field *f)
 {
     const struct wr_field *old = wr_fields_first(&r->out->fields, id);
 
-    return bad(r, 400, wr_pool_fmt(r->pool, "client sent duplicate header line: \"" WR_FMT
-                                   "\", previous value: \"" WR_FMT ": " WR_FMT "\"",
-                                   WR_H1_LOGGED(f->line), WR_ARG(old->name),
-                                   WR_H1_LOGGED(old->value)).p);
+    return head_error(r, 400, wr_pool_fmt(r->pool, "client sent duplicate header line: \"" WR_FMT
+                                          "\", previous value: \"" WR_FMT ": " WR_FMT "\"",
+                                          WR_H1_LOGGED(f->line), WR_ARG(old->name),
+                                          WR_H1_LOGGED(old->value)).p);
 }
 
 /* The name is invalid, or nginx does not accept it: drop the line, or refuse the head (false). */
-static bool odd_name(struct reader *r, const struct wr_h1_field *f, bool *drop)
+static bool check_name(struct reader *r, const struct wr_h1_field *f, bool *drop)
 {
     unsigned odd = f->seen & (r->limits->underscores ? ~(unsigned)WR_H1_UNDERSCORE : ~0U);
 
@@ -176,7 +176,7 @@ static bool odd_name(struct reader *r, const struct wr_h1_field *f, bool *drop)
     return *drop || !(odd & WR_H1_FOREIGN) || invalid_line(r, f);
 }
 
-static void ask(struct reader *r)
+static void ask_limits(struct reader *r)
 {
     if (!r->asked && r->rules->of_host != NULL)
         r->limits = r->rules->of_host(r->rules->arg, r->out);
@@ -185,30 +185,30 @@ static void ask(struct reader *r)
 
 /* RFC 9112 3.2.2: an authority in the request line overrides Host, whose value must be valid
  * nevertheless. */
-static bool host_field(struct reader *r, struct wr_str value)
+static bool read_host(struct reader *r, struct wr_str value)
 {
     struct wr_request *out = r->out;
     struct wr_str name;
     uint16_t port;
 
     if (!wr_host_parse(r->pool, value, &name, &port))
-        return bad(r, 400, "client sent invalid host header");
+        return head_error(r, 400, "client sent invalid host header");
     if (out->scheme_host.p != NULL)
         return true;
     out->host = name;
     out->host_port = port;
-    ask(r);
+    ask_limits(r);
     return true;
 }
 
 /* Checks limits while reading: they differ between servers, and may have changed with Host. */
-static bool too_much(struct reader *r, size_t line, uint32_t n)
+static bool is_over_limits(struct reader *r, size_t line, uint32_t n)
 {
     uint32_t max = r->limits->fields > 0 ? r->limits->fields : WR_H1_FIELDS_MAX;
 
     if (line > r->limits->line)
-        return !bad(r, 431, "client sent too long header line");
-    return n > max && !bad(r, 400, "client sent too many header lines");
+        return !head_error(r, 431, "client sent too long header line");
+    return n > max && !head_error(r, 400, "client sent too many header lines");
 }
 
 static bool read_fields(struct reader *r, struct wr_str rest)
@@ -224,19 +224,19 @@ static bool read_fields(struct reader *r, struct wr_str rest)
 
         if (!wr_h1_field(&rest, &f))
             return invalid_line(r, &f);
-        if (too_much(r, left - rest.n, ++n))
+        if (is_over_limits(r, left - rest.n, ++n))
             return false;
         if (f.seen != 0) {
-            if (!odd_name(r, &f, &drop))
+            if (!check_name(r, &f, &drop))
                 return false;
             if (drop)
                 continue;
         }
         id = wr_field_id(f.name);
-        if (fields->first[id] != 0 && single(id))
-            return duplicate(r, id, &f);
+        if (fields->first[id] != 0 && is_single(id))
+            return duplicate_error(r, id, &f);
         wr_fields_put(r->pool, fields, id, f.name, f.value)->parsed = true;
-        if (id == WR_F_HOST && !host_field(r, f.value))
+        if (id == WR_F_HOST && !read_host(r, f.value))
             return false;
     }
     return true;
@@ -244,53 +244,54 @@ static bool read_fields(struct reader *r, struct wr_str rest)
 
 /* "chunked, chunked" and "chunked, gzip" leave the end of the message open: 400. Other codings are
  * just unknown: 501. */
-static bool transfer_encoding(struct reader *r, struct wr_str value)
+static bool read_coding(struct reader *r, struct wr_str value)
 {
     struct wr_str list = value;
 
     if (r->out->version < 11)
-        return bad(r, 400, "client sent HTTP/1.0 request with \"Transfer-Encoding\" header");
+        return head_error(r, 400, "client sent HTTP/1.0 request with \"Transfer-Encoding\" header");
     if (r->out->fields.first[WR_F_CONTENT_LENGTH] != 0)
-        return bad(r, 400, "client sent \"Content-Length\" and \"Transfer-Encoding\" headers at "
-                           "the same time");
+        return head_error(r, 400, "client sent \"Content-Length\" and \"Transfer-Encoding\" "
+                                  "headers at the same time");
     r->out->framing = WR_BODY_CHUNKED;
     if (wr_str_ieq(value, WR_STR("chunked")))
         return true;
-    return bad(r, wr_str_ieq(wr_str_trim(wr_str_cut(&list, ',')), WR_STR("chunked")) ? 400 : 501,
-               wr_pool_fmt(r->pool, "client sent unknown \"Transfer-Encoding\": \"" WR_FMT "\"",
-                           WR_H1_LOGGED(value)).p);
+    return head_error(r, wr_str_ieq(wr_str_trim(wr_str_cut(&list, ',')), WR_STR("chunked")) ? 400
+                                                                                            : 501,
+                      wr_pool_fmt(r->pool, "client sent unknown \"Transfer-Encoding\": \"" WR_FMT
+                                  "\"", WR_H1_LOGGED(value)).p);
 }
 
-static bool framing(struct reader *r)
+static bool read_framing(struct reader *r)
 {
     const struct wr_fields *fields = &r->out->fields;
 
     if (fields->first[WR_F_TRANSFER_ENCODING] != 0)
-        return transfer_encoding(r, wr_fields_value(fields, WR_F_TRANSFER_ENCODING));
+        return read_coding(r, wr_fields_value(fields, WR_F_TRANSFER_ENCODING));
     if (fields->first[WR_F_CONTENT_LENGTH] == 0)
         return true;
     r->out->framing = WR_BODY_LENGTH;
     if (!wr_str_u64(wr_fields_value(fields, WR_F_CONTENT_LENGTH), &r->out->length) ||
         r->out->length > INT64_MAX)
-        return bad(r, 400, "client sent invalid \"Content-Length\" header");
+        return head_error(r, 400, "client sent invalid \"Content-Length\" header");
     return true;
 }
 
 /* Called after the fields. An authority in the request line replaces the value of Host. */
-static bool host(struct reader *r)
+static bool check_host(struct reader *r)
 {
     struct wr_request *out = r->out;
     struct wr_field *field = wr_fields_first(&out->fields, WR_F_HOST);
 
     if (field == NULL && out->version == 11)
-        return bad(r, 400, "client sent HTTP/1.1 request without \"Host\" header");
+        return head_error(r, 400, "client sent HTTP/1.1 request without \"Host\" header");
     if (field != NULL && out->scheme_host.p != NULL)
         field->value = out->scheme_host;
-    ask(r); /* in case there was no Host */
+    ask_limits(r); /* in case there was no Host */
     return true;
 }
 
-static bool authority(struct reader *r)
+static bool read_authority(struct reader *r)
 {
     struct wr_request *out = r->out;
 
@@ -299,12 +300,12 @@ static bool authority(struct reader *r)
     if (!wr_host_parse(r->pool, out->scheme_host, &out->host, &out->host_port) ||
         wr_str_find(out->scheme_host, '*') < out->scheme_host.n ||
         (out->method == WR_M_CONNECT && out->host_port == 0))
-        return bad(r, 400, "client sent invalid host in request line");
-    ask(r);
+        return head_error(r, 400, "client sent invalid host in request line");
+    ask_limits(r);
     return true;
 }
 
-static bool wishes(struct reader *r)
+static bool read_options(struct reader *r)
 {
     struct wr_request *out = r->out;
     const struct wr_fields *f = &out->fields;
@@ -312,7 +313,7 @@ static bool wishes(struct reader *r)
     out->keepalive = out->version == 11;
     if (f->first[WR_F_CONNECTION] != 0) {
         if (!wr_h1_options_fit(f))
-            return bad(r, 400, "client sent too many names in \"Connection\" header");
+            return head_error(r, 400, "client sent too many names in \"Connection\" header");
         if (out->version == 10)
             out->keepalive = wr_fields_has_token(f, WR_F_CONNECTION, WR_STR("keep-alive"));
         if (wr_fields_has_token(f, WR_F_CONNECTION, WR_STR("close")))
@@ -347,23 +348,23 @@ static bool read_line(struct reader *r, struct wr_str line)
         out->version = l.version;
     if (!ok) {
         r->p->first_line_done = false;
-        return bad(r, l.status, l.why);
+        return head_error(r, l.status, l.why);
     }
     out->target = path_of(r->pool, l.target);
     out->scheme_host = l.authority;
-    return authority(r);
+    return read_authority(r);
 }
 
 /* The head is bad or will not be complete. Reads its complete lines, to find the server and for the
  * log; errors in them are ignored. */
 static void read_part(struct reader *r, struct wr_str text, struct wr_str rest)
 {
-    const struct wr_h1_progress said = *r->p;
-    struct wr_str whole = wr_str_of(text.p, said.line);
+    const struct wr_h1_progress before = *r->p;
+    struct wr_str whole = wr_str_of(text.p, before.line);
 
     if (rest.p != NULL && read_line(r, r->out->line) && r->out->version > 9)
         (void)!read_fields(r, wr_str_skip(whole, (size_t)(rest.p - text.p)));
-    *r->p = said;
+    *r->p = before;
 }
 
 enum wr_parse wr_h1_request(struct wr_str text, const struct wr_head_rules *rules,
@@ -393,10 +394,10 @@ enum wr_parse wr_h1_request(struct wr_str text, const struct wr_head_rules *rule
     if (!read_line(&r, out->line))
         return WR_PARSE_BAD;
     if (out->version == 9)
-        ask(&r);
-    else if (!read_fields(&r, rest) || !host(&r) || !framing(&r))
+        ask_limits(&r);
+    else if (!read_fields(&r, rest) || !check_host(&r) || !read_framing(&r))
         return WR_PARSE_BAD;
     if (p->size > r.limits->total)
         return wr_h1_bad(p, 431, "client sent too large request");
-    return wishes(&r) ? WR_PARSE_OK : WR_PARSE_BAD;
+    return read_options(&r) ? WR_PARSE_OK : WR_PARSE_BAD;
 }

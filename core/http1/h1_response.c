@@ -11,24 +11,24 @@ struct reader {
     struct wr_str length, coding; /* of Content-Length and Transfer-Encoding; p NULL: none */
 };
 
-static bool bad(struct reader *r, const char *why)
+static bool head_error(struct reader *r, const char *why)
 {
     (void)wr_h1_bad(r->p, 502, why);
     return false;
 }
 
-static bool digit(char c)
+static bool is_digit(char c)
 {
     return (unsigned char)(c - '0') < 10;
 }
 
 /* "HTTP/1.1 200 OK"; the reason may be missing, and the space before it. */
-static bool status_line(struct wr_str line, struct wr_response *out)
+static bool parse_status_line(struct wr_str line, struct wr_response *out)
 {
     const char *c = line.p;
 
-    if (line.n < 12 || memcmp(c, "HTTP/1.", 7) != 0 || !digit(c[7]) || c[8] != ' ' ||
-        !digit(c[9]) || !digit(c[10]) || !digit(c[11]) || c[9] == '0')
+    if (line.n < 12 || memcmp(c, "HTTP/1.", 7) != 0 || !is_digit(c[7]) || c[8] != ' ' ||
+        !is_digit(c[9]) || !is_digit(c[10]) || !is_digit(c[11]) || c[9] == '0')
         return false;
     if (line.n > 12 && c[12] != ' ')
         return false;
@@ -43,27 +43,27 @@ static bool status_line(struct wr_str line, struct wr_response *out)
     return true;
 }
 
-static bool once(struct reader *r, struct wr_str *kept, const struct wr_h1_field *f)
+static bool take_once(struct reader *r, struct wr_str *kept, const struct wr_h1_field *f)
 {
     if (kept->p != NULL)
-        return bad(r, wr_pool_fmt(r->pool, "upstream sent duplicate header line: \"" WR_FMT
-                                  "\", previous value: \"" WR_FMT ": " WR_FMT "\"",
-                                  WR_H1_LOGGED(f->line), WR_ARG(f->name),
-                                  WR_H1_LOGGED(*kept)).p);
+        return head_error(r, wr_pool_fmt(r->pool, "upstream sent duplicate header line: \"" WR_FMT
+                                         "\", previous value: \"" WR_FMT ": " WR_FMT "\"",
+                                         WR_H1_LOGGED(f->line), WR_ARG(f->name),
+                                         WR_H1_LOGGED(*kept)).p);
     *kept = f->value;
     return true;
 }
 
-static bool take(struct reader *r, const struct wr_h1_field *f)
+static bool take_field(struct reader *r, const struct wr_h1_field *f)
 {
     enum wr_field_id id = wr_field_id(f->name);
     struct wr_response *out = r->out;
 
     switch (id) {
     case WR_F_CONTENT_LENGTH:
-        return once(r, &r->length, f);
+        return take_once(r, &r->length, f);
     case WR_F_TRANSFER_ENCODING:
-        return once(r, &r->coding, f);
+        return take_once(r, &r->coding, f);
     case WR_F_KEEP_ALIVE:
     case WR_F_PROXY_CONNECTION:
     case WR_F_TE:
@@ -100,11 +100,11 @@ static bool read_fields(struct reader *r, struct wr_str rest)
 
     while (rest.n > 0 && wr_h1_blank(rest) == 0) {
         if (!wr_h1_field(&rest, &f) || f.seen & WR_H1_FOREIGN)
-            return bad(r, wr_pool_fmt(r->pool, "upstream sent invalid header: \"" WR_FMT "\"",
-                                      WR_H1_LOGGED(f.line)).p);
+            return head_error(r, wr_pool_fmt(r->pool, "upstream sent invalid header: \"" WR_FMT
+                                             "\"", WR_H1_LOGGED(f.line)).p);
         if (n++ == WR_H1_FIELDS_MAX)
-            return bad(r, "upstream sent too many header lines");
-        if (!take(r, &f))
+            return head_error(r, "upstream sent too many header lines");
+        if (!take_field(r, &f))
             return false;
     }
     return true;
@@ -120,7 +120,7 @@ static void remove_named(struct wr_fields *fields, struct wr_str name)
 struct options { bool close, keep; };
 
 /* Takes one word of Connection: an option of this connection, or the name of a hop-by-hop field. */
-static void option(struct wr_fields *fields, struct wr_str token, struct options *o)
+static void take_option(struct wr_fields *fields, struct wr_str token, struct options *o)
 {
     if (wr_str_ieq(token, WR_STR("keep-alive")))
         o->keep = true;
@@ -130,7 +130,7 @@ static void option(struct wr_fields *fields, struct wr_str token, struct options
         remove_named(fields, token);
 }
 
-static bool connection(struct reader *r)
+static bool read_connection(struct reader *r)
 {
     struct wr_response *out = r->out;
     struct wr_fields *fields = &out->fields;
@@ -139,11 +139,11 @@ static bool connection(struct reader *r)
 
     if (fields->first[WR_F_CONNECTION] != 0) {
         if (!wr_h1_options_fit(fields))
-            return bad(r, "upstream sent too many names in \"Connection\" header");
+            return head_error(r, "upstream sent too many names in \"Connection\" header");
         for (uint32_t i = fields->first[WR_F_CONNECTION] - 1; i < fields->n; i++) {
             list = fields->at[i].id == WR_F_CONNECTION ? fields->at[i].value : wr_str_of(NULL, 0);
             while (list.n > 0)
-                option(fields, wr_str_trim(wr_str_cut(&list, ',')), &o);
+                take_option(fields, wr_str_trim(wr_str_cut(&list, ',')), &o);
         }
         wr_fields_remove(fields, WR_F_CONNECTION);
     }
@@ -151,45 +151,45 @@ static bool connection(struct reader *r)
     return true;
 }
 
-static bool bodyless(unsigned status, enum wr_method method)
+static bool is_bodyless(unsigned status, enum wr_method method)
 {
     return status < 200 || status == 204 || status == 304 || method == WR_M_HEAD ||
            (method == WR_M_CONNECT && status < 300);
 }
 
-static bool content_length(struct reader *r)
+static bool read_length(struct reader *r)
 {
     struct wr_response *out = r->out;
 
     if (r->length.p == NULL)
         return true;
     if (!wr_str_u64(r->length, &out->length) || out->length > INT64_MAX)
-        return bad(r, wr_pool_fmt(r->pool, "upstream sent invalid \"Content-Length\" header: \""
-                                  WR_FMT "\"", WR_H1_LOGGED(r->length)).p);
+        return head_error(r, wr_pool_fmt(r->pool, "upstream sent invalid \"Content-Length\" "
+                                         "header: \"" WR_FMT "\"", WR_H1_LOGGED(r->length)).p);
     if (r->coding.p != NULL)
-        return bad(r, "upstream sent \"Content-Length\" and \"Transfer-Encoding\" headers at the "
-                      "same time");
+        return head_error(r, "upstream sent \"Content-Length\" and \"Transfer-Encoding\" headers "
+                             "at the same time");
     out->has_length = true;
     return true;
 }
 
-static bool framing(struct reader *r, enum wr_method method)
+static bool read_framing(struct reader *r, enum wr_method method)
 {
     struct wr_response *out = r->out;
     bool empty = out->status < 200 || out->status == 204;
 
-    if (!content_length(r))
+    if (!read_length(r))
         return false;
     if (r->coding.p != NULL && !wr_str_ieq(r->coding, WR_STR("chunked")))
-        return bad(r, wr_pool_fmt(r->pool, "upstream sent unknown \"Transfer-Encoding\": \"" WR_FMT
-                                  "\"", WR_H1_LOGGED(r->coding)).p);
+        return head_error(r, wr_pool_fmt(r->pool, "upstream sent unknown \"Transfer-Encoding\": \""
+                                         WR_FMT "\"", WR_H1_LOGGED(r->coding)).p);
     /* The server frames a body where none is allowed, or in a way its version does not have. It may
      * really send one: do not reuse the connection. */
     if (r->coding.p != NULL && (empty || out->version == 10))
         out->keepalive = false;
     if (empty && out->length > 0)
         out->keepalive = false;
-    if (bodyless(out->status, method)) {
+    if (is_bodyless(out->status, method)) {
         out->framing = WR_BODY_NONE;
         out->has_length = out->has_length && !empty;
         return true;
@@ -217,10 +217,10 @@ enum wr_parse wr_h1_response(struct wr_str text, size_t limit, enum wr_method me
     wr_response_init(out);
     out->head_size = p->size;
     rest = wr_str_of(text.p, p->size);
-    if (!status_line(wr_h1_cut_line(&rest), out)) {
+    if (!parse_status_line(wr_h1_cut_line(&rest), out)) {
         p->first_line_done = false;
         return wr_h1_bad(p, 502, "upstream sent no valid HTTP/1.0 header");
     }
-    return read_fields(&r, rest) && connection(&r) && framing(&r, method) ? WR_PARSE_OK
+    return read_fields(&r, rest) && read_connection(&r) && read_framing(&r, method) ? WR_PARSE_OK
                                                                           : WR_PARSE_BAD;
 }

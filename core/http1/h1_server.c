@@ -3,7 +3,7 @@
 #include "http1/http1_impl.h"
 
 /* Sends the control bytes in `out`. */
-static enum wr_io flush(struct wr_h1_server *sv)
+static enum wr_io flush_out(struct wr_h1_server *sv)
 {
     size_t put;
 
@@ -15,7 +15,7 @@ static enum wr_io server_read(struct wr_endpoint *e, void *p, size_t n, size_t *
     struct wr_h1_server *sv = WR_CHECK(e->state, H1_SERVER);
 
     /* If 100 Continue was not written completely, flush it first: the client waits for it. */
-    if (sv->out.n > sv->out_at && !wr_http_of(sv->x)->head_sent && flush(sv) == WR_IO_ERROR)
+    if (sv->out.n > sv->out_at && !wr_http_of(sv->x)->head_sent && flush_out(sv) == WR_IO_ERROR)
         return WR_IO_ERROR;
     return wr_h1_read_in(sv->x->s, &sv->in, p, n, got);
 }
@@ -29,7 +29,7 @@ static uint64_t chain_bytes(const struct wr_slice *chain)
     return n;
 }
 
-static void frame(struct wr_h1_server *sv, const struct wr_slice *chain, bool fin)
+static void open_chunk(struct wr_h1_server *sv, const struct wr_slice *chain, bool fin)
 {
     const struct wr_http *h = wr_http_of(sv->x);
 
@@ -37,16 +37,16 @@ static void frame(struct wr_h1_server *sv, const struct wr_slice *chain, bool fi
         return;
     if (chain != NULL) {
         sv->left = chain_bytes(chain);
-        wr_chunk_open(&sv->out, sv->left, NULL);
+        wr_h1_chunk_open(&sv->out, sv->left, NULL);
     } else if (fin) {
-        wr_chunk_open(&sv->out, 0, &h->res.trailers);
+        wr_h1_chunk_open(&sv->out, 0, &h->res.trailers);
         sv->last = true;
     }
 }
 
 /* A body without a length ends with the connection. Over TLS it is complete only when close_notify
  * was sent. */
-static enum wr_io say_end(struct wr_endpoint *e)
+static enum wr_io end_body(struct wr_endpoint *e)
 {
     const struct wr_h1_server *sv = WR_CHECK(e->state, H1_SERVER);
 
@@ -56,7 +56,7 @@ static enum wr_io say_end(struct wr_endpoint *e)
 }
 
 /* A body of known length that ends early must not look complete. */
-static bool cut_short(const struct wr_h1_server *sv)
+static bool is_cut_short(const struct wr_h1_server *sv)
 {
     return sv->framing == WR_BODY_LENGTH && sv->left > 0;
 }
@@ -72,19 +72,19 @@ static enum wr_io server_write(struct wr_endpoint *e, const struct wr_slice *cha
     if (chain != NULL && (sv->framing == WR_BODY_NONE
                           || (sv->framing == WR_BODY_LENGTH && sv->left == 0))) {
         *put = (size_t)chain_bytes(chain); /* drop bytes beyond the length, or of no body */
-        return flush(sv);
+        return flush_out(sv);
     }
-    if (chain == NULL && fin && cut_short(sv)) {
+    if (chain == NULL && fin && is_cut_short(sv)) {
         e->conn->error = 0;
         return WR_IO_ERROR;
     }
-    frame(sv, chain, fin);
+    open_chunk(sv, chain, fin);
     io = wr_h1_send(e->conn, &sv->out, &sv->out_at, chain, bounded ? sv->left : UINT64_MAX,
                     sv->framing == WR_BODY_CHUNKED, put);
     if (bounded)
         sv->left -= *put;
     sv->body_sent += *put;
-    return io == WR_IO_OK && chain == NULL && fin ? say_end(e) : io;
+    return io == WR_IO_OK && chain == NULL && fin ? end_body(e) : io;
 }
 
 void wr_h1_server_interim(struct wr_exchange *x, unsigned status)
@@ -93,7 +93,7 @@ void wr_h1_server_interim(struct wr_exchange *x, unsigned status)
 
     WR_ASSERT(status == 100);
     wr_text_str(&sv->out, wr_h1_continue);
-    (void)flush(sv); /* the read that follows reports an error */
+    (void)flush_out(sv); /* the read that follows reports an error */
 }
 
 static void set_connection(struct wr_exchange *x)

@@ -4,7 +4,7 @@
 
 #define DROPS 16 /* most reads of dropped input in one turn */
 
-static const struct wr_head_limits *most_of(const struct wr_session *s)
+static const struct wr_head_limits *head_limits(const struct wr_session *s)
 {
     const struct wr_http_address *a = WR_CHECK(s->listener->object, HTTP_ADDRESS);
 
@@ -13,7 +13,7 @@ static const struct wr_head_limits *most_of(const struct wr_session *s)
 
 /* ---- unread bytes ---- */
 
-static void release(struct wr_h1_session *hs)
+static void release_buf(struct wr_h1_session *hs)
 {
     if (hs->at == hs->n) {
         free(hs->buf);
@@ -22,7 +22,7 @@ static void release(struct wr_h1_session *hs)
     }
 }
 
-static enum wr_io take(struct wr_session *s, void *p, size_t n, size_t *got)
+static enum wr_io take_bytes(struct wr_session *s, void *p, size_t n, size_t *got)
 {
     struct wr_h1_session *hs = wr_h1_session_of(s);
 
@@ -31,11 +31,11 @@ static enum wr_io take(struct wr_session *s, void *p, size_t n, size_t *got)
     *got = wr_min(n, hs->n - hs->at);
     memcpy(p, hs->buf + hs->at, *got);
     hs->at += *got;
-    release(hs);
+    release_buf(hs);
     return WR_IO_OK;
 }
 
-static void store(struct wr_h1_session *hs, const char *p, size_t n)
+static void store_bytes(struct wr_h1_session *hs, const char *p, size_t n)
 {
     if (n == 0)
         return;
@@ -52,7 +52,7 @@ static void store(struct wr_h1_session *hs, const char *p, size_t n)
     hs->n += n;
 }
 
-static void untake(struct wr_session *s, const void *p, size_t n)
+static void put_back(struct wr_session *s, const void *p, size_t n)
 {
     struct wr_h1_session *hs = wr_h1_session_of(s);
     char *old = hs->buf;
@@ -60,13 +60,13 @@ static void untake(struct wr_session *s, const void *p, size_t n)
 
     hs->buf = NULL;
     hs->at = hs->n = hs->cap = 0;
-    store(hs, p, n);
+    store_bytes(hs, p, n);
     if (old != NULL)
-        store(hs, old + at, end - at);
+        store_bytes(hs, old + at, end - at);
     free(old);
 }
 
-static enum wr_io gone(struct wr_session *s, enum wr_io io)
+static enum wr_io eof_is_error(struct wr_session *s, enum wr_io io)
 {
     if (io == WR_IO_EOF) {
         s->conn.error = 0;
@@ -79,18 +79,18 @@ static enum wr_io read_chunked(struct wr_session *s, struct wr_h1_in *in, char *
                                size_t *got)
 {
     size_t raw, at;
-    enum wr_io io = take(s, p, n, &raw);
+    enum wr_io io = take_bytes(s, p, n, &raw);
 
     *got = 0;
     if (io != WR_IO_OK)
-        return gone(s, io);
+        return eof_is_error(s, io);
     if (!wr_chunked_in_place(&in->chunked, p, raw, got, &at)) {
         s->conn.error = 0; /* wr_endpoint_why has the reason */
         return WR_IO_ERROR;
     }
     in->done = in->chunked.done;
     if (at < raw)
-        untake(s, p + at, raw - at);
+        put_back(s, p + at, raw - at);
     return WR_IO_OK;
 }
 
@@ -109,74 +109,59 @@ enum wr_io wr_h1_read_in(struct wr_session *s, struct wr_h1_in *in, void *p, siz
         } while (io == WR_IO_OK && *got == 0 && !in->done);
         return io == WR_IO_OK && *got == 0 ? WR_IO_EOF : io;
     }
-    io = take(s, p, (size_t)wr_min((uint64_t)n, in->left), got);
+    io = take_bytes(s, p, (size_t)wr_min((uint64_t)n, in->left), got);
     if (io == WR_IO_OK) {
         in->left -= *got;
         in->done = in->left == 0;
     }
-    return gone(s, io);
+    return eof_is_error(s, io);
 }
 
 /* ---- a request begins ---- */
 
 static void finished(struct wr_exchange *x);
 
-static struct wr_exchange *request_new(struct wr_session *s, struct wr_h1_session *hs)
+/* Makes an exchange of a head that is complete, or bad. text: all unread bytes. Returns how many of
+ * them it used. */
+static size_t begin_request(struct wr_session *s, struct wr_str text)
 {
+    struct wr_h1_session *hs = wr_h1_session_of(s);
+    const struct wr_h1_progress *p = &hs->progress;
+    size_t n = p->size > 0 ? p->size : text.n;
     struct wr_exchange *x = wr_http_request_new(s, hs->head_ms);
+    struct wr_http *h = wr_http_of(x);
+    struct wr_h1_in *in = &wr_h1_server_open(x)->in;
+    struct wr_head_rules rules = { &h->server->limits, x->pool, wr_http_host_known, x };
 
     x->over = finished;
     wr_session_own(x);
-    wr_http_of(x)->pipelined = hs->pipelined;
+    h->pipelined = hs->pipelined;
     hs->head_ms = 0;
-    return x;
-}
-
-static void head_fine(struct wr_http *h, const struct wr_h1_progress *p, struct wr_h1_in *in)
-{
-    h->request_length = p->size;
-    h->keepalive = h->req.keepalive;
-    h->expect = h->req.expect && h->req.version >= 11;
-    wr_h1_in_begin(in, h->req.framing, h->req.length);
-}
-
-static void head_bad(struct wr_exchange *x, const struct wr_h1_progress *p, struct wr_h1_in *in)
-{
-    wr_http_request_bad(x, p->status, p->why, p->first_line_done);
-    wr_http_of(x)->request_length = p->line;
-    in->framing = WR_BODY_CLOSE; /* the session drops all further input */
-}
-
-/* Makes an exchange of a head that is complete, or bad. text: all unread bytes. Returns how many of
- * them it used. */
-static size_t head_read(struct wr_session *s, struct wr_str text)
-{
-    struct wr_h1_session *hs = wr_h1_session_of(s);
-    struct wr_exchange *x = request_new(s, hs);
-    struct wr_h1_in *in = &wr_h1_server_open(x)->in;
-    struct wr_http *h = wr_http_of(x);
-    size_t n = hs->progress.size > 0 ? hs->progress.size : text.n;
-    struct wr_head_rules rules = { &h->server->limits, x->pool, wr_http_host_known, x };
-
     if (wr_h1_request(wr_pool_str(x->pool, wr_str_of(text.p, n)), &rules, &hs->progress, &h->req)
-        == WR_PARSE_OK)
-        head_fine(h, &hs->progress, in);
-    else
-        head_bad(x, &hs->progress, in);
+        == WR_PARSE_OK) {
+        h->request_length = p->size;
+        h->keepalive = h->req.keepalive;
+        h->expect = h->req.expect && h->req.version >= 11;
+        wr_h1_in_begin(in, h->req.framing, h->req.length);
+    } else {
+        wr_http_request_bad(x, p->status, p->why, p->first_line_done);
+        h->request_length = p->line;
+        in->framing = WR_BODY_CLOSE; /* the session drops all further input */
+    }
     if (h->req.ignored.p != NULL)
         wr_xlog(x, WR_LOG_INFO, 0, "client sent invalid header line: \"" WR_FMT "\"",
                 WR_ARG(h->req.ignored));
     return h->request_length;
 }
 
-static bool head_complete(struct wr_session *s, struct wr_str text)
+static bool is_head_complete(struct wr_session *s, struct wr_str text)
 {
     struct wr_h1_session *hs = wr_h1_session_of(s);
 
-    return wr_h1_head_end(text, most_of(s), true, &hs->progress) != WR_PARSE_MORE;
+    return wr_h1_head_end(text, head_limits(s), true, &hs->progress) != WR_PARSE_MORE;
 }
 
-static void head_wait(struct wr_session *s, bool begun)
+static void wait_for_head(struct wr_session *s, bool begun)
 {
     struct wr_h1_session *hs = wr_h1_session_of(s);
 
@@ -191,7 +176,7 @@ static void head_wait(struct wr_session *s, bool begun)
     wr_conn_arm(&s->conn);
 }
 
-static void run(struct wr_session *s)
+static void run_request(struct wr_session *s)
 {
     struct wr_h1_session *hs = wr_h1_session_of(s);
 
@@ -202,7 +187,7 @@ static void run(struct wr_session *s)
 }
 
 /* The rest of a head will not come. Make it a request nevertheless, so that it is logged. */
-static void head_ends(struct wr_session *s, uint16_t status, const char *why)
+static void end_head(struct wr_session *s, uint16_t status, const char *why)
 {
     struct wr_h1_session *hs = wr_h1_session_of(s);
 
@@ -212,22 +197,18 @@ static void head_ends(struct wr_session *s, uint16_t status, const char *why)
     }
     hs->progress.status = status;
     hs->progress.why = why;
-    hs->at += head_read(s, wr_str_of(hs->buf + hs->at, hs->n - hs->at));
+    hs->at += begin_request(s, wr_str_of(hs->buf + hs->at, hs->n - hs->at));
     wr_http_of(s->x)->aborted = status == 400;
-    run(s);
+    run_request(s);
 }
 
-static void head_broken_off(struct wr_session *s, enum wr_io io)
-{
-    head_ends(s, 400, io == WR_IO_EOF ? "client prematurely closed connection" : "recv() failed");
-}
 
 /* Reads a request's first bytes into the worker's scratch; the session needs memory only for an
  * incomplete head, a body or a pipelined request. */
 static void read_head(struct wr_session *s)
 {
     struct wr_h1_session *hs = wr_h1_session_of(s);
-    size_t got, room = wr_min(wr_max(most_of(s)->line, (size_t)16384),
+    size_t got, room = wr_min(wr_max(head_limits(s)->line, (size_t)16384),
                               (size_t)WR_SCRATCH);
 
     for (;;) {
@@ -235,29 +216,30 @@ static void read_head(struct wr_session *s)
         bool stored = text.n > 0;
         enum wr_io io;
 
-        if (stored && head_complete(s, text)) {
-            hs->at += head_read(s, text);
-            release(hs);
-            run(s);
+        if (stored && is_head_complete(s, text)) {
+            hs->at += begin_request(s, text);
+            release_buf(hs);
+            run_request(s);
             return;
         }
         io = wr_conn_read(&s->conn, wr_scratch, room, &got);
         if (io == WR_IO_AGAIN) {
-            head_wait(s, stored);
+            wait_for_head(s, stored);
             return;
         }
         if (io != WR_IO_OK) {
-            head_broken_off(s, io);
+            end_head(s, 400, io == WR_IO_EOF ? "client prematurely closed connection"
+                                             : "recv() failed");
             return;
         }
-        if (!stored && head_complete(s, wr_str_of(wr_scratch, got))) {
-            size_t used = head_read(s, wr_str_of(wr_scratch, got));
+        if (!stored && is_head_complete(s, wr_str_of(wr_scratch, got))) {
+            size_t used = begin_request(s, wr_str_of(wr_scratch, got));
 
-            store(hs, wr_scratch + used, got - used);
-            run(s);
+            store_bytes(hs, wr_scratch + used, got - used);
+            run_request(s);
             return;
         }
-        store(hs, wr_scratch, got);
+        store_bytes(hs, wr_scratch, got);
     }
 }
 
@@ -284,7 +266,7 @@ static void drop_end(struct wr_h1_session *hs)
     hs->drop = NULL;
 }
 
-static void next(struct wr_session *s, struct wr_h1_session *hs)
+static void await_next(struct wr_session *s, struct wr_h1_session *hs)
 {
     if (s->conn.read_eof || s->quitting) {
         wr_session_end(s);
@@ -306,7 +288,7 @@ static enum wr_io drop_some(struct wr_session *s, struct wr_h1_drop *d, int *rea
     size_t got;
 
     while (io == WR_IO_OK && *reads < DROPS) {
-        io = d->closing ? take(s, wr_scratch, 65536, &got)
+        io = d->closing ? take_bytes(s, wr_scratch, 65536, &got)
                         : wr_h1_read_in(s, &d->in, wr_scratch, 65536, &got);
         *reads += io == WR_IO_OK;
     }
@@ -315,7 +297,7 @@ static enum wr_io drop_some(struct wr_session *s, struct wr_h1_drop *d, int *rea
 
 /* Reads and drops the rest of a body; with `closing` all input, until the client closes: closing
  * with unread bytes would send RST, which may destroy the reply. */
-static void drop(struct wr_session *s, struct wr_h1_session *hs)
+static void drop_input(struct wr_session *s, struct wr_h1_session *hs)
 {
     struct wr_h1_drop *d = hs->drop;
     enum wr_io io;
@@ -330,7 +312,7 @@ static void drop(struct wr_session *s, struct wr_h1_session *hs)
     io = drop_some(s, d, &reads);
     if (io == WR_IO_EOF && !d->closing) {
         drop_end(hs);
-        next(s, hs);
+        await_next(s, hs);
     } else if (io != WR_IO_AGAIN && io != WR_IO_OK) {
         wr_session_end(s);
     } else {
@@ -362,7 +344,7 @@ static void finished(struct wr_exchange *x)
         && hs->n == hs->at)
         wr_session_end(s);
     else if (!closing && sv->in.done)
-        next(s, hs);
+        await_next(s, hs);
     else
         drop_begin(s, c, &sv->in, closing);
 }
@@ -374,9 +356,9 @@ void wr_h1_session_wake(struct wr_session *s)
     struct wr_h1_session *hs = wr_h1_session_of(s);
 
     if (hs->drop != NULL)
-        drop(s, hs);
+        drop_input(s, hs);
     else if (s->conn.deadline.fired)
-        head_ends(s, 408, "client timed out");
+        end_head(s, 408, "client timed out");
     else
         read_head(s);
 }

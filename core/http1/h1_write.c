@@ -50,7 +50,7 @@ static void make_clean(struct wr_text *out, size_t from, enum wr_field_id id)
 }
 
 /* Makes the value at the end of out (from `from` on) safe in a field of that id. */
-static inline void guard(struct wr_text *out, size_t from, enum wr_field_id id)
+static inline void guard_value(struct wr_text *out, size_t from, enum wr_field_id id)
 {
     if (wr_unlikely(!is_clean(wr_str_of(out->p + from, out->n - from))))
         make_clean(out, from, id);
@@ -65,17 +65,17 @@ static inline void put_guarded(struct wr_text *out, struct wr_str before, struct
     wr_text_str(out, before);
     from = out->n;
     wr_text_str(out, value);
-    guard(out, from, as);
+    guard_value(out, from, as);
     wr_text_str(out, WR_STR("\r\n"));
 }
 
-static void put_apart(struct wr_text *out, const struct wr_field *f, enum wr_field_id as)
+static void put_single(struct wr_text *out, const struct wr_field *f, enum wr_field_id as)
 {
     wr_text_str(out, f->name);
     put_guarded(out, WR_STR(": "), f->value, as);
 }
 
-static inline bool touches(struct wr_str a, struct wr_str b, const char *between)
+static inline bool is_adjacent(struct wr_str a, struct wr_str b, const char *between)
 {
     return (uintptr_t)b.p - (uintptr_t)a.p == a.n + 2 && memcmp(a.p + a.n, between, 2) == 0;
 }
@@ -96,8 +96,8 @@ static inline void put_field(struct wr_str *run, const struct wr_field *f, enum 
 {
     struct wr_str whole = wr_str_of(f->name.p, f->name.n + 2 + f->value.n);
 
-    if (f->parsed && touches(f->name, f->value, ": ")) {
-        if (run->n > 0 && touches(*run, whole, "\r\n")) {
+    if (f->parsed && is_adjacent(f->name, f->value, ": ")) {
+        if (run->n > 0 && is_adjacent(*run, whole, "\r\n")) {
             run->n += 2 + whole.n;
             return;
         }
@@ -105,11 +105,11 @@ static inline void put_field(struct wr_str *run, const struct wr_field *f, enum 
         *run = whole;
     } else { /* a replaced value does not follow its name in memory */
         end_run(run, out);
-        put_apart(out, f, as);
+        put_single(out, f, as);
     }
 }
 
-static inline void put_living(struct wr_text *out, const struct wr_fields *f)
+static inline void put_all(struct wr_text *out, const struct wr_fields *f)
 {
     struct wr_str run = { NULL, 0 };
 
@@ -121,7 +121,7 @@ static inline void put_living(struct wr_text *out, const struct wr_fields *f)
 
 void wr_h1_write_fields(struct wr_text *out, const struct wr_fields *f)
 {
-    put_living(out, f);
+    put_all(out, f);
 }
 
 static void put_length(struct wr_text *out, uint64_t length)
@@ -180,7 +180,7 @@ static void put_status(struct wr_text *out, const struct wr_reply_out *r)
 }
 
 /* Writes Server and Date: their values are weir's own, no guard is needed. */
-static inline void put_own(struct wr_text *out, struct wr_str before, struct wr_str value)
+static inline void put_unguarded(struct wr_text *out, struct wr_str before, struct wr_str value)
 {
     if (value.n == 0)
         return;
@@ -206,8 +206,8 @@ void wr_h1_write_reply(struct wr_text *out, const struct wr_reply_out *r,
                        const struct wr_h1_hop *hop)
 {
     put_status(out, r);
-    put_own(out, WR_STR("Server: "), r->server);
-    put_own(out, WR_STR("Date: "), r->date);
+    put_unguarded(out, WR_STR("Server: "), r->server);
+    put_unguarded(out, WR_STR("Date: "), r->date);
     if (r->type.n > 0)
         put_guarded(out, WR_STR("Content-Type: "), r->type, WR_F_CONTENT_TYPE);
     if (r->says_length)
@@ -220,6 +220,6 @@ void wr_h1_write_reply(struct wr_text *out, const struct wr_reply_out *r,
         wr_text_str(out, WR_STR("\r\n"));
     }
     put_connection(out, hop);
-    put_living(out, r->fields);
+    put_all(out, r->fields);
     wr_text_str(out, WR_STR("\r\n"));
 }

@@ -215,7 +215,7 @@ void wr_h1_write_fields(struct wr_text *out, const struct wr_fields *f);
 /* ---- h1_out ---- */
 /* Appends the line of a chunk of n bytes ("1f\r\n"); n 0: the last chunk with its trailers (NULL:
  * none). */
-void wr_chunk_open(struct wr_text *out, uint64_t n, const struct wr_fields *trailers);
+void wr_h1_chunk_open(struct wr_text *out, uint64_t n, const struct wr_fields *trailers);
 /* Sends out[*at..], then at most `left` bytes of the chain; *put counts bytes of the chain. chunk:
  * sends CRLF after the last of `left`. */
 enum wr_io wr_h1_send(struct wr_conn *c, struct wr_text *out, size_t *at,
