@@ -1,22 +1,23 @@
 /* accel_fields: fields that outlive a reply with X-Accel-Redirect. The application that sent it has
  * decided about cookies, caching and the name of a download: the reply served instead gets these
- * fields. A proxy module calls wr_http_keep before it redirects, respond calls wr_http_add_kept. */
+ * fields. A proxy module calls wr_http_keep_fields before it redirects, the step respond calls
+ * wr_http_add_kept_fields. */
 #include "http/http.h"
 
-static const enum wr_field_id lasting[] = {
+static const enum wr_field_id kept_ids[] = {
     WR_F_SET_COOKIE, WR_F_CONTENT_DISPOSITION, WR_F_CACHE_CONTROL, WR_F_EXPIRES,
     WR_F_ACCEPT_RANGES,
 };
 
-static bool lasts(unsigned id)
+static bool is_kept(unsigned id)
 {
-    for (size_t i = 0; i < WR_COUNT(lasting); i++)
-        if (lasting[i] == id)
+    for (size_t i = 0; i < WR_COUNT(kept_ids); i++)
+        if (kept_ids[i] == id)
             return true;
     return false;
 }
 
-void wr_http_keep(struct wr_exchange *x)
+void wr_http_keep_fields(struct wr_exchange *x)
 {
     struct wr_http *h = wr_http_of(x);
 
@@ -25,7 +26,7 @@ void wr_http_keep(struct wr_exchange *x)
     for (uint32_t i = 0; i < h->res.fields.n; i++) {
         const struct wr_field *f = &h->res.fields.at[i];
 
-        if (!f->gone && lasts(f->id))
+        if (!f->gone && is_kept(f->id))
             wr_fields_put(x->pool, &h->kept, f->id, f->name, f->value);
     }
 }
@@ -38,7 +39,7 @@ static bool may_join(const struct wr_response *r, unsigned id, uint32_t n)
         || r->fields.first[id] > n;
 }
 
-void wr_http_add_kept(struct wr_exchange *x)
+void wr_http_add_kept_fields(struct wr_exchange *x)
 {
     struct wr_http *h = wr_http_of(x);
     struct wr_str type = wr_fields_value(&h->kept, WR_F_CONTENT_TYPE);

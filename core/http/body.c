@@ -14,7 +14,7 @@ const char *wr_http_body_path(struct wr_exchange *x)
     return wr_temp_name(b->file, c->client_body_temp_levels, c->client_body_in_file_only == 1);
 }
 
-static bool spill(struct wr_exchange *x)
+static bool spill_body(struct wr_exchange *x)
 {
     const struct wr_http_conf *c = wr_conf_of(x, &wr_module_http);
     struct wr_body *b = &wr_http_of(x)->body;
@@ -42,7 +42,7 @@ static void drop_body(void *q)
     wr_bufq_clear(q);
 }
 
-static enum wr_verdict add(struct wr_exchange *x, const char *p, size_t n)
+static enum wr_verdict add_bytes(struct wr_exchange *x, const char *p, size_t n)
 {
     const struct wr_http_conf *c = wr_conf_of(x, &wr_module_http);
     struct wr_http *h = wr_http_of(x);
@@ -57,12 +57,12 @@ static enum wr_verdict add(struct wr_exchange *x, const char *p, size_t n)
         return wr_reject(x, 413, NULL);
     }
     wr_bufq_copy(&h->body.q, p, n);
-    if ((h->body.q.n > c->client_body_buffer || h->body.file != NULL) && !spill(x))
+    if ((h->body.q.n > c->client_body_buffer || h->body.file != NULL) && !spill_body(x))
         return wr_reject(x, 500, NULL);
     return WR_PASS;
 }
 
-static enum wr_verdict broken(struct wr_exchange *x)
+static enum wr_verdict reject_broken(struct wr_exchange *x)
 {
     const char *why = wr_endpoint_why(&x->client);
 
@@ -75,11 +75,11 @@ static enum wr_verdict broken(struct wr_exchange *x)
 }
 
 /* The body is complete; with client_body_in_file_only write it to a file with a name. */
-static bool completed(struct wr_exchange *x)
+static bool complete_body(struct wr_exchange *x)
 {
     const struct wr_http_conf *c = wr_conf_of(x, &wr_module_http);
 
-    if (c->client_body_in_file_only > 0 && (!spill(x) || wr_http_body_path(x) == NULL))
+    if (c->client_body_in_file_only > 0 && (!spill_body(x) || wr_http_body_path(x) == NULL))
         return false;
     wr_http_of(x)->body.complete = true;
     return true;
@@ -95,16 +95,16 @@ enum wr_verdict wr_http_preread_body(struct wr_exchange *x)
     while (wr_endpoint_unread(&x->client) > 0 && !wr_endpoint_at_end(&x->client)) {
         size_t got;
         enum wr_io io = x->client.ops->read(&x->client, wr_scratch, 65536, &got);
-        enum wr_verdict v = io == WR_IO_OK ? add(x, wr_scratch, got) : WR_PASS;
+        enum wr_verdict v = io == WR_IO_OK ? add_bytes(x, wr_scratch, got) : WR_PASS;
 
         if (io == WR_IO_ERROR)
-            return broken(x);
+            return reject_broken(x);
         if (v != WR_PASS)
             return v;
         if (io == WR_IO_AGAIN)
             break;
     }
-    if (wr_endpoint_at_end(&x->client) && !completed(x))
+    if (wr_endpoint_at_end(&x->client) && !complete_body(x))
         return wr_reject(x, 500, NULL);
     return WR_PASS;
 }
@@ -129,15 +129,15 @@ enum wr_verdict wr_http_read_body(struct wr_exchange *x)
 
         switch (x->client.ops->read(&x->client, wr_scratch, 65536, &got)) {
         case WR_IO_OK:
-            v = add(x, wr_scratch, got);
+            v = add_bytes(x, wr_scratch, got);
             wr_timer_set(x->loop, &x->idle, c->client_body_timeout_ms);
             break;
         case WR_IO_EOF:
-            if (!completed(x))
+            if (!complete_body(x))
                 return wr_reject(x, 500, NULL);
             break;
         case WR_IO_ERROR:
-            return broken(x);
+            return reject_broken(x);
         case WR_IO_AGAIN:
             if (wr_patience_keep(x, (struct wr_patience){ .whom = WR_AWAITS_CLIENT },
                                  c->client_body_timeout_ms) != WR_PATIENT_REFUSES)

@@ -28,13 +28,13 @@ static enum wr_go drop_run(struct wr_exchange *x)
 static const struct wr_step step_drop = { "drop", "closing request", drop_run };
 
 /* True: the client gets no reply, as in nginx: 444 demands it; the client timed out or has left. */
-static bool unanswered(const struct wr_http *h, unsigned status)
+static bool has_no_reply(const struct wr_http *h, unsigned status)
 {
     return status == 444 || status == 499 || status == 408 || h->head_sent;
 }
 
 /* After these statuses the client's further input cannot be trusted, or is not worth reading. */
-static bool closes(unsigned status)
+static bool must_close(unsigned status)
 {
     switch (status) {
     case 400: case 413: case 414: case 431: case 494: case 495: case 496: case 497: case 500:
@@ -47,7 +47,7 @@ static bool closes(unsigned status)
 
 /* A body that is too large or malformed must not be sent to the server that makes the page: the
  * session drops it. */
-static void without_body(struct wr_http *h)
+static void drop_body(struct wr_http *h)
 {
     wr_bufq_clear(&h->body.q);
     h->body.file = NULL; /* the pool frees it */
@@ -57,7 +57,7 @@ static void without_body(struct wr_http *h)
 
 /* ---- built-in ---- */
 
-static enum wr_verdict built_in(struct wr_exchange *x, unsigned status)
+static enum wr_verdict reply_built_in(struct wr_exchange *x, unsigned status)
 {
     struct wr_http *h = wr_http_of(x);
     struct wr_str text = wr_error_text(x, status), type = wr_str_of(NULL, 0);
@@ -101,13 +101,13 @@ bool wr_http_has_page(const struct wr_exchange *x, unsigned status)
     return find_page(x, status) != NULL;
 }
 
-static enum wr_verdict to_elsewhere(struct wr_exchange *x, struct wr_str url)
+static enum wr_verdict redirect_to(struct wr_exchange *x, struct wr_str url)
 {
     struct wr_http *h = wr_http_of(x);
     unsigned status = is_redirect(h->error_status) ? h->error_status : 302;
 
     wr_fields_set(x->pool, &h->res.fields, WR_F_LOCATION, url);
-    return built_in(x, status);
+    return reply_built_in(x, status);
 }
 
 /* The page's own reply has other fields; those that belong to this failure are kept for it. */
@@ -128,7 +128,7 @@ static void keep_fields(struct wr_exchange *x)
     }
 }
 
-static void set_get(struct wr_http *h)
+static void make_get(struct wr_http *h)
 {
     if (h->req.method == WR_M_HEAD)
         return;
@@ -146,7 +146,7 @@ static void make_sendable(struct wr_http *h)
     h->req.uri = WR_STR("/");
     h->req.args = wr_str_of(NULL, 0);
     h->uri_internal = true;
-    set_get(h);
+    make_get(h);
 }
 
 static enum wr_verdict go_internal(struct wr_exchange *x, struct wr_str uri, struct wr_str args)
@@ -156,12 +156,12 @@ static enum wr_verdict go_internal(struct wr_exchange *x, struct wr_str uri, str
     keep_fields(x);
     v = wr_http_internal(x, uri, args);
     if (v == WR_REJECTED)
-        return built_in(x, x->status); /* the page failed, too: no further pages */
+        return reply_built_in(x, x->status); /* the page failed, too: no further pages */
     x->status = 0;
     return v;
 }
 
-static enum wr_verdict to_page(struct wr_exchange *x, const struct page *p)
+static enum wr_verdict go_to_page(struct wr_exchange *x, const struct page *p)
 {
     struct wr_http *h = wr_http_of(x);
     struct wr_str uri = wr_template_str(x, p->uri), path;
@@ -175,8 +175,8 @@ static enum wr_verdict to_page(struct wr_exchange *x, const struct page *p)
         return go_internal(x, uri, none);
     }
     if (uri.n == 0 || uri.p[0] != '/')
-        return to_elsewhere(x, uri);
-    set_get(h);
+        return redirect_to(x, uri);
+    make_get(h);
     path = wr_str_cut(&uri, '?');
     return go_internal(x, path, uri);
 }
@@ -187,31 +187,31 @@ enum wr_verdict wr_http_error(struct wr_exchange *x, unsigned status)
     struct wr_http *h = wr_http_of(x);
     const struct page *p;
 
-    if (unanswered(h, status)) {
+    if (has_no_reply(h, status)) {
         x->status = h->head_sent ? x->status : status;
         x->step = &step_drop;
         return WR_TAKEN;
     }
-    if (closes(status))
+    if (must_close(status))
         h->keepalive = false;
     if (status == 413 || status == 400)
-        without_body(h);
+        drop_body(h);
     wr_http_discard_body(x);
     h->filters = NULL;
     h->error_status = status;
     p = h->error_page && !c->recursive_error_pages ? NULL : find_page(x, status);
-    return p != NULL ? to_page(x, p) : built_in(x, status);
+    return p != NULL ? go_to_page(x, p) : reply_built_in(x, status);
 }
 
 /* ---- the directive ---- */
 
-static bool invalid(struct wr_cf *cf, uint32_t i)
+static bool invalid_value(struct wr_cf *cf, uint32_t i)
 {
     return wr_cf_error(cf, i, "invalid value \"" WR_FMT "\"", WR_ARG(wr_cf_arg(cf, i)));
 }
 
 /* Parses "=" or "=200", the last but one argument. False: the argument is something else. */
-static bool response_of(struct wr_cf *cf, uint32_t i, int *response, bool *ok)
+static bool parse_response(struct wr_cf *cf, uint32_t i, int *response, bool *ok)
 {
     struct wr_str s = wr_cf_arg(cf, i);
     uint64_t code;
@@ -227,13 +227,13 @@ static bool response_of(struct wr_cf *cf, uint32_t i, int *response, bool *ok)
     return true;
 }
 
-static bool set_one(struct wr_cf *cf, struct page_conf *c, uint32_t i, const struct page *p)
+static bool add_page(struct wr_cf *cf, struct page_conf *c, uint32_t i, const struct page *p)
 {
     struct page *added;
     uint64_t code;
 
     if (!wr_str_u64(wr_cf_arg(cf, i), &code) || code == 499)
-        return invalid(cf, i);
+        return invalid_value(cf, i);
     if (code < 300 || code > 599)
         return wr_cf_error(cf, i, "value \"" WR_FMT "\" must be between 300 and 599",
                            WR_ARG(wr_cf_arg(cf, i)));
@@ -255,15 +255,15 @@ static bool set_error_page(struct wr_cf *cf, void *conf)
 
     if (cf->first)
         *c = (struct page_conf){ 0 };
-    if (response_of(cf, codes, &p.response, &ok))
+    if (parse_response(cf, codes, &p.response, &ok))
         codes--;
     if (!ok || codes == 0)
-        return invalid(cf, cf->nargs - 1);
+        return invalid_value(cf, cf->nargs - 1);
     p.uri = wr_template_new(cf, cf->nargs, wr_cf_arg(cf, cf->nargs));
     if (p.uri == NULL)
         return false;
     for (uint32_t i = 1; i <= codes; i++)
-        if (!set_one(cf, c, i, &p))
+        if (!add_page(cf, c, i, &p))
             return false;
     return true;
 }

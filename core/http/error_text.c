@@ -37,7 +37,7 @@ static bool find_special(struct wr_exchange *x, unsigned status, struct special 
     return true;
 }
 
-static bool digit(char c)
+static bool is_digit(char c)
 {
     return c >= '0' && c <= '9';
 }
@@ -54,11 +54,11 @@ static bool wants_padding(struct wr_exchange *x, unsigned status)
     if (wr_str_search(agent, WR_STR("Chrome/")) < agent.n)
         return true;
     behind = wr_str_skip(agent, wr_str_search(agent, WR_STR("MSIE ")) + 5);
-    return behind.n > 0 && digit(behind.p[0])
+    return behind.n > 0 && is_digit(behind.p[0])
         && wr_str_search(agent, WR_STR("Opera")) == agent.n;
 }
 
-static struct wr_str tokens(struct wr_exchange *x)
+static struct wr_str server_text(struct wr_exchange *x)
 {
     const struct wr_http_conf *c = wr_conf_of(x, &wr_module_http);
 
@@ -89,7 +89,7 @@ struct wr_str wr_error_text(struct wr_exchange *x, unsigned status)
     if (s.line != NULL)
         wr_text_fmt(&t, "<center>%s</center>\r\n", s.line);
     wr_text_fmt(&t, "<hr><center>" WR_FMT "</center>\r\n</body>\r\n</html>\r\n",
-                WR_ARG(tokens(x)));
+                WR_ARG(server_text(x)));
     if (wants_padding(x, status))
         for (int i = 0; i < 6; i++)
             wr_text_c(&t, PADDING);

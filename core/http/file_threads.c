@@ -34,7 +34,7 @@ bool wr_http_set_aio(struct wr_cf *cf, void *conf)
     return true;
 }
 
-static struct wr_thread_pool *named(struct wr_exchange *x, const struct wr_template *t)
+static struct wr_thread_pool *find_named(struct wr_exchange *x, const struct wr_template *t)
 {
     struct wr_str name = wr_template_str(x, t);
     struct wr_thread_pool *p = wr_thread_pool_find(x->conf, name);
@@ -53,7 +53,7 @@ bool wr_http_threads(struct wr_exchange *x, bool direct, struct wr_threads **out
     if (c->aio == WR_AIO_OFF || (c->aio == WR_AIO_DIRECT && !direct))
         return true;
     if (c->aio_pool_name != NULL)
-        p = named(x, c->aio_pool_name);
+        p = find_named(x, c->aio_pool_name);
     if (p == NULL)
         return false;
     *out = p->run;

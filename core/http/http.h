@@ -298,8 +298,8 @@ bool wr_http_proxy_finish(struct wr_cf *cf, struct wr_http_proxy_conf *c, const 
 void wr_http_proxy_folders(struct wr_cf *cf, const struct wr_http_proxy_conf *c);
 /* X-Accel-Redirect: what of this reply is kept for the one that answers instead; then, by respond,
  * what is added to that one. */
-void wr_http_keep(struct wr_exchange *x);
-void wr_http_add_kept(struct wr_exchange *x);
+void wr_http_keep_fields(struct wr_exchange *x);
+void wr_http_add_kept_fields(struct wr_exchange *x);
 /* "http://host:port" in front of a path, as absolute_redirect and its kin say; nothing when it is
  * off. */
 void wr_http_origin(struct wr_exchange *x, struct wr_text *t);
@@ -326,9 +326,10 @@ struct wr_http {               /* x->of_layer */
     bool internal;             /* after an internal redirect */
     bool uri_changed;          /* rewrite: FIND again */
     bool uri_internal;         /* the uri is no longer what the client sent */
-    bool uri_astray;           /* `rewrite ... break` changed it inside its location: the URI of
+    bool uri_set_by_break;     /* `rewrite ... break` changed it inside its location: the URI of
                                 * proxy_pass does not count. Internal redirects clear it */
-    bool alias_open;           /* try_files put the uri behind an alias that stood for all of it */
+    bool alias_appends_uri;    /* try_files: an alias that stands for the whole uri (regex location)
+                                * is followed by the uri. Internal redirects clear it */
     struct wr_str named_next;  /* wr_http_internal to @name: FIND takes it; n 0: none */
     bool tunnel_open;
     bool head_sent, header_only, keepalive, error_page;

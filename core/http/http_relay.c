@@ -25,7 +25,7 @@ static uint64_t rate_of(struct wr_exchange *x, const struct wr_http *h, uint64_t
 }
 
 /* X-Accel-Buffering of the reply overrides proxy_buffering. */
-static bool buffers(const struct wr_http *h)
+static bool is_buffered(const struct wr_http *h)
 {
     return h->x_buffering == WR_AS_CONFIGURED ? h->proxy_conf->buffering
                                               : h->x_buffering == WR_BUFFER;
@@ -42,7 +42,7 @@ static struct wr_spill *new_spill(struct wr_exchange *x)
     return wr_spill_new(&how, c->max_temp_file);
 }
 
-static void reply_direction(struct wr_exchange *x, const struct wr_http *h)
+static void begin_down(struct wr_exchange *x, const struct wr_http *h)
 {
     const struct wr_http_conf *c = wr_conf_of(x, &wr_module_http);
     uint64_t after, rate = rate_of(x, h, &after);
@@ -59,7 +59,7 @@ static void reply_direction(struct wr_exchange *x, const struct wr_http *h)
         .rate_timer = &x->down_timer,
     };
     x->down.rate = wr_min(rate, WR_RATE_MAX);
-    if (proxied && buffers(h)) {
+    if (proxied && is_buffered(h)) {
         x->down.high = wr_max(h->proxy_conf->buffers_total, h->proxy_conf->buffer_size);
         x->down.ahead = true;
         if (h->proxy_conf->max_temp_file > 0
@@ -150,7 +150,7 @@ static enum wr_go respond_run(struct wr_exchange *x)
     struct wr_reply_out out;
 
     if (h->kept.n > 0)
-        wr_http_add_kept(x);
+        wr_http_add_kept_fields(x);
     if (h->error_status != 0) { /* a page of error_page has the error's status */
         h->res.status = h->error_status;
         h->res.reason = wr_str_of(NULL, 0);
@@ -169,7 +169,7 @@ static enum wr_go respond_run(struct wr_exchange *x)
     if (h->header_only)
         h->res.framing = WR_BODY_NONE;
     h->head_sent = true;
-    reply_direction(x, h);
+    begin_down(x, h);
     forward_first(x, h);
     wr_timer_idle(&x->idle); /* the next step has a timeout of its own */
     x->step = &wr_step_http_relay;
@@ -190,7 +190,7 @@ static void tunnel_begin(struct wr_exchange *x)
     wr_timer_set(x->loop, &x->idle, wr_http_of(x)->proxy_conf->read_timeout_ms);
 }
 
-static enum wr_go cut(struct wr_exchange *x, enum wr_pump p)
+static enum wr_go cut_reply(struct wr_exchange *x, enum wr_pump p)
 {
     const struct wr_http *h = wr_http_of(x);
 
@@ -220,13 +220,13 @@ static bool awaits_client(const struct wr_exchange *x)
         || !is_proxied(x, wr_http_of(x));
 }
 
-static enum wr_go too_slow(struct wr_exchange *x)
+static enum wr_go end_too_slow(struct wr_exchange *x)
 {
     const struct wr_http_conf *c = wr_conf_of(x, &wr_module_http);
 
     if (awaits_client(x) && c->reset_timedout)
         wr_http_abort(x, WR_ABORT_RESET);
-    return cut(x, WR_PUMP_IDLE);
+    return cut_reply(x, WR_PUMP_IDLE);
 }
 
 /* False: the other side was too slow. */
@@ -264,7 +264,7 @@ static enum wr_go tunnel_run(struct wr_exchange *x)
         || up == WR_PUMP_SRC_ERROR || up == WR_PUMP_DST_ERROR || up == WR_PUMP_DONE)
         return wr_finish(x, 0);
     if (!tunnel_patience(x, moved, wr_http_of(x)->proxy_conf->read_timeout_ms))
-        return cut(x, WR_PUMP_IDLE);
+        return cut_reply(x, WR_PUMP_IDLE);
     if (up == WR_PUMP_MORE || down == WR_PUMP_MORE)
         wr_exchange_wake(x);
     return WR_WAIT;
@@ -272,7 +272,7 @@ static enum wr_go tunnel_run(struct wr_exchange *x)
 
 /* The peer agreed to the upgrade before it had the whole request: send the rest first, framed as
  * the request's head announced. */
-static enum wr_go tunnel_waits(struct wr_exchange *x)
+static enum wr_go tunnel_rest(struct wr_exchange *x)
 {
     const struct wr_http_conf *c = wr_conf_of(x, &wr_module_http);
     bool moved = false;
@@ -280,15 +280,16 @@ static enum wr_go tunnel_waits(struct wr_exchange *x)
     size_t put;
 
     if (x->client.ops->write(&x->client, NULL, false, &put) == WR_IO_ERROR)
-        return cut(x, WR_PUMP_IDLE);
+        return cut_reply(x, WR_PUMP_IDLE);
     p = wr_relay_pump(&x->up, x->loop, &moved);
     if (p == WR_PUMP_SRC_ERROR || p == WR_PUMP_DST_ERROR || wr_http_streams_too_much(x))
-        return cut(x, WR_PUMP_IDLE);
+        return cut_reply(x, WR_PUMP_IDLE);
     if (p == WR_PUMP_DONE)
         return WR_GO;
     if (p == WR_PUMP_MORE)
         wr_exchange_wake(x);
-    return tunnel_patience(x, moved, c->client_body_timeout_ms) ? WR_WAIT : cut(x, WR_PUMP_IDLE);
+    return tunnel_patience(x, moved, c->client_body_timeout_ms) ? WR_WAIT
+                                                                : cut_reply(x, WR_PUMP_IDLE);
 }
 
 /* The reply came before the whole request was sent: send the rest. If that fails, the reply goes on
@@ -313,18 +314,18 @@ static enum wr_go relay_run(struct wr_exchange *x)
     enum wr_pump down;
 
     if (wr_http_of(x)->tunnel)
-        return wr_http_of(x)->tunnel_open || x->up.dst_fin ? tunnel_run(x) : tunnel_waits(x);
+        return wr_http_of(x)->tunnel_open || x->up.dst_fin ? tunnel_run(x) : tunnel_rest(x);
     if (x->up.dst != NULL && !x->up.dst_fin && x->attempts != NULL && x->peer.ops != NULL)
         pump_rest(x, &moved);
     down = wr_relay_pump(&x->down, x->loop, &moved);
     if (down == WR_PUMP_DONE)
         return wr_finish(x, 0);
     if (down == WR_PUMP_SRC_ERROR || down == WR_PUMP_DST_ERROR)
-        return cut(x, down);
+        return cut_reply(x, down);
     /* Bytes from the peer must not extend the timeout of a client that does not read. */
     awaited = client ? x->down.moved != before : moved;
     if (!keep_patience(x, awaited))
-        return too_slow(x);
+        return end_too_slow(x);
     if (down == WR_PUMP_MORE)
         wr_exchange_wake(x);
     return WR_WAIT;

@@ -6,7 +6,7 @@
 #include <errno.h>
 
 /* OK: a record of TLS (RFC 8446 5.1: a handshake is 22) or an SSLv2 hello; EOF: something else. */
-static enum wr_io speaks_tls(struct wr_session *s)
+static enum wr_io peek_tls(struct wr_session *s)
 {
     unsigned char first;
     size_t got;
@@ -20,7 +20,7 @@ static enum wr_io speaks_tls(struct wr_session *s)
 bool wr_http_secured(struct wr_session *s)
 {
     struct wr_http_session *hs = WR_CHECK(s->of_layer, HTTP_SESSION);
-    enum wr_io io = s->conn.tls == NULL ? speaks_tls(s) : WR_IO_OK;
+    enum wr_io io = s->conn.tls == NULL ? peek_tls(s) : WR_IO_OK;
 
     if (s->conn.deadline.fired) {
         wr_session_log(s, "SSL handshaking", WR_LOG_INFO, ETIMEDOUT, "client timed out");

@@ -16,8 +16,8 @@ static uint64_t length_of(const struct wr_attempts *a, const struct wr_try *try)
     return received > try->head_size ? received - try->head_size : 0;
 }
 
-static void one(struct wr_text *t, const struct wr_attempts *a, const struct wr_try *try,
-                uintptr_t what)
+static void append_try(struct wr_text *t, const struct wr_attempts *a, const struct wr_try *try,
+                       uintptr_t what)
 {
     switch ((enum what)what) {
     case STATUS:
@@ -40,11 +40,11 @@ static void one(struct wr_text *t, const struct wr_attempts *a, const struct wr_
 
 static bool get_try(struct wr_exchange *x, const struct wr_var *v, struct wr_str *out)
 {
-    return wr_tries_text(x, one, v->data, out);
+    return wr_tries_text(x, append_try, v->data, out);
 }
 
 /* Values that the parser moved from the fields into members of wr_response. */
-static bool taken_out(struct wr_exchange *x, const struct wr_response *r, struct wr_str name,
+static bool get_moved(struct wr_exchange *x, const struct wr_response *r, struct wr_str name,
                       struct wr_str *out)
 {
     if (wr_str_is(name, "content_type")) {
@@ -68,7 +68,7 @@ static bool get_field(struct wr_exchange *x, const struct wr_var *v, struct wr_s
 
     return r != NULL
         && (wr_fields_joined(x->pool, &r->fields, v->tail, ", ", out)
-            || taken_out(x, r, v->tail, out));
+            || get_moved(x, r, v->tail, out));
 }
 
 static bool get_cookie(struct wr_exchange *x, const struct wr_var *v, struct wr_str *out)

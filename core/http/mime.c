@@ -4,7 +4,8 @@
 #include "http/http_impl.h"
 
 /* Adds an extension; of duplicates the last one counts. */
-static void put(struct wr_cf *cf, struct wr_dict *types, const struct wr_node *n, uint32_t word)
+static void add_type(struct wr_cf *cf, struct wr_dict *types, const struct wr_node *n,
+                     uint32_t word)
 {
     struct wr_str *type = WR_NEW(cf->pool, struct wr_str), *old;
     struct wr_str extension = n->words[word].text;
@@ -33,7 +34,7 @@ bool wr_http_set_types(struct wr_cf *cf, void *conf)
             continue;
         }
         for (uint32_t i = 1; i < n->nwords; i++)
-            put(cf, c->types, n, i);
+            add_type(cf, c->types, n, i);
     }
     return ok;
 }

@@ -5,7 +5,7 @@
 /* True: the path may be opened. Its text before `join` is the configuration's, the rest is the
  * client's, which must not have a zero or a segment "..". Such a segment may begin with dots of the
  * configuration's text: then the search begins there. */
-static bool safe(struct wr_str path, size_t join)
+static bool is_safe(struct wr_str path, size_t join)
 {
     if (wr_str_find(path, '\0') < path.n)
         return false;
@@ -18,7 +18,7 @@ static bool safe(struct wr_str path, size_t join)
     return true;
 }
 
-static bool too_long(struct wr_exchange *x)
+static bool path_too_long(struct wr_exchange *x)
 {
     wr_xlog(x, WR_LOG_ERROR, 0, "the path of the file is too long");
     return false;
@@ -32,12 +32,12 @@ bool wr_http_root(struct wr_exchange *x, struct wr_text *out)
     if (c->root_tpl != NULL) {
         root = wr_template_str(x, c->root_tpl);
         if (root.p == NULL)
-            return too_long(x);
+            return path_too_long(x);
         if (root.n == 0 || root.p[0] != '/')
             wr_text_c(out, x->conf->prefix);
     }
     wr_text_str(out, root);
-    return !out->overflow || too_long(x);
+    return !out->overflow || path_too_long(x);
 }
 
 bool wr_http_path(struct wr_exchange *x, struct wr_str uri, struct wr_text *out)
@@ -52,7 +52,7 @@ bool wr_http_path(struct wr_exchange *x, struct wr_str uri, struct wr_text *out)
     join = c->root_tpl == NULL || wr_str_search(c->root, WR_STR("..")) < c->root.n ? out->n - start
                                                                                    : 0;
     if (c->is_alias && c->alias_of.p == NULL) {
-        if (!wr_http_of(x)->alias_open)
+        if (!wr_http_of(x)->alias_appends_uri)
             uri.n = 0;
     } else if (c->is_alias) {
         if (!wr_str_starts(uri, c->alias_of)) {
@@ -65,8 +65,8 @@ bool wr_http_path(struct wr_exchange *x, struct wr_str uri, struct wr_text *out)
     }
     wr_text_str(out, uri);
     if (out->overflow)
-        return too_long(x);
-    if (!safe(wr_str_skip(wr_text_view(out), start), join)) {
+        return path_too_long(x);
+    if (!is_safe(wr_str_skip(wr_text_view(out), start), join)) {
         wr_xlog(x, WR_LOG_ERROR, 0, "unsafe path \"" WR_FMT "\"", WR_ARG(wr_text_view(out)));
         return false;
     }

@@ -31,7 +31,7 @@ const struct wr_enum wr_ignore_words[] = {
     { 0 },
 };
 
-static bool invalid(struct wr_cf *cf, uint32_t i)
+static bool invalid_value(struct wr_cf *cf, uint32_t i)
 {
     return wr_cf_error(cf, i, "\"%s\" directive invalid value", cf->row->name);
 }
@@ -52,7 +52,7 @@ bool wr_set_proxy_size(struct wr_cf *cf, void *conf)
     uint64_t v;
 
     if (!parse_size(wr_cf_arg(cf, 1), &v))
-        return invalid(cf, 1);
+        return invalid_value(cf, 1);
     if (wr_str_ends(name, WR_STR("_send_lowat"))) {
         wr_cf_warn(cf, 0, "\"%s\" is not supported, ignored", cf->row->name);
         return true;
@@ -78,9 +78,9 @@ bool wr_set_proxy_buffers(struct wr_cf *cf, void *conf)
     uint64_t n, each;
 
     if (!wr_str_u64(wr_cf_arg(cf, 1), &n) || n == 0 || n > INT32_MAX)
-        return invalid(cf, 1);
+        return invalid_value(cf, 1);
     if (!parse_size(wr_cf_arg(cf, 2), &each) || each == 0 || each > INT32_MAX)
-        return invalid(cf, 2);
+        return invalid_value(cf, 2);
     c->sized = cf->defaulting ? NULL : cf->node;
     c->buffers = (uint32_t)n;
     c->buffer_each = each;
@@ -95,7 +95,7 @@ bool wr_set_proxy_temp(struct wr_cf *cf, void *conf)
     memset(c->temp_levels, 0, sizeof(c->temp_levels));
     for (uint32_t i = 2; i <= cf->nargs; i++) {
         if (!wr_str_u64(wr_cf_arg(cf, i), &n) || n == 0 || n > 9)
-            return invalid(cf, i);
+            return invalid_value(cf, i);
         c->temp_levels[i - 2] = (uint32_t)n;
     }
     c->temp_path = wr_str_c(wr_cf_path(cf, wr_cf_arg(cf, 1), false));
@@ -104,8 +104,8 @@ bool wr_set_proxy_temp(struct wr_cf *cf, void *conf)
 
 #define LARGEST "the maximum of the value of \"%s_buffer_size\" and one of the \"%s_buffers\""
 
-static bool sizes_fit(struct wr_cf *cf, const struct wr_http_proxy_conf *c, const char *prefix,
-                      size_t largest)
+static bool check_sizes(struct wr_cf *cf, const struct wr_http_proxy_conf *c, const char *prefix,
+                        size_t largest)
 {
     const struct wr_node *n = c->sized;
 
@@ -139,7 +139,7 @@ bool wr_http_proxy_finish(struct wr_cf *cf, struct wr_http_proxy_conf *c, const 
     /* Check only where one of the rows is in this block: the outer block was checked before. */
     if (c->sized == NULL || cf->node == NULL || c->sized->parent != cf->node)
         return true;
-    return sizes_fit(cf, c, prefix, largest);
+    return check_sizes(cf, c, prefix, largest);
 }
 
 void wr_http_proxy_folders(struct wr_cf *cf, const struct wr_http_proxy_conf *c)

@@ -29,7 +29,7 @@ static void decide_body(struct wr_exchange *x)
 
 /* Last-Modified of a 200, 206 or 304; an error page has none, as the error was never modified. -1,
  * too, if a field of a server or add_header has it. */
-static time_t modified(struct wr_response *r)
+static time_t modified_time(struct wr_response *r)
 {
     if (wr_fields_first(&r->fields, WR_F_LAST_MODIFIED) != NULL)
         return -1;
@@ -38,7 +38,7 @@ static time_t modified(struct wr_response *r)
     return r->last_modified;
 }
 
-static struct wr_str server(const struct wr_http_conf *c, const struct wr_response *r)
+static struct wr_str server_value(const struct wr_http_conf *c, const struct wr_response *r)
 {
     if (r->no_server || wr_fields_first(&r->fields, WR_F_SERVER) != NULL)
         return wr_str_of(NULL, 0);
@@ -54,9 +54,9 @@ void wr_http_decide_reply(struct wr_exchange *x, struct wr_reply_out *out)
     *out = (struct wr_reply_out){
         .status = r->status,
         .reason = r->reason,
-        .server = server(wr_conf_of(x, &wr_module_http), r),
+        .server = server_value(wr_conf_of(x, &wr_module_http), r),
         .type = r->type,
-        .last_modified = modified(r),
+        .last_modified = modified_time(r),
         /* A server's reply to HEAD has a length but no body. */
         .says_length = r->status != 304 && (r->framing == WR_BODY_LENGTH
                                             || (h->header_only && r->has_length)),

@@ -2,12 +2,12 @@
  * them when the exchange is over. Also $limit_rate, which `set` may change. */
 #include "http/http_impl.h"
 
-static struct wr_str number(struct wr_exchange *x, uint64_t n)
+static struct wr_str number_text(struct wr_exchange *x, uint64_t n)
 {
     return wr_pool_fmt(x->pool, "%llu", (unsigned long long)n);
 }
 
-static struct wr_str seconds(struct wr_exchange *x, uint64_t ms)
+static struct wr_str seconds_text(struct wr_exchange *x, uint64_t ms)
 {
     return wr_pool_fmt(x->pool, "%llu.%03u", (unsigned long long)(ms / 1000),
                        (unsigned)(ms % 1000));
@@ -33,21 +33,21 @@ static bool get_body_bytes_sent(struct wr_exchange *x, const struct wr_var *v, s
     uint64_t all = wr_endpoint_sent(&x->client), head = wr_http_of(x)->header_bytes_sent;
 
     (void)v;
-    *out = number(x, all > head ? all - head : 0);
+    *out = number_text(x, all > head ? all - head : 0);
     return true;
 }
 
 static bool get_request_time(struct wr_exchange *x, const struct wr_var *v, struct wr_str *out)
 {
     (void)v;
-    *out = seconds(x, wr_now() - x->begun_ms);
+    *out = seconds_text(x, wr_now() - x->begun_ms);
     return true;
 }
 
 static bool get_connection_time(struct wr_exchange *x, const struct wr_var *v, struct wr_str *out)
 {
     (void)v;
-    *out = seconds(x, wr_now() - x->s->begun_ms);
+    *out = seconds_text(x, wr_now() - x->s->begun_ms);
     return true;
 }
 
@@ -74,7 +74,7 @@ static bool sent_length(struct wr_exchange *x, struct wr_str *out)
 
     if (h->res.framing != WR_BODY_LENGTH && !(h->head_sent && h->header_only && h->res.length > 0))
         return false;
-    *out = number(x, h->res.length);
+    *out = number_text(x, h->res.length);
     return true;
 }
 
@@ -158,7 +158,7 @@ uint64_t wr_http_limit_rate(struct wr_exchange *x)
 static bool get_limit_rate(struct wr_exchange *x, const struct wr_var *v, struct wr_str *out)
 {
     (void)v;
-    *out = number(x, wr_http_limit_rate(x));
+    *out = number_text(x, wr_http_limit_rate(x));
     return true;
 }
 

@@ -88,7 +88,7 @@ const struct wr_http_speaker *wr_speaker_choose(const struct wr_http_speaker *co
 
 /* Peeks at the first bytes, which stay in the connection. If the client sends no more bytes and no
  * speaker claims them, the standard one gets the connection, to report the error. */
-static const struct wr_http_speaker *chosen(struct wr_session *s)
+static const struct wr_http_speaker *choose_by_bytes(struct wr_session *s)
 {
     const struct wr_http_speaker *found;
     struct wr_str alpn = wr_ssl_protocol(s);
@@ -110,7 +110,7 @@ bool wr_speakers_begin(struct wr_session *s)
     struct wr_http_session *hs = wr_http_session_of(s);
 
     hs->speaker = s->listener->speaks == 0 ? wr_speaker_choose(speakers, 0, WR_STR(""), WR_STR(""))
-                                           : chosen(s);
+                                           : choose_by_bytes(s);
     if (hs->speaker == NULL)
         wr_session_wait(s);
     else if (hs->speaker->server.begin != NULL)

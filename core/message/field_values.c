@@ -4,7 +4,7 @@
 #include "message/message.h"
 
 /* True: the variable's name "x_forwarded_for" means the field "X-Forwarded-For". */
-static bool named(struct wr_str field, struct wr_str name)
+static bool is_named(struct wr_str field, struct wr_str name)
 {
     if (field.n != name.n)
         return false;
@@ -19,8 +19,8 @@ static bool named(struct wr_str field, struct wr_str name)
 
 typedef bool match_name(struct wr_str field, struct wr_str name);
 
-static bool join(struct wr_pool *p, const struct wr_fields *f, struct wr_str name,
-                 match_name *match, const char *separator, struct wr_str *out)
+static bool join_fields(struct wr_pool *p, const struct wr_fields *f, struct wr_str name,
+                        match_name *match, const char *separator, struct wr_str *out)
 {
     struct wr_text t = { 0 };
     uint32_t found = 0;
@@ -47,14 +47,14 @@ static bool join(struct wr_pool *p, const struct wr_fields *f, struct wr_str nam
 bool wr_fields_joined(struct wr_pool *p, const struct wr_fields *f, struct wr_str name,
                       const char *separator, struct wr_str *out)
 {
-    return join(p, f, name, named, separator, out);
+    return join_fields(p, f, name, is_named, separator, out);
 }
 
 /* "X_Real_IP" is not "X-Real-IP": trust in the one must not come from the other. */
 bool wr_fields_values(struct wr_pool *p, const struct wr_fields *f, struct wr_str name,
                       struct wr_str *out)
 {
-    return join(p, f, name, wr_str_ieq, ", ", out);
+    return join_fields(p, f, name, wr_str_ieq, ", ", out);
 }
 
 static struct wr_str skip_spaces(struct wr_str s)

@@ -17,7 +17,7 @@ static const struct wr_str names[WR_F_COUNT] = {
 /* Length, first and last letter distinguish all known names; a unit test checks each of them. */
 #define KEY(n, first, last) ((unsigned)(n) << 10 | ((first) & 31U) << 5 | ((last) & 31U))
 
-static enum wr_field_id guess(unsigned key)
+static enum wr_field_id guess_id(unsigned key)
 {
     switch (key) {
     case KEY(2, 't', 'e'): return WR_F_TE;
@@ -87,7 +87,7 @@ enum wr_field_id wr_field_id(struct wr_str name)
 
     if (name.n < 2 || name.n > NAME_MAX_LENGTH)
         return WR_F_OTHER;
-    id = guess(KEY(name.n, (unsigned char)name.p[0], (unsigned char)name.p[name.n - 1]));
+    id = guess_id(KEY(name.n, (unsigned char)name.p[0], (unsigned char)name.p[name.n - 1]));
     /* Most senders use the usual case, and comparing bytes is cheaper than folding them. */
     if (id != WR_F_OTHER && (wr_str_eq(name, names[id]) || wr_str_ieq(name, names[id])))
         return id;
@@ -99,7 +99,7 @@ struct wr_str wr_field_name(enum wr_field_id id)
     return names[id];
 }
 
-static void grow(struct wr_pool *p, struct wr_fields *f)
+static void grow_array(struct wr_pool *p, struct wr_fields *f)
 {
     uint32_t cap = f->cap == 0 ? FIRST_CAP : f->cap * 2;
     struct wr_field *at;
@@ -118,7 +118,7 @@ struct wr_field *wr_fields_put(struct wr_pool *p, struct wr_fields *f, enum wr_f
     struct wr_field *field;
 
     if (f->n == f->cap)
-        grow(p, f);
+        grow_array(p, f);
     field = &f->at[f->n++];
     *field = (struct wr_field){ .name = name, .value = value, .id = (uint16_t)id };
     if (f->first[id] == 0)
@@ -140,7 +140,7 @@ struct wr_field *wr_fields_add_id(struct wr_pool *p, struct wr_fields *f, enum w
 }
 
 /* Index of the next field of this id that is not removed, from i on; f->n if there is none. */
-static uint32_t seek(const struct wr_fields *f, enum wr_field_id id, uint32_t i)
+static uint32_t seek_id(const struct wr_fields *f, enum wr_field_id id, uint32_t i)
 {
     while (i < f->n && (f->at[i].id != id || f->at[i].gone))
         i++;
@@ -158,7 +158,7 @@ struct wr_field *wr_fields_find(const struct wr_fields *f, struct wr_str name,
     if (after != NULL)
         i = (uint32_t)(after - f->at) + 1;
     i = wr_max(i, f->first[id] - 1);
-    for (i = seek(f, id, i); i < f->n; i = seek(f, id, i + 1)) {
+    for (i = seek_id(f, id, i); i < f->n; i = seek_id(f, id, i + 1)) {
         if (id != WR_F_OTHER || wr_str_ieq(f->at[i].name, name))
             return &f->at[i];
     }
@@ -173,7 +173,7 @@ void wr_fields_drop(struct wr_fields *f, struct wr_field *field)
     field->gone = true;
     if (f->first[field->id] != at)
         return;
-    next = seek(f, field->id, at);
+    next = seek_id(f, field->id, at);
     f->first[field->id] = next == f->n ? 0 : next + 1;
 }
 
@@ -182,7 +182,7 @@ void wr_fields_remove(struct wr_fields *f, enum wr_field_id id)
     WR_ASSERT(id != WR_F_OTHER);
     if (f->first[id] == 0)
         return;
-    for (uint32_t i = f->first[id] - 1; i < f->n; i = seek(f, id, i + 1))
+    for (uint32_t i = f->first[id] - 1; i < f->n; i = seek_id(f, id, i + 1))
         f->at[i].gone = true;
     f->first[id] = 0;
 }
@@ -206,7 +206,7 @@ bool wr_fields_has_token(const struct wr_fields *f, enum wr_field_id id, struct 
 {
     if (f->first[id] == 0)
         return false;
-    for (uint32_t i = f->first[id] - 1; i < f->n; i = seek(f, id, i + 1)) {
+    for (uint32_t i = f->first[id] - 1; i < f->n; i = seek_id(f, id, i + 1)) {
         if (list_has(f->at[i].value, token))
             return true;
     }

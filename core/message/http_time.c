@@ -2,7 +2,7 @@
  * If-Modified-Since, Expires and the like; wr_clock_http writes dates. */
 #include "http/http.h"
 
-static bool skip(struct wr_str *s, struct wr_str text)
+static bool skip_text(struct wr_str *s, struct wr_str text)
 {
     if (!wr_str_starts(*s, text))
         return false;
@@ -11,7 +11,7 @@ static bool skip(struct wr_str *s, struct wr_str text)
 }
 
 /* Takes exactly n digits. */
-static bool number(struct wr_str *s, size_t n, int *out)
+static bool take_number(struct wr_str *s, size_t n, int *out)
 {
     *out = 0;
     if (s->n < n)
@@ -25,7 +25,7 @@ static bool number(struct wr_str *s, size_t n, int *out)
     return true;
 }
 
-static bool month(struct wr_str *s, int *out)
+static bool take_month(struct wr_str *s, int *out)
 {
     static const char names[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
 
@@ -38,51 +38,53 @@ static bool month(struct wr_str *s, int *out)
     return false;
 }
 
-static bool clock_time(struct wr_str *s, struct tm *tm)
+static bool take_time(struct wr_str *s, struct tm *tm)
 {
-    return number(s, 2, &tm->tm_hour) && skip(s, WR_STR(":")) && number(s, 2, &tm->tm_min) &&
-           skip(s, WR_STR(":")) && number(s, 2, &tm->tm_sec);
+    return take_number(s, 2, &tm->tm_hour) && skip_text(s, WR_STR(":"))
+        && take_number(s, 2, &tm->tm_min) && skip_text(s, WR_STR(":"))
+        && take_number(s, 2, &tm->tm_sec);
 }
 
 /* "06 Nov 1994 08:49:37 GMT", or "06-Nov-94 08:49:37 GMT" with a year of two digits. */
-static bool fixdate(struct wr_str *s, struct tm *tm)
+static bool take_fixdate(struct wr_str *s, struct tm *tm)
 {
-    if (!number(s, 2, &tm->tm_mday))
+    if (!take_number(s, 2, &tm->tm_mday))
         return false;
-    if (skip(s, WR_STR(" "))) {
-        if (!month(s, &tm->tm_mon) || !skip(s, WR_STR(" ")) || !number(s, 4, &tm->tm_year))
+    if (skip_text(s, WR_STR(" "))) {
+        if (!take_month(s, &tm->tm_mon) || !skip_text(s, WR_STR(" "))
+            || !take_number(s, 4, &tm->tm_year))
             return false;
     } else {
-        if (!skip(s, WR_STR("-")) || !month(s, &tm->tm_mon) || !skip(s, WR_STR("-")) ||
-            !number(s, 2, &tm->tm_year))
+        if (!skip_text(s, WR_STR("-")) || !take_month(s, &tm->tm_mon) || !skip_text(s, WR_STR("-"))
+            || !take_number(s, 2, &tm->tm_year))
             return false;
         tm->tm_year += tm->tm_year < 70 ? 2000 : 1900;
     }
-    return skip(s, WR_STR(" ")) && clock_time(s, tm) && wr_str_is(*s, " GMT");
+    return skip_text(s, WR_STR(" ")) && take_time(s, tm) && wr_str_is(*s, " GMT");
 }
 
 /* "Nov  6 08:49:37 1994". */
-static bool asctime_date(struct wr_str *s, struct tm *tm)
+static bool take_asctime(struct wr_str *s, struct tm *tm)
 {
-    if (!month(s, &tm->tm_mon) || !skip(s, WR_STR(" ")))
+    if (!take_month(s, &tm->tm_mon) || !skip_text(s, WR_STR(" ")))
         return false;
-    if (!number(s, skip(s, WR_STR(" ")) ? 1 : 2, &tm->tm_mday))
+    if (!take_number(s, skip_text(s, WR_STR(" ")) ? 1 : 2, &tm->tm_mday))
         return false;
-    return skip(s, WR_STR(" ")) && clock_time(s, tm) && skip(s, WR_STR(" ")) &&
-           number(s, 4, &tm->tm_year) && s->n == 0;
+    return skip_text(s, WR_STR(" ")) && take_time(s, tm) && skip_text(s, WR_STR(" ")) &&
+           take_number(s, 4, &tm->tm_year) && s->n == 0;
 }
 
-static bool leap(int year)
+static bool is_leap(int year)
 {
     return (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
 }
 
 static const int days_before[12] = { 0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334 };
 
-static bool exists(const struct tm *tm)
+static bool is_date(const struct tm *tm)
 {
     static const int days[12] = { 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31 };
-    int last = days[tm->tm_mon] + (tm->tm_mon == 1 && leap(tm->tm_year));
+    int last = days[tm->tm_mon] + (tm->tm_mon == 1 && is_leap(tm->tm_year));
 
     /* Second 60 is a leap second. */
     return tm->tm_mday >= 1 && tm->tm_mday <= last && tm->tm_hour < 24 && tm->tm_min < 60 &&
@@ -94,7 +96,7 @@ static time_t day_number(const struct tm *tm)
 {
     int y = tm->tm_year - 1;
     int days = y * 365 + y / 4 - y / 100 + y / 400 + days_before[tm->tm_mon] + tm->tm_mday - 1 +
-               (tm->tm_mon > 1 && leap(tm->tm_year));
+               (tm->tm_mon > 1 && is_leap(tm->tm_year));
 
     return (time_t)days - 719162;
 }
@@ -111,11 +113,11 @@ bool wr_http_time(struct wr_str s, time_t *out)
     if (name < 3)
         return false;
     s = wr_str_skip(s, name);
-    if (skip(&s, WR_STR(", ")))
-        ok = fixdate(&s, &tm);
+    if (skip_text(&s, WR_STR(", ")))
+        ok = take_fixdate(&s, &tm);
     else
-        ok = skip(&s, WR_STR(" ")) && asctime_date(&s, &tm);
-    if (!ok || tm.tm_year < 1 || !exists(&tm))
+        ok = skip_text(&s, WR_STR(" ")) && take_asctime(&s, &tm);
+    if (!ok || tm.tm_year < 1 || !is_date(&tm))
         return false;
     *out = day_number(&tm) * 86400 + tm.tm_hour * 3600 + tm.tm_min * 60 + tm.tm_sec;
     return true;

@@ -3,7 +3,7 @@
  * results are views into the input, or in the pool. */
 #include "http/http.h"
 
-static int hex(char c)
+static int hex_value(char c)
 {
     if (c >= '0' && c <= '9')
         return c - '0';
@@ -12,14 +12,14 @@ static int hex(char c)
 }
 
 /* The byte encoded as %XX at s.p[i]; -1: it is not an escape. */
-static int escaped(struct wr_str s, size_t i)
+static int decode_escape(struct wr_str s, size_t i)
 {
     int high, low;
 
     if (s.n - i < 3)
         return -1;
-    high = hex(s.p[i + 1]);
-    low = hex(s.p[i + 2]);
+    high = hex_value(s.p[i + 1]);
+    low = hex_value(s.p[i + 2]);
     return high < 0 || low < 0 ? -1 : high << 4 | low;
 }
 
@@ -57,7 +57,7 @@ struct path {
 };
 
 /* The last segment is complete: a '/' (slash) or the end follows. False: ".." above the root. */
-static bool segment_done(struct path *u, bool slash)
+static bool end_segment(struct path *u, bool slash)
 {
     struct wr_str s = wr_str_of(u->p + u->segment, u->n - u->segment);
 
@@ -80,7 +80,7 @@ static bool segment_done(struct path *u, bool slash)
 }
 
 /* Decodes the path. An escaped slash separates segments, too; other escapes never do. */
-static bool decode(struct path *u, struct wr_str path, bool *quoted)
+static bool decode_path(struct path *u, struct wr_str path, bool *quoted)
 {
     size_t i = 1;
 
@@ -91,7 +91,7 @@ static bool decode(struct path *u, struct wr_str path, bool *quoted)
         size_t n = 1;
 
         if (c == '%') {
-            c = escaped(path, i);
+            c = decode_escape(path, i);
             *quoted = true;
             n = 3;
         }
@@ -100,10 +100,10 @@ static bool decode(struct path *u, struct wr_str path, bool *quoted)
         i += n;
         if (c != '/')
             u->p[u->n++] = (char)c;
-        else if (!segment_done(u, true))
+        else if (!end_segment(u, true))
             return false;
     }
-    return segment_done(u, false);
+    return end_segment(u, false);
 }
 
 bool wr_uri_normalize(struct wr_pool *pool, struct wr_str target, bool merge_slashes,
@@ -126,7 +126,7 @@ bool wr_uri_normalize(struct wr_pool *pool, struct wr_str target, bool merge_sla
     if (plain)
         return true;
     u.p = wr_pool_alloc(pool, path.n);
-    if (!decode(&u, path, &out->quoted))
+    if (!decode_path(&u, path, &out->quoted))
         return false;
     out->uri = wr_str_of(u.p, u.n);
     out->complex = u.complex;
@@ -143,7 +143,7 @@ struct wr_str wr_uri_unescape(struct wr_pool *pool, struct wr_str s)
     p = wr_pool_alloc(pool, s.n);
     memcpy(p, s.p, i);
     while (i < s.n) {
-        int c = s.p[i] == '%' ? escaped(s, i) : -1;
+        int c = s.p[i] == '%' ? decode_escape(s, i) : -1;
 
         p[n++] = c < 0 ? s.p[i] : (char)c;
         i += c < 0 ? 1 : 3;
@@ -234,7 +234,7 @@ static bool is_future(struct wr_str s)
 
     if (s.n == 0 || (s.p[0] | 0x20) != 'v')
         return false;
-    while (i < s.n && hex(s.p[i]) >= 0)
+    while (i < s.n && hex_value(s.p[i]) >= 0)
         i++;
     if (i == 1 || i + 1 >= s.n || s.p[i] != '.')
         return false;
@@ -272,7 +272,7 @@ static bool port_of(struct wr_str s, uint16_t *port)
     return true;
 }
 
-static struct wr_str lower(struct wr_pool *pool, struct wr_str s)
+static struct wr_str lower_copy(struct wr_pool *pool, struct wr_str s)
 {
     char *p = wr_pool_alloc(pool, s.n);
 
@@ -295,6 +295,6 @@ bool wr_host_parse(struct wr_pool *pool, struct wr_str host, struct wr_str *name
         n--;
     *name = wr_str_of(host.p, n);
     if (upper)
-        *name = lower(pool, *name);
+        *name = lower_copy(pool, *name);
     return true;
 }

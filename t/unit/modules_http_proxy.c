@@ -62,7 +62,7 @@ static void change_uri(struct proxied *p, enum how how, const char *uri)
         return;
     p->h.req.uri = wr_str_c(uri);
     p->h.internal = p->h.uri_internal = true;
-    p->h.uri_astray = how == ASTRAY;
+    p->h.uri_set_by_break = how == ASTRAY;
 }
 
 START_TEST(targets)
@@ -528,7 +528,7 @@ START_TEST(accel)
     ck_assert_uint_eq(p.h.kept.n, 2);
     ck_assert_uint_eq(p.h.res.fields.n, 0);
     wr_fields_add_id(p.x.pool, &p.h.res.fields, WR_F_SET_COOKIE, WR_STR("own"));
-    wr_http_add_kept(&p.x);
+    wr_http_add_kept_fields(&p.x);
     ck_assert(wr_str_is(reply_text(&p), "type t\nSet-Cookie: own\nSet-Cookie: s\n"));
     proxied_end(&p);
 }

@@ -19,7 +19,7 @@ static enum wr_verdict redirect_to(struct wr_exchange *x, struct wr_str to)
     struct wr_http *h = wr_http_of(x);
     struct wr_str rest = to, uri = to, args = wr_str_of(NULL, 0);
 
-    wr_http_keep(x);
+    wr_http_keep_fields(x);
     wr_response_init(&h->res);
     if (to.n == 0 || to.p[0] != '@') {
         uri = wr_uri_unescape(x->pool, wr_str_cut(&rest, '?'));

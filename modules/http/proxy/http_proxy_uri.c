@@ -97,13 +97,13 @@ static void put_replaced(struct wr_text *out, const struct wr_http *h, struct wr
 {
     struct wr_str rest = h->req.uri;
 
-    if (uri.p != NULL && !h->uri_astray) {
+    if (uri.p != NULL && !h->uri_set_by_break) {
         put_slash(out, uri);
         wr_text_str(out, uri);
         rest = wr_str_skip(rest, location.n);
     }
     /* Escape again if the client's target had escapes, or if the URI is no longer the client's. */
-    if (h->req.quoted || h->internal || h->uri_internal || h->uri_astray)
+    if (h->req.quoted || h->internal || h->uri_internal || h->uri_set_by_break)
         wr_uri_escape(out, rest, WR_ESC_URI);
     else
         wr_text_str(out, rest);
@@ -120,7 +120,7 @@ struct wr_str wr_proxy_target(struct wr_pool *pool, const struct wr_http *h,
     struct wr_str sent = h->req.target;
     struct wr_text t;
 
-    if (!own && url->uri.p == NULL && !h->uri_internal && !h->uri_astray) {
+    if (!own && url->uri.p == NULL && !h->uri_internal && !h->uri_set_by_break) {
         if (sent.n > 0 && sent.p[0] != '?')
             return sent;
         t = wr_text_grow(pool, sent.n + 1, TARGET_MAX);

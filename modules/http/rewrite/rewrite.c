@@ -136,7 +136,7 @@ static enum wr_rewrite_next run_break(struct wr_rewrite *rw, const void *row)
     (void)row;
     if (h->uri_changed) {
         h->uri_changed = false;
-        h->uri_astray = true;
+        h->uri_set_by_break = true;
     }
     return WR_REWRITE_STOP;
 }

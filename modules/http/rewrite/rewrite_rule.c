@@ -108,7 +108,7 @@ static enum wr_rewrite_next change_uri(struct wr_rewrite *rw, const struct rule 
     h->internal = true;
     h->uri_internal = true;
     h->uri_changed = !r->stays;
-    h->uri_astray = r->stays;
+    h->uri_set_by_break = r->stays;
     return r->stops ? WR_REWRITE_STOP : WR_REWRITE_ON;
 }
 

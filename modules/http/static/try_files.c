@@ -77,7 +77,7 @@ static void take_name(struct wr_exchange *x, struct wr_str name)
         name = wr_pool_fmt(x->pool, WR_FMT WR_FMT, WR_ARG(hc->alias_of), WR_ARG(name));
     h->req.uri = name;
     h->uri_internal = true;
-    h->alias_open = hc->is_alias && hc->alias_of.p == NULL;
+    h->alias_appends_uri = hc->is_alias && hc->alias_of.p == NULL;
 }
 
 static enum wr_verdict fall_back(struct wr_exchange *x, const struct try_conf *c)
