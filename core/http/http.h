@@ -4,12 +4,12 @@
  * directives), mime (types), path (root and alias), speakers (the way of speaking HTTP a client
  * connection gets), http_session (the part of one that all of them share), http_tls (before the
  * first request of HTTPS), http_route (the steps up to the content), http_upstream (asking a
- * server, up to the reply's head), http_relay (the steps behind it), body (request bodies: limits,
- * buffering, temp files), subrequest (children that ask the same server), file_threads (the
- * threads that read files), reply_head (its fields), short_reply (replies of our own),
- * accel_fields (fields that outlive X-Accel-Redirect), proxy_rows and http_next (common to proxy
- * modules), error_page (the directive, and how errors are answered), error_text (built-in pages),
- * http_vars, reply_vars, http_upstream_vars (variables).
+ * server, up to the reply's head), respond, http_relay, http_tunnel (the steps after it), body
+ * (request bodies: limits, buffering, temp files), subrequest (children that ask the same server),
+ * file_threads (the threads that read files), reply_head (its fields), short_reply (replies of our
+ * own), accel_fields (fields that outlive X-Accel-Redirect), proxy_rows (common to proxy modules),
+ * error_page (the directive, and how errors are answered), error_text (built-in pages), http_vars,
+ * reply_vars, http_upstream_vars (variables).
  *
  * A request: its speaker reads a head -> wr_http_request_new, server by Host -> phases (SET, FIND,
  * REWRITE, PREACCESS, ACCESS, PRECONTENT, CONTENT) -> a content hook either fills h->res and calls

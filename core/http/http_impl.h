@@ -40,6 +40,15 @@ void wr_http_decide_reply(struct wr_exchange *x, struct wr_reply_out *out);
 extern const struct wr_step wr_step_route, wr_step_bad_line, wr_step_body, wr_step_head,
     wr_step_respond, wr_step_http_relay;
 enum wr_go wr_http_left(struct wr_exchange *x); /* x->left of a request */
+/* The reply cannot be completed: ends the exchange, so that the reply does not look complete. Logs
+ * the reason if p is an error. */
+enum wr_go wr_http_cut(struct wr_exchange *x, enum wr_pump p);
+enum wr_go wr_http_tunnel_run(struct wr_exchange *x); /* step relay of an upgraded connection */
+/* True: the reply comes from a peer, not from a file or a text. */
+static inline bool wr_http_is_proxied(const struct wr_exchange *x, const struct wr_http *h)
+{
+    return h->proxy != NULL && x->peer.ops != NULL && x->peer.ops->give == NULL;
+}
 /* A request against its limit: what streams past was not measured before. */
 static inline bool wr_http_streams_too_much(const struct wr_exchange *x)
 {

@@ -1,5 +1,5 @@
-/* http1: HTTP/1, one of the protocols ("speakers") that carry HTTP. http reaches it only through the
- * table wr_http1.
+/* http1: HTTP/1, one of the protocols ("speakers") that carry HTTP. http reaches it only through
+ * the table wr_http1.
  *
  * Map: h1_head, h1_request and h1_response (parse heads: pure), chunked (chunk framing: pure),
  * h1_write (heads as text: pure), h1_session (a client connection: heads, pipelining, lingering),
