@@ -220,8 +220,8 @@ enum wr_go wr_finish(struct wr_exchange *x, unsigned status)
     wr_bufq_clear(&x->preread);
     if (x->peer.ops != NULL)
         x->peer.ops->end(&x->peer, WR_END_REUSE);
-    if (x->attempts_end != NULL)
-        x->attempts_end(x);
+    if (x->tries_end != NULL)
+        x->tries_end(x);
     if (x->parent == NULL)
         wr_phases_log(x);
     leave_owner(x);

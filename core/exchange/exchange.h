@@ -15,7 +15,7 @@
 
 struct wr_exchange;
 struct wr_session;
-struct wr_attempts; /* upstream.h */
+struct wr_tries; /* upstream.h */
 
 /* ---- steps ---- */
 enum wr_go {
@@ -260,8 +260,8 @@ struct wr_exchange {
     struct wr_endpoint client;
     struct wr_endpoint peer;    /* ops NULL: none yet */
     struct wr_relay up, down;   /* client -> peer, peer -> client */
-    struct wr_attempts *attempts; /* upstream.h; NULL: no upstream was asked */
-    void (*attempts_end)(struct wr_exchange *x); /* set with attempts */
+    struct wr_tries *tries; /* upstream.h; NULL: no upstream was asked */
+    void (*tries_end)(struct wr_exchange *x); /* set with tries */
     struct wr_value *values;    /* by wr_var.slot; NULL until the first */
     void **ctx;                 /* by module index; NULL until the first */
     struct wr_timer idle;       /* of the step: preread, connect, proxy timeouts */
@@ -310,7 +310,7 @@ static inline struct wr_waiter wr_exchange_waiter(struct wr_exchange *x)
 {
     return (struct wr_waiter){ x->loop, &x->task };
 }
-/* The one exit: ends children, attempts, endpoints and relays, runs the LOG phase, condemns.
+/* The one exit: ends children, tries, endpoints and relays, runs the LOG phase, condemns.
  * Idempotent. Returns WR_END. */
 enum wr_go wr_finish(struct wr_exchange *x, unsigned status);
 static inline void wr_exchange_scope(struct wr_exchange *x, const struct wr_scope *scope)

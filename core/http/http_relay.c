@@ -14,7 +14,7 @@ enum wr_go wr_http_cut(struct wr_exchange *x, enum wr_pump p)
         if (why != NULL)
             wr_xlog(x, WR_LOG_ERROR, 0, "%s", why);
         else
-            wr_xlog(x, WR_LOG_ERROR, wr_try_conn(x->attempts)->error, "recv() failed");
+            wr_xlog(x, WR_LOG_ERROR, wr_try_conn(x->tries)->error, "recv() failed");
     } else if (p == WR_PUMP_DST_ERROR) {
         if (wr_endpoint_error(&x->client) != 0)
             wr_xlog(x, WR_LOG_INFO, wr_endpoint_error(&x->client), "send() failed");
@@ -80,7 +80,7 @@ static enum wr_go relay_run(struct wr_exchange *x)
 
     if (wr_http_of(x)->tunnel)
         return wr_http_tunnel_run(x);
-    if (x->up.dst != NULL && !x->up.dst_fin && x->attempts != NULL && x->peer.ops != NULL)
+    if (x->up.dst != NULL && !x->up.dst_fin && x->tries != NULL && x->peer.ops != NULL)
         pump_rest(x, &moved);
     down = wr_relay_pump(&x->down, x->loop, &moved);
     if (down == WR_PUMP_DONE)

@@ -152,7 +152,7 @@ static enum wr_go reject(struct wr_exchange *x, unsigned status)
 static void log_context(const struct wr_exchange *x, struct wr_text *t)
 {
     const struct wr_http *h = wr_http_of(x);
-    const struct wr_attempts *a = x->attempts;
+    const struct wr_tries *a = x->tries;
     struct wr_str host;
 
     if (h == NULL)
@@ -169,13 +169,13 @@ static void log_context(const struct wr_exchange *x, struct wr_text *t)
         wr_text_str(t, h->req.uri);
         wr_text_char(t, '"');
     }
-    if (a != NULL && a->tries.n > 0) {
+    if (a != NULL && a->all.n > 0) {
         wr_text_c(t, ", upstream: \"");
         if (h->proxy != NULL && h->proxy->log_url != NULL) {
             h->proxy->log_url(x, t);
         } else {
             wr_text_c(t, "http://");
-            wr_try_peer_text(t, &a->tries.at[a->tries.n - 1]);
+            wr_try_peer_text(t, &a->all.at[a->all.n - 1]);
         }
         wr_text_char(t, '"');
     }

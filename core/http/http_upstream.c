@@ -9,11 +9,11 @@ void wr_http_leave_upstream(struct wr_exchange *x)
 {
     if (x->peer.ops != NULL)
         x->peer.ops->end(&x->peer, WR_END_FIN);
-    if (x->attempts == NULL)
+    if (x->tries == NULL)
         return;
     wr_relay_end(&x->up, x->loop);
     x->up.src = x->up.dst = NULL; /* `taken` stays: what was read cannot be sent again */
-    wr_attempts_end(x);
+    wr_tries_end(x);
 }
 
 static enum wr_go body_run(struct wr_exchange *x)
@@ -24,7 +24,7 @@ static enum wr_go body_run(struct wr_exchange *x)
     case WR_REJECTED:
         return x->layer->reject(x, x->status);
     default:
-        x->attempts->begun_ms = wr_now(); /* not the client's time counts */
+        x->tries->begun_ms = wr_now(); /* not the client's time counts */
         x->step = &wr_step_start;
         return WR_GO;
     }
@@ -55,7 +55,7 @@ enum wr_verdict wr_http_proxy(struct wr_exchange *x, const struct wr_http_proxy_
         wr_upstream_start(x, u, &conf->rows);
     else if (!wr_upstream_start_text(x, target, default_port, &conf->rows))
         return wr_reject(x, 500, NULL);
-    x->attempts->speaker = ops->speaker->peer.link;
+    x->tries->speaker = ops->speaker->peer.link;
     if (h->req.framing != WR_BODY_NONE && !h->body.complete
         && (conf->request_buffering || conf->set_body != NULL
             || (h->req.framing == WR_BODY_CHUNKED && !conf->chunked_out)))
@@ -123,8 +123,8 @@ enum wr_go wr_http_connected(struct wr_exchange *x)
     }
     if (!send_request(x, length))
         return x->layer->reject(x, 500);
-    if (!x->attempts->lease.reused)
-        wr_socket_nodelay(wr_try_conn(x->attempts)->fd);
+    if (!x->tries->lease.reused)
+        wr_socket_nodelay(wr_try_conn(x->tries)->fd);
     request_direction(x, own);
     wr_timer_off(x->loop, &x->idle); /* keep_patience sets it */
     x->step = &step_send;
@@ -136,7 +136,7 @@ enum wr_go wr_http_connected(struct wr_exchange *x)
 static enum wr_go failure(struct wr_exchange *x, enum wr_failure why)
 {
     struct wr_http *h = wr_http_of(x);
-    struct wr_attempts *a = x->attempts;
+    struct wr_tries *a = x->tries;
     struct wr_try_verdict v = h->peer_speaker->peer.verdict(x, why);
 
     a->failure = v.failure;
@@ -267,7 +267,7 @@ static enum wr_go invalid_reply(struct wr_exchange *x, const char *why)
 
 static enum wr_go upstream_failed(struct wr_exchange *x, enum wr_io io)
 {
-    const struct wr_lease *e = &x->attempts->lease;
+    const struct wr_lease *e = &x->tries->lease;
     const char *why = io == WR_IO_ERROR ? wr_endpoint_why(&x->peer) : NULL;
 
     if (why != NULL)
@@ -284,10 +284,10 @@ static enum wr_go upstream_failed(struct wr_exchange *x, enum wr_io io)
 /* A status that proxy_next_upstream names, while another server may do better. */
 static bool another(struct wr_exchange *x)
 {
-    struct wr_attempts *a = x->attempts;
+    struct wr_tries *a = x->tries;
     struct wr_retry_facts f = {
         .failure = WR_FAIL_STATUS, .next = a->rows->next,
-        .tries = a->tries.n - a->first - a->stale,
+        .tries = a->all.n - a->first - a->stale,
         .max_tries = a->rows->next_tries, .elapsed_ms = wr_now() - a->begun_ms,
         .max_ms = a->rows->next_timeout_ms,
         .lost = body_lost(x),
@@ -320,7 +320,7 @@ static enum wr_go intercepted(struct wr_exchange *x)
 static enum wr_go replied(struct wr_exchange *x)
 {
     struct wr_http *h = wr_http_of(x);
-    struct wr_try *t = wr_try_now(x->attempts);
+    struct wr_try *t = wr_try_now(x->tries);
 
     t->header_ms = wr_now() - t->begun_ms;
     t->head_size = h->res.head_size;

@@ -7,7 +7,7 @@ enum what { STATUS, HEADER_TIME, RESPONSE_TIME, RESPONSE_LENGTH };
 extern struct wr_module wr_module_http_upstream_vars;
 
 /* Bytes of the reply after its head. */
-static uint64_t length_of(const struct wr_attempts *a, const struct wr_try *try)
+static uint64_t length_of(const struct wr_tries *a, const struct wr_try *try)
 {
     uint64_t received = try->received;
 
@@ -16,7 +16,7 @@ static uint64_t length_of(const struct wr_attempts *a, const struct wr_try *try)
     return received > try->head_size ? received - try->head_size : 0;
 }
 
-static void append_try(struct wr_text *t, const struct wr_attempts *a, const struct wr_try *try,
+static void append_try(struct wr_text *t, const struct wr_tries *a, const struct wr_try *try,
                        uintptr_t what)
 {
     switch ((enum what)what) {

@@ -301,8 +301,8 @@ static void client_end(struct wr_endpoint *e, enum wr_end how)
 {
     const struct wr_h1_client *c = WR_CHECK(e->state, H1_CLIENT);
 
-    if (wr_try_conn(c->x->attempts) == e->conn)
-        c->x->attempts->lease.reusable =
+    if (wr_try_conn(c->x->tries) == e->conn)
+        c->x->tries->lease.reusable =
             how == WR_END_REUSE && c->in.done && c->at == c->n && c->out.n == c->out_at
             && c->out_left == 0 && c->out_last == c->out_chunked
             && wr_http_of(c->x)->res.keepalive && c->x->up.src_fin && c->x->up.q.n == 0;
@@ -332,7 +332,7 @@ bool wr_h1_client_request(struct wr_exchange *x, const struct wr_request_out *ou
     c->out = wr_text_grow(x->pool, 1000, 1 << 20);
     c->out_chunked = out->framing == WR_BODY_CHUNKED;
     x->peer = (struct wr_endpoint){
-        .ops = &client_ops, .conn = wr_try_conn(x->attempts), .state = c,
+        .ops = &client_ops, .conn = wr_try_conn(x->tries), .state = c,
     };
     wr_h1_write_request(&c->out, out);
     return !c->out.overflow;
@@ -348,7 +348,7 @@ void wr_h1_client_cancel(struct wr_exchange *x, enum wr_failure why)
 
 struct wr_try_verdict wr_h1_client_verdict(const struct wr_exchange *x, enum wr_failure why)
 {
-    const struct wr_lease *e = &x->attempts->lease;
+    const struct wr_lease *e = &x->tries->lease;
 
     return wr_try_judge(&(struct wr_try_facts){
         .failure = why,

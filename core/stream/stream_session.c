@@ -57,7 +57,7 @@ static enum wr_go reject(struct wr_exchange *x, unsigned status)
 
 static void add_bytes(struct wr_text *t, const struct wr_exchange *x)
 {
-    const struct wr_conn *peer = wr_try_conn(x->attempts);
+    const struct wr_conn *peer = wr_try_conn(x->tries);
 
     wr_text_fmt(t, ", bytes from/to client:%llu/%llu, bytes from/to upstream:%llu/%llu",
                 (unsigned long long)wr_endpoint_received(&x->client),
@@ -68,14 +68,14 @@ static void add_bytes(struct wr_text *t, const struct wr_exchange *x)
 
 static void log_context(const struct wr_exchange *x, struct wr_text *t)
 {
-    const struct wr_attempts *a = x->attempts;
+    const struct wr_tries *a = x->tries;
 
     wr_text_c(t, ", server: ");
     wr_text_str(t, x->s->listener->text);
-    if (a == NULL || a->tries.n == 0)
+    if (a == NULL || a->all.n == 0)
         return;
     wr_text_c(t, ", upstream: \"");
-    wr_try_peer_text(t, &a->tries.at[a->tries.n - 1]);
+    wr_try_peer_text(t, &a->all.at[a->all.n - 1]);
     wr_text_char(t, '"');
     add_bytes(t, x);
 }
@@ -134,10 +134,10 @@ static void log_connected(struct wr_exchange *x)
     struct wr_addr local;
 
     wr_text_c(&t, "proxy ");
-    if (wr_socket_local(wr_try_conn(x->attempts)->fd, &local))
+    if (wr_socket_local(wr_try_conn(x->tries)->fd, &local))
         wr_addr_text(&local, &t);
     wr_text_c(&t, " connected to ");
-    wr_addr_text(&wr_try_now(x->attempts)->addr, &t);
+    wr_addr_text(&wr_try_now(x->tries)->addr, &t);
     wr_xlog(x, WR_LOG_INFO, 0, WR_FMT, WR_ARG(wr_text_view(&t)));
 }
 
@@ -145,11 +145,11 @@ static enum wr_go connected(struct wr_exchange *x)
 {
     const struct wr_stream_conf *c = wr_conf_of(x, &wr_module_stream);
 
-    wr_endpoint_raw(&x->peer, wr_try_conn(x->attempts));
-    if (x->attempts->u != NULL) /* now, not at the end of a session that may last for hours */
-        wr_peer_succeeded(&wr_try_now(x->attempts)->peer);
+    wr_endpoint_raw(&x->peer, wr_try_conn(x->tries));
+    if (x->tries->u != NULL) /* now, not at the end of a session that may last for hours */
+        wr_peer_succeeded(&wr_try_now(x->tries)->peer);
     if (c->tcp_nodelay)
-        wr_socket_nodelay(wr_try_conn(x->attempts)->fd);
+        wr_socket_nodelay(wr_try_conn(x->tries)->fd);
     else
         wr_socket_delay(x->s->conn.fd);
     if (wr_log_on(x->log, WR_LOG_INFO, &x->source))
@@ -164,7 +164,7 @@ static enum wr_go relay_over(struct wr_exchange *x, const char *who)
     char buf[256];
     struct wr_text t = wr_text_on(buf, sizeof(buf));
 
-    if (x->attempts != NULL && wr_log_on(x->log, WR_LOG_INFO, &x->source)) {
+    if (x->tries != NULL && wr_log_on(x->log, WR_LOG_INFO, &x->source)) {
         wr_text_fmt(&t, "%s disconnected", who);
         add_bytes(&t, x);
         wr_xlog(x, WR_LOG_INFO, 0, WR_FMT, WR_ARG(wr_text_view(&t)));
@@ -185,7 +185,7 @@ static enum wr_go relay_failed(struct wr_exchange *x, const struct wr_relay *r, 
 
 static void note_first_byte(struct wr_exchange *x)
 {
-    struct wr_try *t = x->attempts != NULL ? wr_try_now(x->attempts) : NULL;
+    struct wr_try *t = x->tries != NULL ? wr_try_now(x->tries) : NULL;
 
     if (t != NULL && t->first_byte_ms == WR_NOT_YET && x->down.taken > 0)
         t->first_byte_ms = wr_now() - t->begun_ms;
@@ -199,7 +199,7 @@ static bool has_failed(enum wr_pump p)
 /* The server accepts no more bytes, but may have replied before it closed: relay its bytes. */
 static enum wr_go relay_rest_down(struct wr_exchange *x)
 {
-    wr_xlog(x, WR_LOG_INFO, wr_try_conn(x->attempts)->error, "send() failed");
+    wr_xlog(x, WR_LOG_INFO, wr_try_conn(x->tries)->error, "send() failed");
     wr_relay_end(&x->up, x->loop);
     x->up.src = NULL;
     wr_exchange_wake(x);

@@ -35,7 +35,7 @@ bool wr_set_bind(struct wr_cf *cf, void *conf)
  * than the peer's bind() will fail. */
 static const struct wr_addr *bind_address(struct wr_exchange *x)
 {
-    struct wr_str text = wr_template_str(x, x->attempts->rows->bind);
+    struct wr_str text = wr_template_str(x, x->tries->rows->bind);
     struct wr_addr *buf;
 
     if (text.n == 0)
@@ -50,15 +50,15 @@ static const struct wr_addr *bind_address(struct wr_exchange *x)
 
 enum wr_go wr_try_failed(struct wr_exchange *x, enum wr_failure why)
 {
-    x->attempts->failure = why;
+    x->tries->failure = why;
     x->step = &wr_step_retry;
     return WR_GO;
 }
 
 static struct wr_link_key link_key(struct wr_exchange *x)
 {
-    const struct wr_attempts *a = x->attempts;
-    const struct wr_peer *peer = &a->tries.at[a->tries.n - 1].peer;
+    const struct wr_tries *a = x->tries;
+    const struct wr_peer *peer = &a->all.at[a->all.n - 1].peer;
 
     return (struct wr_link_key){
         .speaker = a->speaker,
@@ -74,7 +74,7 @@ static struct wr_link_key link_key(struct wr_exchange *x)
 
 /* True: only this client may use the link, as the peer's replies depend on the PROXY header or the
  * certificate sent. */
-static bool is_bound(const struct wr_attempts *a)
+static bool is_bound(const struct wr_tries *a)
 {
     return a->announce.n > 0 || (a->tls != NULL && a->tls->tls.dynamic);
 }
@@ -90,8 +90,8 @@ static void plan_pair(struct wr_exchange *x, const struct wr_tls_conf *c, struct
 static struct wr_peer_link *open_link(struct wr_exchange *x, const struct wr_link_key *key,
                                       enum wr_failure *why)
 {
-    const struct wr_attempts *a = x->attempts;
-    const struct wr_try *t = &a->tries.at[a->tries.n - 1];
+    const struct wr_tries *a = x->tries;
+    const struct wr_try *t = &a->all.at[a->all.n - 1];
     bool shared = key->speaker != NULL && key->speaker->lease != NULL;
     struct wr_link_plan p = {
         .loop = x->loop,
@@ -129,7 +129,7 @@ static __attribute__((noinline)) bool dial_anew(struct wr_exchange *x,
 /* A link that has room spares dialing. */
 static bool lease_link(struct wr_exchange *x, enum wr_failure *why)
 {
-    const struct wr_attempts *a = x->attempts;
+    const struct wr_tries *a = x->tries;
     struct wr_link_key key = link_key(x);
 
     if (a->u != NULL && a->u->links.n > 0 && a->stale < STALE_MAX && !is_bound(a)
@@ -171,7 +171,7 @@ static enum wr_go await_shared(struct wr_exchange *x, struct wr_lease *e)
 
 static enum wr_go dial_run(struct wr_exchange *x)
 {
-    struct wr_attempts *a = x->attempts;
+    struct wr_tries *a = x->tries;
     enum wr_failure why;
     struct wr_peer_link *l;
     enum wr_io io;
@@ -200,7 +200,7 @@ const struct wr_step wr_step_dial = { "dial", "connecting to upstream", dial_run
 
 static enum wr_go secure_run(struct wr_exchange *x)
 {
-    struct wr_peer_link *l = x->attempts->lease.link;
+    struct wr_peer_link *l = x->tries->lease.link;
 
     switch (wr_peer_link_secure(l)) {
     case WR_IO_OK:

@@ -116,11 +116,11 @@ static void lease_shared(struct wr_lease *e)
 
 bool wr_lease_begin(struct wr_exchange *x, struct wr_peer_link *l, const struct wr_link_key *k)
 {
-    struct wr_lease *e = &x->attempts->lease;
+    struct wr_lease *e = &x->tries->lease;
     bool again;
 
     if (l == NULL && k != NULL)
-        l = find_link(x->attempts->u, k);
+        l = find_link(x->tries->u, k);
     if (l == NULL)
         return false;
     again = l->requests > 0;

@@ -223,7 +223,7 @@ static void name_unknown(struct watched_name *k, const struct wr_names *n)
         publish_addresses(k, &none);
     if (code != k->code)
         wr_say(WR_LOG_ERROR, 0, "upstream \"" WR_FMT "\": \"" WR_FMT "\" could not be resolved "
-               "(%u: %s), next attempt in %u s", WR_ARG(k->u->name), WR_ARG(k->s->host),
+               "(%u: %s), next try in %u s", WR_ARG(k->u->name), WR_ARG(k->s->host),
                (unsigned)code, wr_dns_code_text(code), (unsigned)((next + 999) / 1000));
     k->code = code;
     k->ask_at = wr_now() + next;

@@ -170,7 +170,7 @@ static struct wr_str without_port(struct wr_str name)
     return end == wr_str_rfind(name, ':') ? wr_str_of(name.p, end) : name;
 }
 
-static struct wr_str handshake_name(struct wr_exchange *x, const struct wr_attempts *a)
+static struct wr_str handshake_name(struct wr_exchange *x, const struct wr_tries *a)
 {
     const struct wr_peer_tls *c = a->tls;
 
@@ -196,9 +196,9 @@ static struct wr_str alpn_list(struct wr_exchange *x, const struct wr_peer_alpn 
     return wr_text_view(&t);
 }
 
-void wr_attempts_secure(struct wr_exchange *x, const struct wr_peer_tls *tls, struct wr_str host)
+void wr_tries_secure(struct wr_exchange *x, const struct wr_peer_tls *tls, struct wr_str host)
 {
-    struct wr_attempts *a = x->attempts;
+    struct wr_tries *a = x->tries;
 
     a->tls = tls;
     a->tls_host = host;

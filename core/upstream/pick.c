@@ -7,29 +7,29 @@
 
 static struct wr_try *push_try(struct wr_exchange *x, const struct wr_addr *addr)
 {
-    struct wr_attempts *a = x->attempts;
+    struct wr_tries *a = x->tries;
     struct wr_try *t = &a->only;
 
-    if (a->tries.n > 0)
-        t = wr_vec_push(x->pool, &a->tries);
+    if (a->all.n > 0)
+        t = wr_vec_push(x->pool, &a->all);
     else
-        a->tries.n = 1;
+        a->all.n = 1;
 
-    t->anew = a->first > 0 && a->tries.n == a->first + 1;
+    t->anew = a->first > 0 && a->all.n == a->first + 1;
     t->addr = *addr;
     t->begun_ms = wr_now();
     t->connect_ms = t->first_byte_ms = t->header_ms = t->ended_ms = WR_NOT_YET;
     return t;
 }
 
-static void mark_tried(struct wr_exchange *x, struct wr_attempts *a, uint32_t slot)
+static void mark_tried(struct wr_exchange *x, struct wr_tries *a, uint32_t slot)
 {
     if (a->tried == NULL)
         a->tried = WR_NEW_ARRAY(x->pool, uint64_t, a->u->peers->zone.slots / 64 + 1);
     a->tried[slot / 64] |= (uint64_t)1 << (slot % 64);
 }
 
-static bool hold_peer(struct wr_attempts *a, const struct wr_peer *peer, struct wr_addr *addr)
+static bool hold_peer(struct wr_tries *a, const struct wr_peer *peer, struct wr_addr *addr)
 {
     if (!wr_peer_hold(a->u, peer))
         return false;
@@ -43,7 +43,7 @@ static bool hold_peer(struct wr_attempts *a, const struct wr_peer *peer, struct 
  * keeper has given the slot to another server. */
 static struct wr_peer *pick_from(struct wr_pick *p, struct wr_peer_group *g, struct wr_addr *addr)
 {
-    struct wr_attempts *a = p->x->attempts;
+    struct wr_tries *a = p->x->tries;
 
     for (uint32_t i = 0; i < g->n; i++) {
         struct wr_peer *peer = a->u->balancer->pick(a->u, g, p);
@@ -70,7 +70,7 @@ static bool is_alone(const struct wr_peers *v)
 /* NULL: no peer; then *wait_ms is how long to wait for one, 0: do not wait. */
 static struct wr_try *pick_peer(struct wr_exchange *x, uint64_t *wait_ms)
 {
-    struct wr_attempts *a = x->attempts;
+    struct wr_tries *a = x->tries;
     struct wr_pick p = { .x = x, .tried = a->tried, .now_ms = wr_now() };
     struct wr_peer *peer = NULL;
     struct wr_addr addr;
@@ -102,9 +102,9 @@ static struct wr_try *pick_peer(struct wr_exchange *x, uint64_t *wait_ms)
 
 static bool has_usable(struct wr_exchange *x, const struct wr_peer_group *g)
 {
-    const struct wr_attempts *a = x->attempts;
+    const struct wr_tries *a = x->tries;
     struct wr_pick p = { .x = x, .tried = a->tried, .now_ms = wr_now() };
-    uint32_t now = a->tries.at[a->tries.n - 1].peer.index;
+    uint32_t now = a->all.at[a->all.n - 1].peer.index;
 
     for (uint32_t i = 0; i < g->n; i++)
         if (g->at[i].index != now && wr_peer_usable(&p, &g->at[i]))
@@ -114,7 +114,7 @@ static bool has_usable(struct wr_exchange *x, const struct wr_peer_group *g)
 
 bool wr_peer_is_left(struct wr_exchange *x)
 {
-    const struct wr_attempts *a = x->attempts;
+    const struct wr_tries *a = x->tries;
     const struct wr_peers *v;
 
     if (a->u == NULL)
@@ -134,7 +134,7 @@ static uint32_t count_up(const struct wr_peer_group *g)
 
 uint32_t wr_peers_to_try(struct wr_exchange *x)
 {
-    const struct wr_attempts *a = x->attempts;
+    const struct wr_tries *a = x->tries;
     const struct wr_peers *v;
 
     if (a->u == NULL)
@@ -146,7 +146,7 @@ uint32_t wr_peers_to_try(struct wr_exchange *x)
 /* As in nginx, variables show the group's name instead of an address. */
 static void note_no_live(struct wr_exchange *x)
 {
-    struct wr_attempts *a = x->attempts;
+    struct wr_tries *a = x->tries;
     struct wr_try *t;
 
     if (a->u != NULL) {
@@ -159,7 +159,7 @@ static void note_no_live(struct wr_exchange *x)
     a->failure = WR_FAIL_NO_LIVE;
 }
 
-void wr_waiting_leave(struct wr_attempts *a)
+void wr_waiting_leave(struct wr_tries *a)
 {
     wr_list_remove(&a->waiting);
     wr_timer_off(a->owner->loop, &a->owner->idle);
@@ -168,7 +168,7 @@ void wr_waiting_leave(struct wr_attempts *a)
 void wr_waiting_wake(struct wr_upstream *u)
 {
     for (struct wr_link *k = u->waiting.next; k != &u->waiting; k = k->next) {
-        struct wr_exchange *x = wr_container(k, struct wr_attempts, waiting)->owner;
+        struct wr_exchange *x = wr_container(k, struct wr_tries, waiting)->owner;
 
         if (x->task.queued)
             continue;
@@ -181,7 +181,7 @@ void wr_waiting_wake(struct wr_upstream *u)
  * has waited long enough. */
 static bool queue_waiting(struct wr_exchange *x, uint64_t ms)
 {
-    struct wr_attempts *a = x->attempts;
+    struct wr_tries *a = x->tries;
 
     if (wr_linked(&a->waiting))
         return !x->idle.fired;
@@ -192,7 +192,7 @@ static bool queue_waiting(struct wr_exchange *x, uint64_t ms)
 
 static enum wr_go pick_run(struct wr_exchange *x)
 {
-    struct wr_attempts *a = x->attempts;
+    struct wr_tries *a = x->tries;
     struct wr_try *t = NULL;
     uint64_t wait_ms = 0;
 
@@ -217,7 +217,7 @@ const struct wr_step wr_step_pick = { "pick", "connecting to upstream", pick_run
 
 void wr_try_end(struct wr_exchange *x, bool failed)
 {
-    struct wr_attempts *a = x->attempts;
+    struct wr_tries *a = x->tries;
     struct wr_try *t = wr_try_now(a);
     bool mark = failed || a->lease.joined || a->failure == WR_FAIL_STATUS;
 

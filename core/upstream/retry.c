@@ -5,9 +5,9 @@
 /* True: the failure counts against the peer. Not if a parked link was closed, if this worker is
  * full, or if the peer just lacks what was asked for (403, 404). A dial that several exchanges have
  * joined counts once. */
-static bool is_fault_of_peer(const struct wr_attempts *a)
+static bool is_fault_of_peer(const struct wr_tries *a)
 {
-    unsigned status = a->tries.n > a->first ? a->tries.at[a->tries.n - 1].status : 0;
+    unsigned status = a->all.n > a->first ? a->all.at[a->all.n - 1].status : 0;
 
     return a->failure != WR_FAIL_STALE && !a->lease.joined && a->failure != WR_FAIL_FULL
         && !(a->failure == WR_FAIL_STATUS && (status == 403 || status == 404));
@@ -16,18 +16,18 @@ static bool is_fault_of_peer(const struct wr_attempts *a)
 /* At most one try for each peer: then the last failure decides the reply. */
 static uint32_t max_tries(struct wr_exchange *x)
 {
-    uint32_t all = wr_max(wr_peers_to_try(x), 1u), configured = x->attempts->rows->next_tries;
+    uint32_t all = wr_max(wr_peers_to_try(x), 1u), configured = x->tries->rows->next_tries;
 
     return configured > 0 ? wr_min(configured, all) : all;
 }
 
 static enum wr_go retry_run(struct wr_exchange *x)
 {
-    struct wr_attempts *a = x->attempts;
+    struct wr_tries *a = x->tries;
     struct wr_retry_facts f = {
         .failure = a->failure,
         .next = a->rows->next,
-        .tries = a->tries.n - a->first - a->stale,
+        .tries = a->all.n - a->first - a->stale,
         .max_tries = max_tries(x),
         .elapsed_ms = wr_now() - a->begun_ms,
         .max_ms = a->rows->next_timeout_ms,
@@ -38,7 +38,7 @@ static enum wr_go retry_run(struct wr_exchange *x)
     wr_trace(x, "failure", a->failure);
     a->stale += a->failure == WR_FAIL_STALE;
     wr_timer_off(x->loop, &x->idle);
-    if (a->tries.n > a->first && wr_try_now(a)->status == 0)
+    if (a->all.n > a->first && wr_try_now(a)->status == 0)
         wr_try_now(a)->status = f.failure == WR_FAIL_TIMEOUT ? 504 : 502;
     wr_try_end(x, is_fault_of_peer(a));
     if (wr_retry_policy(&f) == WR_RETRY_GIVE_UP)

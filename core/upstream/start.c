@@ -1,22 +1,22 @@
 /* start: begins and ends an exchange's tries. Content hooks call wr_upstream_start; the step start
- * resolves a name found at run time; wr_finish ends the current try through x->attempts_end. */
+ * resolves a name found at run time; wr_finish ends the current try through x->tries_end. */
 #include "upstream/upstream_impl.h"
 
-static struct wr_attempts *attempts_new(struct wr_exchange *x, struct wr_upstream *u,
-                                        const struct wr_upstream_rows *rows)
+static struct wr_tries *tries_new(struct wr_exchange *x, struct wr_upstream *u,
+                                  const struct wr_upstream_rows *rows)
 {
-    struct wr_attempts *a = x->attempts;
+    struct wr_tries *a = x->tries;
 
     if (a == NULL) {
-        a = WR_NEW(x->pool, struct wr_attempts);
-        x->attempts = a;
+        a = WR_NEW(x->pool, struct wr_tries);
+        x->tries = a;
         a->owner = x;
-        a->tries.at = &a->only;
-        a->tries.cap = 1;
-        x->attempts_end = wr_attempts_end;
+        a->all.at = &a->only;
+        a->all.cap = 1;
+        x->tries_end = wr_tries_end;
     }
     /* After an internal redirect all begins again; only the list of tries is kept. */
-    a->first = a->tries.n;
+    a->first = a->all.n;
     a->stale = 0;
     a->tried = NULL;
     a->addrs = NULL;
@@ -36,10 +36,10 @@ static struct wr_attempts *attempts_new(struct wr_exchange *x, struct wr_upstrea
 void wr_upstream_start(struct wr_exchange *x, struct wr_upstream *u,
                        const struct wr_upstream_rows *rows)
 {
-    (void)attempts_new(x, u, rows);
+    (void)tries_new(x, u, rows);
 }
 
-static bool direct_address(struct wr_exchange *x, struct wr_attempts *a, struct wr_str text,
+static bool direct_address(struct wr_exchange *x, struct wr_tries *a, struct wr_str text,
                            uint16_t default_port)
 {
     const char *why = wr_hostport_parse(text, default_port, &a->direct);
@@ -58,14 +58,14 @@ bool wr_upstream_start_text(struct wr_exchange *x, struct wr_str text, uint16_t 
 {
     struct wr_upstream *u = wr_upstream_find(x->conf, x->layer->bit, text,
                                              default_port);
-    struct wr_attempts *a = attempts_new(x, u, rows);
+    struct wr_tries *a = tries_new(x, u, rows);
 
     return u != NULL || direct_address(x, a, text, default_port);
 }
 
 static void resolved(struct wr_query *q, const struct wr_names *n)
 {
-    struct wr_attempts *a = wr_container(q, struct wr_attempts, query);
+    struct wr_tries *a = wr_container(q, struct wr_tries, query);
     struct wr_exchange *x = a->owner;
 
     a->resolving = false;
@@ -87,7 +87,7 @@ static void resolved(struct wr_query *q, const struct wr_names *n)
     wr_exchange_wake(x);
 }
 
-static enum wr_go ask_resolver(struct wr_exchange *x, struct wr_attempts *a)
+static enum wr_go ask_resolver(struct wr_exchange *x, struct wr_tries *a)
 {
     struct wr_resolver *r = wr_scope_resolver(x->scope, x->loop);
 
@@ -105,7 +105,7 @@ static enum wr_go ask_resolver(struct wr_exchange *x, struct wr_attempts *a)
 
 static enum wr_go start_run(struct wr_exchange *x)
 {
-    struct wr_attempts *a = x->attempts;
+    struct wr_tries *a = x->tries;
 
     if (a->resolving)
         return WR_WAIT;
@@ -119,9 +119,9 @@ static enum wr_go start_run(struct wr_exchange *x)
 
 const struct wr_step wr_step_start = { "start", "resolving the upstream's name", start_run };
 
-void wr_attempts_end(struct wr_exchange *x)
+void wr_tries_end(struct wr_exchange *x)
 {
-    struct wr_attempts *a = x->attempts;
+    struct wr_tries *a = x->tries;
 
     if (a->resolving) {
         wr_resolve_cancel(&a->query);

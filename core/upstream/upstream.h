@@ -42,7 +42,7 @@ struct wr_upstream {
     WR_VEC(struct wr_server) servers;
     const struct wr_balancer_ops *balancer;
     void *balancer_state;        /* of the balancer, in this process */
-    struct wr_link waiting;      /* wr_attempts that wait for a peer, in order of arrival */
+    struct wr_link waiting;      /* wr_tries that wait for a peer, in order of arrival */
     struct wr_keepalive {        /* layer 7 */
         uint32_t connections, requests;
         bool local;              /* each location uses its own connections */
@@ -300,7 +300,7 @@ bool wr_set_peer_alpn(struct wr_cf *cf, void *conf);
 bool wr_peer_tls_finish(struct wr_cf *cf, struct wr_peer_tls *c, const char *prefix);
 /* Makes this exchange speak TLS to its peers; call it after wr_upstream_start*. host: that of
  * proxy_pass, with or without port. */
-void wr_attempts_secure(struct wr_exchange *x, const struct wr_peer_tls *tls, struct wr_str host);
+void wr_tries_secure(struct wr_exchange *x, const struct wr_peer_tls *tls, struct wr_str host);
 
 /* ---- links: connections to peers; leases: an exchange's use of one ---- */
 struct wr_peer_link;
@@ -384,7 +384,7 @@ static inline uint64_t wr_lease_received(const struct wr_lease *e)
 void wr_peer_link_gone(struct wr_peer_link *l);
 void wr_peer_link_offer(struct wr_peer_link *l); /* for speakers: it may have room again */
 
-struct wr_attempts {             /* x->attempts: all tries of an exchange */
+struct wr_tries {                /* x->tries: all tries of an exchange */
     struct wr_upstream *u;       /* NULL: an address found at run time */
     const struct wr_upstream_rows *rows;
     const struct wr_link_speaker *speaker; /* of its links; NULL: bytes as they are */
@@ -394,9 +394,9 @@ struct wr_attempts {             /* x->attempts: all tries of an exchange */
     struct wr_str tls_alpn;      /* as on the wire; empty: none */
     struct wr_str announce;      /* PROXY header: sent first, before any handshake */
     struct wr_lease lease;       /* of the current try */
-    WR_VEC(struct wr_try) tries; /* the last is the current one */
+    WR_VEC(struct wr_try) all;   /* the last is the current one */
     struct wr_try only;          /* memory of the first try: mostly it is the only one */
-    uint32_t first;              /* index in tries of the first try of this upstream */
+    uint32_t first;              /* index in `all` of the first try of this upstream */
     uint32_t stale;              /* how many of those failed with WR_FAIL_STALE */
     uint64_t *tried;             /* bit set by slot; NULL: none yet */
     uint64_t begun_ms;
@@ -412,17 +412,17 @@ struct wr_attempts {             /* x->attempts: all tries of an exchange */
     bool sealed;                 /* the peer may have begun a request that is not idempotent */
     bool lost;                   /* part of what was sent is not kept: it cannot be repeated */
 };
-static inline struct wr_conn *wr_try_conn(const struct wr_attempts *a) /* NULL: none */
+static inline struct wr_conn *wr_try_conn(const struct wr_tries *a) /* NULL: none */
 {
     return a->lease.link != NULL ? &a->lease.link->conn : NULL;
 }
-static inline struct wr_try *wr_try_now(struct wr_attempts *a)
+static inline struct wr_try *wr_try_now(struct wr_tries *a)
 {
-    return a->tries.n > 0 ? &a->tries.at[a->tries.n - 1] : NULL;
+    return a->all.n > 0 ? &a->all.at[a->all.n - 1] : NULL;
 }
 /* For variables: calls append_try for each try of the exchange and separates the texts by ", ", or
  * by " : " where the next upstream's tries begin. False: there was no try. */
-typedef void wr_try_text(struct wr_text *t, const struct wr_attempts *a, const struct wr_try *try,
+typedef void wr_try_text(struct wr_text *t, const struct wr_tries *a, const struct wr_try *try,
                          uintptr_t what);
 bool wr_tries_text(struct wr_exchange *x, wr_try_text *append_try, uintptr_t what,
                    struct wr_str *out);
@@ -438,7 +438,7 @@ void wr_upstream_start(struct wr_exchange *x, struct wr_upstream *u,
 bool wr_upstream_start_text(struct wr_exchange *x, struct wr_str text, uint16_t default_port,
                             const struct wr_upstream_rows *rows) WR_CHECKED;
 /* Ends the current try, the wait for a peer and the query for a name. Idempotent. */
-void wr_attempts_end(struct wr_exchange *x);
+void wr_tries_end(struct wr_exchange *x);
 bool wr_peer_is_left(struct wr_exchange *x); /* is there a usable peer besides the current one? */
 struct wr_try_facts {            /* a try of layer 7 that failed */
     enum wr_failure failure;     /* as seen by the caller */
@@ -458,8 +458,8 @@ struct wr_retry_facts {
     uint32_t next;               /* wr_next bits; for WR_FAIL_STATUS the caller has checked */
     uint32_t tries, max_tries;   /* 0: no limit */
     uint64_t elapsed_ms, max_ms; /* 0: no limit */
-    bool sent;                   /* wr_attempts.sealed: only with non_idempotent */
-    bool lost;                   /* wr_attempts.lost: never */
+    bool sent;                   /* wr_tries.sealed: only with non_idempotent */
+    bool lost;                   /* wr_tries.lost: never */
 };
 enum wr_retry_decision wr_retry_policy(const struct wr_retry_facts *f);
 extern const struct wr_step wr_step_start, wr_step_pick, wr_step_dial, wr_step_secure,

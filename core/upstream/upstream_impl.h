@@ -215,7 +215,7 @@ static inline void wr_link_unpark(struct wr_peer_link *l)
 enum wr_go wr_try_failed(struct wr_exchange *x, enum wr_failure why); /* goes to step retry */
 /* Ends the current try: counts its outcome, gives its lease back. Idempotent. */
 void wr_try_end(struct wr_exchange *x, bool failed);
-void wr_waiting_leave(struct wr_attempts *a); /* leaves the queue of those that wait for a peer */
+void wr_waiting_leave(struct wr_tries *a); /* leaves the queue of those that wait for a peer */
 uint32_t wr_peers_to_try(struct wr_exchange *x); /* peers not down, or addresses of the name */
 
 #endif

@@ -22,7 +22,7 @@ void wr_try_peer_text(struct wr_text *t, const struct wr_try *try)
         wr_text_str(t, try->group);
 }
 
-static void append_try(struct wr_text *t, const struct wr_attempts *a, const struct wr_try *try,
+static void append_try(struct wr_text *t, const struct wr_tries *a, const struct wr_try *try,
                        uintptr_t what)
 {
     bool now = try->ended_ms == WR_NOT_YET;
@@ -51,16 +51,16 @@ static void append_try(struct wr_text *t, const struct wr_attempts *a, const str
 
 bool wr_tries_text(struct wr_exchange *x, wr_try_text *text_of, uintptr_t what, struct wr_str *out)
 {
-    const struct wr_attempts *a = x->attempts;
+    const struct wr_tries *a = x->tries;
     struct wr_text t;
 
-    if (a == NULL || a->tries.n == 0)
+    if (a == NULL || a->all.n == 0)
         return false;
     t = wr_text_grow(x->pool, 64, 65536);
-    for (uint32_t i = 0; i < a->tries.n; i++) {
+    for (uint32_t i = 0; i < a->all.n; i++) {
         if (i > 0)
-            wr_text_c(&t, a->tries.at[i].anew ? " : " : ", ");
-        text_of(&t, a, &a->tries.at[i], what);
+            wr_text_c(&t, a->all.at[i].anew ? " : " : ", ");
+        text_of(&t, a, &a->all.at[i], what);
     }
     *out = wr_text_view(&t);
     return true;

@@ -289,7 +289,7 @@ static const struct wr_step step_read_held = { "read", "reading", read_held };
 static enum wr_go take_place(struct wr_exchange *x)
 {
     (void)wr_ledger_hold(&ledger, 0);
-    x->attempts_end = give_place_back; /* as upstream does it */
+    x->tries_end = give_place_back; /* as upstream does it */
     x->step = &step_read_held;
     wr_timer_set(x->loop, &x->idle, 60000);
     return WR_WAIT;

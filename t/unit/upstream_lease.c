@@ -46,7 +46,7 @@ END_TEST
 static struct wr_loop *loop;
 static struct wr_upstream u;
 static struct wr_exchange x; /* as much of one as has leases */
-static struct wr_attempts attempts;
+static struct wr_tries tries;
 static const struct wr_upstream_rows rows;
 static const struct wr_link_speaker spoken = { .name = "spoken" };
 static char places[4]; /* of locations and contexts: only the addresses count */
@@ -60,8 +60,8 @@ static void setup(uint32_t keep)
                        .timeout_ms = 60000 },
     };
     wr_list_init(&u.links.parked);
-    x = (struct wr_exchange){ .loop = loop, .attempts = &attempts };
-    attempts = (struct wr_attempts){ .u = &u };
+    x = (struct wr_exchange){ .loop = loop, .tries = &tries };
+    tries = (struct wr_tries){ .u = &u };
 }
 
 static void teardown(void)
@@ -100,8 +100,8 @@ static struct wr_peer_link *open_for(struct wr_link_key key, bool bound)
 static void serve(struct wr_peer_link *l)
 {
     ck_assert(wr_lease_begin(&x, l, NULL));
-    attempts.lease.reusable = true;
-    wr_lease_end(&attempts.lease, false);
+    tries.lease.reusable = true;
+    wr_lease_end(&tries.lease, false);
 }
 
 static struct wr_peer_link *park_for(struct wr_link_key key)
@@ -119,9 +119,9 @@ static struct wr_peer_link *found(const struct wr_link_key *k)
 
     if (!wr_lease_begin(&x, NULL, k))
         return NULL;
-    l = attempts.lease.link;
-    attempts.lease.reusable = true;
-    wr_lease_end(&attempts.lease, false);
+    l = tries.lease.link;
+    tries.lease.reusable = true;
+    wr_lease_end(&tries.lease, false);
     return l;
 }
 
@@ -213,7 +213,7 @@ START_TEST(one_in_use_or_bound_or_broken_is_not_found)
     ck_assert(wr_lease_begin(&x, l, NULL));
     ck_assert_ptr_null(found(&key));
     ck_assert_uint_eq(u.in_use.now, 1);
-    wr_lease_end(&attempts.lease, false); /* not reusable: the reply was cut */
+    wr_lease_end(&tries.lease, false); /* not reusable: the reply was cut */
     ck_assert_ptr_nonnull(l->doomed.free);
 
     l = open_for(key, true);

@@ -400,13 +400,13 @@ static void say_nothing(const struct wr_exchange *x, struct wr_text *t)
 
 static struct many *stream_of(struct wr_exchange *x)
 {
-    return x->attempts->lease.link->of_speaker;
+    return x->tries->lease.link->of_speaker;
 }
 
 /* Odd ones have sent something that must not be sent twice, and every third of them was refused. */
 static enum wr_go served(struct wr_exchange *x)
 {
-    struct wr_lease *e = &x->attempts->lease;
+    struct wr_lease *e = &x->tries->lease;
     struct wr_try_verdict v;
 
     wr_timer_set(x->loop, &x->idle, 60000);
@@ -454,7 +454,7 @@ static struct wr_exchange *ask(const struct wr_link_speaker *speaker)
 
     x->over = note_over;
     wr_upstream_start(x, group, &dial->rows);
-    x->attempts->speaker = speaker;
+    x->tries->speaker = speaker;
     wr_exchange_run(x);
     return x;
 }
@@ -479,7 +479,7 @@ START_TEST(three_join_one_dial)
     most_streams = 3;
     for (unsigned i = 0; i < 3; i++)
         x[i] = ask(&many);
-    ck_assert_uint_eq(atomic_load(&x[0]->attempts->tries.at[0].peer.slot->conns), 3);
+    ck_assert_uint_eq(atomic_load(&x[0]->tries->all.at[0].peer.slot->conns), 3);
     (void)wr_finish(x[0], 499); /* the dial is not its own */
     turns(3);
     ck_assert(is_served(x[1]) && is_served(x[2]));
@@ -489,7 +489,7 @@ START_TEST(three_join_one_dial)
     ck_assert_uint_eq(group->in_use.now, 1);
     x[0] = ask(&many); /* it is up: at once */
     ck_assert(is_served(x[0]));
-    ck_assert(x[0]->attempts->lease.reused && !x[1]->attempts->lease.joined);
+    ck_assert(x[0]->tries->lease.reused && !x[1]->tries->lease.joined);
     x[3] = ask(&many); /* it is full */
     turns(3);
     ck_assert(is_served(x[3]));
@@ -580,7 +580,7 @@ START_TEST(a_link_with_100_leases_dies)
 
         turns(i == 0 ? 3 : 0);
         ck_assert(is_served(x));
-        x->attempts->lease.sent = i % 2 == 1 ? i : 0;
+        x->tries->lease.sent = i % 2 == 1 ? i : 0;
     }
     ck_assert_uint_eq(group->in_use.now, 1);
     fd = accepted();
@@ -609,8 +609,8 @@ START_TEST(takes_no_more_than_its_requests)
     x[2] = ask(&many);
     turns(3);
     ck_assert_uint_eq(begun, 2);
-    ck_assert_ptr_eq(x[0]->attempts->lease.link, x[1]->attempts->lease.link);
-    ck_assert_ptr_ne(x[0]->attempts->lease.link, x[2]->attempts->lease.link);
+    ck_assert_ptr_eq(x[0]->tries->lease.link, x[1]->tries->lease.link);
+    ck_assert_ptr_ne(x[0]->tries->lease.link, x[2]->tries->lease.link);
     for (unsigned i = 0; i < 3; i++)
         answer(x[i]);
     ck_assert_uint_eq(ended, 1);
@@ -631,8 +631,8 @@ START_TEST(a_bound_one_is_not_shared)
         x[i] = wr_exchange_new(wr_session_nobody(&layer), scope, &step_served);
         x[i]->over = note_over;
         wr_upstream_start(x[i], group, &dial->rows);
-        x[i]->attempts->speaker = &many;
-        x[i]->attempts->announce = WR_STR("PROXY UNKNOWN\r\n");
+        x[i]->tries->speaker = &many;
+        x[i]->tries->announce = WR_STR("PROXY UNKNOWN\r\n");
         wr_exchange_run(x[i]);
     }
     turns(3);

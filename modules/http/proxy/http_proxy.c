@@ -53,7 +53,7 @@ static enum wr_verdict pass_on(struct wr_exchange *x, const struct wr_proxy_conf
     enum wr_verdict v = wr_http_proxy(x, &ops, &c->base, u, url->target, wr_proxy_url_port(url));
 
     if (v == WR_TAKEN && url->secure)
-        wr_attempts_secure(x, &c->tls, url->host);
+        wr_tries_secure(x, &c->tls, url->host);
     return v;
 }
 
@@ -97,7 +97,7 @@ const struct wr_proxy_url *wr_proxy_url_of(const struct wr_exchange *x)
 static void log_url(const struct wr_exchange *x, struct wr_text *t)
 {
     const struct wr_proxy_conf *c = wr_conf_of(x, &wr_module_http_proxy);
-    const struct wr_try *try = &x->attempts->tries.at[x->attempts->tries.n - 1];
+    const struct wr_try *try = &x->tries->all.at[x->tries->all.n - 1];
 
     wr_text_c(t, wr_proxy_url_of(x)->secure ? "https://" : "http://");
     wr_try_peer_text(t, try);

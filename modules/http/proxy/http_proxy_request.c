@@ -124,7 +124,7 @@ static inline bool value_of(struct wr_exchange *x, const struct wr_template *t, 
  * group, as in nginx, nothing is asked, and weir closes it after the reply. */
 static bool must_close(const struct wr_exchange *x)
 {
-    const struct wr_attempts *a = x->attempts;
+    const struct wr_tries *a = x->tries;
 
     return a != NULL && a->u != NULL && a->u->keepalive.connections == 0;
 }

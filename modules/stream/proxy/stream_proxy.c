@@ -38,7 +38,7 @@ static void send_proxy_header(struct wr_exchange *x)
     struct wr_text t = wr_text_grow(x->pool, WR_ADDR_TEXT_MAX, 256);
 
     wr_proxy_header_write(&t, x->client_addr, wr_session_local(x->s));
-    x->attempts->announce = wr_text_view(&t);
+    x->tries->announce = wr_text_view(&t);
 }
 
 static enum wr_verdict content(struct wr_exchange *x)
@@ -60,7 +60,7 @@ static enum wr_verdict content(struct wr_exchange *x)
     if (c->proxy_protocol)
         send_proxy_header(x);
     if (c->ssl)
-        wr_attempts_secure(x, &c->tls, target);
+        wr_tries_secure(x, &c->tls, target);
     return WR_TAKEN;
 }
 

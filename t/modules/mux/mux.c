@@ -277,7 +277,7 @@ static bool stream_frame(struct stream *s, char type, struct wr_str p)
     if (s->in_end || (type == 'h') == has_head || strchr("hde", type) == NULL)
         return false;
     if (s->m->peer != NULL)
-        s->x->attempts->lease.received += p.n;
+        s->x->tries->lease.received += p.n;
     if (type == 'h')
         s->head = wr_pool_str(s->x->pool, p);
     s->in_end = type == 'e';
@@ -484,7 +484,7 @@ static const struct wr_link_speaker link_speaker = {
 
 static bool put_request(struct wr_exchange *x, const struct wr_request_out *out)
 {
-    struct mux *m = mux_to(x->attempts->lease.link);
+    struct mux *m = mux_to(x->tries->lease.link);
     struct wr_text t = wr_text_grow(x->pool, 512, FRAME_MAX);
     struct stream *s;
 
@@ -495,7 +495,7 @@ static bool put_request(struct wr_exchange *x, const struct wr_request_out *out)
                 WR_ARG(out->target), s->out_end ? "" : "Transfer-Encoding: chunked\r\n");
     for (uint32_t i = 0; i < out->n; i++)
         put_field(&t, out->fields[i]->name, out->fields[i]->value);
-    x->attempts->lease.sent += t.n;
+    x->tries->lease.sent += t.n;
     return put_head(s, &t);
 }
 
@@ -524,7 +524,7 @@ static void cancel(struct wr_exchange *x, enum wr_failure why WR_UNUSED)
 
 static struct wr_try_verdict verdict(const struct wr_exchange *x, enum wr_failure why)
 {
-    const struct wr_lease *e = &x->attempts->lease;
+    const struct wr_lease *e = &x->tries->lease;
 
     return wr_try_judge(&(struct wr_try_facts){
         .failure = why, .reused = e->reused, .sent = wr_lease_sent(e),
