@@ -1,5 +1,5 @@
-/* Any bytes as a chunked body: read at once and in pieces of the size the first byte says, data,
- * trailers, end and error have to be the same; trailers have to be fields. */
+/* Any bytes as a chunked body, read at once and in pieces whose size is the first byte: data,
+ * trailers, end and error must be the same; trailers must be fields. */
 #include "http1/http1.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

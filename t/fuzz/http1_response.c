@@ -1,4 +1,4 @@
-/* Any bytes as the head of a backend's reply. The first byte chooses the request's method; the rest
+/* Any bytes as the head of a peer's reply. The first byte chooses the request's method; the rest
  * is parsed at once and, with the same outcome, in two pieces. */
 #include "http1/http1.h"
 

@@ -1,9 +1,9 @@
-/* Any bytes as what a request to a server and a reply to a client say, put there by variables: the
- * heads that HTTP/1 writes of it have as many lines as there are fields, each ends where it should,
- * and a reply is read as it was decided. The first byte chooses how a body is framed, the second
- * the size of a text that is too small; then pieces that end in \xff: the first one is the host and
- * the type, of the others the first byte chooses the name, and whether a parser might have left
- * it. */
+/* Any bytes as values of a request to a server and of a reply to a client, as variables may put
+ * them there: the heads that HTTP/1 writes have one line for each field, each line ends where it
+ * should, and the reply is parsed as it was decided. The first byte chooses the framing of the
+ * body, the second the size of a text that is too small. Then come pieces that end in \xff: the
+ * first is the host and the type; the first byte of each other one chooses the field's name, and
+ * whether the field looks parsed. */
 #include "http1/http1_impl.h"
 
 #define PIECES 20
@@ -36,13 +36,13 @@ static void take_pieces(struct wr_pool *pool, struct wr_str in, struct head *h)
         (void)wr_fields_add(pool, &h->f, names[which % WR_COUNT(names)],
                             wr_str_skip(piece, wr_min(piece.n, 1U)));
     }
-    for (uint32_t i = 0; i < h->f.n; i++) /* they move no more */
+    for (uint32_t i = 0; i < h->f.n; i++) /* the array does not move any more */
         if (lay[i])
             laid[n++] = &h->f.at[i];
     wr_fields_lay(pool, laid, n);
 }
 
-/* Every line ends in CRLF, and no other control character is there but TAB; the last is empty. */
+/* Every line ends in CRLF, the last is empty, and there is no other control character but TAB. */
 static uint32_t count_lines(struct wr_str head)
 {
     uint32_t lines = 0;
@@ -57,7 +57,7 @@ static uint32_t count_lines(struct wr_str head)
     return lines;
 }
 
-/* In a text that is too small, what fits is there. */
+/* A text that is too small has the bytes that fit. */
 static void check_small(struct wr_str whole, const struct wr_text *small)
 {
     WR_ASSERT(small->overflow == (small->cap < whole.n) && small->n <= small->cap);

@@ -1,10 +1,10 @@
-/* Whatever stands in the shared memory of a group of servers, written by a process that went wrong
- * or means ill: workers that look, choose and count there, the keeper that publishes and takes
- * counts back, a reload that copies, all go on. The sanitizers watch the rest of the memory.
+/* Any bytes in the zone of an upstream, as a faulty or malicious process may write them: workers
+ * that view, pick and count, the keeper that publishes and takes counts back, and a reload that
+ * copies must survive. The sanitizers watch the rest of the memory.
  *
- * An input is a row of letters with what belongs to them: w (four bytes where, one how many, the
- * bytes) writes; p (a worker) picks and counts; u (the keeper) updates a name; c commits; l looks
- * at the ledger; r loads again from this zone. */
+ * An input is a sequence of letters with operands: w (four bytes: where, one: how many, then the
+ * bytes) writes; p (a worker) picks and counts; u (the keeper) updates a name; c commits; l checks
+ * the ledger; r loads again from this zone. */
 #include "base/base.h"
 
 #include "upstream/upstream_impl.h"
@@ -61,7 +61,7 @@ static void close_conf(void)
     wr_shm_set_free(me.shm);
 }
 
-/* ---- what is done there ---- */
+/* ---- the operations ---- */
 
 static size_t overwrite(const uint8_t *p, size_t n)
 {
@@ -123,7 +123,7 @@ static void look(void)
         (void)wr_peers_look(&me.conf);
 }
 
-/* The new generation copies what fits, and goes away again. */
+/* The new generation copies what fits, then ends. */
 static void load_again(void)
 {
     struct wr_upstream *u = me.u;

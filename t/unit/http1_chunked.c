@@ -1,4 +1,4 @@
-/* Chunked bodies: whatever way the bytes are cut, the same data, the same end, the same errors. */
+/* Chunked bodies: the same data, end and errors in whatever pieces the bytes come. */
 #include "http1/http1.h"
 #include "lib/unit.h"
 
@@ -110,7 +110,7 @@ START_TEST(reads_sizes)
 }
 END_TEST
 
-/* prefix, then `fill` again and again: how many bytes are taken before it is too much? */
+/* Reads prefix, then `fill` repeatedly; returns the bytes accepted before the error. */
 static size_t endured(const char *prefix, const char *fill)
 {
     struct wr_chunked c = { 0 };

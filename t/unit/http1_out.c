@@ -1,4 +1,4 @@
-/* How both HTTP/1 endpoints write: to a receiver that takes a little each time, and field lines. */
+/* Sending in both HTTP/1 endpoints: to a receiver that takes a little each time; field lines. */
 #include "http1/http1_impl.h"
 #include "lib/unit.h"
 
@@ -76,7 +76,7 @@ static const char *lines_of(struct wr_pool *pool, const struct wr_fields *f)
     return p;
 }
 
-/* Field lines: in one piece or apart, the same bytes, and no control character among them. */
+/* Field lines copied in one piece or one by one have the same bytes, without control characters. */
 START_TEST(field_lines)
 {
     static const struct {

@@ -1,4 +1,4 @@
-/* The head of a reply: what it says, decided without a connection, and how HTTP/1 writes that. */
+/* The head of a reply: decided without a connection, and written by HTTP/1. */
 #include "lib/unit.h"
 
 #include "lib/config_fake.h"
@@ -30,10 +30,10 @@ static const struct decision {
     { "", 200, WR_BODY_LENGTH, 5, 5, "", "200 " V " date type=t modified length=5 #1", 0 },
     { "server_tokens off;", 200, WR_BODY_LENGTH, 5, 5, "",
       "200 weir date type=t modified length=5 #1", 0 },
-    /* What a server or add_header says stands among the fields. */
+    /* Values of a server or add_header are among the fields. */
     { "", 200, WR_BODY_LENGTH, 5, 5, " Server Date Last-Modified", "200 type=t length=5 #1", 0 },
     { "", 200, WR_BODY_LENGTH, 5, 5, "", "200 date type=t modified length=5 #1", HIDDEN },
-    /* No length: that of what is there; with a filter, or a server, nobody knows. */
+    /* Without a length: that of the stored body; unknown with a filter, or from a server. */
     { "", 200, WR_BODY_NONE, 0, 7, "", "200 " V " date type=t modified length=7 #1", 0 },
     { "", 200, WR_BODY_NONE, 0, 0, "", "200 " V " date type=t modified length=0 #1", 0 },
     { "", 200, WR_BODY_CLOSE, 0, 7, "", "200 " V " date type=t modified #2", FILTERED },
@@ -224,7 +224,7 @@ START_TEST(requests)
 }
 END_TEST
 
-/* What the engine knows of a request before a module completes it. */
+/* The part of a request that the engine fills before a module completes it. */
 START_TEST(bodies)
 {
     static const struct {

@@ -1,4 +1,4 @@
-/* Heads of requests: what is read out of them, and what is refused with which words. */
+/* Heads of requests: the values read, and the errors with their words. */
 #include "lib/http_text.h"
 
 static struct wr_head_limits limits;

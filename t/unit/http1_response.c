@@ -1,4 +1,4 @@
-/* Heads of replies: what is read out of them, how their bodies are framed, and what is garbage. */
+/* Heads of replies: the values read, how their bodies are framed, and the errors. */
 #include "lib/http_text.h"
 
 static enum wr_method method;

@@ -1,5 +1,5 @@
-/* The core directives of http: which are refused and in which words, what blocks inherit, which
- * server and location hold what, paths under root and alias, content types. */
+/* The core directives of http: errors and their words, inheritance, the conf of servers and
+ * locations, paths under root and alias, content types. */
 #include "lib/unit.h"
 
 #include "lib/config_fake.h"
@@ -140,7 +140,7 @@ START_TEST(refuses)
 }
 END_TEST
 
-/* ---- a configuration that is asked ---- */
+/* ---- a configuration, and its values ---- */
 
 static struct wr_conf *conf;
 static struct wr_http_address *address; /* the first */
@@ -259,7 +259,7 @@ static void exchange_at(const char *uri)
     exchange.log = &silent;
 }
 
-/* A way to speak HTTP brings a word of listen, and the names that are offered in handshakes. */
+/* A speaker brings a word of `listen`, and names offered in TLS handshakes. */
 START_TEST(words_of_speakers)
 {
     struct wr_conf *c = load("http { server { listen 81 other; listen 82; } }");

@@ -1,5 +1,5 @@
-/* Which way to speak HTTP a client connection gets: by what the handshake agreed on, by its first
- * bytes, by the words of listen. */
+/* The speaker of a client connection: by the handshake's ALPN, by the first bytes, by the words of
+ * `listen`. */
 #include "http/http.h"
 #include "lib/unit.h"
 
@@ -40,7 +40,7 @@ static const struct {
     uint32_t words;
     const char *alpn, *first, *name;
 } rows[] = {
-    /* Without a word nobody looks at bytes. */
+    /* Without a word in `listen` the bytes do not matter. */
     { 0, "", "", "text" }, { 0, "", "MUX/1\n", "text" }, { 0, "mux", "", "text" },
     /* By the first bytes, as far as they have come. */
     { MUX, "", "", NULL }, { MUX, "", "M", NULL }, { MUX, "", "MUX/1", NULL },
@@ -50,7 +50,7 @@ static const struct {
     { MUX | MUTE, "", "MU", NULL }, { MUX | MUTE, "", "MUX", NULL },
     { MUX | MUTE, "", "MU/", "mute" }, { MUX | MUTE, "", "MUX/1\n", "mux" },
     { MUX | MUTE, "", "MV", "text" }, { MUTE, "", "MUX/1\n", "text" },
-    /* What was agreed on holds, whatever the bytes are. */
+    /* ALPN decides, whatever the bytes are. */
     { MUX, "mux", "", "mux" }, { MUX, "mux2", "GET /", "mux" }, { MUX, "http/1.1", "", "text" },
     { MUX, "http/1.1", "MUX/1\n", "text" }, { MUX, "mu", "M", "text" }, { MUTE, "mux", "", "text" },
     { MUX | MUTE, "mute", "MUX/1\n", "mute" },
@@ -70,7 +70,7 @@ START_TEST(by_table)
 }
 END_TEST
 
-/* A list of names that ends too early is no reason to read behind it. */
+/* A list of names that ends too early is not read beyond its end. */
 START_TEST(cut_names)
 {
     static const struct wr_http_speaker cut = {

@@ -1,4 +1,4 @@
-/* Paths, escapes and hosts. The rows were compared with what nginx makes of them. */
+/* Paths, escapes and hosts. The rows were compared with nginx's results. */
 #include "message/message.h"
 #include "lib/unit.h"
 

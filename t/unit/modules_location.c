@@ -1,6 +1,6 @@
-/* Which location a uri means: nginx's rules by table, then random levels against a search that
- * looks at every location. Levels are written as words: "=/a /b/ ^~/c ~x ~*y", "!" behind a name
- * for auto_redirect, "{ ... }" for what stands inside of the one before. */
+/* The location of a uri: nginx's rules by table, then random levels compared with a search that
+ * tries every location. Levels are written as words: "=/a /b/ ^~/c ~x ~*y", "!" after a name for
+ * auto_redirect, "{ ... }" for locations inside the one before. */
 #include "lib/unit.h"
 
 #include "../../modules/http/location/location_impl.h"
@@ -158,7 +158,7 @@ static const struct row {
     { "~a { ~b ~c } ~c", "/ca", "~c" },
     { "~a { ~b } ~c", "/ca", "~a" },
     { "~/a { /a/b ~x }", "/a/b", "~/a" },
-    /* a slash that lacks */
+    /* a missing slash */
     { "/a/! /", "/a", "-> /a/" },
     { "/a/! /", "/a/", "/a/" },
     { "/a/! /", "/ab", "/" },
@@ -219,7 +219,7 @@ START_TEST(duplicates)
 }
 END_TEST
 
-/* Prefixes of regexes inside of each other, more than there are lists for in a cursor. */
+/* Nested literal prefixes of regexes, more than a cursor has lists for. */
 START_TEST(deep_prefixes)
 {
     static const char as[] = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
@@ -245,7 +245,7 @@ START_TEST(deep_prefixes)
 }
 END_TEST
 
-/* ---- against a search that looks at everything ---- */
+/* ---- compared with a search that tries every location ---- */
 
 static enum { NONE, OPEN, SETTLED, REDIRECTED } naive(const struct level *l, struct wr_str uri,
                                                       bool texts, const struct wr_location **out)

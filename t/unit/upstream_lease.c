@@ -1,6 +1,6 @@
-/* How many connections to servers are kept: the peak of those in use within the last minute. And
- * how they are found: by key, without looking at others. No socket is opened: to the loop each link
- * looks like a connection on which nothing happens. */
+/* Leases: how many links are parked (the peak in use within the last minute), and how one is found
+ * (by key, without comparing others). No socket is opened: to the loop each link looks like a
+ * connection without events. */
 #include "lib/unit.h"
 
 #include "upstream/upstream_impl.h"
@@ -18,7 +18,7 @@ START_TEST(keeps_the_peak_of_the_last_minute)
     wr_in_use_add(&u.in_use, 45, 1040000);
     wr_in_use_add(&u.in_use, -45, 1040001);
     ck_assert_uint_eq(wr_links_limit(&u, 1062000), 50);
-    ck_assert_uint_eq(wr_links_limit(&u, 1093000), 32); /* as many as ever */
+    ck_assert_uint_eq(wr_links_limit(&u, 1093000), 32); /* the default */
 }
 END_TEST
 
@@ -45,11 +45,11 @@ END_TEST
 
 static struct wr_loop *loop;
 static struct wr_upstream u;
-static struct wr_exchange x; /* as much of one as has leases */
+static struct wr_exchange x; /* only the members that leases need */
 static struct wr_tries tries;
 static const struct wr_upstream_rows rows;
 static const struct wr_link_speaker spoken = { .name = "spoken" };
-static char places[4]; /* of locations and contexts: only the addresses count */
+static char places[4]; /* stand for locations and contexts: only their addresses matter */
 
 static void setup(uint32_t keep)
 {
@@ -90,13 +90,13 @@ static struct wr_peer_link *open_for(struct wr_link_key key, bool bound)
     };
     struct wr_peer_link *l = wr_peer_link_new(&p, -1);
 
-    l->conn.ready = 0; /* silent */
+    l->conn.ready = 0; /* no unread bytes */
     l->conn.registered = true;
     l->state = WR_LINK_UP;
     return l;
 }
 
-/* A request, and its end. */
+/* Leases the link for one request and ends it. */
 static void serve(struct wr_peer_link *l)
 {
     ck_assert(wr_lease_begin(&x, l, NULL));
@@ -112,7 +112,7 @@ static struct wr_peer_link *park_for(struct wr_link_key key)
     return l;
 }
 
-/* Used and given back at once; NULL: none. */
+/* Finds a link, leases it and gives it back at once; NULL: none found. */
 static struct wr_peer_link *found(const struct wr_link_key *k)
 {
     struct wr_peer_link *l;
@@ -152,7 +152,7 @@ START_TEST(found_without_a_search)
     looked = u.links.looked;
     ck_assert_uint_eq(u.links.n, PEERS * KEYS);
     ck_assert_uint_eq(u.links.nparked, PEERS * KEYS);
-    /* 3000 searches among 3000 links: as many would be 4.5 million. */
+    /* 3000 searches among 3000 links; comparing all would be 4.5 million. */
     ck_assert_uint_lt(looked, 4 * PEERS * KEYS);
     for (uint32_t i = 0; i < 1000; i++) {
         struct wr_link_key key = peer_key(PEERS + i, 2);
@@ -189,7 +189,7 @@ START_TEST(the_newest_serves_and_the_oldest_goes)
 }
 END_TEST
 
-/* A slot that another server got is another peer, whatever is still open to the one before. */
+/* A slot given to another server is another peer, even if links to the old one are still open. */
 START_TEST(another_generation_is_another_peer)
 {
     struct wr_link_key before = peer_key(1, 2), after = peer_key(1, 4);

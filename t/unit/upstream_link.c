@@ -1,6 +1,5 @@
-/* Links: dialed without an exchange, in a bare loop; and shared by several exchanges, as a speaker
- * that carries many at once lets them. Servers are sockets of this process, which the loop's turns
- * look after. */
+/* Links: dialed without an exchange, in a bare loop; and shared by several exchanges, with a
+ * speaker that carries many at once. Servers are sockets of this process. */
 #include "upstream/upstream_impl.h"
 
 extern struct wr_module module_dial;
@@ -71,7 +70,7 @@ static int accepted(void)
     return accept4(listening, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 }
 
-/* more: directives of the group. */
+/* more: further directives of the group. */
 static void setup(const char *more)
 {
     char text[1024];
@@ -120,7 +119,7 @@ static void count_wake(struct wr_task *t)
 }
 
 static struct wr_task mine = { .run = count_wake };
-static struct wr_upstream_rows rows; /* of what is dialed here */
+static struct wr_upstream_rows rows; /* of the links dialed here */
 
 static struct wr_link_plan plan_to(const struct wr_addr *to)
 {
@@ -130,7 +129,7 @@ static struct wr_link_plan plan_to(const struct wr_addr *to)
     };
 }
 
-/* Goes on until it is settled; serve, if not NULL, is the server's part of it. */
+/* Dials until the link is up or down; serve, if not NULL, plays the server. */
 static enum wr_io go_on(struct wr_peer_link *l, void (*serve)(void))
 {
     enum wr_io io = WR_IO_AGAIN;
@@ -184,14 +183,14 @@ START_TEST(is_refused)
     ck_assert_int_eq(l->state, WR_LINK_DOWN);
     ck_assert_int_eq(l->failure, WR_FAIL_ERROR);
     ck_assert_int_eq(l->conn.error, ECONNREFUSED);
-    ck_assert_int_eq(wr_peer_link_dial(l), WR_IO_ERROR); /* it stays so */
+    ck_assert_int_eq(wr_peer_link_dial(l), WR_IO_ERROR); /* the state stays DOWN */
     wr_peer_link_close(l);
     listening = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     teardown();
 }
 END_TEST
 
-/* A queue that is full answers nobody. */
+/* A listening socket with a full queue does not answer. */
 START_TEST(runs_out_of_time)
 {
     struct wr_peer_link *l[4];
@@ -221,7 +220,7 @@ END_TEST
 static SSL_CTX *server_ctx;
 static SSL *server;
 static int server_fd = -1;
-static const char *chosen; /* what the server chooses, whatever is offered; NULL: nothing */
+static const char *chosen; /* protocol the server chooses, whatever is offered; NULL: none */
 
 static int choose(SSL *ssl, const unsigned char **out, unsigned char *n, const unsigned char *in,
                   unsigned in_n, void *arg)
@@ -321,7 +320,7 @@ START_TEST(shakes_hands_alone)
 }
 END_TEST
 
-/* The server is connected, but says nothing. */
+/* The server accepts the connection, but sends nothing. */
 START_TEST(a_handshake_runs_out_of_time)
 {
     struct wr_link_plan p;
@@ -341,7 +340,7 @@ START_TEST(a_handshake_runs_out_of_time)
 }
 END_TEST
 
-/* ---- shared: exchanges of a layer that only counts ---- */
+/* ---- shared links, and a layer that only counts ---- */
 
 struct many {                 /* of a link */
     unsigned streams;
@@ -403,7 +402,7 @@ static struct many *stream_of(struct wr_exchange *x)
     return x->tries->lease.link->of_speaker;
 }
 
-/* Odd ones have sent something that must not be sent twice, and every third of them was refused. */
+/* Odd exchanges have sent bytes that must not be sent twice; every third of those was refused. */
 static enum wr_go served(struct wr_exchange *x)
 {
     struct wr_lease *e = &x->tries->lease;
@@ -480,22 +479,22 @@ START_TEST(three_join_one_dial)
     for (unsigned i = 0; i < 3; i++)
         x[i] = ask(&many);
     ck_assert_uint_eq(atomic_load(&x[0]->tries->all.at[0].peer.slot->conns), 3);
-    (void)wr_finish(x[0], 499); /* the dial is not its own */
+    (void)wr_finish(x[0], 499); /* the dial does not end with it */
     turns(3);
     ck_assert(is_served(x[1]) && is_served(x[2]));
     fd = accepted();
     ck_assert_int_ge(fd, 0);
     ck_assert_int_lt(accepted(), 0);
     ck_assert_uint_eq(group->in_use.now, 1);
-    x[0] = ask(&many); /* it is up: at once */
+    x[0] = ask(&many); /* the link is up: leased at once */
     ck_assert(is_served(x[0]));
     ck_assert(x[0]->tries->lease.reused && !x[1]->tries->lease.joined);
-    x[3] = ask(&many); /* it is full */
+    x[3] = ask(&many); /* the link is full */
     turns(3);
     ck_assert(is_served(x[3]));
     ck_assert_uint_eq(begun, 2);
     answer(x[3]);
-    answer(x[1]); /* it has room again, and is found */
+    answer(x[1]); /* the link has room again, and is found */
     ck_assert_uint_eq(group->links.nparked, 1);
     wr_peer_link_close(wr_container(group->links.parked.next, struct wr_peer_link, parked));
     x[1] = ask(&many);
@@ -512,7 +511,7 @@ START_TEST(three_join_one_dial)
 }
 END_TEST
 
-/* More wait for a dial than the link then takes: the others dial once more. */
+/* More exchanges wait for a dial than the link then has room for: the others dial once more. */
 START_TEST(too_many_join)
 {
     struct wr_exchange *x[5];
@@ -532,7 +531,7 @@ START_TEST(too_many_join)
 }
 END_TEST
 
-/* Each of them dials once, and no more. */
+/* Each exchange dials only once. */
 START_TEST(a_server_has_no_room_at_all)
 {
     setup("");
@@ -548,7 +547,7 @@ START_TEST(a_server_has_no_room_at_all)
 }
 END_TEST
 
-/* One refusal is one failure, however many waited for it. */
+/* One refusal is one failure, however many exchanges waited for the dial. */
 START_TEST(a_joined_dial_is_refused)
 {
     struct wr_peer_slot *slot;
@@ -590,7 +589,7 @@ START_TEST(a_link_with_100_leases_dies)
     ck_assert_uint_eq(lost, 33); /* of 50 that sent something 17 are multiples of 3 */
     ck_assert_uint_eq(repeatable, 67);
     ck_assert_uint_eq(ended, 1);
-    ck_assert_uint_eq(drained, 0); /* there is nobody to say it to */
+    ck_assert_uint_eq(drained, 0); /* the peer has closed: nobody to tell */
     ck_assert_uint_eq(group->links.n, 0);
     teardown();
 }
@@ -620,7 +619,7 @@ START_TEST(takes_no_more_than_its_requests)
 }
 END_TEST
 
-/* What it announces is of one client. */
+/* A link with a PROXY header belongs to one client. */
 START_TEST(a_bound_one_is_not_shared)
 {
     struct wr_exchange *x[2];
@@ -645,7 +644,7 @@ START_TEST(a_bound_one_is_not_shared)
 }
 END_TEST
 
-/* ---- a balancer that lets exchanges wait: one at a time, each server ---- */
+/* ---- a balancer that makes exchanges wait: one at a time for each peer ---- */
 
 static struct wr_try results[8];
 static unsigned nresults;
@@ -687,7 +686,7 @@ START_TEST(exchanges_wait_for_a_peer)
     ck_assert(is_served(x[0]));
     for (unsigned i = 1; i < 4; i++)
         ck_assert_str_eq(x[i]->step->name, "pick");
-    (void)wr_finish(x[1], 499); /* it leaves the queue */
+    (void)wr_finish(x[1], 499); /* leaves the queue */
     answer(x[0]);
     turns(1);
     ck_assert(is_served(x[2]) && !is_served(x[3]));
@@ -695,7 +694,7 @@ START_TEST(exchanges_wait_for_a_peer)
     ck_assert(!results[0].failed);
     ck_assert_uint_ne(results[0].ended_ms, WR_NOT_YET);
     ck_assert_uint_eq(rejected, 0);
-    for (unsigned i = 0; i < 10000 && overs < 3; i++) /* 0 and 1 were; 3 has waited long enough */
+    for (unsigned i = 0; i < 10000 && overs < 3; i++) /* 0 and 1 are over; the wait of 3 ends */
         turns(1);
     ck_assert_uint_eq(rejected, 1);
     ck_assert(wr_list_empty(&group->waiting));

@@ -1,4 +1,4 @@
-/* Peers in shared memory: publishing, the view, who is usable, counting, the ledger. */
+/* Peers in shared memory: publishing, a worker's view, usable peers, counting, the ledger. */
 #include "lib/unit.h"
 
 #include "upstream/upstream_impl.h"
@@ -118,10 +118,10 @@ START_TEST(failed_peers_rest_and_are_probed)
     one = *pick(u, 50000);
     ck_assert_uint_eq(port_of(&one), 1);
     ck_assert(wr_peer_failed(&one, 50000));
-    ck_assert(!wr_peer_failed(&one, 50000)); /* others that were on their way */
+    ck_assert(!wr_peer_failed(&one, 50000)); /* tries that had begun before */
     for (int i = 0; i < 4; i++)
         ck_assert_uint_eq(port_of(pick(u, 59000)), 2);
-    /* After fail_timeout one session is let through, the next ones go elsewhere. */
+    /* After fail_timeout one exchange may try the peer, the next ones go elsewhere. */
     while (port_of(pick(u, 60001)) != 1)
         ;
     wr_peer_probe(&one, 60001);
@@ -154,7 +154,7 @@ START_TEST(max_conns_and_the_ledger)
     ck_assert_ptr_null(pick(u, 1));
     wr_peer_release(u, p);
     ck_assert_uint_eq(atomic_load(&p->slot->conns), 1);
-    /* The worker dies: who takes its place begins with nothing. */
+    /* The worker dies: its successor begins with empty rows. */
     wr_peers_begin(&conf);
     ck_assert_uint_eq(atomic_load(&p->slot->conns), 0);
     ck_assert_ptr_nonnull(pick(u, 1));
@@ -192,7 +192,7 @@ START_TEST(names_come_change_and_go)
     ck_assert(wr_peer_hold(u, &old));
     ck_assert(wr_shared_update(u, &u->servers.at[0], &two[1], 1));
     ck_assert_uint_eq(wr_peers_view(u)->main.n, 2);
-    /* Its slot is not given away while somebody is connected. */
+    /* Its slot is not given away while a lease is counted. */
     two[0].addr = address("127.0.0.1:3");
     ck_assert(wr_shared_update(u, &u->servers.at[0], two, 1));
     ck_assert_uint_eq(atomic_load(&old.slot->generation), old.generation);
@@ -203,7 +203,7 @@ START_TEST(names_come_change_and_go)
 }
 END_TEST
 
-/* A worker chose a server; before it counts, the keeper gives the slot to another one. */
+/* A worker has picked a peer; before it counts, the keeper gives the slot to another server. */
 START_TEST(a_slot_reused_before_the_count_is_not_held)
 {
     struct wr_upstream *u;
@@ -219,7 +219,7 @@ START_TEST(a_slot_reused_before_the_count_is_not_held)
     one.addr = address("127.0.0.1:2");
     ck_assert(wr_shared_update(u, &u->servers.at[0], NULL, 0));
     ck_assert(wr_shared_update(u, &u->servers.at[0], &one, 1));
-    ck_assert_uint_eq(port_of(&old), 2); /* it is the same slot */
+    ck_assert_uint_eq(port_of(&old), 2); /* the same slot */
     ck_assert(!wr_peer_hold(u, &old));
     ck_assert_uint_eq(atomic_load(&old.slot->conns), 0);
     ck_assert_uint_eq(atomic_load(&old.slot->requests), 0);
@@ -236,7 +236,7 @@ static void sees_odd(struct wr_upstream *u, struct wr_peer *p)
     ck_assert(!wr_peer_hold(u, p));
 }
 
-/* Both at once, in each order: a count and the look for a free slot. */
+/* A worker counts while the keeper searches a free slot, in each order. */
 START_TEST(a_count_and_a_reuse_see_each_other)
 {
     struct wr_upstream *u;
@@ -309,7 +309,7 @@ START_TEST(no_count_is_lost_while_slots_are_reused)
             continue;
         port = port_of(&p);
         (void)sched_yield();
-        if (port_of(&p) != port) /* what is held is nobody else's */
+        if (port_of(&p) != port) /* a held slot is not given to another server */
             ck_abort_msg("slot %u was reused", p.index);
         wr_peer_release(u, &p);
     }
@@ -380,7 +380,7 @@ START_TEST(nothing_outside_the_zone_is_read)
         (void)wr_shared_update(u, &u->servers.at[1], &one, 1);
         (void)wr_peers_look(&conf);
     }
-    /* The next keeper finds its way when it is over, whatever is left there. */
+    /* The next keeper works again, whatever was left in the zone. */
     for (uint32_t k = 0; k < u->peers->zone.slots; k++)
         atomic_store(&u->peers->zone.slot[k].conns, 0);
     wr_upstreams_commit(&conf, RUN + 1, false);
@@ -411,7 +411,7 @@ START_TEST(an_address_is_checked)
 }
 END_TEST
 
-/* The keeper of an earlier generation learns something. */
+/* The keeper of an earlier generation resolves a name. */
 START_TEST(only_the_owner_publishes)
 {
     struct wr_name_addr one = { .addr = address("127.0.0.1:1") };
@@ -435,7 +435,7 @@ START_TEST(only_the_owner_publishes)
     ck_assert_uint_eq(port_of(&v->peers->main.at[0]), 8);
     ck_assert(wr_shared_update(v, &v->servers.at[0], &one, 1));
     ck_assert_uint_eq(wr_peers_view(v)->main.n, 2);
-    /* Taken back: it publishes all of its own, and what it had learned meanwhile. */
+    /* The upgrade is undone: it publishes its servers, and the addresses resolved meanwhile. */
     all.all.at[0] = u;
     wr_upstreams_commit(&conf, RUN, false);
     ck_assert_uint_eq(wr_peers_view(u)->main.n, 2);
@@ -448,7 +448,7 @@ START_TEST(only_the_owner_publishes)
 }
 END_TEST
 
-/* A keeper was killed: the next knows what its start found, and what the zone has. */
+/* A keeper was killed: the next has the addresses found at start, and those in the zone. */
 START_TEST(the_next_keeper_learns_from_the_zone)
 {
     struct wr_name_addr now = { .addr = address("127.0.0.1:2") };
@@ -503,7 +503,7 @@ static bool put_right(void)
     return false;
 }
 
-/* A worker died behind its row and before the total, or the other way round. */
+/* A worker died after it wrote its row and before the total, or the other way round. */
 START_TEST(totals_are_put_right)
 {
     static const uint32_t wrong[] = { 0, 1, 3, 4, 1000, UINT32_MAX };
@@ -523,7 +523,7 @@ START_TEST(totals_are_put_right)
         ck_assert(put_right());
         ck_assert_uint_eq(atomic_load(&p.slot->conns), 2);
     }
-    /* One too few: what ends does not go below 0. */
+    /* The total is one too low: ending a lease does not make it negative. */
     atomic_store(&p.slot->conns, 1);
     wr_peer_release(u, &p);
     wr_peer_release(u, &p);
@@ -533,7 +533,7 @@ START_TEST(totals_are_put_right)
 }
 END_TEST
 
-/* A row belongs to whoever has the lock of its slot. */
+/* A row belongs to the process that holds the lock of its slot. */
 START_TEST(only_the_dead_are_taken_back)
 {
     struct wr_upstream *u;
@@ -562,7 +562,7 @@ START_TEST(only_the_dead_are_taken_back)
     (void)wr_peers_sweep(&conf);
     p = *pick(u, 1);
     ck_assert_uint_eq(atomic_load(&p.slot->conns), 1);
-    /* Its own row says nonsense: who sweeps holds nothing. */
+    /* The keeper's own row has nonsense: a keeper holds no leases. */
     atomic_fetch_or(&u->peers->zone.ledger.used[0], (uint64_t)1 << wr_self.slot);
     atomic_store(&wr_ledger_row(&u->peers->zone.ledger, wr_self.slot)[p.index], 99);
     atomic_store(&p.slot->conns, 100);

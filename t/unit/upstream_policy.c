@@ -1,4 +1,4 @@
-/* When another server is tried, and how addresses are split. */
+/* Retry decisions, and splitting "host:port". */
 #include "lib/unit.h"
 
 #include "upstream/upstream.h"
@@ -69,7 +69,7 @@ START_TEST(knows_what_a_broken_try_left)
         {{.reused = true, .idempotent = true, .sent = 100}, true, true},
         {{.reused = true, .idempotent = true, .sent = 100, .received = 1}, false, true},
         {{.reused = true, .sent = 100}, false, true},
-        {{.reused = true}, true, false}, /* a POST of which nothing went out */
+        {{.reused = true}, true, false}, /* a POST of which nothing was sent */
         {{.reused = true, .received = 1}, false, false},
         {{.idempotent = true, .sent = 100}, false, true},
         {{.sent = 1}, false, true},

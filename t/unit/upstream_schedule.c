@@ -1,4 +1,4 @@
-/* The smooth weighted order, against sequences nginx gives. */
+/* The smooth weighted order, compared with nginx's sequences. */
 #include "lib/unit.h"
 
 #include "upstream/upstream_impl.h"
