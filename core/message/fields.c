@@ -2,7 +2,7 @@
  * filters, variables and the proxy call it. The array is in the pool; names and values are
  * borrowed. A removed field stays in the array, marked as gone, so that indexes and pointers stay
  * valid. */
-#include "http/http.h"
+#include "message/message.h"
 
 #define FIRST_CAP 16
 

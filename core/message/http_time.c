@@ -1,6 +1,6 @@
 /* http_time: parses dates of HTTP in the three forms of RFC 9110 5.6.7. Called for Last-Modified,
  * If-Modified-Since, Expires and the like; wr_clock_http writes dates. */
-#include "http/http.h"
+#include "message/message.h"
 
 static bool skip_text(struct wr_str *s, struct wr_str text)
 {

@@ -1,6 +1,6 @@
 /* status: names of methods, reasons of statuses. Pure. Where nginx has a reason of its own, it is
  * nginx's, as scripts may search for it. */
-#include "http/http.h"
+#include "message/message.h"
 
 static const struct wr_str methods[WR_M_COUNT] = {
 #define X(id) [WR_M_##id] = WR_STR_INIT(#id),

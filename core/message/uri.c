@@ -1,7 +1,7 @@
 /* uri: brings paths and hosts into the form that routing compares: paths decoded and without dot
  * segments, hosts in lower case. Called for each request, by rewrite and by the proxy. Pure: the
  * results are views into the input, or in the pool. */
-#include "http/http.h"
+#include "message/message.h"
 
 static int hex_value(char c)
 {
