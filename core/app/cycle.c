@@ -96,7 +96,7 @@ struct wr_cycle *wr_cycle_load(const struct wr_cycle *running, struct wr_str glo
     const struct wr_conf *old = running != NULL ? running->conf : &inherited;
 
     return cycle_new(wr_conf_load(wr_paths.conf, globals, wr_paths.prefix,
-                                  old->shm != NULL ? old : NULL, false), old->shm);
+                                  old->shm != NULL ? old : NULL), old->shm);
 }
 
 struct wr_cycle *wr_cycle_load_text(const char *name, struct wr_str text)
@@ -152,8 +152,7 @@ static bool test_conf(struct wr_conf *c, const struct wr_options *o)
 
 int wr_cycle_test(const struct wr_options *o)
 {
-    struct wr_conf *c = wr_conf_load(wr_paths.conf, wr_str_c(o->globals), wr_paths.prefix, NULL,
-                                     true);
+    struct wr_conf *c = wr_conf_load(wr_paths.conf, wr_str_c(o->globals), wr_paths.prefix, NULL);
     bool ok = test_conf(c, o);
 
     if (!ok || !o->quiet)

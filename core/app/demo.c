@@ -16,7 +16,7 @@ static uint16_t ports[PORTS];
 /* Let the kernel choose free ports. Nobody else is likely to take one before it is opened again. */
 static bool free_ports(void)
 {
-    struct wr_listen_opts o = { .type = SOCK_STREAM, .setfib = -1 };
+    struct wr_listen_opts o = { .type = SOCK_STREAM };
     const char *step = "";
     int fd[PORTS];
     struct wr_addr a;

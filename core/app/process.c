@@ -69,7 +69,6 @@ void wr_slot_ready(uint32_t slot)
     atomic_store(&s->bell, 0);
     atomic_store(&s->asleep, 0);
     atomic_store(&s->beat_ms, 0);
-    atomic_store(&s->active, 0);
 }
 
 void wr_slot_release(uint32_t slot)
@@ -212,7 +211,6 @@ void wr_process_begin(enum wr_kind kind, const struct wr_cycle *c, uint32_t slot
     wr_self.kind = kind;
     wr_self.index = index;
     wr_self.workers = c->workers;
-    wr_self.generation = c->generation;
     if (slot != WR_SLOT_NONE)
         settle_in(slot);
     wr_random_reseed();

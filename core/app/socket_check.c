@@ -54,9 +54,6 @@ enum wr_opening wr_sockets_try(const struct wr_conf *c, bool tell)
         if (wr_bound_of(l) != NULL || has_own_wildcard(l)
             || wr_socket_probe(&l->addr, l->opts.type))
             continue;
-        /* With IP_TRANSPARENT it may be bound all the same: wr_sockets_open tries. */
-        if (errno == EADDRNOTAVAIL && l->opts.transparent)
-            continue;
         worst = wr_max(worst, wr_opening_of(errno));
         if (tell || errno != EADDRINUSE)
             wr_sockets_log_failure(c, l, "bind()", errno);

@@ -33,7 +33,6 @@ static void give_sockets(struct wr_cycle *c, struct wr_listener *l, const struct
 {
     l->fds = WR_NEW_ARRAY(c->conf->pool, struct wr_accepting, b->fds.n);
     l->nfds = b->fds.n;
-    l->inherited = b->inherited > 0;
     for (uint32_t i = 0; i < b->fds.n; i++) {
         l->fds[i].fd = b->fds.at[i];
         l->fds[i].share = c->nshares++;

@@ -3,7 +3,7 @@
  * everything made of it, and references to its shared memory. */
 #include "config/config_impl.h"
 
-static struct wr_conf *conf_new(const char *prefix, const struct wr_conf *old, bool test)
+static struct wr_conf *conf_new(const char *prefix, const struct wr_conf *old)
 {
     struct wr_pool *pool = wr_pool_new(0);
     struct wr_conf *c = WR_NEW(pool, struct wr_conf);
@@ -11,7 +11,6 @@ static struct wr_conf *conf_new(const char *prefix, const struct wr_conf *old, b
 
     c->pool = pool;
     c->prefix = wr_pool_fmt(pool, "%s%s", prefix, n > 0 && prefix[n - 1] == '/' ? "" : "/").p;
-    c->test = test;
     c->shm = wr_shm_set_new();
     c->old_shm = old != NULL ? old->shm : NULL;
     c->state = WR_NEW_ARRAY(pool, void *, wr_modules_count + 1);
@@ -96,9 +95,9 @@ static void apply_tree(struct wr_conf *c)
 }
 
 struct wr_conf *wr_conf_load(const char *path, struct wr_str globals, const char *prefix,
-                             const struct wr_conf *old, bool test)
+                             const struct wr_conf *old)
 {
-    struct wr_conf *c = conf_new(prefix, old, test);
+    struct wr_conf *c = conf_new(prefix, old);
 
     c->path = wr_pool_cstr(c->pool, wr_str_c(path));
     c->tree = wr_tree_load(c->pool, c->path, globals);
@@ -110,7 +109,7 @@ struct wr_conf *wr_conf_load(const char *path, struct wr_str globals, const char
 struct wr_conf *wr_conf_load_text(const char *name, struct wr_str text, struct wr_str globals,
                                   const char *prefix)
 {
-    struct wr_conf *c = conf_new(prefix, NULL, false);
+    struct wr_conf *c = conf_new(prefix, NULL);
     struct wr_parse p;
 
     c->path = wr_pool_cstr(c->pool, wr_str_c(name));

@@ -46,7 +46,6 @@ struct wr_node {                 /* one directive; words[0] is its name */
     bool block;                  /* ends with { } and not with ; */
     bool faulty;                 /* an error in its words was reported: report no other */
     struct wr_node *children, *next, *parent;
-    uint32_t end_line;           /* of the closing brace */
 };
 struct wr_place {                /* a position in a configuration file */
     const struct wr_file *file;  /* NULL: the finding has no position */
@@ -69,7 +68,7 @@ struct wr_tree {
     uint32_t nfiles;
     struct wr_diag *diags, **last_diag;
     struct wr_dict *seen;        /* struct wr_diag by level, text and hint */
-    uint32_t errors, warnings;   /* all that were reported, repeated ones included */
+    uint32_t errors;             /* all that were reported, repeated ones included */
     uint32_t kept, warnings_kept; /* length of diags, and how many of them are warnings */
     uint32_t printed;            /* the first so many findings were printed */
     bool full;                   /* "too many errors" was reported: stop reading */
@@ -245,7 +244,6 @@ struct wr_conf {
     void **state;                /* by module index: what prepare made (wr_conf_state) */
     /* Prints the findings since the last call; NULL: they are not printed. */
     void (*report)(const struct wr_conf *c);
-    bool test;                   /* -t: leave nothing behind */
     uint64_t keep_caps;          /* capabilities workers need (proxy_bind transparent) */
     WR_VEC(const char *) folders; /* for temporary files, made before workers start */
     WR_VEC(struct wr_sink *) logs; /* wr_conf_hold_log */
@@ -307,7 +305,7 @@ void wr_cf_temp_folder(struct wr_cf *cf, const char *path);
  * main and events have their defaults even then. path is absolute, or relative to the working
  * folder; prefix is absolute. `old`: the running configuration at a reload, else NULL. */
 struct wr_conf *wr_conf_load(const char *path, struct wr_str globals, const char *prefix,
-                             const struct wr_conf *old, bool test);
+                             const struct wr_conf *old);
 /* Loads a configuration from text (the embedded demo). */
 struct wr_conf *wr_conf_load_text(const char *name, struct wr_str text, struct wr_str globals,
                                   const char *prefix);

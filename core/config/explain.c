@@ -68,7 +68,6 @@ static struct wr_diag *add_finding(struct wr_tree *t, enum wr_level level, struc
     struct wr_diag *d;
 
     if (level > WR_LOG_ERROR) {
-        t->warnings++;
         d = t->warnings_kept < WARNINGS_MAX ? keep_finding(t, level, at, hint, text) : NULL;
         t->warnings_kept += t->kept - kept;
         return d;

@@ -90,10 +90,9 @@ static void push_block(struct reader *r, struct wr_node *n, uint32_t line)
     r->tail = &n->children;
 }
 
-static void pop_block(struct reader *r, uint32_t line)
+static void pop_block(struct reader *r)
 {
     r->depth--;
-    r->open[r->depth].block->end_line = line;
     r->parent = r->open[r->depth].block->parent;
     r->tail = r->open[r->depth].tail;
 }
@@ -238,7 +237,7 @@ static void close_missing(struct reader *r, const struct wr_word *w)
         report_unclosed(r, w, w->text.n > 0
                                   ? wr_pool_fmt(pool, "\"%.40s\"", w->text.p).p
                                   : "end of an outer block");
-        pop_block(r, w->line);
+        pop_block(r);
     }
 }
 
@@ -285,7 +284,7 @@ static void on_close(struct reader *r, const struct wr_word *w)
             report_too_many(r, w);
         return;
     }
-    pop_block(r, w->line);
+    pop_block(r);
 }
 
 static void on_end(struct reader *r, const struct wr_word *w)

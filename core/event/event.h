@@ -332,12 +332,11 @@ extern char wr_scratch[WR_SCRATCH];
 /* ---- tls: OpenSSL as a transport ---- */
 struct ssl_st;
 struct ssl_ctx_st;
-extern const struct wr_transport wr_tls;
 /* Gives the connection a TLS state (the other side is the client when `server`); the context is
  * borrowed, SSL_get_app_data is the conn. record: most plain bytes of a record, 0: 16 KB. False:
  * OpenSSL had no memory. Freed by wr_conn_close, which says goodbye (close_notify). */
 bool wr_tls_open(struct wr_conn *c, struct ssl_ctx_st *ctx, bool server, size_t record) WR_CHECKED;
-/* OK: c->io is wr_tls from now on. AGAIN: call again when an event has come. EOF: the other side
+/* OK: c->io is TLS from now on. AGAIN: call again when an event has come. EOF: the other side
  * has closed. ERROR: c->error, or see wr_tls_errors. */
 enum wr_io wr_tls_handshake(struct wr_conn *c) WR_CHECKED;
 struct ssl_st *wr_tls_of(const struct wr_conn *c); /* NULL: none */
@@ -394,7 +393,6 @@ struct wr_listener {           /* one configured address */
     struct wr_str text;        /* address as text, for logs */
     struct wr_listener *next;
     const struct wr_node *node; /* the listen directive */
-    bool inherited;
     /* Reads what comes before the layer's first byte (a PROXY header); NULL: nothing does. OK: the
      * layer may begin. AGAIN: not all is there. EOF: the client was too slow. ERROR: logged. */
     enum wr_io (*greet)(struct wr_session *);

@@ -296,7 +296,7 @@ static enum wr_io tls_shutdown(struct wr_conn *c)
     return wr_plain.shutdown(c);
 }
 
-const struct wr_transport wr_tls = {
+static const struct wr_transport tls_transport = {
     .read = tls_read,
     .write = tls_write,
     .peek = tls_peek,
@@ -367,7 +367,7 @@ enum wr_io wr_tls_handshake(struct wr_conn *c)
     if (r <= 0)
         return result(t, r);
     t->up = true;
-    c->io = &wr_tls;
+    c->io = &tls_transport;
     c->ready |= WR_READABLE; /* the first data may have come with the handshake */
     return WR_IO_OK;
 }

@@ -131,9 +131,6 @@ static void count_sessions(int delta)
 {
     live.count = (uint32_t)((int)live.count + delta);
     wr_connections_add(WR_CLIENT, delta);
-    if (wr_self.slot != WR_SLOT_NONE)
-        atomic_store_explicit(&wr_self.run->slot[wr_self.slot].active, live.count,
-                              memory_order_relaxed);
 }
 
 /* The layer's memory behind the struct; sets its magic number. */

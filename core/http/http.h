@@ -47,7 +47,6 @@ struct wr_location {
     struct wr_str name;        /* "/api/", "@fallback", the regex text */
     struct wr_regex *regex;
     const struct wr_scope *scope;
-    const struct wr_node *node;
     struct wr_locations *inner; /* nested; NULL none */
     uint32_t order;            /* in the file, for regexes */
     bool fold_case;            /* ~* */
@@ -94,7 +93,6 @@ struct wr_http_conf {          /* of wr_module_http, by location */
     struct wr_str client_body_temp_path, default_type;
     uint32_t client_body_temp_levels[3];   /* digits of the folders' names; 0: no such level */
     struct wr_dict *types;                 /* extension -> struct wr_str * */
-    const struct wr_location *location;    /* of this scope; NULL: a server */
 };
 enum wr_keepalive_disable { WR_KA_NONE = 1, WR_KA_MSIE6 = 2, WR_KA_SAFARI = 4 };
 extern struct wr_module wr_module_http;
@@ -321,7 +319,6 @@ struct wr_http {               /* x->of_layer */
     const struct wr_http_speaker *peer_speaker;  /* what its server speaks */
     const struct wr_http_proxy_conf *proxy_conf;
     struct wr_relay_filter *filters; /* of the reply's body */
-    struct wr_pool *pool;      /* x->pool */
     uint32_t redirects;        /* internal ones left: 10 at the start */
     bool internal;             /* after an internal redirect */
     bool uri_changed;          /* rewrite: FIND again */

@@ -86,13 +86,6 @@ bool wr_http_set_server(struct wr_cf *cf, void *conf)
 
 /* ---- inheritance ---- */
 
-static void enter(struct wr_scope *scope, void *conf)
-{
-    struct wr_http_conf *c = conf;
-
-    c->location = scope->level == WR_LV_LOCATION ? WR_CHECK(scope->object, LOCATION) : NULL;
-}
-
 static bool finish(struct wr_cf *cf, struct wr_scope *scope, void *conf)
 {
     const struct wr_http_state *state = wr_cf_state(cf, &wr_module_http);
@@ -162,7 +155,6 @@ struct wr_module wr_module_http = {
         { WR_PH_ACCEPTED, WR_L7, wr_http_check_client, 10 },
         { 0 },
     },
-    .enter = enter,
     .prepare = prepare,
     .finish = finish,
     .check = check,

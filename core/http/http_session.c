@@ -24,7 +24,6 @@ static void prepare(struct wr_exchange *x)
 
     WR_TYPED(h, HTTP);
     x->of_layer = h;
-    h->pool = x->pool;
     h->server = WR_CHECK(x->scope->object, HTTP_SERVER);
     h->session = wr_http_session_of(x->s);
     h->redirects = 10;

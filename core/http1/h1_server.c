@@ -83,7 +83,6 @@ static enum wr_io server_write(struct wr_endpoint *e, const struct wr_slice *cha
                     sv->framing == WR_BODY_CHUNKED, put);
     if (bounded)
         sv->left -= *put;
-    sv->body_sent += *put;
     return io == WR_IO_OK && chain == NULL && fin ? end_body(e) : io;
 }
 
@@ -172,7 +171,6 @@ static void server_spliced(struct wr_endpoint *e, uint64_t n)
 
     if (sv->framing == WR_BODY_LENGTH)
         sv->left -= n;
-    sv->body_sent += n;
 }
 
 static void server_to_raw(struct wr_endpoint *e, struct wr_bufq *in, struct wr_bufq *out)

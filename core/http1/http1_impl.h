@@ -161,7 +161,6 @@ struct wr_h1_server {          /* client.state of an exchange */
     enum wr_framing framing;   /* of the reply */
     uint64_t left;             /* bytes left to send; LENGTH: of the body; CHUNKED: of the chunk */
     bool last;                 /* the last chunk is in `out`, or was sent */
-    uint64_t body_sent;
 };
 struct wr_h1_server *wr_h1_server_open(struct wr_exchange *x);
 /* Entries of the table wr_http1. */

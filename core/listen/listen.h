@@ -37,7 +37,6 @@ bool wr_forwarded(struct wr_addr *a, struct wr_str list, const struct wr_network
 /* ---- listen ---- */
 struct wr_listens { /* state of the listen module: all addresses of the configuration */
     struct wr_listener *first, **last;
-    uint32_t n;
 };
 /* Parses a `listen` directive of a server block and adds it (port ranges: several). server goes
  * to layer's `attach`. Errors in nginx's words. default_port 0: a port is required. */

@@ -120,14 +120,6 @@ static bool take_deferred(struct line *l, uint32_t i, struct wr_str value)
     return true;
 }
 
-static bool take_bind(struct line *l, uint32_t i, struct wr_str value)
-{
-    (void)i;
-    (void)value;
-    l->opts.bind = true;
-    return true;
-}
-
 static bool take_ipv6only(struct line *l, uint32_t i, struct wr_str value)
 {
     if (!wr_str_is(value, "on") && !wr_str_is(value, "off"))
@@ -136,8 +128,8 @@ static bool take_ipv6only(struct line *l, uint32_t i, struct wr_str value)
     return true;
 }
 
-/* Changes nothing: all listening sockets have SO_REUSEPORT. */
-static bool take_reuseport(struct line *l, uint32_t i, struct wr_str value)
+/* Changes nothing: each listening socket is bound by itself, with SO_REUSEPORT. */
+static bool take_granted(struct line *l, uint32_t i, struct wr_str value)
 {
     (void)l;
     (void)i;
@@ -258,9 +250,9 @@ static const struct param params[] = {
     { "sndbuf", true, WR_ANY, OPTION, take_sndbuf },
     { "accept_filter", true, WR_ANY, OPTION | TCP_ONLY, take_accept_filter },
     { "deferred", false, WR_ANY, OPTION | TCP_ONLY, take_deferred },
-    { "bind", false, WR_ANY, OPTION, take_bind },
+    { "bind", false, WR_ANY, OPTION, take_granted },
     { "ipv6only", true, WR_ANY, OPTION, take_ipv6only },
-    { "reuseport", false, WR_ANY, OPTION, take_reuseport },
+    { "reuseport", false, WR_ANY, OPTION, take_granted },
     { "multipath", false, WR_ANY, OPTION | TCP_ONLY, take_multipath },
     { "so_keepalive", true, WR_ANY, OPTION | TCP_ONLY, take_so_keepalive },
     { "udp", false, WR_L4, 0, take_udp },
@@ -363,7 +355,6 @@ static struct entry *entry_new(struct line *l, const struct wr_addr *a, struct w
     e->l.speaks = l->speaks;
     *all->list.last = &e->l;
     all->list.last = &e->l.next;
-    all->list.n++;
     (void)wr_dict_add(all->by_text, e->l.text, e);
     return e;
 }

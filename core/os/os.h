@@ -21,14 +21,11 @@ struct wr_listen_opts {      /* the parameters of `listen` for one address; zero
     int backlog;             /* 0: 511 */
     int rcvbuf, sndbuf;      /* bytes */
     int fastopen;            /* queue length, 0 off */
-    int setfib;              /* -1: none; ignored where the system has no FIBs */
     bool deferred;           /* TCP_DEFER_ACCEPT */
     bool ipv6only_off;       /* the default is on, as in nginx since 1.3.4 */
     bool keepalive, keepalive_off;
     int keepidle, keepintvl, keepcnt; /* seconds, seconds, probes; 0: system's */
     bool multipath;          /* IPPROTO_MPTCP, if the system has it */
-    bool transparent;        /* IP_TRANSPARENT */
-    bool bind;               /* the parameter `bind`: do not share a wildcard socket */
 };
 
 /* Creates, binds and (for streams) listens with SO_REUSEPORT + SO_REUSEADDR. A unix path has no
@@ -162,8 +159,7 @@ struct wr_slot {
     _Atomic uint32_t bell;    /* wr_bell bits */
     _Atomic uint32_t asleep;  /* 1 while in epoll_wait */
     _Atomic uint64_t beat_ms; /* last turn of the loop, monotonic */
-    _Atomic uint64_t accepted, active; /* sessions */
-    uint8_t pad[80];
+    uint8_t pad[96];
 };
 _Static_assert(sizeof(struct wr_slot) == 128, "two cache lines: no two slots share one");
 
@@ -175,7 +171,6 @@ struct wr_self {              /* this process */
     uint32_t slot;            /* WR_SLOT_NONE until the master assigns one */
     enum wr_kind kind;
     uint32_t index, workers;  /* number of the worker in its generation, and how many there are */
-    uint32_t generation;
     int bell_fd;              /* our eventfd, -1: none */
     int bell_of[WR_SLOTS];    /* eventfds of the other processes, -1: unknown */
     struct wr_run *run;       /* never NULL: private memory until the master makes a segment */

@@ -75,12 +75,6 @@ static const char *prepare(int fd, int family, const struct wr_listen_opts *o)
         return "setsockopt(SO_REUSEPORT)";
     if (family == AF_INET6 && !set(fd, IPPROTO_IPV6, IPV6_V6ONLY, !o->ipv6only_off))
         return "setsockopt(IPV6_V6ONLY)";
-    if (o->transparent && !set_transparent(fd, family))
-        return "setsockopt(IP_TRANSPARENT)";
-#ifdef SO_SETFIB
-    if (o->setfib >= 0 && !set(fd, SOL_SOCKET, SO_SETFIB, o->setfib))
-        return "setsockopt(SO_SETFIB)";
-#endif
     return NULL;
 }
 

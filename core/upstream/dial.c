@@ -48,7 +48,8 @@ static const struct wr_addr *bind_address(struct wr_exchange *x)
     return buf;
 }
 
-enum wr_go wr_try_failed(struct wr_exchange *x, enum wr_failure why)
+/* To step retry. */
+static enum wr_go retry_after(struct wr_exchange *x, enum wr_failure why)
 {
     x->tries->failure = why;
     x->step = &wr_step_retry;
@@ -157,13 +158,13 @@ static enum wr_go await_shared(struct wr_exchange *x, struct wr_lease *e)
     x->waits -= e->waits;
     e->waits = false;
     if (l->state == WR_LINK_DOWN)
-        return wr_try_failed(x, l->failure);
+        return retry_after(x, l->failure);
     e->joined = false;
     if (l->key.speaker->lease(l) == WR_ROOM_READY)
         return x->layer->connected(x);
     if (!joined) {
         wr_xlog(x, WR_LOG_ERROR, 0, "upstream accepts no request on a new connection");
-        return wr_try_failed(x, WR_FAIL_ERROR);
+        return retry_after(x, WR_FAIL_ERROR);
     }
     wr_lease_end(e, false);
     return WR_GO;
@@ -177,7 +178,7 @@ static enum wr_go dial_run(struct wr_exchange *x)
     enum wr_io io;
 
     if (a->lease.link == NULL && !lease_link(x, &why))
-        return wr_try_failed(x, why);
+        return retry_after(x, why);
     l = a->lease.link;
     note_connected(wr_try_now(a), l);
     if (a->lease.waits)
@@ -189,7 +190,7 @@ static enum wr_go dial_run(struct wr_exchange *x)
     if (io == WR_IO_AGAIN)
         return WR_WAIT;
     if (io == WR_IO_ERROR)
-        return wr_try_failed(x, l->failure);
+        return retry_after(x, l->failure);
     if (l->state == WR_LINK_UP)
         return x->layer->connected(x);
     x->step = &wr_step_secure;
@@ -208,7 +209,7 @@ static enum wr_go secure_run(struct wr_exchange *x)
     case WR_IO_AGAIN:
         return WR_WAIT;
     default:
-        return wr_try_failed(x, l->failure);
+        return retry_after(x, l->failure);
     }
 }
 

@@ -68,7 +68,6 @@ struct wr_peer_link *wr_peer_link_new(const struct wr_link_plan *p, int fd)
     struct wr_peer_link *l = wr_calloc(1, sizeof(*l));
 
     l->u = p->u;
-    l->peer = p->peer;
     l->addr = *p->addr;
     l->rows = p->rows;
     l->key = p->key;

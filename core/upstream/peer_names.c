@@ -16,7 +16,6 @@ struct watched_name {        /* one `server` line with a name */
     struct wr_server *s;
     struct wr_resolver *resolver;
     struct wr_loop *loop;
-    struct wr_pool *pool;
     struct batch *batch;     /* start only */
     uint64_t ask_at, backoff;
     enum wr_dns_code code;   /* of the last log line; OK: the name is known */

@@ -113,7 +113,6 @@ static void configure_slot(struct wr_peer_slot *s, const struct wr_server *sv)
     (void)store_changed(&s->max_fails, sv->max_fails);
     (void)store_changed(&s->max_conns, sv->max_conns);
     atomic_store_explicit(&s->fail_timeout_ms, sv->fail_timeout_ms, memory_order_relaxed);
-    atomic_store_explicit(&s->slow_start_ms, sv->slow_start_ms, memory_order_relaxed);
     (void)store_changed(&s->down, sv->down ? WR_DOWN_CONF : 0);
     (void)snprintf(name, sizeof(name), WR_FMT, WR_ARG(sv->text));
     memcpy(s->name, name, sizeof(name));

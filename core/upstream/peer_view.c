@@ -58,7 +58,7 @@ void wr_peers_drop(struct wr_upstream *u)
     u->peers->pool = NULL;
 }
 
-bool wr_peer_tried(const struct wr_pick *p, const struct wr_peer *peer)
+static bool is_tried(const struct wr_pick *p, const struct wr_peer *peer)
 {
     return p->tried != NULL && (p->tried[peer->index / 64] >> (peer->index % 64) & 1) != 0;
 }
@@ -68,7 +68,7 @@ bool wr_peer_usable(const struct wr_pick *p, const struct wr_peer *peer)
     const struct wr_peer_slot *s = peer->slot;
     uint32_t most;
 
-    if (wr_peer_tried(p, peer) || atomic_load_explicit(&s->down, memory_order_relaxed) != 0
+    if (is_tried(p, peer) || atomic_load_explicit(&s->down, memory_order_relaxed) != 0
         || atomic_load_explicit(&s->generation, memory_order_relaxed) != peer->generation)
         return false;
     most = atomic_load_explicit(&s->max_conns, memory_order_relaxed);

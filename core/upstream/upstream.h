@@ -27,7 +27,7 @@ struct wr_server {
     uint16_t port;
     struct wr_addr addr;         /* a literal address; len 0: a name */
     uint32_t weight, max_fails, max_conns;
-    uint64_t fail_timeout_ms, slow_start_ms;
+    uint64_t fail_timeout_ms;
     bool backup, down;
     bool named;                  /* the keeper resolves it */
     bool unanswered;             /* no answer at start: keep the addresses of the zone */
@@ -75,7 +75,6 @@ struct wr_upstream {
     bool implicit;               /* made by proxy_pass host:port */
     uint16_t default_port;       /* of an implicit one */
     uint32_t word;               /* of the address in node, for messages */
-    uint32_t index;              /* in wr_upstreams.all */
 };
 struct wr_upstreams {            /* state of wr_module_upstream */
     WR_VEC(struct wr_upstream *) all;
@@ -117,22 +116,20 @@ struct wr_resolver *wr_resolver_of(struct wr_resolver_conf *c, struct wr_loop *l
 void wr_resolvers_forget(void); /* frees all resolvers made in this process */
 
 /* ---- shared: slots ---- */
-#define WR_PEER_LAYOUT 5
-enum wr_down { WR_DOWN_CONF = 1, WR_DOWN_CHECK = 2 };
+#define WR_PEER_LAYOUT 6
+enum wr_down { WR_DOWN_CONF = 1 };
 struct wr_peer_slot {
     _Atomic uint32_t generation; /* odd while the slot is being written; grows at each reuse */
     _Atomic uint32_t conns;      /* leases now, all workers; reusing the slot leaves it alone */
     uint64_t key;                /* server key; the peer's identity is key and addr */
     struct wr_addr addr;         /* read it with wr_peer_addr */
     _Atomic uint32_t weight, max_fails, max_conns, backup;
-    _Atomic uint64_t fail_timeout_ms, slow_start_ms;
+    _Atomic uint64_t fail_timeout_ms;
     _Atomic uint32_t down;       /* wr_down bits */
     _Atomic uint32_t fails;      /* in the current fail_timeout window */
     _Atomic uint64_t failed_ms;  /* monotonic, as all here: when the last failure was counted */
     _Atomic uint64_t checked_ms; /* when it last failed, or was last picked as a probe */
-    _Atomic uint64_t since_ms;   /* when it became usable again, for slow_start */
-    _Atomic uint64_t requests, failures, sent, received;
-    _Atomic uint64_t connect_us, first_byte_us, last_byte_us; /* moving averages */
+    _Atomic uint64_t requests, failures;
     char name[128];              /* server text, for logs and status; may lack its zero */
 };
 /* Master, before it forks: creates the zones or takes over those of the previous configuration,
@@ -186,7 +183,6 @@ struct wr_pick {
     uint64_t wait_ms;            /* out, where pick returns NULL: how long to wait for a peer; 0:
                                   * do not wait */
 };
-bool wr_peer_tried(const struct wr_pick *p, const struct wr_peer *peer);
 /* Not down, not tried, below max_conns, not failed too often. Pure, except that it reads the slot's
  * counters. */
 bool wr_peer_usable(const struct wr_pick *p, const struct wr_peer *peer);
@@ -338,7 +334,6 @@ struct wr_peer_link {            /* a connection to a peer; may outlive an excha
     bool gone;                   /* takes no more leases */
     void *of_speaker;
     struct wr_upstream *u;       /* NULL: an address found at run time */
-    struct wr_peer peer;
     struct wr_addr addr, bind;
     const struct wr_upstream_rows *rows;
     struct wr_link_key key;      /* name and alpn are its own memory */

@@ -46,7 +46,6 @@ static struct wr_upstream *add_group(struct wr_cf *cf, struct wr_str name)
     u->balancer = &wr_round_robin;
     if (u->layer == WR_L7)
         u->keepalive = all->keepalive;
-    u->index = all->all.n;
     *wr_vec_push(cf->pool, &all->all) = u;
     return u;
 }

@@ -212,7 +212,6 @@ static inline void wr_link_unpark(struct wr_peer_link *l)
 }
 
 /* ---- steps ---- */
-enum wr_go wr_try_failed(struct wr_exchange *x, enum wr_failure why); /* goes to step retry */
 /* Ends the current try: counts its outcome, gives its lease back. Idempotent. */
 void wr_try_end(struct wr_exchange *x, bool failed);
 void wr_waiting_leave(struct wr_tries *a); /* leaves the queue of those that wait for a peer */

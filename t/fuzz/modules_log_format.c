@@ -48,7 +48,7 @@ static void begin_request(struct logged *l, struct wr_str request)
     l->x.main = &l->x;
     l->x.conf = l->s.conf;
     l->x.client_addr = &l->s.client;
-    l->x.pool = l->h.pool = rules.pool = wr_pool_new(0);
+    l->x.pool = rules.pool = wr_pool_new(0);
     l->x.of_layer = &l->h;
     WR_TYPED(&l->h, HTTP);
     l->x.scope = wr_conf_layer(l->conf, WR_L7)->children;

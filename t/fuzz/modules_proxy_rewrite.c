@@ -68,7 +68,7 @@ static void begin_request(struct answered *a, uint8_t rules, struct wr_str uri)
     a->x.s = &a->s;
     a->x.of_layer = &a->h;
     WR_TYPED(&a->h, HTTP);
-    a->x.pool = a->h.pool = wr_pool_new(0);
+    a->x.pool = wr_pool_new(0);
     a->x.log = &quiet;
     server = wr_conf_layer(a->s.conf, WR_L7)->children;
     a->h.server = server->object;

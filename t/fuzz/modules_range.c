@@ -53,7 +53,7 @@ static void begin_request(struct asked *a, size_t length, bool streams, struct w
     a->x.conf = a->s.conf;
     a->x.of_layer = &a->h;
     WR_TYPED(&a->h, HTTP);
-    a->x.pool = a->h.pool = wr_pool_new(0);
+    a->x.pool = wr_pool_new(0);
     a->x.scope = wr_conf_layer(a->s.conf, WR_L7)->children;
     a->x.peer.ops = streams ? &streaming : NULL; /* else stored, below */
     a->h.req.version = 11;

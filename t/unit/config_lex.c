@@ -83,7 +83,6 @@ START_TEST(places)
     ck_assert_uint_eq(n->words[2].column, 6);
     ck_assert_uint_eq(n->words[3].line, 3);
     ck_assert_uint_eq(n->words[3].column, 4);
-    ck_assert_uint_eq(n->end_line, 4);
     ck_assert_int_eq(n->words[1].text.p[2], '\0');
     wr_pool_free(pool);
 }

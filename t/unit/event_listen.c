@@ -22,7 +22,7 @@ static void accepted(struct wr_listener *who, int fd, const struct wr_addr *peer
 
 static void setup(void)
 {
-    const struct wr_listen_opts o = { .type = SOCK_STREAM, .setfib = -1 };
+    const struct wr_listen_opts o = { .type = SOCK_STREAM };
     const char *step;
 
     wr_self_init();

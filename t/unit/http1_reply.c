@@ -76,7 +76,7 @@ static void prepare(struct replying *p, const struct decision *d)
     wr_clock_update();
     wr_error_log_default = "stderr";
     p->conf = wr_conf_load_text("t.conf", wr_str_c(text), WR_STR(""), "/p");
-    p->x.pool = p->h.pool = wr_pool_new(0);
+    p->x.pool = wr_pool_new(0);
     p->x.s = &p->s;
     p->x.of_layer = &p->h;
     p->x.scope = wr_conf_layer(p->conf, WR_L7)->children;

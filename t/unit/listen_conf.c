@@ -16,10 +16,9 @@ static const char *listens(const struct wr_conf *c)
 {
     static char buf[8192];
     struct wr_text t = wr_text_on(buf, sizeof(buf));
-    uint32_t n = 0;
     const char *s;
 
-    for (const struct wr_listener *l = wr_conf_listens(c)->first; l != NULL; l = l->next, n++) {
+    for (const struct wr_listener *l = wr_conf_listens(c)->first; l != NULL; l = l->next) {
         char again[WR_ADDR_TEXT_MAX];
         struct wr_text a = wr_text_on(again, sizeof(again));
 
@@ -28,7 +27,6 @@ static const char *listens(const struct wr_conf *c)
         ck_assert(l->accepted == wr_session_new && l->layer != NULL && l->node != NULL);
         wr_text_fmt(&t, WR_FMT " ", WR_ARG(l->text));
     }
-    ck_assert_uint_eq(n, wr_conf_listens(c)->n);
     ck_assert(wr_text_cstr(&t, &s));
     return s;
 }
@@ -125,7 +123,7 @@ START_TEST(refuses_addresses)
                  strcmp(r->text, "\"\"") == 0 ? "" : r->text);
         c = fake_load(one_server("stream", line));
         ck_assert_str_eq(fake_findings(c), want);
-        ck_assert_uint_eq(wr_conf_listens(c)->n, 0);
+        ck_assert_ptr_null(wr_conf_listens(c)->first);
         wr_conf_free(c);
     }
 }
@@ -164,9 +162,9 @@ START_TEST(options)
     ck_assert_str_eq(fake_findings(c), "");
     ck_assert_str_eq(fake_attached, "0.0.0.0:80 0.0.0.0:81 [::]:82 0.0.0.0:83 default ");
     ck_assert(l->opts.backlog == 7 && l->opts.rcvbuf == 4096 && l->opts.sndbuf == 0);
-    ck_assert(l->opts.fastopen == 3 && l->opts.deferred && l->opts.bind && l->opts.multipath);
+    ck_assert(l->opts.fastopen == 3 && l->opts.deferred && l->opts.multipath);
     ck_assert(l->opts.keepalive && l->opts.keepidle == 60 && l->opts.keepintvl == 0);
-    ck_assert(l->opts.keepcnt == 3 && !l->opts.keepalive_off && l->opts.setfib == -1);
+    ck_assert(l->opts.keepcnt == 3 && !l->opts.keepalive_off);
     l = l->next;
     ck_assert(l->opts.type == SOCK_STREAM && l->opts.backlog == 0 && !l->opts.keepalive);
     l = l->next;
@@ -339,8 +337,11 @@ END_TEST
 START_TEST(a_wide_range)
 {
     struct wr_conf *c = fake_load(one_server("stream", "listen 127.0.0.1:1-65535;"));
+    uint32_t n = 0;
 
-    ck_assert_uint_eq(wr_conf_listens(c)->n, 65535);
+    for (const struct wr_listener *l = wr_conf_listens(c)->first; l != NULL; l = l->next)
+        n++;
+    ck_assert_uint_eq(n, 65535);
     wr_conf_free(c);
 }
 END_TEST

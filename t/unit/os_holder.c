@@ -16,7 +16,7 @@ static struct wr_addr addr(const char *text)
 /* Listens on a port the kernel chooses, and makes it the address. */
 static int listen_any(struct wr_addr *a, int type)
 {
-    struct wr_listen_opts o = { .type = type, .setfib = -1 };
+    struct wr_listen_opts o = { .type = type };
     const char *step;
     int fd;
 
@@ -75,7 +75,7 @@ END_TEST
 START_TEST(finds_a_unix_socket)
 {
     char dir[] = "/tmp/weir-unit-XXXXXX", text[64];
-    struct wr_listen_opts o = { .type = SOCK_STREAM, .setfib = -1 };
+    struct wr_listen_opts o = { .type = SOCK_STREAM };
     const char *step;
     struct wr_addr a;
     int fd;

@@ -29,7 +29,7 @@ static int must_listen(const struct wr_addr *a, const struct wr_listen_opts *o)
 /* Listens on a port the kernel chooses, and makes it the address. */
 static int listen_any(struct wr_addr *a, int type)
 {
-    struct wr_listen_opts o = { .type = type, .setfib = -1 };
+    struct wr_listen_opts o = { .type = type };
     int fd;
 
     wr_addr_set_port(a, 0);
@@ -50,7 +50,7 @@ static int option(int fd, int level, int name)
 
 static void share(const char *text, int type)
 {
-    struct wr_listen_opts o = { .type = type, .setfib = -1 };
+    struct wr_listen_opts o = { .type = type };
     struct wr_addr a = addr(text);
     int first = listen_any(&a, type), second = must_listen(&a, &o);
 
@@ -127,7 +127,7 @@ START_TEST(sets_options)
 {
     struct wr_listen_opts o = { .type = SOCK_STREAM, .rcvbuf = 50000, .sndbuf = 60000,
                                 .deferred = true, .keepidle = 77, .keepcnt = 3, .keepintvl = 5,
-                                .fastopen = 7, .setfib = -1, .multipath = true };
+                                .fastopen = 7, .multipath = true };
     struct wr_addr a = addr("127.0.0.1:1");
     int fd;
 
@@ -154,7 +154,7 @@ END_TEST
 
 START_TEST(names_the_failed_step)
 {
-    struct wr_listen_opts o = { .type = SOCK_STREAM, .setfib = -1 };
+    struct wr_listen_opts o = { .type = SOCK_STREAM };
     struct wr_addr a = addr("192.0.2.1:1"); /* documentation only: nobody has it */
     const char *step = "";
 
@@ -222,7 +222,7 @@ END_TEST
 
 START_TEST(unix_paths)
 {
-    struct wr_listen_opts o = { .type = SOCK_STREAM, .setfib = -1 };
+    struct wr_listen_opts o = { .type = SOCK_STREAM };
     char dir[] = "/tmp/weir-unit-XXXXXX", text[64];
     struct wr_addr a, peer;
     struct stat st;

@@ -22,7 +22,7 @@ static struct wr_sink *open_ok(const char *params)
 /* A log host on 127.0.0.1; *params gets what makes a sink for it. */
 static int log_host(const char *more, char params[static 128])
 {
-    struct wr_listen_opts o = { .type = SOCK_DGRAM, .setfib = -1 };
+    struct wr_listen_opts o = { .type = SOCK_DGRAM };
     struct wr_addr a;
     const char *step;
     int fd;
@@ -145,7 +145,7 @@ END_TEST
 
 START_TEST(log_host_comes_back)
 {
-    struct wr_listen_opts o = { .type = SOCK_DGRAM, .setfib = -1 };
+    struct wr_listen_opts o = { .type = SOCK_DGRAM };
     char dir[] = "/tmp/weir-unit-XXXXXX", params[128];
     struct wr_log quiet = { .max = WR_LOG_EMERG };
     struct wr_addr a;

@@ -119,7 +119,6 @@ bool wr_set_location(struct wr_cf *cf, void *conf)
 
     (void)conf;
     WR_TYPED(loc, LOCATION);
-    loc->node = cf->node;
     loc->order = state->n++;
     if (!take_words(cf, loc))
         return false;
@@ -178,7 +177,6 @@ bool wr_set_limit_except(struct wr_cf *cf, void *conf)
     WR_TYPED(limit, LOCATION);
     limit->kind = WR_LOC_LIMIT;
     limit->name = outer->name;
-    limit->node = cf->node;
     if (!take_methods(cf, &outer->unlimited))
         return false;
     ok = wr_cf_block(cf, 0, WR_LV_LIMIT_EXCEPT, limit, &scope);

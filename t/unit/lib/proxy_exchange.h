@@ -82,7 +82,6 @@ static WR_UNUSED void proxied_begin(struct proxied *p, const char *http, const c
     WR_TYPED(&p->h, HTTP);
     p->x.scope = innermost(p->conf, &p->h.server);
     p->x.log = wr_scope_log(p->x.scope);
-    p->h.pool = p->x.pool;
     p->h.redirects = 10;
     wr_response_init(&p->h.res);
     take_request(p, request);
