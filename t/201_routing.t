@@ -1,8 +1,8 @@
 #!/usr/bin/perl
 
 # Where a request goes: the server its host names, the location its path means, and the file that
-# root and alias make of it. The rules one by one are in t/unit/http_location.c and http_names.c;
-# here they meet real requests.
+# root and alias make of it. The rules one by one are in t/unit/modules_location.c and
+# t/unit/listen_virtual_hosts.c; here they meet real requests.
 
 use strict;
 use warnings;

@@ -1,4 +1,4 @@
-/* cidr: address ranges, parsed and matched. allow, deny, geo, real_ip and debug_connection call it;
+/* cidr: address ranges, parsed and matched. allow, deny, geo, realip and debug_connection call it;
  * a range is a value. */
 #include "base/base.h"
 

@@ -81,7 +81,7 @@ static void watch_socket(struct wr_line *line, int fd, uint32_t events)
 
 static void forget_socket(struct ares_fd *s)
 {
-    /* c-ares closes the socket next, but run_channel may still use s: free it in the reaping */
+    /* c-ares closes the socket next, but process may still use s: free it in the reaping */
     wr_watch_del(s->line->channel->loop, s->fd);
     wr_list_remove(&s->link);
     s->doomed.free = free_socket;

@@ -203,7 +203,7 @@ enum wr_io wr_conn_write_file(struct wr_conn *c, const struct wr_slice *s, size_
         return not_yet(c);
     case WR_AT_HAND:
         break;
-    default:
+    default: /* it cannot be read */
         c->error = w.err;
         return WR_IO_ERROR;
     }

@@ -347,7 +347,7 @@ enum wr_io wr_reader_read(const struct wr_slice *s, const struct wr_waiter *who,
         return WR_IO_AGAIN;
     case WR_AT_HAND:
         break;
-    default:
+    default: /* it cannot be read, or it has become shorter */
         if (w.err != 0)
             wr_say(WR_LOG_CRIT, w.err, "reading \"%s\" failed", r->file->name);
         return WR_IO_ERROR;

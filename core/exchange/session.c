@@ -111,7 +111,7 @@ static bool begin_session(struct wr_session *s)
     case WR_IO_EOF:
         refuse_session(s, 200);
         return false;
-    default:
+    default: /* an error, which was logged */
         refuse_session(s, 400);
         return false;
     }

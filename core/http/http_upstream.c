@@ -254,7 +254,7 @@ static enum wr_go keep_patience(struct wr_exchange *x, bool moved)
         return x->layer->reject(x, 408);
     case WR_PATIENT_FAILS:
         return failure(x, WR_FAIL_TIMEOUT);
-    default:
+    default: /* the client may take its time */
         return WR_WAIT;
     }
 }
@@ -336,7 +336,7 @@ static enum wr_go replied(struct wr_exchange *x)
         break;
     case WR_TAKEN:
         return WR_GO;
-    default:
+    default: /* it was rejected */
         return x->layer->reject(x, x->status != 0 ? x->status : 502);
     }
     if (h->res.status == 101) {

@@ -101,7 +101,7 @@ static bool take_trailer(struct wr_chunked *c, char ch)
         if (ch == '\r')
             c->state = LINE_LF;
         return ch == '\r' || is_visible(ch) || set_error(c, "invalid trailer");
-    default:
+    default: /* LINE_LF */
         c->state = LINE;
         return ch == '\n' || set_error(c, "invalid trailer");
     }
@@ -139,7 +139,7 @@ static bool take_byte(struct wr_chunked *c, const char *p)
     case END_LF:
         c->done = *p == '\n';
         return c->done || set_error(c, "trailers without their line end");
-    default:
+    default: /* the states of a trailer */
         if (!take_trailer(c, *p))
             return false;
         if (c->state != END_LF)

@@ -411,7 +411,7 @@ static bool add_listener(struct line *l, const struct wr_addr *a, attach_line *a
 bool wr_listen_conf(struct wr_cf *cf, const struct wr_layer *layer, uint16_t default_port,
                     attach_line *attach)
 {
-    struct line l = { .cf = cf, .layer = layer, .opts = { .type = SOCK_STREAM, .setfib = -1 } };
+    struct line l = { .cf = cf, .layer = layer, .opts = { .type = SOCK_STREAM } };
     struct wr_listen_addrs where = { .cf = cf };
 
     if (!wr_listen_addrs_read(&where, default_port) || !take_params(&l))

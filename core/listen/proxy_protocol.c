@@ -57,7 +57,7 @@ static enum wr_io peek_header(struct wr_session *s)
         return WR_IO_OK;
     case WR_PROXY_MORE: /* after a FIN there will be no more */
         return (s->conn.ready & (WR_HUP | WR_ERR)) == 0 ? WR_IO_AGAIN : report_gone(s, WR_IO_EOF);
-    default:
+    default: /* it is invalid */
         return report_broken(s, in, h.why);
     }
 }

@@ -112,7 +112,7 @@ static bool look_at(struct wr_ledger *l, uint32_t column)
         (void)atomic_compare_exchange_strong(shared, &total, sum);
         l->seen[column] = (struct wr_ledger_seen){ .times = 0 };
         return false;
-    default:
+    default: /* the next look decides */
         return false;
     }
 }

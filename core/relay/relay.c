@@ -24,7 +24,7 @@ static enum wr_moved write_fin(struct wr_relay *r)
         return WR_BLOCKED;
     case WR_IO_ERROR:
         return WR_DST_FAILED;
-    default:
+    default: /* written; EOF cannot come of a write */
         r->dst_fin = true;
         return WR_ENDED;
     }
@@ -202,7 +202,7 @@ static enum wr_moved flush_added(struct wr_relay *r)
         return WR_DST_FAILED;
     case WR_IO_AGAIN:
         return WR_BLOCKED;
-    default:
+    default: /* all is written */
         return WR_STARVED;
     }
 }
@@ -229,7 +229,7 @@ enum wr_pump wr_relay_pump(struct wr_relay *r, struct wr_loop *l, bool *moved_an
         return WR_PUMP_SRC_ERROR;
     case WR_DST_FAILED:
         return WR_PUMP_DST_ERROR;
-    default:
+    default: /* it waits for one of its ends */
         return WR_PUMP_IDLE;
     }
 }

@@ -62,7 +62,7 @@ enum wr_moved wr_relay_filter(struct wr_relay *r, struct wr_bufq *in, enum wr_pu
     case WR_FILTER_WAITS:
         r->filter_waits = true;
         return r->q.n > 0 ? WR_MOVED : WR_STARVED;
-    default:
+    default: /* filtered */
         r->filter_waits = false;
         r->filters_hold = push == WR_PUSH_NONE;
         r->filters_ended = push == WR_PUSH_FIN;

@@ -261,7 +261,7 @@ static enum wr_verdict shake_hands(struct wr_exchange *x)
         return wr_ssl_client_cert(x) == WR_CLIENT_CERT_OK ? WR_PASS : wr_reject(x, 500, NULL);
     case WR_IO_AGAIN:
         return WR_HOLD;
-    default:
+    default: /* the handshake failed, which was logged */
         return wr_reject(x, 500, NULL);
     }
 }

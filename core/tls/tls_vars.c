@@ -29,7 +29,7 @@ static const char *connection_text(SSL *ssl, uintptr_t what)
     switch (what) {
     case PROTOCOL: return SSL_get_version(ssl);
     case CIPHER: return SSL_get_cipher_name(ssl);
-    default: return curve_name(ssl);
+    default: /* CURVE */ return curve_name(ssl);
     }
 }
 

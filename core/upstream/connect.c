@@ -118,7 +118,7 @@ enum wr_io wr_peer_link_connect(struct wr_peer_link *l)
         return connect_result(l, wr_conn_connected(&l->conn));
     case WR_LINK_DOWN:
         return WR_IO_ERROR;
-    default:
+    default: /* connected */
         return WR_IO_OK;
     }
 }

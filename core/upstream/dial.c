@@ -208,7 +208,7 @@ static enum wr_go secure_run(struct wr_exchange *x)
         return x->layer->connected(x);
     case WR_IO_AGAIN:
         return WR_WAIT;
-    default:
+    default: /* the link is down: its failure says why */
         return retry_after(x, l->failure);
     }
 }

@@ -20,7 +20,7 @@ static void dial_link(struct wr_peer_link *l)
         l->key.speaker->begin(l);
         wake_leases(l);
         return;
-    default:
+    default: /* the link is down */
         wr_peer_link_gone(l);
     }
 }

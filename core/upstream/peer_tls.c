@@ -349,7 +349,7 @@ static enum wr_io shake_hands(struct wr_peer_link *l)
         return wr_peer_link_waits(l);
     case WR_IO_EOF:
         return tls_failed(l, 0, "peer closed connection in SSL handshake");
-    default:
+    default: /* an error */
         return tls_failed(l, l->conn.error, "SSL_do_handshake() failed");
     }
 }

@@ -10,7 +10,7 @@ static uint32_t next_mask(enum wr_failure f)
         return WR_NEXT_TIMEOUT;
     case WR_FAIL_INVALID:
         return WR_NEXT_INVALID;
-    default:
+    default: /* a status has bits of its own; the rest is in no list */
         return f == WR_FAIL_STATUS ? UINT32_MAX : 0;
     }
 }

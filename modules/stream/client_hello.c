@@ -194,7 +194,7 @@ static bool read_extension(uint16_t type, struct wr_scan *data, struct wr_pool *
         return read_alpn(data, pool, out);
     case SUPPORTED_VERSIONS:
         return read_versions(data, out);
-    default:
+    default: /* an extension that no variable needs */
         return true;
     }
 }

@@ -1,6 +1,6 @@
 /* radix: a compact trie of byte strings: a node for each key and for each place where keys part,
  * the bytes between them on the edges. Filled while the configuration is loaded, walked on each
- * request (the walk is in routing.h). Keys are borrowed, nodes live in the pool. */
+ * request (the walk is in location_impl.h). Keys are borrowed, nodes live in the pool. */
 #include "location_impl.h"
 
 static struct wr_radix *add_child(struct wr_pool *p, struct wr_radix *node, struct wr_str edge)

@@ -288,7 +288,7 @@ struct wr_module fake_log = { .name = "log", .layers = WR_ANY, FAKE_MODULE,
 struct wr_module *const wr_modules[] = { &fake_core, &fake_events, &fake_stream, &fake_http,
                                          &fake_proxy, &fake_log, NULL };
 
-/* A configuration from text; freed by fake_free. */
+/* A configuration from text; freed by wr_conf_free. */
 static WR_UNUSED struct wr_conf *fake_load(const char *text)
 {
     wr_modules_init();
