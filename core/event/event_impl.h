@@ -1,7 +1,7 @@
 /* What the files of event share among themselves: the loop and the internal calls. No other folder
  * includes this. */
-#ifndef WR_EVENT_INSIDE_H
-#define WR_EVENT_INSIDE_H
+#ifndef WR_EVENT_IMPL_H
+#define WR_EVENT_IMPL_H
 
 #include "event/event.h"
 

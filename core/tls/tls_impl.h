@@ -1,6 +1,6 @@
 /* Private to the ssl_ files: contexts, caches, tickets, and the conf of servers. */
-#ifndef WR_SSL_IMPL_H
-#define WR_SSL_IMPL_H
+#ifndef WR_TLS_IMPL_H
+#define WR_TLS_IMPL_H
 
 #include "tls/tls.h"
 

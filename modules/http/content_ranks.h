@@ -1,7 +1,7 @@
 /* content_ranks: the order of the content hooks at layer 7. Those that a directive of the location
  * asks for (proxy_pass) come first, at rank 0; those that every location has by default follow. */
-#ifndef WR_CONTENT_H
-#define WR_CONTENT_H
+#ifndef WR_CONTENT_RANKS_H
+#define WR_CONTENT_RANKS_H
 
 #include "http/http.h"
 

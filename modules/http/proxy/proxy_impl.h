@@ -9,8 +9,8 @@
  *   http_proxy_accel.c    X-Accel-*
  *   http_proxy_rewrite.c  proxy_redirect and the rules for cookies
  *   http_proxy_cookie.c   parses and writes Set-Cookie */
-#ifndef WR_HTTP_PROXY_H
-#define WR_HTTP_PROXY_H
+#ifndef WR_PROXY_IMPL_H
+#define WR_PROXY_IMPL_H
 
 #include "http/http.h"
 

@@ -1,8 +1,8 @@
 /* rewrite_impl: shared by the files of the rewrite module. A server, a location or an `if` has a
  * program: its set, if, rewrite, return and break directives in the order of the file, each a
  * row. */
-#ifndef WR_REWRITE_H
-#define WR_REWRITE_H
+#ifndef WR_REWRITE_IMPL_H
+#define WR_REWRITE_IMPL_H
 
 #include "http/http.h"
 

@@ -1,7 +1,7 @@
 /* What the files behind open_path.h share: the configuration, opening of paths with untrusted
  * links, and the elements of open_file_cache. Only open_*.c include it. */
-#ifndef WR_OPEN_IMPL_H
-#define WR_OPEN_IMPL_H
+#ifndef WR_STATIC_IMPL_H
+#define WR_STATIC_IMPL_H
 
 #include "open_path.h"
 

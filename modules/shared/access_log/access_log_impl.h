@@ -6,8 +6,8 @@
  *   access_log_format.c  log_format
  *   access_log_file.c    a buffered file as a log sink
  *   access_log_cache.c   files whose names have variables */
-#ifndef WR_ACCESS_LOG_H
-#define WR_ACCESS_LOG_H
+#ifndef WR_ACCESS_LOG_IMPL_H
+#define WR_ACCESS_LOG_IMPL_H
 
 #include "text/text.h"
 
