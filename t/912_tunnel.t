@@ -101,9 +101,10 @@ for my $path ('/', '/streamed/') {
         'a chunk');
     $c->send("3\r\nfgh\r\n0\r\n\r\n");
     $c->send('more?');
-    my $all = join '|', map { s/\r$//r } map { $c->line // '' } 1 .. 8;
-    like $all, qr{^hello\|5\|abcde\|3\|fgh\|0\|\|more},
-        'chunks stay chunks, what follows does not become one';
+    is $c->line, 'hello', 'the server speaks first';
+    my $body = Weir::Http::chunked($c);
+    is "$body->{body} $body->{wrong}", 'abcdefgh ', 'chunks stay chunks';
+    is $c->line, 'more', 'what follows does not become one';
     $c->close;
 
     $c = agreed(upgraded('POST /streamed/', "Content-Length: 10\r\n", 'abcde'), 'half a body');

@@ -61,6 +61,14 @@ sub reply {
     return $r;
 }
 
+# A chunked body that comes without a head.
+sub chunked {
+    my ($c) = @_;
+    my $r = bless { body => '', trailers => [], wrong => '' }, __PACKAGE__;
+    $r->read_chunks($c);
+    return $r;
+}
+
 sub failed {
     return bless { fields => [], body => '', trailers => [], status => 0, wrong => $_[0],
         head => $_[0] }, __PACKAGE__;
