@@ -42,7 +42,7 @@ struct wr_endpoint_ops {
      * chain. OK with a NULL chain and fin: the end is written; with a NULL chain alone: so is all
      * that the endpoint had added to what came before. */
     enum wr_io (*write)(struct wr_endpoint *e, const struct wr_slice *chain, bool fin, size_t *put);
-    /* How many bytes may move untouched from (or to) the descriptor: 0 none, UINT64_MAX all. */
+    /* Bytes that may move untouched from (or to) the descriptor: 0 or NULL none, UINT64_MAX all. */
     uint64_t (*want)(struct wr_endpoint *e);
     /* Upgrade, CONNECT: the connection's bytes as they are from now on. What was read and nobody
      * took is moved to in, what was to be written and is not yet out to out. */

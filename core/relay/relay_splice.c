@@ -35,6 +35,11 @@ enum wr_moved wr_relay_flush_pipe(struct wr_relay *r, struct wr_loop *l)
     return WR_MOVED;
 }
 
+static uint64_t wanted_by(struct wr_endpoint *e)
+{
+    return e->ops->want != NULL ? e->ops->want(e) : 0;
+}
+
 static bool is_bulk(const struct wr_relay *r)
 {
     uint64_t left;
@@ -42,10 +47,10 @@ static bool is_bulk(const struct wr_relay *r)
     if (r->copied || r->rate > 0 || r->filters != NULL || r->src->conn == NULL
         || r->dst->conn == NULL)
         return false;
-    left = r->src->ops->want(r->src);
+    left = wanted_by(r->src);
     if (r->full < BULK_AFTER && (left == UINT64_MAX || left < BULK_LEFT))
         return false;
-    return left > 0 && r->dst->ops->want(r->dst) > 0;
+    return left > 0 && wanted_by(r->dst) > 0;
 }
 
 enum wr_moved wr_relay_splice(struct wr_relay *r, struct wr_loop *l)
@@ -62,7 +67,7 @@ enum wr_moved wr_relay_splice(struct wr_relay *r, struct wr_loop *l)
     }
     r->fill = wr_min(wr_max(r->fill, r->high), r->pipe->size);
     n = (size_t)wr_min((uint64_t)wr_min(r->fill, wr_relay_turn_left(r)),
-                       wr_min(r->src->ops->want(r->src), r->dst->ops->want(r->dst)));
+                       wr_min(wanted_by(r->src), wanted_by(r->dst)));
     io = wr_conn_splice_in(r->src->conn, r->pipe, n, &n);
     r->taken += n;
     note_spliced(r->src, n);

@@ -93,12 +93,6 @@ static enum wr_io stored_write(struct wr_endpoint *e, const struct wr_slice *cha
     return io;
 }
 
-static uint64_t stored_want(struct wr_endpoint *e)
-{
-    (void)e;
-    return 0;
-}
-
 static void stored_to_raw(struct wr_endpoint *e, struct wr_bufq *in, struct wr_bufq *out)
 {
     (void)e;
@@ -119,7 +113,6 @@ static const struct wr_endpoint_ops stored_ops = {
     .name = "stored",
     .read = stored_read,
     .write = stored_write,
-    .want = stored_want,
     .to_raw = stored_to_raw,
     .end = stored_end,
     .at_end = stored_at_end,

@@ -48,13 +48,7 @@ static enum wr_io take(struct wr_endpoint *e, const struct wr_slice *chain, bool
     return WR_IO_OK;
 }
 
-static uint64_t nothing(struct wr_endpoint *e)
-{
-    (void)e;
-    return 0;
-}
-
-static const struct wr_endpoint_ops ops = { .read = give, .write = take, .want = nothing };
+static const struct wr_endpoint_ops ops = { .read = give, .write = take };
 static struct wr_conn conn;
 static struct wr_endpoint source = { .ops = &ops }, sink = { .ops = &ops, .conn = &conn };
 
