@@ -193,24 +193,6 @@ void wr_h1_client_cancel(struct wr_exchange *x, enum wr_failure why);
 struct wr_try_verdict wr_h1_client_verdict(const struct wr_exchange *x, enum wr_failure why);
 extern const struct wr_link_speaker wr_h1_link;
 
-/* ---- h1_write: writes all fields that are sent: of replies, of requests to servers, of trailers
- * ----
- * Variables can put any byte into a value; fields that were received were checked by the parser. A
- * control character other than TAB (RFC 9110 5.5) is written as a space, in Location and Refresh as
- * %XX. So it cannot begin another field or message; and as the field is still sent, no client can
- * remove one (Content-Security-Policy, say) by asking for /%0A. Names are checked while loading.
- * Neighbouring lines of a parsed head that stay neighbours are copied in one piece. */
-/* Appends the head of a request, up to the empty line. */
-void wr_h1_write_request(struct wr_text *out, const struct wr_request_out *r);
-struct wr_h1_hop {             /* for the hop-by-hop fields of a reply */
-    bool chunked;
-    enum { WR_H1_CLOSE, WR_H1_KEEP, WR_H1_UPGRADE } connection;
-    uint64_t keep_s;           /* with KEEP: seconds in Keep-Alive; 0: no such field */
-};
-void wr_h1_write_reply(struct wr_text *out, const struct wr_reply_out *r,
-                       const struct wr_h1_hop *hop);
-void wr_h1_write_fields(struct wr_text *out, const struct wr_fields *f);
-
 /* ---- h1_out ---- */
 /* Appends the line of a chunk of n bytes ("1f\r\n"); n 0: the last chunk with its trailers (NULL:
  * none). */
