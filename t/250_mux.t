@@ -25,7 +25,7 @@ $w->{bin} = $ENV{WEIR_MUX} // $w->built_with('t/modules/mux');
 
 # ---- frames
 
-sub frame { return pack 'a N N/a*', @_ }
+sub frame { my ($type, @rest) = @_; return pack 'N N N/a*', ord $type, @rest }
 
 sub head {
     my ($first, @fields) = @_;
@@ -33,6 +33,8 @@ sub head {
 }
 
 sub pairs { my @p; push @p, [splice @_, 0, 2] while @_; return @p }
+
+my $preface = pack 'a4 N N', 'MUX1', 0, 0;
 
 sub request {
     my ($id, $target, %how) = @_;
@@ -43,10 +45,10 @@ sub request {
 # The next frame as [type, stream, payload]; undef at the end.
 sub next_frame {
     my ($read) = @_;
-    my $header = $read->(9);
-    return if length $header < 9;
-    my ($type, $id, $n) = unpack 'a N N', $header;
-    return [$type, $id, $n > 0 ? $read->($n) : ''];
+    my $header = $read->(12);
+    return if length $header < 12;
+    my ($type, $id, $n) = unpack 'N N N', $header;
+    return [chr $type, $id, $n > 0 ? $read->($n) : ''];
 }
 
 sub fields {
@@ -58,7 +60,7 @@ sub fields {
 sub client {
     my ($place) = @_;
     my $c = $w->connect($place) or die "connect: $!\n";
-    $c->send("MUX1\n" . pack 'N', 0);
+    $c->send($preface);
     return { c => $c, of => {}, order => '' };
 }
 
@@ -75,7 +77,8 @@ sub take {
         $s->{end} = 'complete';
         $s->{trailers} = { fields($p) };
     }
-    $s->{end} = "reset $p" if $type eq 'r';
+    $s->{end} = 'reset' if $type eq 'r';
+    $s->{end} = 'refused' if $type eq 'n';
     return $f;
 }
 
@@ -140,7 +143,7 @@ $w->backend('server', serve => sub {
     };
     my $asked = 0;
 
-    return if $read->(9) ne "MUX1\n" . pack 'N', 0;
+    return if $read->(12) ne $preface;
     open my $out, '>>', $seen or die "$seen: $!\n";
     $out->autoflush(1);
     while (my $f = next_frame($read)) {
@@ -154,7 +157,7 @@ $w->backend('server', serve => sub {
             next;
         }
         if (++$asked == 100) {
-            Weir::HttpServer::give($fh, join '', map { frame('r', $_, 'n') } 52 .. 101);
+            Weir::HttpServer::give($fh, join '', map { frame('n', $_, '') } 52 .. 101);
             return;
         }
     }
@@ -177,10 +180,15 @@ http {
     }
     server {
         listen %{front};
-        location / { mux_pass %{mux}; mux_read_timeout 60s; }
-        location /stream { mux_pass %{mux}; mux_request_buffering off; }
+        proxy_http_version mux;
+        proxy_pass_trailers on;
+        location / { proxy_pass http://%{mux}; }
+        location /stream { proxy_pass http://%{mux}; proxy_request_buffering off; }
     }
-    server { listen %{shared}; location / { mux_pass linked; } }
+    server {
+        listen %{shared};
+        location / { proxy_pass http://linked; proxy_http_version mux; }
+    }
 }
 CONF
 $w->start($CONF);
@@ -197,7 +205,7 @@ ok $m->{of}{3}{body} eq $file, 'a large file';
 is $m->{of}{5}{body}, 'hello world', 'a reply with trailers';
 is_deeply $m->{of}{5}{trailers}, { 'X-Sum' => 42 }, 'its trailers';
 is $m->{of}{1}{end} // '', '', 'the slow one still runs';
-$m->{c}->send(frame('r', 4, 'c'));
+$m->{c}->send(frame('r', 4, ''));
 $w->write('first', '');
 ok finish($m, 1), 'the slow one ends' or diag $m->{order};
 is $m->{of}{1}{body}, "slow first\n", 'with its own reply';
@@ -235,7 +243,7 @@ my @chunked = ('Transfer-Encoding' => 'chunked');
 $held->{c}->send(request(1, '/held', method => 'POST', fields => \@chunked));
 take($held);
 is $held->{of}{1}{head}{':status'}, 200, 'a reply that takes long, and no word of the body';
-my ($block, $most, $sent, $n) = (frame('d', 1, 'x' x 16375), 64 << 20, 0, 0);
+my ($block, $most, $sent, $n) = (frame('d', 1, 'x' x 16372), 64 << 20, 0, 0);
 while ($sent < $most && defined $n && IO::Select->new($held->{c}->socket)->can_write(1)) {
     my $at = $sent % length $block;
     $n = syswrite $held->{c}->socket, $block, length($block) - $at, $at;
@@ -250,13 +258,13 @@ for my $case (
     ['a preface that is none', undef],
     ['an unknown type', frame('x', 1, '')],
     ['a stream that was not begun', frame('d', 7, 'x')],
-    ['a frame that is too long', pack('a N N', 'h', 1, 1 << 30)],
+    ['a frame that is too long', pack('N N N', ord 'h', 1, 1 << 30)],
     ['a stream twice', request(1, '/up/slow/never') . request(1, '/text')],
     ['data behind the end', request(1, '/up/slow/never') . frame('d', 1, 'x')],
 ) {
     my ($what, $text) = @$case;
     my $bad = $w->connect('mux');
-    $bad->send(defined $text ? "MUX1\n" . pack('N', 0) . $text : "MUX1 no\n\r\n\r\n");
+    $bad->send(defined $text ? $preface . $text : "MUX1 no\n\r\n\r\n");
     $bad->rest;
     isnt $bad->ending, 'open', $what;
 }
@@ -319,7 +327,7 @@ finish($m, 2);
 $w->signal('HUP');
 my $id = 3;
 while ($id < 1000 && client_of($m, $id, request($id, '/text'))->{end} eq 'complete') { $id++ }
-is $m->{of}{$id}{end}, 'reset n', 'a reload: a stream is refused, it may be sent again';
+is $m->{of}{$id}{end}, 'refused', 'a reload: a stream is refused, it may be sent again';
 $w->write('reloaded', '');
 ok finish($m, 1), 'what runs ends well';
 is $m->{of}{1}{body}, "slow reloaded\n", 'complete';

@@ -226,7 +226,8 @@ enum wr_go wr_finish(struct wr_exchange *x, unsigned status)
         wr_phases_log(x);
     leave_owner(x);
     wr_exchange_drop(x);
-    x->over(x);
+    if (x->over != NULL)
+        x->over(x);
     return WR_END;
 }
 

@@ -245,7 +245,7 @@ struct wr_exchange {
     struct wr_exchange *main;   /* the topmost parent, or itself: has the variables and captures */
     struct wr_link children;
     uint32_t waits;             /* queries and jobs under way that will wake it */
-    void (*over)(struct wr_exchange *x); /* wr_finish has run; what comes next is its owner's */
+    void (*over)(struct wr_exchange *x); /* wr_finish has run: its owner goes on; may be NULL */
     /* The client has ended its side (FIN, RST) while a step waits: go on waiting, or finish. NULL:
      * no matter, an end is passed on like any byte. */
     enum wr_go (*left)(struct wr_exchange *x);

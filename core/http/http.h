@@ -123,6 +123,7 @@ struct wr_filter {             /* rows of a module; the reply of a subrequest go
  * reading, retrying and relaying. One const struct per module (proxy, later grpc, fastcgi). */
 struct wr_http_proxy_conf {    /* embedded in the module's conf; rows by WR_HTTP_PROXY_ROWS */
     struct wr_upstream_rows rows;          /* first */
+    const struct wr_http_speaker *speaker; /* how servers are spoken to; the module's to set */
     uint64_t send_timeout_ms, read_timeout_ms;
     size_t buffer_size;        /* proxy_buffer_size: most of a reply's head, and of one read */
     size_t buffers_total;      /* proxy_buffers: most that waits for a slow client in memory */
@@ -161,6 +162,7 @@ struct wr_http_speaker {       /* of a module: wr_module.speaker */
     const char *name;
     const char *word;          /* of listen: is spoken there, too. NULL: wherever none else is, and
                                 * exactly one has none */
+    const char *version;       /* of proxy_http_version: servers may be spoken to so. NULL: none */
     struct wr_str alpn;        /* its names, as on the wire */
     /* Is a plain connection that begins so its own? MORE: it might be. Pure. NULL without a word */
     enum wr_claim (*claims)(struct wr_str first);
@@ -175,7 +177,8 @@ struct wr_http_speaker {       /* of a module: wr_module.speaker */
         void (*interim)(struct wr_exchange *x, unsigned status);
         /* The head of the reply, that of 101 too. False: it is too long. */
         bool (*reply)(struct wr_exchange *x, const struct wr_reply_out *out) WR_CHECKED;
-        /* No more of this exchange is said, which ends next. Called by wr_http_abort. */
+        /* No more of this exchange is said, which ends next. Called by wr_http_abort. NULL: the end
+         * of the exchange tells the client. */
         void (*abort)(struct wr_exchange *x, enum wr_abort how);
         /* No more requests, if that can be without harm; what runs goes on. */
         void (*drain)(struct wr_session *s);
@@ -188,20 +191,22 @@ struct wr_http_speaker {       /* of a module: wr_module.speaker */
         /* Its next head is in h->res, an interim one too. AGAIN: more must come; EOF: closed before
          * it was complete; ERROR: wr_endpoint_why says it, or errno. */
         enum wr_io (*head)(struct wr_exchange *x) WR_CHECKED;
-        /* It is given up: the server is told as far as the protocol can. */
-        void (*cancel)(struct wr_exchange *x, enum wr_failure why);
-        /* Tells why a try failed and whether the peer may have processed it; before cancel. */
-        struct wr_try_verdict (*verdict)(const struct wr_exchange *x, enum wr_failure why);
+        /* Of a try that failed and whose endpoint has not ended: did the server say that it has
+         * not begun with the request? NULL: it has no way to say so. */
+        bool (*refused)(const struct wr_exchange *x);
         const struct wr_link_speaker *link; /* how its connections are shared */
     } peer;
 };
 /* s->of_layer: what all speakers have of a client connection. */
-#define WR_HTTP_STATE 128      /* bytes; a speaker that needs more keeps a pointer there */
+#define WR_HTTP_STATE 128      /* bytes */
 struct wr_http_session {
     uint32_t magic, requests;  /* begun so far */
     const struct wr_http_speaker *speaker; /* NULL: not known yet */
     bool secured;              /* shook hands, or came in plain to where TLS is spoken */
-    uint64_t state[WR_HTTP_STATE / sizeof(uint64_t)]; /* the speaker's own, zeroed */
+    union {
+        uint64_t state[WR_HTTP_STATE / sizeof(uint64_t)]; /* the speaker's own, zeroed */
+        void *of_speaker;      /* if it needs more */
+    };
 };
 static inline struct wr_http_session *wr_http_session_of(const struct wr_session *s)
 {
@@ -213,6 +218,10 @@ static inline struct wr_http_session *wr_http_session_of(const struct wr_session
 const struct wr_http_speaker *wr_speaker_choose(const struct wr_http_speaker *const *all,
                                                 uint32_t words, struct wr_str alpn,
                                                 struct wr_str first);
+/* The one of that version (of proxy_http_version); NULL: there is none. */
+const struct wr_http_speaker *wr_speaker_of_version(struct wr_str version);
+/* May some speaker speak to a server that chose this protocol (ALPN)? */
+bool wr_speakers_reach(struct wr_str alpn);
 /* For speakers: a request has begun on s, at begun_ms (monotonic; 0: now). Makes its exchange, one
  * of the session's, with the default server; `over` and the client endpoint are the caller's to
  * set. Then: fill h->req, call wr_http_host_known as soon as its host is (or that there is none),
@@ -227,7 +236,6 @@ void wr_http_request_bad(struct wr_exchange *x, uint16_t status, const char *why
 uint64_t wr_http_header_ms(const struct wr_session *s);
 struct wr_http_proxy_ops {
     const char *name;
-    const struct wr_http_speaker *speaker; /* of the servers */
     /* The request as this server is to get it: changes and completes out. Called for each try.
      * False: 500. */
     bool (*request)(struct wr_exchange *x, struct wr_request_out *out);

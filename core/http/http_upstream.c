@@ -50,12 +50,12 @@ enum wr_verdict wr_http_proxy(struct wr_exchange *x, const struct wr_http_proxy_
     }
     h->proxy = ops;
     h->proxy_conf = conf;
-    h->peer_speaker = ops->speaker;
+    h->peer_speaker = conf->speaker;
     if (u != NULL)
         wr_upstream_start(x, u, &conf->rows);
     else if (!wr_upstream_start_text(x, target, default_port, &conf->rows))
         return wr_reject(x, 500, NULL);
-    x->tries->speaker = ops->speaker->peer.link;
+    x->tries->speaker = conf->speaker->peer.link;
     if (h->req.framing != WR_BODY_NONE && !h->body.complete
         && (conf->request_buffering || conf->set_body != NULL
             || (h->req.framing == WR_BODY_CHUNKED && !conf->chunked_out)))
@@ -133,16 +133,33 @@ enum wr_go wr_http_connected(struct wr_exchange *x)
 
 /* ---- send, head: the reply may come before all is sent ---- */
 
+static struct wr_try_verdict judge_try(const struct wr_exchange *x, enum wr_failure why)
+{
+    const struct wr_http *h = wr_http_of(x);
+    const struct wr_lease *e = &x->tries->lease;
+    bool (*refused)(const struct wr_exchange *) = h->peer_speaker->peer.refused;
+
+    return wr_try_judge(&(struct wr_try_facts){
+        .failure = why,
+        .reused = e->reused,
+        .idempotent = wr_method_idempotent(h->req.method),
+        .refused = refused != NULL && refused(x),
+        .sent = wr_lease_sent(e),
+        .received = wr_lease_received(e),
+    });
+}
+
 static enum wr_go failure(struct wr_exchange *x, enum wr_failure why)
 {
     struct wr_http *h = wr_http_of(x);
     struct wr_tries *a = x->tries;
-    struct wr_try_verdict v = h->peer_speaker->peer.verdict(x, why);
+    struct wr_try_verdict v = judge_try(x, why);
 
     a->failure = v.failure;
     a->lost = a->lost || body_lost(x);
     a->sealed = a->sealed || (v.processed && !wr_method_idempotent(h->req.method));
-    h->peer_speaker->peer.cancel(x, why);
+    if (x->peer.ops != NULL)
+        x->peer.ops->end(&x->peer, WR_END_RESET);
     wr_response_init(&h->res);
     x->step = &wr_step_retry;
     return WR_GO;
@@ -154,7 +171,7 @@ void wr_http_abort(struct wr_exchange *x, enum wr_abort how)
 
     h->aborted = true;
     h->keepalive = false;
-    if (h->speaker != NULL)
+    if (h->speaker != NULL && h->speaker->server.abort != NULL)
         h->speaker->server.abort(x, how);
 }
 

@@ -42,6 +42,22 @@ struct wr_str wr_speakers_alpn(struct wr_pool *p, uint32_t words)
     return wr_text_view(&t);
 }
 
+const struct wr_http_speaker *wr_speaker_of_version(struct wr_str version)
+{
+    for (size_t i = 0; speakers[i] != NULL; i++)
+        if (speakers[i]->version != NULL && wr_str_is(version, speakers[i]->version))
+            return speakers[i];
+    return NULL;
+}
+
+bool wr_speakers_reach(struct wr_str alpn)
+{
+    for (size_t i = 0; speakers[i] != NULL; i++)
+        if (speakers[i]->peer.link != NULL && speakers[i]->peer.link->speaks(alpn))
+            return true;
+    return false;
+}
+
 /* ---- the choice ---- */
 
 static bool is_among(struct wr_str list, struct wr_str name)

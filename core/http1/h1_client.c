@@ -338,27 +338,6 @@ bool wr_h1_client_request(struct wr_exchange *x, const struct wr_request_out *ou
     return !c->out.overflow;
 }
 
-/* HTTP/1 can cancel a request only by closing the connection. */
-void wr_h1_client_cancel(struct wr_exchange *x, enum wr_failure why)
-{
-    (void)why;
-    if (x->peer.ops != NULL)
-        x->peer.ops->end(&x->peer, WR_END_FIN);
-}
-
-struct wr_try_verdict wr_h1_client_verdict(const struct wr_exchange *x, enum wr_failure why)
-{
-    const struct wr_lease *e = &x->tries->lease;
-
-    return wr_try_judge(&(struct wr_try_facts){
-        .failure = why,
-        .reused = e->reused,
-        .idempotent = wr_method_idempotent(wr_http_of(x)->req.method),
-        .sent = wr_lease_sent(e),
-        .received = wr_lease_received(e),
-    });
-}
-
 static bool speaks(struct wr_str alpn)
 {
     return alpn.n == 0 || wr_str_is(alpn, "http/1.1") || wr_str_is(alpn, "http/1.0");

@@ -16,8 +16,6 @@ const struct wr_http_speaker wr_http1 = {
     .peer = {
         .request = wr_h1_client_request,
         .head = wr_h1_client_head,
-        .cancel = wr_h1_client_cancel,
-        .verdict = wr_h1_client_verdict,
         .link = &wr_h1_link,
     },
 };

@@ -189,8 +189,6 @@ struct wr_h1_client {          /* peer.state */
 /* Entries of the table wr_http1. */
 bool wr_h1_client_request(struct wr_exchange *x, const struct wr_request_out *out) WR_CHECKED;
 enum wr_io wr_h1_client_head(struct wr_exchange *x) WR_CHECKED;
-void wr_h1_client_cancel(struct wr_exchange *x, enum wr_failure why);
-struct wr_try_verdict wr_h1_client_verdict(const struct wr_exchange *x, enum wr_failure why);
 extern const struct wr_link_speaker wr_h1_link;
 
 /* ---- h1_out ---- */

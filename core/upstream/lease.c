@@ -110,7 +110,8 @@ static void lease_shared(struct wr_lease *e)
     if (l->state == WR_LINK_UP && l->u != NULL && !is_fresh(l)) {
         l->gone = true;
         wr_link_hide(l);
-        l->key.speaker->drain(l);
+        if (l->key.speaker->drain != NULL)
+            l->key.speaker->drain(l);
     }
 }
 

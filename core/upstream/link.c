@@ -115,7 +115,7 @@ void wr_peer_link_close(struct wr_peer_link *l)
     wr_link_count_use(l, -1);
     wr_connections_add(WR_SERVER, -1);
     if (wr_link_is_shared(l) && l->of_speaker != NULL) {
-        if (!l->gone)
+        if (!l->gone && l->key.speaker->drain != NULL)
             l->key.speaker->drain(l);
         l->key.speaker->end(l);
     }

@@ -311,7 +311,7 @@ struct wr_link_speaker {
     enum wr_room (*lease)(struct wr_peer_link *l); /* is there room for one more? l is up */
     void (*begin)(struct wr_peer_link *l); /* the link is up: make l->of_speaker */
     void (*run)(struct wr_peer_link *l);   /* something happened on the connection */
-    void (*drain)(struct wr_peer_link *l); /* no more leases will begin: tell the peer */
+    void (*drain)(struct wr_peer_link *l); /* no more leases will begin: tell the peer; or NULL */
     void (*end)(struct wr_peer_link *l);   /* free l->of_speaker; called only after begin */
 };
 struct wr_link_key {             /* links of equal keys are interchangeable */

@@ -107,7 +107,6 @@ static void log_url(const struct wr_exchange *x, struct wr_text *t)
 
 static const struct wr_http_proxy_ops ops = {
     .name = "proxy",
-    .speaker = &wr_http1,
     .request = wr_proxy_request,
     .reply = wr_proxy_reply,
     .log_url = log_url,
@@ -181,9 +180,10 @@ static bool set_version(struct wr_cf *cf, void *conf)
     struct wr_str arg = wr_cf_arg(cf, 1);
 
     c->http10 = wr_str_is(arg, "1.0");
-    if (wr_str_is(arg, "2"))
+    c->base.speaker = c->http10 || wr_str_is(arg, "1.1") ? &wr_http1 : wr_speaker_of_version(arg);
+    if (c->base.speaker == NULL && wr_str_is(arg, "2"))
         return wr_cf_error(cf, 1, "HTTP/2 to servers is not in this build");
-    return c->http10 || wr_str_is(arg, "1.1")
+    return c->base.speaker != NULL
         || wr_cf_error_hint(cf, 1, "allowed: 1.0, 1.1", "invalid value \"" WR_FMT "\"",
                             WR_ARG(arg));
 }
@@ -191,14 +191,12 @@ static bool set_version(struct wr_cf *cf, void *conf)
 /* A server may choose any of the protocols. If weir does not speak it, every request fails. */
 static bool set_alpn(struct wr_cf *cf, void *conf)
 {
-    const struct wr_link_speaker *spoken = ops.speaker->peer.link;
-
     for (uint32_t i = 1; i <= cf->nargs; i++) {
         struct wr_str name = wr_cf_arg(cf, i);
 
-        if (wr_str_find(name, '$') == name.n && !spoken->speaks(name))
+        if (wr_str_find(name, '$') == name.n && !wr_speakers_reach(name))
             wr_cf_warn(cf, i, "\"" WR_FMT "\" is offered, but weir speaks only %s to servers",
-                       WR_ARG(name), spoken->name);
+                       WR_ARG(name), wr_http1.name);
     }
     return wr_set_peer_alpn(cf, conf);
 }
