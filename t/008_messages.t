@@ -101,9 +101,9 @@ http {
 }
 CONF
         '5 unknown directive "content_by_lua_block": of a third-party module, not in this build'
-        . ' [content_by_lua_block] (lua-nginx-module has it, a module that is not nginx\'s own)',
+        . ' [content_by_lua_block] (it is a directive of lua-nginx-module)',
         '9 unknown directive "access_by_lua_block": of a third-party module, not in this build'
-        . ' [access_by_lua_block] (lua-nginx-module has it, a module that is not nginx\'s own)',
+        . ' [access_by_lua_block] (it is a directive of lua-nginx-module)',
         '11 unknown directive "foo" [foo]'],
     ['modules of others', <<'CONF',
 http {
@@ -113,7 +113,7 @@ http {
 }
 CONF
         map { sprintf '%d unknown directive "%s": of a third-party module, not in this build [%s]'
-            . ' (%s has it, a module that is not nginx\'s own)', $_->[0], $_->[1], $_->[1], $_->[2] }
+            . ' (it is a directive of %s)', $_->[0], $_->[1], $_->[1], $_->[2] }
         [2, 'brotli', 'ngx_brotli'], [3, 'vhost_traffic_status_zone', 'nginx-module-vts'],
         [4, 'more_set_headers', 'headers-more-nginx-module']],
     ['what is gone, and what clients will speak', <<'CONF',
