@@ -2,7 +2,7 @@
  * a range is a value. */
 #include "base/base.h"
 
-static void mask_fill(uint8_t mask[static 16], unsigned bits)
+static void fill_mask(uint8_t mask[static 16], unsigned bits)
 {
     for (unsigned i = 0; i < 16; i++) {
         unsigned here = bits > i * 8 ? wr_min(bits - i * 8, 8U) : 0;
@@ -31,7 +31,7 @@ bool wr_cidr_parse(struct wr_str s, struct wr_cidr *out)
     if (rest.p != NULL && (rest.n > 3 || !wr_str_u64(rest, &bits) || bits > bytes.n * 8))
         return false;
     out->family = a.sa.sa_family;
-    mask_fill(out->mask, (unsigned)bits);
+    fill_mask(out->mask, (unsigned)bits);
     for (size_t i = 0; i < bytes.n; i++) {
         uint8_t byte = (uint8_t)bytes.p[i];
 

@@ -8,7 +8,7 @@ static const char days[7][4] = { "Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"
 static const char months[12][4] = { "Jan", "Feb", "Mar", "Apr", "May", "Jun",
                                     "Jul", "Aug", "Sep", "Oct", "Nov", "Dec" };
 
-static void date(struct wr_text *t, const struct tm *tm, char sep)
+static void put_date(struct wr_text *t, const struct tm *tm, char sep)
 {
     wr_text_pad(t, (uint64_t)(tm->tm_year + 1900), 4);
     wr_text_char(t, sep);
@@ -17,7 +17,7 @@ static void date(struct wr_text *t, const struct tm *tm, char sep)
     wr_text_pad(t, (uint64_t)tm->tm_mday, 2);
 }
 
-static void hours(struct wr_text *t, const struct tm *tm)
+static void put_hours(struct wr_text *t, const struct tm *tm)
 {
     wr_text_pad(t, (uint64_t)tm->tm_hour, 2);
     wr_text_char(t, ':');
@@ -26,7 +26,7 @@ static void hours(struct wr_text *t, const struct tm *tm)
     wr_text_pad(t, (uint64_t)tm->tm_sec, 2);
 }
 
-static void zone(struct wr_text *t, const struct tm *tm, const char *sep)
+static void put_zone(struct wr_text *t, const struct tm *tm, const char *sep)
 {
     long minutes = tm->tm_gmtoff / 60;
 
@@ -52,11 +52,11 @@ void wr_clock_http(time_t at, struct wr_text *t)
     wr_text_char(t, ' ');
     wr_text_pad(t, (uint64_t)(tm.tm_year + 1900), 4);
     wr_text_char(t, ' ');
-    hours(t, &tm);
+    put_hours(t, &tm);
     wr_text_c(t, " GMT");
 }
 
-static void local_text(struct wr_text *t, const struct tm *tm)
+static void put_local(struct wr_text *t, const struct tm *tm)
 {
     wr_text_pad(t, (uint64_t)tm->tm_mday, 2);
     wr_text_char(t, '/');
@@ -64,12 +64,12 @@ static void local_text(struct wr_text *t, const struct tm *tm)
     wr_text_char(t, '/');
     wr_text_pad(t, (uint64_t)(tm->tm_year + 1900), 4);
     wr_text_char(t, ':');
-    hours(t, tm);
+    put_hours(t, tm);
     wr_text_char(t, ' ');
-    zone(t, tm, "");
+    put_zone(t, tm, "");
 }
 
-static void syslog_text(struct wr_text *t, const struct tm *tm)
+static void put_syslog(struct wr_text *t, const struct tm *tm)
 {
     wr_text_c(t, months[tm->tm_mon]);
     wr_text_char(t, ' ');
@@ -77,10 +77,10 @@ static void syslog_text(struct wr_text *t, const struct tm *tm)
         wr_text_char(t, ' ');
     wr_text_u64(t, (uint64_t)tm->tm_mday);
     wr_text_char(t, ' ');
-    hours(t, tm);
+    put_hours(t, tm);
 }
 
-static void texts(time_t now)
+static void remake_texts(time_t now)
 {
     static char error_log[32], local[32], iso8601[32], http[32], syslog[32];
     struct wr_text t = wr_text_on(error_log, sizeof(error_log));
@@ -88,20 +88,20 @@ static void texts(time_t now)
 
     if (localtime_r(&now, &tm) == NULL)
         return;
-    date(&t, &tm, '/');
+    put_date(&t, &tm, '/');
     wr_text_char(&t, ' ');
-    hours(&t, &tm);
+    put_hours(&t, &tm);
     wr_clock.error_log = wr_text_view(&t);
 
     t = wr_text_on(local, sizeof(local));
-    local_text(&t, &tm);
+    put_local(&t, &tm);
     wr_clock.local = wr_text_view(&t);
 
     t = wr_text_on(iso8601, sizeof(iso8601));
-    date(&t, &tm, '-');
+    put_date(&t, &tm, '-');
     wr_text_char(&t, 'T');
-    hours(&t, &tm);
-    zone(&t, &tm, ":");
+    put_hours(&t, &tm);
+    put_zone(&t, &tm, ":");
     wr_clock.iso8601 = wr_text_view(&t);
 
     t = wr_text_on(http, sizeof(http));
@@ -109,7 +109,7 @@ static void texts(time_t now)
     wr_clock.http = wr_text_view(&t);
 
     t = wr_text_on(syslog, sizeof(syslog));
-    syslog_text(&t, &tm);
+    put_syslog(&t, &tm);
     wr_clock.syslog = wr_text_view(&t);
 }
 
@@ -136,6 +136,6 @@ void wr_clock_update(void)
     ahead = wr_clock.wall_ms - wr_clock.mono_ms;
     if (wr_clock.wall_ms / 1000 != second) {
         second = wr_clock.wall_ms / 1000;
-        texts((time_t)second);
+        remake_texts((time_t)second);
     }
 }

@@ -18,7 +18,7 @@ struct wr_dict {
 
 #define FIRST 16              /* entries, a power of two; at most half of them are used */
 
-static inline uint64_t mix(uint64_t a, uint64_t b)
+static inline uint64_t mix_words(uint64_t a, uint64_t b)
 {
     __extension__ typedef unsigned __int128 wide;
     wide r = (wide)a * b;
@@ -34,8 +34,8 @@ static uint64_t key_hash(struct wr_str s)
     uint64_t h = s.n + 0x9e3779b97f4a7c15U;
 
     for (; s.n >= 8; s = wr_str_of(s.p + 8, s.n - 8))
-        h = mix(h ^ (wr_word_load(s.p) | lower), 0xd6e8feb86659fd93U);
-    return mix(h ^ (wr_word_tail(s.p, s.n) | lower), 0xa0761d6478bd642fU);
+        h = mix_words(h ^ (wr_word_load(s.p) | lower), 0xd6e8feb86659fd93U);
+    return mix_words(h ^ (wr_word_tail(s.p, s.n) | lower), 0xa0761d6478bd642fU);
 }
 
 struct wr_dict *wr_dict_new(struct wr_pool *p, bool fold_case)
@@ -62,7 +62,7 @@ static struct entry *slot_of(const struct wr_dict *d, struct wr_str key, uint64_
     }
 }
 
-static void widen(struct wr_dict *d)
+static void widen_table(struct wr_dict *d)
 {
     struct entry *old = d->entry;
     uint32_t count = d->mask + 1;
@@ -91,6 +91,6 @@ void *wr_dict_add(struct wr_dict *d, struct wr_str key, void *value)
         return e->value;
     *e = (struct entry){ key, value, hash };
     if (++d->n > d->mask / 2)
-        widen(d);
+        widen_table(d);
     return NULL;
 }

@@ -24,8 +24,8 @@ static void random_bytes(void *p, size_t n)
         ((unsigned char *)p)[i] = (unsigned char)(v >> (i % 8 * 8));
 }
 
-/* A forked worker must not draw the same numbers as its siblings. */
-static void forked(void)
+/* A after_fork worker must not draw the same numbers as its siblings. */
+static void after_fork(void)
 {
     random_seeded = false;
 }
@@ -34,10 +34,10 @@ static void forked(void)
 __attribute__((constructor)) static void hash_init(void)
 {
     random_bytes(seed, sizeof(seed));
-    (void)pthread_atfork(NULL, NULL, forked);
+    (void)pthread_atfork(NULL, NULL, after_fork);
 }
 
-static inline uint64_t rotl(uint64_t v, int bits)
+static inline uint64_t rotate_left(uint64_t v, int bits)
 {
     return v << bits | v >> (64 - bits);
 }
@@ -48,14 +48,14 @@ static inline void sip_round(uint64_t v[static 4])
 {
     v[0] += v[1];
     v[2] += v[3];
-    v[1] = rotl(v[1], 13) ^ v[0];
-    v[3] = rotl(v[3], 16) ^ v[2];
-    v[0] = rotl(v[0], 32);
+    v[1] = rotate_left(v[1], 13) ^ v[0];
+    v[3] = rotate_left(v[3], 16) ^ v[2];
+    v[0] = rotate_left(v[0], 32);
     v[2] += v[1];
     v[0] += v[3];
-    v[1] = rotl(v[1], 17) ^ v[2];
-    v[3] = rotl(v[3], 21) ^ v[0];
-    v[2] = rotl(v[2], 32);
+    v[1] = rotate_left(v[1], 17) ^ v[2];
+    v[3] = rotate_left(v[3], 21) ^ v[0];
+    v[2] = rotate_left(v[2], 32);
 }
 
 static inline void sip_word(uint64_t v[static 4], uint64_t word)

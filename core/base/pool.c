@@ -52,7 +52,7 @@ struct wr_pool {
 static struct region *cache;
 static unsigned cached;
 
-static struct region *region_get(const struct wr_pool_memory *from)
+static struct region *get_region(const struct wr_pool_memory *from)
 {
     struct region *r = cache;
 
@@ -69,7 +69,7 @@ static struct region *region_get(const struct wr_pool_memory *from)
     return r;
 }
 
-static void region_put(struct region *r)
+static void put_region(struct region *r)
 {
     if (r->from != NULL) {
         r->from->free(r);
@@ -95,7 +95,7 @@ void wr_pool_drop_cache(void)
 
 struct wr_pool *wr_pool_new(size_t limit)
 {
-    struct region *r = EXACT ? malloc(sizeof(struct wr_pool)) : region_get(NULL);
+    struct region *r = EXACT ? malloc(sizeof(struct wr_pool)) : get_region(NULL);
     struct wr_pool *p = (struct wr_pool *)r;
 
     if (wr_unlikely(p == NULL))
@@ -136,12 +136,12 @@ void wr_pool_free(struct wr_pool *p)
         struct region *r = p->first.next;
 
         p->first.next = r->next;
-        region_put(r);
+        put_region(r);
     }
-    region_put(&p->first);
+    put_region(&p->first);
 }
 
-static void *big_take(struct wr_pool *p, size_t n)
+static void *take_big(struct wr_pool *p, size_t n)
 {
     struct big *b;
     size_t size;
@@ -158,9 +158,9 @@ static void *big_take(struct wr_pool *p, size_t n)
 }
 
 /* Abandons the rest of the previous region: less than BIG, and pools are short-lived. */
-static void *region_take(struct wr_pool *p, size_t size)
+static void *take_region(struct wr_pool *p, size_t size)
 {
-    struct region *r = region_get(p->from);
+    struct region *r = get_region(p->from);
 
     if (r == NULL)
         return NULL;
@@ -183,7 +183,7 @@ void wr_pool_use(struct wr_pool *p, const struct wr_pool_memory *from)
 
 /* The limit and `used` count whole units of ALIGNMENT, so a million tiny pieces count with their
  * real size. If n is so near SIZE_MAX that rounding up wraps, size is smaller than n. */
-static inline void *take(struct wr_pool *p, size_t n)
+static inline void *take_piece(struct wr_pool *p, size_t n)
 {
     size_t size = (n + (n == 0) + ALIGNMENT - 1) & ~(size_t)(ALIGNMENT - 1);
     void *out;
@@ -191,12 +191,12 @@ static inline void *take(struct wr_pool *p, size_t n)
     if (wr_unlikely(size < n || size > p->limit - p->used))
         return NULL;
     if (EXACT) {
-        out = big_take(p, n);
+        out = take_big(p, n);
     } else if (wr_likely(size <= (size_t)(p->end - p->at))) {
         out = p->at;
         p->at += size;
     } else {
-        out = size >= BIG ? big_take(p, size) : region_take(p, size);
+        out = size >= BIG ? take_big(p, size) : take_region(p, size);
     }
     if (wr_likely(out != NULL))
         p->used += size;
@@ -205,12 +205,12 @@ static inline void *take(struct wr_pool *p, size_t n)
 
 void *wr_pool_try(struct wr_pool *p, size_t n)
 {
-    return take(p, n);
+    return take_piece(p, n);
 }
 
 void *wr_pool_alloc(struct wr_pool *p, size_t n)
 {
-    void *out = take(p, n);
+    void *out = take_piece(p, n);
 
     if (wr_unlikely(out == NULL))
         wr_out_of_memory(n);
@@ -219,7 +219,7 @@ void *wr_pool_alloc(struct wr_pool *p, size_t n)
 
 void *wr_pool_zalloc(struct wr_pool *p, size_t n)
 {
-    void *out = take(p, n);
+    void *out = take_piece(p, n);
 
     if (wr_unlikely(out == NULL))
         wr_out_of_memory(n);
@@ -277,7 +277,7 @@ size_t wr_pool_used(const struct wr_pool *p)
 }
 
 /* Most arrays of large elements hold only one. */
-static uint32_t first_of(size_t size)
+static uint32_t first_capacity(size_t size)
 {
     return size >= 512 ? 1 : size >= 128 ? 2 : 8;
 }
@@ -291,7 +291,7 @@ void wr_vec_reserve(struct wr_pool *p, void **at, const uint32_t *n, uint32_t *c
 
     memcpy(&old, (void *)at, sizeof(old));
     if (*n == *cap) {
-        uint32_t more = *cap == 0 ? first_of(size) : *cap * 2;
+        uint32_t more = *cap == 0 ? first_capacity(size) : *cap * 2;
         size_t bytes;
 
         WR_ASSERT(more > *cap);

@@ -24,7 +24,7 @@ static pcre2_match_data *match_data;
 static uint32_t match_room;
 static pcre2_match_context *limits;
 
-static void limits_init(void)
+static void init_limits(void)
 {
     pcre2_jit_stack *stack = pcre2_jit_stack_create(32 * 1024, JIT_STACK_MAX, NULL);
 
@@ -38,10 +38,10 @@ static void limits_init(void)
 }
 
 /* One block for all patterns, as wide as the widest: no match begins inside another. */
-static void match_room_for(uint32_t groups)
+static void make_match_room(uint32_t groups)
 {
     if (limits == NULL)
-        limits_init();
+        init_limits();
     if (groups <= match_room)
         return;
     if (match_data != NULL)
@@ -58,7 +58,7 @@ static void code_free(void *arg)
 }
 
 /* PCRE2 says (*UTF), PCRE and the world's nginx configurations say (*UTF8). */
-static struct wr_str utf_word(struct wr_str pattern, uint32_t *options)
+static struct wr_str skip_utf_word(struct wr_str pattern, uint32_t *options)
 {
     struct wr_str words[] = { WR_STR_INIT("(*UTF8)"), WR_STR_INIT("(*UTF)") };
 
@@ -75,7 +75,7 @@ static struct wr_str utf_word(struct wr_str pattern, uint32_t *options)
     return pattern;
 }
 
-static void describe(struct wr_regex *re)
+static void read_captures(struct wr_regex *re)
 {
     (void)pcre2_pattern_info(re->code, PCRE2_INFO_CAPTURECOUNT, &re->captures);
     (void)pcre2_pattern_info(re->code, PCRE2_INFO_NAMECOUNT, &re->names);
@@ -89,7 +89,7 @@ struct wr_regex *wr_regex_compile(struct wr_pool *pool, struct wr_str pattern, b
                                   struct wr_regex_error *err)
 {
     uint32_t options = fold_case ? PCRE2_CASELESS : 0;
-    struct wr_str body = utf_word(pattern, &options);
+    struct wr_str body = skip_utf_word(pattern, &options);
     struct wr_regex *re;
     pcre2_code *code;
     PCRE2_SIZE offset;
@@ -109,8 +109,8 @@ struct wr_regex *wr_regex_compile(struct wr_pool *pool, struct wr_str pattern, b
     re = WR_NEW(pool, struct wr_regex);
     re->code = code;
     re->pattern = wr_pool_str(pool, pattern);
-    describe(re);
-    match_room_for(re->captures + 1);
+    read_captures(re);
+    make_match_room(re->captures + 1);
     wr_pool_cleanup(pool, code_free, code);
     return re;
 }
@@ -138,7 +138,7 @@ struct wr_str wr_regex_pattern(const struct wr_regex *re)
 
 /* pcre2_match returns the number of the last group that took part, plus 1; groups behind it have no
  * entry in the vector. */
-static void fill(struct wr_str subject, int found, struct wr_str *groups, uint32_t n)
+static void fill_groups(struct wr_str subject, int found, struct wr_str *groups, uint32_t n)
 {
     const PCRE2_SIZE *at = pcre2_get_ovector_pointer(match_data);
 
@@ -168,6 +168,6 @@ int wr_regex_match(const struct wr_regex *re, struct wr_str subject, struct wr_s
         return 0;
     if (found < 0)
         return -1;
-    fill(subject, found, groups, n);
+    fill_groups(subject, found, groups, n);
     return 1;
 }

@@ -16,7 +16,7 @@ static bool sets_extended(struct wr_str flags)
 
 /* True for verbs, comments and callouts: their text is not part of the pattern and may contain
  * brackets. */
-static bool strange_group(struct wr_str rest)
+static bool is_strange_group(struct wr_str rest)
 {
     if (rest.n == 0)
         return false;
@@ -30,24 +30,24 @@ static bool strange_group(struct wr_str rest)
 
 /* \Q and \E quote the text between them; a single \E is ignored, so that in "a\E?" the ? belongs to
  * a. \c takes the next byte, whatever it is. */
-static bool strange_escape(struct wr_str s)
+static bool is_strange_escape(struct wr_str s)
 {
     return s.n >= 2 && s.p[0] == '\\' && (s.p[1] == 'Q' || s.p[1] == 'E' || s.p[1] == 'c');
 }
 
-static bool letter(char c)
+static bool is_letter(char c)
 {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
 }
 
 /* Length of a "[:name:]" at the beginning of s; 0: there is none. */
-static size_t posix_name(struct wr_str s)
+static size_t posix_name_length(struct wr_str s)
 {
     size_t i = 2;
 
     if (!wr_str_starts(s, WR_STR("[:")))
         return 0;
-    while (i < s.n && (s.p[i] == '^' || letter(s.p[i])))
+    while (i < s.n && (s.p[i] == '^' || is_letter(s.p[i])))
         i++;
     return wr_str_starts(wr_str_skip(s, i), WR_STR(":]")) ? i + 2 : 0;
 }
@@ -62,16 +62,16 @@ static size_t class_length(struct wr_str s)
     while (i < s.n && s.p[i] != ']') {
         struct wr_str rest = wr_str_skip(s, i);
 
-        if (strange_escape(rest))
+        if (is_strange_escape(rest))
             return 0;
-        i += wr_max(posix_name(rest), *rest.p == '\\' ? 2U : 1U);
+        i += wr_max(posix_name_length(rest), *rest.p == '\\' ? 2U : 1U);
     }
     return i < s.n ? i + 1 : 0;
 }
 
 /* True if the pattern has one alternative only: then its beginning is the beginning of every
  * match. */
-static bool single(struct wr_str s)
+static bool has_one_alternative(struct wr_str s)
 {
     size_t depth = 0, length;
 
@@ -79,7 +79,7 @@ static bool single(struct wr_str s)
         length = 1;
         switch (*s.p) {
         case '\\':
-            if (strange_escape(s))
+            if (is_strange_escape(s))
                 return false;
             length = 2;
             break;
@@ -89,7 +89,7 @@ static bool single(struct wr_str s)
                 return false;
             break;
         case '(':
-            if (strange_group(wr_str_skip(s, 1)))
+            if (is_strange_group(wr_str_skip(s, 1)))
                 return false;
             depth++;
             break;
@@ -107,7 +107,7 @@ static bool single(struct wr_str s)
     return true;
 }
 
-static bool literal(char c)
+static bool is_literal(char c)
 {
     /* A byte above 0x7f may belong to a character that a quantifier applies to as a whole. */
     return (unsigned char)c < 0x80 && c != '\0' && strchr("\\^$.[|()?*+{", c) == NULL;
@@ -118,9 +118,9 @@ struct wr_str wr_regex_literal_prefix(struct wr_str pattern)
     struct wr_str s = wr_str_skip(pattern, 1);
     size_t n = 0;
 
-    if (pattern.n == 0 || *pattern.p != '^' || !single(s))
+    if (pattern.n == 0 || *pattern.p != '^' || !has_one_alternative(s))
         return wr_str_of(pattern.p, 0);
-    while (n < s.n && literal(s.p[n]))
+    while (n < s.n && is_literal(s.p[n]))
         n++;
     /* These quantifiers allow zero occurrences of the last literal. */
     if (n > 0 && n < s.n && strchr("?*{", s.p[n]) != NULL && s.p[n] != '\0')

@@ -3,7 +3,7 @@
 #include "base/base.h"
 
 /* All reads go through here: this is the only bounds check. */
-static const unsigned char *take(struct wr_scan *s, size_t n)
+static const unsigned char *take_bytes(struct wr_scan *s, size_t n)
 {
     const unsigned char *at = s->p;
 
@@ -16,9 +16,9 @@ static const unsigned char *take(struct wr_scan *s, size_t n)
     return at;
 }
 
-static uint32_t number(struct wr_scan *s, size_t n)
+static uint32_t read_number(struct wr_scan *s, size_t n)
 {
-    const unsigned char *p = take(s, n);
+    const unsigned char *p = take_bytes(s, n);
     uint32_t v = 0;
 
     for (size_t i = 0; p != NULL && i < n; i++)
@@ -28,33 +28,33 @@ static uint32_t number(struct wr_scan *s, size_t n)
 
 uint8_t wr_scan_u8(struct wr_scan *s)
 {
-    return (uint8_t)number(s, 1);
+    return (uint8_t)read_number(s, 1);
 }
 
 uint16_t wr_scan_u16(struct wr_scan *s)
 {
-    return (uint16_t)number(s, 2);
+    return (uint16_t)read_number(s, 2);
 }
 
 uint32_t wr_scan_u24(struct wr_scan *s)
 {
-    return number(s, 3);
+    return read_number(s, 3);
 }
 
 uint32_t wr_scan_u32(struct wr_scan *s)
 {
-    return number(s, 4);
+    return read_number(s, 4);
 }
 
 struct wr_str wr_scan_take(struct wr_scan *s, size_t n)
 {
-    const unsigned char *p = take(s, n);
+    const unsigned char *p = take_bytes(s, n);
 
     return wr_str_of((const char *)p, p == NULL ? 0 : n);
 }
 
 bool wr_scan_skip(struct wr_scan *s, size_t n)
 {
-    (void)take(s, n);
+    (void)take_bytes(s, n);
     return !s->bad;
 }

@@ -32,16 +32,16 @@ bool wr_str_ends(struct wr_str s, struct wr_str suffix)
     return s.n >= suffix.n && wr_str_eq(wr_str_skip(s, s.n - suffix.n), suffix);
 }
 
-static bool blank(char c)
+static bool is_blank(char c)
 {
     return c == ' ' || c == '\t';
 }
 
 struct wr_str wr_str_trim(struct wr_str s)
 {
-    while (s.n > 0 && blank(s.p[s.n - 1]))
+    while (s.n > 0 && is_blank(s.p[s.n - 1]))
         s.n--;
-    while (s.n > 0 && blank(*s.p))
+    while (s.n > 0 && is_blank(*s.p))
         s = wr_str_skip(s, 1);
     return s;
 }

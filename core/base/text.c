@@ -4,7 +4,7 @@
 #include "base/base.h"
 
 /* A growing text has one byte more than cap: the zero of wr_text_cstr and of vsnprintf. */
-static bool grow(struct wr_text *t, size_t more)
+static bool grow_text(struct wr_text *t, size_t more)
 {
     size_t need, cap;
     char *p;
@@ -24,11 +24,11 @@ static bool grow(struct wr_text *t, size_t more)
 }
 
 /* How many of n bytes may be written now. */
-static inline size_t room(struct wr_text *t, size_t n)
+static inline size_t room_for(struct wr_text *t, size_t n)
 {
     if (wr_unlikely(t->overflow))
         return 0;
-    if (wr_likely(n <= t->cap - t->n) || grow(t, n))
+    if (wr_likely(n <= t->cap - t->n) || grow_text(t, n))
         return n;
     t->overflow = true;
     return t->cap - t->n;
@@ -46,7 +46,7 @@ struct wr_text wr_text_grow(struct wr_pool *pool, size_t first, size_t limit)
 
 void wr_text_more(struct wr_text *t, struct wr_str s)
 {
-    size_t n = room(t, s.n);
+    size_t n = room_for(t, s.n);
 
     if (n > 0) {
         memcpy(t->p + t->n, s.p, n);
@@ -55,7 +55,7 @@ void wr_text_more(struct wr_text *t, struct wr_str s)
 }
 
 /* A 64-bit number has at most twenty digits. */
-static struct wr_str digits(uint64_t v, char buf[static 20])
+static struct wr_str digits_of(uint64_t v, char buf[static 20])
 {
     char *end = buf + 20, *p = end;
 
@@ -69,7 +69,7 @@ static struct wr_str digits(uint64_t v, char buf[static 20])
 void wr_text_u64(struct wr_text *t, uint64_t v)
 {
     char buf[20];
-    struct wr_str s = digits(v, buf);
+    struct wr_str s = digits_of(v, buf);
 
     if (s.n > t->cap - t->n || t->overflow) {
         wr_text_more(t, s);
@@ -82,7 +82,7 @@ void wr_text_u64(struct wr_text *t, uint64_t v)
 void wr_text_pad(struct wr_text *t, uint64_t v, unsigned width)
 {
     char buf[20];
-    struct wr_str s = digits(v, buf);
+    struct wr_str s = digits_of(v, buf);
 
     for (size_t i = s.n; i < width; i++)
         wr_text_char(t, '0');
@@ -110,7 +110,7 @@ void wr_text_fmt(struct wr_text *t, const char *fmt, ...)
 }
 
 /* False: it did not fit; *need is the length of the whole text. */
-static bool print(struct wr_text *t, const char *fmt, va_list ap, size_t *need)
+static bool try_print(struct wr_text *t, const char *fmt, va_list ap, size_t *need)
 {
     size_t left = t->p == NULL ? 0 : t->cap - t->n + (t->pool != NULL);
     int n = vsnprintf(left > 0 ? t->p + t->n : NULL, left, fmt, ap);
@@ -133,11 +133,11 @@ void wr_text_vfmt(struct wr_text *t, const char *fmt, va_list ap)
     if (t->overflow)
         return;
     va_copy(again, ap);
-    done = print(t, fmt, again, &need);
+    done = try_print(t, fmt, again, &need);
     va_end(again);
-    if (!done && need != SIZE_MAX && grow(t, need)) {
+    if (!done && need != SIZE_MAX && grow_text(t, need)) {
         va_copy(again, ap);
-        done = print(t, fmt, again, &need);
+        done = try_print(t, fmt, again, &need);
         va_end(again);
     }
     if (done)

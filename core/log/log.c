@@ -15,9 +15,9 @@ static struct wr_log first_log = {
 };
 struct wr_log *wr_log_default = &first_log;
 
-static bool startup = true;
+static bool at_startup = true;
 
-static const char *const names[] = {
+static const char *const level_names[] = {
 #define X(id, text) text,
     WR_LEVELS(X)
 #undef X
@@ -25,7 +25,7 @@ static const char *const names[] = {
 
 const char *wr_level_name(enum wr_level l)
 {
-    return l < WR_LOG_LEVELS ? names[l] : "none";
+    return l < WR_LOG_LEVELS ? level_names[l] : "none";
 }
 
 /* nginx filters debug lines by subsystem; here each of its words enables all of them. */
@@ -35,8 +35,8 @@ bool wr_level_parse(struct wr_str s, enum wr_level *out)
                                          "debug_event", "debug_http", "debug_mail",
                                          "debug_stream" };
 
-    for (unsigned i = 0; i < WR_COUNT(names); i++) {
-        if (wr_str_is(s, names[i])) {
+    for (unsigned i = 0; i < WR_COUNT(level_names); i++) {
+        if (wr_str_is(s, level_names[i])) {
             *out = (enum wr_level)i;
             return true;
         }
@@ -52,11 +52,11 @@ bool wr_level_parse(struct wr_str s, enum wr_level *out)
 
 void wr_log_startup(bool on)
 {
-    startup = on;
+    at_startup = on;
 }
 
 /* The form nginx uses at start, for the user who typed the command. */
-static void head_short(struct wr_text *t, enum wr_level l)
+static void put_short_head(struct wr_text *t, enum wr_level l)
 {
     wr_text_fmt(t, "weir: [%s] ", wr_level_name(l));
 }
@@ -71,7 +71,7 @@ static bool is_control(struct wr_str character)
 }
 
 /* A message may quote bytes from a peer: they must not begin a new line or control a terminal. */
-static void escaped(struct wr_text *t, struct wr_str s)
+static void put_escaped(struct wr_text *t, struct wr_str s)
 {
     while (s.n > 0) {
         size_t n = wr_utf8_char(s), step = wr_max(n, 1U);
@@ -90,7 +90,7 @@ static void escaped(struct wr_text *t, struct wr_str s)
 
 /* Ask for the ids with each line: remembered ones would be wrong after a fork and in a thread, and
  * logged lines are few. */
-static void head_long(struct wr_text *t, enum wr_level l, const struct wr_log_source *src)
+static void put_head(struct wr_text *t, enum wr_level l, const struct wr_log_source *src)
 {
     wr_text_str(t, wr_clock.error_log);
     wr_text_fmt(t, " [%s] %ld#%ld: ", wr_level_name(l), (long)getpid(), (long)gettid());
@@ -101,8 +101,8 @@ static void head_long(struct wr_text *t, enum wr_level l, const struct wr_log_so
     }
 }
 
-static void body(struct wr_text *t, int err, const struct wr_log_source *src, const char *fmt,
-                 va_list ap)
+static void put_message(struct wr_text *t, int err, const struct wr_log_source *src,
+                        const char *fmt, va_list ap)
 {
     /* Cut a long message early enough to keep the error and the context behind it. */
     t->cap -= TAIL;
@@ -116,18 +116,18 @@ static void body(struct wr_text *t, int err, const struct wr_log_source *src, co
 }
 
 /* Make the line for each sink: few logs have two, and stderr may want the short form. */
-static void deliver(const struct wr_log *log, uint32_t target, enum wr_level l,
-                    const struct wr_log_source *src, struct wr_str message)
+static void write_line(const struct wr_log *log, uint32_t target, enum wr_level l,
+                       const struct wr_log_source *src, struct wr_str message)
 {
     struct wr_sink *sink = log->target[target].sink;
     char buf[LINE];
     struct wr_text t = wr_text_on(buf, sizeof(buf) - 1);
 
-    if (startup && log == wr_log_default && sink == &wr_sink_stderr)
-        head_short(&t, l);
+    if (at_startup && log == wr_log_default && sink == &wr_sink_stderr)
+        put_short_head(&t, l);
     else
-        head_long(&t, l, src);
-    escaped(&t, message);
+        put_head(&t, l, src);
+    put_escaped(&t, message);
     buf[t.n++] = '\n';
     wr_sink_write(sink, l, wr_text_view(&t));
 }
@@ -143,11 +143,11 @@ void wr_log_put(const struct wr_log *log, enum wr_level l, int err,
     if (wr_clock.error_log.n == 0)
         wr_clock_update();
     va_start(ap, fmt);
-    body(&message, err, src, fmt, ap);
+    put_message(&message, err, src, fmt, ap);
     va_end(ap);
     for (uint32_t i = 0; i < log->n; i++) {
         if (l <= log->target[i].level || (src != NULL && src->debug))
-            deliver(log, i, l, src, wr_text_view(&message));
+            write_line(log, i, l, src, wr_text_view(&message));
     }
     errno = saved;
 }

@@ -33,7 +33,7 @@ bool wr_sink_open_file(struct wr_sink *s)
 
 /* Report a failed write in the process log. quiet_until is set first: that ends the recursion when
  * it is the process log that failed. */
-static void write_failed(struct wr_sink *s, int err)
+static void tell_failed_write(struct wr_sink *s, int err)
 {
     if (wr_clock.wall_ms < s->quiet_until)
         return;
@@ -58,7 +58,7 @@ static void fd_write(struct wr_sink *s, enum wr_level level, struct wr_str line)
     }
     /* A short write to a file means that the disk is full. */
     s->err = n < 0 ? errno : ENOSPC;
-    write_failed(s, s->err);
+    tell_failed_write(s, s->err);
 }
 
 static void fd_close(struct wr_sink *s)
@@ -112,7 +112,7 @@ static void memory_close(struct wr_sink *s)
 static const struct wr_sink_ops memory_ops = { NULL, memory_write, memory_close };
 
 /* "32k", "1m" or bytes; at least one page, as in nginx. */
-static struct ring *ring_new(struct wr_str size)
+static struct ring *new_ring(struct wr_str size)
 {
     unsigned shift = 0;
     uint64_t n;
@@ -175,7 +175,7 @@ struct wr_sink *wr_sink_open(const char *path)
         return s;
     }
     if (wr_str_starts(name, memory)) {
-        ring = ring_new(wr_str_skip(name, memory.n));
+        ring = new_ring(wr_str_skip(name, memory.n));
         return ring == NULL ? NULL : wr_sink_add(path, &memory_ops, ring);
     }
     s = wr_sink_add(path, &file_ops, NULL);

@@ -25,7 +25,8 @@ struct walk {
     bool magic;              /* name is a link in procfs, which only the kernel can follow */
 };
 
-static bool has_failed(struct walk *w, int fd, int err)
+/* Closes what is open and sets errno; returns false. */
+static bool fail_walk(struct walk *w, int fd, int err)
 {
     if (fd >= 0)
         (void)close(fd);
@@ -36,13 +37,13 @@ static bool has_failed(struct walk *w, int fd, int err)
     return false;
 }
 
-static bool is_refused(struct walk *w, int fd, const char *why)
+static bool refuse_walk(struct walk *w, int fd, const char *why)
 {
     wr_say(WR_LOG_EMERG, 0, "\"%s\" in \"%s\" %s: root does not open it", w->name, w->path, why);
-    return has_failed(w, fd, EPERM);
+    return fail_walk(w, fd, EPERM);
 }
 
-static bool only_root_writes(int dir)
+static bool is_root_only(int dir)
 {
     struct stat st;
 
@@ -52,10 +53,10 @@ static bool only_root_writes(int dir)
 
 static bool may_follow(const struct walk *w, const struct stat *link)
 {
-    return geteuid() != 0 || (link->st_uid == 0 && only_root_writes(w->dir));
+    return geteuid() != 0 || (link->st_uid == 0 && is_root_only(w->dir));
 }
 
-static bool is_magic(int link)
+static bool is_procfs_link(int link)
 {
     struct statfs fs;
 
@@ -112,23 +113,23 @@ static bool walk_link(struct walk *w, int fd, const struct stat *st, bool *last)
     int dir;
 
     if (!may_follow(w, st))
-        return is_refused(w, fd, "is a link that root does not own, or others can write its "
-                          "folder");
-    if (is_magic(fd)) {
+        return refuse_walk(w, fd, "is a link that root does not own, or others can write its "
+                           "folder");
+    if (is_procfs_link(fd)) {
         w->magic = *last;
         (void)close(fd);
         if (*last)
             return true;
         dir = openat(w->dir, w->name, O_PATH | O_DIRECTORY | O_CLOEXEC);
         if (dir < 0)
-            return has_failed(w, -1, errno);
+            return fail_walk(w, -1, errno);
         (void)close(w->dir);
         w->dir = dir;
         return true;
     }
     *last = false;
     if (!put_target(w, fd))
-        return has_failed(w, fd, errno);
+        return fail_walk(w, fd, errno);
     (void)close(fd);
     return true;
 }
@@ -146,19 +147,19 @@ static bool walk_path(struct walk *w, const char *path, bool through)
     w->magic = false;
     w->dir = -1;
     if (strlen(path) >= sizeof(w->rest) || path[0] == '\0')
-        return has_failed(w, -1, path[0] == '\0' ? ENOENT : ENAMETOOLONG);
+        return fail_walk(w, -1, path[0] == '\0' ? ENOENT : ENAMETOOLONG);
     memcpy(w->rest, path, strlen(path) + 1);
     w->dir = open(path[0] == '/' ? "/" : ".", O_PATH | O_DIRECTORY | O_CLOEXEC);
     while (w->dir >= 0) {
         if (!take_component(w, &last))
-            return has_failed(w, -1, ENAMETOOLONG);
+            return fail_walk(w, -1, ENAMETOOLONG);
         if (last && !through)
             return true;
         fd = openat(w->dir, w->name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
         if (fd < 0)
-            return (last && errno == ENOENT) || has_failed(w, -1, errno);
+            return (last && errno == ENOENT) || fail_walk(w, -1, errno);
         if (fstat(fd, &st) != 0)
-            return has_failed(w, fd, errno);
+            return fail_walk(w, fd, errno);
         if (S_ISLNK(st.st_mode)) {
             if (!walk_link(w, fd, &st, &last))
                 return false;
@@ -175,18 +176,18 @@ static bool walk_path(struct walk *w, const char *path, bool through)
 }
 
 /* May this file, in a folder that others can write, be used? */
-static bool is_fit(struct walk *w, int fd)
+static bool may_use_file(struct walk *w, int fd)
 {
     struct stat st;
 
     if (fstat(fd, &st) != 0)
-        return has_failed(w, fd, errno);
+        return fail_walk(w, fd, errno);
     if (!S_ISREG(st.st_mode))
-        return is_refused(w, fd, "is not a file, and others can write its folder");
+        return refuse_walk(w, fd, "is not a file, and others can write its folder");
     if (st.st_nlink > 1)
-        return is_refused(w, fd, "has another name, and others can write its folder");
+        return refuse_walk(w, fd, "has another name, and others can write its folder");
     /* O_NONBLOCK was set so that opening a FIFO without a reader does not wait. */
-    return fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) & ~O_NONBLOCK) == 0 || has_failed(w, fd, errno);
+    return fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) & ~O_NONBLOCK) == 0 || fail_walk(w, fd, errno);
 }
 
 /* *made: the file was created. */
@@ -213,20 +214,20 @@ static int open_as_root(const char *path, int flags, mode_t mode, enum wr_log_or
                         bool *made)
 {
     struct walk w;
-    bool doubt;
+    bool untrusted;
     int fd, err;
 
     if (!walk_path(&w, path, true))
         return -1;
-    doubt = !w.magic && (flags & O_DIRECTORY) == 0 && !only_root_writes(w.dir);
+    untrusted = !w.magic && (flags & O_DIRECTORY) == 0 && !is_root_only(w.dir);
     fd = open_last(&w, (flags & ~O_TRUNC) | O_CLOEXEC | (w.magic ? 0 : O_NOFOLLOW)
-                   | (doubt ? O_NONBLOCK : 0), mode, made);
-    *origin = !doubt ? WR_ORIGIN_OURS : *made ? WR_ORIGIN_NEW : WR_ORIGIN_FOUND;
+                   | (untrusted ? O_NONBLOCK : 0), mode, made);
+    *origin = !untrusted ? WR_ORIGIN_OURS : *made ? WR_ORIGIN_NEW : WR_ORIGIN_FOUND;
     if (fd < 0) {
-        (void)has_failed(&w, -1, errno);
+        (void)fail_walk(&w, -1, errno);
         return -1;
     }
-    if (doubt && !is_fit(&w, fd))
+    if (untrusted && !may_use_file(&w, fd))
         return -1;
     (void)close(w.dir);
     if ((flags & O_TRUNC) == 0 || ftruncate(fd, 0) == 0 || errno == EINVAL)
