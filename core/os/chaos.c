@@ -5,27 +5,27 @@
 
 #if WR_DEBUG
 
-static bool known, on;
-static uint64_t state;
+static bool has_read_seed, is_on;
+static uint64_t random_state;
 
 bool wr_chaos(void)
 {
     const char *seed;
 
-    if (!known) {
-        known = true;
+    if (!has_read_seed) {
+        has_read_seed = true;
         seed = getenv("WR_CHAOS");
-        on = seed != NULL && *seed != '\0';
-        if (on && !wr_str_u64(wr_str_c(seed), &state))
-            state = wr_hash_stable(wr_str_c(seed), 0);
+        is_on = seed != NULL && *seed != '\0';
+        if (is_on && !wr_str_u64(wr_str_c(seed), &random_state))
+            random_state = wr_hash_stable(wr_str_c(seed), 0);
     }
-    return on;
+    return is_on;
 }
 
 /* splitmix64: every seed is a good one. */
-static uint64_t next(void)
+static uint64_t next_random(void)
 {
-    uint64_t v = state += 0x9e3779b97f4a7c15U;
+    uint64_t v = random_state += 0x9e3779b97f4a7c15U;
 
     v = (v ^ v >> 30) * 0xbf58476d1ce4e5b9U;
     v = (v ^ v >> 27) * 0x94d049bb133111ebU;
@@ -38,7 +38,7 @@ bool wr_chaos_io(size_t *n)
 
     if (!wr_chaos())
         return true;
-    dice = next();
+    dice = next_random();
     if (dice % 16 == 0)
         return false;
     if ((dice >> 8) % 4 == 0)

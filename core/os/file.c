@@ -169,7 +169,7 @@ bool wr_file_rename(const char *from, const char *to)
     return ok;
 }
 
-static bool make_one(const char *path, mode_t mode)
+static bool make_folder(const char *path, mode_t mode)
 {
     char name[NAME_MAX + 1];
     int dir = wr_folder_to_write(path, name), fd, err;
@@ -204,9 +204,9 @@ bool wr_mkdirs(const char *path, mode_t mode)
         if (buf[i] != '/')
             continue;
         buf[i] = '\0';
-        if (!make_one(buf, mode))
+        if (!make_folder(buf, mode))
             return false;
         buf[i] = '/';
     }
-    return make_one(buf, mode);
+    return make_folder(buf, mode);
 }

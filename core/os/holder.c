@@ -28,7 +28,7 @@ static struct wr_str next_word(struct wr_str *rest)
 }
 
 /* "0100007F:1F90": the address as 32-bit words in the byte order of the machine, then the port. */
-static bool is_address(struct wr_str text, const struct wr_addr *a)
+static bool is_same_address(struct wr_str text, const struct wr_addr *a)
 {
     struct wr_str hex = wr_str_cut(&text, ':');
     unsigned char bytes[16];
@@ -67,7 +67,7 @@ static bool is_inet_line(struct wr_str line, const struct wr_addr *a, uint64_t *
     for (int i = 0; i < 6; i++)
         number = next_word(&line);
     /* a listening socket, or an unconnected datagram socket */
-    return (wr_str_is(state, "0A") || wr_str_is(state, "07")) && is_address(local, a)
+    return (wr_str_is(state, "0A") || wr_str_is(state, "07")) && is_same_address(local, a)
         && wr_str_u64(number, inode);
 }
 
@@ -99,7 +99,7 @@ static void find_sockets(struct sockets *s, const char *table, const struct wr_a
 
 /* ---- processes that have one of them ---- */
 
-static bool is_one_of(const struct sockets *s, int fds, const char *name)
+static bool is_wanted_fd(const struct sockets *s, int fds, const char *name)
 {
     struct wr_str text, head = WR_STR("socket:[");
     char target[64];
@@ -117,7 +117,7 @@ static bool is_one_of(const struct sockets *s, int fds, const char *name)
     return false;
 }
 
-static bool has_one(const struct sockets *s, int proc)
+static bool has_wanted_fd(const struct sockets *s, int proc)
 {
     int fds = openat(proc, "fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     DIR *dir = fds >= 0 ? fdopendir(fds) : NULL;
@@ -130,7 +130,7 @@ static bool has_one(const struct sockets *s, int proc)
         return false;
     }
     while (!has && (e = readdir(dir)) != NULL)
-        has = is_one_of(s, fds, e->d_name);
+        has = is_wanted_fd(s, fds, e->d_name);
     (void)closedir(dir);
     return has;
 }
@@ -151,10 +151,10 @@ static void read_title(int proc, struct wr_holder *h)
     h->title[n] = '\0';
 }
 
-static bool look_at(const struct sockets *s, int all, const char *name, struct wr_holder *h)
+static bool check_process(const struct sockets *s, int all, const char *name, struct wr_holder *h)
 {
     int proc = openat(all, name, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    bool has = proc >= 0 && has_one(s, proc);
+    bool has = proc >= 0 && has_wanted_fd(s, proc);
 
     if (has) {
         h->pid = (pid_t)strtol(name, NULL, 10);
@@ -183,7 +183,7 @@ bool wr_socket_holder(const struct wr_addr *a, int type, struct wr_holder *out)
         return false;
     while (out->pid == 0 && (e = readdir(dir)) != NULL)
         if (isdigit((unsigned char)e->d_name[0]))
-            (void)look_at(&s, dirfd(dir), e->d_name, out);
+            (void)check_process(&s, dirfd(dir), e->d_name, out);
     (void)closedir(dir);
     return out->pid != 0;
 }

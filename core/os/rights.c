@@ -28,7 +28,7 @@ static bool set_capabilities(uint64_t keep)
     return syscall(SYS_capset, &head, data) == 0;
 }
 
-static const char *drop(const char *user, uid_t uid, gid_t gid, uint64_t keep)
+static const char *drop_all_rights(const char *user, uid_t uid, gid_t gid, uint64_t keep)
 {
     if (!set_groups(user, gid))
         return user != NULL ? "initgroups()" : "setgroups()";
@@ -49,7 +49,7 @@ static const char *drop(const char *user, uid_t uid, gid_t gid, uint64_t keep)
 
 bool wr_drop_rights(const char *user, uid_t uid, gid_t gid, uint64_t keep_caps, const char **step)
 {
-    const char *failed = drop(user, uid, gid, keep_caps);
+    const char *failed = drop_all_rights(user, uid, gid, keep_caps);
 
     if (failed != NULL)
         *step = failed;

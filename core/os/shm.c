@@ -20,9 +20,9 @@ struct ref {
     struct wr_shm *shm;
 };
 
-static struct wr_link all = { &all, &all };
+static struct wr_link all_segments = { &all_segments, &all_segments };
 
-static struct wr_shm *find(const struct wr_shm_set *set, struct wr_str name)
+static struct wr_shm *find_segment(const struct wr_shm_set *set, struct wr_str name)
 {
     for (struct wr_link *l = set->segments.next; l != &set->segments; l = l->next) {
         struct wr_shm *shm = wr_container(l, struct ref, link)->shm;
@@ -33,7 +33,7 @@ static struct wr_shm *find(const struct wr_shm_set *set, struct wr_str name)
     return NULL;
 }
 
-static bool fits(const struct wr_shm *a, const struct wr_shm *b)
+static bool has_same_form(const struct wr_shm *a, const struct wr_shm *b)
 {
     return a->layout == b->layout && a->shape == b->shape && a->size == b->size;
 }
@@ -43,7 +43,7 @@ void wr_shm_hold(struct wr_shm *shm)
     shm->users++;
 }
 
-static void hold(struct wr_shm_set *set, struct wr_shm *shm)
+static void add_to_set(struct wr_shm_set *set, struct wr_shm *shm)
 {
     struct ref *r = wr_calloc(1, sizeof(*r));
 
@@ -64,7 +64,7 @@ void wr_shm_release(struct wr_shm *shm)
 }
 
 /* Maps like->fd. NULL with errno; the descriptor then stays the caller's. */
-static struct wr_shm *map(struct wr_str name, const struct wr_shm *like)
+static struct wr_shm *map_segment(struct wr_str name, const struct wr_shm *like)
 {
     void *p = mmap(NULL, like->size, PROT_READ | PROT_WRITE, MAP_SHARED, like->fd, 0);
     struct wr_shm *shm;
@@ -77,7 +77,7 @@ static struct wr_shm *map(struct wr_str name, const struct wr_shm *like)
     shm->name = wr_calloc(1, name.n + 1);
     if (name.n > 0)
         memcpy(shm->name, name.p, name.n);
-    wr_list_push(&all, &shm->link);
+    wr_list_push(&all_segments, &shm->link);
     return shm;
 }
 
@@ -106,7 +106,7 @@ static int create_file(struct wr_str name, size_t size)
     return close_failed(fd);
 }
 
-static struct wr_shm *create(struct wr_str name, const struct wr_shm *wanted)
+static struct wr_shm *create_segment(struct wr_str name, const struct wr_shm *wanted)
 {
     struct wr_shm like = *wanted, *shm;
 
@@ -117,7 +117,7 @@ static struct wr_shm *create(struct wr_str name, const struct wr_shm *wanted)
     like.fd = create_file(name, wanted->size);
     if (like.fd < 0)
         return NULL;
-    shm = map(name, &like);
+    shm = map_segment(name, &like);
     if (shm == NULL)
         (void)close_failed(like.fd);
     return shm;
@@ -149,29 +149,29 @@ struct wr_shm *wr_shm_get(struct wr_shm_set *set, struct wr_shm_set *old, const 
                           uint32_t layout, uint64_t shape, size_t size, struct wr_shm **previous)
 {
     struct wr_shm wanted = { .layout = layout, .shape = shape, .size = size, .fresh = true };
-    struct wr_shm *here = find(set, wr_str_c(name)), *there = NULL, *shm;
+    struct wr_shm *here = find_segment(set, wr_str_c(name)), *there = NULL, *shm;
 
     if (previous != NULL)
         *previous = NULL;
-    if (here != NULL && fits(here, &wanted))
+    if (here != NULL && has_same_form(here, &wanted))
         return here;
     if (here != NULL || size == 0) {
         errno = here != NULL ? EEXIST : EINVAL;
         return NULL;
     }
     if (old != NULL)
-        there = find(old, wr_str_c(name));
-    if (there != NULL && fits(there, &wanted)) {
+        there = find_segment(old, wr_str_c(name));
+    if (there != NULL && has_same_form(there, &wanted)) {
         there->fresh = false;
-        hold(set, there);
+        add_to_set(set, there);
         return there;
     }
-    shm = create(wr_str_c(name), &wanted);
+    shm = create_segment(wr_str_c(name), &wanted);
     if (shm == NULL)
         return NULL;
     if (previous != NULL && there != NULL && there->layout == layout)
         *previous = there;
-    hold(set, shm);
+    add_to_set(set, shm);
     return shm;
 }
 
@@ -225,7 +225,7 @@ void wr_shm_export(const struct wr_shm_set *s, struct wr_text *out)
     }
 }
 
-static bool number(struct wr_str *s, uint64_t max, uint64_t *out)
+static bool take_number(struct wr_str *s, uint64_t max, uint64_t *out)
 {
     return wr_str_u64(wr_str_cut(s, ':'), out) && *out <= max;
 }
@@ -254,7 +254,7 @@ static bool copy_bytes(int fd, char *to, size_t size)
 /* An old binary that does not seal may still have workers that truncate the segment: use a copy. */
 static struct wr_shm *copy_unsealed(struct wr_str name, const struct wr_shm *like)
 {
-    struct wr_shm *shm = create(name, like);
+    struct wr_shm *shm = create_segment(name, like);
 
     if (shm != NULL && !copy_bytes(like->fd, shm->p, like->size)) {
         shm->users = 1;
@@ -277,7 +277,7 @@ static struct wr_shm *take_over(struct wr_str name, const struct wr_shm *like)
         errno = EINVAL;
         return NULL;
     }
-    return map(name, like);
+    return map_segment(name, like);
 }
 
 /* The text comes from our own earlier binary, but through the environment: use only what the kernel
@@ -291,8 +291,8 @@ static void import_one(struct wr_shm_set *set, struct wr_str s)
     struct stat st;
     char *buf;
 
-    if (!number(&s, INT32_MAX, &fd) || !number(&s, UINT32_MAX, &layout) ||
-        !number(&s, UINT64_MAX, &like.shape) || !number(&s, INT64_MAX, &size))
+    if (!take_number(&s, INT32_MAX, &fd) || !take_number(&s, UINT32_MAX, &layout) ||
+        !take_number(&s, UINT64_MAX, &like.shape) || !take_number(&s, INT64_MAX, &size))
         return;
     like.fd = (int)fd;
     like.layout = (uint32_t)layout;
@@ -302,9 +302,9 @@ static void import_one(struct wr_shm_set *set, struct wr_str s)
         return;
     buf = wr_malloc(s.n + 1);
     name = import_name(s, buf);
-    shm = find(set, name) == NULL ? take_over(name, &like) : NULL;
+    shm = find_segment(set, name) == NULL ? take_over(name, &like) : NULL;
     if (shm != NULL)
-        hold(set, shm);
+        add_to_set(set, shm);
     else
         wr_say(WR_LOG_WARN, errno, "shared memory \"" WR_FMT "\" of the old binary is not used",
                WR_ARG(name));

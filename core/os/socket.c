@@ -15,19 +15,19 @@
 
 #define BACKLOG 511
 
-static bool set(int fd, int level, int name, int value)
+static bool set_option(int fd, int level, int name, int value)
 {
     return setsockopt(fd, level, name, &value, sizeof(value)) == 0;
 }
 
 /* For optional settings: a failure is logged and ignored. */
-static void try_set(int fd, int level, int name, int value, const char *text)
+static void try_option(int fd, int level, int name, int value, const char *text)
 {
-    if (!set(fd, level, name, value))
+    if (!set_option(fd, level, name, value))
         wr_say(WR_LOG_WARN, errno, "setsockopt(%s, %d) failed, ignored", text, value);
 }
 
-static int fail(int fd, const char **step, const char *failed)
+static int fail_step(int fd, const char **step, const char *failed)
 {
     int err = errno;
 
@@ -58,22 +58,22 @@ static int open_listener(int family, const struct wr_listen_opts *o)
 static bool set_transparent(int fd, int family)
 {
     if (family == AF_INET6)
-        return set(fd, IPPROTO_IPV6, IPV6_TRANSPARENT, 1);
-    return set(fd, IPPROTO_IP, IP_TRANSPARENT, 1);
+        return set_option(fd, IPPROTO_IPV6, IPV6_TRANSPARENT, 1);
+    return set_option(fd, IPPROTO_IP, IP_TRANSPARENT, 1);
 }
 
 /* ---- listeners ---- */
 
 /* Returns NULL or the step that failed. */
-static const char *prepare(int fd, int family, const struct wr_listen_opts *o)
+static const char *set_listener_options(int fd, int family, const struct wr_listen_opts *o)
 {
     if (family == AF_UNIX)
         return NULL;
-    if (!set(fd, SOL_SOCKET, SO_REUSEADDR, 1))
+    if (!set_option(fd, SOL_SOCKET, SO_REUSEADDR, 1))
         return "setsockopt(SO_REUSEADDR)";
-    if (!set(fd, SOL_SOCKET, SO_REUSEPORT, 1))
+    if (!set_option(fd, SOL_SOCKET, SO_REUSEPORT, 1))
         return "setsockopt(SO_REUSEPORT)";
-    if (family == AF_INET6 && !set(fd, IPPROTO_IPV6, IPV6_V6ONLY, !o->ipv6only_off))
+    if (family == AF_INET6 && !set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, !o->ipv6only_off))
         return "setsockopt(IPV6_V6ONLY)";
     return NULL;
 }
@@ -83,27 +83,27 @@ static void tune_tcp(int fd, const struct wr_listen_opts *o)
     bool keepalive = o->keepalive || o->keepidle > 0 || o->keepintvl > 0 || o->keepcnt > 0;
 
     /* Accepted sockets inherit it, which saves a call for each. */
-    (void)set(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+    (void)set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
     if (keepalive || o->keepalive_off)
-        try_set(fd, SOL_SOCKET, SO_KEEPALIVE, keepalive, "SO_KEEPALIVE");
+        try_option(fd, SOL_SOCKET, SO_KEEPALIVE, keepalive, "SO_KEEPALIVE");
     if (o->keepidle > 0)
-        try_set(fd, IPPROTO_TCP, TCP_KEEPIDLE, o->keepidle, "TCP_KEEPIDLE");
+        try_option(fd, IPPROTO_TCP, TCP_KEEPIDLE, o->keepidle, "TCP_KEEPIDLE");
     if (o->keepintvl > 0)
-        try_set(fd, IPPROTO_TCP, TCP_KEEPINTVL, o->keepintvl, "TCP_KEEPINTVL");
+        try_option(fd, IPPROTO_TCP, TCP_KEEPINTVL, o->keepintvl, "TCP_KEEPINTVL");
     if (o->keepcnt > 0)
-        try_set(fd, IPPROTO_TCP, TCP_KEEPCNT, o->keepcnt, "TCP_KEEPCNT");
+        try_option(fd, IPPROTO_TCP, TCP_KEEPCNT, o->keepcnt, "TCP_KEEPCNT");
     if (o->fastopen > 0)
-        try_set(fd, IPPROTO_TCP, TCP_FASTOPEN, o->fastopen, "TCP_FASTOPEN");
+        try_option(fd, IPPROTO_TCP, TCP_FASTOPEN, o->fastopen, "TCP_FASTOPEN");
     /* Always set: after a reload without `deferred`, zero switches it off. */
-    try_set(fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, o->deferred, "TCP_DEFER_ACCEPT");
+    try_option(fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, o->deferred, "TCP_DEFER_ACCEPT");
 }
 
-static void tune(int fd, int family, const struct wr_listen_opts *o)
+static void tune_socket(int fd, int family, const struct wr_listen_opts *o)
 {
     if (o->rcvbuf > 0)
-        try_set(fd, SOL_SOCKET, SO_RCVBUF, o->rcvbuf, "SO_RCVBUF");
+        try_option(fd, SOL_SOCKET, SO_RCVBUF, o->rcvbuf, "SO_RCVBUF");
     if (o->sndbuf > 0)
-        try_set(fd, SOL_SOCKET, SO_SNDBUF, o->sndbuf, "SO_SNDBUF");
+        try_option(fd, SOL_SOCKET, SO_SNDBUF, o->sndbuf, "SO_SNDBUF");
     if (o->type == SOCK_STREAM && family != AF_UNIX)
         tune_tcp(fd, o);
 }
@@ -115,7 +115,7 @@ static bool start_listening(int fd, const struct wr_listen_opts *o)
 
 /* Is this the socket file of a killed run, on which no process accepts? Check the type, too:
  * connect() is refused on any other file as well, and weir must not remove those. */
-static bool stale(const struct wr_addr *a, int type)
+static bool is_stale_file(const struct wr_addr *a, int type)
 {
     struct stat st;
     bool refused;
@@ -137,7 +137,7 @@ static bool bind_listener(int fd, const struct wr_addr *a, int type)
         return true;
     if (errno != EADDRINUSE || a->sa.sa_family != AF_UNIX)
         return false;
-    if (!stale(a, type)) {
+    if (!is_stale_file(a, type)) {
         errno = EADDRINUSE;
         return false;
     }
@@ -172,15 +172,15 @@ int wr_socket_bind(const struct wr_addr *a, const struct wr_listen_opts *o, cons
     bool named;
 
     if (fd < 0)
-        return fail(fd, step, "socket()");
-    failed = prepare(fd, family, o);
+        return fail_step(fd, step, "socket()");
+    failed = set_listener_options(fd, family, o);
     if (failed != NULL)
-        return fail(fd, step, failed);
+        return fail_step(fd, step, failed);
     /* Before listen(): the receive buffer decides the window scale of what is accepted. */
-    tune(fd, family, o);
+    tune_socket(fd, family, o);
     named = family == AF_UNIX && a->un.sun_path[0] != '\0';
     if (!(named ? bind_path : bind_listener)(fd, a, o->type))
-        return fail(fd, step, "bind()");
+        return fail_step(fd, step, "bind()");
     return fd;
 }
 
@@ -188,7 +188,7 @@ int wr_socket_listen(const struct wr_addr *a, const struct wr_listen_opts *o, co
 {
     int fd = wr_socket_bind(a, o, step);
 
-    return fd < 0 || start_listening(fd, o) ? fd : fail(fd, step, "listen()");
+    return fd < 0 || start_listening(fd, o) ? fd : fail_step(fd, step, "listen()");
 }
 
 static bool probe_unix(const struct wr_addr *a, int type)
@@ -219,11 +219,11 @@ bool wr_socket_probe(const struct wr_addr *a, int type)
     /* For TCP this ignores connections in TIME_WAIT but still finds listeners. Not for UDP: with it
      * two UDP sockets can share the port. */
     if (type == SOCK_STREAM)
-        (void)set(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+        (void)set_option(fd, SOL_SOCKET, SO_REUSEADDR, 1);
     if (family == AF_INET6)
-        (void)set(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1);
+        (void)set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1);
     ok = bind(fd, &a->sa, a->len) == 0;
-    (void)fail(fd, &step, "bind()"); /* for its close() that keeps errno */
+    (void)fail_step(fd, &step, "bind()"); /* for its close() that keeps errno */
     return ok;
 }
 
@@ -233,7 +233,7 @@ bool wr_socket_tune(int fd, const struct wr_listen_opts *o)
 
     if (!wr_socket_local(fd, &a))
         return false;
-    tune(fd, a.sa.sa_family, o);
+    tune_socket(fd, a.sa.sa_family, o);
     return start_listening(fd, o); /* on a listening socket this changes the backlog */
 }
 
@@ -252,11 +252,11 @@ static bool bind_client(int fd, int type, const struct wr_addr *a)
 {
     /* A configured port may be in use by connections to other servers, or in TIME_WAIT. */
     if (type == SOCK_STREAM && a->sa.sa_family != AF_UNIX && wr_addr_port(a) != 0)
-        (void)set(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+        (void)set_option(fd, SOL_SOCKET, SO_REUSEADDR, 1);
 #ifdef IP_BIND_ADDRESS_NO_PORT
     /* Let connect() choose the port: when the other end is known, many more ports are free. */
     if (a->sa.sa_family != AF_UNIX && wr_addr_port(a) == 0)
-        (void)set(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1);
+        (void)set_option(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1);
 #endif
     return bind(fd, &a->sa, a->len) == 0;
 }
@@ -267,11 +267,11 @@ int wr_socket_client(int family, int type, const struct wr_addr *bind_to, bool t
     int fd = open_socket(family, type);
 
     if (fd < 0)
-        return fail(fd, step, "socket()");
+        return fail_step(fd, step, "socket()");
     if (transparent && !set_transparent(fd, family))
-        return fail(fd, step, "setsockopt(IP_TRANSPARENT)");
+        return fail_step(fd, step, "setsockopt(IP_TRANSPARENT)");
     if (bind_to != NULL && bind_to->len > 0 && !bind_client(fd, type, bind_to))
-        return fail(fd, step, "bind()");
+        return fail_step(fd, step, "bind()");
     return fd;
 }
 
@@ -312,17 +312,17 @@ int wr_socket_error(int fd)
 
 void wr_socket_nodelay(int fd)
 {
-    (void)set(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+    (void)set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
 }
 
 void wr_socket_delay(int fd)
 {
-    (void)set(fd, IPPROTO_TCP, TCP_NODELAY, 0);
+    (void)set_option(fd, IPPROTO_TCP, TCP_NODELAY, 0);
 }
 
 void wr_socket_keepalive(int fd)
 {
-    (void)set(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
+    (void)set_option(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
 }
 
 void wr_socket_reset_on_close(int fd)

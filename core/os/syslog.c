@@ -71,7 +71,7 @@ static struct wr_str hostname(void)
     return wr_str_c(name);
 }
 
-static void head(struct wr_text *t, const struct target *to, enum wr_level level)
+static void put_head(struct wr_text *t, const struct target *to, enum wr_level level)
 {
     wr_text_fmt(t, "<%d>", to->facility * 8 + (int)(level < WR_LOG_LEVELS ? level : to->severity));
     wr_text_str(t, wr_clock.syslog);
@@ -110,7 +110,7 @@ static void target_write(struct wr_sink *s, enum wr_level level, struct wr_str l
 
     if (wr_clock.syslog.n == 0)
         wr_clock_update();
-    head(&t, WR_CHECK(s->state, SYSLOG), level);
+    put_head(&t, WR_CHECK(s->state, SYSLOG), level);
     if (line.n > 0 && line.p[line.n - 1] == '\n')
         line.n--;
     wr_text_str(&t, line);
@@ -129,52 +129,52 @@ struct parse {
     const char *err;
 };
 
-static void wrong(struct parse *p, const char *text, struct wr_str about)
+static void note_mistake(struct parse *p, const char *text, struct wr_str about)
 {
     if (p->err == NULL)
         p->err = wr_pool_fmt(p->pool, "%s \"" WR_FMT "\"", text, WR_ARG(about)).p;
 }
 
-static void once(struct parse *p, bool seen, const char *name)
+static void refuse_second(struct parse *p, bool seen, const char *name)
 {
     if (seen)
-        wrong(p, "duplicate syslog", wr_str_c(name));
+        note_mistake(p, "duplicate syslog", wr_str_c(name));
 }
 
 static void read_server(struct parse *p, struct wr_str v)
 {
-    once(p, p->to->addr.len > 0, "server");
+    refuse_second(p, p->to->addr.len > 0, "server");
     /* An IPv6 address without brackets has no port. */
     if (wr_addr_parse(v, PORT, &p->to->addr))
         return;
     if (wr_addr_parse_ip(v, &p->to->addr))
         wr_addr_set_port(&p->to->addr, PORT);
     else
-        wrong(p, "host not found in syslog server", v);
+        note_mistake(p, "host not found in syslog server", v);
 }
 
 static void read_facility(struct parse *p, struct wr_str v)
 {
-    once(p, p->to->facility >= 0, "facility");
+    refuse_second(p, p->to->facility >= 0, "facility");
     for (unsigned i = 0; i < WR_COUNT(facilities); i++) {
         if (wr_str_is(v, facilities[i])) {
             p->to->facility = (int)i;
             return;
         }
     }
-    wrong(p, "unknown syslog facility", v);
+    note_mistake(p, "unknown syslog facility", v);
 }
 
 static void read_severity(struct parse *p, struct wr_str v)
 {
-    once(p, p->severity_seen, "severity");
+    refuse_second(p, p->severity_seen, "severity");
     p->severity_seen = true;
     /* debug_http and similar words are levels of the error log only. */
     if (wr_str_starts(v, WR_STR("debug_")) || !wr_level_parse(v, &p->to->severity))
-        wrong(p, "unknown syslog severity", v);
+        note_mistake(p, "unknown syslog severity", v);
 }
 
-static bool tag_char(char c)
+static bool is_tag_char(char c)
 {
     unsigned char l = wr_lower((unsigned char)c);
 
@@ -183,12 +183,12 @@ static bool tag_char(char c)
 
 static void read_tag(struct parse *p, struct wr_str v)
 {
-    once(p, p->tag_seen, "tag");
+    refuse_second(p, p->tag_seen, "tag");
     p->tag_seen = true;
     if (v.n > TAG_MAX && p->err == NULL)
         p->err = "syslog tag length exceeds 32";
     for (size_t i = 0; i < v.n; i++) {
-        if (!tag_char(v.p[i]) && p->err == NULL)
+        if (!is_tag_char(v.p[i]) && p->err == NULL)
             p->err = "syslog \"tag\" only allows alphanumeric characters and underscore";
     }
     if (p->err == NULL && v.n > 0)
@@ -202,7 +202,7 @@ static void read_param(struct parse *p, struct wr_str param)
     if (wr_str_is(param, "nohostname"))
         p->to->nohostname = true;
     else if (value.p == NULL)
-        wrong(p, "unknown syslog parameter", param);
+        note_mistake(p, "unknown syslog parameter", param);
     else if (wr_str_is(name, "server"))
         read_server(p, value);
     else if (wr_str_is(name, "facility"))
@@ -212,11 +212,11 @@ static void read_param(struct parse *p, struct wr_str param)
     else if (wr_str_is(name, "tag"))
         read_tag(p, value);
     else
-        wrong(p, "unknown syslog parameter", param);
+        note_mistake(p, "unknown syslog parameter", param);
 }
 
 /* The sink outlives the pool of the configuration that named it. */
-static struct target *keep(const struct target *read)
+static struct target *copy_target(const struct target *read)
 {
     struct target *to = wr_malloc(sizeof(*to) + read->tag.n);
 
@@ -254,5 +254,5 @@ struct wr_sink *wr_syslog_open(struct wr_pool *pool, struct wr_str params, const
     }
     if (to.facility < 0)
         to.facility = LOCAL7;
-    return wr_sink_add(name, &syslog_ops, keep(&to));
+    return wr_sink_add(name, &syslog_ops, copy_target(&to));
 }

@@ -10,7 +10,7 @@ static size_t area_size;
 static struct wr_pool *copies; /* never freed */
 
 /* Copies the strings out of the area. The area grows over each string that begins where it ends. */
-static void claim(char **strings, size_t count)
+static void copy_strings(char **strings, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
         struct wr_str s = wr_str_c(strings[i]);
@@ -30,13 +30,13 @@ void wr_title_init(int argc, char **argv)
         return;
     copies = wr_pool_new(0);
     area = argv[0];
-    claim(argv, (size_t)argc);
+    copy_strings(argv, (size_t)argc);
     while (environ != NULL && environ[count] != NULL)
         count++;
     moved = WR_NEW_ARRAY(copies, char *, count + 1);
     if (count > 0)
         memcpy(moved, environ, count * sizeof(char *));
-    claim(moved, count);
+    copy_strings(moved, count);
     environ = moved;
 }
 

@@ -98,7 +98,7 @@ static uint32_t column_sum(const struct wr_ledger *l, uint32_t column)
     return sum;
 }
 
-static bool look_at(struct wr_ledger *l, uint32_t column)
+static bool check_column(struct wr_ledger *l, uint32_t column)
 {
     _Atomic uint32_t *shared = wr_ledger_total(l, column);
     uint32_t total = atomic_load(shared), sum = column_sum(l, column);
@@ -124,7 +124,7 @@ bool wr_ledger_look(struct wr_ledger *l, struct wr_pool *pool)
     if (l->seen == NULL)
         l->seen = WR_NEW_ARRAY(pool, struct wr_ledger_seen, l->columns);
     for (uint32_t i = 0; i < l->columns; i++)
-        right &= look_at(l, i);
+        right &= check_column(l, i);
     return right;
 }
 
