@@ -43,7 +43,7 @@ const char *wr_dns_code_text(enum wr_dns_code c)
 
 /* ---- names ---- */
 /* Names are logged and compared; a dot inside a label would split it in two. */
-static char printable(uint8_t c)
+static char printable_byte(uint8_t c)
 {
     return c > ' ' && c < 0x7f && c != '.' && c != '"' && c != '\\' ? (char)c : '?';
 }
@@ -53,7 +53,7 @@ static void take_label(struct wr_scan *s, size_t n, struct wr_text *out)
     if (out->n > 0)
         wr_text_char(out, '.');
     while (n-- > 0 && !s->bad)
-        wr_text_char(out, printable(wr_scan_u8(s)));
+        wr_text_char(out, printable_byte(wr_scan_u8(s)));
 }
 
 /* Reads a name at *s and leaves *s behind it. A pointer must lead to before the beginning of the
@@ -142,7 +142,7 @@ static bool take_target(const struct message *m, struct record *r, struct wr_dns
            && wr_scan_left(&r->data) == 0;
 }
 
-static bool understand(const struct message *m, struct record *r, struct wr_dns_record *out)
+static bool read_data(const struct message *m, struct record *r, struct wr_dns_record *out)
 {
     memset(out, 0, sizeof(*out));
     out->type = r->type;
@@ -168,8 +168,8 @@ struct chain {
     bool moved;               /* an alias was followed in this pass */
 };
 
-static bool keep(struct chain *c, const struct record *r, const struct wr_dns_record *rec,
-                 struct wr_dns_answer *out)
+static bool keep_record(struct chain *c, const struct record *r, const struct wr_dns_record *rec,
+                        struct wr_dns_answer *out)
 {
     if (r->class != CLASS_IN || !wr_str_ieq(name_view(r->owner), name_view(c->want)))
         return true;
@@ -188,14 +188,14 @@ static bool keep(struct chain *c, const struct record *r, const struct wr_dns_re
 }
 
 /* Passes over the answers once; m->s ends behind them. */
-static bool pass(struct message *m, struct chain *c, struct wr_dns_answer *out)
+static bool pass_answers(struct message *m, struct chain *c, struct wr_dns_answer *out)
 {
     struct wr_dns_record rec;
     struct record r;
 
     for (unsigned i = 0; i < m->answers; i++)
-        if (i >= RECORDS_LOOKED_AT || !take_record(m, &r) || !understand(m, &r, &rec)
-            || !keep(c, &r, &rec, out))
+        if (i >= RECORDS_LOOKED_AT || !take_record(m, &r) || !read_data(m, &r, &rec)
+            || !keep_record(c, &r, &rec, out))
             return false;
     return true;
 }
@@ -212,7 +212,7 @@ static bool take_answers(struct message *m, struct chain *c, struct wr_dns_answe
         m->s = begin;
         out->n = 0;
         c->moved = false;
-        if (!pass(m, c, out))
+        if (!pass_answers(m, c, out))
             return false;
     } while (c->moved);
     return true;
@@ -241,7 +241,7 @@ static uint32_t negative_ttl(struct message *m)
 
 /* A chain of aliases that ends without records, and without a SOA that would deny them: some
  * servers do not resolve the target themselves, so report it for the next question. */
-static void negative(struct message *m, const struct chain *c, struct wr_dns_answer *out)
+static void end_negative(struct message *m, const struct chain *c, struct wr_dns_answer *out)
 {
     uint32_t ttl = negative_ttl(m);
 
@@ -272,7 +272,7 @@ bool wr_dns_asks(const void *p, size_t n, struct wr_str name, uint16_t type)
         && wr_scan_u16(&m.s) == type && wr_scan_u16(&m.s) == CLASS_IN && !m.s.bad;
 }
 
-static bool parse(struct message *m, struct chain *c, struct wr_dns_answer *out)
+static bool parse_message(struct message *m, struct chain *c, struct wr_dns_answer *out)
 {
     uint16_t flags, questions;
 
@@ -294,11 +294,11 @@ static bool parse(struct message *m, struct chain *c, struct wr_dns_answer *out)
     if (out->code != WR_DNS_OK)
         out->n = 0;
     if (out->n == 0)
-        negative(m, c, out);
+        end_negative(m, c, out);
     return true;
 }
 
-static void nothing(struct wr_dns_answer *out)
+static void clear_answer(struct wr_dns_answer *out)
 {
     out->code = WR_DNS_BAD;
     out->n = 0;
@@ -312,13 +312,13 @@ void wr_dns_parse(const void *p, size_t n, struct wr_str name, uint16_t type,
     struct message m = { .s = wr_scan_of(p, n), .p = p, .n = n };
     struct chain c = { .type = type };
 
-    nothing(out);
+    clear_answer(out);
     if (name.n > 0 && name.p[name.n - 1] == '.')
         name.n--;
     if (name.n <= NAME_MAX_WIRE) {
         memcpy(c.want, name.p != NULL ? name.p : "", name.n);
-        if (parse(&m, &c, out))
+        if (parse_message(&m, &c, out))
             return;
     }
-    nothing(out);
+    clear_answer(out);
 }

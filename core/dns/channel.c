@@ -162,7 +162,7 @@ static void close_lines(struct wr_channel *ch, bool idle_only)
     }
 }
 
-static void process(struct wr_task *t)
+static void run_channel(struct wr_task *t)
 {
     struct wr_channel *ch = wr_container(t, struct wr_channel, io);
     struct ares_fd *s;
@@ -255,7 +255,7 @@ static struct wr_line *open_line(struct wr_channel *ch)
     return ch->line = line;
 }
 
-static bool conf_changed(struct wr_channel *ch)
+static bool has_new_conf(struct wr_channel *ch)
 {
     struct stat st;
 
@@ -271,10 +271,10 @@ static bool conf_changed(struct wr_channel *ch)
 
 void wr_channel_open(struct wr_channel *ch, struct wr_loop *l, const struct wr_resolver_opts *o)
 {
-    *ch = (struct wr_channel){ .loop = l, .opts = o, .io.run = process, .timer.task = &ch->io };
+    *ch = (struct wr_channel){ .loop = l, .opts = o, .io.run = run_channel, .timer.task = &ch->io };
     wr_list_init(&ch->sockets);
     wr_list_init(&ch->lines);
-    (void)conf_changed(ch);
+    (void)has_new_conf(ch);
     ch->conf_checked = wr_now();
     (void)open_line(ch);
 }
@@ -294,7 +294,7 @@ void wr_channel_refresh(struct wr_channel *ch)
     if (old != NULL && (ch->opts->nservers > 0 || wr_now() - ch->conf_checked < RECHECK_MS))
         return;
     ch->conf_checked = wr_now();
-    if (!conf_changed(ch) && old != NULL)
+    if (!has_new_conf(ch) && old != NULL)
         return;
     /* if the new file cannot be read, the old servers stay in use */
     if (open_line(ch) != NULL)

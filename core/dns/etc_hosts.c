@@ -6,12 +6,12 @@
 
 enum { FILE_MAX = 16 << 20, RECHECK_MS = 1000, TTL_MS = 1000 };
 
-struct place {
+struct host_address {
     struct wr_addr addr;
-    struct place *next;
+    struct host_address *next;
 };
 struct host {
-    struct place *first;
+    struct host_address *first;
 };
 
 static const char *path = "/etc/hosts";
@@ -39,10 +39,10 @@ static struct wr_str next_word(struct wr_str *line)
     return word;
 }
 
-static void add(struct wr_str name, const struct wr_addr *addr)
+static void add_address(struct wr_str name, const struct wr_addr *addr)
 {
     struct host *h = wr_dict_get(hosts, name);
-    struct place **at;
+    struct host_address **at;
 
     if (h == NULL) {
         h = WR_NEW(pool, struct host);
@@ -52,7 +52,7 @@ static void add(struct wr_str name, const struct wr_addr *addr)
     for (at = &h->first; *at != NULL; at = &(*at)->next)
         if (wr_addr_eq(&(*at)->addr, addr))
             return;
-    *at = WR_NEW(pool, struct place);
+    *at = WR_NEW(pool, struct host_address);
     (*at)->addr = *addr;
 }
 
@@ -66,10 +66,10 @@ static void parse_line(struct wr_str line)
     if (!wr_addr_parse_ip(word, &addr))
         return; /* also skips link-local addresses with a scope, which cannot be peers */
     while ((word = next_word(&line)).n > 0)
-        add(word, &addr);
+        add_address(word, &addr);
 }
 
-static void load(void)
+static void load_file(void)
 {
     struct wr_str text;
 
@@ -81,7 +81,7 @@ static void load(void)
         parse_line(wr_str_cut(&text, '\n'));
 }
 
-static bool changed(void)
+static bool has_changed(void)
 {
     struct stat st;
 
@@ -96,13 +96,13 @@ static bool changed(void)
     return true;
 }
 
-static void refresh(void)
+static void refresh_table(void)
 {
     if (pool != NULL && wr_now() - checked_at < RECHECK_MS)
         return;
     checked_at = wr_now();
-    if (changed())
-        load();
+    if (has_changed())
+        load_file();
 }
 
 void wr_hosts_use(const char *other)
@@ -112,7 +112,7 @@ void wr_hosts_use(const char *other)
     pool = NULL;
 }
 
-static void put(struct wr_names *out, const struct wr_addr *addr)
+static void put_address(struct wr_names *out, const struct wr_addr *addr)
 {
     if (out->n < WR_COUNT(out->at))
         out->at[out->n++] = (struct wr_name_addr){ .addr = *addr };
@@ -126,22 +126,22 @@ static void put_localhost(struct wr_names *out)
 
     for (size_t i = 0; i < WR_COUNT(text); i++)
         if (wr_addr_parse_ip(wr_str_c(text[i]), &addr))
-            put(out, &addr);
+            put_address(out, &addr);
 }
 
 void wr_hosts_lookup(struct wr_str name, struct wr_names *out)
 {
     const struct host *h;
 
-    refresh();
+    refresh_table();
     out->n = 0;
     out->ttl_ms = TTL_MS;
     if (name.n > 0 && name.p[name.n - 1] == '.')
         name.n--;
     h = wr_dict_get(hosts, name);
     if (h != NULL)
-        for (const struct place *p = h->first; p != NULL; p = p->next)
-            put(out, &p->addr);
+        for (const struct host_address *p = h->first; p != NULL; p = p->next)
+            put_address(out, &p->addr);
     else if (wr_str_ieq(name, WR_STR("localhost")))
         put_localhost(out);
     out->code = out->n > 0 ? WR_DNS_OK : WR_DNS_NXDOMAIN;

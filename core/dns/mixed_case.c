@@ -49,11 +49,11 @@ static bool is_datagram(int fd)
 }
 
 /* The sockets are watched level triggered: datagrams left here are read in the next turn. */
-static ares_ssize_t take(ares_socket_t fd, void *p, size_t size, int flags, struct sockaddr *from,
-                         ares_socklen_t *len, void *asks)
+static ares_ssize_t receive_answer(ares_socket_t fd, void *p, size_t size, int flags,
+                                   struct sockaddr *from, ares_socklen_t *len, void *asks)
 {
     const ares_socklen_t room = len != NULL ? *len : 0;
-    const bool any = !is_datagram(fd);
+    const bool is_stream = !is_datagram(fd);
 
     for (int i = 0; i < DATAGRAMS_A_TURN; i++) {
         ssize_t n;
@@ -61,32 +61,33 @@ static ares_ssize_t take(ares_socket_t fd, void *p, size_t size, int flags, stru
         if (len != NULL)
             *len = room;
         n = recvfrom(fd, p, size, flags, from, len);
-        if (n < 0 || any || is_asked(asks, p, (size_t)n))
+        if (n < 0 || is_stream || is_asked(asks, p, (size_t)n))
             return n;
     }
     errno = EAGAIN;
     return -1;
 }
 
-static ares_socket_t make(int family, int type, int protocol, void *asks)
+static ares_socket_t open_socket(int family, int type, int protocol, void *asks)
 {
     (void)asks;
     return socket(family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, protocol);
 }
 
-static int end(ares_socket_t fd, void *asks)
+static int close_socket(ares_socket_t fd, void *asks)
 {
     (void)asks;
     return close(fd);
 }
 
-static int meet(ares_socket_t fd, const struct sockaddr *to, ares_socklen_t len, void *asks)
+static int connect_socket(ares_socket_t fd, const struct sockaddr *to, ares_socklen_t len,
+                          void *asks)
 {
     (void)asks;
     return connect(fd, to, len);
 }
 
-static ares_ssize_t put(ares_socket_t fd, const struct iovec *v, int n, void *asks)
+static ares_ssize_t send_question(ares_socket_t fd, const struct iovec *v, int n, void *asks)
 {
     (void)asks;
     return writev(fd, v, n);
@@ -94,7 +95,9 @@ static ares_ssize_t put(ares_socket_t fd, const struct iovec *v, int n, void *as
 
 void wr_case_watch(void *ares, struct wr_link *asks)
 {
-    static const struct ares_socket_functions functions = { make, end, meet, take, put };
+    static const struct ares_socket_functions functions = {
+        open_socket, close_socket, connect_socket, receive_answer, send_question,
+    };
 
     ares_set_socket_functions(ares, &functions, asks);
 }

@@ -24,7 +24,7 @@ struct wr_part {
 };
 
 /* Makes the target of an alias the next name to ask for. False: the answer is final. */
-static bool follow(struct wr_part *p, const struct wr_dns_answer *answer)
+static bool follow_alias(struct wr_part *p, const struct wr_dns_answer *answer)
 {
     /* '?': the parser replaced bytes, this is not the name */
     if (answer->alias[0] == '\0' || p->aliases == ALIASES_MAX || strchr(answer->alias, '?') != NULL)
@@ -40,7 +40,7 @@ static void answered(struct wr_ask *a, const struct wr_dns_answer *answer)
     struct wr_part *p = wr_container(a, struct wr_part, ask);
     struct wr_question *q = p->question;
 
-    p->again = answer == NULL || follow(p, answer);
+    p->again = answer == NULL || follow_alias(p, answer);
     if (!p->again) {
         p->code = answer->code;
         p->ttl = p->aliases > 0 && answer->n > 0 ? wr_min(answer->ttl, p->chain_ttl) : answer->ttl;
@@ -55,7 +55,7 @@ static void answered(struct wr_ask *a, const struct wr_dns_answer *answer)
 }
 
 /* q->pending must be set before the first part is asked, as answers may come at once. */
-static void ask(struct wr_part *p)
+static void ask_part(struct wr_part *p)
 {
     p->again = false;
     p->code = WR_DNS_OK;
@@ -70,7 +70,7 @@ static void ask_all(struct wr_question *q)
     }
     q->pending = q->nparts;
     for (uint32_t i = 0, n = q->nparts; i < n; i++)
-        ask(&q->parts[i]);
+        ask_part(&q->parts[i]);
 }
 
 static void add_part(struct wr_question *q, uint16_t type, const struct wr_dns_record *service)
@@ -140,7 +140,7 @@ static void ask_targets(struct wr_question *q)
     ask_all(q);
 }
 
-static bool any_records(const struct wr_question *q)
+static bool has_records(const struct wr_question *q)
 {
     for (uint32_t i = 0; i < q->nparts; i++)
         if (q->parts[i].n > 0)
@@ -153,7 +153,7 @@ static bool any_records(const struct wr_question *q)
 static bool ask_again(struct wr_question *q, bool patient)
 {
     /* c-ares has tried all servers by now; we retry until our own timeout */
-    bool retry = patient && !any_records(q);
+    bool retry = patient && !has_records(q);
     uint32_t n = 0;
 
     for (uint32_t i = 0; i < q->nparts; i++) {
@@ -167,11 +167,11 @@ static bool ask_again(struct wr_question *q, bool patient)
     q->pending = n;
     for (uint32_t i = 0; i < q->nparts; i++)
         if (q->parts[i].again)
-            ask(&q->parts[i]);
+            ask_part(&q->parts[i]);
     return true;
 }
 
-static void put(const struct wr_part *p, struct wr_names *out)
+static void put_addresses(const struct wr_part *p, struct wr_names *out)
 {
     for (uint32_t i = 0; i < p->n && out->n < WR_COUNT(out->at); i++) {
         struct wr_name_addr *a = &out->at[out->n++];
@@ -184,7 +184,7 @@ static void put(const struct wr_part *p, struct wr_names *out)
 }
 
 /* A temporary failure outweighs "no such name", after which a caller would give up. */
-static enum wr_dns_code failure(const struct wr_question *q)
+static enum wr_dns_code failure_code(const struct wr_question *q)
 {
     for (uint32_t i = 0; i < q->nparts; i++)
         if (q->parts[i].code != WR_DNS_OK && q->parts[i].code != WR_DNS_NXDOMAIN)
@@ -192,7 +192,7 @@ static enum wr_dns_code failure(const struct wr_question *q)
     return WR_DNS_NXDOMAIN;
 }
 
-static uint32_t clamp(uint32_t v, uint32_t low, uint32_t high)
+static uint32_t clamp_ttl(uint32_t v, uint32_t low, uint32_t high)
 {
     return wr_min(wr_max(v, low), high);
 }
@@ -210,20 +210,20 @@ static uint64_t good_for_ms(const struct wr_question *q, const struct wr_names *
             negative = wr_min(negative, p->ttl);
     }
     if (out->code == WR_DNS_OK)
-        return UINT64_C(1000) * clamp(positive, TTL_MIN, TTL_MAX);
+        return UINT64_C(1000) * clamp_ttl(positive, TTL_MIN, TTL_MAX);
     if (out->code != WR_DNS_NXDOMAIN)
         return UINT64_C(1000) * FAILURE_TTL;
     return UINT64_C(1000)
-           * (negative == UINT32_MAX ? NEGATIVE_TTL : clamp(negative, TTL_MIN, NEGATIVE_MAX));
+           * (negative == UINT32_MAX ? NEGATIVE_TTL : clamp_ttl(negative, TTL_MIN, NEGATIVE_MAX));
 }
 
-static void combine(const struct wr_question *q, struct wr_names *out)
+static void combine_answers(const struct wr_question *q, struct wr_names *out)
 {
     out->n = 0;
     out->kept = false;
     for (uint32_t i = 0; i < q->nparts && (q->targets || !q->srv); i++)
-        put(&q->parts[i], out);
-    out->code = out->n > 0 ? WR_DNS_OK : failure(q);
+        put_addresses(&q->parts[i], out);
+    out->code = out->n > 0 ? WR_DNS_OK : failure_code(q);
     out->ttl_ms = good_for_ms(q, out);
     if ((out->code == WR_DNS_OK || out->code == WR_DNS_NXDOMAIN) && q->channel->opts->valid_ms > 0)
         out->ttl_ms = q->channel->opts->valid_ms;
@@ -238,13 +238,13 @@ bool wr_question_settle(struct wr_question *q, bool patient, struct wr_names *ou
         ask_targets(q);
         return false;
     }
-    combine(q, out);
+    combine_answers(q, out);
     return true;
 }
 
 void wr_question_out_of_time(const struct wr_question *q, struct wr_names *out)
 {
-    combine(q, out);
+    combine_answers(q, out);
     out->ttl_ms = UINT64_C(1000) * FAILURE_TTL;
     if (out->n == 0)
         out->code = WR_DNS_TIMEDOUT;

@@ -33,21 +33,21 @@ struct wr_resolver {
 };
 
 /* ---- entries ---- */
-static void move(struct entry *e, struct wr_link *to)
+static void move_entry(struct entry *e, struct wr_link *to)
 {
     wr_list_remove(&e->list);
     wr_list_push(to, &e->list);
 }
 
-static void to_do(struct entry *e)
+static void put_to_work(struct entry *e)
 {
-    move(e, &e->resolver->todo);
+    move_entry(e, &e->resolver->todo);
     wr_task_wake(e->resolver->loop, &e->resolver->work);
 }
 
 static void quiet(struct wr_question *q)
 {
-    to_do(wr_container(q, struct entry, question));
+    put_to_work(wr_container(q, struct entry, question));
 }
 
 static struct entry *new_entry(struct wr_resolver *r, struct wr_str name, bool srv)
@@ -75,7 +75,7 @@ static void free_entry(struct entry *e)
     free(e);
 }
 
-static void remember(struct entry *e, const struct wr_names *names)
+static void keep_answer(struct entry *e, const struct wr_names *names)
 {
     e->code = names->code;
     e->n = names->n;
@@ -92,7 +92,7 @@ static struct wr_link *bucket_of(struct wr_resolver *r, struct wr_str name)
     return &r->table[wr_hash(name) % BUCKETS];
 }
 
-static struct entry *find(struct wr_resolver *r, struct wr_str name, bool srv)
+static struct entry *find_entry(struct wr_resolver *r, struct wr_str name, bool srv)
 {
     struct wr_link *head = bucket_of(r, name), *k;
 
@@ -118,7 +118,7 @@ static void make_room(struct wr_resolver *r)
 }
 
 /* ---- reporting ---- */
-static void detach(struct wr_resolver *r, struct wr_query *q)
+static void detach_query(struct wr_resolver *r, struct wr_query *q)
 {
     wr_list_remove(&q->link);
     wr_timer_off(r->loop, &q->timer);
@@ -131,7 +131,7 @@ static void tell_all(struct wr_resolver *r, struct wr_link *queries, const struc
     while (!wr_list_empty(queries)) {
         struct wr_query *q = wr_container(queries->next, struct wr_query, link);
 
-        detach(r, q);
+        detach_query(r, q);
         q->done(q, names);
     }
 }
@@ -147,7 +147,7 @@ static void take_list(struct wr_link *from, struct wr_link *to)
     }
 }
 
-static void tell(struct entry *e, bool kept)
+static void tell_waiters(struct entry *e, bool kept)
 {
     struct wr_resolver *r = e->resolver;
     struct wr_names names = { .code = e->code, .n = e->n, .kept = kept };
@@ -159,7 +159,7 @@ static void tell(struct entry *e, bool kept)
     /* done() may ask for the same name: queries that come now are answered in the next turn */
     take_list(&e->waiters, &queries);
     if (wr_linked(&e->bucket))
-        move(e, &r->idle);
+        move_entry(e, &r->idle);
     else
         free_entry(e);
     tell_all(r, &queries, &names);
@@ -178,14 +178,14 @@ static void work(struct wr_task *t)
         bool kept = e->known;
 
         /* settling may ask, be answered at once and put the entry back into todo */
-        move(e, &r->asking);
+        move_entry(e, &r->asking);
         if (!kept) {
             if (!wr_question_settle(&e->question, !wr_list_empty(&e->waiters), &names))
                 continue;
             wr_question_clear(&e->question);
-            remember(e, &names);
+            keep_answer(e, &names);
         }
-        tell(e, kept);
+        tell_waiters(e, kept);
     }
 }
 
@@ -227,7 +227,7 @@ static void wait_in(struct entry *e, struct wr_query *q)
 {
     wr_list_push(&e->waiters, &q->link);
     if (e->known)
-        to_do(e);
+        put_to_work(e);
     else
         wr_timer_set(e->resolver->loop, &q->timer, e->resolver->opts.timeout_ms);
 }
@@ -237,28 +237,28 @@ static void answer_now(struct wr_resolver *r, struct wr_query *q, const struct w
 {
     struct entry *e = new_entry(r, WR_STR(""), false);
 
-    remember(e, names);
+    keep_answer(e, names);
     wait_in(e, q);
 }
 
-static bool family_wanted(const struct wr_resolver *r, const struct wr_addr *a)
+static bool is_family_wanted(const struct wr_resolver *r, const struct wr_addr *a)
 {
     return a->sa.sa_family == AF_INET ? !r->opts.no_ipv4 : !r->opts.no_ipv6;
 }
 
-static bool in_hosts(const struct wr_resolver *r, struct wr_str name, struct wr_names *out)
+static bool is_in_hosts(const struct wr_resolver *r, struct wr_str name, struct wr_names *out)
 {
     uint32_t n = 0;
 
     wr_hosts_lookup(name, out);
     for (uint32_t i = 0; i < out->n; i++)
-        if (family_wanted(r, &out->at[i].addr))
+        if (is_family_wanted(r, &out->at[i].addr))
             out->at[n++] = out->at[i];
     out->n = n;
     return n > 0;
 }
 
-static bool without_dns(struct wr_resolver *r, struct wr_str name, struct wr_names *out)
+static bool has_answer_without_dns(struct wr_resolver *r, struct wr_str name, struct wr_names *out)
 {
     if (wr_addr_parse_ip(name, &out->at[0].addr)) {
         out->code = WR_DNS_OK;
@@ -266,12 +266,12 @@ static bool without_dns(struct wr_resolver *r, struct wr_str name, struct wr_nam
         out->ttl_ms = 3600 * 1000;
         return true;
     }
-    return r->opts.hosts && in_hosts(r, name, out);
+    return r->opts.hosts && is_in_hosts(r, name, out);
 }
 
 static void ask_dns(struct wr_resolver *r, struct wr_query *q, struct wr_str name, bool srv)
 {
-    struct entry *e = find(r, name, srv);
+    struct entry *e = find_entry(r, name, srv);
 
     wr_channel_refresh(&r->channel);
     if (e != NULL && e->known && wr_list_empty(&e->waiters) && wr_now() >= e->expires) {
@@ -290,7 +290,7 @@ static void ask_dns(struct wr_resolver *r, struct wr_query *q, struct wr_str nam
     }
     e = new_entry(r, name, srv);
     wr_list_push(bucket_of(r, name), &e->bucket);
-    move(e, &r->asking);
+    move_entry(e, &r->asking);
     wait_in(e, q);
     /* last, as it may be answered before it returns */
     wr_question_start(&e->question);
@@ -323,7 +323,7 @@ void wr_resolve(struct wr_resolver *r, struct wr_query *q, struct wr_str name,
     q->timer.task = &r->timeouts;
     if (!full_name(name, service, &text))
         answer_now(r, q, &(struct wr_names){ .code = WR_DNS_FORMERR, .ttl_ms = 10000 });
-    else if (service.n == 0 && without_dns(r, wr_text_view(&text), &names))
+    else if (service.n == 0 && has_answer_without_dns(r, wr_text_view(&text), &names))
         answer_now(r, q, &names);
     else
         ask_dns(r, q, wr_text_view(&text), service.n > 0);
@@ -332,7 +332,7 @@ void wr_resolve(struct wr_resolver *r, struct wr_query *q, struct wr_str name,
 void wr_resolve_cancel(struct wr_query *q)
 {
     if (q->asked != NULL)
-        detach(q->asked, q);
+        detach_query(q->asked, q);
 }
 
 /* ---- the resolver itself ---- */
@@ -366,7 +366,7 @@ static void free_list(struct wr_resolver *r, struct wr_link *list)
         struct entry *e = wr_container(list->next, struct entry, list);
 
         while (!wr_list_empty(&e->waiters))
-            detach(r, wr_container(e->waiters.next, struct wr_query, link));
+            detach_query(r, wr_container(e->waiters.next, struct wr_query, link));
         free_entry(e);
     }
 }

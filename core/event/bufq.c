@@ -4,7 +4,7 @@
 
 #include <sys/uio.h>
 
-static void append(struct wr_bufq *q, struct wr_slice *s)
+static void append_slice(struct wr_bufq *q, struct wr_slice *s)
 {
     s->next = NULL;
     if (q->tail != NULL)
@@ -15,7 +15,7 @@ static void append(struct wr_bufq *q, struct wr_slice *s)
     q->n += s->n;
 }
 
-static struct wr_slice *behead(struct wr_bufq *q)
+static struct wr_slice *take_head(struct wr_bufq *q)
 {
     struct wr_slice *s = q->head;
 
@@ -27,7 +27,7 @@ static struct wr_slice *behead(struct wr_bufq *q)
 }
 
 /* Takes n bytes off the front of s. */
-static void shorten(struct wr_slice *s, size_t n)
+static void cut_front(struct wr_slice *s, size_t n)
 {
     s->n -= n;
     if (s->p != NULL)
@@ -37,7 +37,7 @@ static void shorten(struct wr_slice *s, size_t n)
 }
 
 /* Another view of the first n bytes of s. */
-static struct wr_slice *view(const struct wr_slice *s, size_t n)
+static struct wr_slice *view_of(const struct wr_slice *s, size_t n)
 {
     struct wr_slice *v = wr_slice_new();
 
@@ -49,7 +49,7 @@ static struct wr_slice *view(const struct wr_slice *s, size_t n)
 }
 
 /* True if s continues the queue's last slice in the same block and needs no slice of its own. */
-static bool joins(const struct wr_bufq *q, const struct wr_slice *s)
+static bool can_join(const struct wr_bufq *q, const struct wr_slice *s)
 {
     const struct wr_slice *t = q->tail;
 
@@ -58,8 +58,8 @@ static bool joins(const struct wr_bufq *q, const struct wr_slice *s)
 
 static void append_or_join(struct wr_bufq *q, struct wr_slice *s)
 {
-    if (!joins(q, s)) {
-        append(q, s);
+    if (!can_join(q, s)) {
+        append_slice(q, s);
         return;
     }
     q->tail->n += s->n;
@@ -77,7 +77,7 @@ char *wr_bufq_room(struct wr_bufq *q, size_t *n)
         b = wr_block_new();
         s = wr_slice_new();
         *s = (struct wr_slice){ .block = b, .p = b->data };
-        append(q, s);
+        append_slice(q, s);
     }
     *n = (size_t)(b->data + b->size - (s->p + s->n));
     return b->data + (s->p - b->data) + s->n;
@@ -118,7 +118,7 @@ void wr_bufq_borrow(struct wr_bufq *q, const void *p, size_t n)
         return;
     s = wr_slice_new();
     *s = (struct wr_slice){ .p = p, .n = n };
-    append(q, s);
+    append_slice(q, s);
 }
 
 void wr_bufq_file(struct wr_bufq *q, struct wr_reader *r, off_t at, size_t n)
@@ -129,7 +129,7 @@ void wr_bufq_file(struct wr_bufq *q, struct wr_reader *r, off_t at, size_t n)
         return;
     s = wr_slice_new();
     *s = (struct wr_slice){ .file = r, .at = at, .n = n };
-    append(q, s);
+    append_slice(q, s);
 }
 
 void wr_bufq_load(struct wr_bufq *q)
@@ -160,13 +160,13 @@ void wr_bufq_move(struct wr_bufq *dst, struct wr_bufq *src, size_t n)
 
         /* the last slice is split into two views of one block */
         if (s->n > n) {
-            append_or_join(dst, view(s, n));
-            shorten(s, n);
+            append_or_join(dst, view_of(s, n));
+            cut_front(s, n);
             src->n -= n;
             return;
         }
         n -= s->n;
-        s = behead(src);
+        s = take_head(src);
         append_or_join(dst, s);
     }
 }
@@ -176,7 +176,7 @@ void wr_bufq_tee(struct wr_bufq *dst, const struct wr_bufq *src)
     /* empty room at the end of src is not shared */
     for (const struct wr_slice *s = src->head; s != NULL; s = s->next)
         if (s->n > 0)
-            append_or_join(dst, view(s, s->n));
+            append_or_join(dst, view_of(s, s->n));
 }
 
 size_t wr_bufq_iovec(const struct wr_bufq *q, struct iovec *v, size_t max)
@@ -197,13 +197,13 @@ void wr_bufq_drop(struct wr_bufq *q, size_t n)
 {
     WR_ASSERT(n <= q->n);
     while (n > 0 && q->head->n <= n) {
-        struct wr_slice *s = behead(q);
+        struct wr_slice *s = take_head(q);
 
         n -= s->n;
         wr_slice_free(s);
     }
     if (n > 0) {
-        shorten(q->head, n);
+        cut_front(q->head, n);
         q->n -= n;
     }
 }

@@ -47,12 +47,12 @@ void wr_conn_init(struct wr_conn *c, struct wr_loop *l, int fd, struct wr_task *
     };
 }
 
-static uint32_t wanted(const struct wr_conn *c)
+static uint32_t wanted_events(const struct wr_conn *c)
 {
     return EPOLLIN | EPOLLRDHUP | EPOLLET | (c->watches_out ? (uint32_t)EPOLLOUT : 0);
 }
 
-static void not_watched(struct wr_conn *c)
+static void give_up_watching(struct wr_conn *c)
 {
     wr_say(WR_LOG_CRIT, errno, "epoll_ctl() failed, the connection is closed");
     shutdown(c->fd, SHUT_RDWR);
@@ -65,8 +65,8 @@ void wr_conn_register(struct wr_conn *c)
 {
     c->registered = true;
     c->watches_out = !(c->ready & WR_WRITABLE);
-    if (!wr_watch_add(c->loop, c->fd, &c->watch, wanted(c)))
-        not_watched(c);
+    if (!wr_watch_add(c->loop, c->fd, &c->watch, wanted_events(c)))
+        give_up_watching(c);
 }
 
 void wr_conn_full(struct wr_conn *c)
@@ -75,8 +75,8 @@ void wr_conn_full(struct wr_conn *c)
     if (!c->registered || c->watches_out)
         return;
     c->watches_out = true;
-    if (!wr_watch_change(c->loop, c->fd, &c->watch, wanted(c)))
-        not_watched(c);
+    if (!wr_watch_change(c->loop, c->fd, &c->watch, wanted_events(c)))
+        give_up_watching(c);
 }
 
 enum wr_io wr_conn_connect(struct wr_conn *c, const struct wr_addr *to)

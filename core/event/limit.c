@@ -61,7 +61,7 @@ static struct shortage {
 
 static void say_shortage(struct shortage *s, bool first)
 {
-    bool is_refused = s->refused[WR_CLIENT] + s->refused[WR_SERVER] > 0;
+    bool was_refused = s->refused[WR_CLIENT] + s->refused[WR_SERVER] > 0;
     char buf[200];
     struct wr_text t = wr_text_on(buf, sizeof(buf));
 
@@ -70,14 +70,14 @@ static void say_shortage(struct shortage *s, bool first)
     else
         wr_text_c(&t, "open files");
     wr_text_c(&t, " are not enough");
-    if (is_refused && !first)
+    if (was_refused && !first)
         wr_text_fmt(&t, ", %u clients and %u connections to servers were refused",
                     s->refused[WR_CLIENT], s->refused[WR_SERVER]);
     if (s->closed > 0)
         wr_text_c(&t, ", reusing connections");
     if (s->closed > 0 && !first)
         wr_text_fmt(&t, ": %u unused ones were closed", s->closed);
-    wr_say(is_refused ? WR_LOG_ERROR : WR_LOG_WARN, s->err, WR_FMT, WR_ARG(wr_text_view(&t)));
+    wr_say(was_refused ? WR_LOG_ERROR : WR_LOG_WARN, s->err, WR_FMT, WR_ARG(wr_text_view(&t)));
     s->refused[WR_CLIENT] = s->refused[WR_SERVER] = s->closed = 0;
     wr_timer_set(loop, &s->timer, SAY_MS);
 }
@@ -128,7 +128,7 @@ bool wr_connections_room(enum wr_side side)
 static void look_again(struct wr_task *t);
 
 static struct {
-    bool is;
+    bool is_set;
     void (*changed)(bool full);
     struct wr_task task;
     struct wr_timer timer;
@@ -137,9 +137,9 @@ static struct {
 static void look_again(struct wr_task *t)
 {
     (void)t;
-    if (!full.is || (!full.timer.fired && !is_eased()))
+    if (!full.is_set || (!full.timer.fired && !is_eased()))
         return;
-    full.is = false;
+    full.is_set = false;
     wr_timer_off(loop, &full.timer);
     if (full.changed != NULL)
         full.changed(false);
@@ -147,9 +147,9 @@ static void look_again(struct wr_task *t)
 
 void wr_connections_full(void)
 {
-    if (full.is)
+    if (full.is_set)
         return;
-    full.is = true;
+    full.is_set = true;
     wr_timer_set(loop, &full.timer, FULL_MS);
     if (full.changed != NULL)
         full.changed(true);
@@ -158,7 +158,7 @@ void wr_connections_full(void)
 void wr_connections_add(enum wr_side side, int delta)
 {
     open_now.n[side] += (uint32_t)delta;
-    if (full.is && delta < 0 && is_eased())
+    if (full.is_set && delta < 0 && is_eased())
         wr_task_wake(loop, &full.task);
 }
 
@@ -187,5 +187,5 @@ void wr_connections_end(void)
     }
     wr_timer_off(loop, &full.timer);
     wr_task_cancel(&full.task);
-    full.is = false;
+    full.is_set = false;
 }

@@ -23,7 +23,7 @@ static void rest_over(struct wr_task *t);
 static struct wr_task rest_task = { .run = rest_over };
 static struct wr_timer rest_timer = { .task = &rest_task };
 
-static void watch(struct wr_accepting *a, bool on)
+static void set_watching(struct wr_accepting *a, bool on)
 {
     /* level triggered: unwanted events would be reported in every turn */
     if (a->paused == !on)
@@ -33,20 +33,20 @@ static void watch(struct wr_accepting *a, bool on)
     a->paused = !on;
 }
 
-static void go_on(void)
+static void resume_all(void)
 {
     struct wr_link *k;
 
     for (k = watched.next; k != &watched; k = k->next) {
         struct wr_accepting *a = wr_container(k, struct wr_accepting, link);
 
-        watch(a, true);
+        set_watching(a, true);
         if (a->draining)
             wr_task_wake(a->loop, &a->task);
     }
 }
 
-static bool resting(void)
+static bool is_resting(void)
 {
     return rest_timer.at != 0;
 }
@@ -54,11 +54,11 @@ static bool resting(void)
 static void rest_over(struct wr_task *t)
 {
     (void)t;
-    if (!resting())
-        go_on();
+    if (!is_resting())
+        resume_all();
 }
 
-static void rest(struct wr_loop *l, int err)
+static void rest_for_a_while(struct wr_loop *l, int err)
 {
     wr_say(WR_LOG_CRIT, err, "accept4() failed, no connections are accepted for %d ms", REST_MS);
     wr_timer_set(l, &rest_timer, REST_MS);
@@ -112,7 +112,7 @@ static bool out_of_files(struct wr_accepting *a)
     if (!a->watching)
         return false;
     if (!refuse_with_spare(a)) {
-        rest(a->loop, EMFILE);
+        rest_for_a_while(a->loop, EMFILE);
         return false;
     }
     wr_connections_refused(WR_CLIENT, EMFILE);
@@ -131,7 +131,7 @@ static bool accept_failed(struct wr_accepting *a, int err)
     case ENFILE:
     case ENOBUFS:
     case ENOMEM:
-        rest(a->loop, err);
+        rest_for_a_while(a->loop, err);
         return false;
     case EBADF:
     case EINVAL:
@@ -173,7 +173,7 @@ static bool accept_one(struct wr_accepting *a)
 }
 
 /* Grows the batch; full_turns counts turns in a row that found a whole batch. */
-static void grow(struct wr_accepting *a)
+static void grow_batch(struct wr_accepting *a)
 {
     uint64_t turn = wr_loop_turns(a->loop);
 
@@ -193,8 +193,8 @@ static void accept_some(struct wr_task *t)
         /* the listener's callback may have called wr_accepting_stop */
         if (!a->watching)
             return;
-        if (resting()) {
-            watch(a, false);
+        if (is_resting()) {
+            set_watching(a, false);
             return;
         }
         /* the number found now is the best guess for the next turn */
@@ -203,7 +203,7 @@ static void accept_some(struct wr_task *t)
             return;
         }
     }
-    grow(a);
+    grow_batch(a);
     if (a->draining) /* if the queue is empty now, no event would come */
         wr_task_wake(a->loop, &a->task);
 }

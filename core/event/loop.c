@@ -44,7 +44,7 @@ struct wr_loop *wr_loop_new(uint32_t connections)
     return l;
 }
 
-static void reap(struct wr_loop *l)
+static void reap_doomed(struct wr_loop *l)
 {
     struct wr_doomed *d, *next;
 
@@ -64,7 +64,7 @@ void wr_loop_free(struct wr_loop *l)
     if (l == NULL)
         return;
     wr_last_words_drop(l);
-    reap(l);
+    reap_doomed(l);
     wr_pipes_drop(l);
     wr_jobs_close(l);
     close(l->epfd);
@@ -74,7 +74,7 @@ void wr_loop_free(struct wr_loop *l)
 }
 
 /* ---- tasks ---- */
-static void enqueue(struct wr_loop *l, struct wr_task *t)
+static void enqueue_task(struct wr_loop *l, struct wr_task *t)
 {
     t->next = &l->queue;
     t->prev = l->queue.prev;
@@ -93,7 +93,7 @@ void wr_task_dequeue(struct wr_task *t)
 void wr_task_wake(struct wr_loop *l, struct wr_task *t)
 {
     if (!t->queued)
-        enqueue(l, t);
+        enqueue_task(l, t);
 }
 
 void wr_condemn(struct wr_loop *l, struct wr_doomed *d)
@@ -112,7 +112,7 @@ static void run_tasks(struct wr_loop *l)
     /* One queue with a mark in it rather than two queues: a task can be cancelled without knowing
      * which of them it is in. Tasks that wake themselves are behind the mark, so they cannot keep
      * the loop from its sockets. */
-    enqueue(l, &l->fence);
+    enqueue_task(l, &l->fence);
     while ((t = l->queue.next) != &l->fence) {
         wr_task_dequeue(t);
         t->run(t);
@@ -145,7 +145,7 @@ static void run_flushes(struct wr_loop *l)
 }
 
 /* ---- watching ---- */
-static bool control(struct wr_loop *l, int op, int fd, struct wr_watch *w, uint32_t events)
+static bool control_epoll(struct wr_loop *l, int op, int fd, struct wr_watch *w, uint32_t events)
 {
     struct epoll_event e = { .events = events, .data.ptr = w };
 
@@ -154,17 +154,17 @@ static bool control(struct wr_loop *l, int op, int fd, struct wr_watch *w, uint3
 
 bool wr_watch_add(struct wr_loop *l, int fd, struct wr_watch *w, uint32_t events)
 {
-    return control(l, EPOLL_CTL_ADD, fd, w, events);
+    return control_epoll(l, EPOLL_CTL_ADD, fd, w, events);
 }
 
 bool wr_watch_change(struct wr_loop *l, int fd, struct wr_watch *w, uint32_t events)
 {
-    return control(l, EPOLL_CTL_MOD, fd, w, events);
+    return control_epoll(l, EPOLL_CTL_MOD, fd, w, events);
 }
 
 void wr_watch_del(struct wr_loop *l, int fd)
 {
-    (void)control(l, EPOLL_CTL_DEL, fd, NULL, 0);
+    (void)control_epoll(l, EPOLL_CTL_DEL, fd, NULL, 0);
 }
 
 void wr_loop_before_sleep(struct wr_loop *l, void (*fn)(void *), void *arg)
@@ -190,7 +190,7 @@ static struct wr_slot *own_slot(void)
     return wr_self.slot != WR_SLOT_NONE ? &wr_self.run->slot[wr_self.slot] : NULL;
 }
 
-static int how_long(const struct wr_loop *l, int max_wait_ms)
+static int time_to_wait(const struct wr_loop *l, int max_wait_ms)
 {
     int ms;
 
@@ -202,11 +202,11 @@ static int how_long(const struct wr_loop *l, int max_wait_ms)
 }
 
 /* Runs the callbacks; they may wake tasks or set timers, so the time to wait is computed again. */
-static int about_to_sleep(struct wr_loop *l, int max_wait_ms)
+static int call_before_sleep(struct wr_loop *l, int max_wait_ms)
 {
     for (uint32_t i = 0; i < l->nbefore_sleep; i++)
         l->before_sleep[i].fn(l->before_sleep[i].arg);
-    return how_long(l, max_wait_ms);
+    return time_to_wait(l, max_wait_ms);
 }
 
 /* A process that rings sets the bits and then reads `asleep`; this one sets `asleep` and then reads
@@ -234,7 +234,7 @@ static int sleep_in_epoll(struct wr_loop *l, struct wr_slot *slot, int ms)
     return n;
 }
 
-static void ring(struct wr_loop *l, struct wr_slot *slot)
+static void answer_bell(struct wr_loop *l, struct wr_slot *slot)
 {
     uint32_t bits = 0;
 
@@ -249,10 +249,10 @@ static void ring(struct wr_loop *l, struct wr_slot *slot)
 void wr_loop_turn(struct wr_loop *l, int max_wait_ms)
 {
     struct wr_slot *slot = own_slot();
-    int n, ms = how_long(l, max_wait_ms);
+    int n, ms = time_to_wait(l, max_wait_ms);
 
     if (ms != 0)
-        ms = about_to_sleep(l, max_wait_ms);
+        ms = call_before_sleep(l, max_wait_ms);
     n = sleep_in_epoll(l, slot, ms);
     /* the clock is read here only, once a turn */
     wr_clock_update();
@@ -265,10 +265,10 @@ void wr_loop_turn(struct wr_loop *l, int max_wait_ms)
         w->on_event(w, l->events[i].events);
     }
     wr_timers_expire(l);
-    ring(l, slot);
+    answer_bell(l, slot);
     run_tasks(l);
     run_flushes(l);
-    reap(l);
+    reap_doomed(l);
     l->turns++;
 }
 

@@ -112,7 +112,7 @@ static void jobs_rung(struct wr_watch *w, uint32_t events)
 }
 
 /* The eventfd is watched edge triggered and never read: each write is a new edge. */
-static bool hear_of_jobs(struct wr_loop *l)
+static bool watch_jobs(struct wr_loop *l)
 {
     if (l->jobs_fd >= 0)
         return true;
@@ -171,7 +171,7 @@ struct wr_threads *wr_threads_new(struct wr_loop *l, struct wr_str name, uint32_
     return t;
 }
 
-static bool all_ended(struct wr_threads *t)
+static bool have_all_ended(struct wr_threads *t)
 {
     struct timespec until;
 
@@ -185,7 +185,7 @@ static bool all_ended(struct wr_threads *t)
 
 /* For a disk that does not answer: the thread's job and the pool stay allocated until the process
  * ends. */
-static void abandon(struct wr_threads *t)
+static void abandon_pool(struct wr_threads *t)
 {
     wr_say(WR_LOG_WARN, 0, "a thread of pool \"%s\" still waits for a disk", t->name);
     stuck = true;
@@ -209,8 +209,8 @@ void wr_threads_free(struct wr_threads *t)
     t->ending = true;
     (void)pthread_cond_broadcast(&t->work);
     (void)pthread_mutex_unlock(&t->lock);
-    if (!all_ended(t)) {
-        abandon(t);
+    if (!have_all_ended(t)) {
+        abandon_pool(t);
         return;
     }
     take_done(t->loop);
@@ -227,14 +227,14 @@ uint32_t wr_threads_started(const struct wr_threads *t)
 }
 
 /* Chaos: make disks slow now and then. */
-static uint32_t whim(void)
+static uint32_t chaos_delay(void)
 {
     return wr_chaos() && wr_random() % 4 == 0 ? (uint32_t)(wr_random() % 3000) : 0;
 }
 
-/* Puts the job into the queue unless that is full. *waiting: the jobs there before. *lazy: there
- * are fewer idle threads than jobs. */
-static bool enqueue(struct wr_threads *t, struct wr_job *j, uint32_t *waiting, bool *lazy)
+/* Puts the job into the queue unless that is full. *waiting: the jobs there before. *is_short:
+ * there are fewer idle threads than jobs. */
+static bool enqueue_job(struct wr_threads *t, struct wr_job *j, uint32_t *waiting, bool *is_short)
 {
     bool room;
 
@@ -247,7 +247,7 @@ static bool enqueue(struct wr_threads *t, struct wr_job *j, uint32_t *waiting, b
         t->waiting++;
         (void)pthread_cond_signal(&t->work);
     }
-    *lazy = t->waiting > t->idle;
+    *is_short = t->waiting > t->idle;
     (void)pthread_mutex_unlock(&t->lock);
     return room;
 }
@@ -255,20 +255,20 @@ static bool enqueue(struct wr_threads *t, struct wr_job *j, uint32_t *waiting, b
 bool wr_job_start(struct wr_threads *t, struct wr_job *j)
 {
     uint32_t waiting;
-    bool lazy;
+    bool is_short;
 
     WR_ASSERT(!j->busy && j->run != NULL && j->done != NULL);
     j->threads = t;
-    j->delay_us = whim();
-    if (!hear_of_jobs(t->loop))
+    j->delay_us = chaos_delay();
+    if (!watch_jobs(t->loop))
         return false;
-    if (!enqueue(t, j, &waiting, &lazy)) {
+    if (!enqueue_job(t, j, &waiting, &is_short)) {
         wr_say(WR_LOG_ERROR, 0, "thread pool \"%s\" queue overflow: %u tasks waiting", t->name,
                waiting);
         return false;
     }
     j->busy = true;
-    if (!lazy || t->started == t->max || start_thread(t))
+    if (!is_short || t->started == t->max || start_thread(t))
         return true;
     return !wr_job_cancel(j);
 }

@@ -9,7 +9,7 @@
 
 enum { PIPE_SIZE = 1 << 20, GROUP_PIPES = 32, SHARE_MIN = 2, IDLE_MAX = 4 };
 
-static uint32_t share(void)
+static uint32_t pipe_share(void)
 {
     /* a fixed share for each process, without asking the others; at least two */
     return wr_max(GROUP_PIPES / wr_max(wr_self.workers, 1u), (uint32_t)SHARE_MIN);
@@ -51,7 +51,7 @@ struct wr_pipe *wr_pipe_borrow(struct wr_loop *l)
         p->next = NULL;
         return p;
     }
-    if (l->pipes_open >= share() || (p = open_pipe()) == NULL)
+    if (l->pipes_open >= pipe_share() || (p = open_pipe()) == NULL)
         return NULL;
     l->pipes_open++;
     return p;
@@ -80,7 +80,7 @@ void wr_pipes_drop(struct wr_loop *l)
     l->pipes_idle = 0;
 }
 
-static ssize_t move(int from, int to, size_t n)
+static ssize_t splice_bytes(int from, int to, size_t n)
 {
     ssize_t r;
 
@@ -90,7 +90,7 @@ static ssize_t move(int from, int to, size_t n)
     return r;
 }
 
-static enum wr_io failed(struct wr_conn *c)
+static enum wr_io splice_failed(struct wr_conn *c)
 {
     c->error = errno;
     return WR_IO_ERROR;
@@ -108,7 +108,7 @@ enum wr_io wr_conn_splice_in(struct wr_conn *src, struct wr_pipe *p, size_t max,
         return WR_IO_AGAIN;
     if (!wr_chaos_io(&n))
         return wr_conn_pretend_again(src);
-    r = move(src->fd, p->fd[1], n);
+    r = splice_bytes(src->fd, p->fd[1], n);
     if (r > 0) {
         *got = (size_t)r;
         p->fill += *got;
@@ -120,7 +120,7 @@ enum wr_io wr_conn_splice_in(struct wr_conn *src, struct wr_pipe *p, size_t max,
         return WR_IO_EOF;
     }
     if (errno != EAGAIN)
-        return failed(src);
+        return splice_failed(src);
     /* a pipe with bytes in it may be out of pages; if it is empty, the source has no bytes */
     if (p->fill == 0)
         src->ready = (uint8_t)(src->ready & ~(unsigned)WR_READABLE);
@@ -138,7 +138,7 @@ enum wr_io wr_conn_splice_out(struct wr_conn *dst, struct wr_pipe *p, size_t *pu
         return WR_IO_AGAIN;
     if (!wr_chaos_io(&n))
         return wr_conn_pretend_again(dst);
-    r = move(p->fd[0], dst->fd, n);
+    r = splice_bytes(p->fd[0], dst->fd, n);
     if (r > 0) {
         *put = (size_t)r;
         p->fill -= *put;
@@ -146,7 +146,7 @@ enum wr_io wr_conn_splice_out(struct wr_conn *dst, struct wr_pipe *p, size_t *pu
         return WR_IO_OK;
     }
     if (r < 0 && errno != EAGAIN)
-        return failed(dst);
+        return splice_failed(dst);
     /* the pipe has bytes, so the receiver has no room */
     wr_conn_full(dst);
     return WR_IO_AGAIN;

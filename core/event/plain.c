@@ -50,7 +50,7 @@ static enum wr_io plain_read(struct wr_conn *c, void *p, size_t n, size_t *got)
     return WR_IO_OK;
 }
 
-static enum wr_io sent(struct wr_conn *c, ssize_t r, size_t n, size_t *put)
+static enum wr_io count_sent(struct wr_conn *c, ssize_t r, size_t n, size_t *put)
 {
     if (r < 0)
         return write_failed(c);
@@ -72,7 +72,7 @@ static enum wr_io plain_send(struct wr_conn *c, const struct iovec *v, size_t *p
     do {
         r = send(c->fd, v->iov_base, n, MSG_NOSIGNAL | (c->more ? MSG_MORE : 0));
     } while (r < 0 && errno == EINTR);
-    return sent(c, r, n, put);
+    return count_sent(c, r, n, put);
 }
 
 static enum wr_io plain_write(struct wr_conn *c, const struct iovec *v, size_t nv, size_t *put)
@@ -89,7 +89,7 @@ static enum wr_io plain_write(struct wr_conn *c, const struct iovec *v, size_t n
     do {
         r = sendmsg(c->fd, &m, MSG_NOSIGNAL);
     } while (r < 0 && errno == EINTR);
-    return sent(c, r, n, put);
+    return count_sent(c, r, n, put);
 }
 
 static enum wr_io plain_shutdown(struct wr_conn *c)
@@ -130,7 +130,7 @@ const struct wr_transport wr_plain = {
 };
 
 /* ---- ranges of files ---- */
-static enum wr_io truncated(struct wr_conn *c)
+static enum wr_io file_truncated(struct wr_conn *c)
 {
     c->error = EIO;
     return WR_IO_ERROR;
@@ -147,7 +147,7 @@ static enum wr_io send_file(struct wr_conn *c, const struct wr_slice *s, size_t 
         r = sendfile(c->fd, s->file->file->fd, &at, n);
     } while (r < 0 && errno == EINTR);
     if (r == 0)
-        return truncated(c);
+        return file_truncated(c);
     if (r < 0)
         return write_failed(c);
     /* a short sendfile may also mean that the rest is not in the page cache: the bit stays */
@@ -166,13 +166,13 @@ static enum wr_io copy_file(struct wr_conn *c, const struct wr_slice *s, size_t 
     if (r > 0)
         io = wr_conn_write(c, b->data, (size_t)r, put);
     else
-        io = truncated(c);
+        io = file_truncated(c);
     wr_block_unref(b);
     return io;
 }
 
 /* Do not wait for a disk on behalf of a peer that is known to be gone. */
-static enum wr_io not_yet(struct wr_conn *c)
+static enum wr_io wait_for_file(struct wr_conn *c)
 {
     if (c->ready & WR_ERR) {
         c->error = wr_socket_error(c->fd);
@@ -200,7 +200,7 @@ enum wr_io wr_conn_write_file(struct wr_conn *c, const struct wr_slice *s, size_
         w.n = wr_min(w.n, WR_FILE_CHUNK - (size_t)(s->at % WR_FILE_CHUNK));
     switch (wr_reader_ask(s->file, (uint64_t)s->at, &w)) {
     case WR_NOT_YET:
-        return not_yet(c);
+        return wait_for_file(c);
     case WR_AT_HAND:
         break;
     default: /* it cannot be read */

@@ -106,22 +106,22 @@ static void fetch_free(struct wr_fetch *f)
     free(f);
 }
 
-static bool whole_chunk(const struct wr_opened *f, uint64_t at, size_t n)
+static bool is_whole_chunk(const struct wr_opened *f, uint64_t at, size_t n)
 {
     return at % WR_FILE_CHUNK == 0 && (n == WR_FILE_CHUNK || at + n == f->size);
 }
 
-static void is_warm(struct wr_reader *r, uint64_t at, size_t n)
+static void note_warm(struct wr_reader *r, uint64_t at, size_t n)
 {
     if (at != r->warm_end)
         r->warm = at;
     r->warm_end = at + n;
-    if (whole_chunk(r->file, at, n))
+    if (is_whole_chunk(r->file, at, n))
         wr_warm_note(r->file->id, at);
 }
 
 /* Some file systems refuse direct reading, or the alignment: read without `directio`. */
-static void not_direct(struct wr_reader *r, struct wr_fetch *f)
+static void leave_direct(struct wr_reader *r, struct wr_fetch *f)
 {
     int flags = fcntl(f->file->fd, F_GETFL);
 
@@ -135,14 +135,14 @@ static void not_direct(struct wr_reader *r, struct wr_fetch *f)
     f->err = 0;
 }
 
-static void fetched(struct wr_reader *r, struct wr_fetch *f)
+static void note_fetched(struct wr_reader *r, struct wr_fetch *f)
 {
     if (f->err == EINVAL && f->buf != NULL)
-        not_direct(r, f);
+        leave_direct(r, f);
     else if (f->err != 0)
         wr_say(WR_LOG_CRIT, f->err, "pread() \"%s\" failed", f->file->name);
     else if (f->buf == NULL)
-        is_warm(r, f->at, f->n);
+        note_warm(r, f->at, f->n);
 }
 
 static void fetch_done(struct wr_job *j)
@@ -153,7 +153,7 @@ static void fetch_done(struct wr_job *j)
         fetch_free(f);
         return;
     }
-    fetched(f->reader, f);
+    note_fetched(f->reader, f);
     wr_task_wake(f->loop, f->task);
 }
 
@@ -194,7 +194,7 @@ static struct wr_fetch *fetch_of(struct wr_reader *r)
     return f;
 }
 
-static enum wr_at_hand start(struct wr_reader *r, struct wr_wanted *w)
+static enum wr_at_hand start_fetch(struct wr_reader *r, struct wr_wanted *w)
 {
     struct wr_fetch *f = r->fetch;
 
@@ -204,7 +204,7 @@ static enum wr_at_hand start(struct wr_reader *r, struct wr_wanted *w)
     f->task = w->task;
     if (r->threads == NULL) { /* aio off: the worker reads, and waits */
         fetch_run(&f->job);
-        fetched(r, f);
+        note_fetched(r, f);
         return WR_LOOK_AGAIN;
     }
     if (wr_job_start(r->threads, &f->job))
@@ -224,7 +224,7 @@ static uint64_t known_until(const struct wr_opened *f, uint64_t at, size_t n)
 }
 
 /* Is the chunk at `at`, or its rest, warm? Asks the kernel. */
-static bool chunk_is_warm(struct wr_reader *r, uint64_t at, size_t n)
+static bool is_chunk_warm(struct wr_reader *r, uint64_t at, size_t n)
 {
     int fd = r->file->fd;
     bool goes_on = r->warm < r->warm_end && at == r->warm_end;
@@ -233,11 +233,11 @@ static bool chunk_is_warm(struct wr_reader *r, uint64_t at, size_t n)
         return false;
     if (!wr_warm_byte(fd, (off_t)(at + n - 1)))
         return false;
-    is_warm(r, at, n);
+    note_warm(r, at, n);
     return true;
 }
 
-static enum wr_at_hand through_cache(struct wr_reader *r, uint64_t at, struct wr_wanted *w)
+static enum wr_at_hand ask_cache(struct wr_reader *r, uint64_t at, struct wr_wanted *w)
 {
     uint64_t end = at;
     struct wr_fetch *f;
@@ -253,13 +253,13 @@ static enum wr_at_hand through_cache(struct wr_reader *r, uint64_t at, struct wr
         return WR_AT_HAND;
     }
     w->n = (size_t)wr_min((uint64_t)w->n, WR_FILE_CHUNK - at % WR_FILE_CHUNK);
-    if (chunk_is_warm(r, at, w->n))
+    if (is_chunk_warm(r, at, w->n))
         return WR_AT_HAND;
     f = fetch_of(r);
     f->at = at;
     f->n = w->n;
     f->ahead = wr_min(w->left - w->n, (size_t)WR_FILE_CHUNK);
-    return start(r, w);
+    return start_fetch(r, w);
 }
 
 static void make_buffer(struct wr_reader *r, struct wr_fetch *f)
@@ -274,7 +274,7 @@ static void make_buffer(struct wr_reader *r, struct wr_fetch *f)
 }
 
 /* Gives the bytes in the buffer, or else reads the aligned range around `at`. */
-static enum wr_at_hand directly(struct wr_reader *r, uint64_t at, struct wr_wanted *w)
+static enum wr_at_hand ask_directly(struct wr_reader *r, uint64_t at, struct wr_wanted *w)
 {
     struct wr_fetch *f = fetch_of(r);
     uint64_t from = at / r->align * r->align;
@@ -292,10 +292,10 @@ static enum wr_at_hand directly(struct wr_reader *r, uint64_t at, struct wr_want
     f->asked = at;
     f->at = from;
     f->n = wr_min(r->direct, (size_t)(at - from + w->left + r->align - 1) / r->align * r->align);
-    return start(r, w);
+    return start_fetch(r, w);
 }
 
-static enum wr_at_hand look(struct wr_reader *r, uint64_t at, struct wr_wanted *w)
+static enum wr_at_hand ask_once(struct wr_reader *r, uint64_t at, struct wr_wanted *w)
 {
     struct wr_fetch *f = r->fetch;
 
@@ -307,7 +307,7 @@ static enum wr_at_hand look(struct wr_reader *r, uint64_t at, struct wr_wanted *
         w->err = f->err;
         return WR_NEVER;
     }
-    return r->direct > 0 ? directly(r, at, w) : through_cache(r, at, w);
+    return r->direct > 0 ? ask_directly(r, at, w) : ask_cache(r, at, w);
 }
 
 enum wr_at_hand wr_reader_ask(struct wr_reader *r, uint64_t at, struct wr_wanted *w)
@@ -316,7 +316,7 @@ enum wr_at_hand wr_reader_ask(struct wr_reader *r, uint64_t at, struct wr_wanted
 
     w->p = NULL;
     do {
-        h = look(r, at, w);
+        h = ask_once(r, at, w);
     } while (h == WR_LOOK_AGAIN);
     return h;
 }

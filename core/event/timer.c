@@ -9,7 +9,7 @@
 
 #define FOREVER_MS (UINT64_C(1) << 40) /* 34 years: sums cannot overflow */
 
-static void put(struct wr_loop *l, uint32_t i, struct wr_heap_entry e)
+static void put_entry(struct wr_loop *l, uint32_t i, struct wr_heap_entry e)
 {
     l->heap[i] = e;
     e.timer->place = i;
@@ -22,10 +22,10 @@ static void sift_up(struct wr_loop *l, uint32_t i, struct wr_heap_entry e)
 
         if (l->heap[parent].at <= e.at)
             break;
-        put(l, i, l->heap[parent]);
+        put_entry(l, i, l->heap[parent]);
         i = parent;
     }
-    put(l, i, e);
+    put_entry(l, i, e);
 }
 
 /* Four children share a cache line, and the heap is half as deep as a binary one. */
@@ -41,13 +41,13 @@ static void sift_down(struct wr_loop *l, uint32_t i, struct wr_heap_entry e)
                 best = child;
         if (l->heap[best].at >= e.at)
             break;
-        put(l, i, l->heap[best]);
+        put_entry(l, i, l->heap[best]);
         i = best;
     }
-    put(l, i, e);
+    put_entry(l, i, e);
 }
 
-static void insert(struct wr_loop *l, struct wr_timer *t)
+static void insert_timer(struct wr_loop *l, struct wr_timer *t)
 {
     if (l->timers + 1 >= l->heap_cap) {
         l->heap_cap = wr_max(64u, l->heap_cap * 2);
@@ -77,14 +77,14 @@ void wr_timer_set(struct wr_loop *l, struct wr_timer *t, uint64_t ms_from_now)
     t->at = wr_now() + wr_min(ms_from_now, FOREVER_MS);
     t->fired = false;
     if (t->place == 0) {
-        insert(l, t);
+        insert_timer(l, t);
     } else if (t->at < t->queued_at) {
         t->queued_at = t->at;
         sift_up(l, t->place, (struct wr_heap_entry){ t->at, t });
     }
 }
 
-static void wake(struct wr_loop *l, struct wr_timer *t)
+static void wake_owner(struct wr_loop *l, struct wr_timer *t)
 {
     if (t->task != NULL)
         wr_task_wake(l, t->task);
@@ -94,7 +94,7 @@ static void wake(struct wr_loop *l, struct wr_timer *t)
 static void wake_somebody_early(struct wr_loop *l)
 {
     if (l->timers > 0 && wr_random() % 16 == 0)
-        wake(l, l->heap[1 + wr_random() % l->timers].timer);
+        wake_owner(l, l->heap[1 + wr_random() % l->timers].timer);
 }
 
 void wr_timers_expire(struct wr_loop *l)
@@ -115,7 +115,7 @@ void wr_timers_expire(struct wr_loop *l)
         if (t->at != 0) {
             t->at = 0;
             t->fired = true;
-            wake(l, t);
+            wake_owner(l, t);
         }
     }
     if (wr_chaos())

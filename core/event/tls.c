@@ -122,7 +122,7 @@ static long bio_ctrl(BIO *b, int command, long n, void *p)
     return command == BIO_CTRL_FLUSH || command == BIO_CTRL_PUSH || command == BIO_CTRL_POP;
 }
 
-static BIO_METHOD *method(void)
+static BIO_METHOD *bio_method(void)
 {
     static BIO_METHOD *m;
 
@@ -152,7 +152,7 @@ static enum wr_io again_writing(struct wr_tls_state *t)
 }
 
 /* r: the result of the SSL_ function, not positive. */
-static enum wr_io result(struct wr_tls_state *t, int r)
+static enum wr_io call_result(struct wr_tls_state *t, int r)
 {
     switch (SSL_get_error(t->ssl, r)) {
     case SSL_ERROR_WANT_READ:
@@ -196,7 +196,7 @@ static enum wr_io tls_read(struct wr_conn *c, void *p, size_t n, size_t *got)
             c->ready = (uint8_t)(c->ready & ~(unsigned)WR_READABLE);
         return WR_IO_OK;
     }
-    switch (result(t, r)) {
+    switch (call_result(t, r)) {
     case WR_IO_EOF:
         c->read_eof = true;
         return WR_IO_EOF;
@@ -215,7 +215,7 @@ static enum wr_io tls_peek(struct wr_conn *c, void *p, size_t n, size_t *got)
     before_call(t);
     r = SSL_peek(t->ssl, p, (int)wr_min(n, (size_t)INT32_MAX));
     if (r <= 0)
-        return result(t, r);
+        return call_result(t, r);
     *got = (size_t)r;
     return WR_IO_OK;
 }
@@ -232,7 +232,7 @@ static enum wr_io write_record(struct wr_tls_state *t, const void *p, size_t n, 
     before_call(t);
     r = SSL_write(t->ssl, p, (int)n);
     if (r <= 0) {
-        enum wr_io io = result(t, r);
+        enum wr_io io = call_result(t, r);
 
         t->pending = io == WR_IO_AGAIN ? n : 0;
         if (io == WR_IO_EOF) {
@@ -248,7 +248,7 @@ static enum wr_io write_record(struct wr_tls_state *t, const void *p, size_t n, 
 }
 
 /* Puts several pieces into one record: for example a head and the beginning of its body. */
-static size_t gather(const struct iovec *v, size_t nv, size_t skip, char *to, size_t max)
+static size_t gather_record(const struct iovec *v, size_t nv, size_t skip, char *to, size_t max)
 {
     size_t n = 0;
 
@@ -277,7 +277,7 @@ static enum wr_io tls_write(struct wr_conn *c, const struct iovec *v, size_t nv,
         if (nv == 1)
             io = write_record(t, (const char *)v->iov_base + *put, n, put);
         else
-            io = write_record(t, together, gather(v, nv, *put, together, n), put);
+            io = write_record(t, together, gather_record(v, nv, *put, together, n), put);
     }
     return io == WR_IO_AGAIN && *put > 0 ? WR_IO_OK : io;
 }
@@ -332,7 +332,7 @@ static void free_state(struct wr_conn *c)
 bool wr_tls_open(struct wr_conn *c, struct ssl_ctx_st *ctx, bool server, size_t record)
 {
     struct wr_tls_state *t = wr_calloc(1, sizeof(*t));
-    BIO *bio = BIO_new(method());
+    BIO *bio = BIO_new(bio_method());
 
     t->conn = c;
     t->record = record == 0 ? RECORD : wr_min(record, (size_t)RECORD);
@@ -365,7 +365,7 @@ enum wr_io wr_tls_handshake(struct wr_conn *c)
     before_call(t);
     r = SSL_do_handshake(t->ssl);
     if (r <= 0)
-        return result(t, r);
+        return call_result(t, r);
     t->up = true;
     c->io = &tls_transport;
     c->ready |= WR_READABLE; /* the first data may have come with the handshake */

@@ -68,7 +68,7 @@ static int write_all(int fd, const char *p, size_t n, uint64_t at)
     return 0;
 }
 
-static void written(struct wr_temp *t, size_t n, int err)
+static void note_written(struct wr_temp *t, size_t n, int err)
 {
     if (err == 0) {
         t->size += n;
@@ -93,7 +93,7 @@ static void write_done(struct wr_job *j)
 
     if (t != NULL) {
         t->writing = NULL;
-        written(t, w->n, w->err);
+        note_written(t, w->n, w->err);
         wr_task_wake(t->who.loop, t->who.task);
     }
     write_free(w);
@@ -124,7 +124,7 @@ bool wr_temp_append(struct wr_temp *t, const void *p, size_t n)
         return false;
     if (t->writers != NULL)
         return hand_over(t, p, n);
-    written(t, n, write_all(t->reader.file->fd, p, n, t->size));
+    note_written(t, n, write_all(t->reader.file->fd, p, n, t->size));
     return !t->failed;
 }
 
