@@ -24,7 +24,7 @@ static void random_bytes(void *p, size_t n)
         ((unsigned char *)p)[i] = (unsigned char)(v >> (i % 8 * 8));
 }
 
-/* A after_fork worker must not draw the same numbers as its siblings. */
+/* A forked worker must not draw the same numbers as its siblings. */
 static void after_fork(void)
 {
     random_seeded = false;

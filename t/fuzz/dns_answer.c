@@ -1,5 +1,5 @@
-/* Any bytes as a DNS answer. The first byte chooses the type asked for and whether the name is
- * given or the message's own; the rest is the message. */
+/* Any bytes as a DNS answer. The first byte chooses the type asked for, and whether the name is
+ * given or taken from the message; the rest is the message. */
 #include "dns/dns.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

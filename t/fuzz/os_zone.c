@@ -1,10 +1,10 @@
-/* Whatever stands in a table of shared memory, written by a process that went wrong or means ill:
- * those who put, get and remove records there go on, and the next one finds a table that works. The
- * sanitizers watch the rest of the memory.
+/* Any bytes in a table of shared memory, as a faulty or hostile process may write them: put, get
+ * and remove must go on, and the next process must find a table that works. The sanitizers watch
+ * the rest of the memory.
  *
- * An input is a row of letters with what belongs to them: w (two bytes where, one how many, the
- * bytes) writes; p (a key of one byte, the size of a value by 32) puts; g and r (a key) get and
- * remove; t goes on in time; u unlocks, and locks again. */
+ * An input is a sequence of letters with arguments: w (two bytes offset, one byte count, the bytes)
+ * writes; p (a key of one byte, the size of a value by 32) puts; g and r (a key) get and remove; t
+ * lets time pass; u unlocks and locks again. */
 #include "os/os.h"
 
 #include <sys/mman.h>
@@ -70,7 +70,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     for (int acts = 0; acts < 200 && !s.bad && wr_scan_left(&s) > 0; acts++)
         act(wr_scan_u8(&s), &s);
     wr_table_unlock(&table);
-    memset((void *)table.head, 0xff, 4); /* as from a holder that died */
+    memset((void *)table.head, 0xff, 4); /* as left by a holder that died */
     WR_ASSERT(wr_table_lock(&table, 0));
     WR_ASSERT(wr_table_put(&table, WR_STR("key"), WR_STR("well"), now_s + 1, now_s));
     WR_ASSERT(wr_table_get(&table, WR_STR("key"), now_s, out, sizeof(out)) == 4);

@@ -1,8 +1,8 @@
 package Weir;
 
 # The harness of t/*.t. It starts weir in a folder of its own with the configuration a test
-# gives, talks to it as users do (TCP, the command line, signals, files), and in finish() sees
-# to it that weir ended cleanly and left nothing behind. Servers behind weir are Weir::Backend,
+# gives, talks to it as users do (TCP, the command line, signals, files), and checks in finish()
+# that weir ended cleanly and left nothing behind. Servers behind weir are Weir::Backend,
 # connections to it Weir::Client, running load Weir::Load, a name server Weir::Dns.
 #
 #     my $w = Weir->new;
@@ -16,12 +16,13 @@ package Weir;
 #     is $w->ask('web'), 'one';
 #     $w->finish;
 #
-# In a configuration (and wherever a place is named) %{web} is 127.0.0.1 and a free port that
-# belongs to that name, %{web.port} the port alone, %{unix:web} a unix socket, %{dir} the
-# folder.
+# In a configuration, and in the addresses that methods take, %{web} is 127.0.0.1 with a free port
+# that belongs to that name, %{web.port} the port alone, %{unix:web} a unix socket, %{dir} the
+# folder of the test.
 #
 # Environment: WEIR_BIN the binary under test; WEIR_PRELUDE text put before each configuration;
-# WEIR_KEEP=1 keeps the folder; WEIR_SKIPS a file for what was skipped; WR_CHAOS=seed is for weir itself and makes tests move less.
+# WEIR_KEEP=1 keeps the folder; WEIR_SKIPS a file to which skipped tests are added; WR_CHAOS=seed
+# is for weir itself, and lets tests transfer less.
 
 use strict;
 use warnings;
@@ -65,7 +66,7 @@ sub chaos { return defined $ENV{WR_CHAOS} }
 
 sub slurp { return Weir::Process::slurp($_[0]) // '' }
 
-# A test: the condition holds now or soon.
+# A test: the condition is true now, or becomes true in time.
 sub becomes(&$;$) {
     my ($condition, $name, $seconds) = @_;
     local $Test::Builder::Level = $Test::Builder::Level + 1;
@@ -91,7 +92,7 @@ sub new {
     return $w;
 }
 
-# ---- places
+# ---- paths and addresses
 
 sub dir { return $_[0]{dir} }
 
@@ -104,7 +105,7 @@ sub port {
     return $w->{port}{$name} //= Weir::Ports::reserve($count // 1);
 }
 
-# 'web', 'unix:web', or a literal HOST:PORT with the port possibly as %{web.port}.
+# Takes 'web', 'unix:web', or a literal HOST:PORT, where PORT may be %{web.port}.
 sub address {
     my ($w, $name) = @_;
     return $name =~ /^\w+$/ ? "127.0.0.1:" . $w->port($name)
@@ -120,7 +121,7 @@ sub expand {
     return $text;
 }
 
-# Writes a file of the test's folder, with the places filled in.
+# Writes a file of the test's folder; %{...} is expanded.
 sub write {
     my ($w, $file, $text) = @_;
     open my $fh, '>', $w->path($file) or die $w->path($file) . ": $!\n";
@@ -129,8 +130,8 @@ sub write {
     return $w->path($file);
 }
 
-# Sets the configuration. What it leaves open the harness sets by -g: in the foreground, the
-# pid file and the error log in the test's folder.
+# Sets the configuration. Unless it has these directives, the harness gives them by -g: daemon off,
+# and pid and error_log in the test's folder.
 sub conf {
     my ($w, $text) = @_;
     my %own = (daemon => 'off', pid => $w->path('weir.pid'),
@@ -143,7 +144,7 @@ sub conf {
 
 # ---- servers behind weir
 
-# A server under each of these names; see Weir::Backend for the rest. Returns the last.
+# Starts a server of this name; see Weir::Backend for the options.
 sub backend {
     my ($w, $name, %how) = @_;
     (my $file = $name) =~ tr/a-zA-Z0-9/_/c;
@@ -151,13 +152,13 @@ sub backend {
         where => $w->address($how{at} // $name), tally => $w->path("$file.tally"), %how);
 }
 
-# Servers that say their own name and end the session.
+# Servers that send their own name and end the session.
 sub greeter {
     my ($w, @names) = @_;
     return (map { $w->backend($_, serve => 'greet', greet => "$_\n") } @names)[-1];
 }
 
-# Servers that say their own name (with $how{greet}) and then echo.
+# Servers that echo.
 sub echo {
     my ($w, @names) = @_;
     return (map { $w->backend($_) } @names)[-1];
@@ -167,21 +168,21 @@ sub echo {
 sub hole {
     my ($w, $name) = @_;
     my $port = $w->port($name);
-    my $place = sockaddr_in($port, INADDR_LOOPBACK);
+    my $address = sockaddr_in($port, INADDR_LOOPBACK);
 
     socket my $listener, PF_INET, SOCK_STREAM, 0;
     setsockopt $listener, SOL_SOCKET, SO_REUSEADDR, 1;
-    bind $listener, $place and listen $listener, 0 or die "hole at port $port: $!\n";
+    bind $listener, $address and listen $listener, 0 or die "hole at port $port: $!\n";
     my @fill = map {
         socket my $fh, PF_INET, SOCK_STREAM, 0;
         $fh->blocking(0);
-        connect $fh, $place;
+        connect $fh, $address;
         $fh;
     } 1 .. 4;
     return $w->{hole}{$name} = [$listener, @fill];
 }
 
-# A name server at that place; see Weir::Dns.
+# A name server at that address; see Weir::Dns.
 sub dns {
     my ($w, $name, @records) = @_;
     my $dns = Weir::Dns->new(where => $w->address($name), file => $w->path("$name.names"));
@@ -208,7 +209,8 @@ sub connect {
     return $c;
 }
 
-# One session: all that the server says until it ends, without the last newline.
+# One session: returns all that the server sends until it ends, without the last newline; how it
+# ended, if it sent nothing and did not end by FIN.
 sub ask {
     my ($w, $where, $say) = @_;
     my $c = $w->connect($where) or return "connect: $!";
@@ -228,8 +230,8 @@ sub load {
 
 # ---- weir itself
 
-# Runs the binary with these words alone until it ends. Returns its exit code, its standard
-# output and its standard error.
+# Runs the binary with only these words until it ends. Returns its exit code, its standard output
+# and its standard error.
 sub bare {
     my ($w, @words) = @_;
     my %run = ref $words[0] ? %{ shift @words } : ();
@@ -259,8 +261,8 @@ sub words {
         length $w->{g} ? ('-g', $w->{g}) : ());
 }
 
-# Starts weir; returns when it has written its pid file and has a worker. With fails => 1: returns
-# its exit code and standard error when it gives up instead. before: code for the new process.
+# Starts weir; returns when it has written its pid file and has a worker. fails => 1: expects that
+# it gives up, and returns its exit code and standard error. before: code for the new process.
 sub start {
     my ($w, $conf, %how) = @_;
 
@@ -296,7 +298,7 @@ sub redirect {
 
 sub error_log { return slurp($_[0]->path('error.log')) }
 
-# What stands in the pid file.
+# The pid in the pid file.
 sub pid {
     my ($w) = @_;
     return slurp($w->{pid_file}) =~ /^(\d+)\n/ ? $1 : undef;
@@ -304,7 +306,7 @@ sub pid {
 
 sub master { return $_[0]{master} }
 
-# The master's children whose title ends like this.
+# The master's children with this title.
 sub processes {
     my ($w, $title) = @_;
     return grep { title($_) =~ /: $title$/ } children($w->master);
@@ -332,7 +334,7 @@ sub reload {
     return @verdict;
 }
 
-# USR2: returns the pids of the old and the new master, which both run then.
+# Sends USR2; returns the pids of the old and the new master, which are then both running.
 sub upgrade {
     my ($w) = @_;
     my $old = $w->master;
@@ -347,14 +349,14 @@ sub upgrade {
     return ($old, $new);
 }
 
-# After `kill -QUIT` and the like: the exit status as in $?, undef when it does not end.
+# Waits for the end of a process; returns the status as in $?, undef if it does not end.
 sub ended {
     my ($w, $pid) = @_;
     wait_for { !alive($pid) } or return;
     return status_of($pid);
 }
 
-# Allows log lines that match: finish() takes any other alert or emerg for a failure.
+# Allows log lines that match: any other alert or emerg is a failure in finish().
 sub expect {
     my ($w, @patterns) = @_;
     push @{ $w->{expected} }, @patterns;
@@ -362,7 +364,7 @@ sub expect {
 
 # ---- the end
 
-# A test: quits weir and looks whether it ended well and left nothing behind.
+# A test: ends weir by QUIT and checks that it ended well and left nothing behind.
 sub finish {
     my ($w) = @_;
     local $Test::Builder::Level = $Test::Builder::Level + 1;
@@ -393,7 +395,8 @@ sub stop {
     return @wrong;
 }
 
-# A test that ended weir itself (or expects it not to run) says so; finish() then does not try.
+# Called by a test that has ended weir itself, or expects that it does not run: finish() then does
+# not try to end it.
 sub has_ended {
     my ($w) = @_;
     delete $w->{master};
@@ -417,7 +420,7 @@ sub leftovers {
     return @wrong;
 }
 
-# The processes this test knows to be running.
+# The processes that this test started and that run.
 sub running {
     my ($w) = @_;
     my @helpers = (values %{ $w->{backend} }, @{ $w->{helpers} }, $w->{load} // ());
@@ -444,7 +447,7 @@ sub remove {
     delete $w->{dir};
 }
 
-# A test that died still ends what it started.
+# Also a test that died ends what it started.
 END {
     if ($$ == $owner) {
         local $?;
@@ -474,7 +477,7 @@ sub in_private_network {
     exec @unshare, $^X, $0, @ARGV;
 }
 
-# In a process of a test that runs as root: goes on as that user.
+# Changes the user of this process, in a test that runs as root.
 sub become {
     my ($user) = @_;
     my (undef, undef, $uid, $gid) = getpwnam $user;
@@ -483,7 +486,7 @@ sub become {
     POSIX::setuid($uid);
 }
 
-# Makes the test's folder that user's, who can then run weir there.
+# Gives the test's folder to that user, who can then run weir there.
 sub give_away {
     my ($w, $user) = @_;
     my (undef, undef, $uid, $gid) = getpwnam $user;
@@ -491,7 +494,7 @@ sub give_away {
     chown $uid, $gid, $w->{dir}, glob "$w->{dir}/*";
 }
 
-# Root's folders may be closed to others: then they run a copy.
+# The binary may be in a folder that only root can read: other users then run a copy.
 sub open_binary {
     my ($w) = @_;
     my $folder = $w->{bin};
@@ -506,9 +509,9 @@ sub open_binary {
     chmod 0755, $w->{bin};
 }
 
-# A weir that takes in these folders (--add-module) and is configured with these options, made in a
-# copy of the tree and of what is compiled already: only the modules are new to it. Returns where it
-# is, in a list followed by all that configure and make said; it is gone with the test.
+# Builds a weir with these options, and with these folders as modules (--add-module), in a copy of
+# the tree and of its compiled objects, so that only the modules are compiled. Returns its path, in
+# a list also the output of configure and make. It is removed with the test.
 sub built_with {
     my ($w, @words) = @_;
     my $copy = $w->path('source');
@@ -530,7 +533,7 @@ sub built_with {
     return wantarray ? ("$copy/$objs/weir", $said) : "$copy/$objs/weir";
 }
 
-# The test stops here unless these programs are there.
+# Skips the test unless these programs are installed.
 sub needs_programs {
     my ($class, @programs) = @_;
     my @missing = grep { !defined program($_) } @programs;

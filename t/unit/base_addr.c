@@ -103,7 +103,7 @@ START_TEST(compares)
 }
 END_TEST
 
-START_TEST(answers)
+START_TEST(tells_parts)
 {
     struct wr_addr a, none = { .len = 0 };
 
@@ -161,5 +161,5 @@ START_TEST(host_names)
 }
 END_TEST
 
-UNIT_MAIN("base/addr", host_names, parses, refuses, parses_hosts, compares, answers,
+UNIT_MAIN("base/addr", host_names, parses, refuses, parses_hosts, compares, tells_parts,
           unnamed_unix_client)

@@ -1,4 +1,4 @@
-/* How a process ends that found itself wrong. */
+/* The end of a process that finds a broken invariant. */
 #include "lib/unit.h"
 
 static int pipe_fd;
@@ -66,7 +66,7 @@ struct map {
 struct geo {
     uint32_t magic;
 };
-struct wr_address { /* and one derived from it: both casts are right */
+struct wr_address { /* wr_http_address is derived from it: both casts are right */
     uint32_t magic;
 };
 struct wr_http_address {

@@ -20,7 +20,7 @@ START_TEST(stable_is_stable)
 
     ck_assert_uint_eq(wr_hash_stable(s, 1), wr_hash_stable(s, 1));
     ck_assert_uint_ne(wr_hash_stable(s, 1), wr_hash_stable(s, 2));
-    /* Zones outlive the process that wrote them: this number must never change. */
+    /* Zones outlive the process that wrote them, so this number must never change. */
     ck_assert_uint_eq(wr_hash_stable(s, 0), 0x9f25a31a9288a374U);
 }
 END_TEST

@@ -6,7 +6,7 @@ struct item {
     struct wr_link link;
 };
 
-/* The numbers in order, as digits. */
+/* The numbers of the items in order, as decimal digits. */
 static unsigned order(const struct wr_link *head)
 {
     unsigned digits = 0;

@@ -1,4 +1,4 @@
-/* Patterns: what matches, what is captured, and that no subject costs minutes. */
+/* Patterns: matches and captures, and a bound on the time for any subject. */
 #include "lib/unit.h"
 
 static struct wr_pool *pool;
@@ -79,7 +79,8 @@ START_TEST(start_behind_the_end)
 {
     struct wr_str g[1];
 
-    /* Newer engines refuse \K in a lookahead; older ones match with a start behind the end. */
+    /* Newer engines refuse \K in a lookahead; older ones report a start behind the end of the
+     * match. */
     struct wr_regex_error err;
     struct wr_regex *re;
 

@@ -1,5 +1,4 @@
-/* The literal text at the beginning of a pattern: by table, and against PCRE2 with random patterns.
- * */
+/* The literal text at the beginning of a pattern: a table, and random patterns against PCRE2. */
 #include "lib/unit.h"
 
 START_TEST(table)

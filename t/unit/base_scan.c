@@ -1,4 +1,4 @@
-/* The cursor over wire bytes: whatever it is asked, it never reads behind the end. */
+/* The cursor over wire bytes: no call reads behind the end. */
 #include "lib/unit.h"
 
 START_TEST(reads_network_order)
@@ -20,7 +20,7 @@ END_TEST
 
 START_TEST(latches)
 {
-    /* Of its own on the heap, so that ASan sees one byte too many. */
+    /* On the heap, so that ASan finds a read one byte too far. */
     unsigned char *bytes = wr_calloc(1, 3);
     struct wr_scan s = wr_scan_of(bytes, 3);
 

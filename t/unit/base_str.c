@@ -33,7 +33,7 @@ END_TEST
 
 START_TEST(folds_at_every_place)
 {
-    /* Eight bytes are compared at once: a difference has to show wherever it is. */
+    /* Eight bytes are compared at once: a difference must be found at every place. */
     for (size_t n = 1; n <= 20; n++) {
         for (size_t i = 0; i < n; i++) {
             for (unsigned c = 0; c < 256; c++) {
@@ -94,7 +94,7 @@ START_TEST(cuts)
     last = wr_str_cut(&s, ',');
     ck_view(last, "b");
     ck_assert_ptr_null(s.p);
-    /* A separator at the end leaves an empty rest, which is not the same as none. */
+    /* A separator at the end leaves an empty rest, which differs from none. */
     s = WR_STR("a,");
     ck_view(wr_str_cut(&s, ','), "a");
     ck_assert_ptr_nonnull(s.p);

@@ -1,4 +1,4 @@
-/* The bounded builder: what fits, what latches, and never a byte behind cap. */
+/* The bounded builder: bytes that fit, the overflow latch, and no byte behind cap. */
 #include "lib/unit.h"
 
 START_TEST(builds)
@@ -47,7 +47,7 @@ START_TEST(latches)
     wr_text_c(&t, "xyz");
     ck_view(wr_text_view(&t), "abxy");
     ck_assert(t.overflow);
-    t.n = 1; /* even with room again nothing follows */
+    t.n = 1; /* no append follows, even with room again */
     wr_text_c(&t, "z");
     wr_text_fmt(&t, "%d", 1);
     ck_view(wr_text_view(&t), "a");

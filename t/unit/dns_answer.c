@@ -62,7 +62,7 @@ static void begin(unsigned rcode, unsigned answers, unsigned authority, const ch
     u16(1);
 }
 
-/* Returns where the length stands; end() fills it in. */
+/* Returns the place of the length, which end() fills in. */
 static size_t record(const char *owner, unsigned type, uint32_t ttl)
 {
     name(owner);
@@ -97,7 +97,7 @@ static void alias(const char *owner, uint32_t ttl, const char *target)
     end(at);
 }
 
-/* Parses from memory of the exact size, so that ASan sees a byte read too much. */
+/* Parses memory of the exact size, so that ASan finds a read past it. */
 static void parse(const char *question, uint16_t type)
 {
     void *p = wr_malloc(m.n + 1);
@@ -190,14 +190,14 @@ START_TEST(an_alias_alone)
     ck_assert_str_eq(out.alias, "b.test");
     ck_assert_uint_eq(out.ttl, 20);
 
-    begin(0, 2, 0, "www.test"); /* all is said */
+    begin(0, 2, 0, "www.test"); /* the answer is complete */
     alias("@12", 50, "a.test");
     address("a.test", 20, 0x0a000003);
     parse("www.test", A);
     ck_assert_uint_eq(out.n, 1);
     ck_assert_str_eq(out.alias, "");
 
-    begin(3, 1, 0, "www.test"); /* and here too: the target is not there */
+    begin(3, 1, 0, "www.test"); /* complete, too: the target does not exist */
     alias("@12", 50, "a.test");
     parse("www.test", A);
     ck_assert_str_eq(out.alias, "");
@@ -314,7 +314,7 @@ START_TEST(codes)
 }
 END_TEST
 
-/* Every beginning of a good message is bad, and read within its bounds. */
+/* Every prefix of a good message is refused, and read within its bounds. */
 START_TEST(cut_anywhere)
 {
     size_t whole;
@@ -357,7 +357,7 @@ START_TEST(hostile)
     address("@30", 1, 1);
     is_bad();
 
-    begin(0, 1, 0, "a.test"); /* label types nobody uses */
+    begin(0, 1, 0, "a.test"); /* a label type that does not exist */
     address("@12", 1, 1);
     m.p[24] = 0x80;
     is_bad();
@@ -411,7 +411,7 @@ START_TEST(a_name_too_long)
 }
 END_TEST
 
-/* Pointers to pointers, 16000 of them, once per record: refused, and soon. */
+/* Pointers to pointers, 16000 of them, once per record: refused after a few. */
 START_TEST(a_long_way_of_pointers)
 {
     size_t first, at;

@@ -1,5 +1,5 @@
-/* The resolver against a small name server of our own in the same loop; /etc/hosts from a file of
- * our own. */
+/* The resolver against a small name server in the same loop; /etc/hosts is replaced by another
+ * file. */
 #include "lib/event_lib.h"
 
 #include "dns/dns_impl.h"
@@ -195,7 +195,7 @@ static void ask(struct asker *a, const char *name, const char *service)
     ck_assert_uint_eq(a->told, before);
 }
 
-static void is(const struct asker *a, uint32_t i, const char *text)
+static void has_address(const struct asker *a, uint32_t i, const char *text)
 {
     char buf[WR_ADDR_TEXT_MAX];
     struct wr_text t = wr_text_on(buf, sizeof(buf));
@@ -237,11 +237,11 @@ START_TEST(both_families_asked_once)
     turn_until(l, a.told && b.told);
     ck_assert_int_eq(a.names.code, WR_DNS_OK);
     ck_assert_uint_eq(a.names.n, 3);
-    is(&a, 0, "10.0.0.1:0");
-    is(&a, 1, "10.0.0.2:0");
-    is(&a, 2, "[fd00::1]:0");
+    has_address(&a, 0, "10.0.0.1:0");
+    has_address(&a, 1, "10.0.0.2:0");
+    has_address(&a, 2, "[fd00::1]:0");
     ck_assert(a.names.ttl_ms > 29000 && a.names.ttl_ms <= 30000);
-    is(&b, 2, "[fd00::1]:0");
+    has_address(&b, 2, "[fd00::1]:0");
     ask(&c, "two.test", "");
     turn_until(l, c.told);
     ck_assert_uint_eq(c.names.n, 3);
@@ -271,7 +271,7 @@ START_TEST(families_may_be_left_out)
     ask(&a, "two.test", "");
     turn_until(l, a.told);
     ck_assert_uint_eq(a.names.n, 1);
-    is(&a, 0, "[fd00::1]:0");
+    has_address(&a, 0, "[fd00::1]:0");
     ck_assert_uint_eq(server.questions, 1);
     teardown();
 }
@@ -334,12 +334,12 @@ START_TEST(services)
     ask(&c, "svc.test", "dead");
     turn_until(l, a.told && b.told && c.told);
     ck_assert_uint_eq(a.names.n, 3);
-    is(&a, 0, "10.0.0.1:8080");
-    is(&a, 2, "[fd00::1]:8080");
+    has_address(&a, 0, "10.0.0.1:8080");
+    has_address(&a, 2, "[fd00::1]:8080");
     ck_assert_uint_eq(a.names.at[0].priority, 1);
     ck_assert_uint_eq(a.names.at[0].weight, 50);
     ck_assert_uint_eq(b.names.n, 1);
-    is(&b, 0, "10.0.0.4:81");
+    has_address(&b, 0, "10.0.0.4:81");
     ck_assert_int_eq(c.names.code, WR_DNS_NXDOMAIN);
     teardown();
 }
@@ -356,7 +356,7 @@ START_TEST(time_is_limited)
     turn_until(l, a.told);
     ck_assert_int_eq(a.names.code, WR_DNS_TIMEDOUT);
     ck_assert(wr_now() - began >= 1500);
-    ck_assert_uint_ge(server.questions, 4); /* it tried again meanwhile */
+    ck_assert_uint_ge(server.questions, 4); /* it has retried meanwhile */
     ask(&b, "half.test", "");
     turn_until(l, b.told);
     ck_assert_int_eq(b.names.code, WR_DNS_OK); /* one family came in time */
@@ -432,8 +432,8 @@ START_TEST(literals)
     ask(&a, "192.0.2.7", "");
     ask(&b, "::1", "");
     turn_until(l, a.told && b.told);
-    is(&a, 0, "192.0.2.7:0");
-    is(&b, 0, "[::1]:0");
+    has_address(&a, 0, "192.0.2.7:0");
+    has_address(&b, 0, "[::1]:0");
     teardown();
 }
 END_TEST

@@ -1,4 +1,4 @@
-/* Blocks, slices and queues of them. No test may leave a block behind. */
+/* Blocks, slices and queues of them. Each test must free all its blocks. */
 #include "lib/event_lib.h"
 
 #include <sys/uio.h>
@@ -67,7 +67,7 @@ START_TEST(room_and_commit)
 }
 END_TEST
 
-START_TEST(an_unused_room_is_no_byte)
+START_TEST(unused_room_does_not_count)
 {
     struct wr_bufq q = { 0 }, to = { 0 };
     struct iovec v[4];
@@ -89,7 +89,7 @@ START_TEST(an_unused_room_is_no_byte)
 }
 END_TEST
 
-/* The bytes behind a moved part belong to the other queue: nobody may write there. */
+/* The bytes behind a moved part belong to the other queue and must not be overwritten. */
 START_TEST(a_shared_block_is_not_appended_to)
 {
     struct wr_bufq a = { 0 }, b = { 0 };
@@ -170,7 +170,7 @@ START_TEST(files_split_too)
 }
 END_TEST
 
-/* Queues that pass bytes on in random portions lose, double or reorder none. */
+/* Queues that pass bytes on in random portions must not lose, repeat or reorder any. */
 START_TEST(a_relay_of_queues)
 {
     struct wr_bufq q[3] = { { 0 } };
@@ -223,7 +223,7 @@ END_TEST
 int main(void)
 {
     const TTest *const tests[] = { copies_over_several_blocks, room_and_commit,
-                                   an_unused_room_is_no_byte, a_shared_block_is_not_appended_to,
+                                   unused_room_does_not_count, a_shared_block_is_not_appended_to,
                                    parts_that_meet_again_join, a_tee_takes_references,
                                    files_split_too, a_relay_of_queues, blocks_of_other_sizes,
                                    NULL };

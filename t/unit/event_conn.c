@@ -63,7 +63,7 @@ START_TEST(reading)
     ck_assert_uint_eq(task.runs, 1);
     ck_assert_uint_eq(c.ready, WR_READABLE | WR_WRITABLE);
 
-    /* a full buffer says nothing about what is left, a short read does */
+    /* a full buffer does not tell whether more is left, a short read does */
     ck_assert_int_eq(wr_conn_read(&c, buf, sizeof(buf), &got), WR_IO_OK);
     ck_assert_uint_eq(got, 4);
     ck_assert(c.ready & WR_READABLE);
@@ -94,7 +94,7 @@ START_TEST(a_short_read_before_the_end_is_not_the_end)
 }
 END_TEST
 
-START_TEST(a_registration_is_no_news_but_bytes_are)
+START_TEST(bytes_wake_the_task_registering_does_not)
 {
     setup(SOCK_STREAM);
     wr_conn_arm(&c);
@@ -103,7 +103,7 @@ START_TEST(a_registration_is_no_news_but_bytes_are)
     far_writes("a");
     wr_loop_turn(l, 1000);
     ck_assert_uint_eq(task.runs, 1);
-    far_writes("b"); /* nobody read: who peeked wants to know of more */
+    far_writes("b"); /* nothing was read: a task that has peeked must hear of more */
     wr_loop_turn(l, 1000);
     ck_assert_uint_eq(task.runs, 2);
     teardown();
@@ -350,7 +350,7 @@ START_TEST(refused)
 }
 END_TEST
 
-/* Who connects, speaks and leaves before we look has been connected all the same. */
+/* The other side accepts, writes and closes before we look: that counts as connected. */
 START_TEST(connected_and_gone)
 {
     struct wr_addr a;
@@ -374,7 +374,7 @@ START_TEST(a_unix_socket_connects_at_once)
     struct wr_addr a = { .un.sun_family = AF_UNIX };
     int listener = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 
-    /* an abstract name; five bytes: autobind */
+    /* autobind: an abstract name of five bytes */
     ck_assert_int_eq(bind(listener, &a.sa, sizeof(sa_family_t)), 0);
     ck_assert_int_eq(listen(listener, 1), 0);
     a.len = sizeof(a.un);
@@ -410,7 +410,7 @@ START_TEST(splicing)
     ck_assert_int_eq(wr_conn_splice_in(&c, p, 100, &n), WR_IO_OK);
     ck_assert_uint_eq(p->fill, 16);
     ck_assert_int_eq(wr_conn_splice_in(&c, p, 100, &n), WR_IO_AGAIN);
-    ck_assert(c.ready & WR_READABLE); /* the pipe may have been to blame */
+    ck_assert(c.ready & WR_READABLE); /* the pipe may have been full */
     ck_assert_int_eq(wr_conn_splice_out(&dst, p, &n), WR_IO_OK);
     ck_assert_uint_eq(n, 16);
     ck_assert_int_eq(wr_conn_splice_in(&c, p, 100, &n), WR_IO_AGAIN);
@@ -450,7 +450,7 @@ START_TEST(a_full_receiver_keeps_the_pipe_full)
     ck_assert_int_eq(wr_conn_splice_out(&dst, p, &n), WR_IO_AGAIN);
     ck_assert(!(dst.ready & WR_WRITABLE));
     ck_assert_uint_eq(p->fill, 5);
-    wr_pipe_return(l, p); /* closed, for nobody may see these bytes */
+    wr_pipe_return(l, p); /* closed, as no other user may get these bytes */
     p = wr_pipe_borrow(l);
     ck_assert_uint_eq(p->fill, 0);
     wr_pipe_return(l, p);
@@ -460,7 +460,7 @@ START_TEST(a_full_receiver_keeps_the_pipe_full)
 }
 END_TEST
 
-/* SIGPIPE would end the process: neither splice nor sendfile can be told not to raise it. */
+/* Without SIG_IGN SIGPIPE would end the process: splice and sendfile have no flag against it. */
 START_TEST(splicing_to_nobody)
 {
     struct wr_pipe *p;
@@ -509,7 +509,7 @@ int main(void)
 {
     const TTest *const tests[] = {
         reading, a_short_read_before_the_end_is_not_the_end,
-        a_registration_is_no_news_but_bytes_are, peeking, writing_until_full, writing_to_nobody,
+        bytes_wake_the_task_registering_does_not, peeking, writing_until_full, writing_to_nobody,
         a_queue_with_a_file, a_file_past_a_transport_that_is_not_raw, shutting_down, deadlines,
         another_task_takes_over, connecting, refused, connected_and_gone,
         a_unix_socket_connects_at_once, splicing, a_full_receiver_keeps_the_pipe_full,

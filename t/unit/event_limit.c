@@ -1,4 +1,4 @@
-/* How many connections fit below worker_connections, and what is said of those that do not. */
+/* How many connections fit below worker_connections, and the log lines about those that do not. */
 #include "lib/event_lib.h"
 #include "lib/said.h"
 
@@ -49,8 +49,8 @@ static bool close_unused(enum wr_side side)
     return true;
 }
 
-/* Counts as many in. */
-static void have(unsigned clients, unsigned servers)
+/* Counts this many connections in. */
+static void count_in(unsigned clients, unsigned servers)
 {
     wr_connections_add(WR_CLIENT, (int)clients);
     wr_connections_add(WR_SERVER, (int)servers);
@@ -77,13 +77,13 @@ START_TEST(parked_ones_go_before_idle_clients)
 
     wr_connections_unused(close_unused);
     unused[WR_CLIENT] = unused[WR_SERVER] = 1;
-    have(5, 5);
+    count_in(5, 5);
     ck_assert(wr_connections_room(WR_CLIENT));
     ck_assert(unused[WR_SERVER] == 0 && unused[WR_CLIENT] == 1);
-    have(1, 0);
+    count_in(1, 0);
     ck_assert(wr_connections_room(WR_SERVER));
     ck_assert_uint_eq(unused[WR_CLIENT], 0);
-    have(0, 1);
+    count_in(0, 1);
     ck_assert(!wr_connections_room(WR_CLIENT));
     ck_assert(!wr_connections_room(WR_SERVER));
     end_loop(l);
@@ -96,7 +96,7 @@ START_TEST(too_many_clients_close_no_parked_one)
 
     wr_connections_unused(close_unused);
     unused[WR_SERVER] = 1;
-    have(18, 1);
+    count_in(18, 1);
     ck_assert(!wr_connections_room(WR_CLIENT));
     unused[WR_CLIENT] = 1;
     ck_assert(wr_connections_room(WR_CLIENT));
@@ -121,10 +121,10 @@ START_TEST(it_is_said_once_a_second)
 
     wr_connections_unused(close_unused);
     unused[WR_SERVER] = 3;
-    have(5, 5);
+    count_in(5, 5);
     for (unsigned i = 0; i < 3; i++) {
         ck_assert(wr_connections_room(WR_CLIENT));
-        have(1, 0);
+        count_in(1, 0);
     }
     ck_assert(!wr_connections_room(WR_CLIENT));
     wr_connections_refused(WR_CLIENT, 0);
@@ -139,12 +139,12 @@ START_TEST(it_is_said_once_a_second)
     ck_assert(said("[error]") &&
               said("10 worker_connections are not enough, 2 clients and 1 connections to servers "
                    "were refused, reusing connections: 2 unused ones were closed\n"));
-    wr_connections_refused(WR_CLIENT, EMFILE); /* another line, with a second of its own */
+    wr_connections_refused(WR_CLIENT, EMFILE); /* a line of its own, with a second of its own */
     ck_assert_uint_eq(lines_said(), 3);
     wr_connections_refused(WR_CLIENT, 0);
     ck_assert_uint_eq(lines_said(), 3);
     end_loop(l);
-    ck_assert_uint_eq(lines_said(), 4); /* what was not said yet */
+    ck_assert_uint_eq(lines_said(), 4); /* the counts not logged yet */
 }
 END_TEST
 

@@ -116,7 +116,7 @@ static void hand_over(bool full)
         ck_assert(wr_accepting_start(l, &a));
 }
 
-START_TEST(a_neighbour_takes_them_until_there_is_room)
+START_TEST(another_worker_takes_them_until_there_is_room)
 {
     setup();
     wr_connections_limit(l, 3);
@@ -125,7 +125,8 @@ START_TEST(a_neighbour_takes_them_until_there_is_room)
     turn_until(l, told[true] == 1);
     ck_assert_uint_eq(ntaken, 3);
     wr_loop_turn(l, 10);
-    ck_assert(!has_ended(clients[3]) && !has_ended(clients[4])); /* they wait for the neighbour */
+    ck_assert(!has_ended(clients[3]) && !has_ended(clients[4])); /* they wait for the other
+                                                                  * worker */
     wr_connections_add(WR_CLIENT, -1);
     turn_until(l, told[false] > 0);
     turn_until(l, ntaken == 4);
@@ -135,7 +136,7 @@ START_TEST(a_neighbour_takes_them_until_there_is_room)
 }
 END_TEST
 
-/* As if other descriptors had used up all there may be. */
+/* Lowers the limit so that no more descriptors can be opened. */
 static struct rlimit use_up_descriptors(void)
 {
     struct rlimit old, low;
@@ -209,7 +210,7 @@ START_TEST(draining)
 }
 END_TEST
 
-/* As many as the batch: no look at the queue finds that there is no more. */
+/* When a batch is exactly used up, no accept has found an empty queue yet. */
 START_TEST(draining_goes_on_after_a_whole_batch)
 {
     setup();
@@ -241,7 +242,7 @@ int main(void)
 {
     const TTest *const tests[] = { one_a_turn_and_more_in_a_flood,
                                    above_the_limit_clients_are_refused,
-                                   a_neighbour_takes_them_until_there_is_room,
+                                   another_worker_takes_them_until_there_is_room,
                                    without_descriptors_clients_are_refused,
                                    what_nobody_uses_gives_its_descriptor, draining,
                                    draining_goes_on_after_a_whole_batch,

@@ -134,7 +134,7 @@ struct frames {
     struct wr_loop *loop;
     char name;
     struct step *wakes;
-    struct frames *asks, *cancels; /* for their turn, maybe itself */
+    struct frames *asks, *cancels; /* requested or cancelled by this one; may be itself */
     struct body *condemns;
 };
 
@@ -171,7 +171,7 @@ START_TEST(flushes_run_behind_tasks_and_before_the_reaping)
     wr_loop_flush_later(l, &f.flush);
     wr_condemn(l, &new_body(l, 'x')->doomed);
     f.condemns = new_body(l, 'y');
-    f.wakes = &b; /* as for a session that may read again: in the next turn */
+    f.wakes = &b; /* like a session that may read again: runs in the next turn */
     wr_task_wake(l, &a.task);
     wr_loop_turn(l, -1);
     ck_assert_str_eq(trace, "afgxy");
@@ -196,9 +196,9 @@ START_TEST(a_flush_that_asks_again_waits_for_the_next_turn)
     f.asks = NULL;
     g.wakes = NULL;
     wr_loop_flush_later(l, &f.flush);
-    wr_loop_turn(l, -1); /* does not sleep over it, and the task it woke comes first */
+    wr_loop_turn(l, -1); /* does not wait in epoll, and runs the woken task first */
     ck_assert_str_eq(trace, "fgaf");
-    f.asks = &g; /* one that has not had its turn yet is not moved behind it */
+    f.asks = &g; /* a flush that is already in the list keeps its place */
     wr_loop_flush_later(l, &f.flush);
     wr_loop_flush_later(l, &g.flush);
     wr_loop_turn(l, -1);
@@ -225,7 +225,7 @@ START_TEST(a_cancelled_flush_does_not_run)
     wr_loop_flush_later(l, &g.flush);
     wr_loop_turn(l, -1);
     ck_assert_str_eq(trace, "fg");
-    wr_loop_flush_later(l, &h.flush); /* the memory may go with the loop */
+    wr_loop_flush_later(l, &h.flush); /* a pending flush does not run in wr_loop_free */
     wr_loop_free(l);
     ck_assert_str_eq(trace, "fg");
 }
@@ -256,7 +256,7 @@ START_TEST(before_sleep_only_when_it_would_wait)
     ck_assert_uint_eq(sleeps, 0);
     wr_loop_turn(l, 1);
     ck_assert_uint_eq(sleeps, 1);
-    s.wakes = &a; /* what the callback wakes is not slept over */
+    s.wakes = &a; /* a task woken by the callback runs without a wait */
     wr_loop_turn(l, -1);
     ck_assert_uint_eq(sleeps, 2);
     ck_assert_str_eq(trace, "aa");
@@ -314,7 +314,7 @@ START_TEST(a_ring_wakes_the_sleeper)
     struct wr_loop *l = loop_with_bell();
     struct itimerval soon = { .it_value.tv_usec = 50000 };
 
-    /* what wakes epoll_wait is the eventfd or EINTR, either is fine */
+    /* epoll_wait may end by the eventfd or by EINTR */
     signal(SIGALRM, ring_the_sleeper);
     setitimer(ITIMER_REAL, &soon, NULL);
     wr_loop_run(l);

@@ -1,5 +1,5 @@
-/* Thread pools: jobs run beside the loop and come back into it; threads come when they are needed
- * and go with their pool; a full queue, cancelling, owners that leave. */
+/* Thread pools: jobs run beside the loop and are reported in it; threads begin when they are needed
+ * and end with their pool; a full queue, cancelling, owners that end first. */
 #include "lib/event_lib.h"
 #include "lib/said.h"
 
@@ -9,7 +9,7 @@
 static struct wr_loop *l;
 static struct wr_threads *t;
 
-/* A job that waits until the test lets it go on. */
+/* Makes jobs wait until the test opens it. */
 static struct {
     pthread_mutex_t lock;
     pthread_cond_t changed;
@@ -214,7 +214,7 @@ START_TEST(cancelling)
     ck_assert(wr_job_cancel(&waits->job));
     free(waits);
 
-    /* the owner leaves: the job frees itself */
+    /* the owner ends: the job frees itself */
     ck_assert(!wr_job_cancel(&runs->job));
     runs->left = true;
     open_gate(true);
@@ -257,7 +257,7 @@ START_TEST(a_job_that_never_ends)
     ck_assert(wr_threads_stuck());
     ck_assert(said("a thread of pool \"test\" still waits for a disk"));
     wr_loop_free(l);
-    open_gate(true); /* what the thread does now must not touch the loop */
+    open_gate(true); /* the thread must not touch the loop now */
     usleep(10000);
     ck_assert_uint_eq(freed, 0);
     _exit(0);

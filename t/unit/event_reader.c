@@ -1,6 +1,7 @@
-/* Files on their way out: whatever the page cache holds and whoever reads, the bytes are the
- * file's; who waits for a thread is woken; who leaves meanwhile leaves nothing behind. */
-#include "event/event.h" /* first: it asks for O_DIRECT */
+/* Files on their way out: the bytes are those of the file, whatever the page cache contains and
+ * whoever reads; a task that waits for a thread is woken; an owner that ends meanwhile leaks
+ * nothing. */
+#include "event/event.h" /* first: it defines _GNU_SOURCE, for O_DIRECT */
 
 #include "lib/event_lib.h"
 #include "lib/said.h"
@@ -60,7 +61,7 @@ static void teardown(void)
     ck_assert_uint_eq(wr_blocks_live(), 0);
 }
 
-/* Sends n bytes from `at` on, as the relay would; what comes out at the far end is compared. */
+/* Sends n bytes from `at` on, as the relay would, and compares what arrives at the far end. */
 static void pass(size_t at, size_t n)
 {
     struct wr_bufq q = { 0 };
@@ -96,7 +97,7 @@ static void all_ways(void)
     pass(4096, 600000);
 }
 
-/* In pieces into memory, as a filter wants them. */
+/* Reads in pieces into memory, as a filter does. */
 static void read_pieces(size_t at, size_t n)
 {
     struct wr_bufq q = { 0 };
@@ -134,7 +135,7 @@ START_TEST(pieces_into_memory)
 }
 END_TEST
 
-/* A file that became shorter is an error and no end. */
+/* A file that became shorter is an error, not an end. */
 START_TEST(pieces_of_less_than_there_was)
 {
     struct wr_waiter who;
@@ -176,7 +177,7 @@ START_TEST(directly)
 
     setup(_i & 1);
     flags = fcntl(file, F_GETFL);
-    /* where the file system refuses it, reading says so and goes on through the cache */
+    /* if the file system refuses it, reading logs that and goes on through the cache */
     r.file->direct = fcntl(file, F_SETFL, flags | O_DIRECT) == 0;
     wr_reader_direct(&r, 100000, 512);
     ck_assert_uint_eq(r.direct, 100352);
@@ -219,7 +220,7 @@ START_TEST(leaving_while_a_thread_reads)
 
     setup(true);
     wr_conn_arm(&c);
-    wr_reader_direct(&r, 65536, 4096); /* asked first, cached or not */
+    wr_reader_direct(&r, 65536, 4096); /* a direct read goes to a thread, cached or not */
     wr_bufq_file(&q, &r, 0, SIZE);
     ck_assert_int_eq(wr_conn_write_q(&c, &q, SIZE_MAX, &put), WR_IO_AGAIN);
     ck_assert(c.reading);
@@ -261,7 +262,7 @@ START_TEST(small_ranges_become_memory)
     wr_bufq_borrow(&q, "head", 4);
     wr_bufq_file(&q, &r, 100, 1000);
     wr_bufq_load(&q);
-    if (_i == 0) { /* else only where the file system can say that it is warm */
+    if (_i == 0) { /* with threads only if the file system can tell that it is warm */
         ck_assert_uint_eq(wr_bufq_peek(&q, got, SIZE), 1004);
         ck_assert_int_eq(memcmp(got + 4, text + 100, 1000), 0);
     }

@@ -1,4 +1,5 @@
-/* Timers: order, lazy moves, removal; a random run against a plain model. Time is made here. */
+/* Timers: order, lazy moves, removal; random steps against a simple model. The test sets the clock
+ * itself. */
 #include "lib/event_lib.h"
 
 #include "event/event_impl.h"
@@ -25,7 +26,7 @@ static void init(struct alarm_clock *a)
     *a = (struct alarm_clock){ .task.run = on_wake, .timer.task = &a->task };
 }
 
-/* Lets the tasks of step (2) run without epoll and the real clock. */
+/* Runs the tasks of step (2) without epoll and the real clock. */
 static void pass(struct wr_loop *l, uint64_t ms)
 {
     struct wr_task *t;
@@ -79,7 +80,7 @@ START_TEST(later_is_lazy_and_earlier_is_not)
 }
 END_TEST
 
-START_TEST(off_forgets_and_idle_only_rests)
+START_TEST(off_removes_and_idle_does_not)
 {
     struct wr_loop *l = wr_loop_new(1);
     struct alarm_clock a, b;
@@ -123,7 +124,7 @@ START_TEST(for_ever_does_not_wrap)
 }
 END_TEST
 
-/* Each step changes one timer at random; what fires must be what a plain array says. */
+/* Each step changes one timer at random; those that fire must be the ones due in a plain array. */
 START_TEST(as_the_model_says)
 {
     static struct alarm_clock a[N];
@@ -151,7 +152,7 @@ START_TEST(as_the_model_says)
         for (i = 0; i < N; i++) {
             unsigned expected = due[i] != 0 && due[i] <= wr_now();
 
-            if (a[i].fired != expected) /* Check writes down each assert: a million take a minute */
+            if (a[i].fired != expected) /* a ck_assert is too slow here: Check records each one */
                 ck_abort_msg("timer %u at step %u: fired %u times", i, step, a[i].fired);
             if (expected)
                 due[i] = 0;
@@ -165,7 +166,7 @@ END_TEST
 int main(void)
 {
     const TTest *const tests[] = { fires_once, later_is_lazy_and_earlier_is_not,
-                                   off_forgets_and_idle_only_rests, for_ever_does_not_wrap,
+                                   off_removes_and_idle_does_not, for_ever_does_not_wrap,
                                    as_the_model_says, NULL };
 
     return run_suite("event_timer", tests);

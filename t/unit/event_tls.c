@@ -1,6 +1,6 @@
-/* TLS over a socket pair, with OpenSSL itself at the far end: what no ordinary client does, and
- * what a receiver that stands still brings about. */
-#include "event/event_impl.h" /* first: it asks for O_DIRECT */
+/* TLS over a socket pair, with OpenSSL at the far end: things no ordinary client does, and a
+ * receiver that stops reading. */
+#include "event/event_impl.h" /* first: it defines _GNU_SOURCE, for O_DIRECT */
 
 #include "lib/event_lib.h"
 
@@ -79,7 +79,7 @@ static void teardown(void)
     ck_assert_uint_eq(wr_blocks_live(), 0);
 }
 
-/* Bytes on their way to us. */
+/* Bytes that have arrived and are not read. */
 static int unread(void)
 {
     int n = 0;
@@ -88,7 +88,7 @@ static int unread(void)
     return n;
 }
 
-/* In one piece, as a receiver finds them that is slower than they come. */
+/* Sends n key updates in one piece, as a slow receiver finds them. */
 static void update_keys(int n)
 {
     BIO *b = BIO_new(BIO_s_mem());
@@ -105,7 +105,7 @@ static void update_keys(int n)
     SSL_set0_wbio(far, BIO_new_socket(other, BIO_NOCLOSE));
 }
 
-/* Messages that bring no byte could keep OpenSSL busy for as long as they come. */
+/* Records without data could keep OpenSSL busy for as long as they come. */
 START_TEST(a_read_that_brings_nothing_ends)
 {
     char buf[100];
@@ -119,7 +119,7 @@ START_TEST(a_read_that_brings_nothing_ends)
     ck_assert_int_gt(before, 100000);
     ck_assert_int_eq(wr_conn_read(&c, buf, sizeof(buf), &got), WR_IO_AGAIN);
     ck_assert_int_lt(before - unread(), 80000);
-    ck_assert(task.task.queued); /* nothing else would say that more is there */
+    ck_assert(task.task.queued); /* otherwise no event would tell that more is there */
     ck_assert(c.ready & WR_READABLE);
 
     while ((io = wr_conn_read(&c, buf, sizeof(buf), &got)) == WR_IO_AGAIN && unread() > 0)
@@ -136,7 +136,7 @@ START_TEST(a_read_that_brings_nothing_ends)
 }
 END_TEST
 
-/* One record at most: so the sender is stopped at each. */
+/* Reads one record at most, so that the sender is stopped at each. */
 static size_t take_some(void)
 {
     char buf[16384];
@@ -168,7 +168,7 @@ static void send_from(size_t from, struct wr_threads *t, int file, const struct 
         ck_assert_int_lt(turns, 1000);
         send_some(&q);
         if (q.n > 0 && q.head->at % CHUNK > CHUNK - 16384)
-            wr_clock.mono_ms += 60000; /* no longer believed to be in memory */
+            wr_clock.mono_ms += 60000; /* no longer known to be warm */
         c.ready |= WR_WRITABLE;
         send_some(&q);
         have += take_some();
@@ -179,8 +179,8 @@ static void send_from(size_t from, struct wr_threads *t, int file, const struct 
     wr_reader_end(&r);
 }
 
-/* A record that OpenSSL has made must come again with as many bytes, also when meanwhile it was
- * forgotten how much of the file is in memory. */
+/* A record that OpenSSL has made must be repeated with as many bytes, even if meanwhile the reader
+ * has forgotten which part of the file is warm. */
 START_TEST(a_file_goes_on_after_a_long_halt)
 {
     char path[] = "/tmp/weir-unit-XXXXXX";
@@ -193,7 +193,7 @@ START_TEST(a_file_goes_on_after_a_long_halt)
     ck_assert_int_eq(fstat(file, &st), 0);
     setup();
     t = wr_threads_new(l, WR_STR("test"), 1, 10);
-    send_from(0, t, file, &st); /* all of it is known now */
+    send_from(0, t, file, &st); /* all chunks are known to be warm now */
     for (size_t from = 100; from < 16384; from += 1000)
         send_from(from, t, file, &st);
     close(file);
@@ -215,8 +215,8 @@ static void fill_socket(void)
     ck_assert_int_eq(errno, EAGAIN);
 }
 
-/* Up to the end, where a message of two bytes must be: it looks like application data, 2 bytes, 1
- * of type, 16 of tag (RFC 8446 5.2). */
+/* Reads to the end. The last record must be a message of two bytes: it looks like application data
+ * with 2 bytes, 1 of type, 16 of tag (RFC 8446 5.2). */
 static void far_reads_last_message(void)
 {
     static const char header[] = { 0x17, 3, 3, 0, 19 };
@@ -276,7 +276,7 @@ START_TEST(last_words_end_with_the_loop_or_after_a_while)
     setup();
     fill_socket();
     wr_conn_close(&c);
-    teardown(); /* the sanitizer sees what is left */
+    teardown(); /* the sanitizer finds what is not freed */
 
     setup();
     fill_socket();

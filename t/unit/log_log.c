@@ -1,4 +1,4 @@
-/* What one log line looks like. */
+/* The format of a log line. */
 #include "log/log.h"
 #include "lib/unit.h"
 
@@ -38,7 +38,7 @@ static struct wr_str said(void)
     line = wr_str_skip(line, level.n);
     ck_assert(wr_str_starts(line, wr_str_of(ids, (size_t)n)));
     line = wr_str_skip(line, (size_t)n);
-    /* "[level] " moved in front of the message */
+    /* move "[level] " in front of the message */
     memmove(last + 19 - level.n, level.p, level.n);
     return line;
 }

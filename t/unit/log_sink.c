@@ -1,4 +1,4 @@
-/* Where log bytes go: files that are opened again, memory, the full disk. */
+/* Destinations of log bytes: files that are reopened, memory, a full disk. */
 #include "log/log.h"
 #include "lib/unit.h"
 
@@ -105,7 +105,7 @@ static uid_t owner_of(const char *name)
     return st.st_uid;
 }
 
-/* Root gives away a log in a folder of others only when it has just made it. */
+/* Root gives away a log in a folder that others can write only if it has just made it. */
 START_TEST(logs_where_others_write)
 {
     struct wr_sink *a, *b;
@@ -121,7 +121,7 @@ START_TEST(logs_where_others_write)
     ck_assert_uint_eq(owner_of("a.log"), 12345);
     b = wr_sink_open(path("b.log").p);
     (void)snprintf(to, sizeof(to), "%s", path("a.log").p);
-    ck_assert_int_eq(rename(path("b.log").p, to), 0); /* stands for any file of root */
+    ck_assert_int_eq(rename(path("b.log").p, to), 0); /* as an example of any file of root */
     wr_sink_reopen_all(12345);
     ck_assert_uint_eq(owner_of("a.log"), 0);
     ck_assert_uint_eq(owner_of("b.log"), 12345);

@@ -1,4 +1,4 @@
-/* How root opens what it writes: links and second names in folders that others can write. */
+/* How root opens files to write: links and second names in folders that others can write. */
 #include "log/log.h"
 #include "lib/unit.h"
 
@@ -129,7 +129,7 @@ START_TEST(what_others_made_is_refused)
     ck_assert_int_eq(opens("theirs/dangling"), EPERM);
     ck_assert_int_eq(stat(path("made"), &st), -1);
     ck_assert_int_eq(opens("theirs/second"), EPERM);
-    ck_assert_int_ne(opens("theirs/fifo"), 0); /* and does not wait for a reader */
+    ck_assert_int_ne(opens("theirs/fifo"), 0); /* opening it does not wait for a reader */
     ck_assert_int_eq(opens("theirs/new"), 0);
     ck_assert_int_eq(opens("theirs/new"), 0);
     ck_assert_int_eq(opens("secret"), 0);
@@ -137,7 +137,7 @@ START_TEST(what_others_made_is_refused)
 }
 END_TEST
 
-START_TEST(nothing_is_cut)
+START_TEST(refused_files_are_not_truncated)
 {
     struct stat st;
 
@@ -154,4 +154,5 @@ START_TEST(nothing_is_cut)
 }
 END_TEST
 
-UNIT_MAIN("base/trusted", walks_as_the_kernel_does, what_others_made_is_refused, nothing_is_cut)
+UNIT_MAIN("base/trusted", walks_as_the_kernel_does, what_others_made_is_refused,
+          refused_files_are_not_truncated)

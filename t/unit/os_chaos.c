@@ -1,11 +1,11 @@
-/* The chaos switch: off it changes nothing, on it repeats itself by its seed. */
+/* The chaos switch: without it nothing changes, with it a seed repeats the same sequence. */
 #include "os/os.h"
 
 #include "lib/unit.h"
 
 enum { CALLS = 16000 };
 
-/* One line of fate per call: 0 for EAGAIN, else the bytes allowed of 1000. */
+/* A checksum over the results of all calls: 0 for EAGAIN, else the bytes allowed of 1000. */
 static uint64_t draw(const char *seed, unsigned *again, unsigned *shortened)
 {
     uint64_t sum = 0;

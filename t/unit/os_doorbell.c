@@ -32,7 +32,7 @@ START_TEST(before_the_master)
     ck_assert_uint_eq(wr_self.slot, WR_SLOT_NONE);
     ck_assert_uint_eq(wr_bell_take(), 0);
     ck_assert_int_eq(wr_self.bell_of[7], -1);
-    wr_ring(7, WR_BELL_TRACE); /* nobody there: no harm */
+    wr_ring(7, WR_BELL_TRACE); /* a slot without a process: no effect */
 }
 END_TEST
 
@@ -66,7 +66,7 @@ START_TEST(no_such_slot)
 }
 END_TEST
 
-/* The protocol of os.h: asleep = 1, then look at the bell once more. */
+/* As os.h demands: asleep = 1, then check the bell once more. */
 static bool sleep_for_bell(struct wr_slot *s, int fd)
 {
     struct pollfd p = { .fd = fd, .events = POLLIN };

@@ -58,11 +58,11 @@ START_TEST(writes_and_reads)
 }
 END_TEST
 
-START_TEST(sizes_may_lie)
+START_TEST(reads_more_than_the_reported_size)
 {
     struct wr_pool *p = wr_pool_new(0);
 
-    /* These say 0 bytes. */
+    /* fstat reports 0 bytes for these. */
     ck_assert_uint_gt(wr_file_read(p, "/proc/self/status", 65536).n, 100);
     ck_assert_ptr_null(wr_file_read(p, "/proc/self/status", 10).p);
     ck_assert_int_eq(errno, EFBIG);
@@ -122,7 +122,8 @@ static bool is_there(const char *name)
     return access(path(name), F_OK) == 0;
 }
 
-/* Not through links that others may have made, as root: tested with a folder of their own. */
+/* As root these do not follow links that others may have made: "theirs" is a folder of another
+ * user. */
 START_TEST(removes_and_renames)
 {
     ck_assert_ptr_nonnull(mkdtemp(dir));
@@ -157,7 +158,7 @@ START_TEST(removes_and_renames)
 }
 END_TEST
 
-/* Looks at the file until the pipe closes: is there ever one under that name without its lock? */
+/* Watches the file until the pipe closes: it must never have its name without its lock. */
 static void watch_lock(const char *name, int until)
 {
     struct pollfd p = { .fd = until, .events = POLLIN };
@@ -229,5 +230,5 @@ START_TEST(is_written_in_place)
 }
 END_TEST
 
-UNIT_MAIN("os/file", writes_and_reads, sizes_may_lie, fails_with_errno, makes_folders,
-          removes_and_renames, is_locked_before_it_has_its_name, is_written_in_place)
+UNIT_MAIN("os/file", writes_and_reads, reads_more_than_the_reported_size, fails_with_errno,
+          makes_folders, removes_and_renames, is_locked_before_it_has_its_name, is_written_in_place)

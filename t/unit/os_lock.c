@@ -1,5 +1,5 @@
-/* A lock between processes: it excludes, nothing written into the memory beside it matters, and
- * whoever dies with it leaves it to the next. */
+/* A lock between processes: it excludes, writes to the memory beside it do not matter, and the
+ * death of the holder releases it. */
 #include "os/os.h"
 
 #include "lib/unit.h"
@@ -10,7 +10,7 @@
 
 struct shared {
     long count;
-    int half;                /* 1 while somebody is at work */
+    int half;                /* 1 while a process has the lock */
 };
 static int file;
 
@@ -93,7 +93,7 @@ START_TEST(gives_up_and_inherits)
     pid_t pid = holder(s);
 
     ck_assert(wr_locked(file, 7));
-    ck_assert(!wr_locked(file, 8)); /* other bytes are other locks */
+    ck_assert(!wr_locked(file, 8)); /* each byte is a lock of its own */
     ck_assert(wr_lock(file, 8, 0));
     ck_assert(!wr_lock(file, 7, 0));
     ck_assert(!wr_lock(file, 7, 20));
@@ -102,13 +102,13 @@ START_TEST(gives_up_and_inherits)
     end_holder(pid);
     ck_assert(!wr_locked(file, 7));
     ck_assert(wr_lock(file, 7, 0));
-    ck_assert(wr_lock(file, 7, 0)); /* it is ours */
+    ck_assert(wr_lock(file, 7, 0)); /* it is ours already */
     wr_unlock(file, 7);
     drop(s);
 }
 END_TEST
 
-/* Killed while another waits. */
+/* The owner is killed while another process waits. */
 START_TEST(owner_dies)
 {
     struct shared *s = shared();
@@ -131,4 +131,4 @@ START_TEST(owner_dies)
 }
 END_TEST
 
-UNIT_MAIN("lock", excludes, gives_up_and_inherits, owner_dies)
+UNIT_MAIN("os/lock", excludes, gives_up_and_inherits, owner_dies)

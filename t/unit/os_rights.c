@@ -1,4 +1,4 @@
-/* From root to nobody, and no way back. Without root there is nothing to drop. */
+/* From root to nobody, with no way back. Without root there is nothing to drop. */
 #include "os/os.h"
 
 #include "lib/unit.h"
@@ -41,7 +41,8 @@ START_TEST(drops_everything)
         ck_view(status_of(p, WR_STR("CapAmb:")), "0000000000000000");
         ck_view(status_of(p, WR_STR("Groups:")), "65534");
         ck_assert_int_eq(setuid(0), -1);
-        ck_assert_ptr_null(wr_file_read(p, "/proc/self/environ", 1 << 20).p); /* as for others */
+        ck_assert_ptr_null(wr_file_read(p, "/proc/self/environ", 1 << 20).p); /* not readable, as
+                                                                               * for other users */
         wr_memory_show(true);
         ck_assert_ptr_nonnull(wr_file_read(p, "/proc/self/environ", 1 << 20).p);
         wr_memory_show(false);

@@ -58,7 +58,7 @@ START_TEST(reload_keeps_what_fits)
     *(char *)a->p = 'a'; /* still mapped */
     ck_assert_uint_eq(a->users, 1);
     ck_assert_ptr_ne(wr_shm_get(third, set, "a", 2, 2, 4096, &previous), a);
-    ck_assert_ptr_null(previous); /* another layout: nothing of it can be read */
+    ck_assert_ptr_null(previous); /* another layout: its state cannot be read */
     wr_shm_set_free(set);
     wr_shm_set_free(third);
 }
@@ -88,7 +88,7 @@ START_TEST(refuses)
 }
 END_TEST
 
-START_TEST(upgrade_hands_on)
+START_TEST(survives_an_upgrade)
 {
     struct wr_shm_set *set = wr_shm_set_new(), *next, *used = wr_shm_set_new();
     struct wr_shm *a = wr_shm_get(set, NULL, "a:b", 7, UINT64_MAX, 5000, NULL), *b;
@@ -116,7 +116,8 @@ START_TEST(upgrade_hands_on)
 }
 END_TEST
 
-/* Of a length no file name could have, and with what the text of an upgrade ends things with. */
+/* Names longer than a file name may be, and names with the characters that end a name or a set in
+ * the exported text. */
 START_TEST(any_name)
 {
     static const char *const names[] = { "a;b", "a%3bb", "a b\nrun 1:2:3;", "%", "%3", "\xff" };
@@ -153,7 +154,7 @@ START_TEST(keeps_its_size)
 }
 END_TEST
 
-/* An old binary that does not seal: its workers can still cut the memory off. */
+/* An old binary does not seal: its workers can still truncate the memory. */
 START_TEST(copies_what_is_not_sealed)
 {
     int fd = memfd_create("old", 0);
@@ -178,7 +179,7 @@ START_TEST(copies_what_is_not_sealed)
 }
 END_TEST
 
-START_TEST(believes_no_text)
+START_TEST(refuses_wrong_texts)
 {
     static const char *const bad[] = {
         "", ";;;", "x", "1:2:3", "999:1:1:4096:a;", "-1:1:1:4096:a;", "2:1:1:99999999999999:a;",
@@ -195,5 +196,5 @@ START_TEST(believes_no_text)
 END_TEST
 
 UNIT_MAIN("os/shm", is_shared_with_children, reload_keeps_what_fits, untouched_pages_cost_nothing,
-          refuses, upgrade_hands_on, any_name, keeps_its_size,
-          copies_what_is_not_sealed, believes_no_text)
+          refuses, survives_an_upgrade, any_name, keeps_its_size,
+          copies_what_is_not_sealed, refuses_wrong_texts)

@@ -1,4 +1,4 @@
-/* Sockets: sharing and not sharing an address, stale files, options. */
+/* Sockets: addresses shared and not shared, stale files, options. */
 #include "os/os.h"
 
 #include "lib/unit.h"
@@ -106,7 +106,7 @@ START_TEST(accepts)
 }
 END_TEST
 
-START_TEST(time_wait_is_no_owner)
+START_TEST(time_wait_does_not_hold_an_address)
 {
     struct wr_addr a = addr("127.0.0.1:1"), peer;
     int l = listen_any(&a, SOCK_STREAM), c, s;
@@ -116,7 +116,7 @@ START_TEST(time_wait_is_no_owner)
     (void)connect(c, &a.sa, a.len);
     s = wr_socket_accept(l, &peer);
     ck_assert_int_ge(s, 0);
-    (void)close(s); /* first: its side keeps the address for a minute */
+    (void)close(s); /* closed first: this side keeps the address for a minute */
     (void)close(c);
     (void)close(l);
     ck_assert(wr_socket_probe(&a, SOCK_STREAM));
@@ -155,7 +155,7 @@ END_TEST
 START_TEST(names_the_failed_step)
 {
     struct wr_listen_opts o = { .type = SOCK_STREAM };
-    struct wr_addr a = addr("192.0.2.1:1"); /* documentation only: nobody has it */
+    struct wr_addr a = addr("192.0.2.1:1"); /* reserved for documentation: no host has it */
     const char *step = "";
 
     wr_addr_set_port(&a, 0);
@@ -208,7 +208,7 @@ START_TEST(clients_share_a_port)
         s[i] = wr_socket_accept(l[i], &peer);
         ck_assert_int_ge(s[i], 0);
         ck_assert(wr_addr_eq(&peer, &from));
-        if (i == 0) { /* now it is in TIME_WAIT */
+        if (i == 0) { /* now the port is in TIME_WAIT */
             (void)close(c[i]);
             (void)close(s[i]);
         }
@@ -236,7 +236,7 @@ START_TEST(unix_paths)
     l = must_listen(&a, &o);
     ck_assert_int_eq(stat(a.un.sun_path, &st), 0);
     ck_assert_uint_eq(st.st_mode & 0777, 0666);
-    /* While somebody listens the path is his. */
+    /* While a process listens, the path is in use. */
     ck_assert(!wr_socket_probe(&a, SOCK_STREAM));
     ck_assert_int_eq(errno, EADDRINUSE);
     ck_assert_int_eq(wr_socket_listen(&a, &o, &step), -1);
@@ -265,5 +265,5 @@ START_TEST(unix_paths)
 }
 END_TEST
 
-UNIT_MAIN("os/socket", reuseport_is_shared_and_probed, accepts, time_wait_is_no_owner, sets_options,
-          names_the_failed_step, client_binds, clients_share_a_port, unix_paths)
+UNIT_MAIN("os/socket", reuseport_is_shared_and_probed, accepts, time_wait_does_not_hold_an_address,
+          sets_options, names_the_failed_step, client_binds, clients_share_a_port, unix_paths)

@@ -19,7 +19,7 @@ static struct wr_sink *open_ok(const char *params)
     return s;
 }
 
-/* A log host on 127.0.0.1; *params gets what makes a sink for it. */
+/* Makes a log host on 127.0.0.1; params gets the parameters of a sink for it. */
 static int log_host(const char *more, char params[static 128])
 {
     struct wr_listen_opts o = { .type = SOCK_DGRAM };
@@ -168,7 +168,7 @@ START_TEST(log_host_comes_back)
     wr_clock.wall_ms += 1500;
     wr_sink_write(s, WR_LOG_ERROR, WR_STR("one"));
     ck_assert(wr_str_ends(received(fd), WR_STR(": one")));
-    /* The daemon starts again behind the same path: not a line is lost. */
+    /* The daemon starts again behind the same path: no line is lost. */
     (void)close(fd);
     fd = wr_socket_listen(&a, &o, &step);
     ck_assert_int_ge(fd, 0);

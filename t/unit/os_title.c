@@ -1,4 +1,4 @@
-/* What ps shows. */
+/* The title in ps. */
 #include "os/os.h"
 
 #include "lib/unit.h"

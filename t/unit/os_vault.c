@@ -1,4 +1,4 @@
-/* Memory for keys: blocks of all sizes that do not overlap and keep what is in them, from several
+/* Memory for keys: blocks of all sizes do not overlap and keep their bytes, also with several
  * threads, in mappings that the kernel leaves out of core files. */
 #include "os/os.h"
 
@@ -108,7 +108,7 @@ START_TEST(threads)
 }
 END_TEST
 
-/* "dd" among the flags of the mapping that p is in. */
+/* Does the mapping of p have the flag "dd" (not in core files)? */
 static bool is_left_out(const void *p)
 {
     FILE *f = fopen("/proc/self/smaps", "re");

@@ -1,5 +1,5 @@
-/* Zones: parts, a published list, a table of records that several processes use, of which some die
- * and some write nonsense. What the keeper does with a ledger is tested with upstream peers. */
+/* Zones: parts, a roster, and a table of records used by several processes, of which some die and
+ * some write garbage. What the keeper does with a ledger is tested with upstream peers. */
 #include "os/os.h"
 
 #include "lib/unit.h"
@@ -16,7 +16,7 @@ static uint64_t next_random(void)
     return state >> 20;
 }
 
-/* In memory of the exact size: what is read or written past it is seen. */
+/* Uses memory of the exact size, so that ASan finds an access past it. */
 static struct wr_table table_new(size_t size)
 {
     struct wr_zone z = { .p = wr_calloc(1, size), .fd = memfd_create("zone", MFD_CLOEXEC) };
@@ -65,7 +65,7 @@ static bool put_number(struct wr_table *t, uint32_t i, size_t max)
     return wr_table_put(t, key_of(key, i), value_of(value, i, max), NOW + 1, NOW);
 }
 
-/* It is not there, or it is what was put. */
+/* True if it is there; its value must then be the one that was put. */
 static bool has_number(struct wr_table *t, uint32_t i, size_t max)
 {
     char key[64], value[WR_TABLE_VALUE_MAX], got[WR_TABLE_VALUE_MAX];
@@ -108,8 +108,8 @@ START_TEST(parts_follow_each_other)
 END_TEST
 
 static const struct {
-    char what;               /* p put, g get, r remove, w: get after the time has come */
-    const char *key, *value; /* of g, what is found */
+    char what;               /* p put, g get, r remove, w get after it expired */
+    const char *key, *value; /* of g and w: the expected value */
 } steps[] = {
     { 'g', "a", "-" }, { 'r', "a", NULL }, { 'p', "a", "1" }, { 'g', "a", "1" },
     { 'p', "a", "a longer value, of more than the bytes that a first cell has room for" },
@@ -160,7 +160,7 @@ START_TEST(bounds)
     ck_assert(!wr_table_put(&small, WR_STR("k"), wr_str_of(bytes, 4000), 9, 1));
     ck_assert(wr_table_put(&small, WR_STR("k"), wr_str_of(bytes, 3000), 9, 1));
     ck_assert(wr_table_put(&small, WR_STR("l"), wr_str_of(bytes, 3000), 9, 1));
-    ck_assert_str_eq(text_at(&small, "k", 1), "-"); /* there is room for one of them */
+    ck_assert_str_eq(text_at(&small, "k", 1), "-"); /* there is room for one of the two */
     wr_table_unlock(&small);
     wr_table_unlock(&t);
     table_free(&none);
@@ -169,8 +169,8 @@ START_TEST(bounds)
 }
 END_TEST
 
-/* Sizes that do not divide evenly; each holds what its bytes promise: records of 180 bytes with a
- * key of 32, as large as TLS sessions are, about 4000 in a megabyte. */
+/* Also sizes that do not divide evenly: a table has room for as many records as expected. The
+ * records are of 180 bytes with a key of 32, like TLS sessions, about 4000 in a megabyte. */
 START_TEST(capacity)
 {
     static const size_t sizes[] = { 4096, 4097, 32768, 65535, 1000003, 1 << 20 };
@@ -197,7 +197,7 @@ START_TEST(capacity)
 }
 END_TEST
 
-/* The table is full, then one more record comes, two, three. */
+/* The full table gets 0, 1, 2 or 3 more records. */
 static const struct {
     uint32_t more;
     const char *left;
@@ -232,7 +232,7 @@ START_TEST(the_least_recently_used_goes)
 }
 END_TEST
 
-/* What has expired makes room before anything that is good. */
+/* Expired records are dropped before others. */
 START_TEST(expired_ones_go_first)
 {
     struct wr_table t = table_new(4096);
@@ -342,11 +342,11 @@ START_TEST(no_count_outlives_its_holder)
     }
     wr_ledger_release(&l, 1);
     ck_assert(records[1].total == 3 && records[2].total == 2);
-    wr_ledger_clear(&l, 4); /* nobody ever counted there */
+    wr_ledger_clear(&l, 4); /* no process ever counted there */
     wr_ledger_clear(&l, 5);
     wr_ledger_clear(&l, 5);
     ck_assert(records[0].total == 0 && records[1].total == 1 && records[2].total == 1);
-    atomic_store(&wr_ledger_row(&l, 6)[2], 99); /* somebody writes there: it is put right */
+    atomic_store(&wr_ledger_row(&l, 6)[2], 99); /* another process writes there: it is corrected */
     wr_ledger_show(&l);
     ck_assert_uint_eq(atomic_load(&wr_ledger_row(&l, 6)[2]), 1);
     records[2].total = 50;
@@ -358,7 +358,7 @@ START_TEST(no_count_outlives_its_holder)
 }
 END_TEST
 
-/* ---- a writer of nonsense ---- */
+/* ---- garbage in the table ---- */
 
 static uint32_t word_at_random(uint32_t cells)
 {
@@ -376,8 +376,8 @@ static uint32_t word_at_random(uint32_t cells)
     }
 }
 
-/* Some words of the table become others; half of them near its beginning. */
-static void write_nonsense(struct wr_table *t, size_t size)
+/* Overwrites some words of the table, half of them near its beginning. */
+static void write_garbage(struct wr_table *t, size_t size)
 {
     uint32_t *word = (void *)t->head;
 
@@ -388,7 +388,7 @@ static void write_nonsense(struct wr_table *t, size_t size)
     }
 }
 
-/* Whatever it is, the next one to come finds a table that works. */
+/* Whatever was written, the next process finds a table that works. */
 static void works_again(struct wr_table *t)
 {
     for (uint32_t i = 0; i < 2; i++) {
@@ -397,7 +397,7 @@ static void works_again(struct wr_table *t)
         (void)put_number(t, 2, 500);
         wr_table_unlock(t);
     }
-    memset((void *)t->head, 0xff, 4); /* as from a holder that died */
+    memset((void *)t->head, 0xff, 4); /* as left by a holder that died */
     lock_table(t);
     for (uint32_t i = 0; i < 10; i++)
         ck_assert(put_number(t, i, 100) && has_number(t, i, 100));
@@ -420,7 +420,7 @@ static void one_step(struct wr_table *t, uint32_t i)
     }
 }
 
-START_TEST(nonsense_between_any_two_steps)
+START_TEST(garbage_between_any_two_steps)
 {
     static const size_t sizes[] = { 4096, 32768 };
     static struct wr_log nowhere;
@@ -435,11 +435,11 @@ START_TEST(nonsense_between_any_two_steps)
             for (uint64_t n = next_random() % 6; n > 0; n--) {
                 one_step(&t, (uint32_t)(next_random() % 100));
                 if (next_random() % 3 == 0)
-                    write_nonsense(&t, size);
+                    write_garbage(&t, size);
             }
             wr_table_unlock(&t);
             if (round % 2 == 0)
-                write_nonsense(&t, size);
+                write_garbage(&t, size);
         }
         works_again(&t);
         table_free(&t);
@@ -475,7 +475,7 @@ static void ends_well(pid_t pid)
     ck_assert_int_eq(status, 0);
 }
 
-/* All put, get and remove the same keys: what is found is what somebody put. */
+/* All processes put, get and remove the same keys: each value found is one that was put. */
 START_TEST(processes_at_once)
 {
     struct shared_table s = share_table(16384);
@@ -504,8 +504,8 @@ START_TEST(processes_at_once)
 }
 END_TEST
 
-/* It dies behind any number of steps and with part of the next one done: those who come find an
- * empty table, and one line is logged. */
+/* The holder dies after i puts, and sometimes in the middle of the next step: other processes then
+ * find an empty table, and one line is logged. */
 START_TEST(a_holder_dies)
 {
     struct shared_table s = share_table(16384);
@@ -527,7 +527,7 @@ START_TEST(a_holder_dies)
             for (uint32_t k = 0; k < i; k++)
                 (void)put_number(&s.t, k, 500);
             if (i % 2 == 0)
-                write_nonsense(&s.t, s.size);
+                write_garbage(&s.t, s.size);
             _exit(0);
         }
         ck_assert_int_eq(waitpid(pid, &status, 0), pid);
@@ -548,8 +548,8 @@ START_TEST(a_holder_dies)
 }
 END_TEST
 
-/* One writes nonsense as fast as it can, without the lock, while this one works. */
-START_TEST(nonsense_meanwhile)
+/* One process writes garbage as fast as it can, without the lock, while this one works. */
+START_TEST(garbage_meanwhile)
 {
     struct shared_table s = share_table(16384);
     static struct wr_log nowhere;
@@ -559,7 +559,7 @@ START_TEST(nonsense_meanwhile)
     pid = fork();
     if (pid == 0)
         for (;;)
-            write_nonsense(&s.t, s.size);
+            write_garbage(&s.t, s.size);
     for (uint32_t i = 0; i < 4000; i++) {
         lock_table(&s.t);
         one_step(&s.t, i % 100);
@@ -575,5 +575,5 @@ END_TEST
 UNIT_MAIN("os/zone", parts_follow_each_other, puts_gets_removes, bounds, capacity,
           the_least_recently_used_goes, expired_ones_go_first, many_keys,
           a_roster_is_published_whole, no_count_outlives_its_holder,
-          nonsense_between_any_two_steps, processes_at_once,
-          a_holder_dies, nonsense_meanwhile)
+          garbage_between_any_two_steps, processes_at_once,
+          a_holder_dies, garbage_meanwhile)

@@ -1,5 +1,6 @@
-/* Temp files: what is appended, by the worker or a thread, is read again; a name is given once, in
- * its folders, and goes or stays; who leaves while a thread writes leaves nothing behind. */
+/* Temp files: data is appended by the worker or a thread and read again; a file gets its name once,
+ * in its folders, and is removed or stays; an owner that ends while a thread writes leaks
+ * nothing. */
 #include "relay/relay.h"
 #include "lib/event_lib.h"
 #include "lib/said.h"
@@ -68,7 +69,7 @@ START_TEST(appended_and_read)
         put("again");
         holds("again");
         teardown();
-        ck_assert_int_eq(rmdir(folder), 0); /* it had no name */
+        ck_assert_int_eq(rmdir(folder), 0); /* the file had no name */
     }
 }
 END_TEST
@@ -106,7 +107,7 @@ START_TEST(a_name_that_stays)
     char path[128];
 
     setup(true);
-    put(""); /* a file, though nothing is in it */
+    put(""); /* an empty file */
     (void)snprintf(path, sizeof(path), "%s", wr_temp_name(&t, levels, true));
     teardown();
     ck_assert_int_eq(unlink(path), 0);
@@ -137,7 +138,7 @@ START_TEST(leaving_while_a_thread_writes)
         if (i % 5 == 0)
             wr_loop_turn(l, 10);
     }
-    ck_assert_uint_eq(task.runs, 0); /* nobody is woken who has left */
+    ck_assert_uint_eq(task.runs, 0); /* an owner that ended is not woken */
     teardown();
     ck_assert_int_eq(rmdir(folder), 0);
 }

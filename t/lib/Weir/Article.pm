@@ -1,8 +1,8 @@
 package Weir::Article;
 
-# What the tests of the article's configurations share: a private network with a second machine
-# that has the addresses of the backends, /etc/hosts and /etc/resolv.conf of this test's own, the
-# configuration byte for byte, names that are first unknown, and a real PostgreSQL.
+# Common parts of the tests of the article's configurations: a private network with a second machine
+# that has the addresses of the backends, private /etc/hosts and /etc/resolv.conf, the
+# configuration byte for byte, names that cannot be resolved at first, and a real PostgreSQL.
 
 use strict;
 use warnings;
@@ -12,7 +12,7 @@ use Weir;
 use Weir::HttpServer;
 use Weir::Process;
 
-# file: of t/data; names: NAME => ADDRESS of all servers the configuration has.
+# file: its name in t/data; names: NAME => ADDRESS of all servers in the configuration.
 sub new {
     my ($class, %how) = @_;
 
@@ -27,7 +27,7 @@ sub new {
     return $a;
 }
 
-# An HTTP server of that name on the second machine. It writes down what arrives, and answers with
+# Starts an HTTP server of that name on the second machine. It records the requests and answers with
 # its name.
 sub web_server {
     my ($a, $name, $port) = @_;
@@ -40,19 +40,19 @@ sub web_server {
             record => $w->path("$name.requests")));
 }
 
-# The raw requests that server got since it was last asked.
+# The raw requests that server got since the last call.
 sub arrived {
     my ($a, $name) = @_;
     return Weir::HttpServer::recorded($a->{w}->path("$name.requests"));
 }
 
-# Tests: weir starts with the file while nobody knows the names, and says so.
+# Tests: weir starts with the file while the names cannot be resolved, and logs that.
 sub start {
     my ($a) = @_;
     my $w = $a->{w};
     my $article = slurp(Weir::top() . "/t/data/$a->{file}");
 
-    $w->conf('');    # the harness' -g leaves the file alone
+    $w->conf('');    # sets -g; the file itself stays as it is
     open my $fh, '>', $w->path('weir.conf');
     print $fh $article;
     close $fh;
@@ -64,7 +64,7 @@ sub start {
     is slurp($w->path('weir.conf')), $article, 'the configuration is the one that was printed';
 }
 
-# Tests: the error log says once of each name that it failed.
+# Tests: the error log has one line for each name that failed.
 sub names_failed_once {
     my ($a) = @_;
     for my $name (sort keys %{ $a->{names} }) {
@@ -74,7 +74,7 @@ sub names_failed_once {
     }
 }
 
-# Somebody writes the names into /etc/hosts.
+# Writes the names into /etc/hosts.
 sub names_known {
     my ($a) = @_;
     my $names = $a->{names};

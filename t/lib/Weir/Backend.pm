@@ -26,7 +26,7 @@ sub new {
     return $b->start;
 }
 
-# When this returns, connecting works.
+# Returns when connecting works.
 sub start {
     my ($b) = @_;
 
@@ -43,7 +43,7 @@ sub start {
     return $b;
 }
 
-# By KILL: open sessions end by whatever the kernel sends, as with a crash.
+# By KILL: as in a crash, the kernel ends the open sessions.
 sub kill {
     my ($b) = @_;
     my $pid = delete $b->{pid} // return;

@@ -1,8 +1,8 @@
 package Weir::Bulk;
 
-# Long streams of bytes that never repeat, and their SHA-256 on either end: what arrives must be
-# what was sent, at any size. Both ends of a transfer use the same two functions on blocking
-# sockets; a stall of the length of our patience ends them.
+# Long streams of bytes that never repeat, and their SHA-256 at both ends: the bytes that arrive
+# must be those that were sent, at any size. Both ends of a transfer use the same two functions on
+# blocking sockets; they fail after a stall of patience() seconds.
 
 use strict;
 use warnings;
@@ -17,7 +17,7 @@ our @EXPORT_OK = qw(digest_of);
 my $SIZE = 65536;
 my $noise = join '', map { Digest::SHA::sha256("noise $_") } 1 .. $SIZE / 32 - 1;
 
-# The $i-th block of every stream, which has $left bytes to go.
+# The $i-th block of a stream with $left bytes to go.
 sub block {
     my ($i, $left) = @_;
     return substr pack('A32', $i) . $noise, 0, $left;
@@ -35,7 +35,7 @@ sub digest_of {
     };
 }
 
-# Sends $n bytes; false when the other side went away or stalled.
+# Sends $n bytes; false if the other side ended or stalled.
 sub give {
     my ($fh, $n) = @_;
 
@@ -50,7 +50,7 @@ sub give {
     return 1;
 }
 
-# Takes $n bytes; returns their digest, or undef when they did not all come.
+# Takes $n bytes; returns their digest, or undef if not all of them came.
 sub take {
     my ($fh, $n) = @_;
     my $sha = Digest::SHA->new(256);
@@ -64,8 +64,8 @@ sub take {
     return $sha->hexdigest;
 }
 
-# A server (for Weir::Backend): 'give N' gets N bytes, 'take N' sends N bytes, 'both N' does
-# both at once; what it took it answers with the digest.
+# A server for Weir::Backend. On 'give N' it sends N bytes, on 'take N' it takes N bytes and answers
+# with their digest, on 'both N' it does both at once.
 sub serve {
     my ($fh) = @_;
     my $order = '';

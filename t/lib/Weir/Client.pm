@@ -1,7 +1,7 @@
 package Weir::Client;
 
-# One connection a test makes, with a deadline on everything it does: nothing here waits for
-# ever, and a deadline that passes is told from an end and from a reset.
+# One connection that a test makes, with a deadline for each operation: none waits for ever, and a
+# passed deadline, an end and a reset are reported differently.
 
 use strict;
 use warnings;
@@ -15,7 +15,7 @@ use Time::HiRes qw(time);
 use Weir::Process qw(patience);
 
 # $where: 'HOST:PORT', '[V6]:PORT' or 'unix:PATH'. Options: from (local address), rcvbuf.
-# Returns undef when nobody accepts; $! says why.
+# Returns undef if connecting fails; $! is the reason.
 sub new {
     my ($class, $where, %how) = @_;
     my $fh;
@@ -37,7 +37,7 @@ sub new {
 
 sub socket { return $_[0]{fh} }
 
-# True when all of it was taken.
+# True if all of it was taken.
 sub send {
     my ($c, $bytes, $seconds) = @_;
     my $until = time + ($seconds // patience());
@@ -58,7 +58,7 @@ sub send {
     return 1;
 }
 
-# Sends as much as is taken until nothing was for $quiet seconds; returns how much that was.
+# Sends until no byte is taken for $quiet seconds, at most $limit bytes; returns how many.
 sub flood {
     my ($c, $block, $limit, $quiet) = @_;
     my $sent = 0;
@@ -71,7 +71,7 @@ sub flood {
     return $sent;
 }
 
-# Reads once; false at the deadline and after the end.
+# Reads once; false at the deadline or after the end.
 sub fill {
     my ($c, $until) = @_;
 
@@ -121,7 +121,7 @@ sub ending {
     return $c->{end} || 'open';
 }
 
-# What was sent comes back.
+# Sends bytes; true if they come back.
 sub echoes {
     my ($c, $bytes) = @_;
     return $c->send($bytes) && $c->recv(length $bytes) eq $bytes;

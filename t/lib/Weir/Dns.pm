@@ -14,7 +14,7 @@ use Weir::Process qw(spawn end_process);
 my %TYPE = (A => 1, CNAME => 5, SOA => 6, AAAA => 28, SRV => 33);
 my %NAME_OF = reverse %TYPE;
 
-# where: HOST:PORT; file: where to keep the records and (with .asked) what was asked.
+# where: HOST:PORT; file: for the records and, with .asked, the questions.
 sub new {
     my ($class, %how) = @_;
     my $d = bless {%how}, $class;
@@ -30,10 +30,14 @@ sub new {
     return $d;
 }
 
-# Each record: 'NAME TTL TYPE VALUE'. Replaces all there were; a name without any is NXDOMAIN. ALIAS is
-# a CNAME whose target has to be asked for, FAIL a name of which the server says SERVFAIL, SILENT one
-# of which it says nothing. FORGED: an answer comes first with that address, and the question in lower
-# case. TCP: a UDP answer is cut off. TYPE/QUESTION is seen by questions of that type only.
+# Replaces all records by these, each 'NAME TTL TYPE VALUE'; a name without records is NXDOMAIN.
+# Besides the real types there are:
+#     ALIAS           a CNAME whose target is not in the same answer
+#     FAIL            questions for the name get SERVFAIL
+#     SILENT          they get no answer
+#     FORGED          an answer with this address and the question in lower case comes first
+#     TCP             answers over UDP are truncated
+#     TYPE/QUESTION   only questions of type QUESTION see the record
 sub records {
     my ($d, @records) = @_;
     open my $fh, '>', "$d->{file}.new" or die "$d->{file}: $!\n";
@@ -79,7 +83,7 @@ sub run {
     POSIX::_exit(0);
 }
 
-# To a question, in their order.
+# All answers to a question, in order.
 sub answers {
     my ($d, $query, $asked, $port) = @_;
     my ($id, $flags) = unpack 'nn', $query;
@@ -117,7 +121,7 @@ sub values {
     return map { $_->[3] } grep { lc $_->[0] eq $name && $_->[2] eq $type } $d->all_records;
 }
 
-# The code of the answer, and the encoded records.
+# Returns the code of the answer, undef for none, and the encoded records.
 sub look_up {
     my ($d, $name, $type) = @_;
     my @records = $d->all_records;

@@ -1,7 +1,7 @@
 package Weir::Http;
 
-# Requests and replies of HTTP/1 for tests: a request is written as a test wants it, right or wrong,
-# and a reply taken apart strictly, so that a reply that is not well-formed fails the test.
+# Requests and replies of HTTP/1 for tests: a request is sent as a test writes it, right or wrong,
+# and a reply is parsed strictly, so that a malformed reply fails the test.
 #
 #     my $r = Weir::Http::ask($w, 'web', 'GET /a', Range => 'bytes=0-1');
 #     is $r->{status}, 206;
@@ -14,7 +14,7 @@ use warnings;
 use Weir::Process qw(patience);
 
 # The text of a request: 'METHOD TARGET' or 'METHOD TARGET HTTP/1.0', then fields in order. Host is
-# added when it is not among them, Content-Length when there is a body (body => TEXT).
+# added unless it is among them, and Content-Length if there is a body (body => TEXT).
 sub request {
     my ($line, @fields) = @_;
     my ($body, $out, %seen) = ('');
@@ -49,7 +49,8 @@ sub ask {
 # The next reply on a connection (Weir::Client).
 sub reply {
     my ($c, $no_body) = @_;
-    my $r = bless { fields => [], body => '', trailers => [], wrong => '', status => 0 }, __PACKAGE__;
+    my $r = bless { fields => [], body => '', trailers => [], wrong => '', status => 0 },
+        __PACKAGE__;
     my $line = $c->line // return failed('no reply: ' . $c->ending(0));
 
     return failed("no status line: $line") if $line !~ m{^HTTP/1\.1 (\d\d\d) ?(.*)$};

@@ -1,11 +1,11 @@
 package Weir::HttpLoad;
 
-# HTTP requests that run while something is done to weir or behind it: over a few connections that
-# are kept open and, in between, over new ones. Whatever a client would notice is written down: no
-# reply, a status other than 200, a body that is not what it should be.
+# HTTP requests that run while weir or its servers are changed: over a few connections that are kept
+# open and, in between, over new ones. Each failure that a client would notice is recorded: no
+# reply, a status other than 200, a wrong body.
 #
-# A kept connection that ends between two requests is no loss: HTTP lets a server do that, and a
-# client sends such a request again, once, on a new connection (RFC 9112 9.3.1).
+# A kept connection that ends between two requests is not a failure: HTTP allows that, and a client
+# then sends the request again, once, on a new connection (RFC 9112 9.3.1).
 
 use strict;
 use warnings;
@@ -34,19 +34,19 @@ sub new {
     return $load->rounds(1) ? $load : die "the load did not start\n";
 }
 
-# Returns when that many more rounds are done.
+# Returns after that many more rounds.
 sub rounds {
     my ($load, $n) = @_;
     print { $load->{ask} } chr $n;
     return defined readline $load->{result};
 }
 
-# Ends it. Returns the number of good replies and a list of what went wrong.
+# Ends the load. Returns the number of good replies and a list of the failures.
 sub end {
     my ($load) = @_;
     my ($good, @wrong);
 
-    # Not the end of the pipe but a word: servers started meanwhile hold the pipe open, too.
+    # Send a byte; closing the pipe is not enough, as servers started meanwhile keep it open.
     print { $load->{ask} } chr 0;
     close delete $load->{ask};
     while (defined(my $line = readline $load->{result})) {
@@ -83,7 +83,7 @@ sub run {
     POSIX::_exit(0);
 }
 
-# One request. Returns the connection when it can be used again.
+# One request. Returns the connection if it can be used again.
 sub once {
     my ($load, $where, $what, $c, @more) = @_;
     my $reused = defined $c;

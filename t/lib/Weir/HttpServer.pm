@@ -1,7 +1,7 @@
 package Weir::HttpServer;
 
-# HTTP/1 servers behind weir for tests: they take a request apart without judging it, write down
-# byte for byte what arrived, and answer with whatever text a test gives, right or wrong.
+# HTTP/1 servers behind weir for tests: they split a request without judging it, record it byte for
+# byte, and answer with the text a test gives, right or wrong.
 #
 #     $w->backend('b', serve => Weir::HttpServer::serve(sub {
 #         my ($request) = @_;
@@ -13,9 +13,9 @@ use warnings;
 
 use Weir::Process;
 
-# Code for Weir::Backend. answer: a text that is always the answer, or code that gets the request
-# and the socket and returns the text, or undef when the connection shall end. A connection also
-# ends behind an answer that has "Connection: close". record: a file for what arrives.
+# Code for Weir::Backend. answer: the text of all answers, or code that gets the request and the
+# socket and returns the text, or undef to end the connection. A connection also ends after an
+# answer with "Connection: close". record: a file to which the requests are added.
 sub serve {
     my ($answer, %how) = @_;
     return sub {
@@ -58,7 +58,7 @@ sub more {
 }
 
 # The next request: line, method, target, fields (a list of pairs), body, raw; complete is false
-# when the sender ended in the middle. Nothing when it ended before.
+# if the sender ended in the middle. Nothing if it ended before.
 sub take {
     my ($in) = @_;
     my %r = (raw => '', body => '', complete => 1, fields => []);
@@ -119,14 +119,14 @@ sub chunks {
     }
 }
 
-# Requests are kept apart in the file by their lengths.
+# In the file the length of each request stands in front of it.
 sub record {
     my ($file, $raw) = @_;
     open my $fh, '>>', $file or die "$file: $!\n";
     syswrite $fh, length($raw) . "\n$raw\n";
 }
 
-# The raw requests in such a file, which is emptied.
+# The raw requests in such a file, which is removed.
 sub recorded {
     my ($file) = @_;
     my $text = Weir::Process::slurp($file) // '';

@@ -1,8 +1,8 @@
 package Weir::Load;
 
-# TCP sessions that run while something is done to weir: a few that last, each echoing a message
-# in turn, and new short ones in between. Whatever a client would notice is written down:
-# a refused or reset connection, a wrong or missing answer, an early end.
+# TCP sessions that run while weir is changed: a few long ones, each echoing a message in turn, and
+# new short ones in between. Each failure that a client would notice is recorded: a refused or
+# reset connection, a wrong or missing answer, an early end.
 
 use strict;
 use warnings;
@@ -29,15 +29,15 @@ sub new {
     return $load->rounds(1) ? $load : die "the load did not start\n";
 }
 
-# Returns when that many more rounds are done: $n new sessions per address, and as many
-# messages in each lasting one.
+# Returns after that many more rounds: $n new sessions per address, and as many messages in each
+# long one.
 sub rounds {
     my ($load, $n) = @_;
     print { $load->{ask} } chr $n;
     return defined readline $load->{result};
 }
 
-# Ends it. Returns the number of good exchanges and a list of what went wrong.
+# Ends the load. Returns the number of good echoes and a list of the failures.
 sub end {
     my ($load) = @_;
     my ($good, @wrong);

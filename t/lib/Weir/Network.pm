@@ -2,7 +2,7 @@ package Weir::Network;
 
 # A second machine: a network namespace joined to ours by a pair of interfaces, so that a test
 # in a private network (Weir->in_private_network) has servers on the very ports weir listens on.
-# And files of /etc that only this test sees.
+# Also covers files of /etc for this test only.
 
 use strict;
 use warnings;
@@ -37,7 +37,7 @@ sub new {
 
 sub namespace { return readlink "/proc/$_[1]/ns/net" }
 
-# Moves this process over there, for good.
+# Moves this process to the second machine, for good.
 sub enter {
     my ($n) = @_;
     open my $fh, '<', "/proc/$n->{pid}/ns/net" or die "the other machine is gone: $!\n";
@@ -46,11 +46,11 @@ sub enter {
 
 sub kill { end_process(delete $_[0]{pid} // return, 'KILL') }
 
-# Puts a file in place of another one, for this test and what it starts. What is written to
-# the file afterwards shows there too, as long as it is written in place.
+# Mounts a file over another one, for this test and the processes it starts. Later changes of the
+# file are seen there, too, if it is written in place.
 sub cover {
-    my ($class, $place, $file) = @_;
-    system('mount', '--bind', $file, $place) == 0 or die "cannot cover $place\n";
+    my ($class, $path, $file) = @_;
+    system('mount', '--bind', $file, $path) == 0 or die "cannot cover $path\n";
 }
 
 1;

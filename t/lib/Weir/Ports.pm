@@ -1,10 +1,10 @@
 package Weir::Ports;
 
-# Hands out TCP and UDP ports nobody else uses: not the kernel for outgoing connections (they lie
-# outside its ephemeral range), not another test, of whatever user and in whatever chroot, and not
-# a stranger. The kernel itself sees to that: a socket is bound to each port, alone, and only then
-# allows others to bind there that say SO_REUSEADDR, as servers do. It never listens. A port is
-# held until the process that reserved it ends or calls release.
+# Reserves TCP and UDP ports that are not used by the kernel for outgoing connections (they are
+# outside its ephemeral range), by another test (also of another user or in a chroot), or by other
+# programs. A socket is bound to each port, alone, and then allows others to bind there that set
+# SO_REUSEADDR, as servers do. It never listens. A port is held until the process that reserved it
+# ends or calls release.
 
 use strict;
 use warnings;
@@ -32,7 +32,7 @@ sub reserve {
 
 sub release { %held = () }
 
-# The part of our range that the kernel does not use for outgoing connections.
+# The range of ports, without those the kernel uses for outgoing connections.
 sub bounds {
     my ($first, $last) = (32768, 60999);
 
@@ -58,7 +58,7 @@ sub hold {
     return 1;
 }
 
-# Without SO_REUSEADDR: whoever has the port, and another holder too, is in the way.
+# Without SO_REUSEADDR: fails if another process has or reserves the port.
 sub bound_alone {
     my ($port) = @_;
 

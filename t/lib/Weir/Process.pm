@@ -1,9 +1,9 @@
 package Weir::Process;
 
-# What the tests know about processes: who is alive, whose child, under which title, with how
-# much memory, and how it ended. The test adopts orphans (PR_SET_CHILD_SUBREAPER), so a daemon,
-# a new master after an upgrade and workers that lost their master all end up as its children:
-# their exit status is seen and none can be left behind unnoticed.
+# Processes for the tests: whether they run, their children, title and memory, and their exit
+# status. The test adopts orphans (PR_SET_CHILD_SUBREAPER), so a daemon, a new master after an
+# upgrade and workers without a master all become its children: the test gets their exit status
+# and finds those that are left behind.
 
 use strict;
 use warnings;
@@ -16,7 +16,7 @@ our @EXPORT_OK = qw(wait_for patience alive status_of title children rss end_pro
 
 my %status;
 
-# How long to wait for what should happen at once. Waiting ends early when it does.
+# Seconds to wait for an event that should happen at once. Waiting ends when it happens.
 sub patience { return $ENV{WR_CHAOS} ? 60 : 20 }
 
 sub wait_for(&;$) {
@@ -45,7 +45,7 @@ sub reap {
     }
 }
 
-# Forks, leads a new process group, and runs $code; never returns in the child.
+# Forks; the child leads a new process group, runs $code and ends.
 sub spawn {
     my ($code) = @_;
     my $pid = fork // die "fork: $!\n";
@@ -94,7 +94,7 @@ sub children {
     return scalar @pids;
 }
 
-# What ps shows.
+# The title in ps.
 sub title {
     my ($pid) = @_;
     my $line = slurp("/proc/$pid/cmdline") // return '';

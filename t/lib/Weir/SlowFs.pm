@@ -1,12 +1,12 @@
 package Weir::SlowFs;
 
-# A disk that is as slow as a test wants: a file system (FUSE, spoken here without a library) whose
-# reads wait while the test holds them. Root only; see works().
+# A disk as slow as a test wants: a file system (FUSE, without a library) whose reads wait while the
+# test holds them. Root only; see works().
 #
 #     my $fs = Weir::SlowFs->new(at => $w->path('slow'), files => { a => 'text' });
-#     $fs->hold;           # reads that come from now on wait, and looks for names with "late" in them
-#     $fs->held;           # the names of the files whose reads do
-#     $fs->release;        # they are answered, and those that come
+#     $fs->hold;           # from now on, reads and lookups of names with "late" in them wait
+#     $fs->held;           # the names of the files that are waited for
+#     $fs->release;        # answers the waiting requests, and later ones at once
 
 use strict;
 use warnings;
@@ -30,7 +30,7 @@ sub new {
 
     mkdir $f->{at};
     sysopen my $dev, '/dev/fuse', O_RDWR or die "/dev/fuse: $!\n";
-    fcntl $dev, F_SETFD, 0;    # mount(8) hands it to the kernel
+    fcntl $dev, F_SETFD, 0;    # mount(8) passes it to the kernel
     my $options = 'rootmode=40000,user_id=0,group_id=0,allow_other,fd=' . fileno $dev;
     system('mount', '-i', '-t', 'fuse', '-o', $options, 'weir-test', $f->{at}) == 0
         or die "cannot mount a file system\n";
@@ -112,9 +112,11 @@ sub reply {
     syswrite $dev, pack('LlQ', 16 + length $body, -$error, $unique) . $body;
 }
 
-# FUSE_ASYNC_READ: who waits for a page may be killed. FUSE_PARALLEL_DIROPS: names do not wait for
-# one another.
-sub init { return pack 'LLLLSSLLSSLL7', 7, 31, 65536, 1 | 1 << 18, 16, 12, 65536, 1, 0, 0, 0, (0) x 7 }
+# FUSE_ASYNC_READ: a process that waits for a page can be killed. FUSE_PARALLEL_DIROPS: lookups do
+# not wait for one another.
+sub init {
+    return pack 'LLLLSSLLSSLL7', 7, 31, 65536, 1 | 1 << 18, 16, 12, 65536, 1, 0, 0, 0, (0) x 7;
+}
 
 sub attr {
     my ($f, $node) = @_;

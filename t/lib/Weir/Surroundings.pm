@@ -1,8 +1,8 @@
 package Weir::Surroundings;
 
-# What a test met on the machine it ran on, told when the test ends: what was skipped, for t/run,
-# which counts it (WEIR_SKIPS names its file), and connections that the kernel ended because it had
-# no memory for TCP, which look like failures of weir.
+# Reports, when a test ends, effects of the machine: skipped tests, in the file WEIR_SKIPS, from
+# which t/run counts them, and connections that the kernel ended because it had no memory for TCP,
+# which look like failures of weir.
 
 use strict;
 use warnings;
@@ -23,7 +23,7 @@ sub aborted {
 
 my $aborted_before = aborted();
 
-# Reasons and how often; "all" where the file was skipped as a whole.
+# Reasons and how often each; "all" if the whole file was skipped.
 sub skipped {
     my $hub = Test2::API::test2_stack()->top;
     my %times;

@@ -1,8 +1,8 @@
 package Weir::Tls;
 
 # TLS for tests: certificates made by the openssl program, and a client (Weir::Client) that speaks
-# TLS by OpenSSL between two buffers of ours, so that a test decides what goes over the wire: in
-# pieces, cut short, followed by garbage, or ended without a word.
+# TLS by OpenSSL between two buffers of ours, so that a test decides which bytes go over the wire:
+# in pieces, cut short, followed by garbage, or ended without close_notify.
 #
 #     Weir::Tls::authority($w, 'ca');
 #     Weir::Tls::certificate($w, 'one', by => 'ca');       # one.crt, one.key in the test's folder
@@ -23,7 +23,7 @@ use Weir::Client;
 use Weir::Http;
 use Weir::Process qw(patience);
 
-# The test stops here where the client cannot be had.
+# Skips the test where the client does not work.
 sub needs {
     Test::More::plan(skip_all => 'Net::SSLeay is not installed')
         if !eval { require Net::SSLeay; Net::SSLeay->VERSION(1.88); 1 };
@@ -43,8 +43,8 @@ sub openssl {
     return;
 }
 
-# Options: by (an authority), cn, kind (ec, rsa), days, chain (an authority's certificate goes into
-# the same file), is_ca.
+# Makes NAME.crt and NAME.key. Options: by (an authority), cn, kind (ec, rsa), days, chain (adds
+# this authority's certificate to the file), is_ca.
 sub certificate {
     my ($w, $name, %how) = @_;
     my $kind = $how{kind} // 'ec';
@@ -82,11 +82,20 @@ sub text { return Weir::Process::slurp($_[0]->path($_[1])) }
 
 # ---- the client
 
-# Connects and shakes hands; when that failed {why} says so. Options: those of Weir::Client;
-# name (SNI), min and max (0x0303 is TLS 1.2), ciphers, suites (TLS 1.3), groups, alpn (list),
-# certificate (a name as above), session (of another client), before (bytes in front of it all),
-# slowly (the handshake goes in pieces of one byte), later (no handshake yet), deaf (the client
-# asks for no tickets), watch (what comes is kept for records()).
+# Connects and shakes hands; {why} is the reason if that failed. Options, besides those of
+# Weir::Client:
+#     name                 for SNI
+#     min, max             versions; 0x0303 is TLS 1.2
+#     ciphers, suites      of TLS 1.2, of TLS 1.3
+#     groups, alpn         lists
+#     insecure             security level 0
+#     certificate          the name of one made here
+#     session              of another client, to resume
+#     before               bytes to send first
+#     slowly               sends the handshake in pieces of one byte
+#     later                does not shake hands yet
+#     deaf                 does not ask for tickets
+#     watch                keeps the bytes received for records()
 sub new {
     my ($class, $w, $where, %how) = @_;
     my $c = $w->connect($where, map { $_ => $how{$_} } grep { $how{$_} } qw(from rcvbuf))
@@ -132,7 +141,7 @@ sub DESTROY {
     Net::SSLeay::CTX_free($c->{ctx}) if $c->{ctx};
 }
 
-# Goes on with the handshake until it is done; false when it failed.
+# Continues the handshake until it is done; false if it failed.
 sub shake {
     my ($c, $seconds) = @_;
     my $until = time + ($seconds // patience());
@@ -155,7 +164,7 @@ sub step {
     $c->fails($r) if $r != 1;
 }
 
-# The ClientHello and nothing more, for tests that send it themselves.
+# Returns the ClientHello, for tests that send it themselves.
 sub hello {
     my ($c) = @_;
     $c->step;
@@ -181,8 +190,8 @@ sub outgoing {
     return $n > 0 ? Net::SSLeay::BIO_read($c->{to}, $n) : '';
 }
 
-# Sends what the library made. While that is not taken, what comes is read: no two sides wait for
-# each other.
+# Sends the bytes the library made. While the other side does not take them, reads what it sends, so
+# that the two do not wait for each other.
 sub flush {
     my ($c, $until) = @_;
 
@@ -204,7 +213,7 @@ sub flush {
     return 1;
 }
 
-# True when all of it was taken. Each call makes records of its own.
+# True if all of it was taken. Each call makes records of its own.
 sub send {
     my ($c, $bytes, $seconds) = @_;
     my $until = time + ($seconds // patience());
@@ -223,7 +232,7 @@ sub send {
     return 1;
 }
 
-# Bytes as they are, past TLS.
+# Sends bytes as they are, without TLS.
 sub send_raw {
     my ($c, $bytes) = @_;
     return $c->Weir::Client::send($bytes);
@@ -246,7 +255,7 @@ sub listen {
     return 1;
 }
 
-# What came and can be read by now goes to {in}.
+# Decrypts the bytes that have arrived, into {in}.
 sub decrypt {
     my ($c) = @_;
     my $had = length $c->{in};
@@ -279,7 +288,7 @@ sub fill {
     return 1;
 }
 
-# The sizes of the records that came, as they were on the wire.
+# The sizes of the received records on the wire.
 sub records {
     my ($c) = @_;
     my ($wire, @sizes) = ($c->{wire});
@@ -291,7 +300,7 @@ sub records {
     return @sizes;
 }
 
-# close_notify; the TCP connection's direction stays open.
+# Sends close_notify; the TCP connection stays open.
 sub notify {
     my ($c) = @_;
     Net::SSLeay::shutdown($c->{ssl});
@@ -304,10 +313,11 @@ sub fin {
     return shutdown $c->{fh}, 1;
 }
 
-# FIN without close_notify.
+# Sends FIN without close_notify.
 sub cut { return shutdown $_[0]{fh}, 1 }
 
-# Says close_notify if that is taken at once: else the library would not go on with the session.
+# Sends close_notify if the socket takes it at once: without it the library would not resume the
+# session.
 sub close {
     my ($c) = @_;
     if ($c->{up} && $c->{end} ne 'alert' && defined fileno $c->{fh}) {
@@ -344,12 +354,12 @@ sub alpn { return Net::SSLeay::P_alpn_selected($_[0]{ssl}) // '' }
 
 sub reused { return Net::SSLeay::session_reused($_[0]{ssl}) ? 1 : 0 }
 
-# To go on with in another client. In TLS 1.3 it comes with the first bytes that are read.
+# To resume in another client. In TLS 1.3 it arrives with the first bytes that are read.
 sub session { return Net::SSLeay::get1_session($_[0]{ssl}) }
 
 # ---- HTTP
 
-# As Weir::Http::ask, with the options of a client; {client} stays open where they say keep => 1.
+# As Weir::Http::ask, with the options of a client; keep => 1 leaves {client} open.
 sub ask {
     my ($w, $where, $how, $line, @fields) = @_;
     my $c = Weir::Tls->new($w, $where, %$how);

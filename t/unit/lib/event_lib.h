@@ -1,4 +1,4 @@
-/* What the tests of core/event share. Included by one test each. */
+/* event_lib: helpers for the tests of core/event. Included by one test each. */
 #ifndef WR_EVENT_LIB_H
 #define WR_EVENT_LIB_H
 

@@ -1,5 +1,5 @@
-/* said: what is logged while a unit test runs is kept instead of printed, so that a test sees it
- * and a run that is green does not look like a failure. Included by one test each. */
+/* said: keeps the lines logged during a unit test instead of printing them, so that a test can
+ * check them and a successful run prints no errors. Included by one test each. */
 #ifndef SAID_H
 #define SAID_H
 

@@ -1,4 +1,4 @@
-/* unit: what every unit test begins with: Check, views compared with literals, a main() that runs
+/* unit: the beginning of every unit test: Check, comparing views with literals, a main() that runs
  * the listed tests, and a way to see a process abort. */
 #ifndef UNIT_H
 #define UNIT_H
@@ -44,7 +44,7 @@ static inline int unit_run(const char *name, const TTest *const *tests, size_t n
         return unit_run(name, tests, WR_COUNT(tests));      \
     }
 
-/* Does fn(arg) end its process by abort()? What it says on the way is not shown. */
+/* Does fn(arg) end its process by abort()? Its standard error is not shown. */
 static inline bool unit_aborts(void (*fn)(void *arg), void *arg)
 {
     int status = 0, null;
