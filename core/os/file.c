@@ -72,16 +72,31 @@ struct wr_str wr_file_read(struct wr_pool *pool, const char *path, size_t max)
     return ok && wr_text_cstr(&t, &text) ? wr_text_view(&t) : none;
 }
 
-static bool write_all(int fd, struct wr_str s)
+/* Takes the bytes that one write() has written off *s. False: it has failed. */
+static bool has_written(struct wr_str *s, ssize_t n)
 {
-    while (s.n > 0) {
-        ssize_t n = write(fd, s.p, s.n);
+    if (n == 0)
+        errno = ENOSPC;
+    else if (n > 0)
+        *s = wr_str_skip(*s, (size_t)n);
+    return n > 0 || (n < 0 && errno == EINTR);
+}
 
-        if (n < 0 && errno != EINTR)
+bool wr_file_write_all(int fd, struct wr_str s)
+{
+    while (s.n > 0)
+        if (!has_written(&s, write(fd, s.p, s.n)))
             return false;
-        if (n > 0)
-            s = wr_str_skip(s, (size_t)n);
-    }
+    return true;
+}
+
+bool wr_file_write_at(int fd, struct wr_str s, uint64_t at)
+{
+    const uint64_t end = at + s.n;
+
+    while (s.n > 0)
+        if (!has_written(&s, pwrite(fd, s.p, s.n, (off_t)(end - s.n))))
+            return false;
     return true;
 }
 
@@ -107,7 +122,7 @@ int wr_file_write_locked(const char *path, struct wr_str text, mode_t mode)
     fd = openat(dir, temp, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, mode);
     if (fd >= 0)
         lock_whole(fd, path);
-    if (fd >= 0 && (!write_all(fd, text) || fchmod(fd, mode) != 0
+    if (fd >= 0 && (!wr_file_write_all(fd, text) || fchmod(fd, mode) != 0
                     || renameat(dir, temp, dir, name) != 0)) {
         err = errno;
         (void)unlinkat(dir, temp, 0);
@@ -126,7 +141,7 @@ int wr_file_rewrite_locked(const char *path, struct wr_str text)
     if (fd < 0)
         return -1;
     lock_whole(fd, path);
-    if (write_all(fd, text) && ftruncate(fd, (off_t)text.n) == 0)
+    if (wr_file_write_all(fd, text) && ftruncate(fd, (off_t)text.n) == 0)
         return fd;
     close_keep_errno(fd);
     return -1;

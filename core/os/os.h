@@ -83,6 +83,9 @@ int wr_file_write_locked(const char *path, struct wr_str text, mode_t mode) WR_C
 /* The same without a new file, where the folder cannot be written: a concurrent reader may see part
  * of the new text and the rest of the old one. */
 int wr_file_rewrite_locked(const char *path, struct wr_str text) WR_CHECKED;
+/* Write all of s; false with errno, ENOSPC when write() takes nothing. May be called in threads. */
+bool wr_file_write_all(int fd, struct wr_str s) WR_CHECKED;
+bool wr_file_write_at(int fd, struct wr_str s, uint64_t at) WR_CHECKED; /* by pwrite() */
 /* These walk the path with wr_folder_to_write and follow only the links that it allows. */
 bool wr_file_remove(const char *path);
 bool wr_folder_remove(const char *path); /* must be empty */

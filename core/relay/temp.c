@@ -52,20 +52,9 @@ static bool open_file(struct wr_temp *t)
 }
 
 /* Returns 0 or errno. Runs in the loop or in a thread. */
-static int write_all(int fd, const char *p, size_t n, uint64_t at)
+static int write_piece(const struct wr_opened *f, const void *p, size_t n, uint64_t at)
 {
-    while (n > 0) {
-        ssize_t r = pwrite(fd, p, n, (off_t)at);
-
-        if (r < 0 && errno != EINTR)
-            return errno;
-        if (r > 0) {
-            p += r;
-            n -= (size_t)r;
-            at += (uint64_t)r;
-        }
-    }
-    return 0;
+    return wr_file_write_at(f->fd, wr_str_of(p, n), at) ? 0 : errno;
 }
 
 static void note_written(struct wr_temp *t, size_t n, int err)
@@ -83,7 +72,7 @@ static void write_run(struct wr_job *j)
 {
     struct wr_temp_write *w = wr_container(j, struct wr_temp_write, job);
 
-    w->err = write_all(w->file->fd, w->data, w->n, w->at);
+    w->err = write_piece(w->file, w->data, w->n, w->at);
 }
 
 static void write_done(struct wr_job *j)
@@ -124,7 +113,7 @@ bool wr_temp_append(struct wr_temp *t, const void *p, size_t n)
         return false;
     if (t->writers != NULL)
         return hand_over(t, p, n);
-    note_written(t, n, write_all(t->reader.file->fd, p, n, t->size));
+    note_written(t, n, write_piece(t->reader.file, p, n, t->size));
     return !t->failed;
 }
 

@@ -230,5 +230,53 @@ START_TEST(is_written_in_place)
 }
 END_TEST
 
-UNIT_MAIN("os/file", writes_and_reads, reads_more_than_the_reported_size, fails_with_errno,
-          makes_folders, removes_and_renames, is_locked_before_it_has_its_name, is_written_in_place)
+/* A pipe takes only a part of a large write at a time. */
+START_TEST(writes_all)
+{
+    struct wr_pool *p = wr_pool_new(0);
+    struct wr_str big = wr_str_of(wr_pool_zalloc(p, 300000), 300000), got;
+    int fds[2], fd, status;
+    pid_t reader;
+
+    ck_assert_int_eq(pipe2(fds, O_CLOEXEC), 0);
+    reader = fork();
+    if (reader == 0) {
+        char buf[1000];
+        size_t n = 0;
+        ssize_t r;
+
+        (void)close(fds[1]);
+        while ((r = read(fds[0], buf, sizeof(buf))) > 0)
+            n += (size_t)r;
+        _exit(n == big.n ? 0 : 1);
+    }
+    (void)close(fds[0]);
+    ck_assert(wr_file_write_all(fds[1], big));
+    (void)close(fds[1]);
+    ck_assert_int_eq(waitpid(reader, &status, 0), reader);
+    ck_assert_int_eq(status, 0);
+
+    ck_assert_ptr_nonnull(mkdtemp(dir));
+    fd = open(path("a"), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    ck_assert(wr_file_write_all(fd, WR_STR("0123456789")));
+    ck_assert(wr_file_write_at(fd, WR_STR("abc"), 4));
+    ck_assert(wr_file_write_at(fd, wr_str_of(NULL, 0), 9));
+    got = wr_file_read(p, path("a"), 100);
+    ck_view(got, "0123abc789");
+    (void)close(fd);
+    ck_assert(!wr_file_write_all(fd, WR_STR("x")));
+    ck_assert_int_eq(errno, EBADF);
+    ck_assert(!wr_file_write_at(fd, WR_STR("x"), 0));
+    fd = open("/dev/full", O_WRONLY | O_CLOEXEC);
+    ck_assert(!wr_file_write_all(fd, WR_STR("x")));
+    ck_assert_int_eq(errno, ENOSPC);
+    (void)close(fd);
+    ck_assert_int_eq(unlink(path("a")), 0);
+    ck_assert_int_eq(rmdir(dir), 0);
+    wr_pool_free(p);
+}
+END_TEST
+
+UNIT_MAIN("os/file", writes_and_reads, writes_all, reads_more_than_the_reported_size,
+          fails_with_errno, makes_folders, removes_and_renames,
+          is_locked_before_it_has_its_name, is_written_in_place)

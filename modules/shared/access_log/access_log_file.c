@@ -34,19 +34,6 @@ static struct wr_loop *loop;     /* NULL in the master: nothing waits */
 
 /* ---- writing ---- */
 
-static int write_all(int fd, struct wr_str text)
-{
-    while (text.n > 0) {
-        ssize_t n = write(fd, text.p, text.n);
-
-        if (n > 0)
-            text = wr_str_skip(text, (size_t)n);
-        else if (n == 0 || errno != EINTR)
-            return n == 0 ? ENOSPC : errno;
-    }
-    return 0;
-}
-
 void wr_log_write(int fd, const char *name, struct wr_str text, uint64_t *quiet_until, bool *full)
 {
     bool quiet = wr_clock.wall_ms < *quiet_until;
@@ -55,7 +42,7 @@ void wr_log_write(int fd, const char *name, struct wr_str text, uint64_t *quiet_
     /* On a full disk every write is slow, and the loop must not wait for it each time. */
     if (fd < 0 || (quiet && *full))
         return;
-    err = write_all(fd, text);
+    err = wr_file_write_all(fd, text) ? 0 : errno;
     *full = err == ENOSPC;
     if (err == 0 || quiet)
         return;
