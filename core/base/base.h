@@ -193,6 +193,22 @@ static inline unsigned char wr_lower(unsigned char c)
 {
     return (unsigned char)(c - 'A') < 26 ? (unsigned char)(c | 0x20) : c;
 }
+static inline bool wr_is_alnum(char c) /* ASCII letter or digit */
+{
+    return (unsigned char)(c - '0') < 10 || (unsigned char)((c | 0x20) - 'a') < 26;
+}
+static inline bool wr_is_word_char(char c) /* letter, digit or "_", as in names of variables */
+{
+    return wr_is_alnum(c) || c == '_';
+}
+static inline int wr_hex_digit(char c) /* its value; -1: not a hex digit */
+{
+    if ((unsigned char)(c - '0') < 10)
+        return c - '0';
+    c |= 0x20;
+    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+extern const char wr_hex_upper[16]; /* the digits "0123456789ABCDEF" */
 
 /* The only cursor over bytes off the wire. Every read is checked; after a failed read `bad` stays
  * set and all later reads fail and yield zeros. */
@@ -244,6 +260,7 @@ void *wr_pool_try(struct wr_pool *p, size_t n) WR_CHECKED; /* NULL over the limi
 void *wr_pool_array(struct wr_pool *p, size_t count, size_t size); /* zeroed, checked product */
 char *wr_pool_cstr(struct wr_pool *p, struct wr_str s);            /* zero-terminated copy */
 struct wr_str wr_pool_str(struct wr_pool *p, struct wr_str s);     /* copy, zero behind it */
+struct wr_str wr_pool_lower(struct wr_pool *p, struct wr_str s);   /* the same in lower case */
 struct wr_str wr_pool_fmt(struct wr_pool *p, const char *fmt, ...) WR_PRINTF(2, 3);
 void wr_pool_cleanup(struct wr_pool *p, void (*fn)(void *arg), void *arg);
 size_t wr_pool_used(const struct wr_pool *p); /* bytes handed out */

@@ -250,6 +250,15 @@ struct wr_str wr_pool_str(struct wr_pool *p, struct wr_str s)
     return wr_str_of(wr_pool_cstr(p, s), s.n);
 }
 
+struct wr_str wr_pool_lower(struct wr_pool *p, struct wr_str s)
+{
+    char *copy = wr_pool_cstr(p, s);
+
+    for (size_t i = 0; i < s.n; i++)
+        copy[i] = (char)wr_lower((unsigned char)copy[i]);
+    return wr_str_of(copy, s.n);
+}
+
 struct wr_str wr_pool_fmt(struct wr_pool *p, const char *fmt, ...)
 {
     struct wr_text t = wr_text_grow(p, 63, SIZE_MAX / 2);

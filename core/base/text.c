@@ -3,6 +3,8 @@
  * latches and later appends do nothing, so that a cut text never has a hole. */
 #include "base/base.h"
 
+const char wr_hex_upper[16] = "0123456789ABCDEF";
+
 /* A growing text has one byte more than cap: the zero of wr_text_cstr and of vsnprintf. */
 static bool grow_text(struct wr_text *t, size_t more)
 {

@@ -272,15 +272,6 @@ static bool port_of(struct wr_str s, uint16_t *port)
     return true;
 }
 
-static struct wr_str lower_copy(struct wr_pool *pool, struct wr_str s)
-{
-    char *p = wr_pool_alloc(pool, s.n);
-
-    for (size_t i = 0; i < s.n; i++)
-        p[i] = (char)wr_lower((unsigned char)s.p[i]);
-    return wr_str_of(p, s.n);
-}
-
 bool wr_host_parse(struct wr_pool *pool, struct wr_str host, struct wr_str *name, uint16_t *port)
 {
     bool upper = false;
@@ -295,6 +286,6 @@ bool wr_host_parse(struct wr_pool *pool, struct wr_str host, struct wr_str *name
         n--;
     *name = wr_str_of(host.p, n);
     if (upper)
-        *name = lower_copy(pool, *name);
+        *name = wr_pool_lower(pool, *name);
     return true;
 }

@@ -132,15 +132,6 @@ static void take_row(struct registry *r, struct wr_var *v)
     want_slot(r, v);
 }
 
-static struct wr_str lower_copy(struct wr_pool *pool, struct wr_str s)
-{
-    char *p = wr_pool_cstr(pool, s);
-
-    for (size_t i = 0; i < s.n; i++)
-        p[i] = (char)wr_lower((unsigned char)p[i]);
-    return wr_str_of(p, s.n);
-}
-
 static struct wr_var *find_or_make(struct wr_cf *cf, struct registry *r, struct wr_str name,
                                    uint32_t i)
 {
@@ -149,7 +140,7 @@ static struct wr_var *find_or_make(struct wr_cf *cf, struct registry *r, struct 
     if (v != NULL)
         return v;
     v = WR_NEW(cf->pool, struct wr_var);
-    v->name = lower_copy(cf->pool, name);
+    v->name = wr_pool_lower(cf->pool, name);
     v->slot = NO_SLOT;
     v->node = cf->node;
     v->word = i;

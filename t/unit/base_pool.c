@@ -107,6 +107,10 @@ START_TEST(copies_text)
     ck_assert_ptr_ne(copy.p, s.p);
     ck_assert_int_eq(copy.p[3], '\0');
     ck_assert_str_eq(wr_pool_cstr(p, wr_str_of(NULL, 0)), "");
+    copy = wr_pool_lower(p, WR_STR("Az[\xc3\x84-9"));
+    ck_view(copy, "az[\xc3\x84-9");
+    ck_assert_int_eq(copy.p[copy.n], '\0');
+    ck_assert_uint_eq(wr_pool_lower(p, wr_str_of(NULL, 0)).n, 0);
     ck_view(wr_pool_fmt(p, "%s:%d", "x", 80), "x:80");
     memset(big, 'b', sizeof(big) - 1);
     big[sizeof(big) - 1] = '\0';

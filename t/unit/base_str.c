@@ -31,6 +31,27 @@ START_TEST(folds_ascii_only)
 }
 END_TEST
 
+START_TEST(tells_kinds_of_bytes)
+{
+    static const char digits[] = "0123456789abcdef";
+
+    for (unsigned c = 0; c < 256; c++) {
+        bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+        bool digit = c >= '0' && c <= '9';
+        int value = -1;
+
+        for (int i = 0; i < 16; i++)
+            if (wr_lower((unsigned char)c) == (unsigned char)digits[i])
+                value = i;
+        ck_assert_int_eq(wr_is_alnum((char)c), letter || digit);
+        ck_assert_int_eq(wr_is_word_char((char)c), letter || digit || c == '_');
+        ck_assert_int_eq(wr_hex_digit((char)c), value);
+    }
+    for (int i = 0; i < 16; i++)
+        ck_assert_int_eq(wr_hex_digit(wr_hex_upper[i]), i);
+}
+END_TEST
+
 START_TEST(folds_at_every_place)
 {
     /* Eight bytes are compared at once: a difference must be found at every place. */
@@ -170,6 +191,6 @@ START_TEST(wraps_c_strings)
 }
 END_TEST
 
-UNIT_MAIN("base/str", compares, folds_ascii_only, folds_at_every_place, looks_at_the_ends, finds,
-          cuts, reads_numbers, measures_distance, knows_utf8,
+UNIT_MAIN("base/str", compares, folds_ascii_only, tells_kinds_of_bytes, folds_at_every_place,
+          looks_at_the_ends, finds, cuts, reads_numbers, measures_distance, knows_utf8,
           wraps_c_strings)

@@ -23,15 +23,6 @@ struct entry {
     struct list *home;
 };
 
-static struct wr_str lower_copy(struct wr_pool *p, struct wr_str s)
-{
-    char *low = wr_pool_cstr(p, s);
-
-    for (size_t i = 0; i < s.n; i++)
-        low[i] = (char)wr_lower((unsigned char)low[i]);
-    return wr_str_of(low, s.n);
-}
-
 static int by_prefix_length(const void *a, const void *b)
 {
     const struct entry *x = a, *y = b;
@@ -84,7 +75,7 @@ struct wr_regex_index *wr_regex_index_new(struct wr_pool *p, struct wr_location 
 
         all[i].loc = regexes[i];
         all[i].place = i;
-        all[i].prefix = regexes[i]->fold_case ? lower_copy(p, prefix) : prefix;
+        all[i].prefix = regexes[i]->fold_case ? wr_pool_lower(p, prefix) : prefix;
     }
     qsort(all, n, sizeof(*all), by_prefix_length);
     for (uint32_t i = 0; i < n; i++)
