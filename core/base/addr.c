@@ -212,9 +212,9 @@ bool wr_is_host_name(struct wr_str s)
     if (s.n == 0 || s.n > WR_HOST_NAME_MAX || s.p[0] == '.')
         return false;
     for (size_t i = 0; i < s.n; i++) {
-        unsigned char c = wr_lower((unsigned char)s.p[i]);
+        char c = s.p[i];
 
-        if (!(c >= 'a' && c <= 'z') && !(c >= '0' && c <= '9') && c != '-' && c != '_' && c != '.')
+        if (!wr_is_word_char(c) && c != '-' && c != '.')
             return false;
         if (c == '.' && i + 1 < s.n && s.p[i + 1] == '.')
             return false;

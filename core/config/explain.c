@@ -122,11 +122,6 @@ static const char *source_of(struct wr_place at)
     return rest.p != NULL && at.column <= rest.n ? rest.p + at.column - 1 : NULL;
 }
 
-static bool is_name_char(char c)
-{
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
-}
-
 /* Length of "$name" or "${name}" at the beginning of s; 0: something else is there. */
 static size_t variable_length(struct wr_str s, struct wr_str name)
 {
@@ -137,7 +132,7 @@ static size_t variable_length(struct wr_str s, struct wr_str name)
         return 0;
     if (skip == 2)
         return there.n > name.n && there.p[name.n] == '}' ? skip + name.n + 1 : skip + name.n;
-    return there.n > name.n && is_name_char(there.p[name.n]) ? 0 : skip + name.n;
+    return there.n > name.n && wr_is_word_char(there.p[name.n]) ? 0 : skip + name.n;
 }
 
 struct wr_place wr_place_variable(const struct wr_node *n, uint32_t word, struct wr_str name)

@@ -12,14 +12,6 @@ enum state {
     LINE, NAME, VALUE, LINE_LF, END_LF /* of trailers */
 };
 
-static int hex_value(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    c |= 0x20;
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 /* True: allowed in extensions and trailer values: TAB, and all but control characters. */
 static bool is_visible(char c)
 {
@@ -28,8 +20,7 @@ static bool is_visible(char c)
 
 static bool is_token_char(char c)
 {
-    return (c >= '0' && c <= '9') || ((c | 0x20) >= 'a' && (c | 0x20) <= 'z') ||
-           (c != '\0' && strchr("!#$%&'*+-.^_`|~", c) != NULL);
+    return wr_is_alnum(c) || (c != '\0' && strchr("!#$%&'*+-.^_`|~", c) != NULL);
 }
 
 static bool set_error(struct wr_chunked *c, const char *why)
@@ -40,7 +31,7 @@ static bool set_error(struct wr_chunked *c, const char *why)
 
 static bool take_size(struct wr_chunked *c, char ch)
 {
-    int v = hex_value(ch);
+    int v = wr_hex_digit(ch);
 
     if (v >= 0) {
         if (c->digits == DIGITS_MAX || c->left > INT64_MAX >> 4)

@@ -20,7 +20,6 @@ static inline bool is_clean(struct wr_str s)
 /* Writes control characters as %XX, beginning at the end of the text, where the room is. */
 static void escape_tail(struct wr_text *out, size_t from)
 {
-    static const char digits[16] = "0123456789ABCDEF";
     size_t n = out->n, to;
 
     for (size_t i = from; i < n; i++)
@@ -36,7 +35,7 @@ static void escape_tail(struct wr_text *out, size_t from)
             continue;
         }
         to -= 3;
-        memcpy(out->p + to, (char[]){ '%', digits[c >> 4], digits[c & 15] }, 3);
+        memcpy(out->p + to, (char[]){ '%', wr_hex_upper[c >> 4], wr_hex_upper[c & 15] }, 3);
     }
 }
 

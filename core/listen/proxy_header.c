@@ -172,11 +172,11 @@ static bool parse_hex_type(struct wr_str s, uint8_t *out)
     if (s.n < 3 || !wr_str_starts(s, WR_STR("0x")))
         return false;
     for (size_t i = 2; i < s.n && v <= UINT8_MAX; i++) {
-        unsigned char c = wr_lower((unsigned char)s.p[i]);
+        int digit = wr_hex_digit(s.p[i]);
 
-        if (!(c >= '0' && c <= '9') && !(c >= 'a' && c <= 'f'))
+        if (digit < 0)
             return false;
-        v = v << 4 | (unsigned)(c <= '9' ? c - '0' : c - 'a' + 10);
+        v = v << 4 | (unsigned)digit;
     }
     *out = (uint8_t)v;
     return v <= UINT8_MAX;

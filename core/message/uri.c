@@ -3,14 +3,6 @@
  * results are views into the input, or in the pool. */
 #include "message/message.h"
 
-static int hex_value(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    c |= 0x20;
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 /* The byte encoded as %XX at s.p[i]; -1: it is not an escape. */
 static int decode_escape(struct wr_str s, size_t i)
 {
@@ -18,8 +10,8 @@ static int decode_escape(struct wr_str s, size_t i)
 
     if (s.n - i < 3)
         return -1;
-    high = hex_value(s.p[i + 1]);
-    low = hex_value(s.p[i + 2]);
+    high = wr_hex_digit(s.p[i + 1]);
+    low = wr_hex_digit(s.p[i + 2]);
     return high < 0 || low < 0 ? -1 : high << 4 | low;
 }
 
@@ -190,12 +182,11 @@ static unsigned escapes(unsigned char c)
 
 void wr_uri_escape(struct wr_text *t, struct wr_str s, enum wr_escape_kind kind)
 {
-    static const char digits[16] = "0123456789ABCDEF";
     size_t from = 0, i;
 
     for (i = 0; i < s.n; i++) {
         unsigned char c = (unsigned char)s.p[i];
-        char escape[3] = { '%', digits[c >> 4], digits[c & 15] };
+        char escape[3] = { '%', wr_hex_upper[c >> 4], wr_hex_upper[c & 15] };
 
         if (!(escapes(c) & 1U << kind))
             continue;
@@ -208,8 +199,7 @@ void wr_uri_escape(struct wr_text *t, struct wr_str s, enum wr_escape_kind kind)
 
 static inline bool is_name_char(char c)
 {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9')
-        || (c != '\0' && strchr("-._~%!$&'()*+,;=", c) != NULL);
+    return wr_is_alnum(c) || (c != '\0' && strchr("-._~%!$&'()*+,;=", c) != NULL);
 }
 
 /* Length of a registered name (RFC 3986 3.2.2) without empty labels: "a..b" is refused. */
@@ -234,7 +224,7 @@ static bool is_future(struct wr_str s)
 
     if (s.n == 0 || (s.p[0] | 0x20) != 'v')
         return false;
-    while (i < s.n && hex_value(s.p[i]) >= 0)
+    while (i < s.n && wr_hex_digit(s.p[i]) >= 0)
         i++;
     if (i == 1 || i + 1 >= s.n || s.p[i] != '.')
         return false;

@@ -193,19 +193,14 @@ static void export_name(const char *name, struct wr_text *out)
     }
 }
 
-static int hex_digit(char c)
-{
-    return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 /* Decodes to `out`, which has room for s.n bytes. */
 static struct wr_str import_name(struct wr_str s, char *out)
 {
     size_t n = 0;
 
     for (size_t i = 0; i < s.n; i++) {
-        int high = s.p[i] == '%' && i + 2 < s.n ? hex_digit(s.p[i + 1]) : -1;
-        int low = high >= 0 ? hex_digit(s.p[i + 2]) : -1;
+        int high = s.p[i] == '%' && i + 2 < s.n ? wr_hex_digit(s.p[i + 1]) : -1;
+        int low = high >= 0 ? wr_hex_digit(s.p[i + 2]) : -1;
 
         out[n++] = low >= 0 ? (char)(high * 16 + low) : s.p[i];
         i += low >= 0 ? 2 : 0;

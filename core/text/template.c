@@ -33,11 +33,6 @@ struct compile {
     WR_VEC(struct part) parts;
 };
 
-static bool is_name_char(char c)
-{
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
-}
-
 static struct part *add_part(struct compile *c, enum kind kind)
 {
     struct part *p = wr_vec_push(c->cf->pool, &c->parts);
@@ -52,7 +47,7 @@ static bool take_name(struct compile *c, bool bracket)
     struct wr_str name = wr_str_of(c->rest.p, 0);
     const struct wr_var *v;
 
-    while (name.n < c->rest.n && is_name_char(c->rest.p[name.n]))
+    while (name.n < c->rest.n && wr_is_word_char(c->rest.p[name.n]))
         name.n++;
     c->rest = wr_str_skip(c->rest, name.n);
     if (name.n == 0)
@@ -197,8 +192,6 @@ bool wr_template_true(struct wr_exchange *x, const struct wr_template *t)
 
 /* ---- for logs: values are escaped, literals are not ---- */
 
-static const char hex[] = "0123456789ABCDEF";
-
 /* Returns the text to write for c, which may be in buf; NULL: c is written as it is. */
 typedef const char *escape_char(unsigned char c, char buf[static 8]);
 
@@ -206,7 +199,7 @@ static const char *escape_default(unsigned char c, char buf[static 8])
 {
     if (c >= 32 && c <= 126 && c != '"' && c != '\\')
         return NULL;
-    memcpy(buf, (char[]){ '\\', 'x', hex[c >> 4], hex[c & 15], '\0' }, 5);
+    memcpy(buf, (char[]){ '\\', 'x', wr_hex_upper[c >> 4], wr_hex_upper[c & 15], '\0' }, 5);
     return buf;
 }
 
@@ -232,7 +225,8 @@ static const char *escape_json(unsigned char c, char buf[static 8])
     }
     if (c >= 32)
         return NULL;
-    memcpy(buf, (char[]){ '\\', 'u', '0', '0', hex[c >> 4], hex[c & 15], '\0' }, 7);
+    memcpy(buf, (char[]){ '\\', 'u', '0', '0', wr_hex_upper[c >> 4], wr_hex_upper[c & 15], '\0' },
+           7);
     return buf;
 }
 

@@ -72,15 +72,10 @@ static bool vars_prepare(struct wr_cf *cf)
     return true;
 }
 
-static bool is_name_char(char c)
-{
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
-}
-
 static bool is_valid_name(struct wr_str name)
 {
     for (size_t i = 0; i < name.n; i++)
-        if (!is_name_char(name.p[i]))
+        if (!wr_is_word_char(name.p[i]))
             return false;
     return name.n > 0;
 }

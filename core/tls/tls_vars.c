@@ -171,8 +171,7 @@ static void append_escaped(struct wr_str pem, struct wr_text *t)
     for (size_t i = 0; i < pem.n; i++) {
         unsigned char c = (unsigned char)pem.p[i];
 
-        if ((c >= '0' && c <= '9') || (wr_lower(c) >= 'a' && wr_lower(c) <= 'z')
-            || strchr("-._~", c) != NULL)
+        if (wr_is_alnum((char)c) || strchr("-._~", c) != NULL)
             wr_text_char(t, (char)c);
         else
             wr_text_fmt(t, "%%%02X", (unsigned)c);

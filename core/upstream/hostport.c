@@ -3,8 +3,7 @@
 
 static bool is_host_char(char c)
 {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-'
-        || c == '.' || c == '_';
+    return wr_is_word_char(c) || c == '-' || c == '.';
 }
 
 static bool is_valid_host(struct wr_str h)

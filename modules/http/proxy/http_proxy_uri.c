@@ -71,7 +71,6 @@ const char *wr_proxy_url_parse(struct wr_str url, struct wr_proxy_url *out)
 /* Text from variables: escape every character that would end the target or the line. */
 static void put_guarded(struct wr_text *out, struct wr_str s)
 {
-    static const char digits[16] = "0123456789ABCDEF";
     size_t from = 0;
 
     for (size_t i = 0; i < s.n; i++) {
@@ -80,7 +79,7 @@ static void put_guarded(struct wr_text *out, struct wr_str s)
         if (c > ' ' && c != 0x7f)
             continue;
         wr_text_str(out, wr_str_of(s.p + from, i - from));
-        wr_text_str(out, wr_str_of((char[]){ '%', digits[c >> 4], digits[c & 15] }, 3));
+        wr_text_str(out, wr_str_of((char[]){ '%', wr_hex_upper[c >> 4], wr_hex_upper[c & 15] }, 3));
         from = i + 1;
     }
     wr_text_str(out, wr_str_skip(s, from));

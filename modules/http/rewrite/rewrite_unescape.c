@@ -1,20 +1,12 @@
 /* rewrite_unescape: decodes needless escapes in the target of a redirect. */
 #include "rewrite_impl.h"
 
-static int hex_value(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    c = (char)wr_lower((unsigned char)c);
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 /* The character of the %XX that s begins with, or -1. */
 static int escape_at(struct wr_str s)
 {
-    if (s.n < 3 || s.p[0] != '%' || hex_value(s.p[1]) < 0 || hex_value(s.p[2]) < 0)
+    if (s.n < 3 || s.p[0] != '%' || wr_hex_digit(s.p[1]) < 0 || wr_hex_digit(s.p[2]) < 0)
         return -1;
-    return hex_value(s.p[1]) << 4 | hex_value(s.p[2]);
+    return wr_hex_digit(s.p[1]) << 4 | wr_hex_digit(s.p[2]);
 }
 
 /* True: the character needs no escape. Not space, control characters, '"', '#' and '%'. */
