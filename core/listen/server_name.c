@@ -4,31 +4,12 @@
 
 #include <unistd.h>
 
-static struct wr_str lower_copy(struct wr_pool *p, struct wr_str s)
-{
-    char *low = wr_pool_cstr(p, s);
-
-    for (size_t i = 0; i < s.n; i++)
-        low[i] = (char)wr_lower((unsigned char)low[i]);
-    return wr_str_of(low, s.n);
-}
-
 static bool has_capital(struct wr_str s)
 {
     for (size_t i = 0; i < s.n; i++)
         if (s.p[i] >= 'A' && s.p[i] <= 'Z')
             return true;
     return false;
-}
-
-static struct wr_str own_hostname(struct wr_cf *cf)
-{
-    char name[256];
-
-    if (gethostname(name, sizeof(name)) != 0)
-        return WR_STR("");
-    name[sizeof(name) - 1] = '\0';
-    return lower_copy(cf->pool, wr_str_c(name));
 }
 
 /* Hosts are matched in lower case: a pattern with capitals must ignore case to match anything. */
@@ -46,6 +27,7 @@ static bool take_regex(struct wr_cf *cf, uint32_t i, struct wr_server_name *out)
 static bool take_name(struct wr_cf *cf, uint32_t i, struct wr_server_name *out)
 {
     struct wr_str s = wr_cf_arg(cf, i);
+    char host[WR_HOSTNAME_SIZE];
 
     out->node = cf->node;
     out->word = i;
@@ -55,7 +37,7 @@ static bool take_name(struct wr_cf *cf, uint32_t i, struct wr_server_name *out)
         return wr_cf_error(cf, i, "server name \"" WR_FMT "\" is invalid", WR_ARG(s));
     if (wr_str_find(s, '/') < s.n)
         wr_cf_warn(cf, i, "server name \"" WR_FMT "\" has suspicious symbols", WR_ARG(s));
-    out->text = wr_str_is(s, "$hostname") ? own_hostname(cf) : lower_copy(cf->pool, s);
+    out->text = wr_pool_lower(cf->pool, wr_str_is(s, "$hostname") ? wr_hostname(host) : s);
     return true;
 }
 

@@ -5,7 +5,7 @@
  * that survives reload and upgrade), lock (between processes), zone (a list that its owner
  * publishes), zone_table (records by key, the least recently used are dropped) and zone_ledger
  * (counts that survive their holder) in shared memory, doorbell (process slots and their bells),
- * title (ps), rights (dropping them), syslog (a log sink), chaos (debug builds).
+ * title (ps), host (its name), rights (dropping them), syslog (a log sink), chaos (debug builds).
  *
  * All descriptors are close-on-exec and non-blocking unless a comment says otherwise. */
 #ifndef WR_OS_H
@@ -332,6 +332,11 @@ static inline void wr_ledger_release(struct wr_ledger *l, uint32_t column)
     wr_ledger_take_back(wr_ledger_total(l, column), 1);
     wr_ledger_set(l, column, l->held[column] - 1);
 }
+
+/* ---- host ---- */
+#define WR_HOSTNAME_SIZE 256
+/* The name of this machine, in buf and zero-terminated; empty: it has none, or it does not fit. */
+struct wr_str wr_hostname(char buf[static WR_HOSTNAME_SIZE]);
 
 /* ---- title, rights ---- */
 /* "weir: worker process" in ps; call wr_title_init in main before argv is used elsewhere. */

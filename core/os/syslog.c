@@ -62,11 +62,11 @@ static void target_close(struct wr_sink *s)
 }
 
 /* Read once, so that the log host sees this machine under one name only. */
-static struct wr_str hostname(void)
+static struct wr_str lasting_hostname(void)
 {
-    static char name[256];
+    static char name[WR_HOSTNAME_SIZE];
 
-    if (name[0] == '\0' && gethostname(name, sizeof(name) - 1) != 0)
+    if (name[0] == '\0' && wr_hostname(name).n == 0)
         name[0] = '-';
     return wr_str_c(name);
 }
@@ -77,7 +77,7 @@ static void put_head(struct wr_text *t, const struct target *to, enum wr_level l
     wr_text_str(t, wr_clock.syslog);
     wr_text_char(t, ' ');
     if (!to->nohostname) {
-        wr_text_str(t, hostname());
+        wr_text_str(t, lasting_hostname());
         wr_text_char(t, ' ');
     }
     wr_text_str(t, to->tag);
@@ -174,13 +174,6 @@ static void read_severity(struct parse *p, struct wr_str v)
         note_mistake(p, "unknown syslog severity", v);
 }
 
-static bool is_tag_char(char c)
-{
-    unsigned char l = wr_lower((unsigned char)c);
-
-    return (l >= 'a' && l <= 'z') || (c >= '0' && c <= '9') || c == '_';
-}
-
 static void read_tag(struct parse *p, struct wr_str v)
 {
     refuse_second(p, p->tag_seen, "tag");
@@ -188,7 +181,7 @@ static void read_tag(struct parse *p, struct wr_str v)
     if (v.n > TAG_MAX && p->err == NULL)
         p->err = "syslog tag length exceeds 32";
     for (size_t i = 0; i < v.n; i++) {
-        if (!is_tag_char(v.p[i]) && p->err == NULL)
+        if (!wr_is_word_char(v.p[i]) && p->err == NULL)
             p->err = "syslog \"tag\" only allows alphanumeric characters and underscore";
     }
     if (p->err == NULL && v.n > 0)

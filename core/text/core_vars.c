@@ -12,13 +12,9 @@ struct core_vars {          /* of a configuration */
 static bool core_vars_prepare(struct wr_cf *cf)
 {
     struct core_vars *v = WR_NEW(cf->pool, struct core_vars);
-    char name[256], low[sizeof(name)];
-    size_t n = 0;
+    char name[WR_HOSTNAME_SIZE];
 
-    if (gethostname(name, sizeof(name)) == 0)
-        for (; n < sizeof(name) && name[n] != '\0'; n++)
-            low[n] = (char)wr_lower((unsigned char)name[n]);
-    v->hostname = wr_pool_str(cf->pool, wr_str_of(low, n));
+    v->hostname = wr_pool_lower(cf->pool, wr_hostname(name));
     wr_cf_state(cf, &wr_module_core_vars) = v;
     return true;
 }
