@@ -25,17 +25,6 @@ static bool grow_text(struct wr_text *t, size_t more)
     return true;
 }
 
-/* How many of n bytes may be written now. */
-static inline size_t room_for(struct wr_text *t, size_t n)
-{
-    if (wr_unlikely(t->overflow))
-        return 0;
-    if (wr_likely(n <= t->cap - t->n) || grow_text(t, n))
-        return n;
-    t->overflow = true;
-    return t->cap - t->n;
-}
-
 struct wr_text wr_text_grow(struct wr_pool *pool, size_t first, size_t limit)
 {
     struct wr_text t = { .pool = pool, .limit = limit };
@@ -48,8 +37,14 @@ struct wr_text wr_text_grow(struct wr_pool *pool, size_t first, size_t limit)
 
 void wr_text_more(struct wr_text *t, struct wr_str s)
 {
-    size_t n = room_for(t, s.n);
+    size_t n = s.n;
 
+    if (t->overflow)
+        return;
+    if (n > t->cap - t->n && !grow_text(t, n)) {
+        t->overflow = true;
+        n = t->cap - t->n;
+    }
     if (n > 0) {
         memcpy(t->p + t->n, s.p, n);
         t->n += n;

@@ -86,11 +86,6 @@ static bool take_name(const struct message *m, struct wr_scan *s, char *name, si
     return !at->bad && !out.overflow;
 }
 
-static struct wr_str name_view(const char *name)
-{
-    return wr_str_c(name);
-}
-
 /* ---- records ---- */
 static bool take_record(struct message *m, struct record *r)
 {
@@ -171,7 +166,7 @@ struct chain {
 static bool keep_record(struct chain *c, const struct record *r, const struct wr_dns_record *rec,
                         struct wr_dns_answer *out)
 {
-    if (r->class != CLASS_IN || !wr_str_ieq(name_view(r->owner), name_view(c->want)))
+    if (r->class != CLASS_IN || !wr_str_ieq(wr_str_c(r->owner), wr_str_c(c->want)))
         return true;
     if (r->type == c->type) {
         out->ttl = wr_min(out->ttl, r->ttl);
