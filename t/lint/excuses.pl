@@ -26,6 +26,7 @@ my $outside = 'for modules: those outside of the tree in t/modules and those to 
         of_speaker => 'of a speaker that keeps its own struct, as t/modules/mux',
         charset => 'for the charset filter, whose rank is kept; t/unit reads it',
         nfiles => 'read as it is counted up',
+        of_speaker => 'a speaker\'s own: t/modules/mux',
     },
     # Functions over 80 lines.
     functions => {},
