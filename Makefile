@@ -200,12 +200,12 @@ objs-clang/%.ok: %.c
 
 # Installation: the program, its manual page, html/ and the configurations.
 
-PLACES = DESTDIR='$(DESTDIR)' PREFIX='$(PREFIX)' SBIN_PATH='$(SBIN_PATH)' LINK_PATH='$(LINK_PATH)' \
+INSTALL_PATHS = DESTDIR='$(DESTDIR)' PREFIX='$(PREFIX)' SBIN_PATH='$(SBIN_PATH)' LINK_PATH='$(LINK_PATH)' \
 	CONF_PATH='$(CONF_PATH)' LOG_DIRS='$(LOG_DIRS)' MAN_PATH='$(MAN_PATH)'
 install: $(OBJS)/weir $(OBJS)/weir.8
-	$(Q)$(PLACES) auto/install put $^
+	$(Q)$(INSTALL_PATHS) auto/install put $^
 uninstall:
-	$(Q)$(PLACES) auto/install remove $(OBJS)/weir $(OBJS)/weir.8
+	$(Q)$(INSTALL_PATHS) auto/install remove $(OBJS)/weir $(OBJS)/weir.8
 
 $(OBJS)/weir.8: docs/weir.8 objs/config.mk
 	$(Q)sed $(foreach v,PREFIX SBIN_PATH CONF_PATH ERROR_LOG HTTP_LOG PID_PATH USER,\

@@ -58,7 +58,7 @@ static bool is_private(const char *folder)
     return (st.st_mode & 0777) == private_mode() || chmod(folder, private_mode()) == 0;
 }
 
-static bool can_be_passed(const char *folder)
+static bool can_workers_enter(const char *folder)
 {
     struct stat st;
 
@@ -71,7 +71,7 @@ static const char *private_folder(void)
     char path[4096];
 
     if (run != NULL && run[0] == '/' && strlen(run) < sizeof(path) - 8
-        && can_be_passed(run)) {
+        && can_workers_enter(run)) {
         snprintf(path, sizeof(path), "%s/weir", run);
         if ((mkdir(path, private_mode()) == 0 || errno == EEXIST) && is_private(path))
             return join_path("", path, "/");

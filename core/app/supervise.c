@@ -255,7 +255,7 @@ static void break_launch(const struct wr_child *ch, pid_t pid, int status)
                         (int)pid, WEXITSTATUS(status));
 }
 
-static void plan_again(struct wr_cycle *c, struct wr_child *ch)
+static void restart_child(struct wr_cycle *c, struct wr_child *ch)
 {
     bool quick = wr_now() - ch->born_ms < QUICK_MS;
 
@@ -292,7 +292,7 @@ static void child_ended(pid_t pid, int status)
     if (is_pending(ch))
         break_launch(ch, pid, status);
     else if (!ch->retired && wr_master.going == WR_RUNNING)
-        plan_again(of, ch);
+        restart_child(of, ch);
     /* A keeper that does not get this sweeps when it starts, or after the next death. */
     if (wr_keeper_of(wr_running()) != NULL)
         (void)wr_child_send(wr_keeper_of(wr_running()), WR_MSG_DIED, 0);

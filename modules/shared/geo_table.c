@@ -103,7 +103,7 @@ static void write_until(struct nesting *g, wr_u128 last)
     g->full = g->at == 0;
 }
 
-static int by_place(const void *a, const void *b)
+static int by_first(const void *a, const void *b)
 {
     const struct wr_geo_span *x = a, *y = b;
 
@@ -118,7 +118,7 @@ void wr_geo_nest(struct wr_pool *pool, struct wr_geo_span *nets, uint32_t n,
     struct nesting g = { .pool = pool, .out = out };
 
     if (n > 0)
-        qsort(nets, n, sizeof(*nets), by_place);
+        qsort(nets, n, sizeof(*nets), by_first);
     for (uint32_t i = 0; i < n; i++) {
         while (g.depth > 0 && g.open[g.depth - 1]->last < nets[i].first) {
             write_until(&g, g.open[g.depth - 1]->last);
@@ -137,8 +137,8 @@ void wr_geo_nest(struct wr_pool *pool, struct wr_geo_span *nets, uint32_t n,
 /* ---- the table ---- */
 
 /* Write the start and the value of each span and of each gap; returns how many. */
-static uint32_t each_start(const struct wr_geo_spans *s, wr_u128 end, wr_u128 *start,
-                           uint32_t *value)
+static uint32_t write_starts(const struct wr_geo_spans *s, wr_u128 end, wr_u128 *start,
+                             uint32_t *value)
 {
     uint32_t n = 0;
     wr_u128 next = 0;
@@ -166,14 +166,14 @@ void wr_geo_build(struct wr_pool *pool, const struct wr_geo_spans *v4,
     wr_u128 *start = WR_NEW_ARRAY(tmp, wr_u128, (size_t)v4->n * 2 + 1);
 
     out->value4 = WR_NEW_ARRAY(pool, uint32_t, (size_t)v4->n * 2 + 1);
-    out->n4 = each_start(v4, UINT32_MAX, start, out->value4);
+    out->n4 = write_starts(v4, UINT32_MAX, start, out->value4);
     out->start4 = WR_NEW_ARRAY(pool, uint32_t, out->n4);
     for (uint32_t i = 0; i < out->n4; i++)
         out->start4[i] = (uint32_t)start[i];
     wr_pool_free(tmp);
     out->value6 = WR_NEW_ARRAY(pool, uint32_t, (size_t)v6->n * 2 + 1);
     out->start6 = WR_NEW_ARRAY(pool, wr_u128, (size_t)v6->n * 2 + 1);
-    out->n6 = each_start(v6, ~(wr_u128)0, out->start6, out->value6);
+    out->n6 = write_starts(v6, ~(wr_u128)0, out->start6, out->value6);
 }
 
 static uint32_t find_ipv4(const struct wr_geo_table *t, uint32_t key)

@@ -16,13 +16,13 @@ struct cutter {
 
 extern struct wr_module wr_module_range;
 
-static void part_begins(const struct cutter *c, struct wr_bufq *out, uint32_t i)
+static void write_part_head(const struct cutter *c, struct wr_bufq *out, uint32_t i)
 {
     if (c->heads != NULL)
         wr_bufq_borrow(out, c->heads[i].p, c->heads[i].n);
 }
 
-static void all_given(struct cutter *c, struct wr_bufq *out)
+static void write_end(struct cutter *c, struct wr_bufq *out)
 {
     wr_bufq_borrow(out, c->end.p, c->end.n);
     c->end.n = 0;
@@ -41,14 +41,14 @@ static enum wr_filtered cut_run(struct wr_relay_filter *f, enum wr_push push WR_
         size_t n = (size_t)wr_min(until - c->at, (uint64_t)in->n);
 
         if (c->at == r->from)
-            part_begins(c, out, c->next);
+            write_part_head(c, out, c->next);
         if (c->at < r->from)
             wr_bufq_drop(in, n);
         else
             wr_bufq_move(out, in, n);
         c->at += n;
         if (c->at == r->to && ++c->next == c->ranges.list.n)
-            all_given(c, out);
+            write_end(c, out);
     }
     wr_bufq_drop(in, in->n);
     return WR_FILTERED;
@@ -63,7 +63,7 @@ static void pick_parts(struct wr_bufq *whole, const struct cutter *c)
         const struct wr_range *r = &c->ranges.list.at[i];
         struct wr_bufq all = { 0 };
 
-        part_begins(c, &parts, i);
+        write_part_head(c, &parts, i);
         wr_bufq_tee(&all, whole);
         wr_bufq_drop(&all, r->from);
         wr_bufq_move(&parts, &all, r->to - r->from);

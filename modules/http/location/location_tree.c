@@ -9,12 +9,12 @@
 #include "location_impl.h"
 
 /* What one name means: `location = /a` and `location /a` may both be there. */
-struct place {
+struct entry {
     const struct wr_location *exact, *prefix;
 };
 struct wr_locations {
     struct wr_pool *pool;
-    struct wr_radix tree;       /* values: struct place */
+    struct wr_radix tree;       /* values: struct entry */
     struct wr_dict *named;      /* NULL: none */
     WR_VEC(struct wr_location *) regexes;
     struct wr_regex_index *index; /* NULL: no regexes */
@@ -34,11 +34,11 @@ static bool add_text(struct wr_locations *l, const struct wr_location *loc)
 {
     struct wr_radix *node = wr_radix_put(l->pool, &l->tree, loc->name);
     const struct wr_location **slot;
-    struct place *place = node->value;
+    struct entry *entry = node->value;
 
-    if (place == NULL)
-        node->value = place = WR_NEW(l->pool, struct place);
-    slot = loc->kind == WR_LOC_EXACT ? &place->exact : &place->prefix;
+    if (entry == NULL)
+        node->value = entry = WR_NEW(l->pool, struct entry);
+    slot = loc->kind == WR_LOC_EXACT ? &entry->exact : &entry->prefix;
     if (*slot != NULL)
         return false;
     *slot = loc;
@@ -90,18 +90,18 @@ enum outcome {
 
 /* node is as far as the uri leads, rest what is left of it: does only a slash lack to a location
  * that wants it? */
-static const struct wr_location *lacks_slash(const struct wr_radix *node, struct wr_str rest)
+static const struct wr_location *find_with_slash(const struct wr_radix *node, struct wr_str rest)
 {
     const struct wr_radix *child = wr_radix_child(node, rest.n > 0 ? *rest.p : '/');
-    const struct place *place;
+    const struct entry *entry;
 
     if (child == NULL || child->edge.n != rest.n + 1 || child->edge.p[rest.n] != '/'
         || !wr_str_starts(child->edge, rest) || child->value == NULL)
         return NULL;
-    place = child->value;
-    if (place->exact != NULL && place->exact->auto_redirect)
-        return place->exact;
-    return place->prefix != NULL && place->prefix->auto_redirect ? place->prefix : NULL;
+    entry = child->value;
+    if (entry->exact != NULL && entry->exact->auto_redirect)
+        return entry->exact;
+    return entry->prefix != NULL && entry->prefix->auto_redirect ? entry->prefix : NULL;
 }
 
 static enum outcome find_text(const struct wr_locations *l, struct wr_str uri,
@@ -112,19 +112,19 @@ static enum outcome find_text(const struct wr_locations *l, struct wr_str uri,
     struct wr_str rest = uri;
 
     for (; next != NULL; next = wr_radix_down(node, &rest)) {
-        const struct place *place = next->value;
+        const struct entry *entry = next->value;
 
         node = next;
-        if (place == NULL)
+        if (entry == NULL)
             continue;
-        if (rest.n == 0 && place->exact != NULL) {
-            *found = place->exact;
+        if (rest.n == 0 && entry->exact != NULL) {
+            *found = entry->exact;
             return SETTLED;
         }
-        if (place->prefix != NULL)
-            best = place->prefix;
+        if (entry->prefix != NULL)
+            best = entry->prefix;
     }
-    redirect = best != NULL && best->name.n == uri.n ? NULL : lacks_slash(node, rest);
+    redirect = best != NULL && best->name.n == uri.n ? NULL : find_with_slash(node, rest);
     if (redirect == NULL && best == NULL)
         return NONE;
     *found = redirect != NULL ? redirect : best;
@@ -154,8 +154,8 @@ static enum outcome find_regex(const struct wr_locations *l, struct wr_exchange 
     return NONE;
 }
 
-static enum outcome find(const struct wr_locations *l, struct wr_exchange *x, struct wr_str uri,
-                         const struct wr_location **found)
+static enum outcome find_in_level(const struct wr_locations *l, struct wr_exchange *x,
+                                  struct wr_str uri, const struct wr_location **found)
 {
     enum outcome text = find_text(l, uri, found), inner = NONE, regex = NONE;
     const struct wr_location *here = *found;
@@ -163,7 +163,7 @@ static enum outcome find(const struct wr_locations *l, struct wr_exchange *x, st
     if (text == SETTLED || text == REDIRECTED)
         return text;
     if (text == OPEN && here->inner != NULL)
-        inner = find(here->inner, x, uri, found);
+        inner = find_in_level(here->inner, x, uri, found);
     if (inner == SETTLED || inner == REDIRECTED)
         return inner;
     if (!(text == OPEN && here->kind == WR_LOC_PREFIX_FINAL))
@@ -176,7 +176,7 @@ const struct wr_location *wr_location_find(const struct wr_locations *l, struct 
 {
     const struct wr_location *found = NULL;
 
-    *redirect = find(l, x, uri, &found) == REDIRECTED;
+    *redirect = find_in_level(l, x, uri, &found) == REDIRECTED;
     return found;
 }
 

@@ -27,7 +27,7 @@ static struct wr_radix *add_child(struct wr_pool *p, struct wr_radix *node, stru
 }
 
 /* The edge is cut after n bytes: the upper part leads to a new node, which is returned. */
-static struct wr_radix *split(struct wr_pool *p, struct wr_radix **at, size_t n)
+static struct wr_radix *split_edge(struct wr_pool *p, struct wr_radix **at, size_t n)
 {
     struct wr_radix *lower = *at, *upper = WR_NEW(p, struct wr_radix);
     struct wr_str edge = lower->edge;
@@ -57,7 +57,7 @@ struct wr_radix *wr_radix_put(struct wr_pool *p, struct wr_radix *root, struct w
         child = &node->below[at - node->firsts];
         while (same < key.n && same < (*child)->edge.n && key.p[same] == (*child)->edge.p[same])
             same++;
-        node = same < (*child)->edge.n ? split(p, child, same) : *child;
+        node = same < (*child)->edge.n ? split_edge(p, child, same) : *child;
         key = wr_str_skip(key, same);
     }
     return node;

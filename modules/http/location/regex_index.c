@@ -19,7 +19,7 @@ struct wr_regex_index {
 struct entry {
     struct wr_location *loc;
     struct wr_str prefix;
-    uint32_t place;             /* in the file */
+    uint32_t position;          /* in the file */
     struct list *home;
 };
 
@@ -30,11 +30,11 @@ static int by_prefix_length(const void *a, const void *b)
     return x->prefix.n != y->prefix.n ? (x->prefix.n < y->prefix.n ? -1 : 1) : 0;
 }
 
-static int by_place(const void *a, const void *b)
+static int by_position(const void *a, const void *b)
 {
     const struct entry *x = a, *y = b;
 
-    return x->place < y->place ? -1 : 1;
+    return x->position < y->position ? -1 : 1;
 }
 
 /* Shorter prefixes come first, so the lists on the way are there already. */
@@ -74,13 +74,13 @@ struct wr_regex_index *wr_regex_index_new(struct wr_pool *p, struct wr_location 
         struct wr_str prefix = wr_regex_literal_prefix(regexes[i]->name);
 
         all[i].loc = regexes[i];
-        all[i].place = i;
+        all[i].position = i;
         all[i].prefix = regexes[i]->fold_case ? wr_pool_lower(p, prefix) : prefix;
     }
     qsort(all, n, sizeof(*all), by_prefix_length);
     for (uint32_t i = 0; i < n; i++)
         all[i].home = home_of(p, index, &all[i]);
-    qsort(all, n, sizeof(*all), by_place);
+    qsort(all, n, sizeof(*all), by_position);
     for (uint32_t i = 0; i < n; i++)
         *wr_vec_push(p, &all[i].home->all) = all[i].loc;
     free(all);

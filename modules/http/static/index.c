@@ -18,7 +18,7 @@ static bool is_folder_request(const struct wr_exchange *x)
 }
 
 /* True: the folder exists. Called once, when the first file was not found in it. */
-static bool folder_is_there(struct wr_exchange *x, struct wr_str folder, struct wr_open_error *e)
+static bool is_existing_folder(struct wr_exchange *x, struct wr_str folder, struct wr_open_error *e)
 {
     struct stat st;
 
@@ -72,7 +72,7 @@ static enum wr_verdict try_name(struct wr_exchange *x, struct wr_text *path, str
         return go_to(x, name);
     if (e.err != ENOENT)
         return refuse_path(x, &e, full);
-    if (!*folder_seen && !folder_is_there(x, wr_text_view(path), &e))
+    if (!*folder_seen && !is_existing_folder(x, wr_text_view(path), &e))
         return refuse_path(x, &e, full);
     *folder_seen = true;
     return WR_PASS;
