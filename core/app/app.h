@@ -31,7 +31,8 @@
 /* ---- options ---- */
 struct wr_options {
     const char *program; /* as it was called */
-    const char *conf, *prefix, *error_log, *globals, *signal, *help_word;
+    const char *conf, *prefix, *error_log, *signal, *help_word;
+    const char *globals; /* -g: directives in front of those of the file */
     bool test, dump, quiet, version, version_full, help, demo;
 };
 /* The strings are those of argv. False: the reason was printed. */
@@ -43,7 +44,7 @@ bool wr_has_module_word(struct wr_str word);
 
 /* ---- paths: absolute paths, from the command line and the defaults of configure ---- */
 struct wr_paths {
-    const char *prefix;    /* ends with /; equal to home unless that is NULL */
+    const char *prefix;    /* ends with /; the same as home, if that is set */
     const char *conf;
     const char *error_log; /* or "stderr" */
     const char *pid, *lock; /* the defaults; directives may name others */
@@ -63,8 +64,8 @@ void wr_console_init(const char *error_log, bool upgrade);
 /* Warnings and worse are also written to `to`; NULL: no longer. */
 void wr_console_to(FILE *to);
 FILE *wr_console_file(void); /* NULL: no console is in use */
-/* Log to this log of a configuration from now on; NULL: to the log of the start again. Its sinks
- * are borrowed: call this before the log in use is freed. */
+/* Use this log, which belongs to a configuration, from now on; NULL: use that of wr_console_init
+ * again. Its sinks are borrowed: call this before the log in use is freed. */
 void wr_console_use(const struct wr_log *log);
 /* The log without the console, for wr_diag_print; NULL: both write to stderr, and the console is
  * enough. */
@@ -170,13 +171,13 @@ int wr_cycle_test(const struct wr_options *o); /* -t, -T: the exit code */
 #define WR_OWNER_ALL 0x1fffffffu  /* every worker: a unix socket, which has one descriptor */
 #define WR_OWNER_NOBODY 0x1ffffffeu /* no worker yet */
 #define WR_OWNER_GONE 0x80000000u /* bit: the address is dropped: accept what waits, then close */
-#define WR_OWNER_SLOW 0x40000000u /* bit: ... after handshakes that have begun had time to end */
-#define WR_OWNER_MOVED 0x20000000u /* bit: ... an overlapping address has taken over its clients */
+#define WR_OWNER_SLOW 0x40000000u /* bit beside GONE: first let begun handshakes end */
+#define WR_OWNER_MOVED 0x20000000u /* bit beside GONE: an overlapping address gets its clients */
 #define WR_OWNER_BITS (WR_OWNER_GONE | WR_OWNER_SLOW | WR_OWNER_MOVED)
 enum wr_opening { WR_OPENED, WR_IN_USE, WR_FAILED };
 /* Probe every new address of the configuration, then bind its first socket. Unless the result is
  * WR_OPENED, everything this call has opened is closed again. WR_FAILED was logged; WR_IN_USE,
- * which may pass, only with `tell`. */
+ * which may be temporary, was logged only with `tell`. */
 enum wr_opening wr_sockets_open(const struct wr_conf *c, bool tell) WR_CHECKED;
 /* After WR_IN_USE: log who holds the address, as far as that can be found out: the weir of the pid
  * file pid_path (NULL: not looked at), another weir, or which process. */
@@ -232,7 +233,7 @@ void wr_signals_init(enum wr_kind kind);
 void wr_signals_wait(uint64_t ms);
 struct wr_ask {          /* a reload asked for by `weir -s reload` */
     pid_t pid;
-    int fd;              /* its pipe, in its descriptor table */
+    int fd;              /* the number that the pipe for the answer has in that process */
 };
 bool wr_signals_ask(struct wr_ask *out); /* take one that is not answered yet; false: none */
 #define WR_ASK_MAGIC 0x57520000 /* value of the signal: "WR" and a descriptor below 65536 */
@@ -248,7 +249,7 @@ struct wr_answer {
     uint32_t nfds;
 };
 void wr_answer_acknowledge(struct wr_answer *r); /* acknowledge all new requests for a reload */
-void wr_answer_begin(struct wr_answer *r);      /* take over next_answer, and do the same */
+void wr_answer_begin(struct wr_answer *r);      /* take over next_answer; acknowledge as above */
 void wr_answer_end(struct wr_answer *r, bool ok); /* send the text and the verdict to all of them */
 void wr_answer_forget(struct wr_answer *r);     /* in a child: the master answers */
 
@@ -335,9 +336,9 @@ void wr_launch_turn(void);
 uint64_t wr_launch_next_ms(void);        /* when there is something to do; UINT64_MAX: never */
 /* The launch in progress (if any) fails, for this reason: it is undone at the next turn. */
 void wr_launch_break(const char *fmt, ...) WR_PRINTF(1, 2);
-void wr_launch_abort(const char *why);   /* undo it at once; one that serves already is finished */
-/* master_process off: do the same without a process. Waits until the addresses are free, unless a
- * signal asks to end. False: the reason was logged, or such a signal came. */
+void wr_launch_abort(const char *why);   /* undo it at once; if it serves already, finish it */
+/* master_process off: the same without child processes. Waits until the addresses are free, unless
+ * a signal asks to end. False: the reason was logged, or such a signal came. */
 bool wr_launch_single(struct wr_cycle *c) WR_CHECKED;
 bool wr_launch_has_zones(const struct wr_cycle *c); /* its keeper is to publish the zones */
 
@@ -346,7 +347,7 @@ bool wr_children_new(struct wr_cycle *c) WR_CHECKED; /* take slots and bells for
 void wr_children_start(struct wr_cycle *c);
 void wr_child_reported(struct wr_child *ch, const struct wr_report *r); /* handle one report */
 void wr_children_signal(int signo);      /* to the children of all cycles */
-void wr_children_retire(struct wr_cycle *c, int signo); /* no restarts; signo 0: sent later */
+void wr_children_retire(struct wr_cycle *c, int signo); /* signal them, restart none */
 bool wr_children_are_ready(const struct wr_cycle *c); /* all of them are READY */
 bool wr_children_have_left(const struct wr_cycle *c); /* no worker of c or an older one accepts */
 void wr_children_bury(void);             /* free generations whose processes have ended */
@@ -354,10 +355,10 @@ const char *wr_child_name(const struct wr_child *ch);
 struct wr_child *wr_keeper_of(const struct wr_cycle *c); /* NULL: c has no processes */
 void wr_child_ring(struct wr_child *ch, uint32_t bits);
 void wr_children_ring(uint32_t bits);    /* the workers of all cycles */
-/* Our keeper owns the zones again, after the keeper of another master did. */
+/* Let our keeper own the zones again, after the keeper of another master did. */
 void wr_children_commit_again(void);
 void wr_children_reap(void);
-void wr_children_respawn(void);          /* start those again whose time has come */
+void wr_children_respawn(void);          /* start those whose restart_ms has come */
 void wr_children_ask(void);              /* kill keepers that do not answer: they are restarted */
 uint64_t wr_children_next_ms(void);      /* when there is something to do; UINT64_MAX: never */
 uint32_t wr_children_alive(void);
@@ -393,7 +394,7 @@ void wr_keeper_stop(void);
 /* ---- upgrade ---- */
 void wr_upgrade_remember(char **argv);   /* copy it, before titles overwrite it */
 const char *wr_command_line(void);       /* for the title */
-bool wr_is_new_binary(void);             /* an old binary started us; asked before the next call */
+bool wr_is_new_binary(void);             /* an old binary started us; call before _inherit */
 bool wr_upgrade_inherit(void);           /* take over its sockets; false: nobody passed any on */
 /* The segments of the old binary's configuration. NULL: there are none, or the layout of its run
  * segment differs, so that its ledgers do not fit our slots. */
@@ -427,7 +428,7 @@ bool wr_demo_rights(void) WR_CHECKED;
 int wr_demo(const struct wr_options *o);
 void wr_demo_tell(void);                 /* print what to type, once it runs */
 
-/* ---- temp_folders: of temporary files, owned by the workers' user ---- */
+/* ---- temp_folders: for temporary files; they belong to the workers' user ---- */
 bool wr_folders_make(const struct wr_conf *c) WR_CHECKED; /* false: the reason was logged */
 bool wr_folders_check(const struct wr_conf *c) WR_CHECKED; /* -t: makes nothing */
 void wr_folders_undo(void); /* remove those that were made, if they are empty */

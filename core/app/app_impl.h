@@ -1,4 +1,4 @@
-/* What the files behind app.h share: the addresses with listening sockets, for sockets.c and
+/* app_impl: private to core/app: the addresses with listening sockets, shared by sockets.c and
  * socket_*.c. */
 #ifndef WR_APP_IMPL_H
 #define WR_APP_IMPL_H

@@ -1,9 +1,9 @@
 /* keeper: the process for work that must be done once, not once for each worker. Started by
- * supervise, with the workers' rights. The work is that of the modules' wr_keeper_hooks: at COMMIT
- * the shared memory of the modules becomes this process' to write, and they publish their part of
- * it; after the death of a process they take back what it held. The keeper of an earlier generation
- * lives on for a while, but publishes no more. The master asks whether a keeper is alive, and
- * replaces one that does not answer. */
+ * supervise, with the workers' rights. The work is done by the wr_keeper_hooks of the modules: at
+ * COMMIT this process becomes the owner of the modules' shared memory, and each hook publishes its
+ * module's part; after the death of a process the hooks take back what that process held. The
+ * keeper of an earlier generation lives on for a while, but publishes no more. The master asks
+ * whether a keeper is alive, and replaces one that does not answer. */
 #include "app/app.h"
 
 #include <errno.h>

@@ -6,7 +6,7 @@
  *   OPENING      bind the sockets
  *   STARTING     start the processes and wait until all are ready
  *   COMMITTING   let the keeper publish the upstreams' servers; then write the pid file, let the
- *                sockets listen, write the owner map and tell the processes before to end
+ *                sockets listen, write the owner map and tell the earlier processes to end
  *   LEAVING      wait until their workers accept no more
  * Everything before the owner map can be undone. Programs that see the pid file may rely on
  * weir. */

@@ -152,7 +152,8 @@ static int by_text(const void *a, const void *b)
     return wr_str_cmp(*(const struct wr_str *)a, *(const struct wr_str *)b);
 }
 
-/* The words of configure's options for what is built in, and further words that modules have. */
+/* Print one sorted list: the option words of configure that this build has, and the modules' own
+ * words. */
 static void print_modules(FILE *out)
 {
     struct wr_str words[256], rest = wr_str_c(WR_MODULE_WORDS), last = { NULL, 0 };

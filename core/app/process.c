@@ -110,9 +110,9 @@ uint32_t wr_files_for_listening(void)
     return (uint32_t)wr_min(r.rlim_cur / 2, (rlim_t)INT32_MAX);
 }
 
-/* ---- messages of its start ---- */
+/* ---- what a new process logs until it is ready ---- */
 
-static struct {          /* everything logged until it is ready; the master shows it to the user */
+static struct {          /* if the process fails, the master shows this to the user */
     FILE *file;
     char *p;
     size_t n;
@@ -298,7 +298,7 @@ static char **volatile all_of_it; /* leak checkers still find removed variables 
 
 static void clean_environment(const struct wr_core_conf *core)
 {
-    /* all but the first are for test builds, in processes that start others */
+    /* TZ; in debug builds also those that programs started by this process need */
     static const char *const always[] = { "TZ", "WR_CHAOS", "ASAN_OPTIONS", "UBSAN_OPTIONS" };
     size_t n = 0, more = WR_DEBUG ? WR_COUNT(always) : 1;
     char **list = wr_calloc(core->env.n + more + 1, sizeof(char *));

@@ -2,9 +2,9 @@
  * the pure functions also by worker. Owns the owner map of each cycle.
  *
  * Each address has a socket for every worker (SO_REUSEPORT). Sockets are numbered through all
- * addresses, and socket i belongs to worker i mod n. The owner map in shared memory says so, and
- * gives the sockets of a worker that is away to the next one. A unix socket has one descriptor, on
- * which all workers accept. */
+ * addresses, and socket i belongs to worker i mod n; while that worker is away, to the next one.
+ * The owner map in shared memory has the result. A unix socket has one descriptor, on which all
+ * workers accept. */
 #include "app/app_impl.h"
 
 #include <errno.h>

@@ -149,8 +149,9 @@ void wr_children_signal(int signo)
     }
 }
 
-/* Ring by a message, not by the eventfd: other processes have that too, and could fill it, so that
- * a write blocks. If the message cannot be sent, set the bits for when the worker looks. */
+/* Ring by a message, not by the eventfd: other processes have the eventfd too, and could fill it,
+ * so that a write blocks. If the message cannot be sent, set the bits; the worker finds them in its
+ * next turn. */
 void wr_child_ring(struct wr_child *ch, uint32_t bits)
 {
     if (ch->pid > 0 && !wr_child_send(ch, WR_MSG_BELL, bits))
@@ -255,6 +256,7 @@ static void break_launch(const struct wr_child *ch, pid_t pid, int status)
                         (int)pid, WEXITSTATUS(status));
 }
 
+/* At once, or later if it keeps ending. */
 static void restart_child(struct wr_cycle *c, struct wr_child *ch)
 {
     bool quick = wr_now() - ch->born_ms < QUICK_MS;

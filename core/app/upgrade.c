@@ -175,7 +175,7 @@ static bool rename_pid(const char *path, bool back)
     snprintf(old, sizeof(old), "%s.oldbin", path);
     if (wr_file_rename(from, to))
         return true;
-    if (errno != ENOENT) /* else somebody else has moved it, or nobody */
+    if (errno != ENOENT) /* ENOENT: another process moved it, or it was not moved before */
         wr_say(WR_LOG_ERROR, errno, "rename() \"%s\" to \"%s\" failed", from, to);
     return false;
 }

@@ -20,8 +20,8 @@ static struct {
     struct wr_timer look_timer, late_timer;
 } me;
 
-/* The listening socket after a, through all listeners of the configuration. NULL: the first one, or
- * no more. */
+/* The listening socket after a, through all listeners of the configuration; a NULL: the first one.
+ * Returns NULL after the last one. */
 static struct wr_accepting *next_accepting(struct wr_accepting *a)
 {
     struct wr_listener *l = a != NULL ? a->listener : wr_conf_listens(me.cycle->conf)->first;
@@ -136,8 +136,8 @@ static void look_at_draining(struct wr_task *t)
     stop_if_done();
 }
 
-/* Stop accepting on addresses that other processes go on serving. Empty the queues of those that
- * are dropped; and, when the master was killed, of all, since nobody else will. */
+/* Stop accepting on addresses that other processes go on serving. Empty the queues of dropped
+ * addresses or, if the master was killed, of all addresses, since nobody else will. */
 static void leave_listeners(void)
 {
     bool orphan = wr_self.kind == WR_PROC_SINGLE || getppid() != wr_master.pid;
@@ -326,7 +326,7 @@ void wr_worker_run(struct wr_cycle *c, uint32_t slot, uint32_t index)
     end_worker();
     wr_say(WR_LOG_NOTICE, 0, "exit");
     wr_master_free();
-    if (wr_threads_stuck()) /* nor can a leak check at exit stop them */
+    if (wr_threads_stuck()) /* the leak check in exit() would wait for them */
         _exit(0);
     exit(0);
 }

@@ -19,7 +19,7 @@ struct wr_stream_server {
 };
 extern struct wr_module wr_module_stream;
 extern const struct wr_layer wr_layer_stream;
-/* How bytes are relayed once both sides are connected (stream_proxy, return, pass). */
+/* How bytes are relayed once both sides are connected (stream_proxy, return). */
 struct wr_stream_relay {
     uint32_t magic;
     uint64_t timeout_ms;
@@ -30,7 +30,7 @@ struct wr_stream_relay {
 /* For content hooks: relay from x->peer (already set) to the client. Returns WR_TAKEN. *how must
  * outlive the exchange. */
 enum wr_verdict wr_stream_serve(struct wr_exchange *x, const struct wr_stream_relay *how);
-/* For content hooks that start an upstream: how to relay once a peer is connected. */
+/* For content hooks that connect to a peer: how to relay once it is connected. */
 void wr_stream_relay_as(struct wr_exchange *x, const struct wr_stream_relay *how);
 struct wr_stream_ctx {            /* of an exchange */
     char *preread;
@@ -41,7 +41,7 @@ struct wr_stream_ctx {            /* of an exchange */
  * late, or the client has closed. The hook returns HOLD and REJECTED as they are. */
 enum wr_verdict wr_stream_preread(struct wr_exchange *x, struct wr_str *seen) WR_CHECKED;
 enum wr_verdict wr_stream_preread_over(struct wr_exchange *x); /* hook after that phase */
-/* For setters of content directives, first of all. False: the server has one already (reported). */
+/* Setters of content directives call this first. False: the server has one already (reported). */
 bool wr_stream_content(struct wr_cf *cf);
 
 #endif

@@ -76,7 +76,8 @@ static bool check(struct wr_cf *cf)
 
         if (!sv->v.has_listen)
             ok = wr_cf_error_at(cf, sv->v.node, 0, "no \"listen\" is defined for server");
-        /* A warning only, as in newer nginx: a server that refuses handshakes needs none. */
+        /* A warning only, as in newer nginx: a server that refuses handshakes needs no content
+         * directive. */
         if (sv->content == NULL)
             wr_diag_add(cf->conf->tree, WR_LOG_WARN, sv->v.node, 0, NULL,
                         "no handler for server: its sessions are closed");
@@ -97,7 +98,7 @@ static const struct wr_directive directives[] = {
     WR_CUSTOM("listen", WR_L4 | WR_LV_SERVER | WR_MULTI, 1, WR_ARGS_ANY, set_listen, NULL,
               "address and port (or unix:path) on which the server accepts"),
     WR_CUSTOM("server_name", WR_L4 | WR_LV_SERVER | WR_MULTI, 1, WR_ARGS_ANY, wr_set_server_name,
-              NULL, "names, *.wildcards and ~regexes of TLS clients this server is for"),
+              NULL, "TLS server names this server is for: names, *.wildcards, ~regexes"),
     WR_FLAG("tcp_nodelay", WR_L4 | WR_IN_LOCATIONS, struct wr_stream_conf, tcp_nodelay, "on",
             "TCP_NODELAY on both sides"),
     WR_SIZE("preread_buffer_size", WR_L4 | WR_IN_LOCATIONS, struct wr_stream_conf, preread_size,
