@@ -51,9 +51,9 @@ static bool set_rule(struct wr_cf *cf, void *conf)
 
 static const struct wr_directive directives[] = {
     WR_CUSTOM("allow", WR_ANY | WR_IN_LOCATIONS | WR_LV_LIMIT_EXCEPT | WR_MULTI, 1, 1, set_rule,
-              NULL, "lets clients of an address, network, unix: or all in"),
+              NULL, "admits clients by address, network, unix: or all"),
     WR_CUSTOM("deny", WR_ANY | WR_IN_LOCATIONS | WR_LV_LIMIT_EXCEPT | WR_MULTI, 1, 1, set_rule,
-              NULL, "refuses clients of an address, network, unix: or all"),
+              NULL, "refuses clients by address, network, unix: or all"),
     { 0 }
 };
 

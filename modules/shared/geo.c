@@ -11,7 +11,7 @@ struct geo {
     struct wr_networks proxies;
     bool proxy_recursive;
     WR_VEC(struct wr_str) values;   /* the texts by their number in the table */
-    uint32_t fallback;              /* default, with ranges; WR_GEO_NONE: the empty text */
+    uint32_t fallback;              /* `default` of a block with ranges; WR_GEO_NONE: empty */
     struct wr_geo_table table;
 };
 

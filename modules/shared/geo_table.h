@@ -1,6 +1,6 @@
 /* geo_table: maps address ranges to small numbers. Pure but for the pool. geo.c builds one for each
- * block: from nested networks or from ranges that cover earlier ones it makes disjoint spans, and
- * of them two sorted arrays (IPv4, IPv6), which a lookup bisects. Addresses are numbers here, IPv4
+ * block. Nested networks, or ranges that cover earlier ones, become disjoint spans; the spans
+ * become two sorted arrays (IPv4, IPv6), which a lookup bisects. Addresses are numbers here, IPv4
  * in the low 32 bits. */
 #ifndef WR_GEO_TABLE_H
 #define WR_GEO_TABLE_H
@@ -31,8 +31,8 @@ uint32_t wr_geo_paint(struct wr_pool *pool, struct wr_geo_spans *s,
                       const struct wr_geo_span *span);
 /* Remove the span with exactly these ends; false: there is none. */
 bool wr_geo_erase(struct wr_geo_spans *s, wr_u128 first, wr_u128 last) WR_CHECKED;
-/* Make disjoint spans of networks, none of which is there twice: at each address the smallest
- * network wins. Sorts `nets` and fills `out`. */
+/* Make disjoint spans of networks, no two of which are equal: at each address the smallest network
+ * wins. Sorts `nets` and fills `out`. */
 void wr_geo_nest(struct wr_pool *pool, struct wr_geo_span *nets, uint32_t n,
                  struct wr_geo_spans *out);
 void wr_geo_build(struct wr_pool *pool, const struct wr_geo_spans *v4,

@@ -1,6 +1,7 @@
-/* split_clients: a variable whose value the hash of a text selects, in given shares:
- * `split_clients $remote_addr $variant { 10% a; * b; }`. Both layers. The hash (MurmurHash2) and
- * the scale are nginx's, so a client stays in its share when a configuration moves here. */
+/* split_clients: a variable whose value is chosen by the hash of a text; each value has a share of
+ * the hashes: `split_clients $remote_addr $variant { 10% a; * b; }`. Both layers. The hash
+ * (MurmurHash2) and the scale are nginx's, so a client stays in its share when a configuration
+ * moves from nginx to weir. */
 #include "text/text.h"
 #include "split_scale.h"
 
@@ -104,7 +105,7 @@ static bool set_split(struct wr_cf *cf, void *conf)
 
 static const struct wr_directive directives[] = {
     WR_CUSTOM("split_clients", WR_ANY | WR_LV_LAYER | WR_DEFINE | WR_MULTI, 2, 2, set_split, NULL,
-              "defines a variable whose value the hash of a text selects, in given shares"),
+              "defines a variable whose value is chosen by the hash of a text, in given shares"),
     { 0 }
 };
 

@@ -8,7 +8,7 @@
 
 /* "51.2%" gives 5120; at most two digits after the point. False: not a percentage, or zero. */
 bool wr_split_percent(struct wr_str s, uint32_t *out) WR_CHECKED;
-/* How many of the 2^32 hash values a share of so many hundredths gets. */
+/* The number of hash values (of 2^32) in a share of this many hundredths of a percent. */
 uint32_t wr_split_scale(uint32_t hundredths);
 
 #endif

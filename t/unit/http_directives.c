@@ -69,7 +69,7 @@ static const struct refusal {
     { "server { location ~ /a { location /a/b {} } }",
       "warn 1:42 location \"/a/b\" is never found inside the regex location \"/a\"\n" },
     { "server { location ! /a {} }",
-      "1:26 invalid location modifier \"!\" (one of =, ^~, ~ and ~* may stand there)\n" },
+      "1:26 invalid location modifier \"!\" (use one of =, ^~, ~ and ~*)\n" },
     { "server { location ~* \"(\" {} }",
       "1:29 pcre2_compile() failed: missing closing parenthesis in \"(\"\n" },
     { "server { location / { limit_except FOO {} } }", "1:43 invalid method \"FOO\"\n" },

@@ -256,7 +256,6 @@ static const struct wr_enum inherits[] = {
     { "on", INHERIT_ON }, { "off", INHERIT_OFF }, { "merge", INHERIT_MERGE }, { NULL, 0 }
 };
 
-
 static const struct wr_directive directives[] = {
     WR_ROW("add_header", WR_L7 | WR_IN_LOCATION_IFS | WR_MULTI, 2, 3, set_field,
            struct headers_conf, headers, NULL, NULL,

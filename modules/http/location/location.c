@@ -2,7 +2,7 @@
  * A build without it has servers only. */
 #include "location_impl.h"
 
-/* "/x" of a location "/x/" that wants it. */
+/* Redirect "/x" to "/x/", the name of a location with auto_redirect. */
 static enum wr_verdict add_slash(struct wr_exchange *x)
 {
     struct wr_http *h = wr_http_of(x);
@@ -79,9 +79,9 @@ static bool check(struct wr_cf *cf)
 static const struct wr_directive directives[] = {
     WR_CUSTOM("location", WR_L7 | WR_LV_SERVER | WR_LV_LOCATION | WR_BLOCK | WR_MULTI, 1, 2,
               wr_set_location, NULL,
-              "what holds for a part of the paths: [= | ^~ | ~ | ~*] path, or @name"),
+              "settings for some of the paths: [= | ^~ | ~ | ~*] path, or @name"),
     WR_CUSTOM("limit_except", WR_L7 | WR_LV_LOCATION | WR_BLOCK, 1, WR_ARGS_ANY,
-              wr_set_limit_except, NULL, "access rules for all methods but the listed"),
+              wr_set_limit_except, NULL, "access rules for all methods but those listed"),
     { 0 },
 };
 

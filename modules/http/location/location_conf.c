@@ -1,5 +1,5 @@
 /* location_conf: the directives location and limit_except. Each location becomes a scope and a
- * struct wr_location, added to the level it stands in: of its server, or inside of another
+ * struct wr_location, which is added to its level: that of the server, or that inside another
  * location. */
 #include "location_impl.h"
 
@@ -32,7 +32,7 @@ static bool take_modified(struct wr_cf *cf, struct wr_location *loc, struct wr_s
         return take_text(loc, WR_LOC_PREFIX_FINAL, name);
     if (wr_str_is(modifier, "~*") || wr_str_is(modifier, "~"))
         return take_regex(cf, loc, i, name, modifier.n == 2);
-    return wr_cf_error_hint(cf, 1, "one of =, ^~, ~ and ~* may stand there",
+    return wr_cf_error_hint(cf, 1, "use one of =, ^~, ~ and ~*",
                             "invalid location modifier \"" WR_FMT "\"", WR_ARG(modifier));
 }
 
@@ -89,7 +89,7 @@ static struct wr_locations *new_level(struct wr_cf *cf)
     return l;
 }
 
-/* The level it stands in; NULL: it may not stand there, which is reported. */
+/* The level that loc belongs to; NULL: it is not allowed there, which was reported. */
 static struct wr_locations *level_of(struct wr_cf *cf, const struct wr_location *loc)
 {
     struct wr_location *outer;

@@ -6,17 +6,17 @@
 #include "http/http.h"
 
 /* ---- levels ---- */
-/* What wr_location_find gives when a regex failed (its match limit, say): answer 500. Without a
- * scope; compare the address. */
+/* The result of wr_location_find when a regex failed (its match limit, say): answer 500. It has no
+ * scope; compare its address. */
 extern const struct wr_location wr_location_failed;
-struct wr_locations;           /* a level: of a server, or inside of a location */
+struct wr_locations;           /* a level: of a server, or inside a location */
 struct wr_locations *wr_locations_new(struct wr_pool *p);
-/* False: there is one of that name and kind already. Of named ones of one name the first counts. */
+/* False: there is one of that name and kind already; but of several @NAME the first one counts. */
 bool wr_locations_add(struct wr_locations *l, struct wr_location *loc);
 void wr_locations_build(struct wr_locations *l); /* trie and regex index */
 /* nginx's precedence: exact; longest prefix (nested searched in turn); then regexes in order
- * unless ^~; *redirect: the uri is a location's name without its final slash and that location
- * wants it. NULL: none matches. x: for captures (may be NULL in tests). */
+ * unless ^~. *redirect: the result has auto_redirect, and its name is the uri and a slash. NULL:
+ * none matches. x: for captures (may be NULL in tests). */
 const struct wr_location *wr_location_find(const struct wr_locations *l, struct wr_exchange *x,
                                            struct wr_str uri, bool *redirect);
 const struct wr_location *wr_location_named(const struct wr_locations *l, struct wr_str name);
@@ -32,13 +32,13 @@ bool wr_set_limit_except(struct wr_cf *cf, void *conf);
 
 /* ---- radix: a compact trie over bytes; a node may have a value ---- */
 struct wr_radix {
-    struct wr_str edge;         /* bytes between its parent and it */
+    struct wr_str edge;         /* bytes between its parent and this node */
     char *firsts;               /* first byte of each child's edge */
     struct wr_radix **below;
     uint32_t n, cap;
     void *value;
 };
-/* The node of this key, made when it is not there. A zeroed root is an empty trie. */
+/* Find or make the node of this key. A zeroed root is an empty trie. */
 struct wr_radix *wr_radix_put(struct wr_pool *p, struct wr_radix *root, struct wr_str key);
 
 static inline const struct wr_radix *wr_radix_child(const struct wr_radix *node, char first)
@@ -47,7 +47,7 @@ static inline const struct wr_radix *wr_radix_child(const struct wr_radix *node,
 
     return at != NULL ? node->below[at - node->firsts] : NULL;
 }
-/* One edge down when *rest begins with it; *rest becomes what is behind. NULL: no such edge. */
+/* Follow the edge that *rest begins with, and remove it from *rest. NULL: no such edge. */
 static inline const struct wr_radix *wr_radix_down(const struct wr_radix *node,
                                                    struct wr_str *rest)
 {
@@ -63,7 +63,7 @@ static inline const struct wr_radix *wr_radix_down(const struct wr_radix *node,
 struct wr_regex_index;
 struct wr_regex_index *wr_regex_index_new(struct wr_pool *p, struct wr_location *const *regexes,
                                           uint32_t n);
-#define WR_REGEX_CHAIN 8        /* lists a uri can run into in one trie */
+#define WR_REGEX_CHAIN 8        /* most lists that a uri passes in one trie */
 struct wr_regex_cursor {
     struct {
         struct wr_location *const *at;

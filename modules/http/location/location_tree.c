@@ -1,14 +1,15 @@
-/* location_tree: the location a uri means. The setter of `location` adds them level by level (of a
- * server, inside of a location), wr_locations_build closes a level after loading, the hook of FIND
- * asks on each request: in the length of the uri, without allocating.
+/* location_tree: finds the location of a uri. Locations form levels: those of a server, and those
+ * inside one location. The setter of `location` adds each to its level, and wr_locations_build
+ * completes a level after loading. The hook of phase FIND searches on each request: it allocates
+ * nothing, and names cost time by the length of the uri, not by how many there are.
  *
- * nginx's precedence: = at once; else the longest prefix, and what is inside of it before anything
- * around it; then regexes in the order of the file unless that prefix says ^~. The ^~ of a location
- * speaks of the regexes beside it only, not of those around the location it stands in. Inside of a
- * regex location only regexes are found. */
+ * nginx's precedence: an exact name (=) at once; else the longest prefix, where locations inside it
+ * come before those around it; then regexes in the order of the file, unless that prefix has ^~. A
+ * ^~ excludes the regexes of its own level only, not those of the levels around it. Inside a regex
+ * location only regexes are searched. */
 #include "location_impl.h"
 
-/* What one name means: `location = /a` and `location /a` may both be there. */
+/* The locations of one name: there may be both `location = /a` and `location /a`. */
 struct entry {
     const struct wr_location *exact, *prefix;
 };
@@ -67,7 +68,7 @@ bool wr_locations_add(struct wr_locations *l, struct wr_location *loc)
         return true;
     case WR_LOC_IF:
     case WR_LOC_LIMIT:
-        break; /* no uri means them */
+        break; /* not found by a uri */
     }
     WR_ASSERT(loc->kind < WR_LOC_IF);
     return false;
@@ -82,14 +83,14 @@ void wr_locations_build(struct wr_locations *l)
 /* ---- on each request ---- */
 
 enum outcome {
-    NONE,       /* nothing of this level */
-    OPEN,       /* a prefix: regexes around it may still come before it */
+    NONE,       /* no location of this level */
+    OPEN,       /* a prefix: a regex of this level or around it may still win */
     SETTLED,
     REDIRECTED  /* the uri lacks the slash of the location's name */
 };
 
-/* node is as far as the uri leads, rest what is left of it: does only a slash lack to a location
- * that wants it? */
+/* node is the last one on the uri's way, rest the bytes of the uri after it. Returns the location
+ * whose name is the uri and a slash, if it has auto_redirect; else NULL. */
 static const struct wr_location *find_with_slash(const struct wr_radix *node, struct wr_str rest)
 {
     const struct wr_radix *child = wr_radix_child(node, rest.n > 0 ? *rest.p : '/');
@@ -131,7 +132,7 @@ static enum outcome find_text(const struct wr_locations *l, struct wr_str uri,
     return redirect != NULL ? REDIRECTED : OPEN;
 }
 
-/* Inside of a regex location only regexes are looked at: nginx does so. */
+/* As in nginx, only regexes are searched inside a regex location. */
 static enum outcome find_regex(const struct wr_locations *l, struct wr_exchange *x,
                                struct wr_str uri, const struct wr_location **found)
 {

@@ -1,5 +1,5 @@
-/* radix: a compact trie of byte strings: a node for each key and for each place where keys part,
- * the bytes between them on the edges. Filled while the configuration is loaded, walked on each
+/* radix: a compact trie of byte strings: a node for each key and for each point where keys diverge;
+ * the edges have the bytes between them. Filled while the configuration is loaded, walked on each
  * request (the walk is in location_impl.h). Keys are borrowed, nodes live in the pool. */
 #include "location_impl.h"
 
@@ -26,7 +26,7 @@ static struct wr_radix *add_child(struct wr_pool *p, struct wr_radix *node, stru
     return child;
 }
 
-/* The edge is cut after n bytes: the upper part leads to a new node, which is returned. */
+/* Cut the edge after n bytes. Returns the new node that its upper part leads to. */
 static struct wr_radix *split_edge(struct wr_pool *p, struct wr_radix **at, size_t n)
 {
     struct wr_radix *lower = *at, *upper = WR_NEW(p, struct wr_radix);

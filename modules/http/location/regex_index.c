@@ -1,10 +1,12 @@
-/* regex_index: the regexes of one level of locations, so that a uri is matched only with those it
- * can match. Each regex waits in a list at the text its matches must begin with; a walk down the
- * tries (one for ~*, in lower case) collects the lists on the way, and the cursor gives their
- * members in the order of the file. location.c asks on each request; nothing is allocated then.
+/* regex_index: the regexes of one level of locations, so that a uri is tried only with those that
+ * can match it. Two tries (one of them for ~*, in lower case) hold lists of regexes, each at the
+ * text that every match begins with. A walk along the uri collects the lists on the way, and the
+ * cursor returns their members in the order of the file. location_tree.c calls it on each request;
+ * nothing is allocated then.
  *
- * The cursor has room for WR_REGEX_CHAIN lists of a trie. Where more regexes have prefixes inside
- * of each other, the longer ones wait at a shorter prefix: looked at more often, never missed. */
+ * The cursor has room for WR_REGEX_CHAIN lists of a trie. If more regexes have prefixes that begin
+ * with each other, the longer ones go into the list of a shorter prefix: they are tried more often,
+ * but never missed. */
 #include "location_impl.h"
 
 struct list {
@@ -15,7 +17,7 @@ struct wr_regex_index {
     struct wr_radix exact, folded;
 };
 
-/* A regex and where it will wait. */
+/* A regex and the list it goes into. */
 struct entry {
     struct wr_location *loc;
     struct wr_str prefix;
@@ -37,7 +39,7 @@ static int by_position(const void *a, const void *b)
     return x->position < y->position ? -1 : 1;
 }
 
-/* Shorter prefixes come first, so the lists on the way are there already. */
+/* Called for shorter prefixes first, so the lists on the way exist already. */
 static struct list *home_of(struct wr_pool *p, struct wr_regex_index *index, const struct entry *e)
 {
     struct wr_radix *root = e->loc->fold_case ? &index->folded : &index->exact;
@@ -47,7 +49,7 @@ static struct list *home_of(struct wr_pool *p, struct wr_regex_index *index, con
     struct wr_radix *own;
     uint32_t lists = 0;
 
-    /* Almost every uri begins with a slash: no use in asking. */
+    /* Almost every uri begins with a slash: such a prefix excludes nothing. */
     if (e->prefix.n <= 1)
         return &index->always;
     while ((node = wr_radix_down(node, &rest)) != NULL) {

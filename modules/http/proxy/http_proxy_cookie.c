@@ -232,7 +232,7 @@ static struct wr_str rewrite_cookie(struct wr_exchange *x, const struct wr_proxy
     return changed ? join_parts(x, &cookie) : value;
 }
 
-/* Rewrite all of them, if any, so that they keep their order. */
+/* A rewritten field moves to the end: rewrite all cookies, so that they keep their order. */
 void wr_proxy_rewrite_cookies(struct wr_exchange *x, const struct wr_proxy_conf *c)
 {
     struct wr_fields *fields = &wr_http_of(x)->res.fields;

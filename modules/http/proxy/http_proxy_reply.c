@@ -62,7 +62,7 @@ void wr_proxy_hidden_make(struct wr_pool *pool, struct wr_proxy_conf *c)
 
 /* ---- for each reply ---- */
 
-/* Some fields, as Content-Type, are also members of the reply. */
+/* Two of the fields are also members of the reply: hide those, too. */
 static void hide_fields(struct wr_response *r, const struct wr_proxy_names *names)
 {
     for (uint32_t i = 0; i < r->fields.n; i++) {

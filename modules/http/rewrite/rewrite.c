@@ -191,14 +191,14 @@ static const struct wr_directive directives[] = {
     WR_CUSTOM("if", WR_L7 | WR_LV_SERVER | WR_LV_LOCATION | WR_MULTI | WR_BLOCK | WR_EARLY, 1,
               WR_ARGS_ANY, set_if, NULL, "directives for requests that meet a condition"),
     WR_CUSTOM("rewrite", IN_PROGRAMS, 2, 3, wr_set_rewrite, NULL,
-              "changes the uri, or redirects, when it matches"),
+              "changes the uri, or redirects, if the regex matches"),
     WR_CUSTOM("return", IN_PROGRAMS, 1, 2, wr_set_return, NULL,
               "answers with a status, a text or a redirect"),
     WR_CUSTOM("break", IN_PROGRAMS, 0, 0, set_break, NULL, "ends the rewrite directives"),
     WR_FLAG("rewrite_log", WR_L7 | WR_IN_LOCATION_IFS | WR_LV_SERVER_IF, struct rewrite_conf, log,
             "off", "logs the actions of the rewrite directives at level notice"),
     WR_FLAG("uninitialized_variable_warn", WR_L7 | WR_IN_LOCATION_IFS | WR_LV_SERVER_IF,
-            struct rewrite_conf, warn, "on", "a variable that was never set is worth a warning"),
+            struct rewrite_conf, warn, "on", "warns when a variable is used that was never set"),
     { 0 },
 };
 

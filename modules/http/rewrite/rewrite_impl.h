@@ -20,7 +20,7 @@ struct wr_program {
         wr_rewrite_run *run;
         const void *row;       /* for run */
     }) rows;
-    WR_VEC(struct wr_branch *) branches; /* its `if` blocks, for the setters of what is in them */
+    WR_VEC(struct wr_branch *) branches; /* its `if` blocks; setters inside look theirs up */
 };
 /* Append a row to the program of the directive's block. */
 void wr_program_add(struct wr_cf *cf, void *conf, wr_rewrite_run *run, const void *row);

@@ -7,7 +7,7 @@ struct rule {
     struct wr_regex *re;
     struct wr_template *path;  /* of a redirect: all of the replacement */
     struct wr_template *args;  /* NULL: the old ones stay as they are */
-    unsigned redirect;         /* status; 0: the request goes on here */
+    unsigned redirect;         /* the status of a redirect; 0: not one */
     bool stops;                /* last, break, redirect: the program ends */
     bool stays;                /* break: the location stays, whatever the new uri */
     bool keeps_args, has_args; /* append the old ones; the replacement has a literal '?' */

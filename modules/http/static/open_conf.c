@@ -104,7 +104,7 @@ static bool set_alignment(struct wr_cf *cf, void *conf)
 
 static const struct wr_directive directives[] = {
     WR_CUSTOM("disable_symlinks", WR_L7 | WR_IN_LOCATIONS, 1, 2, set_links, "off",
-              "refuses paths that contain symbolic links, or links whose owner differs"),
+              "refuses paths with symbolic links, or with links whose target has another owner"),
     WR_CUSTOM("open_file_cache", WR_L7 | WR_IN_LOCATIONS, 1, 2, set_cache, "off",
               "max=N [inactive=TIME]: a worker caches lookups of paths, and open files"),
     WR_ROW("open_file_cache_valid", WR_L7 | WR_IN_LOCATIONS, 1, 1, wr_set_sec, CONF, cache_valid_s,

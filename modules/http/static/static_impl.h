@@ -1,5 +1,5 @@
-/* What the files behind open_path.h share: the configuration, opening of paths with untrusted
- * links, and the elements of open_file_cache. Only open_*.c include it. */
+/* static_impl: private to open_*.c, the files behind open_path.h: the configuration, opening of
+ * paths with untrusted links, and the elements of open_file_cache. */
 #ifndef WR_STATIC_IMPL_H
 #define WR_STATIC_IMPL_H
 
@@ -10,7 +10,7 @@ struct wr_open_cache;
 struct wr_open_conf {
     struct {
         uint32_t disabled;
-        struct wr_template *from; /* NULL: the whole path is looked at */
+        struct wr_template *from; /* NULL: the whole path is checked */
     } links;
     struct wr_open_cache *cache;  /* NULL: off */
     uint64_t cache_valid_s;
@@ -38,8 +38,8 @@ struct wr_open_ctx {             /* of an exchange */
  * that call returns the result. */
 enum wr_there wr_open_later(struct wr_exchange *x, const char *path, int flags, int *fd) WR_CHECKED;
 
-/* ---- open_cache: which paths lead to which files, folders or errors, and open files; belongs to a
- * configuration and, what is in it, to a worker ---- */
+/* ---- open_cache: the results of lookups by path (file, folder or error), and open files. A
+ * configuration has the cache; each worker fills its own copy ---- */
 struct wr_open_known {           /* one element */
     struct wr_link recent;       /* the most recently used is first */
     struct wr_open_known *next;  /* in its bucket */
@@ -47,7 +47,7 @@ struct wr_open_known {           /* one element */
     uint64_t checked_ms;         /* when it was looked up; 0: never */
     uint32_t uses;
     struct wr_opened *file;      /* NULL: not kept open */
-    struct wr_open_error error;  /* err 0: st is what is there */
+    struct wr_open_error error;  /* err 0: the path exists, see st */
     struct stat st;
     size_t n;
     char key[];

@@ -39,8 +39,8 @@ struct wr_sink *wr_log_file_open(const char *path, const struct wr_log_file_opts
 void wr_log_files_use(struct wr_loop *l);
 /* Before the loop is freed: write the buffered lines; from now on each line is written at once. */
 void wr_log_files_end(void);
-/* Write all of text. Errors are logged at most once a second: *quiet_until is the wall clock in ms
- * when the next one may be. While *full (the disk was full), nothing is written until then. */
+/* Write all of text. Errors are logged at most once a second: the next one from *quiet_until on
+ * (wall clock in ms). While *full (the disk was full), nothing is written until then. */
 void wr_log_write(int fd, const char *name, struct wr_str text, uint64_t *quiet_until, bool *full);
 
 /* ---- files whose names have variables ---- */

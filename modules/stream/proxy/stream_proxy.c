@@ -80,7 +80,7 @@ static const struct wr_enum on_off[] = {
 
 static const struct wr_directive directives[] = {
     WR_CUSTOM("proxy_pass", WR_L4 | WR_LV_SERVER, 1, 1, set_pass, NULL,
-              "the group, address or name that sessions are sent to"),
+              "the upstream, address or name that sessions are sent to"),
     WR_UPSTREAM_ROWS("proxy", WR_L4, struct proxy_conf, rows),
     WR_ENUM("proxy_next_upstream", WR_L4 | WR_IN_LOCATIONS, struct proxy_conf, rows.next, on_off,
             "on", "tries another server when a connection cannot be made"),
