@@ -1,5 +1,5 @@
-/* first: picks the first server of an upstream that is usable, as an example of a balancer. Stands
- * in upstream {} of both layers:
+/* first: picks the first server of an upstream that is usable, as an example of a balancer. For
+ * upstream {} of both layers:
  *
  *     first;
  */

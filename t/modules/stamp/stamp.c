@@ -3,7 +3,7 @@
  *     stamp VALUE;            the value of $stamp, a text with variables
  *     stamp_required on;      refuses clients with status 403 if $stamp is missing or empty
  *
- * Both may stand in stream, http, server and location. Both layers run the same code. */
+ * Both are allowed in stream, http, server and location. Both layers run the same code. */
 #include "text/text.h"
 
 struct stamp_conf {
