@@ -56,7 +56,7 @@ static void put_frame(struct mux *m, uint32_t type, uint32_t id, struct wr_str p
 
 /* Ends a stream, and resets it where neither side has ended it. What was reset is not answered: the
  * other side may have closed, and an answer could destroy what came from it. Idempotent. */
-static void leave(void *stream)
+static void leave_stream(void *stream)
 {
     struct stream *s = stream;
     struct mux *m = s->m;
@@ -127,7 +127,7 @@ static enum wr_io stream_write(struct wr_endpoint *e, const struct wr_slice *cha
 
 static void stream_end(struct wr_endpoint *e, enum wr_end how WR_UNUSED)
 {
-    leave(WR_CHECK(e->state, MUX_STREAM));
+    leave_stream(WR_CHECK(e->state, MUX_STREAM));
     e->ops = NULL;
 }
 
@@ -152,7 +152,7 @@ static struct stream *stream_new(struct mux *m, uint32_t id, struct wr_exchange 
     s->id = m->last = id;
     m->n++;
     wr_list_push(&m->streams, &s->at);
-    wr_pool_cleanup(x->pool, leave, s);
+    wr_pool_cleanup(x->pool, leave_stream, s);
     *e = (struct wr_endpoint){ .ops = &stream_ops, .conn = m->conn, .state = s };
     return s;
 }
@@ -247,7 +247,7 @@ static bool frame_came(struct mux *m, uint32_t type, uint32_t id, struct wr_str 
     if (type == RESET || type == REFUSED) {
         s->reset = type;
         m->leaving = m->leaving || type == REFUSED; /* it would refuse others, too */
-        leave(s);
+        leave_stream(s);
         return true;
     }
     if (m->link != NULL)
@@ -278,7 +278,7 @@ static enum wr_io read_some(struct mux *m)
 }
 
 /* Something happened on the connection, or a stream has put or taken a frame; may end it. */
-static void run(struct wr_flush *f)
+static void run_connection(struct wr_flush *f)
 {
     struct mux *m = wr_container(f, struct mux, flush);
     enum wr_io in = WR_IO_OK, out = WR_IO_OK;
@@ -298,7 +298,7 @@ static void run(struct wr_flush *f)
         && (!m->leaving || m->n > 0 || m->out.n > 0))
         return;
     while (m->n > 0)
-        leave(wr_container(m->streams.next, struct stream, at));
+        leave_stream(wr_container(m->streams.next, struct stream, at));
     if (m->link != NULL)
         wr_peer_link_gone(m->link);
     else
@@ -313,7 +313,7 @@ static struct mux *mux_new(struct wr_conn *c, struct wr_session *s, struct wr_pe
     m->conn = c;
     m->session = s;
     m->link = l;
-    m->flush.fn = run;
+    m->flush.fn = run_connection;
     wr_list_init(&m->streams);
     if (l != NULL)
         put_frame(m, MUX1, 0, WR_STR(""));
@@ -323,7 +323,7 @@ static struct mux *mux_new(struct wr_conn *c, struct wr_session *s, struct wr_pe
 static void mux_free(struct mux *m)
 {
     while (m->n > 0)
-        leave(wr_container(m->streams.next, struct stream, at));
+        leave_stream(wr_container(m->streams.next, struct stream, at));
     wr_flush_cancel(&m->flush);
     wr_bufq_clear(&m->out);
     WR_UNTYPED(m);
@@ -345,7 +345,7 @@ static void begin(struct wr_session *s)
 
 static void wake(struct wr_session *s)
 {
-    run(&WR_CHECK(wr_http_session_of(s)->of_speaker, MUX)->flush);
+    run_connection(&WR_CHECK(wr_http_session_of(s)->of_speaker, MUX)->flush);
 }
 
 static void ended(struct wr_session *s)
@@ -372,7 +372,7 @@ static void link_begin(struct wr_peer_link *l)
 
 static void link_run(struct wr_peer_link *l)
 {
-    run(&WR_CHECK(l->of_speaker, MUX)->flush);
+    run_connection(&WR_CHECK(l->of_speaker, MUX)->flush);
 }
 
 static void link_end(struct wr_peer_link *l)
