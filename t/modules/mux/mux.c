@@ -1,12 +1,12 @@
 /* mux: a toy protocol that carries many HTTP exchanges over one connection, both sides of it: the
- * proof that a speaker can come from outside. `listen ... mux` lets clients speak it, and servers
- * are spoken to in it with `proxy_http_version mux`. Not for use.
+ * proof that a speaker can come from outside. `listen ... mux` lets clients speak it, and
+ * `proxy_http_version mux` speaks it to servers. Not for use.
  * A frame is three numbers of 4 bytes - type, stream, length - and so many bytes of payload:
- *     MUX1   nothing; the first of a connection
- *     h      a head, in the words of HTTP/1. No end follows a request that has no body
+ *     MUX1   has no meaning; the first frame of a connection
+ *     h      a head, in the format of HTTP/1. No end follows a request that has no body
  *     d, e   a part of the body; its end, with the lines of trailers
- *     r, n   a reset; n: nothing was done for the request, nor will be
- * There are no windows: the next frame is read when the stream of the last one has taken that. */
+ *     r, n   a reset; n: a refused request, which was not processed
+ * There are no windows: the next frame is read when its stream has consumed the last one. */
 #include "http1/http1.h"
 
 #include <arpa/inet.h>
@@ -22,16 +22,16 @@ struct mux {                    /* a connection, seen from either side */
     struct wr_link streams;
     struct wr_bufq out;         /* frames; copied, because they outlive their exchanges */
     struct wr_flush flush;
-    bool leaving;               /* no stream will follow those there are */
-    struct stream *due;         /* has to take the frame in `in`; NULL: the next one is read */
+    bool leaving;               /* no new streams */
+    struct stream *due;         /* must consume the frame in `in`; NULL: read the next */
     uint32_t type;              /* of that frame */
-    struct wr_str rest;         /* of its payload: not taken yet */
+    struct wr_str rest;         /* of its payload: not consumed yet */
     size_t in_n;
     char in[HEADER + FRAME_MAX];
 };
 struct stream {                 /* state of an endpoint, in the exchange's pool */
     uint32_t magic, id;
-    struct mux *m;              /* NULL: it has left, or the connection is gone */
+    struct mux *m;              /* NULL: it has ended, or the connection has */
     struct wr_link at;
     struct wr_exchange *x;
     bool has_head, in_end, out_end;
@@ -54,8 +54,8 @@ static void put_frame(struct mux *m, uint32_t type, uint32_t id, struct wr_str p
 
 /* ---- streams: endpoints of either side ---- */
 
-/* Ends a stream, and resets it where neither side has ended it. What was reset is not answered: the
- * other side may have closed, and an answer could destroy what came from it. Idempotent. */
+/* End a stream; reset it, unless both directions have ended. A reset is not answered: the other
+ * side may have closed, and a write could destroy the bytes received from it. Idempotent. */
 static void leave_stream(void *stream)
 {
     struct stream *s = stream;
@@ -70,7 +70,7 @@ static void leave_stream(void *stream)
     m->n--;
     wr_list_remove(&s->at);
     s->m = NULL;
-    wr_loop_flush_later(m->conn->loop, &m->flush); /* it is read on, or ends */
+    wr_loop_flush_later(m->conn->loop, &m->flush); /* read again, or end the connection */
 }
 
 static enum wr_io stream_read(struct wr_endpoint *e, void *p, size_t n, size_t *got)
@@ -97,7 +97,7 @@ static enum wr_io stream_read(struct wr_endpoint *e, void *p, size_t n, size_t *
     return s->in_end ? WR_IO_EOF : WR_IO_OK;
 }
 
-/* Writes a piece of the first slice, or the end. Files are read, as frames are made of them. */
+/* Write a piece of the first slice, or the end. Files are read into memory: frames are copies. */
 static enum wr_io stream_write(struct wr_endpoint *e, const struct wr_slice *chain, bool fin,
                                size_t *put)
 {
@@ -167,11 +167,11 @@ static void request_came(struct mux *m, uint32_t id, struct wr_str text)
 
     if (wr_h1_request(wr_pool_str(x->pool, text), &rules, &p, &h->req) != WR_PARSE_OK)
         wr_http_request_bad(x, 400, "client sent an invalid mux head", true);
-    wr_fields_remove(&h->req.fields, WR_F_UPGRADE); /* is never agreed to: there is no to_raw */
+    wr_fields_remove(&h->req.fields, WR_F_UPGRADE); /* never accepted: there is no to_raw */
     s->has_head = true;
     s->in_end = h->req.framing == WR_BODY_NONE;
     if (!s->in_end)
-        h->req.framing = WR_BODY_CHUNKED; /* whatever the head says of its length */
+        h->req.framing = WR_BODY_CHUNKED; /* whatever length the head has */
     wr_exchange_wake(x);
 }
 
@@ -199,7 +199,7 @@ static bool put_request(struct wr_exchange *x, const struct wr_request_out *out)
     return !t.overflow;
 }
 
-/* No interim heads: a toy. */
+/* Interim heads are errors here. */
 static enum wr_io reply_head(struct wr_exchange *x)
 {
     struct stream *s = WR_CHECK(x->peer.state, MUX_STREAM);
@@ -240,7 +240,7 @@ static bool frame_came(struct mux *m, uint32_t type, uint32_t id, struct wr_str 
             put_frame(m, REFUSED, m->last = id, WR_STR(""));
         else if (is_new && m->session != NULL)
             request_came(m, id, payload);
-        return type == MUX1 || id <= m->last; /* the sender may not know yet that it has ended */
+        return type == MUX1 || id <= m->last; /* the sender may not know that the stream ended */
     }
     s = wr_container(l, struct stream, at);
     wr_exchange_wake(s->x);
@@ -258,7 +258,7 @@ static bool frame_came(struct mux *m, uint32_t type, uint32_t id, struct wr_str 
     return !s->in_end && (s->has_head ? type == DATA || type == END : type == HEAD);
 }
 
-/* Reads up to the end of a header, then of its payload. */
+/* Read up to the end of a header, then to the end of its payload. */
 static enum wr_io read_some(struct mux *m)
 {
     struct wr_scan header = wr_scan_of(m->in, m->in_n);
@@ -277,7 +277,8 @@ static enum wr_io read_some(struct mux *m)
     return io;
 }
 
-/* Something happened on the connection, or a stream has put or taken a frame; may end it. */
+/* Called when the connection has an event, or a stream has put or consumed a frame. May end the
+ * connection. */
 static void run_connection(struct wr_flush *f)
 {
     struct mux *m = wr_container(f, struct mux, flush);
@@ -290,7 +291,7 @@ static void run_connection(struct wr_flush *f)
     while (m->out.n > 0 && out == WR_IO_OK)
         out = wr_conn_write_q(m->conn, &m->out, SIZE_MAX, &put);
     for (struct wr_link *l = m->streams.next; l != &m->streams; l = l->next)
-        wr_exchange_wake(wr_container(l, struct stream, at)->x); /* bodies go on, or end */
+        wr_exchange_wake(wr_container(l, struct stream, at)->x); /* it may write again, or end */
     if (in == WR_IO_OK) /* others get their turn */
         wr_task_wake(m->conn->loop, m->conn->task);
     wr_conn_arm(m->conn);
@@ -330,7 +331,7 @@ static void mux_free(struct mux *m)
     free(m);
 }
 
-/* ---- what the tables name ---- */
+/* ---- the functions of the speaker ---- */
 
 static enum wr_claim claims(struct wr_str first)
 {
