@@ -20,8 +20,8 @@ static struct {
     struct wr_timer look_timer, late_timer;
 } me;
 
-/* The listening socket after a, through all listeners of the configuration; a NULL: the first one.
- * Returns NULL after the last one. */
+/* The listening socket that follows `a` (NULL: the first one), through all listeners of the
+ * configuration. NULL: there are no more. */
 static struct wr_accepting *next_accepting(struct wr_accepting *a)
 {
     struct wr_listener *l = a != NULL ? a->listener : wr_conf_listens(me.cycle->conf)->first;

@@ -1,7 +1,8 @@
 /* location_tree: finds the location of a uri. Locations form levels: those of a server, and those
  * inside one location. The setter of `location` adds each to its level, and wr_locations_build
- * completes a level after loading. The hook of phase FIND searches on each request: it allocates
- * nothing, and names cost time by the length of the uri, not by how many there are.
+ * completes a level after loading. The hook of phase FIND searches on each request, and allocates
+ * nothing. Searching the names takes time proportional to the length of the uri, not to their
+ * number.
  *
  * nginx's precedence: an exact name (=) at once; else the longest prefix, where locations inside it
  * come before those around it; then regexes in the order of the file, unless that prefix has ^~. A

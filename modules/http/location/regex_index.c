@@ -4,9 +4,9 @@
  * cursor returns their members in the order of the file. location_tree.c calls it on each request;
  * nothing is allocated then.
  *
- * The cursor has room for WR_REGEX_CHAIN lists of a trie. If more regexes have prefixes that begin
- * with each other, the longer ones go into the list of a shorter prefix: they are tried more often,
- * but never missed. */
+ * The cursor has room for WR_REGEX_CHAIN lists of a trie. If the prefixes of more regexes extend
+ * one another, the longer ones go into the list of a shorter prefix: they are tried more often, but
+ * never missed. */
 #include "location_impl.h"
 
 struct list {

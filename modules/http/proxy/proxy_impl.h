@@ -17,7 +17,7 @@
 /* ---- a set of field names: those that are not passed on ---- */
 struct wr_proxy_names {
     uint64_t known[(WR_F_COUNT + 63) / 64]; /* bit set of ids */
-    uint64_t lengths;                       /* bit n: one of the others has n bytes; 63: or more */
+    uint64_t lengths;                       /* bit n: one of the others has n bytes (63: or more) */
     WR_VEC(struct wr_str) others;
 };
 void wr_proxy_names_add(struct wr_pool *p, struct wr_proxy_names *n, struct wr_str name);
