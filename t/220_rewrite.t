@@ -193,6 +193,14 @@ $locations
     server { listen %{closed}; return 403; error_page 403 /page; location /page { return 200 page; } }
     server { listen %{silent}; return 444; }
     server {
+        listen %{slash};
+        error_page 301 =200 /page;
+        rewrite ^/a\$ /b;
+        if (\$uri = /page) { break; }
+        location /b/ { proxy_pass http://%{back}; }
+        location /page { proxy_pass http://%{back}/other; }
+    }
+    server {
         listen %{unset};
         location /warned { if (\$arg_no) { set \$never_set 1; } return 200 "[\$never_set]"; }
         location /quiet {
@@ -242,6 +250,12 @@ subtest 'servers' => sub {
     gives('whole', '/inner',      qr/^404 /,  'rewrite in a location does not run the server again');
     gives('whole', '/page',       '404 new /new/page s',  'an internal redirect does');
     gives('closed', '/page',      qr/^403 <html>/,        'return in a server holds for its page too');
+};
+
+subtest 'a page for the missing slash of a rewritten uri' => sub {
+    my $r = Weir::Http::ask($w, 'slash', 'GET /a');
+    is $r->{status}, 200, 'its status';
+    is $r->{body}, 'GET /other', 'what was rewritten before does not count in its break';
 };
 
 subtest 'return 444' => sub {

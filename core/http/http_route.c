@@ -157,7 +157,7 @@ enum wr_verdict wr_http_internal(struct wr_exchange *x, struct wr_str uri, struc
         h->req.uri = uri;
         h->req.args = args;
         h->uri_internal = true;
-        h->uri_set_by_break = h->alias_appends_uri = false;
+        h->uri_changed = h->uri_set_by_break = h->alias_appends_uri = false;
         h->location = NULL;
         wr_exchange_scope(x, h->server->v.scope);
         x->phase = WR_PH_SET; /* the rewrite program of the server runs again */
