@@ -1,8 +1,8 @@
 #!/usr/bin/perl
 
-# The command line: what -v, -V, -h, -t, -T and -q print and where, that -p, -c, -e and -g place
-# things, that -s finds the running weir through its pid file, and that a word weir does not know
-# is refused. -h fits one screen. None of them leaves anything behind.
+# The command line: what -v, -V, -h, -t, -T and -q print, and where; that -p, -c and -e decide where
+# files are and -g adds directives; that -s finds the running weir by its pid file; that unknown
+# words are refused. -h fits one screen. No option leaves anything behind.
 
 use strict;
 use warnings;
@@ -43,19 +43,19 @@ for my $help ('-h', '-?') {
     cmp_ok @lines, '<=', 24, "$help fits 24 lines";
     is scalar(grep { length > 80 } @lines), 0, "$help fits 80 columns";
     for my $option (qw(-t -T -q -v -V -h -p -c -e -g -s)) {
-        like $out . $err, qr/^\s*(?:-.,\s*)*\Q$option\E\b/m, "$help tells of $option";
+        like $out . $err, qr/^\s*(?:-.,\s*)*\Q$option\E\b/m, "$help lists $option";
     }
 }
 
 ($code, $out, $err) = $w->bare('--help', 'proxy_pass');
 is $code, 0, '--help DIRECTIVE exits with 0';
-like $out, qr/^proxy_pass\b.*\n(?:.*\n)*\s*context:.*\bserver\b/, 'and tells of it';
+like $out, qr/^proxy_pass\b.*\n(?:.*\n)*\s*context:.*\bserver\b/, 'and explains the directive';
 ($code, $out, $err) = $w->bare('--help', 'keepalive');
-is $code, 0, 'of an upstream, too';
-like $out, qr/^    default:  32 local$/m, 'with its default';
+is $code, 0, '--help of a directive of upstream {} exits with 0';
+like $out, qr/^    default:  32 local$/m, 'and prints its default';
 ($code, $out, $err) = $w->bare('--help', 'include');
-is $code, 0, 'and what the reader of files does itself';
-like $out, qr/^    syntax:   include path;$/m, 'include';
+is $code, 0, '--help of include, which no module has, exits with 0';
+like $out, qr/^    syntax:   include path;$/m, 'and prints its syntax';
 ($code, $out, $err) = $w->bare('--help', 'proxy_pas');
 isnt $code, 0, '--help with a word that is no directive fails';
 
@@ -66,11 +66,11 @@ my $conf = $w->conf($CONF);
 ($code, $out, $err) = $w->command('-t');
 is $code, 0, '-t of a good configuration exits with 0';
 like $err, qr/the configuration file \Q$conf\E syntax is ok/, '-t says that the syntax is ok';
-like $err, qr/configuration file \Q$conf\E test is successful/, '-t says that all is well';
+like $err, qr/configuration file \Q$conf\E test is successful/, '-t reports success';
 is $out, '', '-t prints nothing else';
 
 ($code, $out, $err) = $w->command('-t', '-q');
-is "$code $out$err", '0 ', '-t -q says nothing when all is well';
+is "$code $out$err", '0 ', '-t -q prints nothing on success';
 
 $w->write('extra.conf', "# extra\nserver { listen %{extra}; return more; }\n");
 $w->conf("stream {\n    include extra.conf;\n    include none*.conf;\n}\n");
@@ -87,7 +87,7 @@ isnt $code, 0, '-t of a wrong configuration does not exit with 0';
 like $err, qr/\[emerg\]/, '-t -q prints the error';
 like $err, qr/configuration file \Q$conf\E test failed/, 'and that the test failed';
 
-# Words it does not take.
+# Words that are refused.
 
 for my $wrong (
     [['-x'], qr/invalid option: "-?x"/, 'an unknown option'],
@@ -109,7 +109,7 @@ for my $wrong (
     like $err, $says, "$name: message";
 }
 
-# Places: -c is relative to -p, and so is what a configuration names; -e is there from the start.
+# Paths: -c and the names in a configuration are relative to -p; -e is used from the start.
 
 $w->conf($CONF);
 mkdir $w->path('sub');
@@ -124,7 +124,7 @@ isnt $code, 0, 'a wrong configuration keeps weir from starting';
 like slurp($w->path('early.log')), qr/\[emerg\].*unknown directive "wrong" in \S*own\.conf:1/,
     'the -e log has the error too';
 
-# Without a word about places an ordinary user needs none: the log is stderr, the rest is below
+# An ordinary user needs no option for paths: the log is stderr, all other files are below
 # XDG_RUNTIME_DIR.
 
 mkdir $w->path('run');
@@ -146,7 +146,7 @@ SKIP: {
         if slurp($w->path('user.err')) !~ /is not writable/;
     is $w->ask('user'), 'for users', 'an ordinary user needs no -p';
     is scalar(() = slurp($w->path('user.err')) =~ /^weir: \[notice\].*is not writable/mg), 1,
-        'one notice says where things are';
+        'one notice says that the prefix is not used';
     is slurp($w->path('run/weir/weir.pid')), "$pid\n", 'the pid file is below XDG_RUNTIME_DIR';
     kill 'QUIT', $pid;
     is $w->ended($pid), 0, 'weir quits';
@@ -154,7 +154,7 @@ SKIP: {
 }
 Weir::Process::end_process($pid) if alive($pid);
 
-# Signals by name. What is not there cannot be signalled.
+# Signals by name. Without a running weir -s fails.
 
 $w->conf($CONF);
 ($code, $out, $err) = $w->command('-s', 'stop');
@@ -175,7 +175,7 @@ for my $how ('quit', 'stop') {
     my $master = $w->master;
     is(($w->command('-s', $how))[0], 0, "-s $how");
     is $w->ended($master), 0, "weir ended by $how";
-    is $w->pid, undef, 'and took its pid file with it';
+    is $w->pid, undef, 'and removed its pid file';
     $w->has_ended;
     $w->start if $how eq 'quit';
 }

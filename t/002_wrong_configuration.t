@@ -1,9 +1,9 @@
 #!/usr/bin/perl
 
-# Wrong configurations: each one is refused with nginx's reason and "in FILE:LINE", the line it
-# stands on with a caret under the place, and what to write instead where that can be known. One
-# run tells of several errors. Neither -t nor a failed start leaves a socket, pid file or process.
-# And the opposite: what looks odd but is right is taken.
+# Wrong configurations: each one is refused with nginx's reason and "in FILE:LINE"; the line is
+# shown with a caret under the mistake and, where it can be known, what to write instead. One run
+# reports several errors. Neither -t nor a failed start leaves a socket, pid file or process.
+# Configurations that look odd but are right are accepted.
 
 use strict;
 use warnings;
@@ -31,12 +31,12 @@ sub shown {
 # Each row: a name, the text, with <> right before the place where the caret must stand, the
 # reason, and what weir suggests (if anything). The line follows from the place.
 my @wrong = (
-    ['a directive nobody knows', <<'CONF', qr/unknown directive "wrker_processes"/,
+    ['an unknown directive', <<'CONF', qr/unknown directive "wrker_processes"/,
 <>wrker_processes 1;
 CONF
         qr/did you mean "?worker_processes/],
 
-    ['a slip inside a server', <<'CONF', qr/unknown directive "proxy_pas"/,
+    ['a misspelled directive inside a server', <<'CONF', qr/unknown directive "proxy_pas"/,
 stream {
     server {
         listen 127.0.0.1:1;
@@ -46,13 +46,13 @@ stream {
 CONF
         qr/did you mean "?proxy_pass/],
 
-    ['no resemblance to anything', <<'CONF', qr/unknown directive "qqqzzz"/],
+    ['an unknown directive that resembles none', <<'CONF', qr/unknown directive "qqqzzz"/],
 stream {
     <>qqqzzz on;
 }
 CONF
 
-    ['known in nginx, not here', <<'CONF', qr/perl_modules/,
+    ['a directive of nginx that this build lacks', <<'CONF', qr/perl_modules/,
 stream {}
 <>perl_modules lib;
 CONF
@@ -153,12 +153,12 @@ stream {
 }
 CONF
 
-    ['a directive said twice', <<'CONF', qr/"worker_processes" directive is duplicate/],
+    ['a directive given twice', <<'CONF', qr/"worker_processes" directive is duplicate/],
 worker_processes 1;
 <>worker_processes 2;
 CONF
 
-    ['a value said twice in a server', <<'CONF', qr/"proxy_pass" directive is duplicate/],
+    ['a directive given twice in a server', <<'CONF', qr/"proxy_pass" directive is duplicate/],
 stream {
     server {
         listen 127.0.0.1:1;
@@ -168,7 +168,7 @@ stream {
 }
 CONF
 
-    ['an upstream said twice', <<'CONF', qr/duplicate upstream "u"/],
+    ['an upstream given twice', <<'CONF', qr/duplicate upstream "u"/],
 stream {
     upstream u { server 127.0.0.1:1; }
     upstream <>u { server 127.0.0.1:2; }
@@ -187,14 +187,14 @@ stream {
 }
 CONF
 
-    ['the default redirect where nothing is passed on', <<'CONF',
+    ['proxy_redirect default without proxy_pass', <<'CONF',
 http {
     proxy_redirect <>default;
 }
 CONF
         qr/"proxy_redirect default" should be placed after the "proxy_pass" directive/],
 
-    ['the default redirect before proxy_pass', <<'CONF',
+    ['proxy_redirect default before proxy_pass', <<'CONF',
 http {
     server {
         listen 127.0.0.1:1;
@@ -204,7 +204,7 @@ http {
 CONF
         qr/"proxy_redirect default" should be placed after the "proxy_pass" directive/],
 
-    ['a flag that changes nothing', <<'CONF',
+    ['an invalid value of a flag that has no effect', <<'CONF',
 http {
     tcp_nopush <>yes;
 }
@@ -221,34 +221,35 @@ stream {
 }
 CONF
 
-    ['a number that is none', <<'CONF', qr/invalid number/],
+    ['an invalid number', <<'CONF', qr/invalid number/],
 worker_rlimit_nofile <>many;
 CONF
 
-    ['worker processes that are no number', <<'CONF', qr/"worker_processes" directive invalid value/],
+    ['an invalid number of worker processes', <<'CONF',
 worker_processes <>some;
 CONF
+        qr/"worker_processes" directive invalid value/],
 
-    ['a flag that is none', <<'CONF',
+    ['an invalid flag', <<'CONF',
 stream {
     tcp_nodelay <>yes;
 }
 CONF
         qr/invalid value "yes" in "tcp_nodelay" directive, it must be "on" or "off"/],
 
-    ['a time that is none', <<'CONF', qr/"proxy_timeout" directive invalid value/],
+    ['an invalid time', <<'CONF', qr/"proxy_timeout" directive invalid value/],
 stream {
     proxy_timeout <>1fortnight;
 }
 CONF
 
-    ['a size that is none', <<'CONF', qr/"proxy_buffer_size" directive invalid value/],
+    ['an invalid size', <<'CONF', qr/"proxy_buffer_size" directive invalid value/],
 stream {
     proxy_buffer_size <>16q;
 }
 CONF
 
-    ['a port that is none', <<'CONF', qr/invalid port in "127\.0\.0\.1:99999"/],
+    ['an invalid port', <<'CONF', qr/invalid port in "127\.0\.0\.1:99999"/],
 stream {
     server { listen <>127.0.0.1:99999; return x; }
 }
@@ -260,11 +261,12 @@ stream {
 }
 CONF
 
-    ['statistics of name servers', <<'CONF', qr/the "status_zone" parameter/, qr/commercial subscription/],
+    ['status_zone of a resolver', <<'CONF',
 stream {
     resolver 127.0.0.1 <>status_zone=z;
 }
 CONF
+        qr/the "status_zone" parameter/, qr/commercial subscription/],
 
     ['a listen name that does not resolve', <<'CONF', qr/host not found in "no-such\.invalid:1"/],
 stream {
@@ -272,25 +274,26 @@ stream {
 }
 CONF
 
-    ['a parameter nobody knows', <<'CONF', qr/invalid parameter "wieght=3"/, qr/did you mean "?weight/],
+    ['an unknown parameter', <<'CONF', qr/invalid parameter "wieght=3"/, qr/did you mean "?weight/],
 stream {
     upstream u { server 127.0.0.1:1 <>wieght=3; }
 }
 CONF
 
-    ['a listen parameter nobody knows', <<'CONF', qr/the invalid "reuse" parameter|invalid parameter "reuse"/],
+    ['an unknown parameter of listen', <<'CONF',
 stream {
     server { listen 127.0.0.1:1 <>reuse; return x; }
 }
 CONF
+        qr/the invalid "reuse" parameter|invalid parameter "reuse"/],
 
-    ['a weight of nothing', <<'CONF', qr/invalid parameter "weight=0"/],
+    ['a weight of 0', <<'CONF', qr/invalid parameter "weight=0"/],
 stream {
     upstream u { server 127.0.0.1:1 <>weight=0; }
 }
 CONF
 
-    ['a variable nobody knows', <<'CONF', qr/unknown "remote_adr" variable/, qr/did you mean "?\$?remote_addr/],
+    ['an unknown variable', <<'CONF',
 stream {
     server {
         listen 127.0.0.1:1;
@@ -298,8 +301,9 @@ stream {
     }
 }
 CONF
+        qr/unknown "remote_adr" variable/, qr/did you mean "?\$?remote_addr/],
 
-    ['a variable nobody knows in a log format', <<'CONF', qr/unknown "no_such" variable/],
+    ['an unknown variable in a log format', <<'CONF', qr/unknown "no_such" variable/],
 stream {
     log_format f '$remote_addr <>$no_such';
     access_log %{dir}/a.log f;
@@ -307,19 +311,20 @@ stream {
 }
 CONF
 
-    ['a log format nobody knows', <<'CONF', qr/unknown log format "fast"/],
+    ['an unknown log format', <<'CONF', qr/unknown log format "fast"/],
 stream {
     access_log %{dir}/a.log <>fast;
     server { listen 127.0.0.1:1; return x; }
 }
 CONF
 
-    ['a log format missing', <<'CONF', qr/invalid number of arguments in "access_log"|log format/],
+    ['an access_log that lacks a log format', <<'CONF',
 stream {
     access_log <>%{dir}/a.log;
     server { listen 127.0.0.1:1; return x; }
 }
 CONF
+        qr/invalid number of arguments in "access_log"|log format/],
 
     ['a broken regular expression', <<'CONF', qr/pcre2?_compile\(\) failed|regex/],
 stream {
@@ -328,7 +333,7 @@ stream {
 }
 CONF
 
-    ['a map key said twice', <<'CONF', qr/conflicting parameter "k"/],
+    ['a map key given twice', <<'CONF', qr/conflicting parameter "k"/],
 stream {
     map $remote_addr $a { k 1; <>k 2; }
     server { listen 127.0.0.1:1; return $a; }
@@ -345,10 +350,11 @@ CONF
 include <>missing.conf;
 CONF
 
-    ['a module from elsewhere', <<'CONF', qr/load_module|module/, qr/built in|built-in|--add-module/],
+    ['load_module of a module that is not built in', <<'CONF',
 load_module <>modules/somebody_elses.so;
 stream {}
 CONF
+        qr/load_module|module/, qr/built in|built-in|--add-module/],
 
     ['a server that does not listen', <<'CONF', qr/no "listen" is defined for server/],
 stream {
@@ -356,14 +362,14 @@ stream {
 }
 CONF
 
-    ['a log level nobody knows', <<'CONF', qr/invalid log level "loud"/],
+    ['an unknown log level', <<'CONF', qr/invalid log level "loud"/],
 error_log %{dir}/e.log <>loud;
 CONF
 );
 
 for my $row (@wrong) {
     my ($name, $text, $reason, $suggests) = @$row;
-    # A regex may stand before the text's suggestion: see the rows that wrap.
+    # Rows that wrap have the text of the configuration behind the reason.
     ($reason, $text) = ($text, $reason) if ref $text;
     $text = $w->expand($text) =~ s/^<>\n\z/<>/mr;
     my ($before) = $text =~ /^(.*?)<>/s or die "$name: no place";
@@ -402,8 +408,8 @@ CONF
 isnt $code, 0, 'several errors: exit code';
 my %place = map { $_ => 1 } $err =~ /\[emerg\].* in \Q@{[ $w->dir ]}\E\/(\S+:\d+)$/mg;
 is join(' ', sort keys %place), 'part.conf:3 weir.conf:1 weir.conf:5 weir.conf:8',
-    'each in its file and line';
-like $err, qr/configuration file \Q$CONF\E test failed/, 'the verdict';
+    'each error has its file and line';
+like $err, qr/configuration file \Q$CONF\E test failed/, 'and the verdict is printed';
 
 # A name in proxy_pass that resembles an upstream.
 
@@ -414,10 +420,10 @@ stream {
 }
 CONF
 ($code, $out, $err) = $w->bare('-t', '-p', $w->dir, '-c', 'weir.conf', '-e', $w->path('error.log'));
-like $err, qr/did you mean .*"backends"/, 'a name that resembles an upstream';
-like $err, qr/\Q$CONF\E:3/, 'and where it stands';
+like $err, qr/did you mean .*"backends"/, 'the upstream that a name resembles is suggested';
+like $err, qr/\Q$CONF\E:3/, 'and the line is named';
 
-# What is odd but right.
+# Configurations that are odd but right.
 
 $w->write('a.inc', 'listen 127.0.0.1:%{web.port};');
 $w->write('b1.part', 'set $x "1";');
@@ -435,10 +441,10 @@ my @right = (
         'stream { server { listen 127.0.0.1:%{web.port}; return "a\"b{c};${remote_addr}\n"; } }'],
     ['names that do not resolve yet', 'stream { upstream u { server no-such.invalid:1; }
         server { listen 127.0.0.1:%{web.port}; proxy_pass u; } }'],
-    ['directives that tune what needs no tuning', 'stream { preread_buffer_size 4k;
+    ['preread and hash directives where nothing uses them', 'stream { preread_buffer_size 4k;
         preread_timeout 5s; variables_hash_max_size 2048; variables_hash_bucket_size 128;
         map_hash_max_size 4096; map_hash_bucket_size 64; }'],
-    ['what may be said twice', 'http { ssl_protocols TLSv1.2; ssl_protocols TLSv1.3;
+    ['directives that may be given twice', 'http { ssl_protocols TLSv1.2; ssl_protocols TLSv1.3;
         ssl_session_cache off; ssl_session_cache shared:a:1m;
         proxy_ssl_protocols TLSv1.2; proxy_ssl_protocols TLSv1.3;
         proxy_next_upstream error; proxy_next_upstream timeout;
@@ -449,7 +455,7 @@ my @right = (
     ['sizes of hashes', 'stream { server_names_hash_max_size 512;
         server_names_hash_bucket_size 64; }'],
     ['a group whose servers are down', 'stream { upstream u { server 127.0.0.1:1 down; } }'],
-    ['the default redirect behind proxy_pass', 'http { server { listen 127.0.0.1:%{web.port};
+    ['proxy_redirect default after proxy_pass', 'http { server { listen 127.0.0.1:%{web.port};
         location / { proxy_pass http://127.0.0.1:1; proxy_redirect default; } } }'],
     ['a built-in module loaded', 'load_module modules/ngx_stream_module.so; stream {}'],
 );

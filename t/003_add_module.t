@@ -1,8 +1,8 @@
 #!/usr/bin/perl
 
-# A module from outside the tree: ./configure --add-module=DIR takes it in, weir -V names it, its
-# directives, variable and phase hook work, and what is wrong in its place is said by the tables
-# of weir. Built from a copy of the sources, so that the tree under test stays as it is.
+# A module from outside the tree: ./configure --add-module=DIR builds it in, weir -V names it, its
+# directives, variable and phase hook work, and wrong uses of its directives are reported like those
+# of weir's own. Built from a copy of the sources, so that the tree under test stays as it is.
 
 use strict;
 use warnings;
@@ -24,7 +24,7 @@ for my $part (qw(configure Makefile auto conf core modules t/modules)) {
     system('cp', '-R', "$top/$part", "$copy/$part") == 0 or die "cannot copy $part\n";
 }
 
-# Runs a command there. Returns its exit code and all it said.
+# Runs a command in the copy. Returns its exit code and its output.
 sub there {
     my ($command) = @_;
     local %ENV = map { $_ => $ENV{$_} // '' } qw(PATH HOME TMPDIR);
@@ -34,17 +34,17 @@ sub there {
 
 my ($code, $said) = there('./configure --add-module=t/modules/none');
 isnt $code, 0, 'a folder without a module is refused';
-like $said, qr{t/modules/none/config}, 'by name';
+like $said, qr{t/modules/none/config}, 'and the message names the missing file';
 
 ($code, $said) = there('./configure --without-open_path');
-isnt $code, 0, 'what others call cannot be left out';
-like $said, qr/weir cannot be built without this/, 'is said';
+isnt $code, 0, 'a module whose functions others call cannot be left out';
+like $said, qr/weir cannot be built without this/, 'and configure says so';
 
 my $options = join(' ', map { "--add-module=t/modules/$_" } qw(stamp shout first))
     . q( --with-cc-opt='-O0') . ' --without-stream_map_module --without-http_geo_module';
 ($code, $said) = there("./configure $options");
 is $code, 0, 'configure' or diag $said;
-like $said, qr/^\s*stamp\b.*\bin\b/m, 'its table has the module';
+like $said, qr/^\s*stamp\b.*\bin\b/m, 'the table of configure has the module';
 like $said, qr/^\s*map +in, not for stream +map$/m, 'a module that serves one layer only';
 ($code, $said) = there('make objs/weir');
 is $code, 0, 'make' or die $said;
@@ -101,13 +101,13 @@ stream {
     server { listen %{refused}; stamp_required on; stamp ""; return ok; }
 }
 CONF
-is $w->ask('outer'), 'outer', 'its directive and its variable';
+is $w->ask('outer'), 'outer', 'its directive and its variable work';
 is $w->ask('inner'), '127.0.0.1 ' . $w->port('inner'), 'a value with variables';
 is $w->ask('empty'), '[]', 'an empty value';
-is $w->ask('required'), 'ok', 'its phase hook lets pass';
-is $w->ask('refused'), '', 'and refuses';
+is $w->ask('required'), 'ok', 'its phase hook lets a session pass';
+is $w->ask('refused'), '', 'and refuses another one';
 
-# A balancer, of both layers.
+# A balancer of both layers.
 
 is join(' ', map { $w->ask('group') } 1 .. 4), 'one one one one', 'the first server is picked';
 $w->{backend}{one}->kill;
@@ -141,7 +141,7 @@ $w->conf("stream {\n    stamp_required maybe;\n}\n");
 ($code, undef, $said) = $w->command('-t');
 isnt $code, 0, 'a wrong value is an error';
 like $said, qr/invalid value "maybe" in "stamp_required" directive.* in \S+weir\.conf:2/,
-    'with its place';
+    'with file and line';
 
 $w->expect(qr/"maybe"/);
 $w->finish;

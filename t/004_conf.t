@@ -1,7 +1,7 @@
 #!/usr/bin/perl
 
 # The configurations people start from: each one in conf/ and conf/examples passes -t, and
-# conf/weir.conf runs and says what it tells to expect.
+# conf/weir.conf runs and answers as its comments say.
 
 use strict;
 use warnings;
@@ -28,15 +28,15 @@ for my $file (@all) {
             if $http && ($w->bare('-V'))[2] !~ /^modules:.* http /m;
         my ($code, $out, $err) = $w->bare('-t', '-p', $w->dir, '-c', $file, '-e', 'stderr');
         is $code, 0, "$name passes" or diag $err;
-        # A name of example.com is known nowhere; that is no mistake.
+        # Names below example.com do not resolve; that is not a mistake.
         my @warnings = grep { /\[warn\]/ && !/host not found in upstream "\S+\.example\.com/ }
             split /\n/, $err;
         is "@warnings", '', 'without a warning';
     }
-    like $text, qr/^worker_processes auto;$/m, 'and says auto';
+    like $text, qr/^worker_processes auto;$/m, 'and has worker_processes auto';
 }
 
-# What it shows when it runs, with ports of this test.
+# The replies of conf/weir.conf, with ports of this test.
 SKIP: {
     my $text = slurp("$conf/weir.conf");
     skip 'a build without http', 3 if ($w->bare('-V'))[2] !~ /^modules:.* http /m;

@@ -1,8 +1,9 @@
 #!/usr/bin/perl
 
-# weir --demo: what it tells to type works and answers as told, at both layers, the servers take
-# turns, a body that needs a temporary file arrives, and SIGINT ends it with nothing left. Ctrl-C at
-# a terminal ends it alone, so that make, which ran it, says nothing; and so does the terminal's end.
+# weir --demo: the commands it prints work and answer as it says, at both layers; the servers take
+# turns; a body that needs a temporary file arrives; SIGINT ends it and nothing is left. Ctrl-C at a
+# terminal ends only the demo: make, which ran it, prints no error. The end of the terminal ends it,
+# too.
 
 use strict;
 use warnings;
@@ -24,16 +25,16 @@ my $pid = spawn(sub {
     $ENV{TMPDIR} = $home;
     exec { Weir::binary() } 'weir', '--demo' or die "exec: $!\n";
 });
-ok wait_for { slurp($told) =~ /--help all.*\n\z/ || !alive($pid) }, 'it tells what to type';
+ok wait_for { slurp($told) =~ /--help all.*\n\z/ || !alive($pid) }, 'it prints what to type';
 my $text = slurp($told);
 diag $text, slurp($w->path('stderr')) if !alive($pid);
-is scalar(grep { length > 100 } split /\n/, $text), 0, 'in lines that fit';
-like $text, qr/^    weir -c FILE$/m, 'the program is called as it was';
+is scalar(grep { length > 100 } split /\n/, $text), 0, 'in lines of at most 100 columns';
+like $text, qr/^    weir -c FILE$/m, 'the program is named as it was called';
 like join('', glob "$home/*"), qr{^\Q$home\E/weir-demo\.\w+\z}, 'it has a folder of its own';
 my ($uid) = slurp("/proc/$pid/status") =~ /^Uid:\t(\d+)/m;
 isnt $uid, 0, 'it runs as an ordinary user, whoever started it';
 
-# What a command line a person types prints.
+# The output of a command line that a person types.
 sub sh {
     my ($command) = @_;
     my $out = $w->path('out');
@@ -49,13 +50,13 @@ is +($text =~ m{^    nc 127\.0\.0\.1 (\d+) < /dev/null }m)[0], $l4, 'and one for
 like $text, qr/^            listen 127\.0\.0\.1:$l4;$/m, 'the configuration is shown with its port';
 
 like sh("cat < /dev/tcp/127.0.0.1/$l4"), qr/\Adatabase [123], you are 127\.0\.0\.1\n\z/,
-    'it answers as told';
+    'it answers as the demo says';
 SKIP: {
     skip 'no nc', 1 if !Weir::program('nc');
     like sh("nc 127.0.0.1 $l4 </dev/null"), qr/\Adatabase [123], you are 127\.0\.0\.1\n\z/,
         'and nc ends by itself';
 }
-my %turn;    # each worker has its own
+my %turn;    # each worker has its own turn
 for (1 .. 100) {
     $turn{ $w->ask("127.0.0.1:$l4") }++;
     last if keys %turn == 3;
@@ -75,18 +76,18 @@ SKIP: {
     like $one, qr{^HTTP/1\.1 200 OK\r$}m, 'curl -i shows the head';
     like $one, qr{^X-Upstream: 127\.0\.0\.1:\d+\r$}m, 'with the field that is added';
     like $one, qr{^api [123]: /api/users, Host: 127\.0\.0\.1, X-Real-IP: 127\.0\.0\.1$}m,
-        'what the server says is what the fields are set to';
+        'the server got the fields as they are set';
     my $round = join '', $turns =~ /^api ([123]): \/api\/[1-4], /mg;
     ok index('1231231', $round) >= 0 && length $round == 4, "the servers take turns: $round";
     like $media, qr{^media [12]: /cat\.jpg, Host: example\.com, X-Real-IP: 127\.0\.0\.1$},
-        'another path leads to others, without the path';
+        'another location leads to other servers, without its prefix';
 }
 
 SKIP: {
     my ($l7) = $text =~ m{^    curl -i http://(127\.0\.0\.1:\d+)/}m or skip 'no http', 4;
     my $r = Weir::Http::ask($w, $l7, 'GET /');
-    is $r->{status}, 404, 'elsewhere';
-    is $r->{body}, "try /api/ or /media/\n", 'it says what to try';
+    is $r->{status}, 404, 'any other path: 404';
+    is $r->{body}, "try /api/ or /media/\n", 'its page says what to try';
     $r = Weir::Http::ask($w, $l7, 'POST /api/up', body => 'x' x 300000);
     is $r->{status}, 200, 'a body that needs a file';
     like $r->{body}, qr{^api [123]: /api/up, }, 'arrives';
@@ -124,13 +125,13 @@ SKIP: {
     my ($script, $typed, $said) = at_terminal();
     syswrite $typed, "\cC";
     ok wait_for { !alive($script) }, 'Ctrl-C ends it';
-    is status_of($script), 0, 'and make ends well';
-    unlike slurp($said), qr/\*\*\*/, 'without a word';
+    is status_of($script), 0, 'and make succeeds';
+    unlike slurp($said), qr/\*\*\*/, 'and prints no error';
     is_deeply [glob "$home/*"], [], 'and nothing is left';
 
     ($script) = at_terminal();
     kill 'KILL', $script;
-    becomes { !@{[glob "$home/*"]} } 'when its terminal is gone it goes, too';
+    becomes { !@{[glob "$home/*"]} } 'the end of its terminal ends it';
 }
 $w->finish;
 done_testing;

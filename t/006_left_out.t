@@ -1,8 +1,8 @@
 #!/usr/bin/perl
 
-# TCP proxying, location routing and header injection can be left out: the build says so, the rest
-# works, and a configuration that needs one is told that it is not in this build. So is one that
-# needs response caching.
+# TCP proxying, location routing and header injection can be left out: configure says so, the rest
+# works, and a configuration that needs one of them is refused as "not in this build". So is one
+# that needs response caching.
 
 use strict;
 use warnings;

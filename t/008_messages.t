@@ -1,7 +1,8 @@
 #!/usr/bin/perl
 
-# The messages of a wrong configuration beyond one mistake and its line (002): all of them at once,
-# each once; braces; names and parameters that are nginx's or others'; the word under the caret.
+# Messages about wrong configurations, beyond one mistake and its line (t/002): several mistakes in
+# one run, each reported once; missing and surplus braces; names and parameters of nginx and of
+# other projects; the word that the caret marks.
 
 use strict;
 use warnings;
@@ -20,7 +21,8 @@ sub check {
     return $code eq 0 ? '' : $err;
 }
 
-# "LINE text [word under the caret] (hint; hint)" of each error, in the order in which they are shown.
+# "LINE text [word under the caret] (hint; hint)" of each error, in the order in which they are
+# shown.
 sub findings {
     my ($err) = @_;
     my @found;
@@ -34,7 +36,7 @@ sub findings {
     return @found;
 }
 
-# ---- one mistake, or some: the text, and what is found ----
+# ---- one or several mistakes: the text, and the errors that are found ----
 
 my @rows = (
     ['each unknown directive once, with all its places', <<'CONF',
@@ -51,7 +53,7 @@ CONF
         . ' (nginx has it in module ngx_http_fastcgi_module, for: http, server, location; 3 more: 5, 6)',
         '6 unknown directive "fastcgi_index": known in nginx, not in this build [fastcgi_index]'
         . ' (nginx has it in module ngx_http_fastcgi_module, for: http, server, location)'],
-    ['unknown variables, also beside other errors, but for those that may be defined there', <<'CONF',
+    ['unknown variables, also beside other errors, unless a wrong line may define them', <<'CONF',
 http {
     log_format f '$remote_addr "$request" $upstream_cache_status ${gzip_ratio}';
     auth_jwt_claim_set $who sub;
@@ -78,7 +80,7 @@ CONF
         . ' [$connections_active] (nginx has it in module ngx_http_stub_status_module)',
         '12 unknown "uri" variable [$uri] (nginx has it in http {})',
         '12 unknown "remote_adr" variable [$remote_adr] (did you mean "$remote_addr"?)'],
-    ['no certificate is missed where there is one', <<'CONF',
+    ['a certificate that is there is not reported missing', <<'CONF',
 http {
     server { listen 127.0.0.1:1; location / { add_header X $nosuch; } }
     server { listen 127.0.0.1:2 ssl; ssl_certificate c.pem; ssl_certificate_key k.pem; }
@@ -116,7 +118,7 @@ CONF
             . ' (it is a directive of %s)', $_->[0], $_->[1], $_->[1], $_->[2] }
         [2, 'brotli', 'ngx_brotli'], [3, 'vhost_traffic_status_zone', 'nginx-module-vts'],
         [4, 'more_set_headers', 'headers-more-nginx-module']],
-    ['what is gone, and what clients will speak', <<'CONF',
+    ['directives that are gone, and what clients speak without them', <<'CONF',
 http {
     ssl on;
     server { listen 127.0.0.1:1 ssl http2 defualt_server; }
@@ -164,7 +166,7 @@ http {
 }
 CONF
         '2 the closing bracket in "host" variable is missing [${host]'],
-    ['more than twenty', join('', map { "foo$_ x;\n" } 1 .. 30),
+    ['more than twenty errors', join('', map { "foo$_ x;\n" } 1 .. 30),
         map { sprintf '%d unknown directive "foo%d" [foo%d]', $_, $_, $_ } 1 .. 30],
 );
 for my $row (@rows) {
@@ -173,7 +175,7 @@ for my $row (@rows) {
     is_deeply [findings($err)], \@expected, $name or diag $err;
 }
 
-# ---- braces: right configurations with one mistake each, beside nginx ----
+# ---- braces: right configurations with one mistake each, compared with nginx ----
 
 my @lines = split /^/, <<'CONF';
 events {
@@ -206,7 +208,7 @@ my $nginx = Weir::program('nginx');
 my $temp = join '', map { "${_}_temp_path " . $w->path("temp_$_") . ';' }
     qw(client_body proxy fastcgi uwsgi scgi);
 
-# The line of nginx's error.
+# The line that nginx reports; 0 if it finds no mistake.
 sub nginx_line {
     my ($text) = @_;
     $w->write('nginx.conf', $text =~ s/^http \{/http { access_log off; $temp/mr);
@@ -215,8 +217,8 @@ sub nginx_line {
     return $err =~ /\[emerg\].* in \S+:(\d+)$/m ? $1 : 0;
 }
 
-# Each line with a brace, without it, or with one more: the kind, the line, the text, and the line on
-# which the mistake is to be reported.
+# Each line with a brace, without it, or with one more: the kind, the line, the text, and the line
+# on which the mistake is to be reported.
 my @mutants;
 for my $i (0 .. $#lines) {
     my @m = @lines;
@@ -232,7 +234,7 @@ for my $i (0 .. $#lines) {
         push @mutants, ['} twice', $i + 1, join('', @m), $i + 2];
     }
 }
-cmp_ok @mutants, '>', 25, 'mistakes to make';
+cmp_ok @mutants, '>', 25, 'there are mistakes to make';
 
 # An ordinary user may not listen on the ports it names.
 is check(join('', @lines) =~ s/listen \K127\.0\.0\.1:(\d)/%{port$1}/gr), '',
@@ -243,7 +245,7 @@ for my $m (@mutants) {
     my @found = map { /^(\d+)/ } findings(my $err = check($text));
     is "@found", $expected, "$name: where" or diag "$text\n$err";
 
-    # Other mistakes before and behind it are not hidden.
+    # Mistakes before and after it are still found.
     my @more = split /^/, $text;
     my ($first) = grep { $more[$_] =~ /127\.0\.0\.1:1/ } 0 .. $#more;
     my ($last) = grep { $more[$_] =~ /proxy_pass/ } 0 .. $#more;
@@ -254,11 +256,11 @@ for my $m (@mutants) {
     SKIP: {
         skip 'nginx is not installed', 2 if !$nginx;
         my $nginx_line = nginx_line($text);
-        cmp_ok $found[0] // 99, '<=', $nginx_line, "$name: as near as nginx";
+        cmp_ok $found[0] // 99, '<=', $nginx_line, "$name: reported no later than by nginx";
         my $flat = $text =~ s/^ +//mgr;
         @found = map { /^(\d+)/ } findings($err = check($flat));
         ok $found[0] >= $line && $found[0] <= nginx_line($flat),
-            "$name: nor is it behind nginx where nothing is indented" or diag "$flat\n$err";
+            "$name: nor without indentation" or diag "$flat\n$err";
     }
 }
 

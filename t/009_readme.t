@@ -1,8 +1,8 @@
 #!/usr/bin/perl
 
-# README tells the truth: its table of nginx's modules is what the directives of this build and the
-# list of nginx's in core/config/words.c say, and its first configuration passes -t, here and with
-# nginx where that is installed. The files and commands it and docs/ name exist.
+# README.md is true: its table of nginx's modules follows from the directives of this build and from
+# nginx's list in core/config/words.c; its first configuration passes -t here and, if nginx is
+# installed, there; the files and commands that README.md and docs/ name exist.
 #
 #     perl -It/lib t/009_readme.t table          prints the table that README should have
 
@@ -18,7 +18,8 @@ my $w = Weir->new;
 
 # ---- the table
 
-# Names of this build by layer. What is allowed in upstream {} or server {} alone is of both.
+# Names of this build by layer. A directive that is allowed only in upstream {} or server {} counts
+# for both.
 sub our_names {
     my %have;
     my ($code, $out) = $w->bare('--help', 'all');
@@ -32,7 +33,7 @@ sub our_names {
     return \%have;
 }
 
-# Modules of nginx, each with its names; without the commercial version's.
+# Modules of nginx, each with its names; those of the commercial version are left out.
 sub nginx_names {
     my ($text) = slurp("$top/core/config/words.c") =~ /\bwr_nginx_directives(\[\] = .*?^\};)/ms;
     my (%module, %own);
@@ -48,7 +49,7 @@ sub nginx_names {
     return \%module;
 }
 
-# "proxy_cache*" for names that begin alike, when none that is there does.
+# Shortens missing names that begin alike to "proxy_cache*", if no name of this build begins so.
 sub in_short {
     my ($missing, $have) = @_;
     my (%group, @short);
@@ -89,10 +90,10 @@ SKIP: {
         or diag 'print it with: perl -It/lib t/009_readme.t table';
 }
 
-# ---- the first configuration, as it is but for its port
+# ---- the first configuration, unchanged except for its port
 
 my ($first) = $readme =~ /^((?:    .*\n)*?    events \{.*\n(?:    .*\n)+)/m;
-like $first, qr/^    events \{\}\n    stream \{\n/, 'there is a configuration for both';
+like $first, qr/^    events \{\}\n    stream \{\n/, 'there is a configuration for both programs';
 my $port = $w->port('first');
 $w->conf($first =~ s/listen \d+/listen $port/r);
 my ($code, $out, $err) = $w->command('-t');
@@ -110,7 +111,7 @@ SKIP: {
     is $?, 0, 'so does nginx' or diag $said;
 }
 
-# ---- what is named exists
+# ---- files and commands that are named
 
 for my $doc ('README.md', 'HACKING.md', 'SECURITY.md', glob "$top/docs/*.md") {
     my $text = slurp($doc =~ m{^/} ? $doc : "$top/$doc");
@@ -122,7 +123,7 @@ for my $doc ('README.md', 'HACKING.md', 'SECURITY.md', glob "$top/docs/*.md") {
     my @words = $text =~ /\bweir (?:-s|--help) ([a-z_]+)/g;
     my @wrong = grep { !/^(?:stop|quit|reload|reopen|trace|all)$/ && ($w->bare('--help', $_))[0] }
         @words;
-    is "@wrong", '', 'and commands';
+    is "@wrong", '', 'and commands that exist';
 }
 
 # ---- the programs of t/bench explain themselves

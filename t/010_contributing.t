@@ -1,7 +1,7 @@
 #!/usr/bin/perl
 
-# CONTRIBUTING.md tells the truth: the code it quotes stands in the sources, line for line, and what it
-# names is there: files, macros, functions, links.
+# CONTRIBUTING.md is true: the code it quotes is in the sources, line for line, and the files,
+# macros, functions and headings it names exist.
 
 use strict;
 use warnings;
@@ -32,17 +32,17 @@ cmp_ok $lines, '<', 150, 'the worked example has less than 150 lines';
 my @paths = grep { !/[A-Z]{3}/ }    # FOLDER, NAME
     $text =~ m{`((?:core|modules|conf|auto|docs|t)/[\w./-]+)}g;
 my @lost = grep { !-e "$top/$_" } @paths;
-is "@lost", '', 'files';
+is "@lost", '', 'the files it names exist';
 
 my $sources = join '', map { slurp($_) }
     grep { -f } glob("$top/core/*/*.h $top/modules/http/*.h");
 my %word = map { $_ => 1 } "$sources" =~ /\w+/g;
 my @names = grep { !/^wr_(?:module_)?NAME|^wr_NOUN/ } $text =~ /`[^`\n]*?\b((?:wr|WR)_\w+)/g;
 @lost = grep { !$word{$_} } @names;
-is "@lost", '', 'what headers declare';
+is "@lost", '', 'the macros and functions it names exist';
 
 my %heading = map { lc(s/\W+$//r =~ s/[^\w -]//gr =~ tr/ /-/r) => 1 } $text =~ /^#+ (.*)/mg;
 @lost = grep { !$heading{$_} } $text =~ /\]\(#([\w-]+)\)/g;
-is "@lost", '', 'headings';
+is "@lost", '', 'its links lead to headings';
 
 done_testing;

@@ -1,8 +1,8 @@
 #!/usr/bin/perl
 
 # The same sources make the same bytes: configured and built in two folders of different depth,
-# weir, its debug information and its build id do not differ. Some files stand for all, compiled
-# and linked as weir is; with WEIR_WHOLE=1, as in make test-all, it is the whole program.
+# weir, its debug information and its build id do not differ. Some files stand for all of them; with
+# WEIR_WHOLE=1, as in make test-all, the whole program is built.
 
 use strict;
 use warnings;
@@ -16,7 +16,7 @@ Weir->needs_programs('make', 'cc', 'readelf');
 my $top = Weir::top();
 my $w = Weir->new;
 
-# What configure writes into, and files of each kind.
+# The files that configure generates, and some of each other kind.
 my @some = grep { $_ eq 'modules' || -f "$top/$_.c" } qw(modules core/app/options core/app/paths
     core/base/check core/log/log core/config/words modules/shared/map_table);
 my @set = $ENV{WEIR_WHOLE} ? () : ("OBJ=@{[map { qq(objs/$_.o) } @some]}",
@@ -40,7 +40,7 @@ for my $bin (@built) {
 
 my @id = map { qx(readelf -n '$_') =~ /Build ID: (\w+)/ ? $1 : 'none' } @built;
 
-is $id[1], $id[0], 'one build id';
+is $id[1], $id[0], 'the build id is the same';
 is system('cmp', '-s', @built), 0, 'not one byte differs';
 for my $bin (@built) {
     open my $in, '<:raw', $bin or BAIL_OUT("$bin: $!");

@@ -56,7 +56,7 @@ like xml_is_wrong(qq(<?xml version="1.0" encoding="UTF-8"?>\n<a><b c="&amp;"/>$_
     for ['<b>&lt;</b>', qr/^$/], ['<b></a>', qr/closes/], ['<b>', qr/closes/], ['&', qr/&/],
     ['<b c="1" c="2"/>', qr/twice/], ['<b c=1/>', qr/attributes/], ['</a><a>', qr/two/];
 
-# ---- places
+# ---- positions
 
 sub boxes_of {
     my ($svg) = @_;
@@ -119,7 +119,7 @@ is "@pictures", "@texts", 'each text has its picture';
 for my $name (@texts) {
     my $drawn = qx('$^X' '$top/docs/pictures/draw' '$top/docs/pictures/$name.txt');
     is $?, 0, "$name is drawn";
-    ok $drawn eq slurp("$top/docs/$name.svg"), 'as it is in docs/'
+    ok $drawn eq slurp("$top/docs/$name.svg"), 'and is the one in docs/'
         or diag "draw it again: docs/pictures/draw";
     is xml_is_wrong($drawn), '', 'it is XML';
     is overlaps($drawn), 0, 'no box lies on another';

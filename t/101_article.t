@@ -31,14 +31,14 @@ $w->backend($_, at => "$ADDRESS{$_}:80", before => sub { $article->{there}->ente
     serve => Weir::HttpServer::serve(Weir::HttpServer::reply(200, "$_\n", Connection => 'close')))
     for @WEB;
 
-# Nobody knows the names yet.
+# The names do not resolve yet.
 
 $article->start;
 is $w->ask("127.0.0.1:$_->[0]"), '', "port $_->[0]: the session is closed cleanly ($_->[1])"
     for [80, 'once'], [5432, 'once'], [80, 'again'], [5432, 'again'];
 $article->names_failed_once;
 
-# Then somebody writes them into /etc/hosts.
+# The names are written into /etc/hosts.
 
 my $master = $w->master;
 my @workers = $w->workers;

@@ -3,7 +3,7 @@
 
 # Choosing a server in turn: nginx's smooth weighted sequence, servers that are down or only
 # backups, servers that fail (max_fails, fail_timeout) and come back, servers that are full
-# (max_conns), that these counts are one for all workers, and what the logs say of who was tried.
+# (max_conns), counts that all workers share, and the servers that the logs name for a session.
 
 use strict;
 use warnings;
@@ -66,7 +66,7 @@ sub sequence {
     return join ' ', map { $w->ask($where) || '-' } 1 .. $n;
 }
 
-# How many tries at that place failed so far, by the error log.
+# The number of tries at that server that have failed so far, from the error log.
 sub failed_tries {
     my ($name) = @_;
     my $address = $w->address($name);
@@ -91,20 +91,21 @@ cmp_ok failed_tries('nobody4'), '>=', 3, 'max_fails=0: it is tried again and aga
 
 is sequence('dead', 2), '- -', 'all dead: the session ends';
 becomes { $w->error_log =~ /no live upstreams/ } 'the log says that none lives';
-is sequence('first', 3), '- - -', 'one server a session';
+is sequence('first', 3), '- - -',
+    'proxy_next_upstream_tries 1: one server is tried for each session';
 
-# As nginx: when no server can be chosen the group stands in its place.
+# As in nginx, $upstream_addr is the group when no server can be chosen.
 my %a = map { $_ => $w->address($_) } map { "nobody$_" } '', 2, 6, 7;
-my @tried; # a line is written before the worker sleeps, maybe behind the session's end
+my @tried; # the worker writes the line before it sleeps, maybe after the session's end
 becomes { (@tried = split /\n/, slurp($w->path('tried.log'))) >= 7 } 'a line for each session';
 is_deeply [@tried[0, 1]], [('alldown 0 - 502') x 2], 'all down: $upstream_addr is the group';
 like $tried[2], qr/^(?:$a{nobody}, $a{nobody2}|$a{nobody2}, $a{nobody}) 0, 0 -, - 502$/,
-    'all dead: all were tried, and that is all';
-is $tried[3], 'dead 0 - 502', 'all set aside: the group';
+    'all dead: both servers that were tried, and not the group';
+is $tried[3], 'dead 0 - 502', 'both disabled for a while: the group';
 is_deeply [@tried[4 .. 6]], ["$a{nobody6} 0 - 502", "$a{nobody7} 0 - 502", 'first 0 - 502'],
-    'one by one';
+    'one try for each session: one server each, then the group';
 like $w->error_log, qr/no live upstreams while connecting .*, upstream: "dead"/,
-    'the error log has it too';
+    'the error log names the group, too';
 
 is sequence('returns', 4), 'b b b b', 'while it is dead the other serves';
 $w->backend('gone', greet => "gone\n");

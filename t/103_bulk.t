@@ -1,9 +1,9 @@
 #!/usr/bin/perl
 # chaos: yes
 
-# What is sent arrives, byte for byte: 1 GiB in each direction through one session, both
-# directions of a session at once, many sessions at once, over unix sockets, and at sizes around
-# those where weir changes from copying to splicing. (Under chaos 16 MiB instead of 1 GiB.)
+# Bytes arrive as they were sent: 1 GiB in each direction through one session, both directions of a
+# session at once, many sessions at once, over unix sockets, and at sizes around the limits at which
+# weir changes from copying to splicing. (Under chaos 16 MiB instead of 1 GiB.)
 
 use strict;
 use warnings;

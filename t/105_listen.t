@@ -1,8 +1,8 @@
 #!/usr/bin/perl
 
 # Listening: unix sockets (also one left by a killed run), IPv6, port ranges, a wildcard beside
-# an address of its own, every parameter of listen that concerns TCP, and addresses that cannot
-# be had: taken by somebody else, taken by another weir (which must not lose a connection to
+# an address of its own, every parameter of listen that concerns TCP, and addresses that are not
+# available: taken by another program, taken by another weir (which must not lose a connection to
 # the second one), or forbidden.
 
 use strict;
@@ -55,7 +55,7 @@ CONF
 CONF
 $w->start($conf);
 
-# Where it listens.
+# Addresses.
 
 is $w->ask("127.0.0.1:$_"), "range $_", "a port of a range: " . ($_ - $range) for $range .. $last;
 is $w->ask('unix:sock'), 'unix ' . $w->address('unix:sock') . ' unix:', 'a unix socket';
@@ -79,7 +79,7 @@ SKIP: {
 
 # What the parameters do, as ss shows it.
 
-# The line of ss about the socket on our side: listening (l) or not, of that port.
+# The line of ss about weir's socket at the port of that name; -l: the listening one.
 sub ss {
     my ($words, $name) = @_;
     my $port = $w->port($name);
@@ -106,7 +106,7 @@ $c->send('now');
 is $c->line, 'ready', 'then the server is reached';
 $c->close;
 
-# A second weir, and a stranger that would share the port, get nothing and take nothing.
+# A second weir, or another program that would share the port, gets no connections of the first.
 
 my $second = Weir->new;
 my $web = $w->address('reuse');

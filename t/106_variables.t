@@ -1,8 +1,8 @@
 #!/usr/bin/perl
 
-# Values: every variable of the stream core and of its upstreams, set, map in all its kinds of
-# keys, return, proxy_pass with variables; and where values are written: access_log with its
-# formats, escapes, buffers, compression, conditions, file names made of variables, and syslog.
+# Variables of layer 4: each of the stream core and of its upstreams, set, map with every kind of
+# key, return and proxy_pass with variables; and access logs: formats, escapes, buffers,
+# compression, conditions, file names made of variables, and syslog.
 
 use strict;
 use warnings;
@@ -52,7 +52,7 @@ my @maps = (
 my $maps = join '', map { "    map \"$maps[$_][0]\" \$m$_ { $maps[$_][1] }\n" } 0 .. $#maps;
 my $all_maps = join '|', map { "\${m$_}" } 0 .. $#maps;
 
-# ---- variables: name, value; those of an upstream are of a session that echoed 5 bytes
+# ---- variables: name, value; a session echoed 5 bytes to give those of an upstream their values
 
 my $number = qr/^\d+$/;
 my $seconds = qr/^\d+\.\d{3}$/;
@@ -150,7 +150,7 @@ CONF
 }
 CONF
 
-# The lines of a log once it has so many.
+# The lines of a log, once it has that many.
 sub lines {
     my ($file, $count) = @_;
     wait_for { $count <= (() = slurp($w->path($file)) =~ /\n/g) };
@@ -201,8 +201,9 @@ is $w->ask('mixed'), 'two', 'text and a variable';
 my @where = lines('where.log', 6);
 is $where[0], '127.0.0.1 ' . $w->address('one') . ' 200', 'the log has the address';
 is $where[3], '127.0.0.4 ' . $w->address('unix:local') . ' 200', 'and the unix socket';
-like $where[4], qr/^127\.0\.0\.5 (?:-|name\.invalid:1) 502$/, 'and a status when there was none';
-like $where[5], qr/^127\.0\.0\.6 - 500$/, 'which is 500 for what is no address';
+like $where[4], qr/^127\.0\.0\.5 (?:-|name\.invalid:1) 502$/,
+    'and a status if no address was found';
+like $where[5], qr/^127\.0\.0\.6 - 500$/, 'which is 500 if the value is not an address';
 
 # Retries.
 

@@ -1,10 +1,10 @@
 #!/usr/bin/perl
 
-# How weir reaches a server: whether and how long it goes on to the next one
-# (proxy_next_upstream, its tries and timeout), from which address (proxy_bind), with which socket
-# options, and by which name: names asked for at run time because they come from a variable, and
-# names in an upstream, which are asked for again when their TTL ends, with A, AAAA and CNAME
-# answers, several addresses, changes, and names that vanish and return.
+# How weir reaches a server. Whether and how long it tries the next one (proxy_next_upstream, its
+# tries and timeout); from which address (proxy_bind) and with which socket options. By which name:
+# names from a variable, asked for at run time, and names in an upstream, asked for again when their
+# TTL ends, with A, AAAA, CNAME and SRV answers, several addresses, changes, and names that vanish
+# and return.
 
 use strict;
 use warnings;
@@ -36,7 +36,8 @@ my @fixed = (
     'farther.test 60 ALIAS fixed.test',
     'circle.test 60 ALIAS circle.test',
     'fails.test 60 FAIL -',
-    # Of both families behind an alias: in its answer, to be asked for, and one of each.
+    # Aliases of a name with addresses of both families: in the answer, to be asked for, one of
+    # each.
     'pair.test 60 A 127.0.0.11',
     'pair.test 60 AAAA ::1',
     'pair1.test 60 CNAME pair.test',
@@ -153,7 +154,7 @@ my ($dead1, $dead2, $dead3, $echo, $hole) =
 
 # Going on to the next server.
 
-ok echoes('next'), 'proxy_next_upstream is on unless said otherwise';
+ok echoes('next'), 'proxy_next_upstream is on by default';
 is tried(), "$dead1, $echo 200", 'the dead server, then the living one';
 is $w->ask('off'), '', 'proxy_next_upstream off: the session ends';
 is tried(), "$dead1 502", 'after one server';
@@ -210,7 +211,7 @@ is $w->ask('none'), '', 'a CNAME to nowhere: the session ends';
 is $w->ask('far'), 11, 'a CNAME to a CNAME, each to be asked for';
 is $w->ask('circle'), '', 'a CNAME to itself: the session ends';
 is $w->ask('fails'), '', 'a name server that fails: the session ends';
-is $asked->('fails.test A'), 1, 'the only one there is, is asked once';
+is $asked->('fails.test A'), 1, 'a single name server is asked once';
 is $w->ask('deaf'), '', 'a name server that does not answer: the session ends';
 becomes { $w->error_log =~ /fixed\.test could not be resolved \(110: Operation timed out\)/ }
     'the log says why';
@@ -237,14 +238,14 @@ becomes { '11 11 11 12' eq join ' ', sort map { $w->ask('svc') } 1 .. 4 } 'SRV: 
 $dns->records(@fixed, services('2 1 named 11', '2 3 named 12'));
 becomes { '11 12 12 12' eq join ' ', sort map { $w->ask('svc') } 1 .. 4 } 'and they change';
 
-# The world changes.
+# The records change.
 
 $dns->records(grep({ !/short/ } @fixed), 'short.test 1 A 127.0.0.12',
     'moves.test 1 A 127.0.0.12', 'moves.test 1 A 127.0.0.13', 'comes.test 60 A 127.0.0.14');
 becomes { $w->ask('short') eq 12 } 'a name from a variable has moved';
 becomes { $w->ask('moves') eq 12 } 'a name in an upstream has moved';
 is join(' ', sort map { $w->ask('moves') } 1 .. 4), '12 12 13 13', 'to two addresses';
-becomes { $w->ask('goes') eq '' } 'a name vanishes: sessions end';
+becomes { $w->ask('goes') eq '' } 'a name without records any more: sessions end';
 becomes { $w->ask('comes') eq 14 } 'a name appears: sessions arrive', 60;
 
 my $before = () = $w->error_log =~ /goes\.test/g;
@@ -270,14 +271,14 @@ stream {
 CONF
 $w->backend('named13b', serve => 'greet', greet => "13b\n", at => '127.0.0.13:%{other.port}');
 $w->reload($again);
-is $w->ask('goes'), '13b', 'the address known before, with the port of now';
+is $w->ask('goes'), '13b', 'the address known before serves, with the new port';
 ok echoes('memory'), 'a dead server' for 1 .. 2;
 my $failed = () = $w->error_log =~ /connect\(\) failed.*"\Q$dead1\E"/g;
 $w->reload($again);
 ok echoes('memory'), 'after a reload' for 1 .. 2;
 is scalar(() = $w->error_log =~ /connect\(\) failed.*"\Q$dead1\E"/g), $failed,
     'it is not tried again';
-is $w->ask('goes'), '13b', 'and the address is still known';
+is $w->ask('goes'), '13b', 'and the address that was known still serves';
 
 $w->finish;
 done_testing;

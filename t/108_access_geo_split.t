@@ -1,7 +1,7 @@
 #!/usr/bin/perl
 
-# Who a client is: geo by networks and ranges, split_clients, allow and deny; and what access logs
-# do with files: names of variables with open_log_file_cache, rotation, a path that cannot be.
+# The client's address: geo by networks and ranges, split_clients, allow and deny. Files of access
+# logs: names with variables and open_log_file_cache, rotation, paths that are refused.
 
 use strict;
 use warnings;
@@ -118,7 +118,7 @@ is $w->ask('unix:client'), 'nobody', 'geo: a unix client is 255.255.255.255';
 
 is join(' ', map { ask_from("127.0.0.$_", 'split') } 1 .. 20),
     'bd ab ab ab ab ab bd bd bc bd bc bd bd bd bd bd aa bd bd ab', 'split_clients';
-is $w->ask('whole'), 'a|', 'split_clients: 100%, and hardly any';
+is $w->ask('whole'), 'a|', 'split_clients: 100 %, and a share that no client gets';
 
 is ask_from('127.0.0.2', 'allowed'), 'in', 'allow an address';
 is ask_from('127.0.1.9', 'allowed'), 'in', 'allow a network';
@@ -126,8 +126,8 @@ is ask_from('127.0.0.1', 'allowed'), '', 'deny all';
 becomes { $w->error_log =~ m/access forbidden by rule .*client: 127\.0\.0\.1/ } 'the log says so';
 is ask_from('127.0.0.2', 'denied'), '', 'deny an address';
 is ask_from('127.0.0.40', 'denied'), 'in', 'rules of the server replace those around it';
-is ask_from('127.0.0.40', 'inherits'), '', 'rules around the server';
-is ask_from('127.0.0.1', 'inherits'), 'in', 'and their end';
+is ask_from('127.0.0.40', 'inherits'), '', 'rules around the server hold in it: denied';
+is ask_from('127.0.0.1', 'inherits'), 'in', 'and allowed';
 is $w->ask('unix'), 'in', 'allow unix:';
 is join(', ', sort(lines('access.log', 3))), '127.0.0.1 403, 127.0.0.2 200, 127.0.1.9 200',
     '$status is 403';
@@ -151,7 +151,7 @@ becomes { $w->error_log =~ m{open\(\) ".*/no/such/127\.0\.0\.1\.log" failed \(2:
 
 # Rotation.
 
-# What cannot be opened puts nothing out of the cache.
+# A file that cannot be opened displaces none from the cache.
 mkdir $w->path('full');
 chmod 0777, $w->path('full');
 sub full { ask_from("127.0.0.$_[0]", 'packed') }
@@ -159,13 +159,14 @@ full($_) for 1, 2;
 is scalar(lines('full/127.0.0.2.log', 1)), 1, 'two files are open';
 rename $w->path('full'), $w->path('moved');
 full($_) for 3, 4, 1, 2;
-is scalar(lines("moved/127.0.0.$_.log", 2)), 2, 'and still are after others failed' for 1, 2;
+is scalar(lines("moved/127.0.0.$_.log", 2)), 2,
+    'and stay open after others could not be opened' for 1, 2;
 
 $w->ask('rotated');
 is scalar(lines('logs/rotated.log', 1)), 1, 'a line';
 rename $w->path('logs/rotated.log'), $w->path('logs/rotated.1');
 $w->ask('rotated');
-is scalar(lines('logs/rotated.1', 2)), 2, 'moved: the file stays in use';
+is scalar(lines('logs/rotated.1', 2)), 2, 'a file that was moved stays in use';
 $w->signal('USR1');
 becomes { $w->ask('rotated'); -s $w->path('logs/rotated.log') } 'USR1: a new file';
 $w->ask('rotated');

@@ -1,9 +1,9 @@
 #!/usr/bin/perl
 # chaos: yes
 
-# ssl_preread: what is read of a ClientHello, whole, in records and byte by byte; sessions routed by
-# it with TLS untouched from end to end; clients that speak something else, that say too much for
-# preread_buffer_size, too little for preread_timeout, or end.
+# ssl_preread: the values that are read from a ClientHello, sent whole, in records and byte by byte;
+# sessions routed by them, with TLS untouched from end to end; clients that speak another protocol,
+# send more than preread_buffer_size, wait longer than preread_timeout, or end early.
 
 use strict;
 use warnings;
@@ -156,7 +156,7 @@ $c->close;
 
 $c = $w->connect('say');
 $c->send('S');
-is $c->rest, '||', 'one byte tells that it is no TLS';
+is $c->rest, '||', 'one byte shows that it is not TLS';
 $c->close;
 
 # ---- routing
@@ -210,7 +210,7 @@ like $w->error_log, qr/\[error\].*preread buffer full while prereading client da
 is $w->{backend}{gone}->sessions, 0, 'no server was asked';
 
 $c = $w->connect('small');
-ok $c->echoes('x' x 500), 'a client without TLS may say more';
+ok $c->echoes('x' x 500), 'a client without TLS may send more';
 $c->close;
 
 # ---- preread_timeout
@@ -226,7 +226,8 @@ for my $case (['', 'says nothing'], [substr($foo, 0, -1), 'leaves out a byte'], 
 }
 
 $c = $w->connect('late');
-becomes { $c->ending(0.3) ne 'open' || !$c->send("\x16\3\1\0\0") } 'more bytes make no more time';
+becomes { $c->ending(0.3) ne 'open' || !$c->send("\x16\3\1\0\0") }
+    'further bytes do not extend the timeout';
 $c->close;
 
 $c = $w->connect('late');
@@ -238,7 +239,7 @@ is join(' ', map { (split)[0] } lines('late.log', 5)), '200 200 200 200 200', 's
 is $w->{backend}{silent}->sessions, 0, 'no server was asked';
 
 $c = $w->connect('echoes');
-ok $c->echoes($foo), 'once the hello is there';
+ok $c->echoes($foo), 'a client whose hello is complete is served';
 my $silent = $w->connect('late');    # begins later, with the same timeout
 is $silent->ending, 'eof', 'preread_timeout is over';
 ok $c->echoes('later'), 'and the session goes on';

@@ -1,8 +1,8 @@
 #!/usr/bin/perl
 # chaos: yes
 
-# A server that answers and closes while its client is still sending: what it said reaches the
-# client, although weir can write no more to that server.
+# A server that answers and closes while its client is still sending: its answer reaches the client,
+# although weir can write no more to that server.
 
 use strict;
 use warnings;

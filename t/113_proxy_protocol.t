@@ -1,8 +1,9 @@
 #!/usr/bin/perl
 
-# The PROXY protocol at both layers: `listen ... proxy_protocol` takes both versions, from curl,
-# HAProxy and by hand, in pieces, and nothing else; the variables; proxy_protocol on tells a server;
-# set_real_ip_from believes it. A header that is broken, cut short or late ends the session.
+# The PROXY protocol at both layers: `listen ... proxy_protocol` accepts both versions, from curl,
+# from HAProxy and made by hand, in pieces, and nothing else; its variables; `proxy_protocol on`
+# sends it to a server; set_real_ip_from uses its address. A header that is broken, cut short or
+# late ends the session.
 # chaos: yes
 
 use strict;
@@ -106,7 +107,8 @@ my @headers = (
     ['version 2, a unix client' => v2(1, 0x31, 'x' x 216), $NONE],
 );
 is said('show', $_->[1]), $_->[2], "layer 4: $_->[0]" for @headers;
-is said('unix:sock', $V1), $headers[0][2] =~ s/client=\S+/client=unix:/r, 'on a unix socket';
+is said('unix:sock', $V1), $headers[0][2] =~ s/client=\S+/client=unix:/r,
+    'a header on a unix socket';
 
 {
     my $c = $w->connect('show');
@@ -116,21 +118,21 @@ is said('unix:sock', $V1), $headers[0][2] =~ s/client=\S+/client=unix:/r, 'on a 
 }
 for my $header ($V1, v2(1, 0x11, $ADDRS . $TLVS)) {
     my $c = $w->connect('in');
-    ok $c->send(substr $header, 0, 9), 'a part of a header';
+    ok $c->send(substr $header, 0, 9), 'a part of a header is sent';
     $c->send(substr($header, 9) . 'hello');
-    is $c->recv(5), 'hello', 'and the rest with data behind it';
+    is $c->recv(5), 'hello', 'and the rest with data behind it: the data arrives';
     $c->close;
 }
 {
     my $c = $w->connect('in');
     $c->send("${V1}hello");
     is $c->recv(5), 'hello', 'what is behind the header goes to the server, the header does not';
-    ok $c->echoes('again'), 'and so it goes on';
+    ok $c->echoes('again'), 'and later bytes go there, too';
     $c->close;
     $c = $w->connect('both');
     $c->send("${V1}hello");
     like $c->line . $c->recv(5), qr/^PROXY TCP4 127\.0\.0\.1 127\.0\.0\.1 \d+ \d+hello/,
-        'a header of our own for the server; the client is who connected, without set_real_ip_from';
+        'the server gets a header with the address that connected, if there is no set_real_ip_from';
     $c->close;
 }
 
@@ -153,9 +155,10 @@ for my $header ($V1, v2(1, 0x11, $ADDRS . $TLVS)) {
 # ---- set_real_ip_from
 
 is said('real', $V1), '192.0.2.1:56324 127.0.0.1', 'a trusted proxy names the client';
-is said('real', "PROXY UNKNOWN\r\n") =~ s/:\d+//r, '127.0.0.1 127.0.0.1', 'unless it does not';
-is said('real', $V1 =~ s/\.1 /.66 /r), 'nothing: eof', 'deny is about that client';
-is said('strange', $V1), '127.0.0.1 127.0.0.1', 'somebody else is not believed';
+is said('real', "PROXY UNKNOWN\r\n") =~ s/:\d+//r, '127.0.0.1 127.0.0.1',
+    'a header without an address changes nothing';
+is said('real', $V1 =~ s/\.1 /.66 /r), 'nothing: eof', 'deny uses the address from the header';
+is said('strange', $V1), '127.0.0.1 127.0.0.1', 'a proxy that is not trusted is not believed';
 
 # ---- layer 7
 
@@ -218,7 +221,7 @@ CONF
     Weir::Process::end_process($pid, 'TERM');
 }
 
-# ---- what is none
+# ---- malformed headers
 
 my @broken = (
     ['no header' => "GET / HTTP/1.0\r\n\r\n", qr/broken header: "GET \/ HTTP\/1\.0\\x0d/],
@@ -235,13 +238,13 @@ for (@broken) {
         my $c = $w->connect($where);
         $c->send($bytes);
         isnt $c->ending, 'open', "$where: $name";
-        is $c->rest(0), '', 'without a byte';
+        is $c->rest(0), '', 'and the client gets no byte';
         $c->close;
     }
-    becomes { $w->error_log =~ $logged } 'and why is in the error log';
+    becomes { $w->error_log =~ $logged } 'and the error log has the reason';
 }
 my $where = 'while reading PROXY protocol, client: 127.0.0.1, server: ' . $w->address('web');
-like $w->error_log, qr/\[error\] .*broken header: "GET.* \Q$where\E$/m, 'for whom and where';
+like $w->error_log, qr/\[error\] .*broken header: "GET.* \Q$where\E$/m, 'with client and listener';
 like slurp($w->path('stream.log')), qr/^127\.0\.0\.1 - 400 0$/m, 'layer 4 logs it with 400';
 
 for my $where (qw(show web)) {
@@ -256,13 +259,13 @@ for my $where (qw(show web)) {
 for my $where (qw(late web)) {
     my $c = $w->connect($where);
     $c->send('PROXY TCP4 192');
-    isnt $c->ending, 'open', "$where: a client that says no more";
+    isnt $c->ending, 'open', "$where: a client that sends no more is closed";
     $c->close;
 }
 becomes { $w->error_log =~ /\[info\] .*client timed out \(110: .*\) while reading PROXY protocol/ }
-    'that it was late';
+    'and the error log says that it was late';
 
-# ---- an exact count of what the client itself said
+# ---- the bytes that the client itself sent are counted
 
 {
     my $c = $w->connect('in');
@@ -273,7 +276,7 @@ becomes { $w->error_log =~ /\[info\] .*client timed out \(110: .*\) while readin
         '$bytes_received does not count the header';
 }
 
-# ---- what does not load
+# ---- configurations that are refused
 
 $w->expect(qr/\[emerg\].*wrong\.conf:1/);
 for (

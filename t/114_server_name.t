@@ -1,9 +1,9 @@
 #!/usr/bin/perl
 # chaos: yes
 
-# Several servers of layer 4 on one address: the name a TLS client sends (SNI) chooses, whether TLS
-# ends here or only its first message is read (ssl_preread); names, wildcards, regexes, the default
-# server, and what is said of names that cannot be.
+# Several servers of layer 4 on one address: the name a TLS client sends (SNI) chooses one, where
+# weir ends TLS and where it only reads the first message (ssl_preread); names, wildcards, regexes,
+# the default server, and the errors for names that are not valid.
 
 use strict;
 use warnings;
@@ -66,7 +66,7 @@ for (
     my $said = $name // 'no name';
     is got('tls', $name), "$want $want", "TLS ends here: $said";
     $want = 'two' if $want eq 'standard';
-    is got('pass', $name), "$want behind-$want", "TLS passes by: $said";
+    is got('pass', $name), "$want behind-$want", "TLS passes through: $said";
 }
 like got('tls', 'refused.example'), qr/^no handshake: .*unrecognized name/, 'ssl_reject_handshake';
 is $w->ask('plain'), 'second', 'without TLS the default server';
@@ -87,7 +87,7 @@ $w->expect(qr/\[emerg\].*wrong\.conf:1/);
 for (sort keys %bad) {
     my $text = "stream { $_ }\n" =~ s/PORT/$port/gr;
     my (undef, undef, $err) = $w->command('-t', '-c', $w->write('wrong.conf', $text));
-    like $err, $bad{$_}, "said: $_";
+    like $err, $bad{$_}, "-t reports: $_";
 }
 
 $w->finish;

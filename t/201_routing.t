@@ -161,16 +161,18 @@ my @paths = (
 );
 is get('paths', $_->[0]), $_->[1], "path $_->[0]" for @paths;
 get('paths', '/slash?a=b');
-like $raw, qr{^Location: http://paths(:\d+)?/slash/\?a=b\r}m, 'the slash is added, the rest kept';
+like $raw, qr{^Location: http://paths(:\d+)?/slash/\?a=b\r}m,
+    'the redirect adds the slash and keeps the rest';
 
 is get('paths', '/costly/aaab'), 'costly', 'a regex that may cost much';
-is get('paths', '/costly/' . 'a' x 4000), '500', 'and does: a path is not let through unmatched';
+is get('paths', '/costly/' . 'a' x 4000), '500',
+    'and gives up: the path is not let through unmatched';
 like $w->error_log, qr/regex ".*costly.*" failed on "/, 'the log tells';
 
 is get('paths', '/limited', 'GET'), '404', 'limit_except: GET';
-is get('paths', '/limited', 'HEAD'), '404', 'GET is HEAD too';
-is get('paths', '/limited', 'DELETE'), '403', 'others not';
-is get('paths', '/limited', 'BREW'), '403', 'unknown ones neither';
+is get('paths', '/limited', 'HEAD'), '404', 'which allows HEAD, too';
+is get('paths', '/limited', 'DELETE'), '403', 'other methods are refused';
+is get('paths', '/limited', 'BREW'), '403', 'and so are unknown ones';
 
 # ---- files
 
@@ -196,7 +198,7 @@ for (@files) {
     like $raw, qr{^Content-Type: \Q$type\E\r}m, "its type $type" if $type;
 }
 
-# Beside the folder of an alias without a slash: nginx gives it away.
+# Files beside the folder of an alias without a slash: nginx serves them.
 is get('files', '/i../secret'), '500', 'nothing above the folder of an alias';
 is get('files', '/up../secret'), '500', 'nor by captures';
 is get('files', '/var/x?d=../..'), '500', 'nor by arguments';

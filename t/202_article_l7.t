@@ -32,7 +32,7 @@ sub get {
     return Weir::Http::ask($w, '127.0.0.1:80', $line, Host => 'example.com', @fields);
 }
 
-# Nobody knows the names yet.
+# The names do not resolve yet.
 
 $article->start;
 for my $kind (@KINDS) {
@@ -44,7 +44,7 @@ for my $kind (@KINDS) {
 }
 $article->names_failed_once;
 
-# Then somebody writes them into /etc/hosts.
+# The names are written into /etc/hosts.
 
 my $master = $w->master;
 my @workers = $w->workers;
@@ -58,7 +58,7 @@ for my $kind (@KINDS) {
 }
 is_deeply [$w->master, $w->workers], [$master, @workers], 'without a reload';
 
-# What arrives behind it.
+# Requests as they arrive at a server.
 
 for my $kind (@KINDS) {
     $article->arrived("$kind$_.example.com") for 1, 2;
@@ -76,7 +76,7 @@ for my $kind (@KINDS) {
     is get("GET /$kind?x=1")->field('Location'), "http://example.com/$kind/?x=1",
         "/$kind alone is redirected";
 }
-is get('GET /')->{status}, 404, 'another path is nobody\'s';
+is get('GET /')->{status}, 404, 'another path is in no location: 404';
 
 # One server of each group is killed and comes back.
 

@@ -30,7 +30,7 @@ sub get {
     return Weir::Http::ask($w, '127.0.0.1:80', $line, Host => $host // 'example.com');
 }
 
-# Nobody knows the names yet.
+# The names do not resolve yet.
 
 $article->start;
 is get('GET /')->{status}, 502, 'HTTP: 502 while the names are unknown';
@@ -38,7 +38,7 @@ is $w->ask('127.0.0.1:5432'), '', 'PostgreSQL: the session is closed cleanly';
 becomes { $w->error_log =~ /\[error\].*request: "GET \/ HTTP\/1\.1"/ } 'with a line in the log';
 $article->names_failed_once;
 
-# Then somebody writes them into /etc/hosts.
+# The names are written into /etc/hosts.
 
 $article->names_known;
 becomes { get('GET /')->{status} == 200 } 'traffic as soon as they are known';

@@ -1,8 +1,8 @@
 #!/usr/bin/perl
 # chaos: yes
 
-# Files: what is there and what is not, folders and their index, ranges, conditions, and the fields
-# the configuration adds to replies and puts behind them.
+# Static files: those that exist and those that do not, folders and their index, ranges, conditions,
+# and the fields and trailers that the configuration adds to replies.
 
 use strict;
 use warnings;
@@ -142,7 +142,7 @@ sub is_reply {
     return is "$r->{status}$r->{wrong}", $status, $name;
 }
 
-# ---- what is there
+# ---- files that exist
 
 my $r = ask('GET /a.txt');
 is_reply $r, 200, $TEXT, 'a file';
@@ -159,11 +159,11 @@ is_reply ask('GET /empty.txt'), 200, '', 'an empty file';
 is sha256_hex(ask('GET /large.txt')->{body}), sha256_hex($large), 'a large file';
 is_reply ask('GET /a.txt HTTP/1.0'), 200, $TEXT, 'for HTTP/1.0';
 
-# ---- what is not
+# ---- files that do not exist, methods that are not allowed
 
 is_reply ask('GET /nothing'), 404, undef, 'nothing there';
-is_reply ask('GET /a.txt/'), 404, undef, 'a file is no folder';
-is_reply ask('GET /a.txt/b'), 404, undef, 'nor has it files';
+is_reply ask('GET /a.txt/'), 404, undef, 'a file with a slash behind its name';
+is_reply ask('GET /a.txt/b'), 404, undef, 'a path below a file';
 is_reply ask('GET /' . 'n' x 300), 404, undef, 'too long a name';
 is_reply ask('GET /fifo'), 404, undef, 'a pipe';
 is_reply ask('GET /quiet/missing'), 404, undef, 'nothing there, quietly';
@@ -181,7 +181,7 @@ SKIP: {
 
 $r = ask('GET /dir');
 is_reply $r, 301, undef, 'a folder without its slash';
-is $r->field('Location'), 'http://test:' . $w->port('web') . '/dir/', 'is elsewhere';
+is $r->field('Location'), 'http://test:' . $w->port('web') . '/dir/', 'is redirected to it';
 is ask('GET /dir?a=%20b')->field('Location'), 'http://test:' . $w->port('web') . '/dir/?a=%20b',
     'with its arguments';
 is ask('GET /with%20index')->field('Location'), 'http://test:' . $w->port('web') . '/with%20index/',
@@ -238,7 +238,7 @@ for my $try (
 }
 is_reply ask('HEAD /a.txt', Range => 'bytes=0-4'), 206, '', 'HEAD with a range';
 is_reply ask('GET /a.txt HTTP/1.0', Range => 'bytes=0-4'), 206, '01234', 'a range in HTTP/1.0';
-is_reply ask('GET /empty.txt', Range => 'bytes=0-'), 200, '', 'all of nothing';
+is_reply ask('GET /empty.txt', Range => 'bytes=0-'), 200, '', 'a range of an empty file';
 
 # The parts of a multipart reply: [range, text] each.
 sub parts {
@@ -264,9 +264,10 @@ for my $try (
     is $r->field('Content-Range'), undef, '  no range of the whole';
 }
 is_reply ask('GET /none/a.txt', Range => 'bytes=0-1'), 200, $TEXT, 'max_ranges 0';
-is ask('GET /none/a.txt')->field('Accept-Ranges'), undef, 'says so';
+is ask('GET /none/a.txt')->field('Accept-Ranges'), undef, 'max_ranges 0: no Accept-Ranges';
 is_reply ask('GET /one/a.txt', Range => 'bytes=0-1'), 206, '01', 'max_ranges 1';
-is_reply ask('GET /one/a.txt', Range => 'bytes=0-1,3-4'), 200, $TEXT, 'and no more';
+is_reply ask('GET /one/a.txt', Range => 'bytes=0-1,3-4'), 200, $TEXT,
+    'max_ranges 1: two ranges get the whole file';
 my ($from, $to) = (100_003, $LARGE - 7);
 is sha256_hex(ask('GET /large.txt', Range => "bytes=$from-$to")->{body}),
     sha256_hex(substr $large, $from, $to - $from + 1), 'most of a large file';
@@ -274,10 +275,10 @@ $r = parts(ask('GET /large.txt', Range => "bytes=200000-299999,0-99999"));
 is sha256_hex($r), sha256_hex('200000-299999=' . substr($large, 200_000, 100_000) . ' 0-99999='
     . substr($large, 0, 100_000)), 'two large parts';
 
-# ---- ranges of what streams
+# ---- ranges of replies that stream
 
 is_reply ask('GET /proxied/a.txt', Range => 'bytes=3-5'), 206, '345', 'a range of a proxied reply';
-is parts(ask('GET /proxied/a.txt', Range => 'bytes=3-5,7-8')), '3-5=345 7-8=78', 'two of them';
+is parts(ask('GET /proxied/a.txt', Range => 'bytes=3-5,7-8')), '3-5=345 7-8=78', 'two ranges of it';
 is sha256_hex(ask('GET /proxied/large.txt', Range => "bytes=$from-$to")->{body}),
     sha256_hex(substr $large, $from, $to - $from + 1), 'most of a large one';
 
@@ -333,7 +334,7 @@ is_reply ask('GET /nothing', 'If-Match' => '"a"'), 404, undef, 'no condition on 
 is ask('GET /a.txt', 'If-Match' => '"a"')->field($_), undef, "412 has no $_"
     for 'ETag', 'Last-Modified', 'Accept-Ranges';
 
-# ---- one connection for all that
+# ---- several requests on one connection
 
 my $c = $w->connect('web');
 $c->send(join '', map { Weir::Http::request(@$_) } (['GET /a.txt', Range => 'bytes=1-2'],
@@ -401,7 +402,7 @@ for my $try (
 }
 $r = fields('GET /expires/modified?e=1h');
 is $r->field('Expires'), date($THEN + 3600), 'expires modified';
-is $r->field('Cache-Control'), 'no-cache', 'was long ago';
+is $r->field('Cache-Control'), 'no-cache', 'expires modified in the past: no-cache';
 like fields('GET /expires?e=@12h')->field('Cache-Control'), qr/^max-age=\d{1,5}$/, 'expires @12h';
 is fields('GET /expires/modified?e=off')->field('Expires'), undef, 'expires modified off';
 
@@ -410,13 +411,13 @@ is fields('GET /expires/modified?e=off')->field('Expires'), undef, 'expires modi
 $r = fields('GET /trailers/a.txt');
 is_reply $r, 200, $TEXT, 'a file in chunks';
 is $r->trailer("X-End"), 200, "a trailer";
-is $r->trailer('X-Always'), '/trailers/a.txt', 'another';
+is $r->trailer('X-Always'), '/trailers/a.txt', 'add_trailer always: a trailer';
 is $r->trailer('X-None'), undef, 'none without a value';
-is $r->field('X-End'), undef, 'and it is no header';
+is $r->field('X-End'), undef, 'and it is not in the head';
 is fields('GET /trailers/a.txt', Range => 'bytes=0-1')->trailer("X-End"), 206, "for a range";
 $r = fields('GET /trailers/nothing');
-is $r->trailer('X-End'), undef, 'not for 404';
-is $r->trailer('X-Always'), '/trailers/nothing', 'but always';
+is $r->trailer('X-End'), undef, 'add_trailer: not for 404';
+is $r->trailer('X-Always'), '/trailers/nothing', 'add_trailer always: for 404, too';
 is_reply fields('GET /trailers/a.txt HTTP/1.0'), 200, $TEXT, 'none in HTTP/1.0';
 is_reply fields('GET /unchunked/a.txt'), 200, $TEXT, 'none without chunks';
 is fields('HEAD /trailers/a.txt')->field('Content-Length'), 20, 'none for HEAD';

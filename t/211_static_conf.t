@@ -1,7 +1,7 @@
 #!/usr/bin/perl
 
-# The directives about files and added fields: values nginx refuses are refused with its words, and
-# those that change nothing in weir are taken as they stand in nginx's configurations.
+# The directives about files and added fields: values that nginx refuses are refused in its words,
+# and directives that have no effect in weir are accepted as nginx's configurations have them.
 
 use strict;
 use warnings;
@@ -14,7 +14,7 @@ my $w = Weir->new;
 
 $w->expect(qr{\[emerg\] .* in \S+weir.conf:1});
 
-# The exit code of -t and what it said, for these directives in a server.
+# The exit code and standard error of -t, for these directives in a server.
 sub check {
     my ($text) = @_;
     $w->conf("http { server { listen %{web}; $text } }\n");

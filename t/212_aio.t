@@ -2,8 +2,8 @@
 # chaos: yes
 # threads: yes
 
-# Who reads files: threads, so that a slow disk keeps nobody waiting but those who asked for what is
-# on it. The bytes are the same whoever reads them, cold or warm.
+# Threads read files, so that a slow disk delays only the clients that asked for a file on it. The
+# bytes are the same whether a thread or the worker reads them, cold or warm.
 
 use strict;
 use warnings;
@@ -79,7 +79,7 @@ $w->start($CONF);
 
 sub ask { return Weir::Http::ask($w, 'web', @_) }
 
-# The system forgets what it holds of the file, where it can.
+# Drops the file from the page cache, where the system can.
 sub evict {
     my $file = $w->path("html/$_[0]");
     system "dd of=$file oflag=nocache conv=notrunc,fdatasync count=0 2>/dev/null";
@@ -97,7 +97,8 @@ sub threads { my ($pid) = @_; return scalar(() = glob "/proc/$pid/task/*") }
 
 is_body(ask("GET /off/$_"), 200, slurp($w->path("html/$_")), "the worker reads $_")
     for 'large.bin', 'small.txt';
-is threads($w->workers), threads($w->keeper), 'as long as nothing else is to do there are no threads';
+is threads($w->workers), threads($w->keeper),
+    'no thread is started before there is something for it';
 
 for my $place ('', qw(copied/ off/ on/ few/ chunks/ direct/ aligned/ direct-off/ ahead/)) {
     for my $file (qw(large.bin chunk.bin middle.bin small.txt)) {
@@ -124,7 +125,7 @@ like $w->error_log, qr/\[error\] .*thread pool "none" not found/, 'is logged';
 
 # ---- replies that wait in files for slow clients
 
-# The temp files that a process has open hold so many bytes.
+# The size of all temp files that a process has open.
 sub spilled {
     my ($pid) = @_;
     my $dir = $w->path('temp');
@@ -142,9 +143,9 @@ for my $place (qw(write write-off worker-writes)) {
 
     $c = $w->connect('web', rcvbuf => 4096);
     $c->send(Weir::Http::request("GET /$place/large.bin", Connection => 'close'));
-    becomes { spilled($pid) > 70_000 } '  a second one';
+    becomes { spilled($pid) > 70_000 } '  a file for a second client';
     $c->abort;
-    becomes { spilled($pid) == 0 } '  that leaves';
+    becomes { spilled($pid) == 0 } '  is gone when it leaves';
 }
 
 # ---- past the system's cache
@@ -162,7 +163,7 @@ SKIP: {
         is $cached->(), 0, "/$place leaves nothing in the system's cache";
     }
     ask('GET /large.bin');
-    cmp_ok $cached->(), '>=', $SIZE, 'others fill it';
+    cmp_ok $cached->(), '>=', $SIZE, 'other reads fill the cache';
 }
 
 if (!$slow) {
@@ -219,7 +220,7 @@ stuck('later.txt');
 $gone->abort;
 $fs->release;
 is_body(Weir::Http::reply($waits), 200, 'late', 'what was found is sent');
-is Weir::Http::reply($second)->{status}, 404, 'what was not is said';
+is Weir::Http::reply($second)->{status}, 404, 'what was not found is 404';
 $_->close for $waits, $second;
 is_body(ask('GET /slow/late.txt'), 200, 'late', 'once it is known, it is opened at once');
 is_body(ask('GET /kept/slow/later.txt'), 200, 'later', 'with open_file_cache') for 1, 2;
@@ -235,7 +236,7 @@ stuck('d.txt');
 $gone->close;
 is ask('GET /text')->{body}, 'text', 'two clients left while their files are read';
 $fs->release;
-becomes { !$fs->held } 'the reads come to nothing';
+becomes { !$fs->held } 'their reads end';
 is ask('GET /slow/c.txt')->{body}, 'text c', 'and others read these files';
 
 $fs->hold;
@@ -247,12 +248,12 @@ becomes {
     my $c = begin('/few/slow/g.txt');
     push @few, $c;
     $c->rest(1) !~ /text g/ && $w->error_log =~ /queue overflow/;
-} 'a reader too many is refused';
+} 'one reader more is refused';
 like $w->error_log, qr/\[error\] .*thread pool "few" queue overflow: 1 tasks waiting/,
-    'in the words of nginx';
+    'and the log says so in the words of nginx';
 $fs->release;
-is Weir::Http::reply($few[0])->{body}, 'text e', 'who was there first is answered';
-is Weir::Http::reply($few[1])->{body}, 'text f', 'and who waited';
+is Weir::Http::reply($few[0])->{body}, 'text e', 'the first reader is answered';
+is Weir::Http::reply($few[1])->{body}, 'text f', 'and the one that waited';
 $_->close for @few;
 
 # ---- the end
@@ -265,18 +266,18 @@ stuck('i.txt');
 $left->abort;
 my ($old) = $w->workers;
 $w->reload($CONF);
-ok alive($old), 'a worker does not go while it reads';
+ok alive($old), 'a worker does not end while it reads';
 is ask('GET /text')->{body}, 'text', 'a new one answers';
 $fs->release;
 is Weir::Http::reply($late)->{body}, 'text h', 'what the old one read is sent';
 $late->close;
-becomes { !alive($old) } 'then it goes';
+becomes { !alive($old) } 'then it ends';
 
 $fs->hold;
 my $never = begin('/slow/j.txt');
 stuck('j.txt');
 $w->signal('TERM');
-is $w->ended($w->master), 0, 'who is told to end at once does not wait for a disk';
+is $w->ended($w->master), 0, 'a worker that is told to end at once does not wait for a disk';
 like $w->error_log, qr/\[warn\] .*a thread of pool "default" still waits for a disk/, 'it says so';
 unlike $w->error_log, qr/did not end in time/, 'and nobody had to kill it';
 $never->close;

@@ -102,12 +102,12 @@ is kept_open(), 'kept.txt', 'it stays open';
 put('kept.txt', 'second');
 is body('/plain/kept.txt'), 'second', 'another one takes its place';
 is body('/kept/kept.txt'), 'first kept.txt', 'which is not seen before open_file_cache_valid ends';
-is ask('/kept/kept.txt')->field('Content-Length'), 14, 'size and time are the old ones too';
+is ask('/kept/kept.txt')->field('Content-Length'), 14, 'its size is the old one, too';
 
 is body('/kept/gone.txt'), 'first gone.txt', 'a file';
 unlink $w->path('html/gone.txt');
 is body('/plain/gone.txt'), 404, 'that goes away';
-is body('/kept/gone.txt'), 'first gone.txt', 'is there as long as it is believed';
+is body('/kept/gone.txt'), 'first gone.txt', 'is served until open_file_cache_valid ends';
 
 is body('/short/short.txt'), 'first short.txt', 'a file';
 put('short.txt', 'second');
@@ -123,26 +123,26 @@ becomes { body('/short/short.txt') eq 'third and more' } 'a file that grew is th
 
 # ---- errors
 
-is body('/kept/none.txt'), 404, 'no such file';
-is body('/errors/none.txt'), 404, 'no such file';
-is body('/brief/none.txt'), 404, 'no such file';
+is body('/kept/none.txt'), 404, 'a file that is missing: open_file_cache_errors off';
+is body('/errors/none.txt'), 404, 'a file that is missing: open_file_cache_errors on';
+is body('/brief/none.txt'), 404, 'a file that is missing: errors are valid for a short time';
 put('none.txt', 'there');
-is body('/kept/none.txt'), 'there', 'errors are not kept';
-is body('/errors/none.txt'), 404, 'but with open_file_cache_errors';
+is body('/kept/none.txt'), 'there', 'off: the error is not kept';
+is body('/errors/none.txt'), 404, 'on: the error is kept';
 is body('/errors/off/none.txt'), 'there', 'not where the cache is off';
-becomes { body('/brief/none.txt') eq 'there' } 'as long as they are believed';
+becomes { body('/brief/none.txt') eq 'there' } 'an error is dropped after open_file_cache_valid';
 is ask('/kept/dir')->{status}, 301, 'a folder';
 is ask('/kept/dir')->{status}, 301, 'a folder, remembered';
 
-# ---- who else asks
+# ---- other users of the cache
 
 is body('/errors/idx/'), 'second in the list', 'index';
 put('idx/a.html', 'first in the list');
-is body('/errors/idx/'), 'second in the list', 'what index did not find it does not find';
+is body('/errors/idx/'), 'second in the list', 'index: a missing file stays missing';
 is body('/try'), 'first try.txt', 'try_files';
-is body('/try-not'), 'first other.txt', 'what it does not find';
+is body('/try-not'), 'first other.txt', 'try_files: the first file is missing';
 put('try-not.txt', 'now');
-is body('/try-not'), 'first other.txt', 'it does not find';
+is body('/try-not'), 'first other.txt', 'and stays missing';
 
 # ---- how many, how often, how long
 
@@ -156,7 +156,7 @@ is body("/few/$_.txt"), "first $_.txt", "$_ of two" for qw(a b c);
 put("$_.txt", 'second') for qw(a b c);
 is body('/few/c.txt'), 'first c.txt', 'the last one is kept';
 is body('/few/b.txt'), 'first b.txt', 'and the one before';
-is body('/few/a.txt'), 'second', 'what was used longest ago had to go';
+is body('/few/a.txt'), 'second', 'the least recently used one was dropped';
 
 is body('/inactive/inactive.txt'), 'first inactive.txt', 'a file';
 like kept_open(), qr/inactive/, 'it stays open';
@@ -169,7 +169,8 @@ is body('/links/off/soft.txt'), 403, 'is not let in through the cache where link
 is body('/links/off/real.txt'), 'linked', 'a file is';
 unlink $w->path('html/link/real.txt');
 symlink '/etc/passwd', $w->path('html/link/real.txt');
-is body('/links/off/real.txt'), 'linked', 'what was opened is still that when a link takes its place';
+is body('/links/off/real.txt'), 'linked',
+    'the file that was opened is still served when a link takes its place';
 
 $w->finish;
 done_testing;

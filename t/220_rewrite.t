@@ -1,9 +1,9 @@
 #!/usr/bin/perl
 # chaos: yes
 
-# The rewrite program: set, if, rewrite, return, break in servers, locations and ifs, what each of
-# them makes of uri and arguments, and try_files. Each row is a location of its own; where nginx is
-# the model, its answers were the rows' second column.
+# The rewrite program: set, if, rewrite, return, break in servers, locations and ifs, how each of
+# them changes URI and arguments, and try_files. Each row is a location of its own; where nginx is
+# the model, the expected replies are those that nginx gave.
 
 use strict;
 use warnings;
@@ -238,7 +238,7 @@ subtest 'one location each' => sub {
 
 subtest 'limit_except' => sub {
     gives('web', '/limited', '200 GET /limited', 'a method it leaves alone');
-    like summary(Weir::Http::ask($w, 'web', 'POST /limited')), qr/^403 /, 'no if undoes it';
+    like summary(Weir::Http::ask($w, 'web', 'POST /limited')), qr/^403 /, 'an if does not undo it';
 };
 
 subtest 'servers' => sub {

@@ -1,8 +1,8 @@
 #!/usr/bin/perl
 # chaos: yes
 
-# Errors: the built-in pages, error_page in all its forms, what the client keeps of the failure, and
-# after which statuses the connection ends.
+# Errors: the built-in pages, error_page in all its forms, the fields of a failure that go with its
+# page, and the statuses after which the connection ends.
 
 use strict;
 use warnings;
@@ -177,7 +177,7 @@ subtest 'built-in pages' => sub {
     }
 };
 
-subtest 'their details' => sub {
+subtest 'details of the built-in pages' => sub {
     my @chrome = ('User-Agent' => 'Mozilla/5.0 Chrome/99');
     my $r = Weir::Http::ask($w, 'status', 'GET /off');
     like $r->{body}, qr{<center>weir</center>}, 'server_tokens off';
@@ -200,11 +200,11 @@ subtest 'error_page' => sub {
     }
 };
 
-subtest 'what a failure leaves' => sub {
+subtest 'fields of a failure that its page keeps' => sub {
     my $r = Weir::Http::ask($w, 'web', 'GET /challenge');
     is $r->{status}, 401, 'intercepted 401';
-    is $r->field('WWW-Authenticate'), 'Basic realm="x"', 'how to log in is said with the page';
-    is $r->{body}, 'page GET /page', 'of ours';
+    is $r->field('WWW-Authenticate'), 'Basic realm="x"', 'WWW-Authenticate goes with the page';
+    is $r->{body}, 'page GET /page', 'which is the configured one';
     $r = Weir::Http::ask($w, 'web', 'POST /large', body => 'too large');
     is $r->{status}, 413, 'a body that is too large';
 };

@@ -1,6 +1,6 @@
 #!/usr/bin/perl
 
-# What rewrite, if, return, set, try_files and error_page refuse, in nginx's words.
+# Wrong uses of rewrite, if, return, set, try_files and error_page are refused in nginx's words.
 
 use strict;
 use warnings;

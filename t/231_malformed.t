@@ -1,8 +1,8 @@
 #!/usr/bin/perl
 
-# What is malformed, too large, smuggled, silent or slow, from either side. No request goes on as it
-# came when it could be read in two ways (the server behind writes down what arrives), no broken
-# reply reaches a client as a good one, and each end has its line in the log.
+# Messages that are malformed, too large, smuggled, silent or slow, from either side. A request that
+# could be read in two ways is never passed on as it came (the server behind writes down what
+# arrives), a broken reply never reaches a client as a good one, and each failure is in the log.
 
 use strict;
 use warnings;
@@ -164,7 +164,7 @@ sub raw {
     return $ending eq 'eof' ? $all : "$all<$ending>";
 }
 
-# A test: refused with this status and then closed, and the server behind saw nothing.
+# A test: the request is refused with this status, the connection closed, and no request arrives.
 sub refused {
     my ($status, $name, $bytes, $where) = @_;
     local $Test::Builder::Level = $Test::Builder::Level + 1;
@@ -203,12 +203,12 @@ refused(400, @$_) for
     ['a bare CR in the line', "GET /\r HTTP/1.1\r\n$HOST\r\n"],
     ['CR CR LF', "GET / HTTP/1.1\r\r\n$HOST\r\n"],
     ['a path above the root', "GET /../etc HTTP/1.1\r\n$HOST\r\n"],
-    ['a path that is none', "GET a HTTP/1.1\r\n$HOST\r\n"],
+    ['an invalid path', "GET a HTTP/1.1\r\n$HOST\r\n"],
     ['no path', "GET HTTP/1.1\r\n$HOST\r\n"],
-    ['a version that is none', "GET / HTTP/1\r\n$HOST\r\n"],
+    ['an invalid version', "GET / HTTP/1\r\n$HOST\r\n"],
     ['no Host', "GET / HTTP/1.1\r\n\r\n"],
     ['two Hosts', "${GET}Host: other\r\n\r\n"],
-    ['a Host that is none', "GET / HTTP/1.1\r\nHost: a b\r\n\r\n"],
+    ['an invalid Host', "GET / HTTP/1.1\r\nHost: a b\r\n\r\n"],
     ['a field without a name', "$GET: x\r\n\r\n"],
     ['a field without a colon', "${GET}X-A\r\n\r\n"],
     ['space before the colon', "${GET}X-A : b\r\n\r\n"],
@@ -241,7 +241,7 @@ refused(400, @$_) for
     ['a chunk longer than its size', "$CHUNKED\r\n3\r\nabcd\r\n0\r\n\r\n"],
     ['a chunk line that ends in LF', "$CHUNKED\r\n3\nabc\r\n0\r\n\r\n"],
     ['a chunk that ends in LF', "$CHUNKED\r\n3\r\nabc\n0\r\n\r\n"],
-    ['a trailer that is none', "$CHUNKED\r\n0\r\nno trailer\r\n\r\n"],
+    ['an invalid trailer', "$CHUNKED\r\n0\r\nno trailer\r\n\r\n"],
     ['a trailer section that ends in LF', "$CHUNKED\r\n0\r\n\n"],
     ['endless chunk extensions', "$CHUNKED\r\n3;" . 'x' x 10_000 . "\r\nabc\r\n0\r\n\r\n"],
     ['endless trailers', "$CHUNKED\r\n0\r\n" . "X-A: b\r\n" x 2000 . "\r\n"];
@@ -259,7 +259,7 @@ refused(431, 'too many bytes of fields', $GET . ('X-A: ' . 'x' x 2000 . "\r\n") 
 refused(400, 'too many fields', $GET . "X-A: b\r\n" x 5 . "\r\n", 'strict');
 refused(413, 'a body too large', "POST / HTTP/1.1\r\n${HOST}Content-Length: 1001\r\n\r\n"
     . 'x' x 1001);
-refused(413, 'a body too large that does not come',
+refused(413, 'a body too large that is announced and not sent',
     "POST / HTTP/1.1\r\n${HOST}Content-Length: 1001\r\n\r\n");
 refused(413, 'chunks too large', "$CHUNKED\r\n" . ("100\r\n" . 'x' x 256 . "\r\n") x 4
     . "0\r\n\r\n");
@@ -267,7 +267,7 @@ refused(413, 'chunks too large', "$CHUNKED\r\n" . ("100\r\n" . 'x' x 256 . "\r\n
 # ---- requests that are cleaned
 
 my $head = "POST / HTTP/1.1\r\n";
-arrives_as('white space around values goes',
+arrives_as('white space around values is removed',
     "GET / HTTP/1.1\r\nHost:\t test \t\r\nX-A:\t b c\t \r\n"
     . "Connection: close\r\n\r\n", "GET / HTTP/1.1\r\nX-A: b c\r\n\r\n");
 arrives_as('lines that end in LF get their CR', "GET / HTTP/1.1\nHost: test\nX-A: b\n"
@@ -275,18 +275,21 @@ arrives_as('lines that end in LF get their CR', "GET / HTTP/1.1\nHost: test\nX-A
 arrives_as('chunks become a length',
     "${CHUNKED}Connection: close\r\n\r\n3;a=\"b\"\r\nabc\r\n2\r\nde\r\n"
     . "0\r\nX-Sum: 1\r\n\r\n", "${head}Content-Length: 5\r\n\r\nabcde");
-arrives_as('fields named in Connection go', "${GET}X-Named: 1\r\nX-Also: 1\r\nKeep-Alive: 3\r\n"
+arrives_as('fields named in Connection are removed',
+    "${GET}X-Named: 1\r\nX-Also: 1\r\nKeep-Alive: 3\r\n"
     . "Connection: close, x-named\r\nConnection: X-Also\r\nX-Kept: 1\r\n\r\n",
     "GET / HTTP/1.1\r\nX-Kept: 1\r\n\r\n");
-arrives_as('also in a second one', "${GET}X-Also: 1\r\nConnection: close\r\n"
+arrives_as('fields named in a second Connection are removed, too',
+    "${GET}X-Also: 1\r\nConnection: close\r\n"
     . "Connection: X-Also\r\n\r\n", "GET / HTTP/1.1\r\n\r\n");
 arrives_as('Content-Length cannot be named in Connection', "POST / HTTP/1.1\r\n${HOST}"
     . "Content-Length: 3\r\nConnection: close, Content-Length\r\n\r\nabc",
     "${head}Content-Length: 3\r\n\r\nabc");
-arrives_as('fields of the hop go', "${GET}TE: trailers\r\nTrailer: X\r\nUpgrade: h2c\r\n"
+arrives_as('fields of the hop are removed', "${GET}TE: trailers\r\nTrailer: X\r\nUpgrade: h2c\r\n"
     . "Proxy-Connection: close\r\nHTTP2-Settings: x\r\nConnection: close, HTTP2-Settings\r\n\r\n",
     "GET / HTTP/1.1\r\n\r\n");
-arrives_as('odd names go', "${GET}X_A: 1\r\nX(B): 2\r\nX-C: 3\r\nConnection: close\r\n\r\n",
+arrives_as('fields with odd names are removed',
+    "${GET}X_A: 1\r\nX(B): 2\r\nX-C: 3\r\nConnection: close\r\n\r\n",
     "GET / HTTP/1.1\r\nX-C: 3\r\n\r\n");
 {
     my $got = raw('web', "GET http://one/a?b HTTP/1.1\r\nHost: two\r\nConnection: close\r\n\r\n");
@@ -360,7 +363,7 @@ for my $path ('/b', '/streamed/b') {
     $c->send("POST /b HTTP/1.1\r\n${HOST}Expect: 100-continue\r\nContent-Length: 3\r\n\r\nabc");
     my $r = Weir::Http::reply($c);
     $r = Weir::Http::reply($c) if $r->{status} == 100;
-    is $r->{body}, "POST /b 3\n", 'a body that does not wait for it';
+    is $r->{body}, "POST /b 3\n", 'a body that is sent without waiting for 100';
     $c->send("POST /b HTTP/1.1\r\n${HOST}Expect: 100-continue\r\nContent-Length: 2000\r\n\r\n");
     is Weir::Http::reply($c)->{status}, 413, 'no 100 where the body is refused';
     $c->close;
@@ -391,7 +394,7 @@ for my $name (sort keys %CUT) {
         my $r = Weir::Http::ask($w, 'web', "GET $path");
         isnt $r->{wrong}, '', "$path: the client sees that the reply is not complete";
         my $short = raw('web', "GET $path HTTP/1.0\r\n\r\n");
-        unlike $short, qr/Content-Length: 5\r/, 'nor is it in HTTP/1.0';
+        unlike $short, qr/Content-Length: 5\r/, 'nor does HTTP/1.0 show it as complete';
     }
 }
 arrived();
@@ -404,9 +407,9 @@ is $r->field('Link'), undef, 'with their fields';
 $r = Weir::Http::ask($w, 'web', 'GET /interim404');
 is "$r->{status} $r->{body} $r->{wrong}", '404 no ', 'also before a 404';
 $r = Weir::Http::ask($w, 'web', 'GET /101');
-is $r->{status}, 502, 'a 101 nobody asked for is no answer';
+is $r->{status}, 502, 'a 101 without a request for it is refused';
 $r = Weir::Http::ask($w, 'web', 'GET /space');
-is "$r->{body}:" . $r->field('X-A'), 'ok:b', 'white space around values of a reply';
+is "$r->{body}:" . $r->field('X-A'), 'ok:b', 'white space around values of a reply is removed';
 for my $path ('', '/streamed') {
     for my $name ('until-end', 'version-10') {
         $r = Weir::Http::ask($w, 'web', "GET $path/$name");
@@ -434,7 +437,7 @@ is "$r->{body} " . ($r->trailer('X-Sum') // 'none') . ' ' . scalar @{ $r->{trail
     'with proxy_pass_trailers they do, but none that frames';
 $r = Weir::Http::ask($w, 'web', 'GET /connection-named');
 is join(',', map { $r->field($_) // 'none' } qw(X-Named X-Kept)), 'none,1',
-    'fields that Connection names go';
+    'fields that Connection names are removed';
 
 # X-Accel-Redirect.
 
@@ -468,7 +471,8 @@ for my $path ('/b', '/streamed/b') {
     becomes { slurp($w->path('access')) =~ m{^(?:499|400) "POST $path HTTP/1\.1" }m }
         "$path: client gone within the body";
     sleep 0.1;
-    is scalar(grep { /\r\n\r\nabc.*\z/ && length > 100 } arrived()), 0, 'no short body is complete';
+    is scalar(grep { /\r\n\r\nabc.*\z/ && length > 100 } arrived()), 0,
+        'no body that was cut arrives as a complete one';
 }
 
 sub seconds_of {
@@ -478,8 +482,8 @@ sub seconds_of {
     return ($got, Time::HiRes::time() - $begun);
 }
 
-is raw('impatient', ''), '', 'a client that says nothing is closed';
-is raw('impatient', "GET / HTTP/1.1\r\nHost:"), '', 'or half a head';
+is raw('impatient', ''), '', 'a client that sends nothing is closed';
+is raw('impatient', "GET / HTTP/1.1\r\nHost:"), '', 'and so is one that sends half a head';
 for my $path ('/b', '/streamed/b') {
     is raw('impatient', "POST $path HTTP/1.1\r\n${HOST}Content-Length: 5\r\n\r\nabc"), '',
         "$path: half a body is closed, too";

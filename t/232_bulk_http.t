@@ -2,9 +2,9 @@
 # chaos: yes
 
 # Bodies arrive byte for byte, in both directions: 1 GiB of a reply (under chaos 16 MiB), uploads
-# by way of a temp file and streamed, of known length and in chunks, at sizes around those where
-# weir changes its ways, and past clients and servers that are slower than the other side, with
-# buffers, with temp files and with neither.
+# by way of a temp file and streamed, of known length and in chunks, at sizes around the limits at
+# which weir changes how it moves them, with clients or servers that are slower than the other side,
+# with buffers, with temp files and with neither.
 
 use strict;
 use warnings;

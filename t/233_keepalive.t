@@ -1,9 +1,9 @@
 #!/usr/bin/perl
 
 # Connections to servers are kept and used again, by the directives of an upstream; one that its
-# server closed meanwhile costs no request, but nothing that may have been done is done twice. What
-# proxy_next_upstream and max_fails do for requests. A reload and an upgrade under the load of
-# clients that keep their connections: no request is lost.
+# server closed meanwhile costs no request, but a request that the server may have processed is not
+# sent twice. proxy_next_upstream and max_fails for requests. A reload and an upgrade under the load
+# of clients that keep their connections: no request is lost.
 
 use strict;
 use warnings;
@@ -140,12 +140,12 @@ is_deeply [bodies('/requests/', 7)], ['c 1 1', 'c 1 2', 'c 1 3', 'c 2 1', 'c 2 2
     'c 3 1'],
     'keepalive_requests 3';
 is join(', ', bodies('/timeout/', 2)), 'd 1 1, d 1 2', 'keepalive_timeout: kept within it';
-becomes { !open_to('d') } 'and closed behind it';
+becomes { !open_to('d') } 'and closed after it';
 is join(', ', bodies('/timeout/', 2)), 'd 2 1, d 2 2', 'then there is a new one';
 my $began = time;
 is join(', ', bodies('/time/', 2)), 'e 1 1, e 1 2', 'keepalive_time: kept within it';
 becomes { (bodies('/time/', 1))[0] eq 'e 2 1' } 'and not for ever';
-cmp_ok time - $began, '>=', 1, 'but as long as it says';
+cmp_ok time - $began, '>=', 1, 'but for as long as it says';
 is_deeply [bodies('/implicit/', 3)], [map { "i 1 $_" } 1 .. 3],
     'an address in proxy_pass is a group like others';
 is_deeply [bodies('/same/', 2)], [map { "i 2 $_" } 1 .. 2],
@@ -154,8 +154,8 @@ is_deeply [bodies('/variable/', 2)], [map { "i 3 $_" } 1 .. 2], 'a variable that
 is_deeply [bodies('/group/', 2)], [map { "j 1 $_" } 1 .. 2], 'or a group by its name';
 is scalar(grep { /^Connection:/m } arrived('i'), arrived('j')), 0, 'none of them gets Connection';
 is_deeply [bodies('/unheard/', 2)], [map { "k $_ 1" } 1 .. 2],
-    'an address nobody knew before is no group: nothing is kept';
-is scalar(grep { /^Connection:/m } arrived('k')), 0, 'but nothing is said of it, as in nginx';
+    'an address from a variable that is no upstream of the configuration: no connection is kept';
+is scalar(grep { /^Connection:/m } arrived('k')), 0, 'but no Connection is sent, as in nginx';
 get('GET /own/');
 like +(arrived('b'))[-1], qr/^Connection: x\r$/m, 'proxy_set_header says something else';
 get('GET /version10/');
@@ -211,7 +211,8 @@ becomes {
 } 'both are in the log';
 for my $what ('s403', 's502', 's504') {
     first_f();
-    is get("GET /two/$what/f")->{status}, substr($what, 1), "$what was not asked for: it stands";
+    is get("GET /two/$what/f")->{status}, substr($what, 1),
+        "$what is not configured: the reply is passed on";
 }
 is get('GET /two/s500')->{status}, 500, 'no server is better: the last one\'s answer';
 like get('GET /two/s500')->{body}, qr/^[fg] \d+ \d+$/, 'with its body';
@@ -238,7 +239,7 @@ for my $method (qw(POST PATCH LOCK)) {
 }
 for my $method (qw(PUT DELETE)) {
     first_f();
-    is get("$method /two/reset/f", body => 'abc')->{status}, 200, "$method is";
+    is get("$method /two/reset/f", body => 'abc')->{status}, 200, "$method is sent to another";
     like +(arrived('g'))[-1], qr/\r\n\r\nabc\z/, 'with its body';
 }
 first_f();

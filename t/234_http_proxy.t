@@ -1,7 +1,7 @@
 #!/usr/bin/perl
 
-# proxy_pass at layer 7 with real servers behind it: what needs two of them, time or a body. What is
-# asked of a server and what becomes of the fields of its reply is in t/unit/modules_http_proxy.c.
+# proxy_pass at layer 7 with real servers behind it: cases that need two of them, time or a body.
+# The requests that weir sends and the fields of replies are tested in t/unit/modules_http_proxy.c.
 
 use strict;
 use warnings;
@@ -81,19 +81,21 @@ sub body { return ask(@_)->{body} }
 # ---- trailers
 
 my $r = ask('GET /trailers');
-is_deeply [$r->{body}, $r->{wrong}, $r->trailer('X-Sum')], ['ab', '', undef], 'trailers stay here';
+is_deeply [$r->{body}, $r->{wrong}, $r->trailer('X-Sum')], ['ab', '', undef],
+    'trailers are not passed by default';
 $r = ask('GET /pass_trailers');
-is_deeply [$r->{body}, $r->{wrong}, $r->trailer('X-Sum')], ['ab', '', 7], 'unless they are passed';
-is $r->trailer('Content-Length'), undef, 'and may be trailers';
+is_deeply [$r->{body}, $r->{wrong}, $r->trailer('X-Sum')], ['ab', '', 7],
+    'proxy_pass_trailers passes them';
+is $r->trailer('Content-Length'), undef, 'except one that may not be a trailer';
 becomes { Weir::slurp($w->path('access.log')) =~ m{^200 200 \[7\] \[-\] /trailers$}m }
-    'they have a variable';
+    'the access log has the trailer of the server';
 becomes { Weir::slurp($w->path('access.log')) =~ m{^200 200 \[7\] \[7\] /pass_trailers$}m }
-    'and another one when they are passed';
+    'and that for the client when trailers are passed';
 
 # ---- bodies
 
-is body('POST /body', body => 'abc') =~ s/.*\r\n\r\n//sr, '<abc>', 'a body of our own';
-is body('GET /body') =~ s/.*\r\n\r\n//sr, '<>', 'without one of the client too';
+is body('POST /body', body => 'abc') =~ s/.*\r\n\r\n//sr, '<abc>', 'proxy_set_body';
+is body('GET /body') =~ s/.*\r\n\r\n//sr, '<>', 'proxy_set_body when the client sends no body';
 my $said = body('POST /one_zero', 'Transfer-Encoding' => 'chunked',
     body => "3\r\nabc\r\n0\r\n\r\n");
 like $said, qr{^POST /one_zero HTTP/1\.0\r\nHost: [^\r]+\r\nConnection: close\r\n}m, 'HTTP/1.0';
@@ -106,8 +108,8 @@ like $said, qr{\r\nContent-Length: 0\r\nX-A: 1\r\n\r\n$},
 # ---- another server
 
 is body('GET /next/404/one') =~ s/\n.*//sr, 'two', 'a 404 asks another server';
-is body('GET /next/x') =~ s/\n.*//sr, 'one', 'and the one without it is no worse for that';
-is ask('GET /off/404/one')->{status}, 404, 'not when nothing is named';
+is body('GET /next/x') =~ s/\n.*//sr, 'one', 'and a 404 does not count against its server';
+is ask('GET /off/404/one')->{status}, 404, 'but not if proxy_next_upstream does not name it';
 is body('GET /next/breaks') =~ s/\n.*//sr, 'two', 'a connection that breaks';
 $r = ask('POST /off/breaks', body => 'x');
 is $r->{status}, 502, 'proxy_next_upstream off';
@@ -123,7 +125,7 @@ $r = ask('GET /intercept/500/one');
 is_deeply [$r->{status}, $r->{body}, $r->field('X-Own')], [500, "page\n", undef], 'intercepted';
 $r = ask('GET /intercept/401/one');
 is_deeply [$r->{status}, $r->{body}, $r->field('WWW-Authenticate')], [401, "page\n", 'a | b'],
-    'how to log in is still told';
+    'with its WWW-Authenticate';
 $r = ask('GET /intercept/404/one');
 is_deeply [$r->{status}, $r->{body}], [404, "one says 404\n"], 'only what error_page names';
 

@@ -1,9 +1,9 @@
 #!/usr/bin/perl
 # chaos: yes
 
-# What was once different from nginx when the same requests were sent to both, on the wire: where
-# nginx 1.22 itself differs from newer ones, the newer one counts. (t/230 compares with the nginx
-# that is installed; heads of requests and replies alone are in t/unit.)
+# Differences from nginx on the wire that were found by sending the same requests to both, and
+# removed; where nginx 1.22 itself differs from newer versions, the newer one counts. (t/230
+# compares with the nginx that is installed; heads of requests and replies alone are in t/unit.)
 
 use strict;
 use warnings;
@@ -111,13 +111,14 @@ is $r->field('Last-Modified'), undef, 'has not';
 ok defined ask('GET /taken')->field('Last-Modified'), 'but with =200';
 is ask('GET /always')->field('Last-Modified'), 'Mon, 01 Jan 2024 00:00:00 GMT', 'add_header';
 is ask('GET /proxy?status=404')->field('Last-Modified'), 'Mon, 01 Jan 2024 00:00:00 GMT',
-    'what a server says stays';
+    'the one that a server sends stays';
 
 # ---- proxy_pass with variables
 
-unlike ask("GET /$_")->{body}, qr/^Connection:/m, "/$_: nothing is said of the connection"
+unlike ask("GET /$_")->{body}, qr/^Connection:/m, "/$_: no Connection is sent"
     for 'variable', 'named', 'proxy';
-is ask("GET /$_")->{status}, 500, "/$_: no address" for 'empty', 'empty-port', 'port';
+is ask("GET /$_")->{status}, 500, "/$_: 500 without a valid address" for 'empty', 'empty-port',
+    'port';
 like $w->error_log, qr/no host in upstream ":80".*invalid port in upstream/s, 'and the log says why';
 
 # ---- 101
@@ -134,8 +135,9 @@ sub upgrade {
 $r = upgrade('/tunnel/upgrade');
 is $r->{status}, 101, 'switching protocols';
 is $r->field('Server'), undef, 'without a Server of ours where the server\'s own would pass';
-is upgrade('/tunnel/upgrade-own')->field('Server'), 'own', 'which does';
-like upgrade('/hidden/upgrade-own')->field('Server'), qr/^weir/, 'else it is ours';
+is upgrade('/tunnel/upgrade-own')->field('Server'), 'own', 'the one of the server passes';
+like upgrade('/hidden/upgrade-own')->field('Server'), qr/^weir/,
+    'if that one is hidden, weir adds its own';
 is ask('GET /tunnel')->field('Server'), undef, 'the same for other replies';
 
 # ---- Expect: 100-continue, and nobody reads the body

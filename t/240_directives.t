@@ -1,8 +1,8 @@
 #!/usr/bin/perl
 
-# Directives of layer 7 that no other test is about, each by what it changes: the timeouts and limits
-# of a client's connection, bodies in files, what a client that leaves means, trailers, and those
-# that only have to be there.
+# Directives of layer 7 that no other test covers, each by its effect: the timeouts and limits of a
+# client's connection, bodies in files, clients that leave, trailers; and directives without effect,
+# which are only accepted.
 
 use strict;
 use warnings;
@@ -37,7 +37,7 @@ http {
     access_log access.log short;
     client_body_temp_path %{dir}/body;
 
-    # These have to be there, and change nothing.
+    # accepted, without effect
     client_header_buffer_size 2k;
     postpone_output 1460;
     tcp_nopush on;
@@ -185,18 +185,18 @@ sub still_read {
 }
 
 my $took = still_read('patient', 0.1);
-ok $took > 0.6 && $took < 4, "lingering_time: read for so long ($took s)";
+ok $took > 0.6 && $took < 4, "lingering_time: bytes are read and dropped for that long ($took s)";
 $took = still_read('brisk', 0.1);
-ok $took > 0.9, "lingering_timeout: while more comes ($took s)";
+ok $took > 0.9, "lingering_timeout: not over while more bytes come ($took s)";
 $took = still_read('brisk', 0.8);
-ok $took < 4, "not when nothing does ($took s)";
+ok $took < 4, "over when none come ($took s)";
 
 # ---- fields
 
 is get('web', 'GET /body', 'X-Y' => 1, 'X-Y.Z' => 2)->{body}, 'X-Y=1',
     'a field with an invalid name is left out';
 is get('lax', 'GET /', 'X-Y' => 1, 'X-Y.Z' => 2)->{body}, 'X-Y=1 X-Y.Z=2',
-    'ignore_invalid_headers off: it goes on';
+    'ignore_invalid_headers off: such a field is kept';
 like get('web', 'GET /moved')->field('Location'), qr{^http://other\.example(?::\d+)?/there$},
     'server_name_in_redirect';
 
@@ -244,7 +244,7 @@ $c->flood('x' x 65536, 50_000_000, 0.3);
 logged('504 /deaf \d+', 'proxy_send_timeout: a server that does not read is given up');
 $c->close;
 
-# ---- what stays without effect is checked nevertheless
+# ---- values of directives without effect are checked
 
 $w->finish;
 
@@ -275,8 +275,9 @@ for (values %idle) {
 }
 my $master = $v->master;
 $v->signal('QUIT');
-is $idle{let_go}->ending, 'eof', 'idle connections end when a worker goes';
-is $idle{kept}->ending(0.5), 'open', 'keepalive_min_timeout: those of a server stay for so long';
+is $idle{let_go}->ending, 'eof', 'idle connections end when a worker ends';
+is $idle{kept}->ending(0.5), 'open',
+    'keepalive_min_timeout: but are kept for keepalive_min_timeout';
 $idle{kept}->send(Weir::Http::request('GET /'));
 is Weir::Http::reply($idle{kept})->{body}, 'kept', 'and are served';
 is $idle{kept}->ending, 'eof', 'for the last time';

@@ -1,9 +1,9 @@
 #!/usr/bin/perl
 
-# realip at layer 7: who the client is behind trusted proxies, by a field of the request, for
-# access rules, variables, geo and logs; per request of a connection; set anew for a location; by
-# address, network, name and unix:. What a client makes up is not believed. (The PROXY header:
-# t/113_proxy_protocol.t.)
+# realip at layer 7: the client's address behind trusted proxies, from a field of the request, for
+# access rules, variables, geo and logs; for each request of a connection; set anew for a location;
+# by address, network, name and unix:. An address that a client makes up is not believed. (The PROXY
+# header: t/113_proxy_protocol.t.)
 
 use strict;
 use warnings;
@@ -91,13 +91,13 @@ like said('/recursive', @xff, '192.0.2.9, 192.0.2.1, 10.1.0.1,127.0.0.1'), qr/^1
     'recursive: the last that is not trusted';
 like said('/recursive', @xff, '10.1.0.1, 127.0.0.1'), qr/^10\.1\.0\.1\|/, 'or the first of all';
 like said('/recursive', @xff, '192.0.2.1, evil, 10.1.0.1'), qr/^10\.1\.0\.1\|/,
-    'not past what is no address';
+    'not past a value that is not an address';
 like said('/recursive', @xff, '192.0.2.1', @xff, '10.1.0.1', @xff, '127.0.0.1'),
     qr/^192\.0\.2\.1\|/, 'several fields are one list';
 
-# ---- whom to believe
+# ---- proxies that are trusted
 
-like said('/nobody', 'X-Client', '192.0.2.1'), qr/^$self$/, 'a location of its own proxies';
+like said('/nobody', 'X-Client', '192.0.2.1'), qr/^$self$/, 'a location that trusts other proxies';
 like said('/name', 'X-Client', '192.0.2.1'), qr/^192\.0\.2\.1\|/, 'a proxy by its name';
 like said('/unix', 'X-Client', '192.0.2.1'), qr/^$self$/, 'unix: is no TCP client';
 like(Weir::Http::ask($w, 'unix:web', 'GET /unix', 'X-Client', '192.0.2.1')->{body},
@@ -105,7 +105,7 @@ like(Weir::Http::ask($w, 'unix:web', 'GET /unix', 'X-Client', '192.0.2.1')->{bod
 like(Weir::Http::ask($w, 'strict', 'GET /', 'X_Real_IP', '192.0.2.1')->{body}, qr/^127\.0\.0\.1$/,
     'X_Real_IP is not X-Real-IP');
 like(Weir::Http::ask($w, 'strict', 'GET /', 'X_Real_IP', '192.0.2.1', 'X-Real-IP', '192.0.2.2',
-    'X_Real_IP', '192.0.2.1')->{body}, qr/^192\.0\.2\.2$/, 'and does not stand beside it');
+    'X_Real_IP', '192.0.2.1')->{body}, qr/^192\.0\.2\.2$/, 'and is not joined with it');
 
 # ---- what follows
 
@@ -131,12 +131,12 @@ is said('/add', @real, @xff, '192.0.2.1'), '192.0.2.1, 192.0.2.1', '$proxy_add_x
 becomes { slurp($w->path('access')) =~ m{^192\.0\.2\.1 127\.0\.0\.1 /kept$}m }
     'the access log has both';
 becomes { $w->error_log =~ /\[error\] .*access forbidden by rule, client: 192\.0\.2\.66,/ }
-    'the error log the client';
+    'and the error log has the client';
 
 is(Weir::Http::ask($w, 'geo', 'GET /', @xff, '198.51.100.1, 192.0.2.1')->{body}, 'far',
-    'geo follows its own proxies');
+    'geo uses its own list of proxies');
 is(Weir::Http::ask($w, 'geo', 'GET /', 'X_Forwarded_For', '198.51.100.1')->{body}, 'other',
-    'by just that field');
+    'from that field only');
 
 $w->finish;
 done_testing;

@@ -226,9 +226,9 @@ for my $where ('/up/body', '/stream') {
     is $m->{of}{$id}{body}, "POST " . length($body) . " $sum\n", 'came to the server';
     is $m->{of}{$id}{head}{'X-Got'}, 'field', 'with the fields';
 }
-is +(client_of($m, 30, request(30, '/a b')))->{head}{':status'}, 400, 'a target that is none';
+is +(client_of($m, 30, request(30, '/a b')))->{head}{':status'}, 400, 'an invalid target';
 is +(client_of($m, 31, frame('h', 31, head('GET /x HTTP/1.1'))))->{head}{':status'}, 400,
-    'a request for nobody';
+    'a request without a host';
 
 sub client_of {
     my ($m, $id, $text) = @_;
@@ -237,12 +237,12 @@ sub client_of {
     return $m->{of}{$id};
 }
 
-# What nobody takes is not read without end.
+# A body that is not used is not read without end.
 my $held = client('mux');
 my @chunked = ('Transfer-Encoding' => 'chunked');
 $held->{c}->send(request(1, '/held', method => 'POST', fields => \@chunked));
 take($held);
-is $held->{of}{1}{head}{':status'}, 200, 'a reply that takes long, and no word of the body';
+is $held->{of}{1}{head}{':status'}, 200, 'the head of a reply whose request still sends its body';
 my ($block, $most, $sent, $n) = (frame('d', 1, 'x' x 16372), 64 << 20, 0, 0);
 while ($sent < $most && defined $n && IO::Select->new($held->{c}->socket)->can_write(1)) {
     my $at = $sent % length $block;
@@ -250,12 +250,12 @@ while ($sent < $most && defined $n && IO::Select->new($held->{c}->socket)->can_w
     $n //= 0 if $!{EAGAIN};
     $sent += $n // 0;
 }
-ok defined $n && $sent < $most, 'which is not read on' or diag "$sent: $!";
+ok defined $n && $sent < $most, 'weir stops reading the body' or diag "$sent: $!";
 $held->{c}->close;
 
-# What breaks the protocol ends the connection, and nothing else.
+# A breach of the protocol ends its connection, and no other.
 for my $case (
-    ['a preface that is none', undef],
+    ['an invalid preface', undef],
     ['an unknown type', frame('x', 1, '')],
     ['a stream that was not begun', frame('d', 7, 'x')],
     ['a frame that is too long', pack('N N N', ord 'h', 1, 1 << 30)],
@@ -311,7 +311,7 @@ $status{ $_->[0] } = $_->[2]->rest =~ m{^HTTP/1\.1 (\d+)} ? $1 : 'none' for @man
 $times{$_}++ for Weir::slurp($seen) =~ m{^\d+ \w+ /n/(\d+) }mg;
 my @posts = grep { $_ <= 50 && $_ % 2 == 0 } 1 .. 100;
 is_deeply [grep { $status{$_} != 502 } @posts], [],
-    'what may have been done and must not be done twice has failed';
+    'POSTs that may have been processed have failed';
 is_deeply [grep { $times{$_} != 1 } @posts], [], 'and was sent once';
 my @others = grep { $_ > 50 || $_ % 2 } 1 .. 100;
 is_deeply [grep { $status{$_} != 200 } @others], [], 'all others were answered';

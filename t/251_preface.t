@@ -115,7 +115,7 @@ sub ask { return Weir::Http::ask($w, 'web', @_) }
 my $r = ask('GET /page.html', Range => 'bytes=0-9', Cookie => 'c', 'Accept-Encoding' => 'gzip',
     'If-None-Match' => '"x"');
 is $r->{wrong}, '', 'a page with a text is well-formed';
-is $r->{status}, 200, 'is whole whatever was asked of it';
+is $r->{status}, 200, 'is whole although a part of it was asked for';
 ok $r->{body} eq "[text]$page", 'and begins with the text';
 is $r->field($_), undef, "without $_" for qw(ETag Last-Modified Content-Length Accept-Ranges);
 is $r->field('X-From'), 'server', 'other filters run as before';
@@ -123,7 +123,7 @@ my ($asked) = Weir::HttpServer::recorded($log);
 like $asked, qr{^GET /text/whole\?a=b HTTP/1\.1\r\n}, 'what was asked for the text';
 like $asked, qr/^Cookie: c\r$/m, 'has the fields of the request';
 unlike $asked, qr/^(Range|Accept-Encoding|If-None-Match|Content-Length)/m,
-    'but those for a part of it, or for it in other words';
+    'but not those that ask for a part or for another form';
 
 for my $case (
     ['/return',  '[file]' x 1000 . '<p>',  'a file in front of a text'],
@@ -163,8 +163,8 @@ for my $case (
     becomes { slurp($w->path('access')) =~ /^$uri 200 $status$/m } 'and the log says why';
 }
 like $w->error_log, qr/subrequest's reply is too long.*subrequest: "\/text\/long"/,
-    'one that is too long is logged, with whose it is';
-like slurp($w->path('access')), qr{^/off/page.html 200 -$}m, 'without a child no status';
+    'a text that is too long is logged with its subrequest';
+like slurp($w->path('access')), qr{^/off/page.html 200 -$}m, 'without a child there is no status';
 unlike slurp($w->path('access')), qr{^/text}m, 'children have no lines of their own';
 
 # ---- parents that end first

@@ -84,9 +84,10 @@ $w->signal('STOP', @workers);
 my @waiting = map { $w->connect('pid') } 1 .. 24;
 $w->signal('KILL', $workers[0]);
 $w->signal('CONT', $workers[1]);
-is scalar(grep { $_->rest =~ /^\d+$/ } @waiting), 24, 'who waited for a dead worker is served';
+is scalar(grep { $_->rest =~ /^\d+$/ } @waiting), 24,
+    'clients that waited for a dead worker are served';
 
-# Again and again, also while it has just begun.
+# Again and again, also workers that have just started.
 
 for my $time (1 .. 6) {
     my ($worker) = $w->workers;

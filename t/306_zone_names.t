@@ -1,7 +1,7 @@
 #!/usr/bin/perl
 
-# A group of servers may have any name: of a length that no file name can have, with the letters that
-# end things in the text of an upgrade. -t says the same as a start.
+# An upstream may have any name: longer than a file name can be, or with the characters that
+# separate entries in the environment variable of an upgrade. -t accepts the same names as a start.
 
 use strict;
 use warnings;

@@ -1,8 +1,8 @@
 #!/usr/bin/perl
 # chaos: yes
 
-# What the error log says of servers that fail: set aside once, and again after each probe that
-# fails; never of a server that is alone in its group, since it stays in use.
+# The error log reports a server that fails as disabled for a while: once, and again after each
+# probe that fails; never a server that is alone in its group, since it stays in use.
 
 use strict;
 use warnings;
@@ -25,7 +25,7 @@ stream {
 }
 CONF
 
-# How often it was said of sessions of that server.
+# How often that was logged for sessions of that server {}.
 sub said {
     my ($name) = @_;
     my $where = $w->address($name);
@@ -34,13 +34,13 @@ sub said {
 
 for my $name ('alone', 'direct') {
     is $w->ask($name), '', "$name: the session ends" for 1 .. 3;
-    is said($name), 0, "$name: a server without another is not set aside";
+    is said($name), 0, "$name: a server that is alone is not disabled";
 }
 is $w->ask('pair'), '', 'a second server that is down does not help' for 1 .. 3;
-is said('pair'), 1, 'but with it the first is set aside, once';
+is said('pair'), 1, 'but then the first is disabled, once';
 
 is $w->ask('mixed'), 'alive', 'the next server' for 1 .. 6;
 is said('mixed'), 1, 'one warning while it is left alone';
-becomes { $w->ask('mixed'); said('mixed') > 1 } 'a probe that fails sets it aside again', 20;
+becomes { $w->ask('mixed'); said('mixed') > 1 } 'a probe that fails disables it again', 20;
 $w->finish;
 done_testing;

@@ -1,8 +1,9 @@
 #!/usr/bin/perl
 
-# A worker that has no connection left for clients: its neighbours take them, on every kind of
-# listener; where none has room they are refused at once, and the log says how many. What servers are
-# asked for then, from what is kept for them; a proxy_pass to itself; a worker without descriptors.
+# A worker that has no connection left for clients: its neighbours accept them, on every kind of
+# listener; if none has room they are refused at once, and the log counts them. Connections to
+# servers then come from the part reserved for them. Also a proxy_pass to itself, and a worker that
+# has no descriptors left.
 
 use strict;
 use warnings;
@@ -87,7 +88,7 @@ unlike $w->error_log, qr/were refused|\[error\]/, 'nobody was refused';
 $_->close for splice @full, 0, 6;
 becomes { exists answering('web')->{$target} } 'with room it takes part again';
 
-# ---- what is left of that behind a reload, and behind a worker that is killed
+# ---- after a reload, and after a full worker is killed
 
 $_->close for @full;
 is fill($target), 18, 'it is full again';
@@ -148,13 +149,13 @@ becomes {
     $w->connect('web')->ending;
     $w->error_log =~ /\[error\].*: 20 worker_connections are not enough, [1-9]\d* clients and 0 connections to servers were refused$/m;
 } 'and how many';
-is Weir::Http::reply($_)->{status}, 200, 'those that are in are served on'
+is Weir::Http::reply($_)->{status}, 200, 'clients that were accepted are served on'
     for grep { $_->send("ET / HTTP/1.1\r\nHost: a\r\n\r\n") } @clients[0, 71];
 $_->close for @clients;
-becomes { !exists answering('web')->{''} } 'and others when they have left';
+becomes { !exists answering('web')->{''} } 'and others after they have left';
 $w->finish;
 
-# ---- what is kept for servers
+# ---- the part that is reserved for servers
 
 $w = Weir->new;
 $w->backend('server', serve => Weir::HttpServer::serve(Weir::HttpServer::reply(200, 'ok')));
@@ -169,7 +170,7 @@ CONF
 @clients = map { (busy($w))[0] } 1 .. 18;
 like $w->connect('web')->ending, qr/eof|reset/, 'clients leave a tenth of the connections';
 $clients[0]->send("ET /s HTTP/1.1\r\nHost: a\r\n\r\n");
-is Weir::Http::reply($clients[0])->{body}, 'ok', 'it is there for servers';
+is Weir::Http::reply($clients[0])->{body}, 'ok', 'the reserved part is there for servers';
 $_->close for @clients;
 $w->finish;
 
@@ -199,7 +200,8 @@ like $session->ending, qr/eof|reset/, 'a session without one';
 becomes { Weir::Http::ask($w, 'web', 'GET /')->{status} == 200 } 'its place is free';
 like $w->error_log, qr/\[error\].*: 4 worker_connections are not enough$/m, 'the log says why';
 $_->close for @clients;
-is Weir::Http::ask($w, 'web', 'GET /s')->{status}, 200, "no server's fault" for 1 .. 4;
+is Weir::Http::ask($w, 'web', 'GET /s')->{status}, 200,
+    "that does not count as a failure of the server" for 1 .. 4;
 $w->finish;
 
 # ---- a proxy_pass to itself
@@ -217,7 +219,7 @@ CONF
 my $loop = $w->connect('loop');
 $loop->send(Weir::Http::request('GET /'));
 becomes { Weir::Http::ask($w, 'web', 'GET /')->{status} == 200 } 'others are served beside a loop';
-is Weir::Http::reply($loop)->{status}, 502, 'the client of the loop hears of it';
+is Weir::Http::reply($loop)->{status}, 502, 'the client of the loop gets 502';
 like $w->error_log, qr/\[error\].*: 64 worker_connections are not enough/, 'and the log';
 $loop->close;
 $session = $w->connect('l4');
@@ -233,7 +235,7 @@ $w->start('stream { server { listen %{l4}; proxy_pass %{echo}; } }');
 @clients = map { $w->connect('l4') } 1 .. 256;
 is scalar(grep { $_->echoes('x') } @clients), 256, 'by default there is room for 256 sessions';
 like $w->connect('l4')->ending, qr/eof|reset/, 'the next one is refused';
-like $w->error_log, qr/\[error\].*: 512 worker_connections are not enough$/m, 'which is said';
+like $w->error_log, qr/\[error\].*: 512 worker_connections are not enough$/m, 'and the log says so';
 $_->close for @clients;
 $w->finish;
 
@@ -254,7 +256,7 @@ for (1 .. 50) {
 }
 cmp_ok scalar(@clients), '>', 10, 'clients take the descriptors there are';
 like $w->connect('web')->ending, qr/eof|reset/, 'the next one is refused';
-like $w->error_log, qr/\[error\].*: open files are not enough \(24:/, 'which is said';
+like $w->error_log, qr/\[error\].*: open files are not enough \(24:/, 'and the log says so';
 $clients[0]->close;
 becomes { Weir::Http::ask($w, 'web', 'GET /')->{status} == 200 } 'one that leaves makes room';
 $_->close for @clients;

@@ -1,8 +1,8 @@
 #!/usr/bin/perl
 
 # `resolver ... case_mixing=on`: the case of letters in questions is mixed, and only an answer that
-# repeats it to the letter is taken. One that does not is as good as not there: what comes after it
-# counts. By TCP the case says nothing. Off by default.
+# repeats them exactly is accepted. Any other answer is ignored, and the next one counts. Over TCP
+# the case does not matter. Off by default.
 
 use strict;
 use warnings;
@@ -67,12 +67,13 @@ is says('on', $LONG), 'true', 'a long name';
 is says('on', 'somebody-else-is-first'), 'true', 'a false answer is passed over, the true one taken';
 is says('on', 'only-somebody-else-answers', '/soon'), 502, 'a server that lowers the case is ignored';
 becomes { $w->error_log =~ /only-somebody-else-answers\.test could not be resolved \(110: / }
-    'as if it did not answer';
+    'as if it had not answered';
 is says('on', 'this-one-is-cut-off'), 'true', 'an answer by TCP';
 is says('on', 'there-is-no-such-thing'), 502, 'a failure';
-like $w->error_log, qr/there-is-no-such-thing\.test could not be resolved \(2: /, 'is told';
+like $w->error_log, qr/there-is-no-such-thing\.test could not be resolved \(2: /, 'is logged';
 is says($_, 'somebody-else-is-first'), 'forged', "$_: any case will do" for 'off', 'default';
-is says($_, 'only-somebody-else-answers'), 'forged', "$_: a server that lowers it, too" for 'off';
+is says($_, 'only-somebody-else-answers'), 'forged',
+    "$_: a server that lowers the case is accepted, too" for 'off';
 
 {
     my $c = $w->connect('l4');

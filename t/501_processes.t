@@ -35,7 +35,7 @@ sub proc_status {
     return slurp("/proc/$pid/status") =~ /^$field:\s*(.*)$/m ? $1 : undef;
 }
 
-# Who is there.
+# The processes.
 
 $w->start("worker_processes 3;\n$SERVER");
 my $master = $w->master;
@@ -43,7 +43,7 @@ is slurp($w->path('weir.pid')), "$master\n", 'the pid file';
 like title($master), qr/^weir: master process \S*weir\b.* -c /, 'the title of the master';
 becomes { 3 == $w->workers } 'three workers';
 ok defined $w->keeper, 'a keeper';
-is scalar(children($master)), 4, 'and nobody else';
+is scalar(children($master)), 4, 'and no other process';
 my $server = $w->ask('pid');
 is scalar(grep { $_ == $server } $w->workers), 1, 'a worker serves';
 
@@ -91,7 +91,7 @@ for my $signal ('KILL', 'TERM') {
     ok $load->rounds(10), 'traffic goes on';
 }
 my ($good, @wrong) = $load->end;
-is_deeply \@wrong, [], 'and never noticed';
+is_deeply \@wrong, [], 'and no session failed';
 
 # Signals to the master.
 
@@ -110,7 +110,7 @@ for my $row (
     my $c = session();
     $w->signal($signal);
     if ($session eq 'goes on') {
-        becomes { !$w->connect('web') } "$signal: nobody can connect any more";
+        becomes { !$w->connect('web') } "$signal: no client can connect any more";
         ok $c->echoes("again\n"), "$signal: a session goes on";
         ok alive($master), "$signal: and the master waits for it";
     } else {
@@ -140,13 +140,13 @@ my (undef, undef, undef, $session_id) = Weir::Process::stat_fields($master);
 is $session_id, $master, 'a daemon has a session of its own';
 is readlink "/proc/$master/fd/$_", '/dev/null', "and nothing as descriptor $_" for 0, 1;
 
-# A master that is killed: the workers let nobody in any more, serve to the end, and leave.
+# A master that is killed: the workers accept no more clients, serve those they have, and end.
 
 $c = session();
 my @orphans = children($master);
 $w->signal('KILL');
 becomes { !alive($master) } 'the master is killed';
-becomes { !$w->connect('web') } 'nobody can connect any more';
+becomes { !$w->connect('web') } 'no client can connect any more';
 ok $c->echoes("again\n"), 'a session goes on';
 $c->close;
 becomes { !grep { alive($_) } @orphans } 'then workers and keeper end by themselves';

@@ -56,7 +56,7 @@ for my $wrong (
 
 ($code, $out, $err) = $w->reload(conf(1));
 is $code, 0, 'and a good one works again' or diag $err;
-becomes { !$w->connect('new') } 'a listener that is gone is closed';
+becomes { !$w->connect('new') } 'an address that is no longer configured is closed';
 
 # Sessions live on in the old worker.
 
@@ -84,7 +84,7 @@ isnt $code, 0, 'a wrong configuration under load';
 ok $load->rounds(10), 'the load goes on';
 $w->conf(conf(2));
 
-# HUP as it comes from other tools, several at once.
+# HUP, as other tools send it, several at once.
 $w->signal('HUP') for 1 .. 5;
 becomes { 2 == $w->workers } 'several HUP at once';
 ok $load->rounds(25), 'the load goes on';
@@ -136,7 +136,7 @@ ok $turns->connect('all')->echoes('x'), 'served';
 $turns->expect(qr/bind\(\)/);
 $turns->finish;
 
-# New processes have nothing to do with the logs of the configuration before.
+# New processes do not have the logs of the old configuration open.
 
 my $logs = Weir->new;
 my $LOGS = "stream { log_format line x; access_log %{dir}/NAME.log line;\n"
@@ -149,8 +149,8 @@ becomes { $logs->workers == 1 && $logs->processes('keeper process') == 1 } 'alon
 for my $pid ($logs->workers, $logs->keeper) {
     last if !is_root;    # only root sees into a process that cannot be dumped
     my @open = map { readlink } glob "/proc/$pid/fd/*";
-    is_deeply [grep { m{/old\.} } @open], [], 'none of the old logs is open';
-    is +(grep { m{/new\.} } @open), 2, 'the new ones are';
+    is_deeply [grep { m{/old\.} } @open], [], 'the new processes have none of the old logs open';
+    is +(grep { m{/new\.} } @open), 2, 'and both new ones';
 }
 unlink map { $logs->path("old.$_") } qw(log error);
 rename $logs->path('new.log'), $logs->path('new.log.1') or die "rename: $!\n";

@@ -43,7 +43,7 @@ my $oldbin = "$pid_file.oldbin";
 $w->start(conf(1));
 my $load = $w->load(['web', 'unix:web', '127.0.0.1:%{all.port}']);
 
-# Completed.
+# An upgrade that is completed.
 
 $w->conf(conf(3));
 my ($old, $new) = $w->upgrade;
@@ -71,7 +71,7 @@ ok !-e $oldbin, 'PIDFILE.oldbin is gone';
 is $w->pid, $new, 'PIDFILE stays';
 ok -S $w->path('web.sock'), 'the unix socket stays';
 
-# Taken back.
+# An upgrade that is taken back.
 
 $load = $w->load(['web', 'unix:web', '127.0.0.1:%{all.port}']);
 $w->conf(conf(2));
@@ -94,7 +94,7 @@ ok -S $w->path('web.sock'), 'the unix socket stays';
 $w->{master} = $old;
 ok $w->connect('unix:web')->echoes('hello'), 'and works';
 
-# At once: USR2 and QUIT without WINCH, twice.
+# An upgrade in one go: USR2 and QUIT without WINCH, twice.
 
 $load = $w->load('web', lasting => 0);
 for my $time ('first', 'second') {
@@ -105,7 +105,7 @@ for my $time ('first', 'second') {
 }
 ($good, @wrong) = $load->end;
 is_deeply \@wrong, [], 'no session was refused, reset or cut off';
-becomes { !-e $oldbin } 'all is done';
+becomes { !-e $oldbin } 'the last upgrade is complete';
 
 # The new configuration is wrong: nothing changes.
 
@@ -115,16 +115,16 @@ $w->signal('USR2');
 my $told = qr/\[error\] .*new binary process \d+ exited with code 1, the old binary continues$/m;
 becomes { $w->error_log =~ $told } 'the new master does not start';
 like $w->error_log, qr/unknown directive "wrong"/, 'for this reason';
-ok !-e $oldbin, 'the pid file has its name';
+ok !-e $oldbin, 'the pid file keeps its name';
 is $w->pid, $master, 'and the pid of the old master';
 ok $w->connect('web')->echoes('hello'), 'which serves on';
 
-is scalar(() = $w->error_log =~ /unknown directive "wrong"/g), 1, 'said once';
+is scalar(() = $w->error_log =~ /unknown directive "wrong"/g), 1, 'which is logged once';
 
-# Its standard error is the log of the old one: whole lines of a log, wherever that is.
+# The new master's standard error goes to the log of the old one, in whole lines.
 
 my $LINE = qr{^\d{4}/\d\d/\d\d \d\d:\d\d:\d\d \[\w+\] \d+#\d+: }m;
-is_deeply [grep { !/$LINE/ } split /\n/, $w->error_log], [], 'the log is made of lines';
+is_deeply [grep { !/$LINE/ } split /\n/, $w->error_log], [], 'the log has whole lines only';
 my $apart = Weir->new;
 my $OTHER = "daemon on;\nerror_log %{dir}/other.error;\n";
 $apart->start($OTHER . "stream { server { listen %{web}; return x; } }\n");
@@ -132,9 +132,9 @@ $apart->write('weir.conf', $OTHER . "wrong;\n");
 $apart->signal('USR2');
 becomes { slurp($apart->path('other.error')) =~ $told } 'a new master does not start';
 like slurp($apart->path('other.error')), qr/${LINE}unknown directive "wrong" in \S+:3$/m,
-    'for a reason that is in the log in use, which is not that of -e';
+    'and the reason is in the configured log, not in that of -e';
 is_deeply [grep { !/$LINE/ } split /\n/, slurp($apart->path('other.error'))], [],
-    'and is made of lines';
+    'in whole lines';
 $apart->expect(qr/unknown directive "wrong"/);
 $apart->finish;
 

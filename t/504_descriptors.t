@@ -1,7 +1,7 @@
 #!/usr/bin/perl
 
-# Every process has a listening socket for each worker and address. The soft limit of open files does
-# not matter, and below a hard limit that is too low workers share fewer sockets, evenly.
+# Every process has a listening socket for each worker and address. The soft limit of open files
+# does not matter, and below a hard limit that is too low workers share fewer sockets, evenly.
 
 use strict;
 use warnings;
@@ -14,7 +14,7 @@ my @addresses = map { "a$_" } 1 .. 30;
 my $conf = "worker_processes 8;\nevents { worker_connections 64; }\nstream {\n"
     . join('', map { "    server { listen %{$_}; return \"\$pid\\n\"; }\n" } @addresses) . "}\n";
 
-# Starts weir below such a limit.
+# Starts weir under that limit.
 sub limited {
     my ($limit) = @_;
     my $w = Weir->new;
@@ -33,7 +33,7 @@ sub serves {
 
 my $w = limited('ulimit -S -n 200');
 becomes { 8 == $w->workers } 'a soft limit: all workers run';
-unlike $w->error_log, qr/\[(?:warn|error|alert)\]/, 'nothing is said';
+unlike $w->error_log, qr/\[(?:warn|error|alert)\]/, 'nothing is logged';
 serves($w);
 my ($code, $out, $err) = $w->reload;
 is $code, 0, 'a reload' or diag $err;
@@ -49,8 +49,8 @@ cmp_ok scalar(keys %$served), '==', 8, 'by all workers';
 $w->expect(qr{too large});
 $w->conf("worker_processes 501;\n");
 like +($w->command('-t'))[2], qr/"worker_processes" is too large, the maximum is 500 in/,
-    'more workers than there are places for are refused';
+    'one worker more than there are slots for is refused';
 $w->conf("worker_processes 500;\n");
-is +($w->command('-t'))[0], 0, 'not the last one';
+is +($w->command('-t'))[0], 0, 'and the largest number is accepted';
 $w->finish;
 done_testing;

@@ -1,8 +1,8 @@
 #!/usr/bin/perl
 
-# weir -s trace: what each live session has gone through goes to the error log, whatever its level,
-# of all workers and of one; and by itself, at info, what a request that failed with 5xx went
-# through.
+# weir -s trace writes the steps of each live session to the error log, whatever its level; RTMIN to
+# a worker does so for that worker alone. At level info the steps of a request that failed with 5xx
+# are written without being asked for.
 # chaos: yes
 
 use strict;
@@ -60,10 +60,10 @@ becomes { 2 == (() = $w->error_log =~ /\[notice\] .*: trace of \d+ sessions$/mg)
     'each worker says how many it has';
 becomes { 4 == (() = $w->error_log =~ /\ trace\ at\ \+\d+\ ms:\ .*\ phases\b.*\ pick\b.*
     \ server.*\ dial\b.*\ relay.*\ while\ proxying\ connection,\ client:\ 127\.0\.0\.1,/gx) }
-    'four sessions of layer 4, each in a line, while doing what';
-ok traced(qr/ retry\b.* failure\(1\) .* pick\b.* relay/), 'one of them had to try again';
+    'four sessions of layer 4, each in a line, with its step';
+ok traced(qr/ retry\b.* failure\(1\) .* pick\b.* relay/), 'the retry of one of them is in its line';
 becomes { traced(qr/ trace at \+\d+ ms:.* (?:send|head)\b.*, request: "GET \/waits\?x HTTP\/1\.1"/) }
-    'a request, and what it waits for';
+    'a request, with the step in which it waits';
 becomes { traced(qr/trace: a http session between exchanges, \d+ ms old$/m) } 'one that is idle';
 ok $_->echoes("on\n"), 'they go on' for @sessions;
 
@@ -80,7 +80,7 @@ is scalar(() = $w->error_log =~ /trace of/g), $before + 1, 'only that one';
 
 is(Weir::Http::ask($w, 'failing', 'GET /')->{status}, 502, 'a request that fails');
 becomes { slurp($w->path('failing.log')) =~ /\[info\] .*: \*\d+ trace at .* dial.* retry.* finish\(502\)/ }
-    'says by itself what it went through';
+    'is logged with its steps, unasked';
 
 $_->close for @sessions, $request, $kept;
 $w->finish;

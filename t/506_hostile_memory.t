@@ -1,12 +1,12 @@
 #!/usr/bin/perl
 
 # A process of the workers' user writes nonsense over all shared memory, again and again: servers
-# and their counts, the places of processes and their bells, TLS sessions, and as root the owners of
-# the sockets. It tries to cut the memory off and locks what can be locked; then it dies. Meanwhile
+# and their counts, slots and bells of processes, TLS sessions and, as root, the map of socket
+# owners. It tries to truncate the segments and locks what can be locked; then it dies. Meanwhile
 # the configuration is loaded again and again, and the program is replaced, forth and back. The
-# master lives, no process is ended by it, and the next reload finds everything well. What the
-# master writes for others it does not believe, and full doorbells are nobody's after the next reload.
-# WEIR_RELOADS: how many reloads (12).
+# master lives, the nonsense ends no process, and the next reload finds everything well. The master
+# does not rely on what it has written for others, and no process of the next reload has a full
+# doorbell. WEIR_RELOADS: how many reloads (12).
 
 use strict;
 use warnings;
@@ -25,7 +25,7 @@ system('ip link set lo up') == 0 or plan skip_all => 'no loopback interface';
 
 my $RELOADS = $ENV{WEIR_RELOADS} // 12;
 my $ROUNDS = 2;
-my $EACH = 4;    # so many reloads have one vandal: the next one has the newest segments
+my $EACH = 4;    # reloads for each vandal: the next vandal opens the newest segments
 my $w = Weir->new;
 my $dns = $w->dns('dns', 'one.test 1 A 127.0.0.1', 'two.test 1 A 127.0.0.1');
 Weir::Tls::certificate($w, 'server');
@@ -47,10 +47,10 @@ stream {
 CONF
 }
 
-# ---- who writes nonsense
+# ---- the process that writes nonsense
 
-# The segments, as root or as the same user can open them. A worker has no descriptor of the
-# owner map, which it could cut off with.
+# The segments, opened as root or the workers' user can. No worker has a descriptor of the owner
+# map, with which it could truncate it.
 my %cannot_cut;
 
 sub segments {
@@ -132,7 +132,7 @@ sub vandal {
     return ($pid, scalar @fh);
 }
 
-# ---- what must go on
+# ---- what must continue to work
 
 sub bad_sessions {
     my @bad;
@@ -148,7 +148,7 @@ sub bad_sessions {
     return @bad;
 }
 
-# Counts are right again when the workers have ended whose rows were overwritten.
+# Counts are right again once the workers whose rows were overwritten have ended.
 sub sessions_are_well {
     my ($name) = @_;
     my @bad;
@@ -199,7 +199,7 @@ SKIP: {
     becomes { join(' ', owners($map)) eq '0 1 0 1 0 1' } 'the master does not believe it';
 }
 
-# Full, and who writes has to wait.
+# Fills the doorbells of a process, and makes a further write to them wait.
 sub fill_bells {
     my ($of) = @_;
     my ($PIDFD_OPEN, $PIDFD_GETFD) = (434, 438);    # on every machine
@@ -222,12 +222,12 @@ SKIP: {
     worker_is_replaced('all doorbells are full: a worker is replaced');
     push @all, children($w->master);
     is join('', reload_ends(conf(''))), '', 'the master does not wait for them';
-    kill 'KILL', @all;    # they do
+    kill 'KILL', @all;    # the workers wait for them
     sessions_are_well('then');
     for (1 .. 2) {
         my @before = $w->workers;
         is +($w->reload(conf('')))[0], 0, 'a reload';
-        becomes { !grep { alive($_) } @before } 'nobody has inherited a full one';
+        becomes { !grep { alive($_) } @before } 'no new process has a full doorbell';
     }
 }
 
@@ -248,11 +248,11 @@ for my $round (1 .. $ROUNDS) {
     is "@failed", '', 'all reloads are done';
     ok alive($w->master), 'the master lives';
     end_process($pid, 'KILL');
-    is +($w->reload(conf('')))[0], 0, 'it died, and the next reload';
+    is +($w->reload(conf('')))[0], 0, 'the next reload after its death succeeds';
     sessions_are_well('then');
 }
 
-# Of the program, forth and back.
+# Upgrades, forth and back.
 
 for my $back (0, 1) {
     my ($pid) = vandal(100 + $back);

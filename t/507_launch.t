@@ -19,7 +19,7 @@ my $w = Weir->new;
 $w->echo('echo');
 $w->greeter('one');
 
-# Nobody can make a loop with so few files.
+# No process can make its loop with so few open files.
 my $BAD = "worker_rlimit_nofile 5;\n";
 
 sub conf {
@@ -61,9 +61,10 @@ sub untouched {
 # The workers cannot start.
 
 my ($code, $out, $err) = $w->reload(conf(3, $NEW, $BAD));
-is $code, 1, 'workers that cannot start: -s reload says no';
-like $err, qr/(?:worker|keeper) process \d+: .*Too many open files/, 'and in whose words';
-like $err, qr/the previous configuration stays active/, 'and what is the case now';
+is $code, 1, 'workers that cannot start: -s reload fails';
+like $err, qr/(?:worker|keeper) process \d+: .*Too many open files/,
+    'and the message is that of the process';
+like $err, qr/the previous configuration stays active/, 'and says which configuration is active';
 like $w->error_log, qr/\[error\].*(?:worker|keeper) process \d+: .*Too many open files/,
     'the log has the reason';
 like $w->error_log, qr/\[error\].*weir\.conf was not loaded; the previous configuration stays active$/m,
@@ -81,8 +82,8 @@ becomes { 3 == (() = $w->error_log =~ /the previous configuration stays active$/
     'also of a wrong file';
 untouched('a wrong file');
 
-# Nothing stays of what was made for a configuration that is refused, however late, but what
-# somebody wrote.
+# Nothing that was made for a configuration stays when it is refused, however late, except a file in
+# which something was written.
 
 my $MAKES = "    log_format line x;\n    access_log %{dir}/new.access line;\n}\n"
     . "http {\n    client_body_temp_path %{dir}/temp/of/bodies;\n"
@@ -103,9 +104,9 @@ $w->write('new.http', '');
 is +($w->reload(conf(3, $MAKES, $BAD)))[0], 1, 'refused again';
 ok -e $w->path($_), "$_ was there before" for 'temp', 'new.http';
 ok !-e $w->path($_), "$_ was not" for 'temp/of', 'new.access';
-is +($w->reload(conf(2, $MAKES)))[0], 0, 'it is taken';
+is +($w->reload(conf(2, $MAKES)))[0], 0, 'a configuration that needs them is taken';
 ok -e $_, "$_ stays" for @made;
-is +($w->reload(conf(2)))[0], 0, 'and given up';
+is +($w->reload(conf(2)))[0], 0, 'and one without them';
 ok -e $_, "$_ stays" for @made;
 @before = serving($master);
 is +($w->reload(conf(3, $MAKES, $BAD)))[0], 1, 'refused once more';
@@ -174,7 +175,7 @@ SKIP: {
     $held->signal('USR1');
     kill 'KILL', (pending($master, @before))[0];
     ($code, $err) = $first->();
-    is $code, 1, 'one of it is killed: no';
+    is $code, 1, 'one process of it is killed: refused';
     like $err, qr/process \d+ exited on signal 9 before it was ready/, 'because of that';
     becomes { 4 == pending($master, @before) } 'the reload that waited has its turn';
     unlink $hold;
@@ -191,7 +192,7 @@ SKIP: {
     my ($keeper) = grep { title($_) =~ /keeper/ } pending($master, @before);
     kill 'KILL', $keeper;
     ($code, $err) = $first->();
-    is $code, 1, 'its keeper is killed: no';
+    is $code, 1, 'its keeper is killed: refused';
     like $err, qr/keeper process $keeper exited on signal 9/, 'because of that';
     unlink $hold;
     becomes { "@before" eq join ' ', serving($master) } 'the old processes, no others';
@@ -205,7 +206,7 @@ SKIP: {
     is_deeply \@wrong, [], 'no session was refused, reset or cut off';
     $held->signal('QUIT');
     ($code, $err) = $first->();
-    is $code, 1, 'QUIT meanwhile: no';
+    is $code, 1, 'QUIT meanwhile: refused';
     like $err, qr/weir is shutting down/, 'because of that';
     is $held->ended($master), 0, 'and weir ends';
     $held->has_ended;
@@ -216,7 +217,7 @@ SKIP: {
     $master = $held->master;
     $held->write('hold', '');
     ($code, $out, $err) = $held->command('-s', 'reload');
-    is $code, 1, 'not ready in time: no';
+    is $code, 1, 'not ready in time: refused';
     like $err, qr/process \d+ is not ready after 1500 ms/, 'because of that';
     unlink $hold;
     becomes { "@before" eq join ' ', serving($master) } 'the old processes, no others';
@@ -240,8 +241,8 @@ SKIP: {
     $held->expect(qr/new binary process/);
     $held->finish;
 
-    # The pid file is written before the sockets of workers that will not be listen: no client waits
-    # in one of them.
+    # The pid file is written before the new sockets listen: if that fails, no client waits in a
+    # socket whose worker ends.
     my $late = Weir->new;
     $late->echo('echo');
     $hold = $late->path('hold');
@@ -265,7 +266,7 @@ SKIP: {
     $late->expect(qr/open\(\)/);
     $late->finish;
 
-    # The sockets there were keep their options when a new one cannot listen.
+    # Sockets that listen already keep their options when a new one cannot listen.
     SKIP: {
         skip 'no ss to see them with', 1 if !Weir::program('ss');
         my $tuned = Weir->new;
@@ -354,12 +355,12 @@ $early->has_ended;
 
 # USR2 with a configuration under which workers cannot start.
 
-my $PID = "pid %{dir}/weir.pid;\n"; # not by -g
+my $PID = "pid %{dir}/weir.pid;\n"; # in the configuration, not by -g
 $early->start(conf(2, '', $PID));
 $master = $early->master;
 @before = serving($master);
 
-# What can be seen of the pid file is looked at before anything starts.
+# A pid file that cannot be written is found before any process starts.
 for my $place ("$early->{dir}", "$early->{dir}/none/weir.pid") {
     $early->conf(conf(6, $NEW, "pid $place;\n"));
     $early->signal('HUP');
@@ -383,7 +384,7 @@ like $early->error_log, qr/\[error\].*process \d+: .*Too many open files/, 'the 
 $early->conf(conf(1, '', $PID));
 my ($from, $to) = $early->upgrade;
 kill 'QUIT', $from;
-ok $over->rounds(5), 'a good one works';
+ok $over->rounds(5), 'an upgrade to a good configuration works';
 my (undef, @lost) = $over->end;
 is_deeply \@lost, [], 'no session was refused, reset or cut off';
 is $early->ended($from), 0, 'the old master ends';

@@ -1,9 +1,9 @@
 #!/usr/bin/perl
 
-# The memory of workers and keeper, where keys are: no other process of their user reads it, unless
-# the configuration asks for core files or a debugger; and memory that holds sessions and the keys of
-# tickets gets into no core file, nor do keys: those of files, those written into the configuration,
-# by themselves or as a variable's value, passwords and ticket keys of files.
+# The memory of workers and keeper, which has keys in it: no other process of their user can read
+# it, unless the configuration asks for core files or a debugger. No core file contains sessions,
+# keys of tickets, private keys (from files, in the text of the configuration, or as a variable's
+# value), passwords or ticket keys from files.
 
 use strict;
 use warnings;
@@ -21,7 +21,7 @@ Weir::Tls::openssl($w, qw(req -x509 -nodes -newkey rsa:2048 -keyout rsa.key -out
     qw(-subj /CN=rsa));
 chmod 0644, $w->path('rsa.key');
 
-# Other keys by where they come from: one line of the text of each.
+# One line of the text of each other key, by where the key comes from.
 my $PASSWORD = 'a password that stands in a file';
 my @NEW = qw(req -x509 -newkey rsa:2048 -days 30);
 for my $name (qw(data map made front)) {
@@ -71,7 +71,7 @@ stream {
 CONF
 }
 
-# Does a process of the workers' user get at the memory of that process?
+# True if a process of the workers' user can read the memory of that process.
 sub is_open {
     my ($pid) = @_;
     my $child = fork // die "fork: $!\n";
@@ -103,8 +103,8 @@ sub prime {
     return $bytes, scalar reverse $bytes;
 }
 
-# In how many mappings of a process that core files have (or not) is one of these? undef: not to be
-# read.
+# In how many mappings of a process one of these texts is: in, those that a core file has, and out,
+# the others. undef: its memory cannot be read.
 sub found_in {
     my ($pid, @what) = @_;
     my ($map, %n) = (undef, in => 0, out => 0);
@@ -126,7 +126,7 @@ $w->start(conf(''));
 my @pids = ($w->workers, $w->keeper);
 is scalar(@pids), 3, 'two workers and a keeper';
 ok !is_open($_), 'memory of a process is closed' for @pids;
-is +Weir::Tls->new($w, "tls")->rest, 'hello', 'which serves';
+is +Weir::Tls->new($w, "tls")->rest, 'hello', 'and the worker serves';
 
 for my $more ('debug_points abort;', 'worker_rlimit_core 1m;') {
     $w->reload(conf($more));

@@ -1,11 +1,11 @@
 #!/usr/bin/perl
 # chaos: yes
 
-# What stands in a zone is what the newest configuration says, whatever the keeper of an earlier one
-# still learns of names: a server that was added stays, one that was removed does not come back. So
-# after a reload, also when the master is stopped before it retires the old processes, and during an
-# upgrade; taken back, the old servers are there again. A keeper that is killed is replaced by one
-# that knows as much; so is one that stopped.
+# A zone has the servers of the newest configuration, whatever the keeper of an earlier one still
+# learns of names: a server that was added stays, one that was removed does not come back. This
+# holds after a reload, also when the master is stopped before it retires the old processes, and
+# during an upgrade; when the upgrade is taken back, the old servers are there again. A keeper that
+# is killed or stops is replaced by one that has learned as much.
 
 use strict;
 use warnings;
@@ -38,7 +38,7 @@ sub answers {
     return join ' ', sort keys %seen;
 }
 
-# The keepers have asked so many times more, so the old one would have published.
+# True when the keepers have asked often enough for the old one to have published.
 sub keepers_ask {
     my $before = () = $dns->asked;
     return wait_for { $before + 4 <= (() = $dns->asked) };
@@ -59,11 +59,11 @@ becomes { keepers_ask() } 'the master is stopped, keepers ask on';
 $w->signal('CONT');
 becomes { answers() eq 'second third' } 'the new server is there, the old one gone';
 becomes { !alive($old_keeper) } 'the old keeper ends';
-is answers(), 'second third', 'and still';
+is answers(), 'second third', 'and stay';
 
-# A generation that is undone after its keeper has published: there is no place for its pid file. The
-# keeper of before publishes again, and that is what it knows now, not what its start found. The name
-# moves from the second server's machine to the third's: the port is the same.
+# A generation that is undone after its keeper has published, as its pid file cannot be written. The
+# old keeper publishes again, with what it has learned since its start. The name moves from the
+# second server's machine to the third's: the port is the same.
 
 sub moved { return "worker_processes 2;\npid %{dir}/$_[0];\n" . <<'CONF' }
 stream {
@@ -82,15 +82,15 @@ $dns->records('name.test 3600 A 127.0.0.1');
 $w->conf(moved('nowhere/weir.pid'));
 $w->signal('HUP');
 becomes { $w->error_log =~ /the previous configuration stays active$/m } 'a reload is undone';
-ok $w->error_log =~ /\[emerg\].*nowhere/, 'at the end, for want of a folder';
+ok $w->error_log =~ /\[emerg\].*nowhere/, 'because the folder of its pid file does not exist';
 $w->conf(moved('weir.pid'));
 becomes { answers() eq 'other' } 'the address learned since the start is there again';
 is answers(), 'other', 'and stays';
 say_names('127.0.0.1');
-is +($w->reload(conf('second', 'name')))[0], 0, 'the configuration of before';
+is +($w->reload(conf('second', 'name')))[0], 0, 'the earlier configuration';
 becomes { answers() eq 'second third' } 'and its servers';
 
-# Upgrade: both keepers live for as long as one likes.
+# Upgrade: both keepers live until the upgrade is completed or taken back.
 
 $w->conf(conf('second', 'first', 'name'));
 my ($old, $new) = $w->upgrade;
@@ -115,7 +115,7 @@ ok keepers_ask(), 'both keepers ask on';
 is answers(), 'first third', 'the removed server does not come back';
 $w->signal('QUIT', $old);
 becomes { !alive($old) } 'the old one ends';
-is answers(), 'first third', 'and still';
+is answers(), 'first third', 'and it stays so';
 
 # A keeper that is killed.
 
@@ -134,10 +134,10 @@ becomes { answers() eq 'first third' } 'the name is there again';
 $keeper = $w->keeper;
 $w->signal('STOP', $keeper);
 becomes { my $k = $w->keeper; $k && $k != $keeper } 'a keeper that stopped is replaced', 60;
-ok !alive($keeper), 'it does not stay';
+ok !alive($keeper), 'the stopped process is gone';
 like $w->error_log, qr/\[error\].*keeper process $keeper has not answered for \d+ ms, replacing it$/m,
     'the log says so';
-unlike $w->error_log, qr/\[alert\].*keeper process $keeper/, 'and no more than that';
+unlike $w->error_log, qr/\[alert\].*keeper process $keeper/, 'and there is no alert';
 $dns->records();
 becomes { answers() eq 'first' } 'the next one learns that the name is gone';
 my $other = $w->keeper;

@@ -1,8 +1,8 @@
 #!/usr/bin/perl
 
-# What the master tells: about logs that cannot be opened again, which folders it makes, what -s
-# says when weir does not run, addresses that are in use, names that are not known, and what -t
-# finds that would keep a worker from starting.
+# Messages of the master about logs that cannot be opened again, addresses in use, and names that do
+# not resolve; the folders it makes; what -s prints when weir does not run; and the errors of -t
+# that would keep a worker from starting.
 
 use strict;
 use warnings;
@@ -30,7 +30,7 @@ rename $w->path('gone'), $w->path('moved');
 is +($w->command('-s', 'reopen'))[0], 0, '-s reopen';
 my $log = $w->path('gone/access.log');
 becomes { $w->error_log =~ /open\(\) "\Q$log\E" failed \(2: No such file or directory\)/ }
-    'a log whose folder is gone is named as the file it is';
+    'a log whose folder is gone is reported by its name';
 unlike $w->error_log, qr/buffer 0/, 'and nothing else';
 is_deeply [$w->stop], [], 'it quits';
 
@@ -48,16 +48,18 @@ sub folders {
 my $PASS = 'server { listen %{web}; location / { proxy_pass http://127.0.0.1:1; } }';
 SKIP: {
     skip 'built without http', 5 if ($w->bare('-V'))[1] =~ /--without-http/;
-    is folders('server { listen %{web}; return 200 x; }'), '', 'folders: nothing is sent on, none';
-    is folders($PASS), 'client_body_temp proxy_temp', 'something is, both';
-    is folders('client_body_temp_path my_temp;', $PASS), 'my_temp proxy_temp', 'another name';
+    is folders('server { listen %{web}; return 200 x; }'), '',
+        'without proxy_pass no folder is made';
+    is folders($PASS), 'client_body_temp proxy_temp', 'with proxy_pass both folders are made';
+    is folders('client_body_temp_path my_temp;', $PASS), 'my_temp proxy_temp',
+        'a folder with another name is made';
     is folders('client_body_temp_path temp1;', 'proxy_temp_path temp2;', $PASS), 'temp1 temp2',
         'other names for both: the usual ones are not made';
     is folders('proxy_request_buffering off;', 'proxy_max_temp_file_size 0;', $PASS), '',
-        'without buffering: none';
+        'without buffering no folder is made';
 }
 
-# -s without a weir; the pid file may name somebody else.
+# -s when weir does not run; the pid file may name another process.
 
 my $s = Weir->new;
 $s->conf("stream { server { listen %{web}; return hello; } }\n");
@@ -65,20 +67,21 @@ my $pid_file = $s->path('weir.pid');
 for my $word (qw(reload stop quit reopen trace)) {
     my ($code, $out, $err) = $s->command('-s', $word);
     is $code, 2, "-s $word, no weir: exit code";
-    like $err, qr/weir is not running: open\(\) "\Q$pid_file\E" failed/, 'is told';
+    like $err, qr/weir is not running: open\(\) "\Q$pid_file\E" failed/,
+        'and says that weir is not running';
 }
 my $other = Weir::Process::spawn(sub { sleep 600 });
 $s->write('weir.pid', "$other\n");
 for my $word (qw(reload stop)) {
     my ($code, $out, $err) = $s->command('-s', $word);
-    is $code, 2, "-s $word, a pid file with the pid of somebody else: exit code";
+    is $code, 2, "-s $word, a pid file with the pid of another process: exit code";
     like $err, qr/weir is not running: process $other, named in "\Q$pid_file\E", did not write/,
-        'is told';
-    ok alive($other), 'who got no signal';
+        'and says that weir is not running';
+    ok alive($other), 'that process gets no signal';
 }
 Weir::Process::end_process($other, 'KILL');
 like +($s->command('-s', 'reload'))[2], qr/weir is not running: process $other, named in .*, does not exist/,
-    'or of nobody';
+    'a pid file with the pid of no process';
 unlink $pid_file;
 is +($s->command('-s', 'nothing'))[0], 2, 'a word -s does not know: wrong use';
 $s->start;
@@ -93,15 +96,15 @@ my $web = $s->address('web');
 ($code, $err) = $second->start(
     "daemon on;\nstream {\n    server { listen $web; return x; }\n}\n", fails => 1);
 is $code, 1, 'an address in use: exit code';
-is scalar(() = $err =~ /bind\(\) to \Q$web\E failed \(98/g), 1, 'is told once';
+is scalar(() = $err =~ /bind\(\) to \Q$web\E failed \(98/g), 1, 'is reported once';
 like $err, qr/bind\(\) to \Q$web\E failed \(98: [^)]+\) in \S+weir\.conf:3$/m, 'with the line';
 like $err, qr/still could not bind/, 'and that it was tried again';
 my $process = qr/process @{[ $s->master ]}, "weir: master process \S+weir .*"$/m;
 like $err, qr/\Q$web\E is in use by another weir, which has its own pid file: $process/,
-    'whose it is: that of another weir';
+    'and that another weir has it';
 $second->has_ended;
 
-# Without a master it waits for the address, too, and hears signals meanwhile.
+# Without a master weir waits for the address, too, and handles signals meanwhile.
 my $single = "daemon off;\nmaster_process off;\nstream { server { listen $web; return x; } }\n";
 $second->conf($single);
 my $waits = Weir::Process::spawn(sub {
@@ -118,18 +121,18 @@ $held->conf("stream { server { listen %{web}; return x; } }\n");
 $held->backend('web');
 (undef, undef, $err) = $held->command('-g', 'daemon off; master_process off;');
 like $err, qr/\Q@{[ $held->address('web') ]}\E is in use by process \d+, "[^"]+"$/m,
-    'whose it is: that of another program';
+    'and that another program has it';
 $held->expect(qr/bind|is in use by/);
 $held->finish;
 $second->expect(qr/bind|is in use by/);
 $second->finish;
 
 ($code, $out, $err) = $s->bare($s->words, '-g', 'daemon off; pid ' . $pid_file . ';');
-is $code, 1, 'weir itself has it: exit code';
-like $err, qr/weir is already running as process \d+ \(pid file "\Q$pid_file\E"\)/, 'is told';
-is $s->ask('web'), 'hello', 'and goes on';
+is $code, 1, 'weir runs already: exit code';
+like $err, qr/weir is already running as process \d+ \(pid file "\Q$pid_file\E"\)/, 'is reported';
+is $s->ask('web'), 'hello', 'the running weir serves';
 
-# What its own old workers still have is no error: ports that go and come, stop and start.
+# Ports that weir's old workers still have are not an error: ports that go and come, stop and start.
 my $was = -s $s->path('error.log');
 for my $time (1 .. 3) {
     for my $ports ('listen %{web};', 'listen %{web}; listen %{more};') {
@@ -144,15 +147,15 @@ unlike substr($s->error_log, $was), qr/\[emerg\]/, 'without an error, at the nex
 $s->expect(qr/bind\(\)|already running/);
 $s->finish;
 
-# A start in the background names what is not known.
+# A start in the background names the hosts that do not resolve.
 
 my $names = Weir->new;
 $names->start("daemon on;\nstream { server { listen %{web}; proxy_pass no.such.invalid:1; } }\n");
 like slurp($names->path('stderr')), qr/host not found in upstream "no\.such\.invalid:1"/,
-    'a start in the background names what is not known';
+    'a start in the background names the hosts that do not resolve';
 $names->finish;
 
-# What -t finds.
+# Errors that -t finds.
 
 my $t = Weir->new;
 my $LISTEN = "stream { server { listen %{web}; return x; } }\n";
@@ -164,14 +167,14 @@ for my $row (
     $t->conf($line . $LISTEN);
     ($code, $out, $err) = $t->command('-t');
     is $code, 1, "-t: $line";
-    like $err, $says, 'is told with the line';
+    like $err, $says, 'is reported with the line';
 }
 SKIP: {
     skip 'built without http', 2 if ($w->bare('-V'))[1] =~ /--without-http/;
     $t->conf("http { client_body_temp_path %{dir}/weir.conf/x; $PASS }\n");
     ($code, $out, $err) = $t->command('-t');
     is $code, 1, '-t: a folder that cannot be made';
-    like $err, qr/mkdir\(\) "\S+weir\.conf\/x" failed/, 'is told';
+    like $err, qr/mkdir\(\) "\S+weir\.conf\/x" failed/, 'is reported';
 }
 $t->expect(qr/chdir|mkdir/);
 $t->finish;

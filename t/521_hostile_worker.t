@@ -1,8 +1,8 @@
 #!/usr/bin/perl
 
-# A worker that was taken over does what it can with the descriptors every worker has, so that the
-# master waits for ever: it fills the doorbells and makes them blocking, and gives away a socket
-# whose last close takes hours. The master goes on: it starts workers, loads a configuration, ends.
+# A worker that was taken over tries to make the master wait for ever, with the descriptors that
+# every worker has: it fills the doorbells and makes them blocking, and passes on a socket whose
+# last close takes hours. The master goes on: it starts workers, loads a configuration, ends.
 
 use strict;
 use warnings;
@@ -103,14 +103,14 @@ SKIP: {
     skip 'the descriptors of a worker are out of reach', 1 if !$fd{bell};
     fill_bell($_) for @{ $fd{bell} };
     master_does('doorbells');
-    drain_bell($_) for @{ $fd{bell} };    # the workers before may wait for each other
+    drain_bell($_) for @{ $fd{bell} };    # the old workers may wait for each other
     %fd = ();
 
     my ($pid, $sent) = (worker(), 0);
     %fd = descriptors_of($pid);
     my ($endless, $peer) = endless_socket();
     $sent += send_along($_, $endless) > 0 for @{ $fd{socket} };
-    setsockopt $endless, SOL_SOCKET, SO_LINGER, pack 'ii', 0, 0 if !$sent; # it is not for us to wait
+    setsockopt $endless, SOL_SOCKET, SO_LINGER, pack 'ii', 0, 0 if !$sent; # do not wait here
     close $endless;
     %fd = ();
     master_does('descriptors');

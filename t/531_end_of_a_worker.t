@@ -1,7 +1,7 @@
 #!/usr/bin/perl
 
-# Clients wait in the queue at the moment at which a worker is told to end: none of them is accepted
-# and then left behind: the next worker serves them.
+# Clients that wait in the queue when a worker is told to end are served by the next worker: none of
+# them is accepted and then dropped.
 # chaos: yes
 
 use strict;
@@ -21,7 +21,7 @@ CONF
 
 my ($worker) = grep { title($_) =~ /worker/ } children($w->master);
 kill STOP => $worker;
-# On a busy machine it may hear of the first client before it stops, and accept that one.
+# On a busy machine the worker may be woken by the first client before it stops, and accept it.
 becomes { Weir::slurp("/proc/$worker/stat") =~ /\) T / } 'the worker has stopped';
 my @waiting = map { $w->connect('web') } 1 .. 8;
 $_->send("GET / HTTP/1.1\r\nHost: a\r\n\r\n") for @waiting;

@@ -1,7 +1,7 @@
 #!/usr/bin/perl
 
-# Root opens, makes and gives away nothing through what the workers' user put in its place: a log or a
-# folder of temporary files that became a link to, or another name of, a file of root is refused by
+# Root opens, makes and gives away no file that the workers' user has replaced: a log or a folder of
+# temporary files that has become a link to a file of root, or another name of one, is refused by
 # name, at start, at a reload and when logs are opened again. Links that root made work as before.
 
 use strict;
@@ -71,7 +71,7 @@ becomes { slurp($w->path('stderr')) =~ /"error\.log" in ".*" is a link that root
 is owner('root.file'), 0, 'the file is root\'s still';
 is slurp($w->path('root.file')), "precious\n", 'and what it was';
 
-# A file of root, in a folder of the workers' user for whatever reason, that took a log's place.
+# A file of root in a folder of the workers' user that was renamed to the name of a log.
 is owner('theirs/access.log'), $NOBODY, 'a new log in a folder of the workers\' user is theirs';
 $w->write('theirs/audit', "precious\n");
 chmod 0600, $w->path('theirs/audit');
@@ -82,9 +82,10 @@ $w->signal('USR1');
 becomes { slurp($w->path('stderr')) =~ /"\Q$access\E" is not given to the workers' user/ }
     'is not given away';
 is owner('theirs/access.log'), 0, 'it is root\'s still';
-ok as_nobody(sub { unlink $access }), 'the log is made again';
+ok as_nobody(sub { unlink $access }), 'that file is removed';
 $w->signal('USR1');
-becomes { -e $access && owner('theirs/access.log') == $NOBODY } 'and given to the workers\' user';
+becomes { -e $access && owner('theirs/access.log') == $NOBODY }
+    'the log is made again, and given to the workers\' user';
 # The worker opens it again a little later than the master.
 becomes {
     Weir::Http::ask($w, 'web', 'GET /again')->{body} eq 'ok' && slurp($access) =~ m{GET /again};

@@ -1,9 +1,9 @@
 #!/usr/bin/perl
 # chaos: yes
 
-# TLS ends here, at both layers by the same directives: certificates of two kinds, in line, by
-# variables and with passwords; protocols, ciphers, groups; what SNI chooses; and what is said of a
-# configuration that cannot be.
+# TLS with clients, at both layers by the same directives: certificates of two kinds, in line, by
+# variables and with passwords; protocols, ciphers, groups; the server that SNI chooses; and the
+# errors of wrong configurations.
 
 use strict;
 use warnings;
@@ -119,7 +119,7 @@ CONF
 CONF
 $w->start($CONF);
 
-# What a server says, or why there was no handshake, after whose certificate was shown.
+# The subject of the server's certificate and its text; or why there was no handshake.
 sub says {
     my ($layer, $place, %how) = @_;
     my $c = Weir::Tls->new($w, "${layer}_$place", %how);
@@ -195,7 +195,8 @@ like says('http', $_->[0], @{ $_->[1] }), $_->[2], "http: $_->[0] @{ $_->[1] }" 
 like says('http', 'names', name => 'three'), qr/^three: dynamic /,
     'a server whose certificate has variables behind one without';
 like says('http', 'dynamic_first', name => 'two'), qr/^two: dynamic /, 'the other way round';
-like says('http', 'dynamic_first', name => 'fixed'), qr/^one: fixed /, 'and the server without';
+like says('http', 'dynamic_first', name => 'fixed'), qr/^one: fixed /,
+    'and the server whose certificate has none';
 like says('http', 'names', name => 'bare'), qr/^one: bare TLSv1\.3/,
     'a server without a certificate shows the default one\'s';
 like says('http', 'plain', alpn => ['http/1.1']), qr{ http/1\.1$}, 'http: ALPN';
@@ -204,12 +205,12 @@ like says('http', 'plain', alpn => ['x']), refused('no application protocol'), '
 like says('stream', 'alpn', alpn => ['two', 'one']), qr/ one$/, 'stream: ALPN by our order';
 like says('stream', 'alpn'), qr/^three: /, 'stream: a client without ALPN';
 like says('stream', 'alpn', alpn => ['x']), refused('no application protocol'), 'stream: ALPN, none';
-like says('stream', 'plain', alpn => ['x']), qr/^one: /, 'stream: nobody asks for ALPN';
+like says('stream', 'plain', alpn => ['x']), qr/^one: /, 'stream: ALPN is ignored without ssl_alpn';
 like $w->error_log, qr/\[error\] .*cannot load certificate "[^"]*nobody\.crt": BIO_new_file\(\) failed/,
     'a certificate that is not there is logged';
 like $w->error_log, qr/\[info\] .*handshake rejected while SSL handshaking, client: 127\.0\.0\.1/,
     'so is a handshake that is refused';
-unlike $w->error_log, qr/\[crit\]/, 'no client made more of it';
+unlike $w->error_log, qr/\[crit\]/, 'and no client causes a line at crit';
 
 SKIP: {
     skip 'curl is not installed', 2 if !defined Weir::program('curl');
@@ -227,7 +228,7 @@ SKIP: {
 }
 $w->finish;
 
-# ---- what stands around servers holds in them
+# ---- directives around servers hold in them
 
 $w = Weir->new;
 Weir::Tls::certificate($w, $_) for 'one', 'two';
@@ -251,7 +252,7 @@ for my $layer ('http', 'stream') {
 }
 $w->finish;
 
-# ---- what cannot be
+# ---- wrong configurations
 
 my $PAIR = 'ssl_certificate one.crt; ssl_certificate_key one.key;';
 $w = Weir->new;
@@ -337,6 +338,6 @@ for my $case (
 }
 $w->conf("http { ssl_verify_client on; server { listen %{web} ssl; $PAIR ssl_verify_client off; }"
     . ' server { listen %{two}; } }');
-is +($w->command('-t'))[0], 0, 'what is asked for in http {} only matters where it ends up';
+is +($w->command('-t'))[0], 0, 'ssl_verify_client in http {} is checked only where it is in effect';
 $w->finish;
 done_testing;

@@ -1,9 +1,9 @@
 #!/usr/bin/perl
 # chaos: yes
 
-# A client's own certificate, at both layers: who is let in by ssl_verify_client, chains and their
-# depth, revoked and expired ones, what the variables say of it, and which pages those get who are
-# not let in. A request for another server than the one that was shaken hands with is misdirected.
+# Client certificates, at both layers: the clients that ssl_verify_client lets in, chains and their
+# depth, revoked and expired certificates, their variables, and the pages for clients that are not
+# let in. A request for another server than that of the handshake is misdirected.
 
 use strict;
 use warnings;
@@ -114,7 +114,7 @@ $w->start("worker_processes 2;\nhttp {\n" . servers('http', 'return 200 "%s\n";'
 CONF
     . "}\nstream {\n" . servers('stream', 'return "%s\n";') . "}\n");
 
-# What is said, or the status where there is no such thing.
+# The text of the reply, or its status if it is an error.
 sub says {
     my ($layer, $place, %how) = @_;
 
@@ -169,10 +169,11 @@ for my $layer ('http', 'stream') {
     }
 }
 like $w->error_log, qr/\[info\] .*client SSL certificate verify error: \(\d+:certificate revoked\)/,
-    'why is in the log';
+    'the log has the reason';
 like $w->error_log, qr/client SSL certificate verify error: \(10:certificate has expired\)/,
-    'of an expired one, too';
-like $w->error_log, qr/\[info\] .*client sent no required SSL certificate/, 'and that there is none';
+    'and for an expired certificate, too';
+like $w->error_log, qr/\[info\] .*client sent no required SSL certificate/,
+    'and if there is no certificate';
 
 # ---- the variables
 
@@ -210,26 +211,26 @@ is Weir::Tls::ask($w, 'pems', \%good, 'GET /tab')->{body},
 is Weir::Tls::ask($w, 'pages', {}, 'GET /')->{body}, "sorry NONE\n", 'error_page 496';
 like Weir::Tls::ask($w, 'pages', { certificate => 'alone' }, 'GET /')->{body},
     qr/^sorry FAILED:self.signed/, 'error_page 495';
-is Weir::Tls::ask($w, 'pages', \%good, 'GET /')->{body}, "in\n", 'and who is let in';
+is Weir::Tls::ask($w, 'pages', \%good, 'GET /')->{body}, "in\n", 'a client that is let in';
 
 # ---- another server
 
 is Weir::Tls::ask($w, 'names', { name => 'shut' }, 'GET /', Host => 'shut')->{status}, 400,
-    'the server that wants one';
+    'no certificate for a server that requires one';
 is Weir::Tls::ask($w, 'names', { name => 'shut', %good }, 'GET /', Host => 'shut')->{body},
-    "shut SUCCESS\n", 'gets one';
+    "shut SUCCESS\n", 'a certificate for it';
 is Weir::Tls::ask($w, 'names', { name => 'open', %good }, 'GET /', Host => 'shut')->{status}, 421,
     'a request to it by way of another is misdirected';
 is Weir::Tls::ask($w, 'names', { name => 'shut', %good }, 'GET /', Host => 'open')->{body},
-    "open SUCCESS\n", 'the other way there is nothing to get around';
+    "open SUCCESS\n", 'a request from its handshake to an open server is served';
 like Weir::Tls::ask($w, 'names', {}, 'GET /', Host => 'shut')->{status}, qr/^4(?:00|21)$/,
-    'without a name it is not to be had, either';
+    'without SNI the strict server is not reached, either';
 
-# ---- servers that trust others: neither a session nor a missing name gets around one of them
+# ---- servers with other authorities: neither a session nor a missing name bypasses one
 
 for my $max (0x0303, 0) {
     my $v = $max ? 'TLS 1.2' : 'TLS 1.3';
-    my @bad = (certificate => 'bad', max => $max); # revoked, says strict
+    my @bad = (certificate => 'bad', max => $max); # revoked for the server "strict"
     my $ask = sub {
         my ($host, %how) = @_;
         my $r = Weir::Tls::ask($w, 'trust', { @bad, %how }, 'GET /', Host => $host);
@@ -246,10 +247,11 @@ for my $max (0x0303, 0) {
         is $ask->($other), 421, "$v: nor $other without a name";
     }
     is $ask->('bare', name => 'bare'), 421, "$v: the default server does not verify for others";
-    is $ask->('same'), 'same CN=bad', "$v: who trusts the same serves it without a name, too";
+    is $ask->('same'), 'same CN=bad',
+        "$v: a server with the same trust serves it without a name, too";
 }
 
-# ---- a session that is gone on with was verified, and stays so
+# ---- a resumed session was verified, and stays so
 
 for my $layer ('http', 'stream') {
     for my $max (0x0303, 0) {
@@ -262,16 +264,16 @@ for my $layer ('http', 'stream') {
         my ($c, $first) = $talk->();
         like $first, qr/^SUCCESS\|.*\|\.$/m, "$layer: a session begins";
         my ($d, $second) = $talk->(session => $c->session);
-        like $second, qr/^SUCCESS\|CN=good.*\|r$/m, "$layer: and goes on, still verified";
+        like $second, qr/^SUCCESS\|CN=good.*\|r$/m, "$layer: and is resumed, still verified";
     }
 }
 {
     my $c = Weir::Tls->new($w, 'http_session', certificate => 'strange', max => 0x0303);
     my $session = $c->session;
     $c->send(Weir::Http::request('GET /', Connection => 'close'));
-    is Weir::Http::reply($c)->{status}, 400, 'who is not let in';
+    is Weir::Http::reply($c)->{status}, 400, 'a client that is not let in';
     $c = Weir::Tls->new($w, 'http_session', session => $session, max => 0x0303);
-    is $c->reused, 0, 'cannot go on with that session';
+    is $c->reused, 0, 'cannot resume that session';
 }
 
 $w->finish;

@@ -2,9 +2,9 @@
 # chaos: yes
 # threads: yes
 
-# Who comes again goes on with the session: by what weir keeps (ssl_session_cache) or by what the
-# client keeps (tickets), with any worker, after a reload and after an upgrade, by TLS 1.2 and 1.3;
-# not for longer than ssl_session_timeout, not with another server, and not where it is off.
+# TLS sessions are resumed: from weir's cache (ssl_session_cache) or from the client's tickets, by
+# any worker, after a reload and after an upgrade, with TLS 1.2 and 1.3; not for longer than
+# ssl_session_timeout, not with another server, and not where it is off.
 
 use strict;
 use warnings;
@@ -31,7 +31,7 @@ key_file('c.key', 80, 3);
 my $OWN = 'ssl_certificate server.crt; ssl_certificate_key server.key;';
 my $OFF = 'ssl_session_tickets off;';
 
-# server, its directives, whether sessions go on: by tickets, without; in TLS 1.2, 1.3
+# server, its directives, whether sessions are resumed: with tickets, without; in TLS 1.2, in 1.3
 my @servers = (
     [none => '', [1, 0], [1, 0]],
     [notickets => $OFF, [0, 0], [0, 0]],
@@ -59,7 +59,7 @@ sub conf {
         . "}\nstream {\n" . servers('stream', "return $say;") . "}\n";
 }
 
-# One connection: the client and what weir said of it: the worker, reused or not, the session's id.
+# One connection: the client and weir's reply: the worker, reused or not, the session's id.
 sub visit {
     my ($where, %how) = @_;
     my $c = Weir::Tls->new($w, $where, %how);
@@ -71,7 +71,7 @@ sub visit {
     return ($c, $said =~ /^(\d+) ([r.]) (\S*)$/m);
 }
 
-# The session goes on with each worker of a few in turn.
+# Resumes the session with several workers in turn.
 sub goes_on {
     my ($where, $session, %how) = @_;
     my (%with, $reused);
@@ -99,7 +99,7 @@ for my $layer ('http', 'stream') {
                 my $what = "$where, TLS $version" . ($deaf ? ', no tickets' : '');
                 is $is, '.', "$what: a new session";
                 my ($on, $workers) = goes_on($where, $c->session, %how);
-                is $on, $deaf ? $without : $with, "$what: goes on or not";
+                is $on, $deaf ? $without : $with, "$what: resumed or not";
                 cmp_ok $workers, '>', 1, "$what: with several workers" if $on eq '1';
                 push @{ $kept{"$what"} }, $where, $c->session, \%how
                     if $on eq '1' && $name !~ /^none$|^offtickets$/;
@@ -176,7 +176,7 @@ CONF
 
 $w->start(keys_conf('ssl_session_ticket_key a.key;'));
 
-# goes on, once
+# Resumes the session once.
 sub once {
     my ($where, $session, %how) = @_;
     return (visit($where, session => $session, %how))[2];
@@ -202,7 +202,8 @@ for my $version ('1.2', '1.3') {
     for my $where ('http_short', 'http_shortticket') {
         ($c) = visit($where, %how);
         sleep 3;
-        is once($where, $c->session, %how), '.', "TLS $version: $where: not for longer";
+        is once($where, $c->session, %how), '.',
+            "TLS $version: $where: not after ssl_session_timeout";
     }
     ($c) = visit('http_names', name => 'one', %how);
     is once('http_names', $c->session, name => 'one', %how), 'r', "TLS $version: the same name";
@@ -222,10 +223,11 @@ $w->reload(keys_conf('ssl_session_ticket_key b.key;'));
 for my $v (sort keys %V) {
     my %how = (max => $V{$v});
     is once('http_rotating', $second{$v}, %how), 'r', "TLS $v: the client had got a new one";
-    is once('http_rotating', $first{$v}, %how), '.', "TLS $v: the old one is no more";
+    is once('http_rotating', $first{$v}, %how), '.', "TLS $v: the old ticket is not taken any more";
 }
 $w->reload(keys_conf('ssl_session_ticket_key c.key;'));
-is once('http_rotating', $second{$_}, max => $V{$_}), '.', "TLS $_: nor the other" for sort keys %V;
+is once('http_rotating', $second{$_}, max => $V{$_}), '.',
+    "TLS $_: nor the second one" for sort keys %V;
 $w->finish;
 
 # ---- an upgrade keeps the zone
@@ -239,7 +241,7 @@ my %before = map { $_ => (visit('http_both', max => $V{$_}))[0]->session } keys 
 my ($old, $new) = $w->upgrade;
 $w->signal('QUIT', $old);
 ok defined $w->ended($old), 'an upgrade';
-is +(goes_on('http_both', $before{$_}, max => $V{$_}))[0], 1, "TLS $_: goes on after it"
+is +(goes_on('http_both', $before{$_}, max => $V{$_}))[0], 1, "TLS $_: resumed after it"
     for sort keys %V;
 
 # ---- so does the death of workers; a reload with another size does not
@@ -249,7 +251,7 @@ my @workers = $w->workers;
 $w->expect(qr/exited on signal 9/);
 $w->signal('KILL', $_) for @workers;
 becomes { my @now = $w->workers; @now == 2 && !grep { alive($_) } @workers } 'workers are killed';
-is +(goes_on('http_shared', $shared{$_}, max => $V{$_}))[0], 1, "TLS $_: goes on with others"
+is +(goes_on('http_shared', $shared{$_}, max => $V{$_}))[0], 1, "TLS $_: resumed by other workers"
     for sort keys %V;
 $w->reload(conf(2) =~ s/shared:one:1m/shared:one:2m/gr);
 is +(visit('http_shared', max => $V{$_}, session => $shared{$_}))[2], '.',

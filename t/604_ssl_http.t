@@ -2,9 +2,9 @@
 # chaos: yes
 # threads: yes
 
-# HTTP over TLS as a client meets it: what tells a request that it is secure, plain HTTP to an HTTPS
+# HTTP over TLS as a client meets it: the signs that a request is secure, plain HTTP to an HTTPS
 # port, redirects, kept connections and pipelines, heads and bodies in records of any size, large
-# bodies in both directions byte for byte, and a slow reader for whom little is held in memory.
+# bodies in both directions byte for byte, and slow readers, for whom little memory is used.
 
 use strict;
 use warnings;
@@ -134,7 +134,7 @@ for my $where ('several', 'couple') {
     $c->close;
 }
 
-# ---- what says that it is secure
+# ---- signs that a request is secure
 
 is ask('web', {}, 'GET /what')->{body}, 'https|on|' . $w->port('web') . "|TLSv1.3\n", 'https';
 is Weir::Http::ask($w, 'open', 'GET /what')->{body}, 'http||' . $w->port('open') . "|\n",
@@ -159,15 +159,16 @@ is ask('pp', { before => "PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n" }, 'GET /')->{
     $c->send(Weir::Http::request('GET /', Connection => 'close'));
     is Weir::Http::reply($c)->{body}, "192.0.2.1 https\n", 'and may come in one piece with it';
 }
-is ask('denied', {}, 'GET /')->{status}, 403, 'who is not let in is told by TLS';
+is ask('denied', {}, 'GET /')->{status}, 403, 'a client that is denied gets 403 over TLS';
 
-# ---- what is made for the variables of a certificate's name is no request
+# ---- the exchange that evaluates a certificate's name is not a request
 
-is ask('dynamic', { name => 'server' }, 'GET /')->{body}, "1\n", 'the first request is the first';
+is ask('dynamic', { name => 'server' }, 'GET /')->{body}, "1\n",
+    'the first request has the number 1';
 {
     my $c = Weir::Tls->new($w, 'dynamic', name => 'server');
-    ok $c->{up}, 'hands are shaken' or diag $c->{why};
-    $c->ends_well('who says nothing then is not waited for');
+    ok $c->{up}, 'the handshake succeeds' or diag $c->{why};
+    $c->ends_well('a client that then sends nothing is not waited for for ever');
 }
 
 # ---- plain HTTP to the port of HTTPS
@@ -232,11 +233,11 @@ for (1 .. (chaos() ? 20 : 1)) {
     like Weir::Http::reply($c)->{body}, qr/^100 ${\ sha256_hex($body)}/, 'and the body';
 }
 SKIP: {
-    skip 'under chaos the reply waits, and who says FIN meanwhile has left', 1 if chaos();
+    skip 'under chaos the reply waits, and a client that sends FIN has left', 1 if chaos();
     my $c = Weir::Tls->new($w, 'web');
     $c->send(Weir::Http::request('GET /small'));
     $c->fin;
-    is Weir::Http::reply($c)->{body}, "small\n", 'a client that says close_notify gets its reply';
+    is Weir::Http::reply($c)->{body}, "small\n", 'a client that sends close_notify gets its reply';
 }
 {
     my $c = Weir::Tls->new($w, 'web');
@@ -246,7 +247,7 @@ SKIP: {
     is length $got, 100, 'a client that goes away in the middle';
 }
 
-# ---- a body that only the end of the connection ends: it says so, however little is taken at once
+# ---- a body that the end of the connection ends: close_notify comes, also to a slow client
 
 for my $path ('/unmeasured', '/lingers') {
     for my $n (1 .. (chaos() ? 20 : 2)) {
@@ -303,7 +304,7 @@ SKIP: {
         'on a connection it keeps';
 }
 
-# ---- a reader that does not read: what is held for it is bounded
+# ---- a reader that does not read: the memory held for it is bounded
 
 SKIP: {
     skip 'memory is not looked at under chaos', 2 if chaos();

@@ -1,9 +1,9 @@
 #!/usr/bin/perl
 # chaos: yes
 
-# TCP sessions whose TLS ends here: bytes in both directions and at once, at sizes around those of
-# records, over slow readers; half of a session closed, with and without close_notify; a server that
-# speaks first; a PROXY header before and behind TLS; what is decided before the handshake.
+# TCP sessions with TLS on the client's side: bytes in both directions and at once, at sizes around
+# those of records, over slow readers; half of a session closed, with and without close_notify; a
+# server that speaks first; a PROXY header before and behind TLS; access rules before the handshake.
 
 use strict;
 use warnings;
@@ -147,18 +147,19 @@ for my $how ('fin', 'cut', 'notify') {
 
 {
     my $c = $w->connect('denied');
-    is $c->ending, 'eof', 'who is denied is not shaken hands with';
+    is $c->ending, 'eof', 'a client that is denied gets no handshake';
     $c->close;
-    is tls('denied')->{up}, undef, 'nor who says hello';
+    is tls('denied')->{up}, undef, 'nor does one that sends a hello';
 }
 becomes { slurp($w->path('logs/access')) =~ /^403 0 0 - /m } 'which is in the access log';
 is tls('pp', before => "PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n")->rest,
     "192.0.2.1 TLSv1.3\n", 'a PROXY header before the handshake';
-is tls('pp')->{up}, undef, 'and not without';
+is tls('pp')->{up}, undef, 'without the header there is no handshake';
 {
     my $c = tls('pp_on');
     $c->send("x\n");
-    like $c->line, qr/^PROXY TCP4 127\.0\.0\.1 127\.0\.0\.1 \d+ \d+$/, 'a server is told of the client';
+    like $c->line, qr/^PROXY TCP4 127\.0\.0\.1 127\.0\.0\.1 \d+ \d+$/,
+        'the server gets a PROXY header behind TLS';
 }
 for my $say ('', substr(tls('timed', later => 1)->hello, 0, 100)) {
     my $c = $w->connect('timed');
@@ -169,7 +170,7 @@ like $w->error_log, qr/client timed out .*while SSL handshaking/, 'it is in the 
 {
     my $c = tls('timed');
     sleep 2;
-    ok $c->echoes('hello'), 'the time is that of the handshake only';
+    ok $c->echoes('hello'), 'ssl_handshake_timeout ends with the handshake';
 }
 {
     my $c = tls('show', name => 'a.test', ciphers => 'ECDHE-ECDSA-AES128-GCM-SHA256',

@@ -1,9 +1,9 @@
 #!/usr/bin/perl
 # chaos: yes
 
-# Clients that do TLS wrong, at both layers: garbage, records that cannot be, hellos cut short, ends
-# in the middle of a handshake, alerts, renegotiation, handshakes that never go on. Each ends, none
-# costs a worker or leaves a connection, and nobody is told of it louder than at info.
+# Clients that break TLS, at both layers: garbage, impossible records, hellos cut short, ends in the
+# middle of a handshake, alerts, renegotiation, handshakes that never continue. Each session ends,
+# none costs a worker or leaves a connection, and none is logged above level info.
 
 use strict;
 use warnings;
@@ -177,9 +177,10 @@ is_deeply [sort $w->workers], \@workers, 'the workers are the same';
 becomes { sockets() <= $before } 'and hold no connection';
 unlike $w->error_log, qr/\[(?:warn|error|crit|alert|emerg)\] .*SSL/, 'nothing is louder than info';
 like $w->error_log, qr/\[info\] .*SSL_do_handshake\(\) failed \(SSL: error:.*\) while SSL handshaking/,
-    'why a handshake failed';
+    'the log says why a handshake failed';
 like $w->error_log, qr/\[info\] .*peer closed connection in SSL handshake while SSL handshaking/,
-    'or ended';
-like $w->error_log, qr/\[info\] .*client timed out .*while SSL handshaking/, 'or did not go on';
+    'or that it ended';
+like $w->error_log, qr/\[info\] .*client timed out .*while SSL handshaking/,
+    'or that it did not continue';
 $w->finish;
 done_testing;

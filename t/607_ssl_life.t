@@ -1,10 +1,10 @@
 #!/usr/bin/perl
 # chaos: yes
 
-# TLS sessions live through reloads and upgrades: those that are open go on to their end, a transfer
-# in the middle is not cut, new ones find a weir at any moment, and the new configuration's
-# certificate. A worker that shuts down lets its sessions end, and a worker that is killed takes
-# nobody else's with it.
+# TLS sessions live through reloads and upgrades: those that are open continue to their end, a
+# transfer in the middle is not cut, new ones are served at any moment, with the new configuration's
+# certificate. A worker that shuts down lets its sessions end, and a worker that is killed ends no
+# others than its own.
 
 use strict;
 use warnings;
@@ -54,7 +54,7 @@ CONF
 
 sub tls { return Weir::Tls->new($w, @_) }
 
-# Sessions at both layers, one after the other, some of which go on with the one before, until told
+# Sessions at both layers, one after the other, some of which resume the one before, until told
 # to stop. Returns the process.
 sub load {
     my ($stop, $result) = map { $w->path($_) } 'stop', 'result';
@@ -80,7 +80,7 @@ sub load {
     });
 }
 
-# How many were good, and what was not.
+# The number of good sessions, and a list of the failed ones.
 sub end_load {
     my ($pid) = @_;
     $w->write('stop', '');
@@ -178,7 +178,7 @@ is "@wrong", '', 'of which none failed';
     cmp_ok $good, '>', 0, 'workers are killed while sessions begin';
     my $d = tls('http', max => 0x0303, session => $session);
     is $d->reused, 1, 'and the cache still has what it had';
-    ok $d->{up} && ask_pid($d), 'all goes on';
+    ok $d->{up} && ask_pid($d), 'new sessions are served';
     $_->close for @others, $c, $d;
 }
 

@@ -78,7 +78,7 @@ replace('a');
 becomes { shown('valid', 'a') eq 'nobody' } 'and one that is gone';
 is shown('small', 'a'), 'other', 'while another cache still has it';
 becomes { select undef, undef, undef, 1.5; shown('used', 'a') eq 'nobody' }
-    'inactive: what nobody asked for leaves';
+    'inactive: a pair that is not used is dropped';
 
 my %bad = (
     'ssl_certificate_cache;' => qr/invalid number of arguments/,

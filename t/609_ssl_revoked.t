@@ -1,8 +1,8 @@
 #!/usr/bin/perl
 # chaos: yes
 
-# Sessions go on over a reload, but not those of a client that was revoked by it: the list has the
-# same name, and a session that goes on is not verified again.
+# Sessions are resumed after a reload, but not those of a client that the reload revoked. The list
+# has the same name as before, and a resumed session is not verified again.
 
 use strict;
 use warnings;
@@ -33,7 +33,7 @@ http {
 CONF
 $w->start($conf);
 
-# With the session of the time before.
+# Resumes the session of the call before.
 my %session;
 sub says {
     my ($max) = @_;
@@ -48,12 +48,12 @@ sub says {
 }
 
 is says($_), 'in .', 'a session begins' for $TLS2, $TLS3;
-is says($_), 'in r', 'and goes on' for $TLS2, $TLS3;
+is says($_), 'in r', 'and is resumed' for $TLS2, $TLS3;
 $w->reload($conf);
-is says($_), 'in r', 'after a reload, too' for $TLS2, $TLS3;
+is says($_), 'in r', 'and after a reload, too' for $TLS2, $TLS3;
 Weir::Tls::revoked($w, 'crl.pem', 'ca', 'client');
 $w->reload($conf);
-is says($_), 400, 'not after one that revoked it' for $TLS2, $TLS3;
+is says($_), 400, 'but not after a reload that revoked its client' for $TLS2, $TLS3;
 
 $w->finish;
 done_testing;

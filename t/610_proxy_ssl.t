@@ -1,8 +1,8 @@
 #!/usr/bin/perl
 
-# TLS to servers: https:// at layer 7 and proxy_ssl at layer 4. The server behind says what it saw;
-# it is weir itself. Names, certificates of both sides, sessions, kept connections, and what happens
-# when hands are not shaken.
+# TLS to servers: https:// at layer 7 and proxy_ssl at layer 4. The server behind replies with what
+# it saw; it is a server {} of the same weir. Names, certificates of both sides, sessions, kept
+# connections, and handshakes that fail.
 # chaos: yes
 
 use strict;
@@ -211,7 +211,7 @@ like $w->error_log, qr/while SSL handshaking to upstream, client: 127\.0\.0\.1, 
 # ---- layer 7
 
 like body('/reuse'), qr/reused=\./, 'a first session';
-like body('/reuse'), qr/reused=r/, 'goes on' for 1 .. 3;
+like body('/reuse'), qr/reused=r/, 'is resumed' for 1 .. 3;
 like body('/anew'), qr/reused=\./, 'proxy_ssl_session_reuse off' for 1 .. 2;
 like body('/elsewhere'), qr/reused=\./, 'not under another name';
 like body('/elsewhere'), qr/reused=r/, 'but under its own';
@@ -225,7 +225,8 @@ like body('/elsewhere'), qr/reused=r/, 'but under its own';
     my ($one) = body('/alpn?first=http/1.1') =~ m{^http/1\.1 (\d+):1$};
     ok $one, 'a protocol out of a variable';
     my ($two) = body('/alpn') =~ m{^http/1\.0 (\d+):1$};
-    ok $two && $two != $one, 'an empty one is left out; the kept connection has another protocol';
+    ok $two && $two != $one,
+        'an empty protocol is left out; the kept connection, with another protocol, is not used';
     is body('/alpn?first=http/1.1'), "http/1.1 $one:2\n", 'and serves requests with its own';
     like body('/alpn?first=' . 'y' x 255), qr{^http/1\.0 \d+:1$}, 'the longest there is';
     is body('/alpn?first=' . 'y' x 256), "http/1.0 $two:2\n", 'one that is too long is not sent';
@@ -237,12 +238,12 @@ like $w->error_log, qr/\[error\] .*upstream chose the protocol "h2" \(ALPN\), ex
 for my $who ('client', 'somebody', 'client') {
     my $query = $who eq 'client' ? '' : '?who=other';
     like body("/who$query"), qr/client=CN=$who .*reused=\./,
-        'with certificates of variables each goes by its own';
+        'each request has a connection with its own certificate';
 }
 like body('/unix'), qr/^sni=/, 'a unix socket';
 is body('/ip4'), "sni=\n", 'a certificate for an address';
 is body('/ip6'), "sni=\n", 'and for one of IPv6';
-is body('/below'), "sni=\n", 'a name of several';
+is body('/below'), "sni=\n", 'one name of several in a certificate';
 is(Weir::Http::ask($w, 'web', "GET $_")->{status}, 502, "$_: not for that name")
     for '/ip-other', '/dot', '/unnamed';
 like body('/next'), qr/^sni=/, 'another server, when one speaks no TLS' for 1 .. 2;
@@ -290,7 +291,7 @@ like body('/url', 'X-To', $w->address('tls')), qr/^sni= /, 'https:// and variabl
     $t->close;
 }
 
-# ---- what does not load
+# ---- configurations that are refused
 
 my %bad = (
     'proxy_ssl_verify on;' => qr/no proxy_ssl_trusted_certificate for proxy_ssl_verify/,

@@ -1,8 +1,8 @@
 #!/usr/bin/perl
 # chaos: yes
 
-# Keys of TLS tickets, whatever ssl_session_cache says: all workers have the same, after a reload and
-# after an upgrade, too, and none lives longer than sessions are good for.
+# Keys of TLS tickets, whatever ssl_session_cache is set to: all workers have the same, also after a
+# reload and after an upgrade, and no key is used for longer than ssl_session_timeout.
 
 use strict;
 use warnings;
@@ -46,7 +46,7 @@ sub key_of {
     return (defined $name ? unpack('H*', $name) : 'no ticket', $pid);
 }
 
-# The key of all workers, "" when they have not the same.
+# The key of all workers, "" when they differ.
 sub common {
     my ($where, $version) = @_;
     my (%key, %pid);
@@ -63,7 +63,8 @@ for my $v (sort keys %version) {
     for my $cache (sort keys %CACHE) {
         like common($cache, $version{$v}), qr/^[0-9a-f]{32}$/, "TLS $v, $cache: one key of all workers";
         my ($first) = key_of("short$cache", $version{$v});
-        becomes { (key_of("short$cache", $version{$v}))[0] ne $first } "TLS $v, $cache: another in time";
+        becomes { (key_of("short$cache", $version{$v}))[0] ne $first }
+            "TLS $v, $cache: another one after ssl_session_timeout";
     }
 }
 is +(key_of('without', 0x0303))[0], 'no ticket', 'ssl_session_tickets off';

@@ -1,7 +1,7 @@
 #!/usr/bin/perl
 # chaos: yes
 
-# What a review of the engine found: servers and clients that misbehave, each as it once went wrong.
+# Servers and clients that misbehave, each in a way that once made the engine fail.
 
 use strict;
 use warnings;
@@ -119,7 +119,7 @@ http {
 CONF
 $w->write('page', 'p' x 3_000_000);
 
-# What the worker has used of its CPU, in hundredths of a second.
+# The CPU time that the worker has used, in hundredths of a second.
 sub ticks {
     (my $stat = slurp('/proc/' . ($w->workers)[0] . '/stat')) =~ s/.*\)//;
     my @fields = split ' ', $stat;
@@ -128,7 +128,7 @@ sub ticks {
 
 sub get { return Weir::Http::ask($w, 'web', "GET $_[0]")->{body} }
 
-# ---- bytes behind a reply are nobody's reply
+# ---- bytes behind a reply are not the next reply
 
 for my $how (qw(more much)) {
     get("/$how") for 1 .. 3;
@@ -160,7 +160,7 @@ $c->send('b' x 400_000 . Weir::Http::request('GET /behind', Connection => 'close
 my $rest = $c->rest;
 ok $rest =~ /a(r+)HTTP/ && length $1 == 200_000,
     'the rest of the body arrives as it is, and so does the reply';
-like $rest, qr{GET /behind\z}, 'and the next request is one';
+like $rest, qr{GET /behind\z}, 'and the next request is answered';
 $c->close;
 
 # ---- a slow client is the client's fault
@@ -183,7 +183,8 @@ is get('/pair'), 'GET /pair', 'and the server is not to blame';
 $c = $w->connect('web');
 $c->send("POST /small HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\n");
 my $r = Weir::Http::reply($c);
-is "$r->{status} $r->{body}", '413 POST /small', 'the page of a body that is too large has none';
+is "$r->{status} $r->{body}", '413 POST /small',
+    'the server gets no body with the request for the page of a 413';
 $c->close;
 
 # ---- a HEAD that is asked as a GET does not wait for the body
@@ -196,7 +197,7 @@ is +Weir::Http::reply($c)->{body}, 'GET /behind', 'and the next';
 cmp_ok time - $began, '<', 1.8, 'at once' if !chaos;
 $c->close;
 
-# ---- the patience with a client does not begin again with each byte for it
+# ---- bytes for a client that does not read do not extend its timeout
 
 SKIP: {
     skip 'slow', 1 if chaos;
@@ -210,8 +211,9 @@ SKIP: {
 
 $c = $w->connect('web');
 $c->send("POST /no HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 70000\r\n\r\n");
-like $c->rest(3), qr{\AHTTP/1.1 403 .*^Connection: close}ms, 'what follows could be anything';
-is $c->ending, 'eof', 'so it closes';
+like $c->rest(3), qr{\AHTTP/1.1 403 .*^Connection: close}ms,
+    '403 before 100-continue closes, as a body may follow or not';
+is $c->ending, 'eof', 'and the connection ends';
 $c->close;
 
 # ---- heads
@@ -257,7 +259,7 @@ SKIP: {
     my $before = ticks();
     is length get('/long'), 2_000_000, 'one more is served';
     sleep 1;
-    cmp_ok ticks() - $before, '<', 80, 'and nobody turns in circles';
+    cmp_ok ticks() - $before, '<', 80, 'and the worker does not spin';
     $_->abort for @slow;
 }
 is get('/next'), 'GET /next', 'it still serves';

@@ -1,9 +1,9 @@
 #!/usr/bin/perl
 # chaos: yes
 
-# A regex that gives up on what a client sent (the match limit) says neither yes nor no: the request
-# gets 500, a session of layer 4 ends, a handshake is refused; only a log goes on, with an empty
-# value and a line. A rule that blocks is not passed by what is hard to match.
+# A regex that gives up on what a client sent (the match limit) gives no result: the request gets
+# 500, a session of layer 4 ends, a handshake is refused; only a log continues, with an empty value
+# and a line in the error log. Input that is hard to match does not get past a rule that blocks.
 
 use strict;
 use warnings;
@@ -86,7 +86,7 @@ sub failures { my @lines = $w->error_log =~ /\[error\].*regex .*failed on/g; ret
 
 is ask('if', X => 'good'), '200 passed', 'no match';
 is ask('if', X => 'evil'), '403 ' . (Weir::Http::ask($w, 'web', 'GET /if', X => 'evil')->{body}), 'a match';
-is failures(), 0, 'so far all was clear';
+is failures(), 0, 'so far no regex gave up';
 for my $where (qw(if text header header/b file sent chosen again page)) {
     my $r = Weir::Http::ask($w, 'web', "GET /$where", X => $HARD);
     is $r->{status} . $r->{wrong}, 500, "$where: 500";
@@ -94,11 +94,11 @@ for my $where (qw(if text header header/b file sent chosen again page)) {
 }
 is Weir::Http::ask($w, 'web', 'GET /page', X => $HARD)->{body}, 'page', 'a page whose field is lost';
 is ask('named', X => $HARD), '404 ' . Weir::Http::ask($w, 'web', 'GET /nothing')->{body},
-    'a page whose name is lost: no circle';
-is ask('redirect'), '500 ', 'of what a server said, too';
+    'no loop when the name of the error page is lost';
+is ask('redirect'), '500 ', 'a regex about a field of a server, too';
 is scalar(grep { /^GET \/sent/ } Weir::HttpServer::recorded($w->path('b.requests'))), 0,
     'no server got the request whose field was lost';
-is ask('sent', X => 'good'), '200 from b', 'it gets one that is clear';
+is ask('sent', X => 'good'), '200 from b', 'it gets the request when the regex matches';
 
 my $before = failures();
 is ask('logged', X => $HARD), '200 logged', 'a log does not fail the request';

@@ -1,9 +1,9 @@
 #!/usr/bin/perl
 # chaos: yes
 
-# How long is waited, and for whom: what arrives together with the end of the patience counts, each
-# step begins with a patience of its own, a client that leaves a page ends it. How often a kept
-# connection may break before one is made anew; rates that no counter holds.
+# Timeouts: bytes that arrive together with the end of a timeout count; each step begins with a
+# timeout of its own; a page ends when its client leaves. Also: how often a parked connection may
+# break before a new one is made, and rates that no counter holds.
 
 use strict;
 use warnings;
@@ -89,7 +89,7 @@ http {
 }
 CONF
 
-# ---- what comes together with the end of the patience
+# ---- bytes that come together with the end of a timeout
 {
     my ($worker) = $w->workers;
     my $l4 = $w->connect('l4');
@@ -113,16 +113,16 @@ CONF
     $_->close for $l4, $l7;
 }
 
-# ---- the patience of one step is not what the one before left of it
+# ---- the timeout of a step is not the rest of that of the step before
 {
     my $late = $w->connect('web');
     my $up = $w->connect('web');
 
     $late->send(Weir::Http::request('GET /late'));
     $up->send(Weir::Http::request('GET /upgrade', Upgrade => 'words', Connection => 'upgrade'));
-    is Weir::Http::reply($up)->{status}, 101, 'an upgrade, after most of the patience';
-    is Weir::Http::reply($late)->{body}, 'late', 'a body has a patience of its own';
-    ok $up->echoes('words'), 'and so has a tunnel';
+    is Weir::Http::reply($up)->{status}, 101, 'an upgrade, after most of the timeout';
+    is Weir::Http::reply($late)->{body}, 'late', 'a body has a timeout of its own';
+    ok $up->echoes('words'), 'and so does a tunnel';
     $_->close for $late, $up;
 }
 

@@ -1,9 +1,9 @@
 #!/usr/bin/perl
 # chaos: yes
 
-# What variables put into a field stays in that field: no control character of a decoded path gets
-# into a reply or to a server by any directive, over a kept connection, where a second reply would
-# be taken for the next request's.
+# The value of a variable stays within the field it is put into: no control character of a decoded
+# path gets into a reply or to a server by any directive, over a kept connection, where a second
+# reply would be taken for that of the next request.
 
 use strict;
 use warnings;
@@ -105,7 +105,7 @@ for my $byte (1 .. 8, 10 .. 31, 127) {
         $r = replies("/captured/a${code}X-Evil:b");
         is $r->field('Location'), sprintf('http://test:%d/a%sX-Evil:b/x', $w->port('web'), $code),
             'a capture in proxy_redirect';
-        is $r->field('X-Last'), 'y', 'what stands behind is untouched';
+        is $r->field('X-Last'), 'y', 'the fields behind it are untouched';
 
         $r = replies("/returned${code}X-Evil:b");
         is $r->field('Location'), "http://e/returned${code}X-Evil:b", 'return';

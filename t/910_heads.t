@@ -1,8 +1,8 @@
 #!/usr/bin/perl
 # chaos: yes
 
-# Heads that do not come whole, and whose server's rules they are read by: what the log says of
-# them, how long they may take, and what each server allows.
+# Heads that are not complete, and the server whose rules a head is read by: the lines of the log,
+# how long a head may take, and what each server allows.
 
 use strict;
 use warnings;
@@ -70,10 +70,10 @@ sub begun {
 my $c = begun("GET /late HTTP/1.1\r\nHost: under\r\nX-");
 is $c->rest, '', 'half a head gets no reply';
 like logged('408 "GET /late'), qr{^408 "GET /late HTTP/1\.1" 33 0 under (?:0\.9|[1-9])},
-    'but a line in the log of the server it was for';
+    'but a line in the access log of the server it was for';
 like $w->error_log,
     qr{client timed out \(110: [^)]*\) while reading client request headers,.*"GET /late},
-    'and in the other';
+    'and one in the error log';
 
 $c = begun("GET /part HT");
 is $c->rest, '', 'part of a request line';
@@ -90,7 +90,7 @@ begun("GET /reset HTTP/1.1\r\n")->abort;
 like logged('400 "GET /reset'), qr{^400 "GET /reset HTTP/1\.1" \d+ 0 first}, 'or resets';
 
 begun('')->close;
-is begun('')->rest, '', 'one that says nothing is closed, too';
+is begun('')->rest, '', 'a client that sends nothing is closed, too';
 unlike slurp($w->path('access')), qr/"-"|""/, 'but leaves no line';
 
 # ---- the second head of a connection has a time of its own, whether its beginning came alone or
@@ -105,7 +105,7 @@ for my $apart (0, 1) {
     is $c->ending(chaos ? 30 : 10), 'eof', 'and half a second one: closed before keepalive_timeout';
     like logged(qq{408 "GET /2-$apart}),
         qr{^408 "GET /2-$apart HTTP/1\.1" 19 0 first (?:0\.9|[1-9])},
-        'as a request that timed out';
+        'and logged as a request that timed out';
 }
 
 # ---- $request_time begins with the first byte
@@ -146,12 +146,15 @@ is answer('/', 'Host: first', "X: $x"), '431 ', 'a field of 9000 bytes is too mu
 is answer('/', 'Host: large', "X: $x"), '200 large', 'and not for another';
 is answer('/', "X: $x", 'Host: large'), '431 ', 'before the Host the default server rules';
 is answer('http://large/', "X: $x", 'Host: large'), '200 large', 'unless the line says it';
-is answer('/', 'Host: large', 'X: ' . 'x' x 33_000), '431 ', 'all has an end';
-is answer('/', 'Host: small', 'X: ' . 'x' x 1100), '431 ', 'a stricter server is stricter';
-is answer('/', 'Host: small', map { "X-$_: " . 'x' x 900 } 1 .. 3), '431 ', 'also in all';
+is answer('/', 'Host: large', 'X: ' . 'x' x 33_000), '431 ', 'but there is a limit';
+is answer('/', 'Host: small', 'X: ' . 'x' x 1100), '431 ',
+    'a server with smaller buffers allows less';
+is answer('/', 'Host: small', map { "X-$_: " . 'x' x 900 } 1 .. 3), '431 ',
+    'also for the sum of all fields';
 is answer('/?' . 'x' x 9000, 'Host: large'), '414 ', 'the request line comes before the Host';
 is answer('/', 'Host: large', 'A: 1', 'B: 2'), '400 ', 'max_headers';
-is answer('/', 'Host: first', 'A: 1', 'B: 2'), '200 first ', 'of another server';
+is answer('/', 'Host: first', 'A: 1', 'B: 2'), '200 first ',
+    'the same fields at a server that allows more';
 like logged('431 "GET / '), qr{first}, 'what is refused is logged with its line';
 
 $w->finish;

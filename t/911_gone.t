@@ -1,8 +1,8 @@
 #!/usr/bin/perl
 # chaos: yes
 
-# A client that goes away while its request waits for a server: by FIN, by RST or with its own half
-# only, which is the same to us as to nginx. Whatever is under way for it ends, unless
+# A client that leaves while its request waits for a server, by RST or by FIN; a FIN that ends only
+# its own half counts as leaving, as in nginx. All that is under way for it ends, unless
 # proxy_ignore_client_abort says otherwise.
 
 use strict;
@@ -39,7 +39,7 @@ sub note_down {
     syswrite $fh, "$_[0]\n";
 }
 
-# Was that noted down once more than when it was asked for last?
+# True if that was noted down once more since the last call.
 my %times;
 sub seen {
     my ($what, $target) = @_;
@@ -69,7 +69,7 @@ http {
 }
 CONF
 
-# Of the log, those about this target.
+# The lines of the access log about this target.
 sub lines {
     my @lines = slurp($w->path('access')) =~ /^(.*"[A-Z]+ \Q$_[0]\E HTTP.*)$/mg;
     return wantarray ? @lines : scalar @lines;
@@ -124,7 +124,7 @@ for my $body ('12345', '1234567890') {
     my $c = leaves('/direct/silent', 'half', sub { seen('begun', '/direct/silent') },
         request => $two);
     becomes { lines('/direct/silent') > $before } 'with a request behind it: it ends';
-    is $c->rest, '', 'both of them do';
+    is $c->rest, '', 'both requests end';
 }
 
 # proxy_ignore_client_abort
@@ -145,7 +145,7 @@ for my $body ('12345', '1234567890') {
     like $c->line, qr/ 200 /, 'a large file';
     $c->fin;
     becomes { lines('/large') == 1 } 'ends with its client, too';
-    cmp_ok length($c->rest), '<', 8_000_000, 'who has not got all';
+    cmp_ok length($c->rest), '<', 8_000_000, 'before it has all of it';
 }
 
 is +Weir::Http::ask($w, 'web', 'GET /whole')->{body}, 'whole', 'it still serves';

@@ -108,13 +108,14 @@ for my $path ('/', '/streamed/') {
     $c->close;
 
     $c = agreed(upgraded('POST /streamed/', "Content-Length: 10\r\n", 'abcde'), 'half a body');
-    is $c->ending(chaos ? 30 : 15), 'eof', 'that never becomes whole: client_body_timeout';
+    is $c->ending(chaos ? 30 : 15), 'eof',
+        'a body that never becomes complete: client_body_timeout';
     $c->close;
 
     $c = agreed(upgraded('POST /streamed/', "Transfer-Encoding: chunked\r\n", "1\r\na\r\n"),
         'a chunk');
     $c->send("x\r\n");
-    isnt $c->ending, 'open', 'and then none';
+    isnt $c->ending, 'open', 'and then none: the connection ends';
     $c->close;
 }
 
