@@ -2,8 +2,9 @@ package Weir;
 
 # The harness of t/*.t. It starts weir in a folder of its own with the configuration a test
 # gives, talks to it as users do (TCP, the command line, signals, files), and checks in finish()
-# that weir ended cleanly and left nothing behind. Servers behind weir are Weir::Backend,
-# connections to it Weir::Client, running load Weir::Load, a name server Weir::Dns.
+# that weir ended cleanly and left nothing behind. Servers behind weir are Weir::Backend, HTTP
+# servers Weir::HttpServer, connections to it Weir::Client, requests and replies Weir::Http, running
+# load Weir::Load, a name server Weir::Dns. Weir::Ports::has_ipv6() is true if [::1] can be used.
 #
 #     my $w = Weir->new;
 #     $w->greeter('one', 'two');
