@@ -203,8 +203,8 @@ struct wr_balancer_ops {
      * exchange wait: exchanges wait in order of arrival, pick is called again for each that is
      * woken, and after wait_ms the exchange ends with "no live upstreams". */
     struct wr_peer *(*pick)(struct wr_upstream *u, struct wr_peer_group *g, struct wr_pick *p);
-    /* Called once for each try of a picked peer when its lease ends; t->failed, t->status and the
-     * times tell the outcome. The slot's `conns` still includes the try. NULL: not called. */
+    /* Called once for each try of a picked peer when its lease ends; t->failed, t->status, times
+     * and bytes tell the outcome. The slot's `conns` still includes the try. NULL: not called. */
     void (*done)(struct wr_upstream *u, const struct wr_try *t);
     void (*changed)(struct wr_upstream *u); /* this worker's view is new; NULL: not called */
 };
