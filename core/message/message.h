@@ -169,7 +169,7 @@ struct wr_response {
     enum wr_framing framing;   /* as received, or what the content will be */
     uint64_t length;           /* of WR_BODY_LENGTH; of HEAD and 304: see has_length */
     bool has_length;           /* backend: Content-Length was there (it is not among the fields) */
-    struct wr_str type;        /* Content-Type value without charset handling; p NULL: none */
+    struct wr_str type;        /* Content-Type, with the server's parameters; p NULL: none */
     struct wr_str charset;     /* X-Accel-Charset; p NULL: none, "off": no charset is added */
     time_t last_modified;      /* -1: none; use wr_response_modified */
     bool keepalive;            /* backend: the connection may be used again */
