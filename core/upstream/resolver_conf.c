@@ -1,6 +1,6 @@
 /* resolver_conf: the resolver and resolver_timeout directives of both layers and of upstream {}.
  * Each process makes the resolver itself when it is first used. */
-#include "upstream/upstream.h"
+#include "upstream/upstream_impl.h"
 
 #include <netdb.h>
 

@@ -76,13 +76,7 @@ struct wr_upstream {
     uint16_t default_port;       /* of an implicit one */
     uint32_t word;               /* of the address in node, for messages */
 };
-struct wr_upstreams {            /* state of wr_module_upstream */
-    WR_VEC(struct wr_upstream *) all;
-    struct wr_keepalive keepalive; /* defaults of a group of layer 7 */
-    struct wr_peer_tls_live *tls;  /* contexts of proxy_ssl_ */
-};
 extern struct wr_module wr_module_upstream, wr_module_upstream_vars;
-struct wr_upstreams *wr_conf_upstreams(const struct wr_conf *c);
 /* The group of this name in the layer of cf (it may be defined later in the file: then it is
  * resolved at check time), or an implicit one for "host:port" / "unix:path". NULL: error reported
  * at word i. Call from a setter; the result's servers are complete after loading. */
@@ -103,20 +97,10 @@ const char *wr_hostport_parse(struct wr_str s, uint16_t default_port,
                               struct wr_hostport *out) WR_CHECKED;
 
 /* ---- resolver directive (both layers and upstream) ---- */
-struct wr_resolver_conf {
-    struct wr_resolver_opts opts;
-    struct wr_resolver *resolver; /* of this process; made on first use */
-    struct wr_resolver_conf *next; /* in the list of those with a resolver in this process */
-    bool set;
-};
 extern struct wr_module wr_module_resolver;
-struct wr_resolver *wr_scope_resolver(const struct wr_scope *s,
-                                      struct wr_loop *l); /* NULL: none configured */
-struct wr_resolver *wr_resolver_of(struct wr_resolver_conf *c, struct wr_loop *l);
 void wr_resolvers_forget(void); /* frees all resolvers made in this process */
 
 /* ---- shared: slots ---- */
-#define WR_PEER_LAYOUT 6
 enum wr_down { WR_DOWN_CONF = 1 };
 struct wr_peer_slot {
     _Atomic uint32_t generation; /* odd while the slot is being written; grows at each reuse */
@@ -140,13 +124,6 @@ bool wr_upstreams_open(struct wr_conf *c) WR_CHECKED;
  * unique. learn: the zones' addresses of names are newer than those found at start (a keeper died,
  * an upgrade was undone): keep them. */
 void wr_upstreams_commit(struct wr_conf *c, uint64_t run, bool learn);
-
-/* ---- ledger: how many leases each process holds of each peer ---- */
-/* Worker, before it counts: gets clean rows in the ledgers of all groups. */
-void wr_peers_begin(struct wr_conf *c);
-/* Keeper: takes back the counts of dead processes. Returns what wr_ledger_sweep does. */
-bool wr_peers_sweep(struct wr_conf *c);
-bool wr_peers_look(struct wr_conf *c); /* keeper: wr_ledger_look for all groups */
 
 /* ---- names: start and keeper ---- */
 /* Resolves all names of the configuration with one deadline; warns about those that fail. Runs its

@@ -5,7 +5,25 @@
 
 #include "upstream/upstream.h"
 
+/* ---- configuration ---- */
+struct wr_upstreams {            /* state of wr_module_upstream */
+    WR_VEC(struct wr_upstream *) all;
+    struct wr_keepalive keepalive; /* defaults of a group of layer 7 */
+    struct wr_peer_tls_live *tls;  /* contexts of proxy_ssl_* */
+};
+struct wr_upstreams *wr_conf_upstreams(const struct wr_conf *c);
+struct wr_resolver_conf {        /* the resolver directive */
+    struct wr_resolver_opts opts;
+    struct wr_resolver *resolver; /* of this process; made on first use */
+    struct wr_resolver_conf *next; /* in the list of those with a resolver in this process */
+    bool set;
+};
+struct wr_resolver *wr_scope_resolver(const struct wr_scope *s,
+                                      struct wr_loop *l); /* NULL: none configured */
+struct wr_resolver *wr_resolver_of(struct wr_resolver_conf *c, struct wr_loop *l);
+
 /* ---- zones ---- */
+#define WR_PEER_LAYOUT 6         /* of wr_peer_slot */
 /* This process' view of a zone: the list of members, the slots, and the ledger of leases. Any
  * process of the instance may write into it: check everything read from it. */
 struct wr_peer_zone {
@@ -33,6 +51,13 @@ void wr_upstreams_fit(struct wr_conf *c);
  * before the loop is freed. */
 void wr_names_watch(struct wr_conf *c, struct wr_loop *l);
 void wr_names_unwatch(void);
+
+/* ---- ledger: how many leases each process holds of each peer ---- */
+/* Worker, before it counts: gets clean rows in the ledgers of all groups. */
+void wr_peers_begin(struct wr_conf *c);
+/* Keeper: takes back the counts of dead processes. Returns what wr_ledger_sweep does. */
+bool wr_peers_sweep(struct wr_conf *c);
+bool wr_peers_look(struct wr_conf *c); /* keeper: wr_ledger_look for all groups */
 
 /* ---- a worker's view ---- */
 struct wr_peers {
