@@ -47,14 +47,14 @@ static bool wants_padding(struct wr_exchange *x, unsigned status)
 {
     const struct wr_http_conf *c = wr_conf_of(x, &wr_module_http);
     struct wr_str agent = wr_fields_value(&wr_http_of(x)->req.fields, WR_F_USER_AGENT);
-    struct wr_str behind;
+    struct wr_str version;
 
     if (!c->msie_padding || status < 400 || agent.n == 0)
         return false;
     if (wr_str_search(agent, WR_STR("Chrome/")) < agent.n)
         return true;
-    behind = wr_str_skip(agent, wr_str_search(agent, WR_STR("MSIE ")) + 5);
-    return behind.n > 0 && is_digit(behind.p[0])
+    version = wr_str_skip(agent, wr_str_search(agent, WR_STR("MSIE ")) + 5);
+    return version.n > 0 && is_digit(version.p[0])
         && wr_str_search(agent, WR_STR("Opera")) == agent.n;
 }
 

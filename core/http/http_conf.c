@@ -99,7 +99,7 @@ static bool finish(struct wr_cf *cf, struct wr_scope *scope, void *conf)
 
 /* ---- after loading ---- */
 
-static void limits_of(struct wr_http_server *sv)
+static void set_limits(struct wr_http_server *sv)
 {
     const struct wr_http_conf *c = wr_scope_conf(sv->v.scope, &wr_module_http);
 
@@ -114,7 +114,7 @@ static void limits_of(struct wr_http_server *sv)
 }
 
 /* A head is taken in before its server is known: as much of it as any of them would read. */
-static void most_of(struct wr_http_address *a)
+static void set_most(struct wr_http_address *a)
 {
     a->most = wr_http_server_of(a->a.standard)->limits;
     for (uint32_t i = 0; i < a->a.servers.n; i++) {
@@ -131,7 +131,7 @@ static bool check(struct wr_cf *cf)
     bool ok = true;
 
     for (uint32_t i = 0; i < state->servers.n; i++)
-        limits_of(state->servers.at[i]);
+        set_limits(state->servers.at[i]);
     for (struct wr_listener *l = wr_conf_listens(cf->conf)->first; l != NULL; l = l->next) {
         struct wr_http_address *a;
 
@@ -139,7 +139,7 @@ static bool check(struct wr_cf *cf)
             continue;
         a = WR_CHECK(l->object, HTTP_ADDRESS);
         ok = wr_address_finish(cf, l, &a->a) && ok;
-        most_of(a);
+        set_most(a);
         a->alpn = wr_speakers_alpn(cf->pool, l->speaks);
     }
     return ok;

@@ -33,7 +33,7 @@ static enum wr_go body_run(struct wr_exchange *x)
 const struct wr_step wr_step_body = { "body", "reading client request body", body_run };
 
 /* Of a body that streams past, nothing is kept for another try. */
-static bool body_lost(const struct wr_exchange *x)
+static bool has_lost_body(const struct wr_exchange *x)
 {
     return x->up.taken > 0 && !wr_http_of(x)->body.complete;
 }
@@ -44,7 +44,7 @@ enum wr_verdict wr_http_proxy(struct wr_exchange *x, const struct wr_http_proxy_
 {
     struct wr_http *h = wr_http_of(x);
 
-    if (body_lost(x)) { /* the first one got its beginning */
+    if (has_lost_body(x)) { /* the first one got its beginning */
         wr_xlog(x, WR_LOG_ERROR, 0, "a request body that was sent on cannot be sent again");
         return wr_reject(x, 502, NULL);
     }
@@ -149,14 +149,14 @@ static struct wr_try_verdict judge_try(const struct wr_exchange *x, enum wr_fail
     });
 }
 
-static enum wr_go failure(struct wr_exchange *x, enum wr_failure why)
+static enum wr_go fail_try(struct wr_exchange *x, enum wr_failure why)
 {
     struct wr_http *h = wr_http_of(x);
     struct wr_tries *a = x->tries;
     struct wr_try_verdict v = judge_try(x, why);
 
     a->failure = v.failure;
-    a->lost = a->lost || body_lost(x);
+    a->lost = a->lost || has_lost_body(x);
     a->sealed = a->sealed || (v.processed && !wr_method_idempotent(h->req.method));
     if (x->peer.ops != NULL)
         x->peer.ops->end(&x->peer, WR_END_RESET);
@@ -183,7 +183,7 @@ static enum wr_go client_gone(struct wr_exchange *x)
 }
 
 /* Is it no news, or are there bytes in front of the end that somebody reads? */
-static bool end_is_expected(const struct wr_exchange *x)
+static bool is_end_expected(const struct wr_exchange *x)
 {
     const struct wr_http *h = wr_http_of(x);
 
@@ -200,7 +200,7 @@ enum wr_go wr_http_left(struct wr_exchange *x)
 {
     struct wr_conn *c = x->client.conn;
 
-    if (end_is_expected(x))
+    if (is_end_expected(x))
         return WR_WAIT;
     if (c != NULL && (c->ready & WR_ERR) != 0 && c->error == 0)
         c->error = wr_socket_error(c->fd);
@@ -270,7 +270,7 @@ static enum wr_go keep_patience(struct wr_exchange *x, bool moved)
         wr_http_of(x)->keepalive = false;
         return x->layer->reject(x, 408);
     case WR_PATIENT_FAILS:
-        return failure(x, WR_FAIL_TIMEOUT);
+        return fail_try(x, WR_FAIL_TIMEOUT);
     default: /* the client may take its time */
         return WR_WAIT;
     }
@@ -279,7 +279,7 @@ static enum wr_go keep_patience(struct wr_exchange *x, bool moved)
 static enum wr_go invalid_reply(struct wr_exchange *x, const char *why)
 {
     wr_xlog(x, WR_LOG_ERROR, 0, "%s", why);
-    return failure(x, WR_FAIL_INVALID);
+    return fail_try(x, WR_FAIL_INVALID);
 }
 
 static enum wr_go upstream_failed(struct wr_exchange *x, enum wr_io io)
@@ -295,11 +295,11 @@ static enum wr_go upstream_failed(struct wr_exchange *x, enum wr_io io)
         wr_xlog(x, WR_LOG_ERROR, 0, "upstream prematurely closed connection");
     else
         wr_xlog(x, WR_LOG_ERROR, e->link->conn.error, "recv() failed");
-    return failure(x, WR_FAIL_ERROR);
+    return fail_try(x, WR_FAIL_ERROR);
 }
 
 /* A status that proxy_next_upstream names, while another server may do better. */
-static bool another(struct wr_exchange *x)
+static bool must_try_another(struct wr_exchange *x)
 {
     struct wr_tries *a = x->tries;
     struct wr_retry_facts f = {
@@ -307,7 +307,7 @@ static bool another(struct wr_exchange *x)
         .tries = a->all.n - a->first - a->stale,
         .max_tries = a->rows->next_tries, .elapsed_ms = wr_now() - a->begun_ms,
         .max_ms = a->rows->next_timeout_ms,
-        .lost = body_lost(x),
+        .lost = has_lost_body(x),
     };
 
     if (wr_http_of(x)->res.status < 400
@@ -318,7 +318,7 @@ static bool another(struct wr_exchange *x)
 }
 
 /* proxy_intercept_errors: the page answers; how to log in is still the backend's to say. */
-static enum wr_go intercepted(struct wr_exchange *x)
+static enum wr_go intercept_reply(struct wr_exchange *x)
 {
     struct wr_http *h = wr_http_of(x);
     struct wr_fields came = h->res.fields;
@@ -334,7 +334,7 @@ static enum wr_go intercepted(struct wr_exchange *x)
     return x->layer->reject(x, status);
 }
 
-static enum wr_go replied(struct wr_exchange *x)
+static enum wr_go take_reply(struct wr_exchange *x)
 {
     struct wr_http *h = wr_http_of(x);
     struct wr_try *t = wr_try_now(x->tries);
@@ -343,11 +343,11 @@ static enum wr_go replied(struct wr_exchange *x)
     t->head_size = h->res.head_size;
     wr_http_keep_reply(x);
     t->status = h->res.status;
-    if (another(x))
-        return failure(x, WR_FAIL_STATUS);
+    if (must_try_another(x))
+        return fail_try(x, WR_FAIL_STATUS);
     if (h->proxy_conf->intercept_errors && h->res.status >= 300
         && wr_http_has_page(x, h->res.status))
-        return intercepted(x);
+        return intercept_reply(x);
     switch (h->proxy->reply(x)) {
     case WR_PASS:
         break;
@@ -388,7 +388,7 @@ static enum wr_go head_run(struct wr_exchange *x)
     if (io == WR_IO_OK && h->res.status == 101 && !asked_to_upgrade(h))
         return invalid_reply(x, "upstream sent 101 that was not asked for");
     if (io == WR_IO_OK)
-        return replied(x);
+        return take_reply(x);
     if (io != WR_IO_AGAIN)
         return upstream_failed(x, io);
     return keep_patience(x, moved);

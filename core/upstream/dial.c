@@ -49,7 +49,7 @@ static const struct wr_addr *bind_address(struct wr_exchange *x)
 }
 
 /* To step retry. */
-static enum wr_go retry_after(struct wr_exchange *x, enum wr_failure why)
+static enum wr_go go_to_retry(struct wr_exchange *x, enum wr_failure why)
 {
     x->tries->failure = why;
     x->step = &wr_step_retry;
@@ -158,13 +158,13 @@ static enum wr_go await_shared(struct wr_exchange *x, struct wr_lease *e)
     x->waits -= e->waits;
     e->waits = false;
     if (l->state == WR_LINK_DOWN)
-        return retry_after(x, l->failure);
+        return go_to_retry(x, l->failure);
     e->joined = false;
     if (l->key.speaker->lease(l) == WR_ROOM_READY)
         return x->layer->connected(x);
     if (!joined) {
         wr_xlog(x, WR_LOG_ERROR, 0, "upstream accepts no request on a new connection");
-        return retry_after(x, WR_FAIL_ERROR);
+        return go_to_retry(x, WR_FAIL_ERROR);
     }
     wr_lease_end(e, false);
     return WR_GO;
@@ -178,7 +178,7 @@ static enum wr_go dial_run(struct wr_exchange *x)
     enum wr_io io;
 
     if (a->lease.link == NULL && !lease_link(x, &why))
-        return retry_after(x, why);
+        return go_to_retry(x, why);
     l = a->lease.link;
     note_connected(wr_try_now(a), l);
     if (a->lease.waits)
@@ -190,7 +190,7 @@ static enum wr_go dial_run(struct wr_exchange *x)
     if (io == WR_IO_AGAIN)
         return WR_WAIT;
     if (io == WR_IO_ERROR)
-        return retry_after(x, l->failure);
+        return go_to_retry(x, l->failure);
     if (l->state == WR_LINK_UP)
         return x->layer->connected(x);
     x->step = &wr_step_secure;
@@ -209,7 +209,7 @@ static enum wr_go secure_run(struct wr_exchange *x)
     case WR_IO_AGAIN:
         return WR_WAIT;
     default: /* the link is down: its failure says why */
-        return retry_after(x, l->failure);
+        return go_to_retry(x, l->failure);
     }
 }
 

@@ -41,7 +41,7 @@ static void link_woken(struct wr_task *t)
 
 /* ---- making and ending ---- */
 
-static void own_names(struct wr_link_key *k)
+static void copy_names(struct wr_link_key *k)
 {
     char *own = wr_calloc(1, k->name.n + 1 + k->alpn.n);
 
@@ -76,7 +76,7 @@ struct wr_peer_link *wr_peer_link_new(const struct wr_link_plan *p, int fd)
         l->key.bind = &l->bind;
     }
     if (p->key.tls != NULL)
-        own_names(&l->key);
+        copy_names(&l->key);
     l->hash = wr_link_key_hash(&l->key);
     l->bound = p->bound;
     l->announce = p->announce;

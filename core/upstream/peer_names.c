@@ -183,7 +183,7 @@ static void publish_addresses(struct watched_name *k, const struct wr_names *n)
     struct wr_name_addr addrs[WR_COUNT(n->at)];
     uint32_t count = copy_with_ports(n, k->s, addrs);
 
-    if (wr_shared_update(k->u, k->s, addrs, count)) {
+    if (wr_peer_zone_update(k->u, k->s, addrs, count)) {
         char buf[512];
         struct wr_text t = wr_text_on(buf, sizeof(buf));
 
@@ -230,7 +230,7 @@ static void name_unknown(struct watched_name *k, const struct wr_names *n)
     wr_timer_set(k->loop, &k->timer, RETRY_MS);
 }
 
-static void keep_done(struct wr_query *q, const struct wr_names *n)
+static void watch_done(struct wr_query *q, const struct wr_names *n)
 {
     struct watched_name *k = wr_container(q, struct watched_name, query);
 
@@ -241,7 +241,7 @@ static void keep_done(struct wr_query *q, const struct wr_names *n)
         name_unknown(k, n);
 }
 
-static void keep_run(struct wr_task *t)
+static void watch_run(struct wr_task *t)
 {
     struct watched_name *k = wr_container(t, struct watched_name, task);
     struct wr_names found;
@@ -266,7 +266,7 @@ struct watch_args {
     struct wr_resolver *resolver;
 };
 
-static void keep_one(struct wr_upstream *u, struct wr_server *s, void *arg)
+static void watch_one(struct wr_upstream *u, struct wr_server *s, void *arg)
 {
     struct watch_args *all = arg;
     struct watched_name *k = WR_NEW(all->conf->pool, struct watched_name);
@@ -275,9 +275,9 @@ static void keep_one(struct wr_upstream *u, struct wr_server *s, void *arg)
         all->resolver = system_resolver(all->loop, 5000);
     *k = (struct watched_name){ .u = u, .s = s, .loop = all->loop, .backoff = RETRY_MS };
     k->resolver = u->resolver != NULL ? wr_resolver_of(u->resolver, all->loop) : all->resolver;
-    k->task.run = keep_run;
+    k->task.run = watch_run;
     k->timer.task = &k->task;
-    k->query.done = keep_done;
+    k->query.done = watch_done;
     wr_task_wake(all->loop, &k->task);
 }
 
@@ -287,7 +287,7 @@ void wr_names_watch(struct wr_conf *c, struct wr_loop *l)
 {
     struct watch_args all = { .conf = c, .loop = l };
 
-    each_name(c, keep_one, &all);
+    each_name(c, watch_one, &all);
     keeper_resolver = all.resolver;
 }
 

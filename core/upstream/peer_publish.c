@@ -136,7 +136,7 @@ static struct draft draft_new(struct wr_upstream *u)
 
     d.now = list_members(d.z);
     d.next = list_new(d.z->slots);
-    if (wr_shared_previous(u, &d.before))
+    if (wr_peer_zone_previous(u, &d.before))
         d.old = list_members(&d.before);
     else
         d.before.slots = 0;
@@ -215,7 +215,7 @@ static void draft_servers(struct draft *d)
     }
 }
 
-static bool is_draft_same(const struct draft *d)
+static bool has_same_members(const struct draft *d)
 {
     return d->now.n == d->next.n
         && memcmp(d->now.at, d->next.at, d->now.n * sizeof(uint32_t)) == 0;
@@ -349,7 +349,7 @@ static bool publish_again(struct wr_upstream *u)
         struct draft d = draft_new(u);
 
         draft_servers(&d);
-        publish = !is_draft_same(&d) || d.changed;
+        publish = !has_same_members(&d) || d.changed;
         if (publish)
             draft_publish(&d);
         draft_free(&d);
@@ -358,8 +358,8 @@ static bool publish_again(struct wr_upstream *u)
     return publish;
 }
 
-bool wr_shared_update(struct wr_upstream *u, struct wr_server *s,
-                      const struct wr_name_addr *addrs, uint32_t n)
+bool wr_peer_zone_update(struct wr_upstream *u, struct wr_server *s,
+                         const struct wr_name_addr *addrs, uint32_t n)
 {
     struct wr_names *known = known_names(u, s);
 

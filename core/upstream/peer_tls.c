@@ -20,7 +20,7 @@ struct stored_session {
     SSL_SESSION *session;
 };
 struct wr_peer_tls_live {
-    struct wr_peer_tls as;       /* the settings it was made of */
+    struct wr_peer_tls settings; /* that the context was made of */
     SSL_CTX *ctx;
     struct stored_session sessions[SESSIONS];
     struct wr_peer_tls_live *next;
@@ -99,7 +99,7 @@ static bool live_new(struct wr_cf *cf, struct wr_peer_tls *c, const char *prefix
     } else {
         SSL_CTX_set_session_cache_mode(l->ctx, SSL_SESS_CACHE_OFF);
     }
-    l->as = *c;
+    l->settings = *c;
     l->next = *all;
     *all = l;
     c->live = l;
@@ -109,9 +109,9 @@ static bool live_new(struct wr_cf *cf, struct wr_peer_tls *c, const char *prefix
 bool wr_peer_tls_finish(struct wr_cf *cf, struct wr_peer_tls *c, const char *prefix)
 {
     for (struct wr_peer_tls_live *l = wr_conf_upstreams(cf->conf)->tls; l != NULL; l = l->next) {
-        if (is_same_conf(&l->as, c)) {
+        if (is_same_conf(&l->settings, c)) {
             c->live = l;
-            c->tls = l->as.tls;
+            c->tls = l->settings.tls;
             return true;
         }
     }
@@ -260,7 +260,7 @@ static bool load_pair(const struct wr_peer_link *l, const struct wr_tls_conf *c,
 
 static bool prepare_handshake(struct wr_peer_link *link)
 {
-    const struct wr_peer_tls *c = &link->key.tls->as;
+    const struct wr_peer_tls *c = &link->key.tls->settings;
     struct wr_str name = link->key.name, alpn = link->key.alpn;
     SSL *ssl = wr_tls_of(&link->conn);
 
@@ -291,7 +291,7 @@ static bool is_verified(const struct wr_peer_link *l)
     X509 *cert = SSL_get0_peer_certificate(ssl);
     bool match;
 
-    if (!l->key.tls->as.verify)
+    if (!l->key.tls->settings.verify)
         return true;
     if (result != X509_V_OK || cert == NULL) {
         wr_log(l->log, WR_LOG_ERROR, 0, l->source,

@@ -99,7 +99,7 @@ bool wr_upstreams_open(struct wr_conf *c)
     return true;
 }
 
-bool wr_shared_previous(const struct wr_upstream *u, struct wr_peer_zone *out)
+bool wr_peer_zone_previous(const struct wr_upstream *u, struct wr_peer_zone *out)
 {
     uint32_t slots;
 

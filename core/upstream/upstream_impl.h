@@ -34,7 +34,7 @@ struct wr_peer_zone {
     struct wr_ledger ledger;     /* the totals are the slots' conns */
 };
 /* The zone this one replaces; false: there is none, or its size does not fit its slots. */
-bool wr_shared_previous(const struct wr_upstream *u, struct wr_peer_zone *out) WR_CHECKED;
+bool wr_peer_zone_previous(const struct wr_upstream *u, struct wr_peer_zone *out) WR_CHECKED;
 /* Keeper: marks a free slot as being written (odd generation); false: a worker has counted a lease
  * in it. */
 bool wr_slot_claim(struct wr_peer_slot *s) WR_CHECKED;
@@ -42,8 +42,8 @@ bool wr_slot_claim(struct wr_peer_slot *s) WR_CHECKED;
  * this process owns the zone; true: published. SRV records of the lowest priority number become
  * main peers, the others backups (left out for a server that is itself a backup). Their weights
  * apply unless the server has `weight`. */
-bool wr_shared_update(struct wr_upstream *u, struct wr_server *s,
-                      const struct wr_name_addr *addrs, uint32_t n);
+bool wr_peer_zone_update(struct wr_upstream *u, struct wr_server *s,
+                         const struct wr_name_addr *addrs, uint32_t n);
 /* Keeper: publishes again the groups whose addresses did not all fit. Call it after counts were
  * corrected: slots may be free now. */
 void wr_upstreams_fit(struct wr_conf *c);

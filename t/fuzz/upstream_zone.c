@@ -113,7 +113,7 @@ static void update(void)
     for (uint32_t i = 0; i < WR_COUNT(at); i++)
         WR_ASSERT(wr_addr_parse(WR_STR("10.0.0.1:5"), 0, &at[i].addr));
     at[1].addr.in.sin_port = htons(7);
-    (void)wr_shared_update(me.u, &me.u->servers.at[2], at, 1 + (uint32_t)(wr_now() & 1));
+    (void)wr_peer_zone_update(me.u, &me.u->servers.at[2], at, 1 + (uint32_t)(wr_now() & 1));
 }
 
 static void look(void)

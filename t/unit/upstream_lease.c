@@ -32,7 +32,7 @@ START_TEST(a_long_silence_forgets_both_halves)
 }
 END_TEST
 
-START_TEST(what_is_configured_counts)
+START_TEST(a_configured_limit_stays)
 {
     struct wr_upstream u = { .keepalive = { .connections = 4 } };
 
@@ -235,5 +235,5 @@ START_TEST(one_in_use_or_bound_or_broken_is_not_found)
 END_TEST
 
 UNIT_MAIN("upstream/lease", keeps_the_peak_of_the_last_minute, a_long_silence_forgets_both_halves,
-          what_is_configured_counts, found_without_a_search, the_newest_serves_and_the_oldest_goes,
+          a_configured_limit_stays, found_without_a_search, the_newest_serves_and_the_oldest_goes,
           another_generation_is_another_peer, one_in_use_or_bound_or_broken_is_not_found)

@@ -176,28 +176,28 @@ START_TEST(names_come_change_and_go)
     two[0].addr = address("127.0.0.1:1");
     two[1].addr = address("127.0.0.1:2");
     ck_assert_uint_eq(wr_peers_view(u)->main.n, 1);
-    ck_assert(wr_shared_update(u, &u->servers.at[0], two, 2));
-    ck_assert(!wr_shared_update(u, &u->servers.at[0], two, 2));
+    ck_assert(wr_peer_zone_update(u, &u->servers.at[0], two, 2));
+    ck_assert(!wr_peer_zone_update(u, &u->servers.at[0], two, 2));
     ck_assert_uint_eq(wr_peers_view(u)->main.n, 3);
     ck_assert_uint_eq(port_of(&u->peers->main.at[0]), 1);
     ck_assert_uint_eq(port_of(&u->peers->main.at[2]), 9);
     /* The same addresses with another rank and weight. */
     two[1] = (struct wr_name_addr){ .addr = two[1].addr, .priority = 2, .weight = 7 };
-    ck_assert(wr_shared_update(u, &u->servers.at[0], two, 2));
-    ck_assert(!wr_shared_update(u, &u->servers.at[0], two, 2));
+    ck_assert(wr_peer_zone_update(u, &u->servers.at[0], two, 2));
+    ck_assert(!wr_peer_zone_update(u, &u->servers.at[0], two, 2));
     ck_assert_uint_eq(wr_peers_view(u)->main.n, 2);
     ck_assert_uint_eq(u->peers->backup.n, 1);
     ck_assert_uint_eq(u->peers->backup.at[0].slot->weight, 7);
     old = u->peers->main.at[0];
     ck_assert(wr_peer_hold(u, &old));
-    ck_assert(wr_shared_update(u, &u->servers.at[0], &two[1], 1));
+    ck_assert(wr_peer_zone_update(u, &u->servers.at[0], &two[1], 1));
     ck_assert_uint_eq(wr_peers_view(u)->main.n, 2);
     /* Its slot is not given away while a lease is counted. */
     two[0].addr = address("127.0.0.1:3");
-    ck_assert(wr_shared_update(u, &u->servers.at[0], two, 1));
+    ck_assert(wr_peer_zone_update(u, &u->servers.at[0], two, 1));
     ck_assert_uint_eq(atomic_load(&old.slot->generation), old.generation);
     wr_peer_release(u, &old);
-    ck_assert(wr_shared_update(u, &u->servers.at[0], NULL, 0));
+    ck_assert(wr_peer_zone_update(u, &u->servers.at[0], NULL, 0));
     ck_assert_uint_eq(wr_peers_view(u)->main.n, 1);
     teardown(u);
 }
@@ -214,11 +214,11 @@ START_TEST(a_slot_reused_before_the_count_is_not_held)
     u = upstream();
     server(u, "name:80", 1, false);
     open_conf(u, NULL);
-    ck_assert(wr_shared_update(u, &u->servers.at[0], &one, 1));
+    ck_assert(wr_peer_zone_update(u, &u->servers.at[0], &one, 1));
     old = *pick(u, 1);
     one.addr = address("127.0.0.1:2");
-    ck_assert(wr_shared_update(u, &u->servers.at[0], NULL, 0));
-    ck_assert(wr_shared_update(u, &u->servers.at[0], &one, 1));
+    ck_assert(wr_peer_zone_update(u, &u->servers.at[0], NULL, 0));
+    ck_assert(wr_peer_zone_update(u, &u->servers.at[0], &one, 1));
     ck_assert_uint_eq(port_of(&old), 2); /* the same slot */
     ck_assert(!wr_peer_hold(u, &old));
     ck_assert_uint_eq(atomic_load(&old.slot->conns), 0);
@@ -247,9 +247,9 @@ START_TEST(a_count_and_a_reuse_see_each_other)
     u = upstream();
     server(u, "name:80", 1, false);
     open_conf(u, NULL);
-    ck_assert(wr_shared_update(u, &u->servers.at[0], &one, 1));
+    ck_assert(wr_peer_zone_update(u, &u->servers.at[0], &one, 1));
     old = *pick(u, 1);
-    ck_assert(wr_shared_update(u, &u->servers.at[0], NULL, 0));
+    ck_assert(wr_peer_zone_update(u, &u->servers.at[0], NULL, 0));
     /* The worker is first: the slot stays its own. */
     ck_assert(wr_peer_hold(u, &old));
     ck_assert(!wr_slot_claim(old.slot));
@@ -263,7 +263,7 @@ START_TEST(a_count_and_a_reuse_see_each_other)
     atomic_fetch_add(&old.slot->generation, 1);
     ck_assert(!wr_slot_claim(old.slot));
     one.addr = address("127.0.0.1:2");
-    ck_assert(wr_shared_update(u, &u->servers.at[0], &one, 1));
+    ck_assert(wr_peer_zone_update(u, &u->servers.at[0], &one, 1));
     ck_assert_ptr_ne(wr_peers_view(u)->main.at[0].slot, old.slot);
     atomic_fetch_sub(&old.slot->conns, 1);
     ck_assert_uint_eq(atomic_load(&old.slot->conns), 0);
@@ -281,8 +281,8 @@ static void *changes(void *arg)
 
     for (uint16_t i = 1; i <= 5000; i++) {
         wr_addr_set_port(&a.addr, i);
-        (void)wr_shared_update(u, &u->servers.at[0], &a, 1);
-        (void)wr_shared_update(u, &u->servers.at[0], NULL, 0);
+        (void)wr_peer_zone_update(u, &u->servers.at[0], &a, 1);
+        (void)wr_peer_zone_update(u, &u->servers.at[0], NULL, 0);
     }
     atomic_store(&done, true);
     return NULL;
@@ -377,7 +377,7 @@ START_TEST(nothing_outside_the_zone_is_read)
         for (uint32_t k = 0; k < n; k++)
             ck_assert_uint_lt(members[k], u->peers->zone.slots);
         (void)pick(u, 1);
-        (void)wr_shared_update(u, &u->servers.at[1], &one, 1);
+        (void)wr_peer_zone_update(u, &u->servers.at[1], &one, 1);
         (void)wr_peers_look(&conf);
     }
     /* The next keeper works again, whatever was left in the zone. */
@@ -430,10 +430,10 @@ START_TEST(only_the_owner_publishes)
     open_conf(v, first);
     ck_assert_ptr_eq(v->zone, u->zone);
     wr_upstreams_commit(&conf, RUN + 1, false);
-    ck_assert(!wr_shared_update(u, &u->servers.at[0], &one, 1));
+    ck_assert(!wr_peer_zone_update(u, &u->servers.at[0], &one, 1));
     ck_assert_uint_eq(wr_peers_view(v)->main.n, 1);
     ck_assert_uint_eq(port_of(&v->peers->main.at[0]), 8);
-    ck_assert(wr_shared_update(v, &v->servers.at[0], &one, 1));
+    ck_assert(wr_peer_zone_update(v, &v->servers.at[0], &one, 1));
     ck_assert_uint_eq(wr_peers_view(v)->main.n, 2);
     /* The upgrade is undone: it publishes its servers, and the addresses resolved meanwhile. */
     all.all.at[0] = u;
@@ -441,7 +441,7 @@ START_TEST(only_the_owner_publishes)
     ck_assert_uint_eq(wr_peers_view(u)->main.n, 2);
     ck_assert_uint_eq(port_of(&u->peers->main.at[0]), 1);
     ck_assert_uint_eq(port_of(&u->peers->main.at[1]), 7);
-    ck_assert(!wr_shared_update(v, &v->servers.at[0], NULL, 0));
+    ck_assert(!wr_peer_zone_update(v, &v->servers.at[0], NULL, 0));
     wr_peers_drop(v);
     wr_shm_set_free(first);
     teardown(u);
@@ -461,7 +461,7 @@ START_TEST(the_next_keeper_learns_from_the_zone)
     u->servers.at[0].port = 80;
     u->servers.at[0].known = &known;
     open_conf(u, NULL);
-    ck_assert(wr_shared_update(u, &u->servers.at[0], &now, 1));
+    ck_assert(wr_peer_zone_update(u, &u->servers.at[0], &now, 1));
     known.at[0].addr = address("127.0.0.1:1"); /* as in the memory of the master */
     wr_upstreams_commit(&conf, RUN + 1, true);
     ck_assert_uint_eq(wr_peers_view(u)->main.n, 1);

@@ -34,7 +34,7 @@ START_TEST(divides_by_the_common_factor)
 }
 END_TEST
 
-START_TEST(stays_below_the_limit_and_forgets_nobody)
+START_TEST(stays_below_the_limit_and_keeps_all)
 {
     uint32_t weights[3] = { 1000000, 1, 500000 }, steps[16], seen[3] = { 0 };
     uint32_t n = wr_schedule(weights, 3, steps, 16);
@@ -48,7 +48,7 @@ START_TEST(stays_below_the_limit_and_forgets_nobody)
 }
 END_TEST
 
-START_TEST(nobody_gives_nothing)
+START_TEST(no_peers_no_steps)
 {
     uint32_t none = 0;
 
@@ -57,4 +57,4 @@ START_TEST(nobody_gives_nothing)
 END_TEST
 
 UNIT_MAIN("upstream/schedule", is_smooth, divides_by_the_common_factor,
-          stays_below_the_limit_and_forgets_nobody, nobody_gives_nothing)
+          stays_below_the_limit_and_keeps_all, no_peers_no_steps)
