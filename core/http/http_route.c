@@ -34,22 +34,20 @@ static enum wr_go bad_request(struct wr_exchange *x)
     return x->layer->reject(x, h->bad_status != 0 ? h->bad_status : 400);
 }
 
-/* nginx answers neither: a trace shows what no one should see, a tunnel is not what we are for. */
-static bool refused_method(struct wr_exchange *x)
+/* As in nginx: a reply to TRACE could show fields that scripts in a browser must not see, and weir
+ * is not a forward proxy (CONNECT). */
+static bool is_refused_method(enum wr_method m)
 {
-    struct wr_http *h = wr_http_of(x);
-    const struct wr_request *r = &h->req;
-
-    if (r->method != WR_M_TRACE && r->method != WR_M_CONNECT)
-        return false;
-    wr_xlog(x, WR_LOG_INFO, 0, "client sent " WR_FMT " method", WR_ARG(r->method_text));
-    h->keepalive = false;
-    return true;
+    return m == WR_M_TRACE || m == WR_M_CONNECT;
 }
 
 static enum wr_go refuse_method(struct wr_exchange *x)
 {
-    wr_http_of(x)->keepalive = false;
+    struct wr_http *h = wr_http_of(x);
+
+    if (h->req.method == WR_M_TRACE)
+        wr_xlog(x, WR_LOG_INFO, 0, "client sent TRACE method");
+    h->keepalive = false;
     return x->layer->reject(x, 405);
 }
 
@@ -59,17 +57,13 @@ static enum wr_go route_run(struct wr_exchange *x)
 
     if (h->bad_status != 0)
         return bad_request(x);
-    if (h->req.method == WR_M_CONNECT) /* its target is no path */
+    if (is_refused_method(h->req.method)) /* before set_path: the target of CONNECT is not a path */
         return refuse_method(x);
-    if (refused_method(x))
-        return x->layer->reject(x, 405);
     if (!set_path(x)) {
         h->bad_why = "client sent invalid request URI";
         x->step = &wr_step_bad_line;
         return bad_request(x);
     }
-    if (h->req.method == WR_M_TRACE)
-        return refuse_method(x);
     x->phase = 0;
     x->hook = 0;
     x->step = &wr_step_phases;
