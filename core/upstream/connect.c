@@ -1,6 +1,6 @@
 /* connect: opens a link to a peer: socket and connect(), then TLS if needed (peer_tls). Needs no
  * exchange: the step dial calls it for a link that serves one exchange, a shared link calls it from
- * its own task. Borrows from the plan and logs to the log the plan names. */
+ * its own task. */
 #include "upstream/upstream_impl.h"
 
 #include <errno.h>

@@ -48,7 +48,6 @@ static const struct wr_addr *bind_address(struct wr_exchange *x)
     return buf;
 }
 
-/* To step retry. */
 static enum wr_go go_to_retry(struct wr_exchange *x, enum wr_failure why)
 {
     x->tries->failure = why;

@@ -1,7 +1,8 @@
 /* lease: an exchange's use of a link. A link is found by its key among the parked ones and the
  * shared ones with room; when its last lease ends it is parked or closed. `keepalive` limits how
- * many are parked; without the directive as many as were in use within the last minute, as dialing
- * again costs more than parking. Called by the steps, and at the end of a try. */
+ * many are parked. Without the directive it is 32, or as many as were in use within the last minute
+ * if these are more: dialing again costs more than parking. Called by the steps, and when a try
+ * ends. */
 #include "upstream/upstream_impl.h"
 
 #define SIZE_MIN 16

@@ -35,8 +35,8 @@ static void link_woken(struct wr_task *t)
         wr_peer_link_close(l);
     else if (wr_link_is_shared(l))
         l->key.speaker->run(l);
-    else if (l->conn.io->raw || !wr_peer_link_silent(l))
-        wr_peer_link_close(l); /* not on messages of TLS itself (session tickets) */
+    else if (l->conn.io->raw || !wr_peer_link_silent(l)) /* a TLS session ticket is not input */
+        wr_peer_link_close(l);
 }
 
 /* ---- making and ending ---- */

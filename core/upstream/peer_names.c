@@ -3,7 +3,7 @@
  * publishes changed addresses to the zones. */
 #include "upstream/upstream_impl.h"
 
-#define RETRY_MS 1000        /* unknown names: first pause, and interval of looking in /etc/hosts */
+#define RETRY_MS 1000        /* unknown names: the first pause; also how often /etc/hosts is read */
 #define RETRY_MAX_MS 30000   /* longest pause between questions that were not answered */
 #define TTL_MIN_MS 1000
 #define TTL_MAX_MS 3600000

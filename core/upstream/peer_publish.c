@@ -1,7 +1,7 @@
 /* peer_publish: writes the peers into an upstream's zone. The zone's owner is the keeper of the
  * newest generation: it commits its configuration, then publishes new addresses of names. A keeper
  * that is no longer the owner is refused. The next list of members is built in private memory (a
- * draft). Called by the keeper, and by addresses when a name was resolved. */
+ * draft). Called by the keeper, and by peer_names when a name was resolved. */
 #include "upstream/upstream_impl.h"
 
 #define LOCK_MS 100          /* a holder needs far less, unless it is stopped or malicious */
@@ -275,8 +275,9 @@ static void add_known(struct wr_server *sv, const struct wr_peer_slot *s)
         n->at[n->n++] = a;
 }
 
-/* Takes over the addresses the zone has for this server (same), or for its host with any port and
- * parameters: a failure of the name server during a reload must not remove servers. */
+/* Takes over the addresses the zone has: with `same` those of this server, otherwise those of its
+ * host, whatever the port and the parameters were. A failure of the name server during a reload
+ * must not remove servers. */
 static void learn_name(struct draft *d, struct wr_server *sv, bool same)
 {
     bool here = same || d->before.slots == 0;

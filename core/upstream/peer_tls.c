@@ -177,7 +177,7 @@ static struct wr_str handshake_name(struct wr_exchange *x, const struct wr_tries
     return without_port(c->name != NULL ? wr_template_str(x, c->name) : a->tls_host);
 }
 
-/* As on the wire (RFC 7301 3.1). */
+/* Makes the list in wire format (RFC 7301 3.1). */
 static struct wr_str alpn_list(struct wr_exchange *x, const struct wr_peer_alpn *list)
 {
     struct wr_text t = wr_text_grow(x->pool, 64, UINT16_MAX);

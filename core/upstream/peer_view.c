@@ -1,5 +1,5 @@
 /* peer_view: a worker's view of an upstream's peers, rebuilt when the zone has a new version, and
- * the rules which peer may be picked. Balancers and the step pick call it. */
+ * the rules that decide whether a peer may be picked. Balancers and the step pick call it. */
 #include "upstream/upstream_impl.h"
 
 #define STEPS_MAX 16384 /* of one group's schedule */

@@ -1,6 +1,6 @@
 /* peer_zone: the peers of an upstream as slots in shared memory. The master opens a zone for each
- * upstream while loading and never reads it; the keeper writes the members (publish); workers count
- * in slots (ledger).
+ * upstream while loading and never reads it; the keeper writes the members (peer_publish);
+ * workers count in slots (peer_ledger).
  *
  * Any process of the instance may write anything into a zone at any time: read each value once, and
  * check it. */
@@ -8,8 +8,8 @@
 
 #include <errno.h>
 
-#define SPARE_PER_NAME 64
-#define SPARE 16
+#define SPARE_PER_NAME 64 /* slots for the addresses of one name */
+#define SPARE 16          /* slots for servers that a reload adds */
 
 /* Lays out the parts in z->zone; a zone without memory only adds up their sizes. */
 static void place_parts(struct wr_peer_zone *z, uint32_t slots)
@@ -47,7 +47,7 @@ bool wr_slot_addr(const struct wr_peer_slot *s, struct wr_addr *out)
 
 /* ---- opening ---- */
 
-/* A power of two, so that the zone stays at a reload with a few servers more or less. */
+/* A power of two, so that a reload with a few servers more or less keeps the zone. */
 static uint32_t slot_capacity(const struct wr_upstream *u)
 {
     size_t want = SPARE, n = 16;

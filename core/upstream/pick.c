@@ -3,7 +3,7 @@
  * tries. */
 #include "upstream/upstream_impl.h"
 
-#define VIEWS_MAX 8          /* picks again this often if the peers keep changing meanwhile */
+#define VIEWS_MAX 8          /* most views to pick from while the peers keep changing */
 
 static struct wr_try *push_try(struct wr_exchange *x, const struct wr_addr *addr)
 {

@@ -10,7 +10,7 @@ static uint32_t next_mask(enum wr_failure f)
         return WR_NEXT_TIMEOUT;
     case WR_FAIL_INVALID:
         return WR_NEXT_INVALID;
-    default: /* a status has bits of its own; the rest is in no list */
+    default: /* the caller has compared the status; the directive has no word for the others */
         return f == WR_FAIL_STATUS ? UINT32_MAX : 0;
     }
 }

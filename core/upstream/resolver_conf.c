@@ -142,7 +142,7 @@ static void worker_exit(struct wr_conf *conf)
 static const struct wr_directive directives[] = {
     WR_CUSTOM("resolver", WR_ANY | WR_IN_LOCATIONS | WR_LV_UPSTREAM, 1, WR_ARGS_ANY, set_resolver,
               NULL,
-              "name servers for names that are known only at run time, and of the group's servers; "
+              "name servers for names found at run time, and for those of the group's servers; "
               "case_mixing=on: mixes the case of letters in questions, which answers must repeat"),
     WR_MSEC("resolver_timeout", WR_ANY | WR_IN_LOCATIONS | WR_LV_UPSTREAM, struct wr_resolver_conf,
             opts.timeout_ms, "30s", "longest wait for a name"),

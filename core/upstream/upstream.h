@@ -54,7 +54,7 @@ struct wr_upstream {
         uint32_t nparked;
         uint32_t n, size;        /* in the table: parked links, and shared ones with room */
         struct wr_peer_link **buckets; /* `size` (a power of 2), by key; newest first */
-        uint64_t looked;         /* links that all searches together have compared */
+        uint64_t looked;         /* how many links were compared, in all searches so far */
     } links;
     struct wr_in_use {           /* links that are not parked */
         uint32_t now;
@@ -74,7 +74,7 @@ struct wr_upstream {
     struct wr_resolver_conf *resolver; /* NULL: the system's */
     bool implicit;               /* made by proxy_pass host:port */
     uint16_t default_port;       /* of an implicit one */
-    uint32_t word;               /* of the address in node, for messages */
+    uint32_t word;               /* index of the address among the node's words, for messages */
 };
 extern struct wr_module wr_module_upstream, wr_module_upstream_vars;
 /* The group of this name in the layer of cf (it may be defined later in the file: then it is
@@ -104,7 +104,7 @@ void wr_resolvers_forget(void); /* frees all resolvers made in this process */
 enum wr_down { WR_DOWN_CONF = 1 };
 struct wr_peer_slot {
     _Atomic uint32_t generation; /* odd while the slot is being written; grows at each reuse */
-    _Atomic uint32_t conns;      /* leases now, all workers; reusing the slot leaves it alone */
+    _Atomic uint32_t conns;      /* leases now, of all workers; not reset when the slot is reused */
     uint64_t key;                /* server key; the peer's identity is key and addr */
     struct wr_addr addr;         /* read it with wr_peer_addr */
     _Atomic uint32_t weight, max_fails, max_conns, backup;
@@ -137,8 +137,8 @@ struct wr_peer {
 };
 /* Copies the slot's address; false: it is not an address. */
 bool wr_slot_addr(const struct wr_peer_slot *s, struct wr_addr *out) WR_CHECKED;
-/* Copies the peer's address. Unless the peer is held, the slot may be given to another server, and
- * the address is that one's. False: the slot holds no address. */
+/* Copies the peer's address. Hold the peer first: otherwise its slot may already belong to another
+ * server, and have that one's address. False: the slot holds no address. */
 static inline WR_CHECKED bool wr_peer_addr(const struct wr_peer *peer, struct wr_addr *out)
 {
     return wr_slot_addr(peer->slot, out);
@@ -260,15 +260,15 @@ bool wr_set_peer_alpn(struct wr_cf *cf, void *conf);
 #define WR_PEER_TLS_ROWS(prefix, where, type, field, set_alpn) \
     WR_TLS_ROWS(prefix "_ssl", where, type, field.tls, 0, "DEFAULT"), \
     WR_TEMPLATE(prefix "_ssl_name", where, type, field.name, NULL, \
-                "name the server's certificate must have, and that is sent to it"), \
+                "name that the server's certificate must have; sent as SNI if that is on"), \
     WR_FLAG(prefix "_ssl_server_name", where, type, field.server_name, "off", \
             "sends the name to the server (SNI)"), \
     WR_ROW(prefix "_ssl_alpn", where, 1, WR_ARGS_ANY, set_alpn, type, field.alpn, NULL, \
            NULL, "protocols offered to the server (ALPN); empty values are left out"), \
     WR_FLAG(prefix "_ssl_verify", where, type, field.verify, "off", \
-            "the server's certificate must be good and have the name"), \
+            "verifies the server's certificate, and its name"), \
     WR_FLAG(prefix "_ssl_session_reuse", where, type, field.session_reuse, "on", \
-            "goes on with TLS sessions of earlier connections")
+            "resumes TLS sessions of earlier connections")
 /* Sets c->live; call it from `finish` of a conf that uses TLS. prefix: "proxy". False: reported. */
 bool wr_peer_tls_finish(struct wr_cf *cf, struct wr_peer_tls *c, const char *prefix);
 /* Makes this exchange speak TLS to its peers; call it after wr_upstream_start*. host: that of
@@ -278,10 +278,10 @@ void wr_tries_secure(struct wr_exchange *x, const struct wr_peer_tls *tls, struc
 /* ---- links: connections to peers; leases: an exchange's use of one ---- */
 struct wr_peer_link;
 enum wr_room { WR_ROOM_READY, WR_ROOM_FULL, WR_ROOM_GONE };
-/* The protocol spoken on links, as far as this folder needs it: a const table that the layer hands
- * down. If it has `lease`, a link carries several exchanges at once (it is shared) and the link's
- * own task gets the connection's events. Without, a link has one lease at a time, whose exchange
- * gets them, and only name and speaks are used. */
+/* The protocol spoken on links, as far as this folder needs it: a const table of the layer. If it
+ * has `lease`, a link carries several exchanges at once (it is shared) and the link's own task gets
+ * the connection's events. Without, a link has one lease at a time, whose exchange gets them, and
+ * only name and speaks are used. */
 struct wr_link_speaker {
     const char *name;
     bool (*speaks)(struct wr_str alpn); /* pure: is this ALPN name its own? empty: none chosen */
@@ -373,9 +373,8 @@ struct wr_tries {                /* x->tries: all tries of an exchange */
     uint64_t *tried;             /* bit set by slot; NULL: none yet */
     uint64_t begun_ms;
     enum wr_failure failure;     /* of the last try */
-    /* An address found at run time has no group and no slot. */
-    struct wr_hostport direct;
-    struct wr_query query;
+    struct wr_hostport direct;   /* the address found at run time: has no group and no slot */
+    struct wr_query query;       /* for its name */
     struct wr_exchange *owner;
     struct wr_link waiting;      /* in u->waiting; unlinked: does not wait for a peer */
     struct wr_addr *addrs;       /* NULL: the upstream's peers are used */
@@ -427,11 +426,11 @@ struct wr_try_verdict wr_try_judge(const struct wr_try_facts *f); /* pure; speak
 enum wr_retry_decision { WR_RETRY_NEXT, WR_RETRY_GIVE_UP };
 struct wr_retry_facts {
     enum wr_failure failure;
-    uint32_t next;               /* wr_next bits; for WR_FAIL_STATUS the caller has checked */
+    uint32_t next;               /* wr_next bits; WR_FAIL_STATUS: the caller checks the status */
     uint32_t tries, max_tries;   /* 0: no limit */
     uint64_t elapsed_ms, max_ms; /* 0: no limit */
-    bool sent;                   /* wr_tries.sealed: only with non_idempotent */
-    bool lost;                   /* wr_tries.lost: never */
+    bool sent;                   /* wr_tries.sealed: try again only with non_idempotent */
+    bool lost;                   /* wr_tries.lost: never try again */
 };
 enum wr_retry_decision wr_retry_policy(const struct wr_retry_facts *f);
 extern const struct wr_step wr_step_start, wr_step_pick, wr_step_dial, wr_step_secure,

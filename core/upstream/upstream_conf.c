@@ -50,7 +50,7 @@ static struct wr_upstream *add_group(struct wr_cf *cf, struct wr_str name)
     return u;
 }
 
-/* Reports a URL where an address, or a name with a port, is expected: false. */
+/* False: the text is a URL, not an address or a name with a port (reported). */
 static bool accept_address(struct wr_cf *cf, uint32_t i, struct wr_str text)
 {
     bool secure = wr_str_starts(text, WR_STR("https://"));
@@ -340,7 +340,7 @@ static bool check(struct wr_cf *cf)
     return ok;
 }
 
-/* The settings of the group, or while defaults are set those every group begins with. */
+/* Returns the group's settings. While defaults are set: those that every group begins with. */
 static struct wr_keepalive *keepalive_of(struct wr_cf *cf)
 {
     struct wr_upstreams *all = wr_cf_state(cf, &wr_module_upstream);
@@ -420,7 +420,7 @@ static void worker_exit(struct wr_conf *conf)
     }
 }
 
-/* Corrects the counts; as slots may be free then, publishes addresses again that did not fit. */
+/* Corrects the counts. Slots may be free then: publishes the addresses that did not fit before. */
 static bool keeper_look(struct wr_conf *conf)
 {
     bool right = wr_peers_look(conf);
@@ -445,8 +445,8 @@ static const struct wr_directive directives[] = {
     WR_CUSTOM("zone", WR_ANY | WR_LV_UPSTREAM, 1, 2, set_zone, NULL,
               "room for the group's servers (state is always shared between workers)"),
     WR_CUSTOM("keepalive", WR_L7 | WR_LV_UPSTREAM, 1, 2, set_keepalive, "32 local",
-              "most parked (idle) connections to the group's servers in each worker; 0: none; by "
-              "default at least as many as were in use within the last minute"),
+              "most parked (idle) connections to the group's servers in each worker; 0: none; "
+              "without the directive 32, or the most in use within the last minute if more"),
     WR_ROW("keepalive_requests", WR_L7 | WR_LV_UPSTREAM, 1, 1, set_keepalive_requests,
            struct wr_keepalive, requests, NULL, "1000",
            "a connection to a server is closed after this many requests"),

@@ -142,8 +142,8 @@ bool wr_lease_begin(struct wr_exchange *x, struct wr_peer_link *l, const struct 
 /* Gives the lease back; with its last lease a link is parked or closed. */
 void wr_lease_end(struct wr_lease *e, bool failed);
 /* True: the parked link has no unread bytes. Bytes sent without a request must not become the reply
- * to the next one. Peeks, as their event may come later in this turn; and a read that got all it
- * asked for leaves the ready bit set. */
+ * to the next one. Peeks, as the ready bit does not tell: the event may come later in this turn,
+ * and a read that got all it asked for leaves the bit set. */
 static inline bool wr_peer_link_silent(struct wr_peer_link *l)
 {
     char byte;
