@@ -89,7 +89,6 @@ static bool complete_body(struct wr_exchange *x)
  * all. */
 enum wr_verdict wr_http_preread_body(struct wr_exchange *x)
 {
-
     if (wr_endpoint_unread(&x->client) > 0 && !wr_endpoint_at_end(&x->client))
         wr_http_want_body(x);
     while (wr_endpoint_unread(&x->client) > 0 && !wr_endpoint_at_end(&x->client)) {

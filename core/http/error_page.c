@@ -110,7 +110,7 @@ static enum wr_verdict redirect_to(struct wr_exchange *x, struct wr_str url)
     return reply_built_in(x, status);
 }
 
-/* The page's own reply has other fields; those that belong to this failure are kept for it. */
+/* The page's reply will have other fields: keep for it those that belong to the failure. */
 static void keep_fields(struct wr_exchange *x)
 {
     static const enum wr_field_id ids[] = {

@@ -1,11 +1,11 @@
 /* http: layer 7. The ranks of folders are in HACKING.md; stream is a sibling it never includes.
  *
  * Map: http_conf (http {}, server {}, where they listen), http_rows (the table of the core
- * directives), mime (types), path (root and alias), speakers (the way of speaking HTTP a client
- * connection gets), http_session (the part of one that all of them share), http_tls (before the
- * first request of HTTPS), http_route (the steps up to the content), http_upstream (asking a
+ * directives), mime (types), path (root and alias), speakers (chooses the version of HTTP of a
+ * client connection), http_session (what all speakers have in common), http_tls (the handshake
+ * before the first request), http_route (the steps up to the content), http_upstream (sending to a
  * server, up to the reply's head), respond, http_relay, http_tunnel (the steps after it), body
- * (request bodies: limits, buffering, temp files), subrequest (children that ask the same server),
+ * (request bodies: limits, buffering, temp files), subrequest (children for the same server),
  * file_threads (the threads that read files), reply_head (its fields), short_reply (replies of our
  * own), accel_fields (fields that outlive X-Accel-Redirect), proxy_rows (common to proxy modules),
  * error_page (the directive, and how errors are answered), error_text (built-in pages), http_vars,
@@ -14,7 +14,7 @@
  * A request: its speaker reads a head -> wr_http_request_new, server by Host -> phases (SET, FIND,
  * REWRITE, PREACCESS, ACCESS, PRECONTENT, CONTENT) -> a content hook either fills h->res and calls
  * wr_http_respond*, or starts an upstream (start, pick, dial, send, head) -> respond -> relay ->
- * finish -> x->over, which is its speaker's again. */
+ * finish -> x->over, a function of its speaker. */
 #ifndef WR_HTTP_H
 #define WR_HTTP_H
 
@@ -25,7 +25,7 @@
 struct wr_http_server {
     struct wr_virtual v;       /* first */
     uint32_t magic;
-    struct wr_locations *locations; /* of the module location; NULL: none */
+    struct wr_locations *locations; /* owned by the module location; NULL: none */
     struct wr_head_limits limits;
 };
 static inline struct wr_http_server *wr_http_server_of(struct wr_virtual *v)
@@ -35,8 +35,8 @@ static inline struct wr_http_server *wr_http_server_of(struct wr_virtual *v)
 struct wr_http_address {       /* listener->object at layer 7 */
     struct wr_address a;       /* first */
     uint32_t magic;
-    struct wr_head_limits most; /* that any of the servers allows */
-    struct wr_str alpn;        /* what is offered here, as on the wire */
+    struct wr_head_limits most; /* the highest limits of its servers */
+    struct wr_str alpn;        /* protocols offered in the handshake, in wire format */
 };
 
 enum wr_location_kind { WR_LOC_EXACT, WR_LOC_PREFIX, WR_LOC_PREFIX_FINAL /* ^~ */, WR_LOC_REGEX,
@@ -47,15 +47,15 @@ struct wr_location {
     struct wr_str name;        /* "/api/", "@fallback", the regex text */
     struct wr_regex *regex;
     const struct wr_scope *scope;
-    struct wr_locations *inner; /* nested; NULL none */
-    uint32_t order;            /* in the file, for regexes */
+    struct wr_locations *inner; /* nested; NULL: none */
+    uint32_t order;            /* of regexes: their order in the file */
     bool fold_case;            /* ~* */
     bool auto_redirect;        /* "/x/" with proxy_pass and the like: "/x" gets 301 to "/x/" */
     const struct wr_scope *limited; /* of limit_except; NULL: the location has none */
     uint32_t unlimited;        /* bits 1 << WR_M_GET: methods limit_except leaves alone */
 };
-/* The scope of limit_except when this method is subject to it; NULL: the location's own. Of the
- * scope only what access modules have there counts. */
+/* The scope of limit_except when this method is subject to it, for access modules only; NULL: the
+ * location's own. */
 static inline const struct wr_scope *wr_http_limit_scope(const struct wr_location *l,
                                                          enum wr_method m)
 {
@@ -67,12 +67,12 @@ struct wr_http_conf {          /* of wr_module_http, by location */
     uint32_t large_buffers, max_headers;
     uint64_t client_header_timeout_ms;
     bool ignore_invalid, underscores, merge_slashes;
-    uint32_t server_tokens;    /* 0 off, 1 on, 2 build; templates later */
+    uint32_t server_tokens;    /* 0 off, 1 on, 2 build */
     /* location */
     struct wr_str root;                    /* of root and alias; absolute; root without last / */
-    struct wr_template *root_tpl;          /* instead of it when it has variables, else NULL */
-    struct wr_str alias_of;                /* of alias: beginning of the uri that it stands for;
-                                            * p NULL (regex location): all of it */
+    struct wr_template *root_tpl;          /* of a root with variables; else NULL */
+    struct wr_str alias_of;                /* the beginning of the uri that alias replaces; p NULL
+                                            * (regex location): it replaces the whole uri */
     const struct wr_scope *root_scope;     /* where it was set; NULL: the default */
     bool is_alias, internal, etag, log_not_found, absolute_redirect,
          server_name_in_redirect, port_in_redirect, chunked, tcp_nodelay, sendfile,
@@ -81,10 +81,10 @@ struct wr_http_conf {          /* of wr_module_http, by location */
     uint32_t keepalive_disable;            /* enum wr_keepalive_disable */
     uint64_t client_max_body;              /* 0: no limit */
     struct wr_amount limit_rate, limit_rate_after; /* bytes a second, bytes; 0: none */
-    size_t client_body_buffer, sendfile_max_chunk, output_buffers; /* all of them together */
-    enum wr_aio { WR_AIO_OFF, WR_AIO_DIRECT, WR_AIO_THREADS } aio; /* DIRECT: directio's reads */
+    size_t client_body_buffer, sendfile_max_chunk, output_buffers; /* number * size */
+    enum wr_aio { WR_AIO_OFF, WR_AIO_DIRECT, WR_AIO_THREADS } aio; /* DIRECT: only for directio */
     struct wr_thread_pool *aio_pool;
-    struct wr_template *aio_pool_name;     /* instead of it when it has variables, else NULL */
+    struct wr_template *aio_pool_name;     /* of a name with variables; else NULL */
     uint64_t client_body_timeout_ms, send_timeout_ms, keepalive_timeout_ms, keepalive_header_s,
         keepalive_time_ms, keepalive_min_timeout_ms, lingering_time_ms, lingering_timeout_ms;
     uint32_t keepalive_requests, lingering_close; /* 0 off, 1 on, 2 always */
@@ -100,8 +100,8 @@ extern const struct wr_layer wr_layer_http;
 
 /* ---- a request ---- */
 struct wr_body {               /* of a request */
-    struct wr_bufq q;          /* in memory, as far as it is there */
-    struct wr_temp *file;      /* what came first; NULL: none */
+    struct wr_bufq q;          /* the part in memory; follows that in the file */
+    struct wr_temp *file;      /* the first part, if it did not fit in memory; NULL: none */
     uint64_t size;             /* read so far, memory and file */
     bool complete;
 };
@@ -109,25 +109,23 @@ enum wr_filter_rank {          /* head filters, in this order */
     WR_FR_NOT_MODIFIED, WR_FR_HEADERS, WR_FR_USERID, WR_FR_CHARSET, WR_FR_SSI, WR_FR_SUB,
     WR_FR_ADDITION, WR_FR_GUNZIP, WR_FR_GZIP, WR_FR_RANGE, WR_FR_CHUNKED
 };
-/* ERROR: this reply is not sent; h->res.status says with which page the request is answered instead
- * (412, 416, 500). What the filter left in h->res.fields goes out with that page (Content-Range of
- * a 416), so a filter removes what does not apply. */
+/* ERROR: an error page replaces this reply, with the status in h->res.status (412, 416, 500). The
+ * page is sent with the fields in h->res.fields (Content-Range of a 416): the filter removes those
+ * that do not apply. */
 enum wr_filter_result { WR_FILTER_OK, WR_FILTER_ERROR };
-void wr_filters_init(void); /* their order, once, behind wr_modules_init */
-struct wr_filter {             /* rows of a module; the reply of a subrequest goes to those from
-                                * CHARSET to SUB, which change its text, and to no others */
+void wr_filters_init(void); /* sorts them by rank; call it once, after wr_modules_init */
+struct wr_filter {             /* rows of a module; for the reply of a subrequest only those from
+                                * CHARSET to SUB are called, which change its text */
     enum wr_filter_rank rank;
     enum wr_filter_result (*head)(struct wr_exchange *x); /* may call wr_http_add_body_filter */
 };
-/* What a proxy module brings to the steps send and head; the engine does connecting, sending,
- * reading, retrying and relaying. One const struct per module (proxy, later grpc, fastcgi). */
-struct wr_http_proxy_conf {    /* embedded in the module's conf; rows by WR_HTTP_PROXY_ROWS */
+struct wr_http_proxy_conf {    /* embedded in a proxy module's conf; rows: WR_HTTP_PROXY_ROWS */
     struct wr_upstream_rows rows;          /* first */
-    const struct wr_http_speaker *speaker; /* how servers are spoken to; the module's to set */
+    const struct wr_http_speaker *speaker; /* of the connections to servers; set by the module */
     uint64_t send_timeout_ms, read_timeout_ms;
-    size_t buffer_size;        /* proxy_buffer_size: most of a reply's head, and of one read */
-    size_t buffers_total;      /* proxy_buffers: most that waits for a slow client in memory */
-    uint64_t max_temp_file;    /* more than that in memory goes to a file; 0: backpressure */
+    size_t buffer_size;        /* proxy_buffer_size: most bytes of a reply's head and of one read */
+    size_t buffers_total;      /* proxy_buffers: most bytes in memory for a slow client */
+    uint64_t max_temp_file;    /* most further bytes in a file; 0: wait for the client */
     size_t temp_write;
     struct wr_str temp_path;
     uint32_t temp_levels[3];   /* digits of the folders' names; 0: no such level */
@@ -136,113 +134,117 @@ struct wr_http_proxy_conf {    /* embedded in the module's conf; rows by WR_HTTP
     bool chunked_out;          /* the protocol can carry a request body of unknown length; if not,
                                 * such a body is read whole first whatever request_buffering says */
     struct wr_amount limit_rate;
-    struct wr_template *set_body; /* is sent as the body, once the client's was read; NULL: none */
+    struct wr_template *set_body; /* the body to send, after the client's was read; or NULL */
     uint32_t ignore;           /* wr_ignore bits of proxy_ignore_headers */
-    /* of the rows' setters */
+    /* for the rows' setters only */
     uint32_t buffers;
     size_t buffer_each, busy;
     bool busy_set, temp_write_set;
-    const struct wr_node *sized; /* last row about sizes */
+    const struct wr_node *sized; /* the last row that set a size */
 };
 enum wr_ignore {
     WR_IGNORE_REDIRECT = 1, WR_IGNORE_X_EXPIRES = 2, WR_IGNORE_LIMIT_RATE = 4,
     WR_IGNORE_BUFFERING = 8, WR_IGNORE_CHARSET = 16, WR_IGNORE_EXPIRES = 32,
     WR_IGNORE_CACHE_CONTROL = 64, WR_IGNORE_SET_COOKIE = 128, WR_IGNORE_VARY = 256
 };
-/* How HTTP is spoken: one const table for each version of the protocol, its two halves. What a
- * request and a reply are is decided before, in wr_http; bodies are endpoint functions, and the end
- * of a reply's body is written with h->res.trailers. */
 enum wr_abort {
-    WR_ABORT_LEFT,             /* the client has left: nothing to tell */
+    WR_ABORT_LEFT,             /* the client has left: send nothing */
     WR_ABORT_CUT,              /* the reply cannot be completed, and must not look complete */
-    WR_ABORT_RESET             /* at once: what is on its way need not arrive */
+    WR_ABORT_RESET             /* reset the connection: bytes sent before need not arrive */
 };
 enum wr_claim { WR_CLAIM_NO, WR_CLAIM_MORE, WR_CLAIM_YES };
+/* A speaker carries HTTP in one version of the protocol: a const table with one half for each side.
+ * It gets requests and replies decided, in wr_http. Its endpoints read and write bodies; at the end
+ * of a reply's body they write h->res.trailers. */
 struct wr_http_speaker {       /* of a module: wr_module.speaker */
     const char *name;
-    const char *word;          /* of listen: is spoken there, too. NULL: wherever none else is, and
-                                * exactly one has none */
-    const char *version;       /* of proxy_http_version: servers may be spoken to so. NULL: none */
-    struct wr_str alpn;        /* its names, as on the wire */
-    /* Is a plain connection that begins so its own? MORE: it might be. Pure. NULL without a word */
+    const char *word;          /* parameter of `listen` that allows this speaker. NULL: the standard
+                                * one, for connections that no other claims; there is exactly one */
+    const char *version;       /* value of proxy_http_version that chooses it; NULL: none */
+    struct wr_str alpn;        /* its names, in wire format */
+    /* YES: a plain connection that begins with these bytes is for this speaker. MORE: more bytes
+     * are needed to decide. Pure. NULL without a word. */
     enum wr_claim (*claims)(struct wr_str first);
     struct {                   /* to the client */
-        /* It is the speaker of s; nothing was read. NULL: zeroed state is a beginning. */
+        /* It was chosen for s; nothing was read. NULL: the zeroed state needs no preparation. */
         void (*begin)(struct wr_session *s);
-        /* The session was woken while no exchange has its connection: it is secured, heads may be
-         * read. */
+        /* The session was woken while no exchange has its connection. Heads may be read: a
+         * handshake is over. */
         void (*wake)(struct wr_session *s);
-        /* An interim head without fields (100). What does not go out at once does so with the next
-         * read or write. */
+        /* Sends an interim head without fields (100). Bytes that cannot be sent at once are sent
+         * with the next read or write. */
         void (*interim)(struct wr_exchange *x, unsigned status);
-        /* The head of the reply, that of 101 too. False: it is too long. */
+        /* Writes the head of the reply (101 included). False: it is too long. */
         bool (*reply)(struct wr_exchange *x, const struct wr_reply_out *out) WR_CHECKED;
-        /* No more of this exchange is said, which ends next. Called by wr_http_abort. NULL: the end
-         * of the exchange tells the client. */
+        /* Nothing more will be sent for this exchange, which ends next. Called by wr_http_abort.
+         * NULL: the end of the exchange is enough. */
         void (*abort)(struct wr_exchange *x, enum wr_abort how);
-        /* No more requests, if that can be without harm; what runs goes on. */
+        /* The worker ends: take no further requests as soon as no client is harmed by that; those
+         * that run go on. */
         void (*drain)(struct wr_session *s);
-        void (*ended)(struct wr_session *s); /* frees what belongs to the session */
+        void (*ended)(struct wr_session *s); /* frees the speaker's part of the session */
     } server;
     struct {                   /* to the server */
-        /* Makes x->peer of the try's connection and puts the head of the request there. False: it
-         * is too long. */
+        /* Makes the endpoint x->peer on the try's connection and writes the head of the request.
+         * False: it is too long. */
         bool (*request)(struct wr_exchange *x, const struct wr_request_out *out) WR_CHECKED;
-        /* Its next head is in h->res, an interim one too. AGAIN: more must come; EOF: closed before
-         * it was complete; ERROR: wr_endpoint_why says it, or errno. */
+        /* Reads the next head, interim or final, into h->res. AGAIN: it is incomplete; EOF: the
+         * server closed before its end; ERROR: wr_endpoint_why has the reason, or errno. */
         enum wr_io (*head)(struct wr_exchange *x) WR_CHECKED;
-        /* Of a try that failed and whose endpoint has not ended: did the server say that it has
-         * not begun with the request? NULL: it has no way to say so. */
+        /* Called for a failed try before its endpoint ends. True: the server has reported that it
+         * did not begin with the request. NULL: the protocol cannot report that. */
         bool (*refused)(const struct wr_exchange *x);
         const struct wr_link_speaker *link; /* how its connections are shared */
     } peer;
 };
-/* s->of_layer: what all speakers have of a client connection. */
-#define WR_HTTP_STATE 128      /* bytes */
+/* s->of_layer: the state of a client connection. */
+#define WR_HTTP_STATE 128      /* bytes for the speaker */
 struct wr_http_session {
-    uint32_t magic, requests;  /* begun so far */
+    uint32_t magic, requests;  /* requests: begun so far */
     const struct wr_http_speaker *speaker; /* NULL: not known yet */
-    bool secured;              /* shook hands, or came in plain to where TLS is spoken */
+    bool secured;              /* with `ssl`: the handshake is over, or the client speaks plain */
     union {
         uint64_t state[WR_HTTP_STATE / sizeof(uint64_t)]; /* the speaker's own, zeroed */
-        void *of_speaker;      /* if it needs more */
+        void *of_speaker;      /* for a speaker that needs more */
     };
 };
 static inline struct wr_http_session *wr_http_session_of(const struct wr_session *s)
 {
     return WR_CHECK(s->of_layer, HTTP_SESSION);
 }
-/* Which of `all` a client connection gets; pure. words: bits, by place in `all`, of those whose
- * words stand in listen; alpn: what the handshake agreed on, n 0: nothing; first: the bytes that
- * came so far. NULL: more have to come. */
+/* Chooses the speaker of a client connection. words: bit i is set if `listen` has the word of
+ * all[i]; alpn: the protocol chosen in the handshake, n 0: none; first: the bytes received so far.
+ * NULL: more bytes are needed. Pure. */
 const struct wr_http_speaker *wr_speaker_choose(const struct wr_http_speaker *const *all,
                                                 uint32_t words, struct wr_str alpn,
                                                 struct wr_str first);
-/* The one of that version (of proxy_http_version); NULL: there is none. */
+/* Finds the speaker of that value of proxy_http_version; NULL: there is none. */
 const struct wr_http_speaker *wr_speaker_of_version(struct wr_str version);
-/* May some speaker speak to a server that chose this protocol (ALPN)? */
+/* True: there is a speaker for a server that chooses this protocol (ALPN). */
 bool wr_speakers_reach(struct wr_str alpn);
-/* For speakers: a request has begun on s, at begun_ms (monotonic; 0: now). Makes its exchange, one
- * of the session's, with the default server; `over` and the client endpoint are the caller's to
- * set. Then: fill h->req, call wr_http_host_known as soon as its host is (or that there is none),
- * run it. */
+/* For speakers: makes the exchange of a request that began on s at begun_ms (monotonic; 0: now). It
+ * is in the session's list and in the default server. The caller sets `over` and the client
+ * endpoint, fills h->req, calls wr_http_host_known as soon as the host is known or known to be
+ * missing, and runs the exchange. */
 struct wr_exchange *wr_http_request_new(struct wr_session *s, uint64_t begun_ms);
-/* Enters the server h->req.host means; the limits its heads are read by. Fits wr_head_rules. */
+/* For wr_head_rules.of_host; x is the exchange. Enters the server of h->req.host and returns its
+ * limits of heads. */
 const struct wr_head_limits *wr_http_host_known(void *x, const struct wr_request *r);
-/* The head was malformed, or did not come: it is answered with this status. line: its first line
- * was, already. */
+/* The head is malformed or incomplete: the reply will have this status. line: the request line was
+ * fine. */
 void wr_http_request_bad(struct wr_exchange *x, uint16_t status, const char *why, bool line);
 /* Longest wait for a head on this address. */
 uint64_t wr_http_header_ms(const struct wr_session *s);
+/* A proxy module's part of the steps send and head: one const struct per module. The engine
+ * connects, sends, reads, retries and relays. */
 struct wr_http_proxy_ops {
     const char *name;
-    /* The request as this server is to get it: changes and completes out. Called for each try.
-     * False: 500. */
+    /* Changes and completes the request for this server. Called for each try. False: reply 500. */
     bool (*request)(struct wr_exchange *x, struct wr_request_out *out);
-    /* The final reply head is in h->res as received: hides, renames, rewrites. PASS: respond;
-     * TAKEN: the step was set (X-Accel-Redirect); REJECTED: wr_reject was called. */
+    /* Hides, renames and rewrites fields of the final reply, which is in h->res as received. PASS:
+     * respond; TAKEN: the step was set (X-Accel-Redirect); REJECTED: wr_reject was called. */
     enum wr_verdict (*reply)(struct wr_exchange *x);
-    /* NULL: "http://ADDRESS"; else appends what the error log shows behind upstream: */
+    /* Appends the URL that the error log shows after "upstream: "; NULL: "http://ADDRESS". */
     void (*log_url)(const struct wr_exchange *x, struct wr_text *t);
 };
 /* The rows of a proxy module, written once for all of them; temp is the default folder. */
@@ -256,11 +258,11 @@ struct wr_http_proxy_ops {
     WR_MSEC(prefix "_read_timeout", WR_L7 | WR_IN_LOCATIONS, type, field.read_timeout_ms, "60s", \
             "longest wait between two reads of a server's reply"), \
     WR_FLAG(prefix "_buffering", WR_L7 | WR_IN_LOCATIONS, type, field.buffering, "on", \
-            "takes replies faster than clients do; off: as fast as they go out"), \
+            "reads replies faster than clients take them; off: no faster than they are sent"), \
     WR_FLAG(prefix "_request_buffering", WR_L7 | WR_IN_LOCATIONS, type, field.request_buffering, \
-            "on", "reads a request's body before a server is asked"), \
+            "on", "reads a request's whole body before a server is chosen"), \
     WR_FLAG(prefix "_intercept_errors", WR_L7 | WR_IN_LOCATIONS, type, field.intercept_errors, \
-            "off", "error_page answers instead of replies of 300 and more"), \
+            "off", "error_page replaces replies with status 300 or more"), \
     WR_FLAG(prefix "_pass_request_body", WR_L7 | WR_IN_LOCATIONS, type, field.pass_request_body, \
             "on", "sends the client's body to the server"), \
     WR_FLAG(prefix "_pass_request_headers", WR_L7 | WR_IN_LOCATIONS, type, \
@@ -275,7 +277,7 @@ struct wr_http_proxy_ops {
            wr_set_mask, type, field.ignore, wr_ignore_words, NULL, \
            "fields of replies that have no effect here"), \
     WR_ROW(prefix "_buffer_size", WR_L7 | WR_IN_LOCATIONS, 1, 1, wr_set_proxy_size, type, field, \
-           NULL, "4k", "most of a reply's head, and of one read"), \
+           NULL, "4k", "most bytes of a reply's head, and of one read"), \
     WR_ROW(prefix "_buffers", WR_L7 | WR_IN_LOCATIONS, 2, 2, wr_set_proxy_buffers, type, field, \
            NULL, "8 4k", \
            "number and size: how much of a reply waits in memory for a slow client"), \
@@ -289,7 +291,7 @@ struct wr_http_proxy_ops {
     WR_ROW(prefix "_temp_path", WR_L7 | WR_IN_LOCATIONS, 1, 4, wr_set_proxy_temp, type, field, \
            NULL, "\"" temp "\"", "folder of such files"), \
     WR_ROW(prefix "_send_lowat", WR_L7 | WR_IN_LOCATIONS, 1, 1, wr_set_proxy_size, type, field, \
-           NULL, NULL, "checked only: means nothing on Linux"), \
+           NULL, NULL, "checked only: has no effect on Linux"), \
     WR_SIZE(prefix "_socket_rcvbuf", WR_L7 | WR_IN_LOCATIONS, type, field.rows.rcvbuf, NULL, \
             "SO_RCVBUF of connections to servers"), \
     WR_SIZE(prefix "_socket_sndbuf", WR_L7 | WR_IN_LOCATIONS, type, field.rows.sndbuf, NULL, \
@@ -300,14 +302,15 @@ bool wr_set_proxy_buffers(struct wr_cf *cf, void *conf);
 bool wr_set_proxy_temp(struct wr_cf *cf, void *conf);
 /* For the module's `finish`: derives and checks the sizes. */
 bool wr_http_proxy_finish(struct wr_cf *cf, struct wr_http_proxy_conf *c, const char *prefix);
-/* The same, where requests are sent on: the folders their temporary files need will be made. */
+/* For `finish` of a conf that sends requests on: registers the folders of their temporary files,
+ * which will be made. */
 void wr_http_proxy_folders(struct wr_cf *cf, const struct wr_http_proxy_conf *c);
-/* X-Accel-Redirect: what of this reply is kept for the one that answers instead; then, by respond,
- * what is added to that one. */
+/* X-Accel-Redirect: keeps some fields of this reply for the one that replaces it; the step respond
+ * then adds them to that one. */
 void wr_http_keep_fields(struct wr_exchange *x);
 void wr_http_add_kept_fields(struct wr_exchange *x);
-/* "http://host:port" in front of a path, as absolute_redirect and its kin say; nothing when it is
- * off. */
+/* Appends "http://host:port" for a redirect, by absolute_redirect and the other directives about
+ * redirects; nothing if it is off. */
 void wr_http_origin(struct wr_exchange *x, struct wr_text *t);
 /* Content hooks: reads the request body if request_buffering, then start, pick, dial, ...
  * u NULL: target names the upstream at run time. PASS is never returned. */
@@ -319,40 +322,40 @@ struct wr_http {               /* x->of_layer */
     struct wr_request req;
     struct wr_response res;
     struct wr_http_server *server;
-    const struct wr_location *location; /* NULL: the server */
+    const struct wr_location *location; /* NULL: none, only the server */
     struct wr_http_session *session;
-    const struct wr_http_speaker *speaker; /* what the client speaks; NULL: there is none */
+    const struct wr_http_speaker *speaker; /* of the client; NULL: a subrequest, without client */
     struct wr_body body;
-    const struct wr_http_proxy_ops *proxy;       /* NULL: no upstream answers this */
-    const struct wr_http_speaker *peer_speaker;  /* what its server speaks */
+    const struct wr_http_proxy_ops *proxy;       /* NULL: the reply is not from a server */
+    const struct wr_http_speaker *peer_speaker;  /* of the server */
     const struct wr_http_proxy_conf *proxy_conf;
     struct wr_relay_filter *filters; /* of the reply's body */
     uint32_t redirects;        /* internal ones left: 10 at the start */
     bool internal;             /* after an internal redirect */
-    bool uri_changed;          /* rewrite: FIND again */
+    bool uri_changed;          /* by rewrite: repeat FIND */
     bool uri_internal;         /* the uri is no longer what the client sent */
     bool uri_set_by_break;     /* `rewrite ... break` changed it inside its location: the URI of
                                 * proxy_pass does not count. Internal redirects clear it */
     bool alias_appends_uri;    /* try_files: an alias that stands for the whole uri (regex location)
                                 * is followed by the uri. Internal redirects clear it */
-    struct wr_str named_next;  /* wr_http_internal to @name: FIND takes it; n 0: none */
+    struct wr_str named_next;  /* of wr_http_internal: the @name for FIND to find; n 0: none */
     bool tunnel_open;
     bool head_sent, header_only, keepalive, error_page;
     bool expect;               /* the client waits for 100 Continue */
     bool discard;
-    unsigned error_status;     /* what the reply is sent with, whoever makes it; 0: its own */
+    unsigned error_status;     /* replaces the status of the next reply; 0: it does not */
     uint64_t header_bytes_sent;
     struct wr_str limit_rate;  /* $limit_rate set at run time */
     uint64_t request_length;
-    uint16_t bad_status;       /* the head was bad: 400, 414, 431, ...; 0 it was fine */
+    uint16_t bad_status;       /* of a bad head: 400, 414, 431, ...; 0: it was fine */
     const char *bad_why;
-    enum wr_method upstream_method; /* what the backend was asked; frames its reply */
-    struct wr_fields kept;     /* what a reply with X-Accel-Redirect, or an error with a page of its
-                                * own, leaves for the one to come */
+    enum wr_method upstream_method; /* sent to the server; decides the framing of its reply */
+    struct wr_fields kept;     /* fields of a reply with X-Accel-Redirect, or of an error with a
+                                * page, for the reply that replaces it */
     enum { WR_AS_CONFIGURED, WR_BUFFER, WR_DONT_BUFFER } x_buffering; /* X-Accel-Buffering */
-    struct wr_response *upstream_reply; /* as it came; NULL: none, or no variable asks */
-    struct wr_fields *upstream_trailers; /* as they came; NULL: none did */
-    bool pipelined;            /* came before the reply to the last one was out */
+    struct wr_response *upstream_reply; /* as received; NULL: none, or no variable uses it */
+    struct wr_fields *upstream_trailers; /* as received; NULL: none */
+    bool pipelined;            /* received before the reply to the last request was sent */
     bool tunnel;               /* upgraded: raw from here on */
     bool aborted;              /* the reply was cut short: the connection cannot go on */
 };
@@ -365,20 +368,21 @@ static inline struct wr_http *wr_http_of(const struct wr_exchange *x)
 /* The reply is in h->res (status, type, length, fields); its body is q (taken over; may be empty).
  * Sets the step; returns WR_TAKEN. */
 enum wr_verdict wr_http_respond(struct wr_exchange *x, struct wr_bufq *q);
-/* A short text with this status and type. */
+/* Responds with a short text. text and type must live as long as x. */
 enum wr_verdict wr_http_respond_text(struct wr_exchange *x, unsigned status, struct wr_str type,
                                      struct wr_str text);
-/* 301, 302, 303, 307, 308 with Location (absolute as absolute_redirect says). */
+/* Responds with 301, 302, 303, 307 or 308 and Location, made absolute by absolute_redirect. */
 enum wr_verdict wr_http_redirect(struct wr_exchange *x, unsigned status, struct wr_str location);
-/* Internal: back to SET with this uri (args p NULL: none); "@name": to FIND, named location. TAKEN,
- * or REJECTED with 500 after 10. */
+/* Redirects internally: back to the phase SET with this uri (args p NULL: none), or for "@name" to
+ * FIND, with the named location. TAKEN; REJECTED with 500 after 10. */
 enum wr_verdict wr_http_internal(struct wr_exchange *x, struct wr_str uri, struct wr_str args);
 /* Makes a subrequest: a child of x (wr_child_new) that GETs this path of x's server, without a body
  * and without a client. args p NULL: none. uri and args must live as long as x.
  *   - It may enter `internal` locations, runs the phases from SET on but PREACCESS and ACCESS, and
  *     has tries, error_page and the filters from CHARSET to SUB of its own location.
- *   - Its header fields are a copy of x's, which the caller may change. Left out are those that ask
- *     for a part of the reply, for it on a condition or in another protocol, and those of the body.
+ *   - Its header fields are a copy of x's, which the caller may change. Left out are those that
+ *     ask for a part of the reply, make it conditional or ask for another protocol, and those of
+ *     the body.
  *   - Its reply is swallowed, unless wr_endpoint_collect(&child->client, ...) was called.
  * Set child->over, then wake the child. In over, child->status is the result, h->res of the child
  * its head, and h->aborted tells that the body was cut. The end wakes x, which waits with HOLD (a
@@ -388,37 +392,40 @@ struct wr_exchange *wr_subrequest_new(struct wr_exchange *x, struct wr_str uri,
                                       struct wr_str args);
 /* Reads the body into h->body (memory, then file). HOLD: wait, call again; PASS: complete. */
 enum wr_verdict wr_http_read_body(struct wr_exchange *x);
-/* The body is not wanted: read and dropped, up to lingering, while the reply goes out. */
+/* The body is not wanted: the speaker reads and drops it after the reply, within the limits of
+ * lingering_close. */
 void wr_http_discard_body(struct wr_exchange *x);
-/* The file of a body that is in one, given a name if it had none; NULL: it is in memory. The name
- * goes with the request. */
+/* Path of the file the body is in; gives the file a name if it has none, until the request ends
+ * (client_body_in_file_only on: for good). NULL: the body is in memory. */
 const char *wr_http_body_path(struct wr_exchange *x);
-/* From a head filter. By its end it may have added to h->res.trailers, which are sent behind the
- * body where the framing can carry them. */
+/* For head filters. Until the body ends, f may add to h->res.trailers, which are sent after the
+ * body if the framing can carry them. */
 void wr_http_add_body_filter(struct wr_exchange *x, struct wr_relay_filter *f);
-/* The backend's final reply is in h->res, untouched: kept for $upstream_http_ and its kin. */
+/* Keeps the final reply of the server, still unchanged in h->res, for $upstream_http_NAME and
+ * $upstream_cookie_NAME. */
 void wr_http_keep_reply(struct wr_exchange *x);
-/* So are these fields that came behind its body, and sent on where that is wanted. */
+/* Keeps the trailers of the server's reply, and sends them on if pass_trailers is set. */
 void wr_http_take_trailers(struct wr_exchange *x, struct wr_fields *came);
-/* An error answers: error_page, else the built-in page. TAKEN: x->step was set. */
+/* Replies with an error: by error_page, else with the built-in page. TAKEN: x->step was set. */
 enum wr_verdict wr_http_error(struct wr_exchange *x, unsigned status);
-bool wr_http_has_page(const struct wr_exchange *x, unsigned status); /* error_page names it */
-enum wr_go wr_http_connected(struct wr_exchange *x); /* layer: a peer is there */
-uint32_t wr_next_of_status(unsigned status); /* wr_next bit; 0 none */
-/* "<html>... built-in page" of this status. */
+bool wr_http_has_page(const struct wr_exchange *x, unsigned status); /* by error_page */
+enum wr_go wr_http_connected(struct wr_exchange *x); /* wr_layer.connected */
+uint32_t wr_next_of_status(unsigned status); /* wr_next bit; 0: none */
+/* Text of the built-in page ("<html>..."); empty: the status has none. */
 struct wr_str wr_error_text(struct wr_exchange *x, unsigned status);
-/* File system path of the uri under root or alias; false: error logged. A path that would leave
+/* Appends the path of the uri's file under root or alias; false: logged. A path that would leave
  * them ("/i../x" in `location /i { alias /img/; }`) is refused. */
 bool wr_http_path(struct wr_exchange *x, struct wr_str uri, struct wr_text *out) WR_CHECKED;
 bool wr_http_root(struct wr_exchange *x, struct wr_text *out) WR_CHECKED; /* $document_root */
-/* Who reads files for this request, by aio; NULL: the worker. direct: past the system's cache.
- * False: it named a pool there is none of, which is logged. */
+/* *out: the threads that read files for this request, by `aio`; NULL: the worker reads. direct:
+ * reads past the system's cache. False: no pool has the name that variables gave (logged). */
 bool wr_http_threads(struct wr_exchange *x, bool direct, struct wr_threads **out) WR_CHECKED;
-/* A temp file of this request; the folder stays the caller's. Written by the worker. */
+/* Prepares a temp file of this request, written by the worker; folder must live as long. */
 struct wr_temp wr_http_temp(struct wr_exchange *x, const char *folder);
-/* The reply ends before it is complete: the connection cannot go on, or only without it. */
+/* The reply ends before it is complete: lets the speaker tell the client. The connection ends with
+ * it, or only this request where the speaker carries several. */
 void wr_http_abort(struct wr_exchange *x, enum wr_abort how);
-/* Ends what is under way to a server: what it said, or would still say, is not for this client. */
+/* Ends the current try: the reply of its server, or the rest of it, will not reach this client. */
 void wr_http_leave_upstream(struct wr_exchange *x);
 uint64_t wr_http_limit_rate(struct wr_exchange *x); /* $limit_rate */
 struct wr_str wr_http_type_of(struct wr_exchange *x, struct wr_str path); /* by extension */

@@ -42,7 +42,7 @@ bool wr_http_set_listen(struct wr_cf *cf, void *conf)
     return wr_listen_conf(cf, &wr_layer_http, 80, attach);
 }
 
-/* What a server without `listen` means, said at the place of the server. */
+/* Makes the `listen` of a server that has none; errors name the line of the server. */
 static bool listen_default(struct wr_cf *cf, struct wr_scope *scope)
 {
     struct wr_cf sub = *cf;
@@ -113,7 +113,7 @@ static void set_limits(struct wr_http_server *sv)
     };
 }
 
-/* A head is taken in before its server is known: as much of it as any of them would read. */
+/* A head is read before its server is known: read as much as any of the servers allows. */
 static void set_most(struct wr_http_address *a)
 {
     a->most = wr_http_server_of(a->a.standard)->limits;

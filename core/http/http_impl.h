@@ -5,23 +5,25 @@
 
 #include "http/http.h"
 
-/* True: heads may be read, after a handshake or as the client speaks plain HTTP (it is told so, in
- * plain). False: not yet, or the session has ended. */
+/* True: heads may be read: the handshake is over, or the client speaks plain HTTP (which gets an
+ * error, in plain). False: not yet, or the session has ended. */
 bool wr_http_secured(struct wr_session *s);
 /* Hook: on `listen ... ssl` a request must come over TLS, with the certificate its server wants. */
 enum wr_verdict wr_http_check_client(struct wr_exchange *x);
+/* wr_layer.by_name: the scope of the server with this name (SNI). */
 const struct wr_scope *wr_http_by_name(const struct wr_session *s, struct wr_str name);
 
 /* ---- speakers: those of all modules ---- */
-void wr_speakers_init(void);   /* again is harmless */
+void wr_speakers_init(void);   /* may be called again */
 uint32_t wr_speakers_word(struct wr_str word); /* layer->speaks */
-struct wr_str wr_speakers_alpn(struct wr_pool *p, uint32_t words); /* all names, best first */
+/* All names for a listener with these words, in wire format; the standard speaker's are last. */
+struct wr_str wr_speakers_alpn(struct wr_pool *p, uint32_t words);
 /* Gives a session whose first bytes may have come its speaker. False: these do not tell yet. */
 bool wr_speakers_begin(struct wr_session *s) WR_CHECKED;
 
 /* ---- body ---- */
 enum wr_verdict wr_http_preread_body(struct wr_exchange *x) WR_CHECKED; /* PASS, REJECTED */
-/* The body will be read now: a client that waits for that is told to go on. */
+/* Call it before reading the body: sends 100 Continue to a client that waits for it. */
 static inline void wr_http_want_body(struct wr_exchange *x)
 {
     struct wr_http *h = wr_http_of(x);
@@ -32,8 +34,9 @@ static inline void wr_http_want_body(struct wr_exchange *x)
     }
 }
 
-/* ---- reply_head: also completes what h->res says of the body: LENGTH, NONE, or CHUNKED where its
- * length is not known ---- */
+/* ---- reply_head ---- */
+/* Fills out from h->res. Also decides h->res.framing: LENGTH, NONE, or CHUNKED if the length is not
+ * known. */
 void wr_http_decide_reply(struct wr_exchange *x, struct wr_reply_out *out);
 
 /* ---- steps ---- */
@@ -49,7 +52,8 @@ static inline bool wr_http_is_proxied(const struct wr_exchange *x, const struct 
 {
     return h->proxy != NULL && x->peer.ops != NULL && x->peer.ops->give == NULL;
 }
-/* A request against its limit: what streams past was not measured before. */
+/* True: a body that streams through has exceeded client_max_body_size; its length was not known
+ * before. */
 static inline bool wr_http_streams_too_much(const struct wr_exchange *x)
 {
     const struct wr_http_conf *c = wr_conf_of(x, &wr_module_http);
@@ -62,7 +66,7 @@ static inline bool wr_http_streams_too_much(const struct wr_exchange *x)
 extern const struct wr_directive wr_http_rows[];
 struct wr_http_state {          /* of a configuration, state of wr_module_http */
     WR_VEC(struct wr_http_server *) servers;
-    struct wr_dict *types;      /* what holds without types {} */
+    struct wr_dict *types;      /* the default where there is no types {} */
 };
 bool wr_http_set_aio(struct wr_cf *cf, void *conf);
 bool wr_http_set_http(struct wr_cf *cf, void *conf);

@@ -1,13 +1,13 @@
-/* http_route: the first step of a request, and its scope: the path is made of its target, behind
- * the search for a location the rules of the scope are checked, and rewriting or an internal
- * redirect goes back to the search. */
+/* http_route: the first step of a request, which makes the path of its target; the checks after the
+ * search for a location; the return to that search after a rewrite or for an internal redirect.
+ * Called by speakers (as the first step), phases and modules. */
 #include "http/http_impl.h"
 
 #include <errno.h>
 
 /* ---- route ---- */
 
-/* False: it has none that could be routed. */
+/* Makes uri and args of the target. False: they are invalid. */
 static bool set_path(struct wr_exchange *x)
 {
     const struct wr_http_conf *c = wr_conf_of(x, &wr_module_http);
@@ -28,8 +28,8 @@ static enum wr_go bad_request(struct wr_exchange *x)
             h->bad_why != NULL ? h->bad_why : "client sent invalid request");
     h->keepalive = false;
     if (h->bad_status != 0 && x->step == &wr_step_route && h->req.target.p != NULL)
-        set_path(x); /* for the page */
-    if (h->aborted) /* it has left within its head */
+        set_path(x); /* for error_page and the log */
+    if (h->aborted) /* the client has left before the end of its head */
         return wr_finish(x, 400);
     return x->layer->reject(x, h->bad_status != 0 ? h->bad_status : 400);
 }
@@ -82,7 +82,7 @@ static enum wr_verdict too_large(struct wr_exchange *x)
     return wr_reject(x, 413, NULL);
 }
 
-/* Behind the search for a location: the rules of the scope that was found hold before all else. */
+/* Hook after the search for a location: rejects what the scope that was found does not allow. */
 static enum wr_verdict enter_scope(struct wr_exchange *x)
 {
     struct wr_http *h = wr_http_of(x);
@@ -103,7 +103,7 @@ static enum wr_verdict enter_scope(struct wr_exchange *x)
     return WR_PASS;
 }
 
-/* Behind the rewrite program: a changed uri is looked up again. */
+/* Hook after the rewrite program: a changed uri needs another search for its location. */
 static enum wr_verdict rewritten(struct wr_exchange *x)
 {
     struct wr_http *h = wr_http_of(x);

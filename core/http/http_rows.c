@@ -1,5 +1,5 @@
-/* http_rows: the table of the core directives of layer 7, with the setters only it needs. http_conf
- * hands it to the configuration; the values end in struct wr_http_conf. */
+/* http_rows: the table of the core directives of layer 7, and the setters of its own. http_conf has
+ * it in the module; the setters fill struct wr_http_conf. */
 #include "http/http_impl.h"
 
 #define CONF struct wr_http_conf
@@ -9,7 +9,7 @@ static bool invalid_value(struct wr_cf *cf, uint32_t i)
     return wr_cf_error(cf, i, "\"%s\" directive invalid value", cf->row->name);
 }
 
-/* k and m only, as wr_set_size. */
+/* Accepts only k and m, as wr_set_size does. */
 static bool parse_size(struct wr_str s, uint64_t *out)
 {
     return wr_parse_size(s, out) && s.n > 0 && wr_lower((unsigned char)s.p[s.n - 1]) != 'g';
@@ -117,13 +117,13 @@ static const struct wr_enum disables[] = {
     { .name = nm, .where = (wh), .min = 1, .max = 1, .set = wr_set_ignored_num, .help = (hl) }
 
 const struct wr_directive wr_http_rows[] = {
-    /* blocks, and what names them */
+    /* blocks, addresses and names */
     WR_CUSTOM("http", WR_LV_MAIN | WR_BLOCK, 0, 0, wr_http_set_http, NULL,
               "layer 7: requests routed by host name and path"),
     WR_CUSTOM("server", WR_L7 | WR_LV_LAYER | WR_BLOCK | WR_MULTI, 0, 0, wr_http_set_server, NULL,
               "one virtual server: its addresses, names and locations"),
     WR_CUSTOM("listen", WR_L7 | WR_LV_SERVER | WR_MULTI, 1, WR_ARGS_ANY, wr_http_set_listen, NULL,
-              "address and port (or unix:path) on which the server accepts"),
+              "address and port (or unix:path) on which the server accepts connections"),
     WR_CUSTOM("server_name", WR_L7 | WR_LV_SERVER | WR_MULTI, 1, WR_ARGS_ANY,
               wr_set_server_name, NULL,
               "hosts the server answers for: exact, *.wildcard, wildcard.*, ~regex"),
@@ -158,9 +158,9 @@ const struct wr_directive wr_http_rows[] = {
               "checked only: a request's memory grows as it is used"),
     /* the body of a request */
     WR_ROW("client_max_body_size", WR_L7 | WR_IN_LOCATIONS, 1, 1, wr_set_offset, CONF,
-           client_max_body, NULL, "1m", "largest body accepted, else 413; 0 for any"),
+           client_max_body, NULL, "1m", "largest body accepted; more gets 413; 0: no limit"),
     WR_SIZE("client_body_buffer_size", WR_L7 | WR_IN_LOCATIONS, CONF, client_body_buffer, "16k",
-            "most of a body that is held in memory, the rest goes to a file"),
+            "most bytes of a body in memory; the rest goes to a file"),
     WR_MSEC("client_body_timeout", WR_L7 | WR_IN_LOCATIONS, CONF, client_body_timeout_ms, "60s",
             "longest wait between two reads of a body"),
     WR_CUSTOM("client_body_temp_path", WR_L7 | WR_IN_LOCATIONS, 1, 4, set_body_temp_path,
@@ -172,23 +172,23 @@ const struct wr_directive wr_http_rows[] = {
               NULL, "checked only: $request_body is always one piece"),
     /* connections of clients */
     WR_CUSTOM("keepalive_timeout", WR_L7 | WR_IN_LOCATIONS, 1, 2, set_keepalive_timeout, "75s",
-              "how long an idle connection is kept; second, what its Keep-Alive field says"),
+              "how long an idle connection stays open; second value: for the Keep-Alive field"),
     WR_NUM("keepalive_requests", WR_L7 | WR_IN_LOCATIONS, CONF, keepalive_requests, "1000",
            "most requests of one connection"),
     WR_MSEC("keepalive_time", WR_L7 | WR_IN_LOCATIONS, CONF, keepalive_time_ms, "1h",
-            "age at which a connection is closed behind a request"),
+            "a connection that is older is closed after its current request"),
     WR_MSEC("keepalive_min_timeout", WR_L7 | WR_IN_LOCATIONS, CONF, keepalive_min_timeout_ms, "0",
-            "how long idle connections are kept at least while a worker goes"),
+            "idle connections stay open at least this long when a worker ends"),
     WR_ROW("keepalive_disable", WR_L7 | WR_IN_LOCATIONS | WR_MULTI, 1, WR_ARGS_ANY, wr_set_mask,
            CONF, keepalive_disable, disables, "msie6", "browsers whose connections are not kept"),
     WR_ENUM("lingering_close", WR_L7 | WR_IN_LOCATIONS, CONF, lingering_close, off_on_always, "on",
-            "reads on what the client still sends before its connection is closed"),
+            "before closing a connection reads and drops what the client still sends"),
     WR_MSEC("lingering_time", WR_L7 | WR_IN_LOCATIONS, CONF, lingering_time_ms, "30s",
-            "how long at most"),
+            "longest time of lingering_close"),
     WR_MSEC("lingering_timeout", WR_L7 | WR_IN_LOCATIONS, CONF, lingering_timeout_ms, "5s",
-            "how long for each piece"),
+            "longest wait of lingering_close for further bytes"),
     WR_FLAG("reset_timedout_connection", WR_L7 | WR_IN_LOCATIONS, CONF, reset_timedout, "off",
-            "timed out connections are reset, which frees their memory at once"),
+            "resets connections that timed out, which frees their memory at once"),
     WR_FLAG("tcp_nodelay", WR_L7 | WR_IN_LOCATIONS, CONF, tcp_nodelay, "on",
             "TCP_NODELAY on both sides"),
     WR_CUSTOM("tcp_nopush", WR_L7 | WR_IN_LOCATIONS, 1, 1, wr_set_ignored_flag, NULL,
@@ -197,48 +197,48 @@ const struct wr_directive wr_http_rows[] = {
     WR_MSEC("send_timeout", WR_L7 | WR_IN_LOCATIONS, CONF, send_timeout_ms, "60s",
             "longest wait between two writes of a reply"),
     WR_FLAG("sendfile", WR_L7 | WR_IN_LOCATION_IFS, CONF, sendfile, "off",
-            "files go out by sendfile"),
+            "sends files with sendfile()"),
     WR_SIZE("sendfile_max_chunk", WR_L7 | WR_IN_LOCATIONS, CONF, sendfile_max_chunk, "2m",
-            "most bytes one sendfile call may move; 0 for any"),
+            "most bytes of one sendfile() call; 0: no limit"),
     WR_CUSTOM("output_buffers", WR_L7 | WR_IN_LOCATIONS, 2, 2, set_output_buffers, "2 32k",
-              "number and size of buffers: together what one direct read (directio) takes"),
+              "number and size of buffers; their sum is the size of one direct read (directio)"),
     WR_CUSTOM("aio", WR_L7 | WR_IN_LOCATIONS, 1, 1, wr_http_set_aio, "threads",
-              "who reads what is not in memory: threads[=POOL]; on: those of directio; off: the "
-              "worker, which waits"),
+              "what reads files that are not in memory: threads[=POOL]; on: threads, for directio "
+              "only; off: the worker, which waits"),
     WR_FLAG("aio_write", WR_L7 | WR_IN_LOCATIONS, CONF, aio_write, "off",
             "the threads of aio also write replies that wait in temp files for slow clients"),
     WR_CUSTOM("postpone_output", WR_L7 | WR_IN_LOCATIONS, 1, 1, set_ignored_size, NULL,
               "checked only: a head waits for the first bytes of the body, nothing else waits"),
     WR_AMOUNT("limit_rate", WR_L7 | WR_IN_LOCATION_IFS, CONF, limit_rate, "0",
-              "bytes a second to the client, per request; 0 for any"),
+              "bytes a second to the client, per request; 0: no limit"),
     WR_AMOUNT("limit_rate_after", WR_L7 | WR_IN_LOCATION_IFS, CONF, limit_rate_after, "0",
-              "bytes that go out before limit_rate holds"),
+              "bytes that are sent before limit_rate applies"),
     WR_ENUM("server_tokens", WR_L7 | WR_IN_LOCATIONS, CONF, server_tokens, off_on_build, "on",
             "shows the version in error pages and the Server field"),
     WR_FLAG("etag", WR_L7 | WR_IN_LOCATIONS, CONF, etag, "on", "static files get an ETag field"),
     WR_ENUM("if_modified_since", WR_L7 | WR_IN_LOCATIONS, CONF, if_modified_since, off_exact_before,
             "exact", "how the time in If-Modified-Since is compared"),
     WR_NUM("max_ranges", WR_L7 | WR_IN_LOCATIONS, CONF, max_ranges, "4294967295",
-           "most ranges of one request; 0 for none"),
+           "most ranges of one request; 0: ranges are ignored"),
     WR_FLAG("absolute_redirect", WR_L7 | WR_IN_LOCATIONS, CONF, absolute_redirect, "on",
-            "redirects of the server's own name scheme and host"),
+            "redirects that weir makes have scheme and host in Location"),
     WR_FLAG("port_in_redirect", WR_L7 | WR_IN_LOCATIONS, CONF, port_in_redirect, "on",
-            "and its port"),
+            "redirects that weir makes have the port in Location"),
     WR_FLAG("server_name_in_redirect", WR_L7 | WR_IN_LOCATIONS, CONF, server_name_in_redirect,
-            "off", "and take the host from server_name instead of the request"),
+            "off", "redirects that weir makes take the host from server_name, not the request"),
     WR_FLAG("chunked_transfer_encoding", WR_L7 | WR_IN_LOCATIONS, CONF, chunked, "on",
-            "replies of unknown length go out chunked"),
+            "sends replies of unknown length in chunks"),
     WR_FLAG("msie_padding", WR_L7 | WR_IN_LOCATIONS, CONF, msie_padding, "on",
-            "error pages for old browsers are made longer than 512 bytes"),
+            "makes error pages for old browsers longer than 512 bytes"),
     WR_FLAG("recursive_error_pages", WR_L7 | WR_IN_LOCATIONS, CONF, recursive_error_pages, "off",
-            "error_page holds for errors behind an error_page too"),
+            "error_page applies also to errors while another error page is made"),
     WR_FLAG("log_not_found", WR_L7 | WR_IN_LOCATIONS, CONF, log_not_found, "on",
-            "files that are not there go to the error log"),
+            "logs an error for files that do not exist"),
     /* files */
     WR_CUSTOM("root", WR_L7 | WR_IN_LOCATION_IFS, 1, 1, wr_http_set_root, "html",
-              "folder the path of a request is looked up in"),
+              "folder in which the path of a request is looked up"),
     WR_CUSTOM("alias", WR_L7 | WR_LV_LOCATION, 1, 1, wr_http_set_root, NULL,
-              "folder (or file) the location stands for"),
+              "folder (or file) that replaces the location's part of the path"),
     WR_CUSTOM("internal", WR_L7 | WR_LV_LOCATION, 0, 0, set_internal, NULL,
               "only for internal redirects and subrequests; others get 404"),
     WR_CUSTOM("types", WR_L7 | WR_IN_LOCATIONS | WR_DEFINE | WR_MULTI, 0, 0, wr_http_set_types,

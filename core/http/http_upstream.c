@@ -1,6 +1,6 @@
-/* http_upstream: a server answers a request: the steps body, which reads the client's body first,
- * and send and head, which send the request while the reply's head is awaited. Proxy modules begin
- * it by wr_http_proxy; a failure goes to the step retry, a reply to the step respond. */
+/* http_upstream: sends a request to a server. The step body first reads the client's body; the
+ * steps send and head send the request and wait for the reply's head. Proxy modules call
+ * wr_http_proxy; a failure leads to the step retry, a reply to the step respond. */
 #include "http/http_impl.h"
 
 #include <errno.h>
@@ -24,7 +24,7 @@ static enum wr_go body_run(struct wr_exchange *x)
     case WR_REJECTED:
         return x->layer->reject(x, x->status);
     default:
-        x->tries->begun_ms = wr_now(); /* not the client's time counts */
+        x->tries->begun_ms = wr_now(); /* time spent waiting for the client does not count */
         x->step = &wr_step_start;
         return WR_GO;
     }
@@ -32,7 +32,7 @@ static enum wr_go body_run(struct wr_exchange *x)
 
 const struct wr_step wr_step_body = { "body", "reading client request body", body_run };
 
-/* Of a body that streams past, nothing is kept for another try. */
+/* True: a part of the body was sent on and not kept, so there cannot be another try. */
 static bool has_lost_body(const struct wr_exchange *x)
 {
     return x->up.taken > 0 && !wr_http_of(x)->body.complete;
@@ -44,7 +44,7 @@ enum wr_verdict wr_http_proxy(struct wr_exchange *x, const struct wr_http_proxy_
 {
     struct wr_http *h = wr_http_of(x);
 
-    if (has_lost_body(x)) { /* the first one got its beginning */
+    if (has_lost_body(x)) { /* an earlier proxy_pass sent its beginning */
         wr_xlog(x, WR_LOG_ERROR, 0, "a request body that was sent on cannot be sent again");
         return wr_reject(x, 502, NULL);
     }
@@ -79,14 +79,14 @@ static void request_direction(struct wr_exchange *x, struct wr_str own)
 {
     struct wr_http *h = wr_http_of(x);
 
-    if (x->up.dst != NULL) /* of the try before */
+    if (x->up.dst != NULL) /* left by the previous try */
         wr_relay_end(&x->up, x->loop);
     x->up = (struct wr_relay){ .dst = &x->peer, .high = 16384, .copied = true };
     if (own.n > 0)
         wr_bufq_borrow(&x->up.q, own.p, own.n);
     if (own.p != NULL || !h->proxy_conf->pass_request_body)
         return;
-    if (h->body.q.n > 0) /* all of it, or what came with the head */
+    if (h->body.q.n > 0) /* the whole body, or the part that came with the head */
         wr_bufq_tee(&x->up.q, &h->body.q);
     if (h->body.file != NULL)
         wr_bufq_file(&x->up.q, &h->body.file->reader, 0, (size_t)h->body.file->size);
@@ -131,7 +131,7 @@ enum wr_go wr_http_connected(struct wr_exchange *x)
     return WR_GO;
 }
 
-/* ---- send, head: the reply may come before all is sent ---- */
+/* ---- send, head: the reply may come before the whole request is sent ---- */
 
 static struct wr_try_verdict judge_try(const struct wr_exchange *x, enum wr_failure why)
 {
@@ -182,7 +182,7 @@ static enum wr_go client_gone(struct wr_exchange *x)
     return wr_finish(x, wr_http_of(x)->head_sent ? 0 : 499);
 }
 
-/* Is it no news, or are there bytes in front of the end that somebody reads? */
+/* True: the client's FIN is not news, or body bytes before it are still to be read. */
 static bool is_end_expected(const struct wr_exchange *x)
 {
     const struct wr_http *h = wr_http_of(x);
@@ -194,8 +194,8 @@ static bool is_end_expected(const struct wr_exchange *x)
     return h->proxy != NULL && h->proxy_conf->ignore_client_abort;
 }
 
-/* FIN from a client that waits for its reply means it has left, as nginx sees it: also when other
- * requests stand in front of it. */
+/* As in nginx, a client that sends FIN while it waits for its reply has left, even if it has sent
+ * pipelined requests. */
 enum wr_go wr_http_left(struct wr_exchange *x)
 {
     struct wr_conn *c = x->client.conn;
@@ -207,22 +207,22 @@ enum wr_go wr_http_left(struct wr_exchange *x)
     return client_gone(x);
 }
 
-/* The head of a request does not wait for the first bytes of its body. */
+/* Sends the head of the request even if no byte of its body has come yet. */
 static void send_head(struct wr_exchange *x)
 {
     size_t put;
 
     if (x->up.src != NULL && x->up.q.n == 0)
-        (void)x->peer.ops->write(&x->peer, NULL, false, &put); /* an error: the reader sees it */
+        (void)x->peer.ops->write(&x->peer, NULL, false, &put); /* the next read reports an error */
 }
 
-/* Who keeps a request that streams waiting: the client, or the server? */
+/* True: a request that streams waits for bytes of the client, not for the server. */
 static bool awaits_client(const struct wr_exchange *x)
 {
     return x->up.src != NULL && !x->up.src_fin && !x->up.dst_fin && x->up.q.n == 0;
 }
 
-/* True: go on to the reply; false: *go says how it ends. */
+/* True: go on to the reply; false: return *go. */
 static bool pump_up(struct wr_exchange *x, bool *moved, enum wr_go *go)
 {
     enum wr_pump p;
@@ -235,7 +235,7 @@ static bool pump_up(struct wr_exchange *x, bool *moved, enum wr_go *go)
     send_head(x);
     if (p == WR_PUMP_MORE)
         wr_exchange_wake(x);
-    if (p == WR_PUMP_DONE) /* from now on the reply is awaited */
+    if (p == WR_PUMP_DONE) /* the wait for the reply begins now */
         *moved = true;
     if (p == WR_PUMP_SRC_ERROR) {
         *go = wr_endpoint_why(&x->client) != NULL ? x->layer->reject(x, 400) : client_gone(x);
@@ -247,13 +247,13 @@ static bool pump_up(struct wr_exchange *x, bool *moved, enum wr_go *go)
         *go = x->layer->reject(x, 413);
         return false;
     }
-    /* The server may refuse a body and still have answered: look for its reply. */
+    /* The server may have replied without reading the body: look for its reply. */
     if (p == WR_PUMP_DST_ERROR)
         x->up.dst_fin = true;
     return true;
 }
 
-/* There is no reply yet. */
+/* Waits for either side while there is no reply. */
 static enum wr_go keep_patience(struct wr_exchange *x, bool moved)
 {
     const struct wr_http_conf *c = wr_conf_of(x, &wr_module_http);
@@ -271,7 +271,7 @@ static enum wr_go keep_patience(struct wr_exchange *x, bool moved)
         return x->layer->reject(x, 408);
     case WR_PATIENT_FAILS:
         return fail_try(x, WR_FAIL_TIMEOUT);
-    default: /* the client may take its time */
+    default: /* within the timeout */
         return WR_WAIT;
     }
 }
@@ -298,7 +298,7 @@ static enum wr_go upstream_failed(struct wr_exchange *x, enum wr_io io)
     return fail_try(x, WR_FAIL_ERROR);
 }
 
-/* A status that proxy_next_upstream names, while another server may do better. */
+/* True: proxy_next_upstream names the status, and there is another server to try. */
 static bool must_try_another(struct wr_exchange *x)
 {
     struct wr_tries *a = x->tries;
@@ -317,7 +317,8 @@ static bool must_try_another(struct wr_exchange *x)
     return wr_retry_policy(&f) == WR_RETRY_NEXT && wr_peer_is_left(x);
 }
 
-/* proxy_intercept_errors: the page answers; how to log in is still the backend's to say. */
+/* proxy_intercept_errors: error_page makes the reply, which keeps the server's fields about
+ * authentication. */
 static enum wr_go intercept_reply(struct wr_exchange *x)
 {
     struct wr_http *h = wr_http_of(x);
@@ -353,7 +354,7 @@ static enum wr_go take_reply(struct wr_exchange *x)
         break;
     case WR_TAKEN:
         return WR_GO;
-    default: /* it was rejected */
+    default: /* rejected */
         return x->layer->reject(x, x->status != 0 ? x->status : 502);
     }
     if (h->res.status == 101) {
@@ -383,7 +384,7 @@ static enum wr_go head_run(struct wr_exchange *x)
         x->step = &wr_step_head;
     do {
         io = h->peer_speaker->peer.head(x);
-        /* Interim answers never stand in for the final one. */
+        /* Interim replies are dropped; 101 is final. */
     } while (io == WR_IO_OK && h->res.status < 200 && h->res.status != 101);
     if (io == WR_IO_OK && h->res.status == 101 && !asked_to_upgrade(h))
         return invalid_reply(x, "upstream sent 101 that was not asked for");

@@ -104,7 +104,7 @@ static bool may_stand_here(struct wr_cf *cf, const struct wr_http_conf *c, bool 
     return is_without_itself(cf, wr_cf_arg(cf, 1));
 }
 
-/* They are one value: what the nearest block says, be it root or alias, holds. */
+/* root and alias set one value: the one in the nearest block applies, whichever it is. */
 bool wr_http_set_root(struct wr_cf *cf, void *conf)
 {
     struct wr_http_conf *c = conf;

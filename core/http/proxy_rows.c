@@ -66,7 +66,7 @@ static bool parse_size(struct wr_str s, uint64_t *out)
 
 /* ---- sizes ---- */
 
-/* The end of the directive's name tells the member; send_lowat is only checked. */
+/* The end of the directive's name selects the member; send_lowat is only checked. */
 bool wr_set_proxy_size(struct wr_cf *cf, void *conf)
 {
     struct wr_http_proxy_conf *c = WR_FIELD(cf, conf, struct wr_http_proxy_conf);

@@ -27,8 +27,8 @@ static void decide_body(struct wr_exchange *x)
     }
 }
 
-/* Last-Modified of a 200, 206 or 304; an error page has none, as the error was never modified. -1,
- * too, if a field of a server or add_header has it. */
+/* Last-Modified of a 200, 206 or 304; an error page has none, as the error was never modified. -1
+ * also if there is such a field, from a server or add_header. */
 static time_t modified_time(struct wr_response *r)
 {
     if (wr_fields_first(&r->fields, WR_F_LAST_MODIFIED) != NULL)

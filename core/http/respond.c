@@ -89,8 +89,8 @@ void wr_filters_init(void)
         }
 }
 
-/* Of a subrequest's reply only the text is changed: the other filters are for what is sent to a
- * client. */
+/* For a subrequest's reply only the filters that change its text are called: the others prepare it
+ * for a client. */
 static bool is_called(const struct wr_exchange *x, const struct placed_filter *f)
 {
     return (f->idle & x->scope->idle) == 0
@@ -130,7 +130,7 @@ static void forward_first(struct wr_exchange *x, const struct wr_http *h)
         x->peer.ops->keep(&x->peer);
 }
 
-/* For example by add_header. A part of the head must not be sent. */
+/* add_header, for example, can make a head too long. Sends nothing, as a part would be misread. */
 static enum wr_go head_too_long(struct wr_exchange *x)
 {
     wr_xlog(x, WR_LOG_ERROR, 0, "the head of the reply is too long");

@@ -14,8 +14,8 @@ static uint32_t depth_of(const struct wr_exchange *x)
     return depth;
 }
 
-/* Fields that ask for a part of the reply, for it on a condition or in another protocol, and those
- * of the body, which a subrequest does not have. */
+/* Fields that ask for a part of the reply, make it conditional or ask for another protocol, and
+ * those of the body, which a subrequest does not have. */
 static bool is_left_out(enum wr_field_id id)
 {
     switch (id) {
