@@ -85,7 +85,7 @@ static bool take_trailer(struct wr_chunked *c, char ch)
     case NAME:
         if (ch == ':') {
             c->state = VALUE;
-            ch = 'x';
+            ch = 'x'; /* the colon itself is not part of the name */
         }
         break;
     case VALUE:

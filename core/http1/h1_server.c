@@ -71,7 +71,7 @@ static enum wr_io server_write(struct wr_endpoint *e, const struct wr_slice *cha
     *put = 0;
     if (chain != NULL && (sv->framing == WR_BODY_NONE
                           || (sv->framing == WR_BODY_LENGTH && sv->left == 0))) {
-        *put = (size_t)chain_bytes(chain); /* drop bytes beyond the length, or of no body */
+        *put = (size_t)chain_bytes(chain); /* drop: beyond the length, or no body allowed */
         return flush_out(sv);
     }
     if (chain == NULL && fin && is_cut_short(sv)) {

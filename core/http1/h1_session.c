@@ -202,7 +202,6 @@ static void end_head(struct wr_session *s, uint16_t status, const char *why)
     run_request(s);
 }
 
-
 /* Reads a request's first bytes into the worker's scratch; the session needs memory only for an
  * incomplete head, a body or a pipelined request. */
 static void read_head(struct wr_session *s)

@@ -1,5 +1,4 @@
-/* http1: HTTP/1 as one of the ways to speak HTTP: the table of its functions, which the engine is
- * handed. */
+/* http1: the module: makes HTTP/1 one of the speakers of HTTP by a table of its functions. */
 #include "http1/http1_impl.h"
 
 const struct wr_http_speaker wr_http1 = {

@@ -34,8 +34,8 @@ struct wr_head_rules {         /* how a request's head is to be read */
  * must not move while they are used: copy the head into the pool and parse it there). Strict by RFC
  * 9112; LF alone may end a line; anything two parsers could read differently is BAD.
  * A progress with which wr_h1_head_end has returned OK or BAD may be passed on: the end is not
- * searched again, and BAD stays BAD. A caller that will get no more bytes sets p->status itself:
- * BAD, too.
+ * searched again, and BAD stays BAD. A caller that will get no more bytes sets p->status itself,
+ * which makes the result BAD.
  * uri, args, quoted and complex are left to wr_uri_normalize, which the caller calls with the
  * server's merge_slashes. An authority in the request line replaces the value of Host in fields.
  * BAD: out->line is the request line as far as it came, out->version the one to reply with; the

@@ -136,7 +136,7 @@ START_TEST(is_bounded)
     ck_assert_uint_eq(endured("1 ", " "), 4097);
     ck_assert_uint_eq(endured("0\r\n", "X:a\r\n"), 8195);
     ck_assert_uint_eq(endured("0\r\nX:", "a"), 8191);
-    /* Each chunk has its own. */
+    /* Each chunk has its own bound. */
     memset(ext, 'a', sizeof(ext));
     for (unsigned i = 0; i < 10; i++) {
         ck_assert_int_ne(wr_chunked_step(&c, WR_STR("1;"), &used, &data), WR_PARSE_BAD);

@@ -30,8 +30,8 @@ static enum wr_io takes_a_little(struct wr_conn *c, const struct iovec *v, size_
 
 static const struct wr_transport slow = { .write = takes_a_little };
 
-/* Short messages, each behind the beginning of the next, and never a moment when all is out: the
- * text of what waits stays small, and nothing is lost. */
+/* Short messages to a receiver so slow that some bytes always wait: the text that holds them stays
+ * small, and nothing is lost. */
 START_TEST(short_messages)
 {
     struct wr_pool *pool = wr_pool_new(0);

@@ -22,9 +22,9 @@ static const struct decision {
     const char *conf;          /* in server {} */
     unsigned status;
     enum wr_framing framing;
-    uint64_t length, ready;    /* ready: bytes of ours */
-    const char *fields;        /* names, each behind a space */
-    const char *want;          /* words for what is said; framing as it stays behind # */
+    uint64_t length, ready;    /* ready: bytes of a stored body */
+    const char *fields;        /* names, each after a space */
+    const char *want;          /* the head in words; after # the framing decided */
     unsigned how;
 } decisions[] = {
     { "", 200, WR_BODY_LENGTH, 5, 5, "", "200 " V " date type=t modified length=5 #1", 0 },
@@ -248,7 +248,7 @@ START_TEST(bodies)
 }
 END_TEST
 
-/* A head that is too long for its text latches, and what fits has no hole. */
+/* A head that is too long for its text sets overflow; the bytes that were written have no gap. */
 START_TEST(too_long)
 {
     char room[64];

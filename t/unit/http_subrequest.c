@@ -1,5 +1,5 @@
-/* Subrequests, without a client and without a socket: what of the request is theirs and what their
- * own, the ways they end, and how deep they nest. t/251_preface.t does the rest, in a running
+/* Subrequests, without a client and without a socket: the parts of the request they share and those
+ * of their own, the ways they end, and how deep they nest. t/251_preface.t tests them in a running
  * weir. */
 #include "lib/unit.h"
 
@@ -144,7 +144,7 @@ START_TEST(is_answered)
 }
 END_TEST
 
-/* Too much to be collected: over hears of it. */
+/* The reply is longer than may be collected: `over` finds `aborted` set. */
 static bool was_cut;
 
 static void note_cut(struct wr_exchange *x)
