@@ -80,7 +80,7 @@ CONF
 
 my ($worker) = $w->workers;
 
-# Who speaks first.
+# The side that speaks first.
 
 my $c = $w->connect('speaker');
 is $c->line, '220 ready', 'a server that speaks first is heard by a silent client';
@@ -88,7 +88,7 @@ ok $c->echoes("EHLO\n"), 'and then they talk';
 $c->close;
 
 $c = $w->connect('plain');
-ok $c->echoes('x' x 100_000), 'what the client says before the server is connected arrives';
+ok $c->echoes('x' x 100_000), 'bytes of the client from before the server is connected arrive';
 is scalar(grep { $c->echoes("message $_\n") } 1 .. 200), 200, '200 messages to and fro';
 is $c->ending(0), 'open', 'and the session is still open';
 $c->close;
@@ -181,7 +181,7 @@ for my $way ('give', 'take') {
 my $start = time;
 $c = $w->connect('idle');
 ok $c->echoes('a'), 'a session with proxy_timeout 2s';
-is $c->ending, 'eof', 'ends when nobody says anything';
+is $c->ending, 'eof', 'ends when neither side sends';
 my $took = time - $start;
 cmp_ok $took, '>', 1.5, 'not too early';
 cmp_ok $took, '<', 12, 'nor much too late';

@@ -77,7 +77,7 @@ SKIP: {
     is $w->ask('127.0.0.1:%{only.port}'), 'four', 'and leaves IPv4 to another';
 }
 
-# What the parameters do, as ss shows it.
+# The effect of the parameters, as ss shows it.
 
 # The line of ss about weir's socket at the port of that name; -l: the listening one.
 sub ss {
@@ -130,7 +130,7 @@ my $stranger = IO::Socket::IP->new(LocalHost => '127.0.0.1', LocalPort => $secon
 ($code, $err) = $second->start(<<'CONF', fails => 1);
 stream { server { listen %{taken} reuseport; return shared; } }
 CONF
-isnt $code, 0, 'a port somebody else would share is not shared';
+isnt $code, 0, 'a port that another program would share is not shared';
 like $err, qr/bind\(\) to \Q@{[ $second->address('taken') ]}\E failed/, 'the address is named';
 close $stranger;
 $second->expect(qr/\[emerg\].*bind\(\)|still could not bind|is in use by /);

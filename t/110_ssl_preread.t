@@ -44,7 +44,7 @@ sub hello { return record(message(0x303, @_)) }
 my $foo = hello(sni('foo'), alpn('h2', 'http/1.1'), versions(0x3a3a, 0x304, 0x303));
 my $split = message(0x303, sni('foo.example'), alpn('h2'));
 
-# what is sent, what is read of it, name
+# the bytes sent, the values read from them, the name
 my @hellos = (
     [hello(sni('foo')),                      'TLSv1.2|foo|',              'server_name'],
     [hello(sni('FoO.Bar')),                  'TLSv1.2|FoO.Bar|',          'as it was sent'],

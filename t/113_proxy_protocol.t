@@ -126,7 +126,7 @@ for my $header ($V1, v2(1, 0x11, $ADDRS . $TLVS)) {
 {
     my $c = $w->connect('in');
     $c->send("${V1}hello");
-    is $c->recv(5), 'hello', 'what is behind the header goes to the server, the header does not';
+    is $c->recv(5), 'hello', 'bytes behind the header go to the server, the header does not';
     ok $c->echoes('again'), 'and later bytes go there, too';
     $c->close;
     $c = $w->connect('both');

@@ -330,7 +330,8 @@ for my $try (
     is $r->field('ETag'), $etag, '  the tag again';
     is $r->field($_), undef, "  no $_" for 'Content-Type', 'Content-Length', 'Accept-Ranges';
 }
-is_reply ask('GET /nothing', 'If-Match' => '"a"'), 404, undef, 'no condition on what is not there';
+is_reply ask('GET /nothing', 'If-Match' => '"a"'), 404, undef,
+    'a condition does not hold for a missing file';
 is ask('GET /a.txt', 'If-Match' => '"a"')->field($_), undef, "412 has no $_"
     for 'ETag', 'Last-Modified', 'Accept-Ranges';
 

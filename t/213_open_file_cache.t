@@ -160,7 +160,8 @@ is body('/few/a.txt'), 'second', 'the least recently used one was dropped';
 
 is body('/inactive/inactive.txt'), 'first inactive.txt', 'a file';
 like kept_open(), qr/inactive/, 'it stays open';
-becomes { body('/inactive/other.txt'); kept_open() !~ /inactive/ } 'until nobody asks for it any more';
+becomes { body('/inactive/other.txt'); kept_open() !~ /inactive/ }
+    'until it is inactive for too long';
 
 # ---- links
 

@@ -255,7 +255,7 @@ subtest 'servers' => sub {
 subtest 'a page for the missing slash of a rewritten uri' => sub {
     my $r = Weir::Http::ask($w, 'slash', 'GET /a');
     is $r->{status}, 200, 'its status';
-    is $r->{body}, 'GET /other', 'what was rewritten before does not count in its break';
+    is $r->{body}, 'GET /other', 'the break of the page does not keep the URI that was rewritten before it';
 };
 
 subtest 'return 444' => sub {
@@ -282,7 +282,7 @@ subtest 'rewrite_log' => sub {
         'a cycle of rewrites';
     like $log, qr{cycle while internally redirecting to "/t\d+"}, 'a cycle of redirects';
     like $log, qr{could not find named location "\@nowhere"}, 'no such named location';
-    like $log, qr{\[error\] .*invalid \$limit_rate "abc"}, 'a rate that is none';
+    like $log, qr{\[error\] .*invalid \$limit_rate "abc"}, 'an invalid rate';
 };
 
 $w->finish;

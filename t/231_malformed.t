@@ -298,7 +298,7 @@ arrives_as('fields with odd names are removed',
     unlike $raw, qr/two/, 'and the Host beside it is gone';
 }
 
-# What comes behind a body is the next request, and nothing else.
+# Bytes behind a body are the next request, and nothing else.
 
 {
     my $got = raw('web', "POST /1 HTTP/1.1\r\n${HOST}Content-Length: 4\r\n\r\nGET "
@@ -443,7 +443,7 @@ is join(',', map { $r->field($_) // 'none' } qw(X-Named X-Kept)), 'none,1',
 
 is +Weir::Http::ask($w, 'web', 'GET /internal')->{body}, "hidden /hidden/x y\n", 'X-Accel-Redirect';
 is +Weir::Http::ask($w, 'web', 'POST /internal', body => 'abc')->{body}, "hidden /hidden/x y\n",
-    'of a POST';
+    'X-Accel-Redirect of a POST';
 is +Weir::Http::ask($w, 'web', 'GET /named')->{body}, "named /named\n", 'to a named location';
 is +Weir::Http::ask($w, 'web', 'GET /hidden/x')->{status}, 404, 'a client cannot go there';
 is +Weir::Http::ask($w, 'web', 'GET /escape')->{status}, 404, 'it cannot leave its root';

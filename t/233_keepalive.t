@@ -135,7 +135,7 @@ is_deeply [map { /^Connection:.*/mi ? $& : 'none' } arrived('a')], [('none') x 5
     'no Connection is sent';
 is $w->{backend}{a}->sessions, 1, 'the server saw one connection';
 is_deeply [bodies('/none/', 3)], ['b 1 1', 'b 2 1', 'b 3 1'], 'keepalive 0: none is';
-like +(arrived('b'))[0], qr/^Connection: close\r$/m, 'and the server is told so';
+like +(arrived('b'))[0], qr/^Connection: close\r$/m, 'and the server gets Connection: close';
 is_deeply [bodies('/requests/', 7)], ['c 1 1', 'c 1 2', 'c 1 3', 'c 2 1', 'c 2 2', 'c 2 3',
     'c 3 1'],
     'keepalive_requests 3';

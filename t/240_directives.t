@@ -168,7 +168,7 @@ is timed_out('hurry', $half_head), 'eof later', 'client_header_timeout';
 is timed_out('hurry', $half_body), 'eof later', 'client_body_timeout';
 logged('408 /body 0', 'is 408 in the log');
 is timed_out('hard', $half_head), 'reset later', 'reset_timedout_connection: of a head';
-is timed_out('hard', $half_body), 'reset later', 'of a body';
+is timed_out('hard', $half_body), 'reset later', 'reset_timedout_connection: of a body';
 is timed_out('hard', "GET /444 HTTP/1.1\r\nHost: a\r\n\r\n"), 'reset at once', 'and for 444';
 
 # ---- the end of a connection whose client still sends

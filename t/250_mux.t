@@ -329,7 +329,7 @@ my $id = 3;
 while ($id < 1000 && client_of($m, $id, request($id, '/text'))->{end} eq 'complete') { $id++ }
 is $m->{of}{$id}{end}, 'refused', 'a reload: a stream is refused, it may be sent again';
 $w->write('reloaded', '');
-ok finish($m, 1), 'what runs ends well';
+ok finish($m, 1), 'a stream that runs ends well';
 is $m->{of}{1}{body}, "slow reloaded\n", 'complete';
 isnt $m->{c}->ending, 'open', 'and then the connection is closed';
 

@@ -120,7 +120,7 @@ ok $r->{body} eq "[text]$page", 'and begins with the text';
 is $r->field($_), undef, "without $_" for qw(ETag Last-Modified Content-Length Accept-Ranges);
 is $r->field('X-From'), 'server', 'other filters run as before';
 my ($asked) = Weir::HttpServer::recorded($log);
-like $asked, qr{^GET /text/whole\?a=b HTTP/1\.1\r\n}, 'what was asked for the text';
+like $asked, qr{^GET /text/whole\?a=b HTTP/1\.1\r\n}, 'the request for the text';
 like $asked, qr/^Cookie: c\r$/m, 'has the fields of the request';
 unlike $asked, qr/^(Range|Accept-Encoding|If-None-Match|Content-Length)/m,
     'but not those that ask for a part or for another form';

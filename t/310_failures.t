@@ -40,7 +40,7 @@ is $w->ask('pair'), '', 'a second server that is down does not help' for 1 .. 3;
 is said('pair'), 1, 'but then the first is disabled, once';
 
 is $w->ask('mixed'), 'alive', 'the next server' for 1 .. 6;
-is said('mixed'), 1, 'one warning while it is left alone';
+is said('mixed'), 1, 'one warning while it is disabled';
 becomes { $w->ask('mixed'); said('mixed') > 1 } 'a probe that fails disables it again', 20;
 $w->finish;
 done_testing;

@@ -71,7 +71,7 @@ becomes { $w->error_log =~ /only-somebody-else-answers\.test could not be resolv
 is says('on', 'this-one-is-cut-off'), 'true', 'an answer by TCP';
 is says('on', 'there-is-no-such-thing'), 502, 'a failure';
 like $w->error_log, qr/there-is-no-such-thing\.test could not be resolved \(2: /, 'is logged';
-is says($_, 'somebody-else-is-first'), 'forged', "$_: any case will do" for 'off', 'default';
+is says($_, 'somebody-else-is-first'), 'forged', "$_: any case is accepted" for 'off', 'default';
 is says($_, 'only-somebody-else-answers'), 'forged',
     "$_: a server that lowers the case is accepted, too" for 'off';
 

@@ -28,7 +28,7 @@ CONF
 
 sub worker { return (grep { title($_) =~ /worker/ } children($w->master))[0] }
 
-# What the worker has open, as descriptors of this process.
+# The open descriptors of the worker, opened by this process, too.
 sub descriptors_of {
     my ($pid) = @_;
     my $pidfd = syscall $PIDFD_OPEN, $pid, 0;

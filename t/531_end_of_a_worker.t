@@ -30,7 +30,7 @@ kill CONT => $worker;
 becomes { !alive($worker) } 'it ends';
 becomes { $w->error_log =~ /worker process $worker exited with code 0/ } 'in order';
 my @cut = grep { ($waiting[$_]->line // '') !~ /200 OK/ } 0 .. $#waiting;
-is "@cut", '', 'the next worker serves all who waited';
+is "@cut", '', 'the next worker serves all clients that waited';
 $_->close for @waiting;
 $w->finish;
 done_testing;

@@ -69,7 +69,7 @@ ok as_nobody(sub { unlink $error; symlink $w->path('root.file'), $error }), 'a l
 $w->signal('USR1');
 becomes { slurp($w->path('stderr')) =~ /"error\.log" in ".*" is a link that root does not own/ } 'is refused';
 is owner('root.file'), 0, 'the file is root\'s still';
-is slurp($w->path('root.file')), "precious\n", 'and what it was';
+is slurp($w->path('root.file')), "precious\n", 'and unchanged';
 
 # A file of root in a folder of the workers' user that was renamed to the name of a log.
 is owner('theirs/access.log'), $NOBODY, 'a new log in a folder of the workers\' user is theirs';

@@ -283,7 +283,7 @@ for my $case (['web', 4], ['tiny', 60]) {
 {
     my $r = ask('web', {}, 'GET /large', Range => 'bytes=1048570-1048589');
     is $r->{status}, 206, 'a range';
-    is $r->{body}, substr($bulk, 1048570, 20), 'of a file';
+    is $r->{body}, substr($bulk, 1048570, 20), 'a range of a file has the right bytes';
 }
 {
     my $c = Weir::Tls->new($w, 'web');

@@ -146,7 +146,7 @@ becomes { !$w->processes('worker process is shutting down') } 'the old workers l
 $w->reload(conf('second', $_)) for 1, 4, 2;
 my ($good, @wrong) = end_load($load);
 cmp_ok $good, '>', 10, 'sessions at both layers meanwhile';
-is "@wrong", '', 'of which none failed';
+is "@wrong", '', 'and none of them failed';
 
 $load = load();
 $c = open_some();
@@ -157,7 +157,7 @@ $_->close for values %$c;
 ok defined $w->ended($old), 'the old master ends';
 ($good, @wrong) = end_load($load);
 cmp_ok $good, '>', 4, 'sessions at both layers meanwhile';
-is "@wrong", '', 'of which none failed';
+is "@wrong", '', 'and none of them failed';
 
 # ---- a worker that is killed while it is busy with handshakes
 

@@ -203,10 +203,10 @@ for (@wrong) {
     my $c = $w->connect("l4$name");
     is $c->line, undef, "layer 4: $name";
     $c->close;
-    becomes { $lines + 2 <= (() = $w->error_log =~ /$logged/g) } 'and why is in the error log';
+    becomes { $lines + 2 <= (() = $w->error_log =~ /$logged/g) } 'and the error log has the reason';
 }
 like $w->error_log, qr/while SSL handshaking to upstream, client: 127\.0\.0\.1, .*upstream: "https:/,
-    'the log says to whom';
+    'the log names the client and the server';
 
 # ---- layer 7
 
@@ -287,7 +287,7 @@ like body('/url', 'X-To', $w->address('tls')), qr/^sni= /, 'https:// and variabl
     $c->close;
     my $t = Weir::Tls->new($w, 'both');
     is $t->subject, 'two', 'TLS on both sides';
-    ok $t->echoes("hello\n"), 'and what is inside';
+    ok $t->echoes("hello\n"), 'and the bytes inside arrive';
     $t->close;
 }
 

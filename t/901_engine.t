@@ -132,7 +132,7 @@ sub get { return Weir::Http::ask($w, 'web', "GET $_[0]")->{body} }
 
 for my $how (qw(more much)) {
     get("/$how") for 1 .. 3;
-    is get("/next"), 'GET /next', "what stands behind a reply ($how) is not the next one";
+    is get("/next"), 'GET /next', "bytes behind a reply ($how) are not the next one";
 }
 
 # ---- interim heads

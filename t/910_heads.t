@@ -80,7 +80,7 @@ is $c->rest, '', 'part of a request line';
 like logged('408 "GET /part'), qr{^408 "GET /part HT" 0 0 first (?:0\.9|[1-9])},
     'is logged as it is';
 like $w->error_log, qr{client timed out .*while reading client request line,.*"GET /part HT"},
-    'with what was read';
+    'with the bytes that were read';
 
 begun("GET /gone HTTP/1.1\r\nHost: under\r\n")->close;
 like logged('400 "GET /gone'), qr{^400 "GET /gone HTTP/1\.1" 33 0 under}, 'a client that leaves';
@@ -139,7 +139,7 @@ is answer('/', 'X_A_B: 1', 'Host: under'), '200 under ', 'before the Host the de
 is answer('/', 'Host: under', 'X(: 1'), '200 under ', 'odd names are ignored';
 is answer('/', 'Host: small', 'X(: 1'), '400 ', 'or refused';
 becomes { $w->error_log =~ /client sent invalid header line: "X\(: 1" while .*server: under/ }
-    'what is ignored is in the log';
+    'a field that is ignored or refused is in the log';
 
 my $x = 'x' x 9000;
 is answer('/', 'Host: first', "X: $x"), '431 ', 'a field of 9000 bytes is too much for one server';
@@ -155,7 +155,7 @@ is answer('/?' . 'x' x 9000, 'Host: large'), '414 ', 'the request line comes bef
 is answer('/', 'Host: large', 'A: 1', 'B: 2'), '400 ', 'max_headers';
 is answer('/', 'Host: first', 'A: 1', 'B: 2'), '200 first ',
     'the same fields at a server that allows more';
-like logged('431 "GET / '), qr{first}, 'what is refused is logged with its line';
+like logged('431 "GET / '), qr{first}, 'a refused request is logged with its line';
 
 $w->finish;
 done_testing;

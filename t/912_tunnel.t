@@ -94,7 +94,7 @@ for my $path ('/', '/streamed/') {
     $c->send('fghij');
     is $c->line, 'hello', 'the rest of it goes on';
     $c->send('more?');
-    is $c->line, 'abcdefghijmore', 'and then what is no body';
+    is $c->line, 'abcdefghijmore', 'and then the bytes behind the body';
     $c->close;
 
     $c = agreed(upgraded('POST /streamed/', "Transfer-Encoding: chunked\r\n", "5\r\nabcde\r\n"),
@@ -104,7 +104,7 @@ for my $path ('/', '/streamed/') {
     is $c->line, 'hello', 'the server speaks first';
     my $body = Weir::Http::chunked($c);
     is "$body->{body} $body->{wrong}", 'abcdefgh ', 'chunks stay chunks';
-    is $c->line, 'more', 'what follows does not become one';
+    is $c->line, 'more', 'bytes behind the body do not become a chunk';
     $c->close;
 
     $c = agreed(upgraded('POST /streamed/', "Content-Length: 10\r\n", 'abcde'), 'half a body');
