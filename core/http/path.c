@@ -75,7 +75,7 @@ bool wr_http_path(struct wr_exchange *x, struct wr_str uri, struct wr_text *out)
 
 /* ---- the directives ---- */
 
-static bool is_without_itself(struct wr_cf *cf, struct wr_str s)
+static bool is_not_circular(struct wr_cf *cf, struct wr_str s)
 {
     static const char *const own[] = { "document_root", "realpath_root" };
 
@@ -101,7 +101,7 @@ static bool may_stand_here(struct wr_cf *cf, const struct wr_http_conf *c, bool 
     if (alias && WR_CHECK(cf->scope->object, LOCATION)->kind == WR_LOC_NAMED)
         return wr_cf_error(cf, 0,
                            "the \"alias\" directive cannot be used inside the named location");
-    return is_without_itself(cf, wr_cf_arg(cf, 1));
+    return is_not_circular(cf, wr_cf_arg(cf, 1));
 }
 
 /* root and alias set one value: the one in the nearest block applies, whichever it is. */
