@@ -5,7 +5,7 @@
  * pointer), addr (socket addresses), cidr (ranges of them), hash (functions), clock (cached time),
  * regex (PCRE2), regex_prefix (for routing).
  *
- * Ownership: wr_str never owns; what a pool gave lives until the pool is freed. Small allocations
+ * Ownership: wr_str never owns; memory from a pool lives until the pool is freed. Small allocations
  * that fail abort the process (the master starts another); wr_pool_try is for sizes a peer chose.
  */
 #ifndef WR_BASE_H
@@ -51,14 +51,15 @@ void wr_assert_failed(const char *cond, const char *file, int line, const char *
 /* Writes the last line of the process: to stderr until wr_log_init. An assertion (is_bug) is an
  * alert, else an emergency; err is an errno or 0. */
 extern void (*wr_assert_log)(bool is_bug, int err, const char *text);
-/* Called before the process aborts, to dump what is known (the trace ring). */
+/* Called before the process aborts, to dump the trace rings. */
 extern void (*wr_assert_hook)(void);
 void wr_out_of_memory(size_t size) WR_NORETURN;
 
-/* ---- types: what lies behind a void * that crosses files, also in release builds ----
- * Such a struct has a member `uint32_t magic`: the first, or behind the struct it is derived from.
- * WR_TYPED sets it when the struct is made, WR_UNTYPED clears it before the memory is freed. The
- * pointer is cast with WR_CHECK: a wrong type, or one that was freed, aborts the process. */
+/* ---- types: check the type behind a void * that crosses files, in release builds too ----
+ * Such a struct has a member `uint32_t magic`, its first one or the first after the struct it is
+ * derived from. WR_TYPED sets it when the struct is made, WR_UNTYPED clears it before the memory is
+ * freed. WR_CHECK casts the pointer: a struct of another type, or freed memory, aborts the
+ * process. */
 #define WR_TYPE_LIST(X) \
     X(ADDRESS, wr_address)           /* listener->object */ \
     X(HTTP_ADDRESS, wr_http_address) \
@@ -82,7 +83,7 @@ void wr_out_of_memory(size_t size) WR_NORETURN;
     X(GEO, geo)                      /* object of a variable */ \
     X(SPLIT, split)                  /* object of a variable */
 enum wr_type {
-    WR_TYPE_NONE = 0x77720000, /* "wr": no number that memory is likely to hold */
+    WR_TYPE_NONE = 0x77720000, /* "wr": a number that other memory is unlikely to hold */
 #define X(id, name) WR_TYPE_##id,
     WR_TYPE_LIST(X)
 #undef X
@@ -164,7 +165,7 @@ static inline bool wr_str_is(struct wr_str a, const char *literal)
 {
     return wr_str_eq(a, wr_str_c(literal));
 }
-int wr_str_cmp(struct wr_str a, struct wr_str b); /* as memcmp, the shorter first */
+int wr_str_cmp(struct wr_str a, struct wr_str b); /* as memcmp; "ab" comes before "abc" */
 static inline bool wr_str_starts(struct wr_str s, struct wr_str prefix)
 {
     return s.n >= prefix.n && wr_str_eq(wr_str_of(s.p, prefix.n), prefix);
@@ -245,11 +246,11 @@ struct wr_pool; /* under ASan every allocation is a malloc of its own, so overfl
 
 struct wr_pool *wr_pool_new(size_t limit); /* bytes; 0 for no limit */
 void wr_pool_free(struct wr_pool *p);      /* NULL is fine */
-struct wr_pool_memory {        /* another kind of it than malloc's; aligned to 16 */
-    void *(*alloc)(size_t n);  /* NULL: there is none */
+struct wr_pool_memory {        /* instead of malloc(); blocks are 16-byte aligned */
+    void *(*alloc)(size_t n);  /* NULL: no memory */
     void (*free)(void *p);
 };
-/* Later allocations of the pool come from there; not under ASan. */
+/* Takes later allocations of the pool from there; does nothing under ASan. */
 void wr_pool_use(struct wr_pool *p, const struct wr_pool_memory *from);
 /* 16-byte aligned, not zeroed / zeroed. Never NULL: aborts over the limit or out of memory. */
 void *wr_pool_alloc(struct wr_pool *p, size_t n);
@@ -334,10 +335,10 @@ bool wr_text_cstr(struct wr_text *t, const char **out) WR_CHECKED;
 /* ---- hash ---- */
 uint64_t wr_hash(struct wr_str s);                          /* seeded per process start */
 uint64_t wr_hash_stable(struct wr_str s, uint64_t seed);    /* the same in every process and run */
-uint32_t wr_murmur2(struct wr_str s);                       /* MurmurHash2, 32 bit, seed 0:
-                                                             * split_clients shares nginx's scale */
+/* MurmurHash2, 32 bit, seed 0: split_clients then divides clients as nginx does. */
+uint32_t wr_murmur2(struct wr_str s);
 uint64_t wr_random(void);                                   /* fast, not for secrets */
-void wr_random_reseed(void); /* after fork, else children go through the same numbers */
+void wr_random_reseed(void); /* the next number comes from a new seed; fork() does this, too */
 
 /* dict: names to pointers, built once or grown; keys are borrowed. */
 struct wr_dict;
@@ -357,8 +358,8 @@ struct wr_addr {
     socklen_t len; /* 0: no address */
 };
 
-/* "1.2.3.4", "1.2.3.4:80", "[::1]:80", "unix:/path", "*:80", ":80" is not one. A missing port
- * becomes default_port. False when the text is no literal address (a name, say). */
+/* Takes "1.2.3.4", "1.2.3.4:80", "[::1]:80", "unix:/path" and "*:80", but not ":80". A missing port
+ * becomes default_port. False: the text is not a literal address (but a name, say). */
 bool wr_addr_parse(struct wr_str s, uint16_t default_port, struct wr_addr *out) WR_CHECKED;
 /* Only the host part: "1.2.3.4", "::1", "[::1]". Port stays 0. */
 bool wr_addr_parse_ip(struct wr_str s, struct wr_addr *out) WR_CHECKED;
@@ -425,7 +426,8 @@ struct wr_str wr_regex_pattern(const struct wr_regex *re);
 int wr_regex_match(const struct wr_regex *re, struct wr_str subject, struct wr_str *groups,
                    uint32_t n) WR_CHECKED;
 /* The text every subject that matches has to begin with ("" when unknown); "^/api/v[0-9]" gives
- * "/api/v". For a pattern that folds case the text has to be compared so. A view into pattern. */
+ * "/api/v". If the pattern folds case, the comparison with this text must, too. A view into
+ * pattern. */
 struct wr_str wr_regex_literal_prefix(struct wr_str pattern);
 
 #undef alloca

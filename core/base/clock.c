@@ -130,8 +130,8 @@ void wr_clock_update(void)
     if (wr_clock.wall_ms / 1000 == second)
         return;
     /* The monotonic and the wall clock run at the same speed; only a step of the wall clock changes
-     * the distance between them. So the wall clock is read once a second only, and every other turn
-     * of the loop costs one reading. */
+     * the distance between them. So the wall clock is read only once a second; in all other turns
+     * one clock is read. */
     wr_clock.wall_ms = read_ms(CLOCK_REALTIME);
     ahead = wr_clock.wall_ms - wr_clock.mono_ms;
     if (wr_clock.wall_ms / 1000 != second) {

@@ -152,7 +152,7 @@ static void *take_big(struct wr_pool *p, size_t n)
     b->from = p->from;
     b->next = p->bigs;
     p->bigs = b;
-    /* The head stands before the caller's bytes: poisoned, an underflow is found as well. */
+    /* Poison the head, which stands before the caller's bytes: so ASan finds an underflow, too. */
     ASAN_POISON_MEMORY_REGION(b, sizeof(*b));
     return (char *)b + sizeof(*b);
 }

@@ -57,7 +57,7 @@ static void code_free(void *arg)
     pcre2_code_free(arg);
 }
 
-/* PCRE2 says (*UTF), PCRE and the world's nginx configurations say (*UTF8). */
+/* PCRE2 takes (*UTF); PCRE took (*UTF8), and configurations of nginx still contain that. */
 static struct wr_str skip_utf_word(struct wr_str pattern, uint32_t *options)
 {
     struct wr_str words[] = { WR_STR_INIT("(*UTF8)"), WR_STR_INIT("(*UTF)") };

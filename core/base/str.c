@@ -98,8 +98,8 @@ bool wr_str_u64(struct wr_str s, uint64_t *out)
     return true;
 }
 
-/* RFC 3629 4: the first byte tells the length and, with the second, what is overlong, a surrogate
- * or past U+10FFFF. */
+/* RFC 3629 4: the first byte gives the length. The first two bytes together show whether the
+ * character is overlong, a surrogate or past U+10FFFF. */
 size_t wr_utf8_char(struct wr_str s)
 {
     static const struct {

@@ -115,7 +115,7 @@ static void put_message(struct wr_text *t, int err, const struct wr_log_source *
         src->context(src, t);
 }
 
-/* Make the line for each sink: few logs have two, and stderr may want the short form. */
+/* Make the line anew for each sink: few logs have two, and stderr may need the short form. */
 static void write_line(const struct wr_log *log, uint32_t target, enum wr_level l,
                        const struct wr_log_source *src, struct wr_str message)
 {

@@ -9,18 +9,19 @@
 
 /* ---- trusted: files root writes to ---- */
 /* As open(), close-on-exec. For root: a symbolic link is followed only if it is root's and only
- * root can write its folder; in a folder that others can write only regular files with one name are
- * opened (but with O_DIRECTORY). -1 with errno; EPERM: refused by that, which is logged. */
+ * root can write its folder; in a folder that others can write, only regular files with one name
+ * are opened, or folders with O_DIRECTORY. -1 with errno; EPERM may mean that these rules refused
+ * the path, which is then logged. */
 int wr_open_to_write(const char *path, int flags, mode_t mode) WR_CHECKED;
-/* A log to append to, made if it is not there. */
 enum wr_log_origin {
-    WR_ORIGIN_OURS,           /* only root can write its folder */
-    WR_ORIGIN_NEW,            /* made now, where others can write */
-    WR_ORIGIN_FOUND           /* it was there */
+    WR_ORIGIN_OURS,           /* only root can write its folder, or the process is not root */
+    WR_ORIGIN_NEW,            /* made now, in a folder that others can write */
+    WR_ORIGIN_FOUND           /* found in such a folder */
 };
-/* *made: it was not there. */
+/* Opens a log to append to. *made: it was not there, and was made. */
 int wr_open_log(const char *path, enum wr_log_origin *origin, bool *made) WR_CHECKED;
-/* The folder (O_PATH) of the last component, which is not followed and copied to name. */
+/* Opens the folder (O_PATH) of the last component and copies that component to name; if it is a
+ * link, it is not followed. */
 int wr_folder_to_write(const char *path, char name[static NAME_MAX + 1]) WR_CHECKED;
 
 /* ---- log ---- */
@@ -52,10 +53,10 @@ struct wr_sink {
     const char *path;         /* for messages: name, or what the kind put here */
     int fd;
     int err;                  /* errno of the last failed open */
-    enum wr_log_origin origin; /* of files: when it was opened */
+    enum wr_log_origin origin; /* of a file, when it was opened last */
     bool on_trial;            /* a file this process made, for a configuration not yet accepted */
     unsigned users;
-    void *state;              /* of the kind */
+    void *state;              /* owned by the kind */
     uint64_t quiet_until;     /* wall ms; a failed write is reported at most once a second */
 };
 /* Finds or makes the sink. On failure NULL with errno set. `path` is absolute, "stderr" or
@@ -66,15 +67,16 @@ struct wr_sink *wr_sink_open(const char *path) WR_CHECKED;
 struct wr_sink *wr_sink_add(const char *name, const struct wr_sink_ops *ops, void *state);
 struct wr_sink *wr_sink_find(const char *name); /* takes no reference; NULL when there is none */
 void wr_sink_release(struct wr_sink *s);
-/* For kinds that write to the file at s->path: opens it, again too. The old descriptor stays until
- * the new one is there: better in the old file than nowhere. False: s->err. */
+/* For kinds that write to the file at s->path: opens it, also when it is open already. If that
+ * fails, the old descriptor stays: better in the old file than nowhere. False: s->err. */
 bool wr_sink_open_file(struct wr_sink *s) WR_CHECKED;
-void wr_sink_keep_new(void); /* the configuration is accepted */
-void wr_sink_undo_new(void); /* it is not: files made for it go, if they are empty */
-/* USR1; owner != (uid_t)-1: files are given to this user, but those that stood in a folder of
- * others: they may be files of root that were moved there. */
+void wr_sink_keep_new(void); /* call when the configuration is accepted */
+void wr_sink_undo_new(void); /* or refused: removes the files made for it, if they are empty */
+/* On USR1. If owner is not (uid_t)-1, gives the files to this user, except a file that was found in
+ * a folder others can write: it may be a file of root that was moved there. */
 void wr_sink_reopen_all(uid_t owner);
-void wr_sink_give_new(uid_t owner); /* the new ones in folders of others; later nobody knows */
+/* Gives the files just made in folders that others can write. Later they look like found ones. */
+void wr_sink_give_new(uid_t owner);
 extern struct wr_sink wr_sink_stderr; /* never released */
 /* A whole line with its line feed. The level matters to syslog only; access logs pass WR_LOG_LEVELS
  * (no level of their own), which means the severity named in the configuration. */
@@ -92,12 +94,12 @@ struct wr_log {
     } target[8];
 };
 extern struct wr_log *wr_log_default; /* stderr until the configuration names one; never NULL */
-/* On (as at start): what wr_log_default says to stderr is "weir: [emerg] message", without time and
- * process, for the eyes of who starts weir. Off once the configured logs are open. */
+/* On (as at start): lines of wr_log_default on stderr are "weir: [emerg] message", without time and
+ * process, for the user who starts weir. Off once the configured logs are open. */
 void wr_log_startup(bool on);
 void wr_log_init(void); /* failed assertions are logged from now on */
 
-/* Who speaks: adds "*NUMBER" before and ", client: ..." behind the message. */
+/* The connection a line is about: adds "*NUMBER" before and ", client: ..." behind the message. */
 struct wr_log_source {
     uint64_t number;                                        /* connection; 0 for none */
     void (*context)(const struct wr_log_source *, struct wr_text *); /* may be NULL */
@@ -105,8 +107,9 @@ struct wr_log_source {
 };
 
 /* One line "2026/11/22 23:37:44 [error] 12#12: *3 message (111: Connection refused), client: ..".
- * err is an errno or 0; lines are cut at 2048 bytes; never allocates; keeps errno. Bytes below 0x20
- * are written as \x0a, so that nobody outside can begin a line. */
+ * err is an errno or 0; lines are cut at 2048 bytes; never allocates; keeps errno. Control
+ * characters and bytes that are not UTF-8 are written like \x0a, so that bytes from a peer cannot
+ * begin a line. */
 void wr_log_put(const struct wr_log *log, enum wr_level l, int err,
                 const struct wr_log_source *src, const char *fmt, ...) WR_PRINTF(5, 6);
 static inline bool wr_log_on(const struct wr_log *log, enum wr_level l,

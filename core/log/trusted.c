@@ -1,9 +1,9 @@
 /* trusted: how root opens files to write. Other users may own folders that the configuration names,
  * and put links there: root follows a symbolic link only if root made it, in a folder that only
  * root can write. Elsewhere a file must be regular and have no second name. The path is walked by
- * descriptors, so that nothing changes between a check and the use. Processes of other users have
- * no rights that a link could misuse: they open as the kernel does. Logs, pid file, folders and
- * unix sockets call it. It owns nothing. */
+ * descriptors, so that nothing changes between a check and the use. A process that is not root has
+ * no rights that a link could misuse: it calls open(). Logs, pid file, folders and unix sockets
+ * call it. It owns nothing. */
 #include "log/log.h"
 
 #include <errno.h>
