@@ -76,9 +76,8 @@ bool wr_socket_holder(const struct wr_addr *a, int type, struct wr_holder *out) 
 /* Reads the whole file into the pool, at most max bytes, and puts a zero byte behind it. p == NULL
  * with errno on failure (EFBIG: longer than max). */
 struct wr_str wr_file_read(struct wr_pool *pool, const char *path, size_t max) WR_CHECKED;
-/* Replaces the file by a new one. This process holds a lock (F_WRLCK) on the whole of it from
- * before it gets its name; closing any descriptor of that file in this process ends the lock. -1
- * with errno. */
+/* Replaces the file by a new one, all of which this process locks (F_WRLCK) before the file gets its
+ * name. Closing any descriptor of it in this process ends the lock. -1 with errno. */
 int wr_file_write_locked(const char *path, struct wr_str text, mode_t mode) WR_CHECKED;
 /* The same without a new file, where the folder cannot be written: a concurrent reader may see part
  * of the new text and the rest of the old one. */
@@ -86,7 +85,7 @@ int wr_file_rewrite_locked(const char *path, struct wr_str text) WR_CHECKED;
 /* Write all of s; false with errno, ENOSPC when write() takes nothing. May be called in threads. */
 bool wr_file_write_all(int fd, struct wr_str s) WR_CHECKED;
 bool wr_file_write_at(int fd, struct wr_str s, uint64_t at) WR_CHECKED; /* by pwrite() */
-/* These walk the path with wr_folder_to_write and follow only the links that it allows. */
+/* The next four walk the path with wr_folder_to_write and follow only the links that it allows. */
 bool wr_file_remove(const char *path);
 bool wr_folder_remove(const char *path); /* must be empty */
 bool wr_file_rename(const char *from, const char *to) WR_CHECKED;
@@ -272,19 +271,19 @@ struct wr_ledger {
         int32_t differs;      /* sum of the column minus the total */
         uint32_t times;       /* in a row */
     } *seen;
-    _Atomic uint64_t *used;   /* shared, like the fields below; bit: the process ever counted */
+    _Atomic uint64_t *used;   /* shared, like the fields below; a bit for each row ever used */
     _Atomic uint32_t *rows;   /* one for each process; untouched ones use no memory */
-    void *totals;             /* the total of column 0: in memory of the user */
+    void *totals;             /* the total of column 0, in memory of the caller */
     size_t stride;            /* bytes from one total to the next */
 };
 void wr_ledger_place(struct wr_ledger *l, struct wr_zone *z, uint32_t columns);
-/* Begins counting in this process: clears its row, then copies what it holds there. */
+/* Begins counting in this process: clears the row of its slot, then copies `held` to it. */
 void wr_ledger_begin(struct wr_ledger *l, struct wr_pool *pool);
 void wr_ledger_show(struct wr_ledger *l); /* copies `held` to our row again */
 /* Takes the counts of a dead process out of the totals. */
 void wr_ledger_clear(struct wr_ledger *l, uint32_t process);
 /* Calls clear() for each slot without a living process, under its lock, and for our own. True:
- * there are processes whose master is not ours or gone, so nobody reports their death: sweep again
+ * there are living processes of another master. Nobody may report their death, so sweep again
  * later. */
 bool wr_ledger_sweep(void (*clear)(void *arg, uint32_t process), void *arg);
 /* Compares all totals with their columns once. True: they have agreed several times in a row, no
@@ -312,8 +311,8 @@ static inline void wr_ledger_set(struct wr_ledger *l, uint32_t column, uint32_t 
         atomic_store_explicit(&wr_ledger_row(l, wr_self.slot)[column], count,
                               memory_order_relaxed);
 }
-/* A total never goes below 0: a process that died between its row and the total has counted one
- * less there. */
+/* A total never goes below 0: a process may have died after it wrote its row and before it changed
+ * the total. */
 static inline void wr_ledger_take_back(_Atomic uint32_t *total, uint32_t held)
 {
     uint32_t now = atomic_load(total);

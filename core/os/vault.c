@@ -1,7 +1,7 @@
 /* vault: memory excluded from core files: for OpenSSL (keys, values computed from them, decrypted
  * data) and for the keys and passwords of a configuration. It is mapped in chunks with
  * MADV_DONTDUMP and given out in size classes, 8 in each doubling. Freed blocks wait in the list of
- * their class and are never unmapped; only blocks over 64 KB have mappings of their own, which are.
+ * their class and are never unmapped; a block over 64 KB is a mapping of its own, and is unmapped.
  * Threads may call it; main sets it up. After a fork the child has a copy (copy on write). */
 #include "os/os.h"
 

@@ -1,5 +1,5 @@
 /* zone_table: the part of a zone that remembers: records by key, in a hash table and in the order
- * of their last use. For what workers of all generations share.
+ * of their last use. The shared TLS sessions call it; workers of all generations use one table.
  *
  * A record is a chain of cells of one size, so that memory never fragments. The records of a bucket
  * are a chain, too, and all records are a list from newest to oldest. Each cell number is checked
@@ -318,7 +318,7 @@ static uint32_t find_record(struct wr_table *t, struct wr_str key, struct cursor
 
 void wr_table_place(struct wr_table *t, struct wr_zone *z, size_t bytes, const char *name)
 {
-    const size_t each = sizeof(*t->cells), lines = 2 * each; /* the head, and the rest of buckets */
+    const size_t each = sizeof(*t->cells), lines = 2 * each; /* the head; rounding up the buckets */
     size_t n = bytes < LEAST_BYTES ? 0 : (bytes - lines) / (each + sizeof(*t->buckets) / 2);
 
     *t = (struct wr_table){ .name = name, .fd = z->fd };
