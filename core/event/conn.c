@@ -213,4 +213,3 @@ void wr_conn_close(struct wr_conn *c)
     c->ready = 0;
     c->registered = false;
 }
-

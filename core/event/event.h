@@ -34,15 +34,16 @@ static inline void wr_task_cancel(struct wr_task *t) /* idempotent */
         wr_task_dequeue(t);
 }
 
-/* Connections that many exchanges write to (their frames) go out once a turn, when all have had
- * theirs. Embedded in such a session or link; zeroed before its first use. */
+/* For a connection that many exchanges write frames to: its output is sent once a turn, when the
+ * tasks of all of them have run. Embedded in the session or link; zeroed before its first use. */
 struct wr_flush {
     struct wr_link link;
     void (*fn)(struct wr_flush *);
 };
-/* fn runs once, behind the tasks and before the reaping of this turn; asked for by a flush, in the
- * next, which then does not sleep before it. fn may do whatever a task may, so what it writes must
- * not point into memory of an exchange that may have been condemned before. Idempotent. */
+/* Runs fn once, after the tasks and before the reaping of this turn. A request from inside a flush
+ * is for the next turn, which then begins without sleeping. fn may do all that a task may, but what
+ * it writes must not point into memory of an exchange that may have been condemned before.
+ * Idempotent. */
 void wr_loop_flush_later(struct wr_loop *l, struct wr_flush *f);
 static inline void wr_flush_cancel(struct wr_flush *f) /* idempotent */
 {
@@ -75,8 +76,8 @@ void wr_loop_before_sleep(struct wr_loop *l, void (*fn)(void *), void *arg);
 void wr_loop_on_bell(struct wr_loop *l, void (*fn)(uint32_t bits, void *), void *arg);
 uint64_t wr_loop_turns(const struct wr_loop *l);
 
-/* What epoll points to: the first member of whatever owns a descriptor in the loop. on_event runs
- * in step (1): it notes the EPOLL* bits and wakes a task, nothing else. */
+/* The target of epoll's pointers: the first member of a struct that has a descriptor in the loop.
+ * on_event runs in step (1): it notes the EPOLL* bits and wakes a task, nothing else. */
 struct wr_watch {
     void (*on_event)(struct wr_watch *, uint32_t events);
 };
@@ -92,18 +93,18 @@ struct wr_timer {
     uint64_t queued_at;       /* key in the heap, <= at */
     uint32_t place;           /* in the heap, 0: not in it */
     bool fired;               /* set at expiry; cleared by wr_timer_set, _off and the owner */
-    struct wr_task *task;     /* woken at expiry; now and then without it (chaos) */
+    struct wr_task *task;     /* woken at expiry; by chaos now and then before it */
 };
 void wr_timer_set(struct wr_loop *l, struct wr_timer *t, uint64_t ms_from_now);
-void wr_timer_take_out(struct wr_loop *l, struct wr_timer *t); /* of the heap, where it is */
-/* Off as far as the owner is concerned, but the heap still points to it: costs nothing. Only for
- * a timer that sees wr_timer_off before it is freed. */
+void wr_timer_take_out(struct wr_loop *l, struct wr_timer *t); /* t must be in the heap */
+/* Switches the timer off without taking it out of the heap, which costs nothing. The heap still
+ * points to it: call wr_timer_off before its memory is freed. */
 static inline void wr_timer_idle(struct wr_timer *t)
 {
     t->at = 0;
     t->fired = false;
 }
-/* Idempotent; the heap does not know the timer any more, its memory may go. */
+/* Switches the timer off and takes it out of the heap: its memory may then be freed. Idempotent. */
 static inline void wr_timer_off(struct wr_loop *l, struct wr_timer *t)
 {
     if (t->place != 0)
@@ -111,45 +112,45 @@ static inline void wr_timer_off(struct wr_loop *l, struct wr_timer *t)
     wr_timer_idle(t);
 }
 
-/* ---- offload: what may wait for a disk runs in a thread, and the loop goes on ---- */
-struct wr_threads;            /* a pool of them */
+/* ---- offload: threads for work that may wait for a disk, while the loop goes on ---- */
+struct wr_threads;            /* a thread pool */
 struct wr_job {               /* embedded in its owner; zeroed before its first use */
-    /* In a thread: touches the job and what belongs to it alone. No pool, log, clock, conn: they
-     * are the loop's. */
+    /* Called in a thread: may touch only the job and memory that belongs to the job alone. Pools,
+     * log, clock and conns belong to the loop's thread. */
     void (*run)(struct wr_job *);
-    /* In the loop, in step (1): notes what came of it, wakes a task, or frees the job if it has no
-     * owner any more; nothing else. Never from inside wr_job_start. */
+    /* Called in the loop, in step (1), never from inside wr_job_start: notes the result and wakes a
+     * task, or frees the job if its owner has ended; nothing else. */
     void (*done)(struct wr_job *);
-    struct wr_job *next;      /* what follows is offload's */
+    struct wr_job *next;      /* private to offload.c, like the fields below except busy */
     struct wr_link link;
     struct wr_threads *threads;
     uint32_t delay_us;        /* chaos */
     bool queued;              /* under the pool's lock */
-    bool busy;                /* started, and done() was not called yet; for the owner to see */
+    bool busy;                /* started, and done() was not called yet; the owner may read it */
 };
-/* Up to max threads, each begun when a job finds none idle; none before the first. At most
- * max_queue jobs wait for one. */
+/* A pool of up to max threads. None exists at first; a job that finds no idle thread starts one. At
+ * most max_queue jobs wait for a thread. */
 struct wr_threads *wr_threads_new(struct wr_loop *l, struct wr_str name, uint32_t max,
                                   uint32_t max_queue);
-/* Waits for the jobs that run, and calls their done. None may be queued: owners cancel what they
- * have. Before wr_loop_free. Jobs that are not done within a second are left as they are, which is
- * logged; then the process is to end by _exit. NULL is fine. */
+/* Waits for the running jobs and calls their done(). Call it before wr_loop_free; owners must have
+ * cancelled all queued jobs. If a job is not done within a second, that is logged, its thread goes
+ * on, and the process must end by _exit. NULL is fine. */
 void wr_threads_free(struct wr_threads *t);
-bool wr_threads_stuck(void); /* were there such? */
+bool wr_threads_stuck(void); /* has a thread outlived its pool? */
 uint32_t wr_threads_started(const struct wr_threads *t);
-/* Everything run() touches stays until done() was called or a cancel said true. False: not started,
- * which is logged: the queue is full, or there is no thread to be had. */
+/* All memory that run() touches must stay until done() was called or wr_job_cancel returned true.
+ * False: not started, because the queue is full or no thread can be made; that was logged. */
 bool wr_job_start(struct wr_threads *t, struct wr_job *j) WR_CHECKED;
-/* Takes it back out of the queue. True: nobody touches the job, and done() will not be called.
- * False: it runs, done() will come; who wants to leave before leaves it the memory. */
+/* Takes the job back out of the queue. True: it does not run, and done() will not be called. False:
+ * it is running, and done() will be called. An owner that ends before must leave it its memory. */
 bool wr_job_cancel(struct wr_job *j) WR_CHECKED;
 
 /* ---- reader: a file on its way out; the loop never waits for its disk ---- */
 struct stat;
-struct wr_opened {              /* an open file. Counted: caches, exchanges and threads share it */
+struct wr_opened {            /* an open file, counted: caches, exchanges and threads share it */
     int fd;
-    uint32_t uses;            /* of the loop's thread alone */
-    uint64_t id, size;        /* wr_opened_facts; id 0: not known, or it changes */
+    uint32_t uses;            /* touched by the loop's thread only */
+    uint64_t id, size;        /* from wr_opened_facts; id 0: not set, as for a file that changes */
     bool direct;              /* O_DIRECT is set */
     char name[];              /* for the log */
 };
@@ -161,20 +162,21 @@ void wr_opened_drop(struct wr_opened *f);             /* the last one closes; NU
 struct wr_fetch;
 struct wr_reader {            /* one exchange's way to a file; its slices go out by one conn */
     struct wr_opened *file;
-    struct wr_threads *threads; /* read what is cold; NULL: the worker does, and waits */
-    size_t direct, align;     /* O_DIRECT: bytes of one read, a multiple of align; 0: not so */
-    uint64_t warm, warm_end;  /* in the page cache, for all we know */
+    struct wr_threads *threads; /* read cold data; NULL: the worker reads it, and waits */
+    size_t direct, align;     /* bytes of one O_DIRECT read, a multiple of align; 0: no O_DIRECT */
+    uint64_t warm, warm_end;  /* the range that was last found in the page cache */
     struct wr_fetch *fetch;   /* NULL: nothing was read yet */
 };
 /* Takes a use of f. */
 void wr_reader_init(struct wr_reader *r, struct wr_opened *f, struct wr_threads *t);
 void wr_reader_direct(struct wr_reader *r, size_t size, size_t align); /* file->direct is set */
-/* The slices are gone. A read that runs keeps what it needs until it is done. Idempotent. */
+/* Call it when the slices are freed. A running read keeps its memory and the file until it is done.
+ * Idempotent. */
 void wr_reader_end(struct wr_reader *r);
 
 /* ---- bufq ---- */
 #define WR_BLOCK_SIZE 16384
-struct wr_block {             /* the only thing that is reference counted */
+struct wr_block {             /* reference counted: slices of several queues may share it */
     uint32_t refs, size;
     struct wr_block *next;    /* in the free list */
     char data[];
@@ -197,29 +199,29 @@ struct wr_bufq {
     struct wr_slice *head, *tail;
     size_t n;                 /* bytes; the test for emptiness (an unused room may hang at tail) */
 };
-/* Up to n bytes of a file slice, which stays as it is. AGAIN: a thread reads them, then the task is
- * woken: call again. ERROR: it was logged. */
 struct wr_waiter { struct wr_loop *loop; struct wr_task *task; };
+/* Reads up to n bytes from the front of a file slice, which is not changed. AGAIN: a thread reads
+ * them and the task will be woken; call again then. ERROR was logged. */
 enum wr_io wr_reader_read(const struct wr_slice *s, const struct wr_waiter *who, void *p, size_t n,
                           size_t *got);
 void wr_bufq_copy(struct wr_bufq *q, const void *p, size_t n); /* into blocks */
 void wr_bufq_borrow(struct wr_bufq *q, const void *p, size_t n); /* must outlive the queue */
 void wr_bufq_file(struct wr_bufq *q, struct wr_reader *r, off_t at, size_t n); /* outlives q */
-/* Ranges of files in a queue of no more than a block become memory where no disk is needed: so they
- * go out in one piece with what is in front of them. */
+/* If the whole queue fits into a block, replaces each file range by its bytes where that needs no
+ * disk: then they go out in one piece with the memory before them. */
 void wr_bufq_load(struct wr_bufq *q);
-/* Room for at least 1 byte in the last block (a new one is begun if it is full); *n says how much.
- * Commit what was written. */
+/* Returns room for *n bytes, at least 1, in the last block or a new one. Commit the bytes that were
+ * written there. */
 char *wr_bufq_room(struct wr_bufq *q, size_t *n);
 void wr_bufq_commit(struct wr_bufq *q, size_t n);
 void wr_bufq_move(struct wr_bufq *dst, struct wr_bufq *src, size_t n); /* no bytes are copied */
 void wr_bufq_tee(struct wr_bufq *dst, const struct wr_bufq *src);      /* another reference */
-/* The memory at the front, up to the first file slice; says how many were filled in. */
+/* Fills in the memory at the front, up to the first file slice; returns the number of iovecs. */
 size_t wr_bufq_iovec(const struct wr_bufq *q, struct iovec *v, size_t max);
 void wr_bufq_drop(struct wr_bufq *q, size_t n);                        /* consumed from the front */
-/* Copies out without consuming, up to the first file slice; says how much. */
+/* Copies bytes out without consuming them, up to the first file slice; returns their number. */
 size_t wr_bufq_peek(const struct wr_bufq *q, void *p, size_t n);
-void wr_bufq_free(struct wr_bufq *q); /* all there is, an unused room too */
+void wr_bufq_free(struct wr_bufq *q); /* drops all slices, and unused room at the tail */
 static inline void wr_bufq_clear(struct wr_bufq *q)
 {
     if (q->head != NULL)
@@ -229,8 +231,8 @@ static inline void wr_bufq_clear(struct wr_bufq *q)
 /* ---- conn: one descriptor ---- */
 enum wr_io {
     WR_IO_OK,     /* moved > 0 bytes */
-    WR_IO_AGAIN,  /* nothing now; the ready bit is cleared, an event will come once armed. Or a file
-                   * is being read (conn->reading), then that wakes the task */
+    WR_IO_AGAIN,  /* nothing now. The ready bit is cleared, and an event will wake the task once the
+                   * conn is armed; or a thread reads a file (conn->reading) and wakes the task */
     WR_IO_EOF,    /* read: the peer sent FIN (or close_notify) */
     WR_IO_ERROR   /* conn->error has the errno */
 };
@@ -257,36 +259,37 @@ struct wr_conn {
     bool read_eof, write_shut;
     bool reset_on_close;
     bool reading;             /* the last write of a file waits for the file, not for the peer */
-    int error;                /* errno of the last WR_IO_ERROR; 0: what was wrong was logged */
+    int error;                /* errno of the last WR_IO_ERROR; 0: the error was logged */
     struct wr_loop *loop;
     struct wr_task *task;     /* woken on events and deadline */
     const struct wr_transport *io;
     struct wr_tls_state *tls; /* NULL: none */
     struct wr_timer deadline;
     uint64_t received, sent;  /* bytes */
-    size_t file_max;          /* most bytes of the next sendfile; 0: files are read, written */
-    bool more;                /* the next write is only the beginning of something */
+    size_t file_max;          /* most bytes of the next sendfile(); 0: pread() and write instead */
+    bool more;                /* more bytes follow the next write at once (MSG_MORE) */
     void (*free_state)(struct wr_conn *); /* of the transport; NULL none */
 };
 /* A connected or accepted socket: both ready bits set (optimistic), not registered yet. */
 void wr_conn_init(struct wr_conn *c, struct wr_loop *l, int fd, struct wr_task *task);
-/* Registers with epoll (edge triggered, once for life). Call before waiting; cheap when done. If
- * the kernel refuses (max_user_watches) the socket is shut down, the task woken: it reads EOF. */
-void wr_conn_register(struct wr_conn *c); /* for the first time */
+void wr_conn_register(struct wr_conn *c); /* for wr_conn_arm */
+/* Registers with epoll, edge triggered, if that was not done yet. Call before waiting. If the
+ * kernel refuses (max_user_watches), shuts the socket down and wakes the task, which reads EOF. */
 static inline void wr_conn_arm(struct wr_conn *c)
 {
     if (wr_unlikely(!c->registered))
         wr_conn_register(c);
 }
-/* For transports: nothing more can be written now. Clears WRITABLE, and from the first time on
- * epoll reports EPOLLOUT: a registration with it would end the next epoll_wait at once. */
+/* For transports: nothing more can be written now. Clears WRITABLE, and the first time registers
+ * for EPOLLOUT. Earlier, while the socket has room, that would end the next epoll_wait at once. */
 void wr_conn_full(struct wr_conn *c);
 /* Starts connecting: WR_IO_OK connected at once (both ready bits set), AGAIN in progress (armed,
  * both bits cleared; later: wr_conn_connected), ERROR. */
 enum wr_io wr_conn_connect(struct wr_conn *c, const struct wr_addr *to);
 enum wr_io wr_conn_connected(struct wr_conn *c); /* OK, AGAIN (no event yet), ERROR */
-/* All I/O below says AGAIN without a system call while its ready bit is clear. A short read clears
- * the bit unless HUP or ERR is set (never trust it there); a short write clears it always. */
+/* All I/O below returns AGAIN without a system call while its ready bit is clear. A short write
+ * always clears the bit (a short sendfile() does not). A short read clears it unless HUP or ERR is
+ * set: then the end may still be behind the bytes, and no further event would report it. */
 static inline enum wr_io wr_conn_read(struct wr_conn *c, void *p, size_t n, size_t *got)
 {
     *got = 0;
@@ -296,20 +299,21 @@ static inline enum wr_io wr_conn_read(struct wr_conn *c, void *p, size_t n, size
 }
 enum wr_io wr_conn_write(struct wr_conn *c, const void *p, size_t n, size_t *put);
 enum wr_io wr_conn_writev(struct wr_conn *c, const struct iovec *v, size_t nv, size_t *put);
-/* At most max bytes from the front of q: memory by writev, file ranges by sendfile (read and
- * written where the transport is not raw) once their reader has them at hand; what went out is
- * dropped. A file shorter than its slice is ERROR with EIO. */
+/* Writes at most max bytes from the front of q and drops them there: memory by writev(), ranges of
+ * files by sendfile() (by pread() and write if the transport is not raw), as far as that need not
+ * wait for a disk. A file shorter than its slice is ERROR with EIO. */
 enum wr_io wr_conn_write_q(struct wr_conn *c, struct wr_bufq *q, size_t max, size_t *put);
-/* At most max bytes of one file slice, which stays as it is. */
+/* Writes at most max bytes of one file slice, which is not changed. */
 enum wr_io wr_conn_write_file(struct wr_conn *c, const struct wr_slice *s, size_t max, size_t *put);
 enum wr_io wr_conn_shutdown(struct wr_conn *c); /* idempotent */
-/* Looks at what has come without taking it (MSG_PEEK). READABLE stays set when there was something:
- * to wait for more, just wait, the next event wakes the task. Chaos does not shorten it: more of
- * the same is no event. */
+/* Copies received bytes without consuming them (MSG_PEEK). READABLE stays set if there were any: to
+ * wait for more, just wait, the next event wakes the task. Chaos does not shorten the result, as no
+ * event would announce the rest. */
 enum wr_io wr_conn_peek(struct wr_conn *c, void *p, size_t n, size_t *got);
-/* Idempotent; timer off, fd closed. Due even with fd -1 if a timeout was ever set. */
+/* Takes the deadline out of the heap and closes fd. Idempotent. Needed also with fd -1 if a timeout
+ * was ever set. */
 void wr_conn_close(struct wr_conn *c);
-/* 0: off; cheap, ended by wr_conn_close. */
+/* Sets the deadline, or with 0 switches it off; cheap. wr_conn_close ends it for good. */
 static inline void wr_conn_timeout(struct wr_conn *c, uint64_t ms)
 {
     if (ms == 0)
@@ -324,27 +328,26 @@ static inline void wr_conn_retask(struct wr_conn *c, struct wr_task *task)
     c->deadline.task = task;
 }
 
-/* The worker's scratch for reads; valid until the next step runs. What is never touched of it costs
- * nothing. */
+/* The worker's scratch for reads; valid until the next step runs. Pages that are never touched use
+ * no memory. */
 #define WR_SCRATCH (256 * 1024)
 extern char wr_scratch[WR_SCRATCH];
 
 /* ---- tls: OpenSSL as a transport ---- */
 struct ssl_st;
 struct ssl_ctx_st;
-/* Gives the connection a TLS state (the other side is the client when `server`); the context is
- * borrowed, SSL_get_app_data is the conn. record: most plain bytes of a record, 0: 16 KB. False:
- * OpenSSL had no memory. Freed by wr_conn_close, which says goodbye (close_notify). */
+/* Gives the connection a TLS state; server: we are the server of the handshake. The context is
+ * borrowed; SSL_get_app_data gives the conn. record: most plain bytes of a record, 0: 16 KB. False:
+ * OpenSSL had no memory. Freed by wr_conn_close, which sends close_notify. */
 bool wr_tls_open(struct wr_conn *c, struct ssl_ctx_st *ctx, bool server, size_t record) WR_CHECKED;
 /* OK: c->io is TLS from now on. AGAIN: call again when an event has come. EOF: the other side
  * has closed. ERROR: c->error, or see wr_tls_errors. */
 enum wr_io wr_tls_handshake(struct wr_conn *c) WR_CHECKED;
 struct ssl_st *wr_tls_of(const struct wr_conn *c); /* NULL: none */
 bool wr_tls_up(const struct wr_conn *c);           /* the handshake is done */
-/* Appends " (SSL: error:... error:...)", what OpenSSL has to say of its last failure; nothing when
- * it has nothing. */
+/* Appends the errors in OpenSSL's queue as " (SSL: error:... error:...)", or nothing. */
 void wr_tls_errors(struct wr_text *t);
-void wr_tls_init(void); /* before OpenSSL is used: its memory is to be in no core file */
+void wr_tls_init(void); /* call before OpenSSL is used: keeps its memory out of core files */
 
 /* ---- pipe: splice for bulk; a pipe is borrowed only while bytes are in it ---- */
 struct wr_pipe {
@@ -360,7 +363,7 @@ void wr_pipe_return(struct wr_loop *l, struct wr_pipe *p);
  * no side and a pipe counts pages, not bytes, so src's ready bit is cleared only when the pipe was
  * empty; with bytes in it: write them out, then try again. EOF, ERROR as read. */
 enum wr_io wr_conn_splice_in(struct wr_conn *src, struct wr_pipe *p, size_t max, size_t *got);
-/* pipe -> dst, all there is. The pipe is not empty. */
+/* pipe -> dst, all that dst takes. The pipe must not be empty. */
 enum wr_io wr_conn_splice_out(struct wr_conn *dst, struct wr_pipe *p, size_t *put);
 
 /* ---- listen ---- */
@@ -374,7 +377,7 @@ struct wr_accepting {
     bool watching, paused, draining;
     bool drained;              /* two accepts in a row found nothing */
     uint8_t empty;             /* accepts in a row that found nothing, while draining */
-    uint8_t batch, full_turns; /* how many to take in a turn; turns in a row that had them */
+    uint8_t batch, full_turns; /* most accepts in a turn; turns in a row with so many */
     uint64_t last_turn;
     struct wr_listener *listener;
     struct wr_task task;
@@ -393,21 +396,23 @@ struct wr_listener {           /* one configured address */
     struct wr_str text;        /* address as text, for logs */
     struct wr_listener *next;
     const struct wr_node *node; /* the listen directive */
-    /* Reads what comes before the layer's first byte (a PROXY header); NULL: nothing does. OK: the
-     * layer may begin. AGAIN: not all is there. EOF: the client was too slow. ERROR: logged. */
+    /* Reads the bytes before the layer's first one (a PROXY header); NULL: there are none. OK: the
+     * layer may begin. AGAIN: more must arrive. EOF: the client was too slow. ERROR: logged. */
     enum wr_io (*greet)(struct wr_session *);
-    bool ssl;                  /* then comes a TLS handshake */
-    uint32_t speaks;           /* bits of the layer's protocols whose words stand in listen */
+    bool ssl;                  /* a TLS handshake follows */
+    uint32_t speaks;           /* bits of the layer's further protocols that `listen` names */
 };
-/* Accepts one connection a turn, up to 64 while the queue stays full (level triggered: why, says
- * listen.c). Without room (limit), or on EMFILE, it says wr_connections_full; what then is still
- * watched is accepted and closed. What the whole system lacks makes accepting rest for 500 ms on
- * all of them. fd and listener are set; false with errno. */
+/* Accepts one connection a turn, up to 64 while the queue stays full (level triggered, see
+ * listen.c). Without room (limit), or on EMFILE, calls wr_connections_full; if the socket is still
+ * watched after that, clients are accepted and closed. If the system lacks memory or files,
+ * accepting pauses for 500 ms on all sockets. The caller has set fd and listener. False with
+ * errno. */
 bool wr_accepting_start(struct wr_loop *l, struct wr_accepting *a) WR_CHECKED;
 /* For an address that goes away: accepts on until two turns in a row found nothing, then `drained`
  * is set and the task rests. Needs wr_accepting_start. */
 void wr_accepting_drain(struct wr_accepting *a);
-/* EPOLL_CTL_DEL: a listener is a shared open file description. The fd stays open. Idempotent. */
+/* Removes it from epoll: close() would not, as other processes share the listening socket. The fd
+ * stays open. Idempotent. */
 void wr_accepting_stop(struct wr_accepting *a);
 
 /* ---- limit: worker_connections ---- */
@@ -415,7 +420,7 @@ enum wr_side { WR_CLIENT, WR_SERVER };
 struct wr_open {
     uint32_t n[2], max;       /* by side; max 0: no limit */
 };
-/* Pure: is there room for so many more of that side? Clients leave a tenth to servers. */
+/* Pure: is there room for `more` connections of that side? A tenth is kept for servers. */
 bool wr_open_fits(const struct wr_open *o, enum wr_side side, uint32_t more);
 void wr_connections_limit(struct wr_loop *l, uint32_t max);
 void wr_connections_add(enum wr_side side, int delta);
@@ -423,15 +428,16 @@ void wr_connections_add(enum wr_side side, int delta);
 bool wr_connections_room(enum wr_side side) WR_CHECKED;
 /* close_one closes a connection of that side that nobody uses; false: there is none. */
 void wr_connections_unused(bool (*close_one)(enum wr_side side));
-bool wr_connections_free_one(void) WR_CHECKED; /* a parked one before a client's */
-/* One of that side was turned away: said at once, then once a second with a count, in one line with
- * the unused ones that were closed. err: EMFILE, or 0 for worker_connections. */
+/* Closes a parked link or else an idle client; false: there is none. */
+bool wr_connections_free_one(void) WR_CHECKED;
+/* Counts a refused connection of that side. Logs the first at once, then once a second how many
+ * were refused and how many unused ones closed. err: EMFILE, or 0 for worker_connections. */
 void wr_connections_refused(enum wr_side side, int err);
-/* No client can be taken. `changed` hears of it, and when there is room again (within half a
- * second: idle clients and descriptors are not watched). Idempotent. */
+/* No client can be accepted. Calls `changed`, and calls it again when there is room, or after half
+ * a second: no event tells that a client has become idle or a descriptor free. Idempotent. */
 void wr_connections_full(void);
 void wr_connections_watch(void (*changed)(bool full));
-void wr_connections_end(void); /* before the loop is freed: says what was not said yet */
+void wr_connections_end(void); /* call before the loop is freed: logs the counts not yet logged */
 uint32_t wr_connections(void);
 
 #endif

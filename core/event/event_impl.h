@@ -1,5 +1,4 @@
-/* What the files of event share among themselves: the loop and the internal calls. No other folder
- * includes this. */
+/* Private to the files of event: the loop, and the calls between them. */
 #ifndef WR_EVENT_IMPL_H
 #define WR_EVENT_IMPL_H
 
@@ -99,7 +98,7 @@ enum wr_at_hand {
 struct wr_wanted {
     struct wr_loop *loop;
     struct wr_task *task;     /* woken after a thread has read */
-    size_t n, left;           /* in: at most n bytes of `left` in all; out: n are at hand */
+    size_t n, left;           /* in: bytes wanted now, and in all; out: n are at hand */
     const char *p;            /* NULL: in the file */
     int err;
 };

@@ -53,7 +53,7 @@ static void say_again(struct wr_task *t);
 
 static struct shortage {
     int err;                 /* 0: worker_connections */
-    uint32_t refused[2], closed; /* not yet logged; closed: unused ones, for others */
+    uint32_t refused[2], closed; /* not yet logged; closed: unused ones, to make room */
     struct wr_task task;
     struct wr_timer timer;   /* while it runs the next line has to wait */
 } by_limit = { .task.run = say_again, .timer.task = &by_limit.task },

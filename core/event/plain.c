@@ -56,7 +56,7 @@ static enum wr_io count_sent(struct wr_conn *c, ssize_t r, size_t n, size_t *put
         return write_failed(c);
     *put = (size_t)r;
     c->sent += *put;
-    /* the kernel knows that we ran out of room, and will report when there is some */
+    /* the kernel has seen the socket full, so epoll will report room in it */
     if (*put < n)
         wr_conn_full(c);
     return WR_IO_OK;

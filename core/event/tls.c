@@ -135,7 +135,7 @@ static BIO_METHOD *bio_method(void)
     return m;
 }
 
-/* ---- what came of a call ---- */
+/* ---- the result of a call ---- */
 
 static enum wr_io again_reading(struct wr_tls_state *t)
 {

@@ -6,7 +6,7 @@
 #include <sys/uio.h>
 
 #define PLACES 4096           /* for 1 GB of chunks, in 64 KB of memory */
-#define BELIEVED_MS 10000     /* used so recently it is not evicted; then ask again */
+#define BELIEVED_MS 10000     /* a chunk read so recently was not evicted; later ask the kernel */
 
 static struct {
     uint64_t key, until;
