@@ -56,9 +56,9 @@ static void take_label(struct wr_scan *s, size_t n, struct wr_text *out)
         wr_text_char(out, printable_byte(wr_scan_u8(s)));
 }
 
-/* Reads a name at *s and leaves *s behind it. A pointer must lead to before the beginning of the
- * name, or of the part that the last pointer led to: so there is an end. JUMPS_MAX makes it come
- * soon. */
+/* Reads a name at *s and leaves *s behind it. Each pointer must lead to an offset before the
+ * beginning of the name, or of the part that the last pointer led to, so they cannot form a circle.
+ * There may be JUMPS_MAX of them. */
 static bool take_name(const struct message *m, struct wr_scan *s, char *name, size_t size)
 {
     struct wr_text out = wr_text_on(name, size - 1);

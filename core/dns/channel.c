@@ -27,7 +27,7 @@ struct wr_line {
     struct wr_channel *channel;
     struct wr_link asks;      /* of struct wr_ask: pending, with mixed case */
     ares_channel ares;
-    uint32_t asked, pending;  /* asked: since all its sockets were closed last */
+    uint32_t asked, pending;  /* questions; asked: since the sockets were closed last */
 };
 
 struct ares_fd {
@@ -81,7 +81,7 @@ static void watch_socket(struct wr_line *line, int fd, uint32_t events)
 
 static void forget_socket(struct ares_fd *s)
 {
-    /* c-ares closes the socket next, but process may still use s: free it in the reaping */
+    /* c-ares closes the socket next, but run_channel may still use s: free it in the reaping */
     wr_watch_del(s->line->channel->loop, s->fd);
     wr_list_remove(&s->link);
     s->doomed.free = free_socket;

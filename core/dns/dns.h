@@ -25,29 +25,29 @@ const char *wr_dns_code_text(enum wr_dns_code c); /* nginx's: "Host not found", 
 struct wr_dns_answer {         /* some 25 KB */
     enum wr_dns_code code;     /* OK with n == 0: the name is there, records of this type are not */
     uint32_t n;
-    uint32_t ttl;              /* smallest of the chain, s; of the SOA when negative, 0: no SOA */
-    char alias[256];           /* the chain ends at this name, of which the server says no more: ask
-                                * for it (n == 0, ttl is the chain's); empty: it says all */
+    uint32_t ttl;              /* s; smallest of the chain; if n == 0 of the SOA, 0: no SOA */
+    char alias[256];           /* not empty: the chain ends at this name, and the message has no
+                                * records of it and no SOA: ask for it (n == 0; ttl: the chain's) */
     struct wr_dns_record at[WR_DNS_RECORDS]; /* at most that many, the rest is dropped */
 };
 /* Follows the CNAME chain inside the message from `name` (empty: from the name of the question);
- * keeps records of `type` only. Names come out with '?' for what does not belong into a log line
- * or a label. */
+ * keeps records of `type` only. In names, '?' replaces each byte that could confuse a log line or
+ * the division into labels. */
 void wr_dns_parse(const void *p, size_t n, struct wr_str name, uint16_t type,
                   struct wr_dns_answer *out);
-/* Is this the only question in the message, to the case of each letter? */
+/* Is this the only question in the message, with each letter in the same case? */
 bool wr_dns_asks(const void *p, size_t n, struct wr_str name, uint16_t type);
 
 /* ---- resolver ---- */
 struct wr_resolver;            /* one `resolver` directive, or the system's resolv.conf */
 struct wr_resolver_opts {
-    struct wr_addr *servers;   /* NULL: /etc/resolv.conf, looked at again when it changes */
+    struct wr_addr *servers;   /* NULL: those of /etc/resolv.conf, read again when it changes */
     uint32_t nservers;
     uint64_t valid_ms;         /* 0: by TTL, clamped to 1 s .. 1 h */
     bool no_ipv4, no_ipv6;
     bool mixed_case;           /* only with servers */
     uint64_t timeout_ms;       /* resolver_timeout */
-    bool hosts;                /* look into /etc/hosts first (rechecked on mtime) */
+    bool hosts;                /* look into /etc/hosts first, read again when it changes */
 };
 #define WR_NAMES 64
 struct wr_name_addr {
@@ -55,35 +55,37 @@ struct wr_name_addr {
     uint16_t priority, weight; /* of the SRV record */
 };
 struct wr_names {              /* result of one question; some 8 KB */
-    enum wr_dns_code code;     /* OK and n > 0, or why not (NXDOMAIN also for "no such record") */
+    enum wr_dns_code code;     /* OK: n > 0; else the reason (NXDOMAIN also if only records lack) */
     uint32_t n;
     struct wr_name_addr at[WR_NAMES];
-    uint64_t ttl_ms;           /* when to ask again; failures too */
-    bool kept;                 /* not new: others were told the same, in the same order */
+    uint64_t ttl_ms;           /* ask again after this time, also after a failure */
+    bool kept;                 /* not fresh from the DNS: others get the same in the same order */
 };
-struct wr_query {              /* embedded in who asks; zeroed before its first use */
+struct wr_query {              /* embedded in the caller's struct; zeroed before its first use */
     struct wr_link link;
     void (*done)(struct wr_query *, const struct wr_names *); /* never from inside wr_resolve */
     struct wr_timer timer;
     struct wr_resolver *asked;
 };
 /* The options are copied, servers too. Questions go to one server after the other, 1 s, 2 s, 4 s
- * each, until timeout_ms (default 30 s) is over. Search domains and ndots of resolv.conf count only
- * for the system's resolver (servers == NULL), as nginx's start-up and run-time names differ. */
+ * each, until timeout_ms (default 30 s) is over. Search domains and ndots of resolv.conf are used
+ * only with its servers (servers == NULL): nginx, too, applies them to names resolved at start, not
+ * to names asked of a `resolver`. */
 struct wr_resolver *wr_resolver_new(struct wr_loop *l, const struct wr_resolver_opts *o);
 /* Open queries are dropped without done(). Not from inside done(). NULL is fine. */
 void wr_resolver_free(struct wr_resolver *r);
-/* Asks for the addresses of name (both families at once); service: SRV of _service._tcp.name when
- * service is not empty ("http"; with a dot in it, "_x._y", it is taken as it stands), then the
- * addresses of each target. A literal address is its own answer. Answers are kept for their TTL,
- * the same question asked twice goes out once. done() comes in a later turn or never (cancel). */
+/* Asks for the addresses of name, of both families at once. If service is not empty, asks for the
+ * SRV records of _service._tcp.name (service "http") or of service.name (service with a dot,
+ * "_x._y"), and then for the addresses of each target. A literal address is its own answer. Answers
+ * are kept for their TTL; the same question asked twice is sent once. done() is called in a later
+ * turn, unless the query is cancelled or the resolver freed. */
 void wr_resolve(struct wr_resolver *r, struct wr_query *q, struct wr_str name,
                 struct wr_str service);
 void wr_resolve_cancel(struct wr_query *q);   /* idempotent; done() will not be called */
-/* /etc/hosts only, at once; n == 0 when the name is not there. "localhost" always is. The file is
- * looked at again when it changed, at most once a second. */
+/* Looks the name up in /etc/hosts only, at once; n == 0: not found. "localhost" is always found.
+ * Reads the file again when it has changed, which is checked at most once a second. */
 void wr_hosts_lookup(struct wr_str name, struct wr_names *out);
-/* Another file than /etc/hosts, for tests; path stays the caller's. */
+/* For tests: uses this file instead of /etc/hosts. path is borrowed. */
 void wr_hosts_use(const char *path);
 
 #endif

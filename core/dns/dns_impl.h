@@ -39,7 +39,7 @@ void wr_channel_ask(struct wr_channel *ch, struct wr_ask *a);
 /* ---- mixed_case.c: questions in mixed case, and a filter for answers to other questions ---- */
 void wr_case_mix(const char *name, char mixed[static WR_ASK_NAME]); /* a longer one is cut */
 /* Installs the filter in an ares_channel, before it sends. asks: list of struct wr_ask, which must
- * live as long. */
+ * live as long as the channel. */
 void wr_case_watch(void *ares, struct wr_link *asks);
 
 /* ---- question.c: one name with all its record types ---- */
