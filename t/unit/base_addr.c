@@ -103,7 +103,7 @@ START_TEST(compares)
 }
 END_TEST
 
-START_TEST(tells_parts)
+START_TEST(reads_parts)
 {
     struct wr_addr a, none = { .len = 0 };
 
@@ -161,5 +161,5 @@ START_TEST(host_names)
 }
 END_TEST
 
-UNIT_MAIN("base/addr", host_names, parses, refuses, parses_hosts, compares, tells_parts,
+UNIT_MAIN("base/addr", host_names, parses, refuses, parses_hosts, compares, reads_parts,
           unnamed_unix_client)

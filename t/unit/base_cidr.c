@@ -46,7 +46,7 @@ START_TEST(unix_is_every_unix_client)
 }
 END_TEST
 
-START_TEST(low_bits_are_told)
+START_TEST(low_bits_are_reported)
 {
     struct wr_cidr c;
     struct wr_addr a;
@@ -73,4 +73,4 @@ START_TEST(refuses)
 }
 END_TEST
 
-UNIT_MAIN("base/cidr", matches, unix_is_every_unix_client, low_bits_are_told, refuses)
+UNIT_MAIN("base/cidr", matches, unix_is_every_unix_client, low_bits_are_reported, refuses)

@@ -31,7 +31,7 @@ START_TEST(folds_ascii_only)
 }
 END_TEST
 
-START_TEST(tells_kinds_of_bytes)
+START_TEST(classifies_bytes)
 {
     static const char digits[] = "0123456789abcdef";
 
@@ -158,7 +158,7 @@ START_TEST(measures_distance)
 }
 END_TEST
 
-START_TEST(knows_utf8)
+START_TEST(checks_utf8)
 {
     static const struct {
         const char *s;
@@ -191,6 +191,6 @@ START_TEST(wraps_c_strings)
 }
 END_TEST
 
-UNIT_MAIN("base/str", compares, folds_ascii_only, tells_kinds_of_bytes, folds_at_every_place,
-          looks_at_the_ends, finds, cuts, reads_numbers, measures_distance, knows_utf8,
+UNIT_MAIN("base/str", compares, folds_ascii_only, classifies_bytes, folds_at_every_place,
+          looks_at_the_ends, finds, cuts, reads_numbers, measures_distance, checks_utf8,
           wraps_c_strings)

@@ -135,7 +135,7 @@ START_TEST(addresses_with_the_smallest_ttl)
 }
 END_TEST
 
-START_TEST(addresses_of_six)
+START_TEST(ipv6_addresses)
 {
     size_t at;
 
@@ -513,11 +513,11 @@ END_TEST
 int main(void)
 {
     const TTest *const tests[] = {
-        addresses_with_the_smallest_ttl, addresses_of_six, the_chain_in_order_and_backwards,
+        addresses_with_the_smallest_ttl, ipv6_addresses, the_chain_in_order_and_backwards,
         an_alias_alone, a_chain_in_a_circle, services, pointers, negative_answers, codes,
         cut_anywhere, hostile, a_name_too_long, a_long_way_of_pointers, odd_bytes_in_names,
         more_than_fit, the_question_to_the_letter, NULL,
     };
 
-    return run_suite("event_dns", tests);
+    return run_suite("dns_answer", tests);
 }

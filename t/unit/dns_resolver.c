@@ -161,7 +161,7 @@ static void on_question(struct wr_watch *w, uint32_t events)
     wr_task_wake(server.loop, &server.task);
 }
 
-/* ---- who asks ---- */
+/* ---- askers ---- */
 struct asker {
     struct wr_query q;
     unsigned told;
@@ -501,5 +501,5 @@ int main(void)
         cancelled_and_dropped, done_may_cancel_and_ask, nobody_there, literals, hosts, NULL,
     };
 
-    return run_suite("event_resolver", tests);
+    return run_suite("dns_resolver", tests);
 }

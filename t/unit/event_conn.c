@@ -103,7 +103,7 @@ START_TEST(bytes_wake_the_task_registering_does_not)
     far_writes("a");
     wr_loop_turn(l, 1000);
     ck_assert_uint_eq(task.runs, 1);
-    far_writes("b"); /* nothing was read: a task that has peeked must hear of more */
+    far_writes("b"); /* nothing was read: a task that has peeked must be woken for more */
     wr_loop_turn(l, 1000);
     ck_assert_uint_eq(task.runs, 2);
     teardown();

@@ -271,5 +271,5 @@ int main(void)
         the_end_waits_for_what_runs, a_job_that_never_ends, NULL,
     };
 
-    return run_suite("offload", tests);
+    return run_suite("event_offload", tests);
 }

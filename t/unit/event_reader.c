@@ -136,7 +136,7 @@ START_TEST(pieces_into_memory)
 END_TEST
 
 /* A file that became shorter is an error, not an end. */
-START_TEST(pieces_of_less_than_there_was)
+START_TEST(pieces_of_a_file_that_became_shorter)
 {
     struct wr_waiter who;
     struct wr_bufq q = { 0 };
@@ -273,14 +273,14 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("reader");
-    TCase *tc = tcase_create("reader");
+    Suite *suite = suite_create("event_reader");
+    TCase *tc = tcase_create("event_reader");
     SRunner *runner = srunner_create(suite);
     int failed;
 
     tcase_set_timeout(tc, 60);
     tcase_add_loop_test(tc, pieces_into_memory, 0, 4);
-    tcase_add_loop_test(tc, pieces_of_less_than_there_was, 0, 2);
+    tcase_add_loop_test(tc, pieces_of_a_file_that_became_shorter, 0, 2);
     tcase_add_loop_test(tc, cold_and_warm, 0, 4);
     tcase_add_loop_test(tc, directly, 0, 2);
     tcase_add_loop_test(tc, a_file_that_became_shorter, 0, 2);

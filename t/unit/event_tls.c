@@ -300,5 +300,5 @@ int main(void)
         last_words_end_with_the_loop_or_after_a_while, NULL,
     };
 
-    return run_suite("tls", tests);
+    return run_suite("event_tls", tests);
 }

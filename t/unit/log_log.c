@@ -166,5 +166,5 @@ START_TEST(short_at_startup)
 }
 END_TEST
 
-UNIT_MAIN("base/log", line_format, control_bytes_are_escaped, long_lines_are_cut, levels,
+UNIT_MAIN("log/log", line_format, control_bytes_are_escaped, long_lines_are_cut, levels,
           level_words, errno_stays, short_at_startup)

@@ -180,7 +180,7 @@ START_TEST(memory_is_a_ring)
 }
 END_TEST
 
-START_TEST(full_disk_is_told_once_and_left_alone)
+START_TEST(full_disk_is_logged_once_and_left_alone)
 {
     struct wr_sink *full = wr_sink_open("/dev/full"), *told = wr_sink_open("memory:4k");
     struct wr_log log = { .max = WR_LOG_CRIT, .n = 2,
@@ -221,6 +221,6 @@ START_TEST(other_kinds)
 }
 END_TEST
 
-UNIT_MAIN("base/sink", files_are_shared, files_are_opened_again,
+UNIT_MAIN("log/sink", files_are_shared, files_are_opened_again,
           logs_where_others_write, no_file, stderr_is_always_there,
-          memory_is_a_ring, full_disk_is_told_once_and_left_alone, other_kinds)
+          memory_is_a_ring, full_disk_is_logged_once_and_left_alone, other_kinds)

@@ -154,5 +154,5 @@ START_TEST(refused_files_are_not_truncated)
 }
 END_TEST
 
-UNIT_MAIN("base/trusted", walks_as_the_kernel_does, what_others_made_is_refused,
+UNIT_MAIN("log/trusted", walks_as_the_kernel_does, what_others_made_is_refused,
           refused_files_are_not_truncated)
