@@ -76,8 +76,8 @@ bool wr_socket_holder(const struct wr_addr *a, int type, struct wr_holder *out) 
 /* Reads the whole file into the pool, at most max bytes, and puts a zero byte behind it. p == NULL
  * with errno on failure (EFBIG: longer than max). */
 struct wr_str wr_file_read(struct wr_pool *pool, const char *path, size_t max) WR_CHECKED;
-/* Replaces the file by a new one, all of which this process locks (F_WRLCK) before the file gets its
- * name. Closing any descriptor of it in this process ends the lock. -1 with errno. */
+/* Replaces the file by a new one, all of which this process locks (F_WRLCK) before the file gets
+ * its name. Closing any descriptor of it in this process ends the lock. -1 with errno. */
 int wr_file_write_locked(const char *path, struct wr_str text, mode_t mode) WR_CHECKED;
 /* The same without a new file, where the folder cannot be written: a concurrent reader may see part
  * of the new text and the rest of the old one. */
