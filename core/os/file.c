@@ -72,8 +72,8 @@ struct wr_str wr_file_read(struct wr_pool *pool, const char *path, size_t max)
     return ok && wr_text_cstr(&t, &text) ? wr_text_view(&t) : none;
 }
 
-/* Takes the bytes that one write() has written off *s. False: it has failed. */
-static bool has_written(struct wr_str *s, ssize_t n)
+/* Removes from *s the bytes that one write() took; n is its result. False: it failed. */
+static bool take_written(struct wr_str *s, ssize_t n)
 {
     if (n == 0)
         errno = ENOSPC;
@@ -85,7 +85,7 @@ static bool has_written(struct wr_str *s, ssize_t n)
 bool wr_file_write_all(int fd, struct wr_str s)
 {
     while (s.n > 0)
-        if (!has_written(&s, write(fd, s.p, s.n)))
+        if (!take_written(&s, write(fd, s.p, s.n)))
             return false;
     return true;
 }
@@ -95,7 +95,7 @@ bool wr_file_write_at(int fd, struct wr_str s, uint64_t at)
     const uint64_t end = at + s.n;
 
     while (s.n > 0)
-        if (!has_written(&s, pwrite(fd, s.p, s.n, (off_t)(end - s.n))))
+        if (!take_written(&s, pwrite(fd, s.p, s.n, (off_t)(end - s.n))))
             return false;
     return true;
 }

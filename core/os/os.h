@@ -292,8 +292,9 @@ bool wr_ledger_sweep(void (*clear)(void *arg, uint32_t process), void *arg);
 bool wr_ledger_look(struct wr_ledger *l, struct wr_pool *pool);
 void wr_ledger_forget(struct wr_ledger *l); /* start the comparison anew */
 /* Pure: a difference is trusted when it was seen several times in a row. */
-enum wr_ledger_find { WR_LEDGER_LOOK, WR_LEDGER_WRONG, WR_LEDGER_RIGHT };
-enum wr_ledger_find wr_ledger_judge(struct wr_ledger_seen *seen, uint32_t column, uint32_t total);
+enum wr_ledger_finding { WR_LEDGER_LOOK, WR_LEDGER_WRONG, WR_LEDGER_RIGHT };
+enum wr_ledger_finding wr_ledger_judge(struct wr_ledger_seen *seen, uint32_t column,
+                                       uint32_t total);
 
 static inline _Atomic uint32_t *wr_ledger_row(const struct wr_ledger *l, uint32_t process)
 {

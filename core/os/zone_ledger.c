@@ -70,7 +70,7 @@ bool wr_ledger_sweep(void (*clear)(void *arg, uint32_t process), void *arg)
 
 /* ---- totals ---- */
 
-enum wr_ledger_find wr_ledger_judge(struct wr_ledger_seen *seen, uint32_t column, uint32_t total)
+enum wr_ledger_finding wr_ledger_judge(struct wr_ledger_seen *seen, uint32_t column, uint32_t total)
 {
     int32_t differs = (int32_t)(column - total);
 

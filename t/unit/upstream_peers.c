@@ -475,7 +475,7 @@ END_TEST
 
 static const struct {
     uint32_t column, total;
-    enum wr_ledger_find want;
+    enum wr_ledger_finding want;
 } looks[] = {
     { 3, 3, WR_LEDGER_LOOK }, { 4, 4, WR_LEDGER_LOOK }, { 4, 4, WR_LEDGER_RIGHT },
     { 5, 4, WR_LEDGER_LOOK },                             /* between its row and the total */
