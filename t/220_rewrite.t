@@ -255,7 +255,8 @@ subtest 'servers' => sub {
 subtest 'a page for the missing slash of a rewritten uri' => sub {
     my $r = Weir::Http::ask($w, 'slash', 'GET /a');
     is $r->{status}, 200, 'its status';
-    is $r->{body}, 'GET /other', 'the break of the page does not keep the URI that was rewritten before it';
+    is $r->{body}, 'GET /other',
+        'the break of the page does not keep the URI that was rewritten before it';
 };
 
 subtest 'return 444' => sub {
