@@ -81,17 +81,19 @@ struct wr_patience {
     bool raw;                  /* a session or a tunnel: no message that could be answered */
     bool fired, running;       /* the timer; wr_patience_keep sets both */
 };
-enum wr_patient {
-    WR_PATIENT_STILL, WR_PATIENT_ANEW, WR_PATIENT_FREELY, /* the timer stays, begins anew, is off */
-    WR_PATIENT_REFUSES,        /* the client is told that it was too slow (408) */
-    WR_PATIENT_FAILS,          /* another server is tried, or the client is told (504) */
-    WR_PATIENT_CUTS,           /* the reply ends as it is */
-    WR_PATIENT_CLOSES
+enum wr_timeout {
+    WR_TIMEOUT_RUNS,           /* the timer goes on */
+    WR_TIMEOUT_RESTARTS,       /* the timer begins anew */
+    WR_TIMEOUT_OFF,            /* no timer: the wait is nobody's fault */
+    WR_TIMEOUT_REFUSE,         /* it fired: reject the request with 408 */
+    WR_TIMEOUT_FAIL,           /* it fired: try another peer, or reject with 504 */
+    WR_TIMEOUT_CUT,            /* it fired: end the reply as it is */
+    WR_TIMEOUT_CLOSE           /* it fired: end the session */
 };
-enum wr_patient wr_patience(const struct wr_patience *p); /* pure */
+enum wr_timeout wr_patience(const struct wr_patience *p); /* pure */
 /* Decides by x->idle, sets it to ms where it begins anew, and logs an end. Behind the pumps: what
  * has just come counts. */
-enum wr_patient wr_patience_keep(struct wr_exchange *x, struct wr_patience p, uint64_t ms);
+enum wr_timeout wr_patience_keep(struct wr_exchange *x, struct wr_patience p, uint64_t ms);
 
 /* ---- trace ---- */
 #define WR_TRACE 64

@@ -4,19 +4,19 @@
 
 #include <errno.h>
 
-enum wr_patient wr_patience(const struct wr_patience *p)
+enum wr_timeout wr_patience(const struct wr_patience *p)
 {
     if (p->busy)
-        return WR_PATIENT_FREELY;
+        return WR_TIMEOUT_OFF;
     if (p->moved)
-        return WR_PATIENT_ANEW;
+        return WR_TIMEOUT_RESTARTS;
     if (!p->fired)
-        return p->running ? WR_PATIENT_STILL : WR_PATIENT_ANEW;
+        return p->running ? WR_TIMEOUT_RUNS : WR_TIMEOUT_RESTARTS;
     if (p->raw)
-        return WR_PATIENT_CLOSES;
+        return WR_TIMEOUT_CLOSE;
     if (p->begun)
-        return WR_PATIENT_CUTS;
-    return p->whom == WR_AWAITS_CLIENT ? WR_PATIENT_REFUSES : WR_PATIENT_FAILS;
+        return WR_TIMEOUT_CUT;
+    return p->whom == WR_AWAITS_CLIENT ? WR_TIMEOUT_REFUSE : WR_TIMEOUT_FAIL;
 }
 
 static void log_timeout(struct wr_exchange *x, enum wr_awaited whom)
@@ -28,18 +28,18 @@ static void log_timeout(struct wr_exchange *x, enum wr_awaited whom)
                 whom == WR_AWAITS_CLIENT ? "client" : "connection");
 }
 
-enum wr_patient wr_patience_keep(struct wr_exchange *x, struct wr_patience p, uint64_t ms)
+enum wr_timeout wr_patience_keep(struct wr_exchange *x, struct wr_patience p, uint64_t ms)
 {
-    enum wr_patient verdict;
+    enum wr_timeout verdict;
 
     p.fired = x->idle.fired;
     p.running = x->idle.at != 0;
     verdict = wr_patience(&p);
-    if (verdict == WR_PATIENT_ANEW)
+    if (verdict == WR_TIMEOUT_RESTARTS)
         wr_timer_set(x->loop, &x->idle, ms);
-    else if (verdict == WR_PATIENT_FREELY)
+    else if (verdict == WR_TIMEOUT_OFF)
         wr_timer_idle(&x->idle);
-    else if (verdict != WR_PATIENT_STILL)
+    else if (verdict != WR_TIMEOUT_RUNS)
         log_timeout(x, p.whom);
     return verdict;
 }

@@ -2,14 +2,14 @@
  * is made of wr_modules when the program starts; the order of linking does not matter. */
 #include "exchange/exchange.h"
 
-struct placed {
+struct ranked_hook {
     enum wr_verdict (*run)(struct wr_exchange *x);
     int rank;
     uint64_t idle;             /* bit in wr_scope.idle: no calls there; 0: always called */
 };
 struct hooks {
     uint32_t n;
-    struct placed *at;
+    struct ranked_hook *at;
 };
 enum { AT_L4, AT_L7, AT_CHILD, TABLES };
 static struct hooks table[TABLES][WR_PHASES]; /* AT_CHILD: of layer 7 */
@@ -56,7 +56,7 @@ static void insert_hook(struct hooks *h, const struct wr_module *m,
 
     for (i = h->n++; i > 0 && h->at[i - 1].rank > hook->rank; i--)
         h->at[i] = h->at[i - 1];
-    h->at[i] = (struct placed){ hook->run, hook->rank, wr_module_idle_bit(m) };
+    h->at[i] = (struct ranked_hook){ hook->run, hook->rank, wr_module_idle_bit(m) };
 }
 
 void wr_phases_init(void)
@@ -90,7 +90,7 @@ void wr_phases_mark(struct wr_conf *c)
 }
 
 /* To be called before each hook, as the last one may have changed the scope. */
-static inline bool is_idle(const struct wr_exchange *x, const struct placed *hook)
+static inline bool is_idle(const struct wr_exchange *x, const struct ranked_hook *hook)
 {
     return hook->idle != 0 && (x->scope->idle & hook->idle) != 0;
 }
@@ -108,7 +108,7 @@ static enum wr_go phases_run(struct wr_exchange *x)
         const struct hooks *h = &all[x->phase];
 
         while (x->hook < h->n) {
-            const struct placed *hook = &h->at[x->hook];
+            const struct ranked_hook *hook = &h->at[x->hook];
             enum wr_verdict v;
 
             if (is_idle(x, hook)) {

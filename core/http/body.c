@@ -139,7 +139,7 @@ enum wr_verdict wr_http_read_body(struct wr_exchange *x)
             return reject_broken(x);
         case WR_IO_AGAIN:
             if (wr_patience_keep(x, (struct wr_patience){ .whom = WR_AWAITS_CLIENT },
-                                 c->client_body_timeout_ms) != WR_PATIENT_REFUSES)
+                                 c->client_body_timeout_ms) != WR_TIMEOUT_REFUSE)
                 return WR_HOLD;
             h->keepalive = false;
             return wr_reject(x, 408, NULL);

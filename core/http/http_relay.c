@@ -54,7 +54,7 @@ static bool keep_patience(struct wr_exchange *x, bool moved)
 
     return wr_patience_keep(x, p, client ? c->send_timeout_ms
                                          : wr_http_of(x)->proxy_conf->read_timeout_ms)
-        != WR_PATIENT_CUTS;
+        != WR_TIMEOUT_CUT;
 }
 
 /* The reply came before the whole request was sent: send the rest. If that fails, the reply goes on

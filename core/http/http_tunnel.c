@@ -18,7 +18,7 @@ static bool tunnel_patience(struct wr_exchange *x, bool moved, uint64_t ms)
 {
     struct wr_patience p = { .whom = WR_AWAITS_EITHER, .moved = moved, .raw = true };
 
-    return wr_patience_keep(x, p, ms) != WR_PATIENT_CLOSES;
+    return wr_patience_keep(x, p, ms) != WR_TIMEOUT_CLOSE;
 }
 
 static enum wr_go relay_both(struct wr_exchange *x)

@@ -266,10 +266,10 @@ static enum wr_go keep_patience(struct wr_exchange *x, bool moved)
 
     switch (wr_patience_keep(x, p, client ? c->client_body_timeout_ms
                                  : x->up.dst_fin ? conf->read_timeout_ms : conf->send_timeout_ms)) {
-    case WR_PATIENT_REFUSES:
+    case WR_TIMEOUT_REFUSE:
         wr_http_of(x)->keepalive = false;
         return x->layer->reject(x, 408);
-    case WR_PATIENT_FAILS:
+    case WR_TIMEOUT_FAIL:
         return fail_try(x, WR_FAIL_TIMEOUT);
     default: /* within the timeout */
         return WR_WAIT;

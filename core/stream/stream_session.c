@@ -227,7 +227,7 @@ static enum wr_go relay_run(struct wr_exchange *x)
         return relay_over(x, "client");
     if (wr_patience_keep(x, (struct wr_patience){ .whom = WR_AWAITS_EITHER, .moved = moved,
                                                   .raw = true },
-                         how->timeout_ms) == WR_PATIENT_CLOSES)
+                         how->timeout_ms) == WR_TIMEOUT_CLOSE)
         return wr_finish(x, 0);
     if (up == WR_PUMP_MORE || down == WR_PUMP_MORE)
         wr_exchange_wake(x);

@@ -8,16 +8,16 @@
 static const struct {
     enum wr_awaited whom;     /* ANY: client or server */
     uint8_t busy, moved, fired, running, begun, raw;
-    enum wr_patient want;
+    enum wr_timeout want;
 } table[] = { /* the first row that fits counts */
-    { ANY, true, ANY, ANY, ANY, ANY, ANY, WR_PATIENT_FREELY },
-    { ANY, false, true, ANY, ANY, ANY, ANY, WR_PATIENT_ANEW },
-    { ANY, false, false, false, true, ANY, ANY, WR_PATIENT_STILL },
-    { ANY, false, false, false, false, ANY, ANY, WR_PATIENT_ANEW },
-    { ANY, false, false, true, ANY, ANY, true, WR_PATIENT_CLOSES },
-    { ANY, false, false, true, ANY, true, false, WR_PATIENT_CUTS },
-    { WR_AWAITS_CLIENT, false, false, true, ANY, false, false, WR_PATIENT_REFUSES },
-    { WR_AWAITS_SERVER, false, false, true, ANY, false, false, WR_PATIENT_FAILS },
+    { ANY, true, ANY, ANY, ANY, ANY, ANY, WR_TIMEOUT_OFF },
+    { ANY, false, true, ANY, ANY, ANY, ANY, WR_TIMEOUT_RESTARTS },
+    { ANY, false, false, false, true, ANY, ANY, WR_TIMEOUT_RUNS },
+    { ANY, false, false, false, false, ANY, ANY, WR_TIMEOUT_RESTARTS },
+    { ANY, false, false, true, ANY, ANY, true, WR_TIMEOUT_CLOSE },
+    { ANY, false, false, true, ANY, true, false, WR_TIMEOUT_CUT },
+    { WR_AWAITS_CLIENT, false, false, true, ANY, false, false, WR_TIMEOUT_REFUSE },
+    { WR_AWAITS_SERVER, false, false, true, ANY, false, false, WR_TIMEOUT_FAIL },
 };
 
 static bool fits(uint8_t want, bool is)
