@@ -5,8 +5,9 @@
  * order), patience (timeouts of what moves bytes), log_conf (error_log), thread_pool_conf
  * (thread_pool), trace (the event ring).
  *
- * Two endpoints, one exchange, one relay: what differs between the layers is in const tables
- * (wr_layer, wr_endpoint_ops). No HTTP word here but one opaque pointer. */
+ * Two endpoints, one exchange, one relay: const tables (wr_layer, wr_endpoint_ops) hold the
+ * differences between the layers. Nothing here depends on HTTP: a layer keeps its own state behind
+ * the opaque pointers `of_layer`. */
 #ifndef WR_EXCHANGE_H
 #define WR_EXCHANGE_H
 
@@ -40,7 +41,7 @@ enum wr_phase {
     WR_PH_SSL,                 /* the handshake at layer 4 */
     WR_PH_PREREAD,             /* looks at the first bytes, layer 4 */
     WR_PH_PRECONTENT,          /* try_files, mirror */
-    WR_PH_CONTENT,             /* who answers */
+    WR_PH_CONTENT,             /* the module that answers takes the exchange */
     WR_PH_LOG,
     WR_PHASES
 };
@@ -63,23 +64,24 @@ struct wr_phase_hook {
 enum wr_verdict wr_reject(struct wr_exchange *x, unsigned status, const char *reason);
 /* The step of both layers that walks the phases up to CONTENT. */
 extern const struct wr_step wr_step_phases;
-void wr_phases_init(void); /* the table of hooks, once, behind wr_modules_init */
-/* In each scope of a complete configuration: whose hooks and filters have no work
- * (wr_module.has_work)? Sets their bits in wr_scope.idle. */
+void wr_phases_init(void); /* makes the table of hooks; called once, after wr_modules_init */
+/* Sets in wr_scope.idle of each scope the bits of the modules whose hooks and filters have no work
+ * there (wr_module.has_work). The configuration is complete. */
 void wr_phases_mark(struct wr_conf *c);
-/* The bit of a module with has_work; 0 from the 65th on, which is always called. */
+/* The bit of a module in wr_scope.idle. 0: it has no has_work, or 64 modules before it have one:
+ * its hooks are always called. */
 uint64_t wr_module_idle_bit(const struct wr_module *m);
 void wr_phases_log(struct wr_exchange *x); /* the LOG phase; wr_finish calls it */
 
-/* ---- patience: how long a step that moves bytes waits, and what follows ---- */
+/* ---- patience: how long a step that moves bytes waits, and the result of a timeout ---- */
 enum wr_awaited { WR_AWAITS_CLIENT, WR_AWAITS_SERVER, WR_AWAITS_EITHER };
 struct wr_patience {
-    enum wr_awaited whom;      /* keeps the step waiting */
-    bool busy;                 /* a disk or a filter does: neither side is to blame */
-    bool moved;                /* what is awaited came, or some of it */
-    bool begun;                /* the reply is on its way: there can be no other */
-    bool raw;                  /* a session or a tunnel: no message that could be answered */
-    bool fired, running;       /* the timer; wr_patience_keep sets both */
+    enum wr_awaited whom;      /* the side the step waits for */
+    bool busy;                 /* the step waits for a disk or a filter: neither side is to blame */
+    bool moved;                /* some of the awaited bytes have come */
+    bool begun;                /* part of the reply was sent: the client can get no other one */
+    bool raw;                  /* a TCP session or a tunnel: there is no message to answer */
+    bool fired, running;       /* state of the timer; wr_patience_keep sets both */
 };
 enum wr_timeout {
     WR_TIMEOUT_RUNS,           /* the timer goes on */
@@ -91,8 +93,8 @@ enum wr_timeout {
     WR_TIMEOUT_CLOSE           /* it fired: end the session */
 };
 enum wr_timeout wr_patience(const struct wr_patience *p); /* pure */
-/* Decides by x->idle, sets it to ms where it begins anew, and logs an end. Behind the pumps: what
- * has just come counts. */
+/* Decides with the state of the timer x->idle, starts it anew with ms (RESTARTS) and logs a
+ * timeout. Call it after the relays were pumped, so that bytes that have just come count. */
 enum wr_timeout wr_patience_keep(struct wr_exchange *x, struct wr_patience p, uint64_t ms);
 
 /* ---- trace ---- */
@@ -106,8 +108,8 @@ struct wr_trace {
     uint32_t n;                /* written so far; the ring holds the last WR_TRACE */
     struct wr_trace_entry at[WR_TRACE];
 };
-/* "trace at +35 ms: +0 phases +0 pick +0 server(2) +1 dial +2 relay(35)": milliseconds, event, and
- * its count or number. Goes to the exchange's log where that takes the level. */
+/* Writes "trace at +35 ms: +0 phases +0 pick +0 server(2) +1 dial +2 relay(35)" (milliseconds,
+ * event, and its count or number) to the targets of the exchange's log that take level l. */
 void wr_trace_dump(const struct wr_exchange *x, enum wr_level l);
 
 /* ---- layer ---- */
@@ -117,34 +119,36 @@ struct wr_layer {
     size_t session_size;       /* of s->of_layer, zeroed; 0: none */
     enum wr_type session_type;
     /* A client was accepted (listener->accepted calls wr_session_new, which calls this), and the
-     * PROXY header was read if the address wants one. */
+     * PROXY header was read if one is expected. */
     void (*begin)(struct wr_session *s);
-    /* Scope of the address's default server; *ms (may be NULL): longest wait for what
-     * comes before the layer reads. */
+    /* Scope of the address's default server; *ms (may be NULL): longest wait for everything that
+     * comes before the layer reads (PROXY header, TLS handshake). */
     const struct wr_scope *(*greeting)(const struct wr_session *s, uint64_t *ms);
-    /* The session was woken while no exchange has its connection. NULL: no matter. */
+    /* The session was woken while no exchange has its connection. NULL: nothing is to be done. */
     void (*wake)(struct wr_session *s);
-    /* Behind the phases when no hook took the exchange. */
+    /* Called after the phases if no hook took the exchange. */
     enum wr_go (*no_content)(struct wr_exchange *x);
     /* A hook (or the upstream, with 502, 504, ...) rejected: sets the next step. */
     enum wr_go (*reject)(struct wr_exchange *x, unsigned status);
     /* The peer is connected (L4) or the reply head is there (L7): sets the next step. */
     enum wr_go (*connected)(struct wr_exchange *x);
-    /* Scope of the server a TLS client names (SNI), else of the default one; NULL: a regex gave up,
-     * which is logged, and no server is right. May be NULL. */
+    /* Scope of the server a TLS client names (SNI), else of the default one. NULL: a regex gave up,
+     * which was logged, so the server is not known. May be NULL. */
     const struct wr_scope *(*by_name)(const struct wr_session *s, struct wr_str name);
-    /* speaks: the bit of this word of `listen`, 0: not a word of the layer. protocols: what an
-     * address offers (ALPN, as on the wire). NULL: the layer has no such words; ssl_alpn offers. */
+    /* speaks: the bit of a protocol by its word in `listen`; 0: not a protocol of the layer.
+     * protocols: the protocols an address offers by ALPN, as on the wire. Both NULL: the layer has
+     * no such words, and ssl_alpn has the list. */
     uint32_t (*speaks)(struct wr_str word);
     struct wr_str (*protocols)(const struct wr_listener *l);
-    /* Gives a new exchange what the layer keeps of each one, x->of_layer. NULL: nothing. */
+    /* Makes x->of_layer, the layer's state of a new exchange. NULL: there is none. */
     void (*prepare)(struct wr_exchange *x);
     /* Values of the client's header field of this name (case folded, nothing else), joined by ", ";
      * false: there is none. NULL where there are no fields. */
     bool (*field)(struct wr_exchange *x, struct wr_str name, struct wr_str *out);
     /* Adds ", server: ..., request: ..." to an error log line. */
     void (*log_context)(const struct wr_exchange *x, struct wr_text *t);
-    /* The process shuts down (s->quitting): ends what nobody needs. NULL: nothing but exchanges. */
+    /* Called when the process shuts down (s->quitting): ends the session now if it is idle, else as
+     * soon as it is. NULL: each session ends with its exchange. */
     void (*drain)(struct wr_session *s);
     void (*session_ended)(struct wr_session *s); /* NULL: nothing to free */
 };
@@ -160,10 +164,10 @@ struct wr_session {
     struct wr_loop *loop;
     const struct wr_listener *listener;
     const struct wr_layer *layer;
-    struct wr_addr client;     /* that connected */
-    uint8_t client_len;        /* 0: nobody asked yet */
-    char client_text[INET6_ADDRSTRLEN]; /* for $remote_addr */
-    struct wr_addr local;      /* len 0 until wr_session_local asked */
+    struct wr_addr client;     /* the address that connected; see wr_exchange.client_addr */
+    uint8_t client_len;        /* of client_text; 0: not made yet */
+    char client_text[INET6_ADDRSTRLEN]; /* wr_session_client_text, for $remote_addr */
+    struct wr_addr local;      /* see wr_session_local; len 0: not asked for yet */
     struct wr_proxy_header *proxy; /* of `listen ... proxy_protocol`; else NULL */
     size_t proxy_unread;       /* bytes of it not yet taken from the connection */
     uint64_t number;           /* $connection */
@@ -185,7 +189,8 @@ void wr_session_new(struct wr_listener *l, int fd, const struct wr_addr *peer);
 const struct wr_addr *wr_session_local(struct wr_session *s);
 /* The client's address without the port, made once. */
 struct wr_str wr_session_client_text(struct wr_session *s);
-/* For what comes before a layer reads: arms, with one deadline for it all (layer->greeting). */
+/* Arms the connection for the bytes that come before the layer reads; the first call sets one
+ * deadline for all of them (layer->greeting). */
 void wr_session_wait(struct wr_session *s);
 /* An error log line of a session, with its exchange's context or, before there is one, " while
  * DOING, client: ..., server: ...". */
@@ -194,21 +199,22 @@ void wr_session_log(const struct wr_session *s, const char *doing, enum wr_level
 /* Closes the client and condemns the session. Idempotent; called by wr_finish. */
 void wr_session_end(struct wr_session *s);
 void wr_session_leave(struct wr_exchange *x); /* idempotent; called by wr_finish */
-void wr_session_detach(struct wr_exchange *x); /* it lets go of the connection; the session's
-                                                * memory stays until x has ended */
-void wr_session_idle(struct wr_session *s, bool idle); /* between two requests, or no longer */
+/* Gives the connection, if x has it, back to the session, whose memory stays until x has ended. */
+void wr_session_detach(struct wr_exchange *x);
+/* idle: the session is between two requests, and may be closed to make room. */
+void wr_session_idle(struct wr_session *s, bool idle);
 /* Closes the longest-idle session that has no unread input; false: there is none. */
 bool wr_sessions_spare(void);
 uint32_t wr_sessions_live(void);
-/* Closes what is idle; at `now` also what is not (worker_shutdown_timeout, TERM). */
+/* Closes the idle sessions and, with `now` (worker_shutdown_timeout, TERM), all others. */
 void wr_sessions_shutdown(bool now);
-/* The rings of all that run go to their error logs, whatever level these take. */
+/* Writes the traces of all exchanges to their error logs, whatever the level of these. */
 void wr_sessions_trace(void);
 /* Called when the last session ended while shutting down. */
 void wr_sessions_on_empty(void (*fn)(void *), void *arg);
-/* Set by the app: does debug_connection name this client? NULL: none does. */
+/* Set by the app. True: debug_connection names this client. NULL: it names none. */
 extern bool (*wr_session_debug)(const struct wr_addr *client);
-/* Of this process: loop and configuration sessions are made with. */
+/* Sets the loop and the configuration of the sessions this process will accept. */
 void wr_sessions_use(struct wr_loop *l, struct wr_conf *conf);
 
 /* ---- error_log and friends ---- */
@@ -228,8 +234,8 @@ static inline const struct wr_log *wr_scope_log(const struct wr_scope *s)
 {
     return ((const struct wr_log_conf *)wr_scope_conf(s, &wr_module_log_conf))->log;
 }
-/* Where main logs to without an error_log: set by the app before loading ("-e", or "stderr"); NULL
- * means WR_ERROR_LOG_PATH. */
+/* The error log of a configuration without error_log in main: set by the app before loading ("-e",
+ * or "stderr"); NULL: WR_ERROR_LOG_PATH. */
 extern const char *wr_error_log_default;
 
 /* ---- exchange ---- */
@@ -238,7 +244,8 @@ struct wr_value {
     bool known, found;
 };
 struct wr_exchange {
-    uint32_t magic, turns;      /* turns in a row that its steps did not end in */
+    uint32_t magic;
+    uint32_t turns;             /* turns in a row in which the steps never returned WAIT */
     const struct wr_step *step;
     struct wr_task task;        /* runs the steps; whatever is armed wakes it */
     struct wr_session *s;       /* never NULL: wr_session_nobody where no client asked */
@@ -249,10 +256,10 @@ struct wr_exchange {
     uint32_t waits;             /* queries and jobs under way that will wake it */
     void (*over)(struct wr_exchange *x); /* wr_finish has run: its owner goes on; may be NULL */
     /* The client has ended its side (FIN, RST) while a step waits: go on waiting, or finish. NULL:
-     * no matter, an end is passed on like any byte. */
+     * the end is ignored here, and passed on like any byte. */
     enum wr_go (*left)(struct wr_exchange *x);
     struct wr_conf *conf;
-    const struct wr_addr *client_addr; /* &s->client, or whom realip found behind it */
+    const struct wr_addr *client_addr; /* &s->client, or the client behind it that realip found */
     struct wr_pool *pool;
     const struct wr_layer *layer;
     const struct wr_scope *scope;
@@ -273,10 +280,10 @@ struct wr_exchange {
     unsigned status;            /* 0: not decided */
     bool ending;                /* wr_finish is at work, or was */
     bool detached;              /* goes on without its client */
-    bool gave_up;               /* a regex did: what follows from its value must not happen */
+    bool gave_up;               /* a regex did (wr_match): the step runner rejects the exchange */
     enum wr_phase phase;
     uint32_t hook;              /* next one in the phase */
-    void *of_layer;             /* the layer's own; nobody else looks at it */
+    void *of_layer;             /* state of the layer, which alone uses it */
     struct wr_bufq preread;     /* bytes taken from the client before a peer was there */
     struct wr_doomed doomed;
     struct wr_trace trace;
@@ -284,26 +291,26 @@ struct wr_exchange {
 /* Makes an exchange with a pool of its own; wr_session_add makes it one of the session's. */
 struct wr_exchange *wr_exchange_new(struct wr_session *s, const struct wr_scope *scope,
                                     const struct wr_step *first);
-void wr_exchange_drop(struct wr_exchange *x); /* condemns it without an end and a log line */
+void wr_exchange_drop(struct wr_exchange *x); /* frees it after this turn, without wr_finish */
 /* Adds x to its session's exchanges. */
 static inline void wr_session_add(struct wr_exchange *x)
 {
     wr_list_push(&x->s->exchanges, &x->link);
 }
-/* x has its session's connection to itself from now on, whose events wake it. */
+/* From now on x has its session's connection to itself: events of the connection wake x. */
 static inline void wr_session_own(struct wr_exchange *x)
 {
     x->s->x = x;
     wr_conn_retask(&x->s->conn, &x->task);
 }
 /* Makes a child of x: its own pool, location, tries and status; the variables, captures, address
- * and number of its parent. What it sends is swallowed until its client endpoint is set. Set over,
- * which gets the result (the child's memory is gone in the next turn), then wake it. It ends with
- * its parent at the latest, and its end wakes the parent. It has no LOG phase, and at layer 7 no
- * PREACCESS and ACCESS either: those are the parent's. */
+ * and number of its parent. The bytes it sends are swallowed until its client endpoint is set. Set
+ * `over`, which gets the result (the child's memory is gone in the next turn), then wake the child.
+ * It ends with its parent at the latest, and its end wakes the parent. It skips LOG and, at layer
+ * 7, PREACCESS and ACCESS: those phases are run for its parent only. */
 struct wr_exchange *wr_child_new(struct wr_exchange *x, const struct wr_scope *scope,
                                  const struct wr_step *first);
-/* Lets x, which is no child, go on without its client: what it still sends is swallowed. */
+/* Lets x go on without its client: the bytes it still sends are swallowed. x is not a child. */
 void wr_exchange_detach(struct wr_exchange *x);
 /* Runs steps while they return GO: called by its task, at first by the session that made it. */
 void wr_exchange_run(struct wr_exchange *x);
@@ -321,7 +328,7 @@ static inline void wr_exchange_scope(struct wr_exchange *x, const struct wr_scop
         x->log = wr_scope_log(scope);
     x->scope = scope;
 }
-/* Module conf of this exchange's scope; module state of this exchange (zeroed, ctx_size). */
+/* The module's struct in the scope of this exchange. */
 static inline void *wr_conf_of(const struct wr_exchange *x, const struct wr_module *m)
 {
     return wr_scope_conf(x->scope, m);
@@ -340,6 +347,7 @@ static inline void wr_trace(struct wr_exchange *x, const char *what, uint32_t ar
     };
     x->trace.n++;
 }
+/* The module's state of this exchange: ctx_size bytes, made and zeroed by the first call. */
 void *wr_ctx_of(struct wr_exchange *x, const struct wr_module *m);
 /* Logs with the exchange's context: "... while connecting to upstream, client: ..., ...". */
 #define wr_xlog(x, level, err, ...) wr_log((x)->log, (level), (err), &(x)->source, __VA_ARGS__)
@@ -348,12 +356,13 @@ void *wr_ctx_of(struct wr_exchange *x, const struct wr_module *m);
 struct wr_thread_pool {
     struct wr_str name;
     uint32_t threads, max_queue;
-    struct wr_threads *run;      /* of this worker; NULL: no worker */
-    bool configured;             /* false: "default", as it is */
+    struct wr_threads *run;      /* its threads; NULL: this process is not a worker */
+    bool configured;             /* false: the built-in "default" */
     struct wr_thread_pool *next;
 };
 extern struct wr_module wr_module_thread_pool;
-/* From the first http {} or stream {} on all are known. NULL: there is none of that name. */
+/* NULL: no pool has that name. Pools are known from the first http {} or stream {} on: thread_pool
+ * stands in main, which is applied before. */
 struct wr_thread_pool *wr_thread_pool_find(const struct wr_conf *c, struct wr_str name);
 
 #endif

@@ -89,7 +89,7 @@ void wr_phases_mark(struct wr_conf *c)
     wr_scope_each(c->main, mark_scope, NULL);
 }
 
-/* To be called before each hook, as the last one may have changed the scope. */
+/* Call it right before each hook, as the hook before may have changed the scope. */
 static inline bool is_idle(const struct wr_exchange *x, const struct ranked_hook *hook)
 {
     return hook->idle != 0 && (x->scope->idle & hook->idle) != 0;
