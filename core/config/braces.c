@@ -228,8 +228,8 @@ static bool sweep_mark(struct sweep *s, const struct mark *m)
     return true;
 }
 
-/* More faults than the number of braces shows: the indentation is arbitrary. If the numbers of {
- * and } agree, a brace is in the wrong place, which is two faults. */
+/* False: there are more faults than the numbers of { and } account for, so the indentation is
+ * arbitrary. If the numbers agree, a brace is in the wrong place, which is two faults. */
 static bool is_plausible(const struct scan *scan, const struct sweep *s)
 {
     uint32_t missing = (uint32_t)abs(scan->depth + scan->unopened);
@@ -244,14 +244,14 @@ struct wr_fixes wr_braces_fix(const struct wr_file *f)
     struct wr_tree *scratch = wr_tree_new(pool, "");
     struct scan scan = { .lex = wr_lex_on(scratch, f), .pool = pool };
     struct sweep sweep = { .depth = 0 };
-    bool clear;
+    bool usable;
 
     wr_vault_pool(pool); /* a word may be a key (data:...) */
     scan_file(&scan);
-    clear = (scan.depth != 0 || scan.lowest < 0 || scan.unopened > 0) && !scan.lex.reported;
-    for (uint32_t i = 0; clear && i < scan.marks.n; i++)
-        clear = sweep_mark(&sweep, &scan.marks.at[i]);
-    if (!clear || !is_plausible(&scan, &sweep))
+    usable = (scan.depth != 0 || scan.lowest < 0 || scan.unopened > 0) && !scan.lex.reported;
+    for (uint32_t i = 0; usable && i < scan.marks.n; i++)
+        usable = sweep_mark(&sweep, &scan.marks.at[i]);
+    if (!usable || !is_plausible(&scan, &sweep))
         sweep.fixes.n = 0;
     wr_pool_free(pool);
     return sweep.fixes;

@@ -70,7 +70,7 @@ struct wr_tree {
     struct wr_dict *seen;        /* struct wr_diag by level, text and hint */
     uint32_t errors;             /* all that were reported, repeated ones included */
     uint32_t kept, warnings_kept; /* length of diags, and how many of them are warnings */
-    uint32_t printed;            /* the first so many findings were printed */
+    uint32_t printed;            /* number of findings, from the first on, that were printed */
     bool full;                   /* "too many errors" was reported: stop reading */
     bool broken;                 /* braces do not match: directives may be in the wrong block */
     WR_VEC(const struct wr_node *) refused; /* directives that had no effect */
@@ -87,8 +87,8 @@ struct wr_tree *wr_tree_parse_only(struct wr_pool *pool, const char *path, struc
 struct wr_tree *wr_tree_load(struct wr_pool *pool, const char *path, struct wr_str globals);
 void wr_tree_dump(const struct wr_tree *t, FILE *out); /* -T: "# configuration file PATH:" */
 /* Reports a finding at word `word` of n; n NULL: without a position. hint (may be NULL) is copied.
- * The same text and hint again adds a position to the first finding. After "too many errors" errors
- * are only counted. */
+ * The same text and hint again adds a position to the first finding. Once "too many errors" was
+ * reported, further errors are only counted. */
 void wr_diag_add(struct wr_tree *t, enum wr_level level, const struct wr_node *n, uint32_t word,
                  const char *hint, const char *fmt, ...) WR_PRINTF(6, 7);
 void wr_diag_put(struct wr_tree *t, enum wr_level level, struct wr_place at, const char *hint,
@@ -124,7 +124,7 @@ enum wr_where {
                                    * the module needs `enter` */
     WR_BLOCK = 1 << 18,           /* has { } and opens a scope (server, location, http) */
     WR_DEFINE = 1 << 19,          /* has { } and defines something (map, upstream, types) */
-    WR_LATE = 1 << 20,            /* a simple directive that is applied after those */
+    WR_LATE = 1 << 20,            /* a simple directive, applied after the WR_DEFINE rows */
     WR_EARLY = 1 << 21,           /* with WR_BLOCK (`if`): the setter runs in source order with the
                                    * simple directives, the contents of the block are applied with
                                    * the nested scopes */
@@ -156,8 +156,9 @@ struct wr_directive {
 
 /* Work that is done once and not in each worker: by the keeper, or by the only process. Each call
  * runs in the loop: its time is bounded and it does not wait for a disk. An old keeper goes on for
- * a while after a reload or an upgrade, when another one may own the shared memory: the functions
- * that write there refuse it, so the hooks need not ask. Rules: docs/decisions/keeper.md. */
+ * a while after a reload or an upgrade, while the new keeper may own the shared memory already. The
+ * functions that write to that memory check the owner themselves and then do nothing; the hooks
+ * need not check it. Rules: docs/decisions/keeper.md. */
 struct wr_keeper_hooks {
     /* Takes ownership of the shared memory and writes its configured part; called again when
      * another keeper owned it meanwhile. run: number of this process, not 0, never used again.
@@ -165,8 +166,8 @@ struct wr_keeper_hooks {
     void (*commit)(struct wr_conf *conf, uint64_t run, bool learn);
     void (*start)(struct wr_conf *conf, struct wr_loop *loop); /* once, after the first commit */
     void (*stop)(void);          /* before the loop is freed; also without `start` */
-    /* Takes back what processes that have died hold. Called at the beginning and after a death, for
-     * each configuration in use. True: some may die unnoticed, sweep again in a second. */
+    /* Takes back everything that dead processes held. Called at the beginning and after a death,
+     * for each configuration in use. True: some may die unnoticed, sweep again in a second. */
     bool (*sweep)(struct wr_conf *conf);
     /* True: the counts in shared memory are right again. Called after a sweep every 10 ms, later
      * every second, until all modules return true. */
@@ -294,8 +295,8 @@ bool wr_cf_block(struct wr_cf *cf, uint32_t layer, uint32_t level, void *object,
                  struct wr_scope **out);
 /* Makes a path absolute: relative to the prefix or, with conf, to the folder of the main file. */
 const char *wr_cf_path(struct wr_cf *cf, struct wr_str path, bool conf);
-/* Has this folder made before workers start, for temporary files: an absolute path that lives as
- * long as the configuration. */
+/* Registers a folder for temporary files, which is created before workers start. path: absolute,
+ * lives as long as the configuration. */
 void wr_cf_temp_folder(struct wr_cf *cf, const char *path);
 /* State of the module in the configuration (wr_conf.state), made by `prepare`. */
 #define wr_cf_state(cf, m) ((cf)->conf->state[(m)->index])

@@ -9,7 +9,7 @@
 
 void wr_diag_vput(struct wr_tree *t, enum wr_level level, struct wr_place at, const char *hint,
                   const char *fmt, va_list ap) WR_PRINTF(5, 0);
-/* Reports an error at word 0 of n that wr_diag.structural marks. */
+/* Reports an error at word 0 of n and sets wr_diag.structural. */
 void wr_diag_structural(struct wr_tree *t, const struct wr_node *n, const char *hint,
                         const char *fmt, ...) WR_PRINTF(4, 5);
 /* Forgets the findings after the first structural error. For a file whose braces do not match at an

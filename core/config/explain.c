@@ -185,7 +185,8 @@ void wr_diag_structural(struct wr_tree *t, const struct wr_node *n, const char *
         d->structural = true;
 }
 
-/* Structural errors of other files are dropped, too: these were included into the wrong block. */
+/* Structural errors of other files are dropped, too: those files were included into the wrong
+ * block. */
 void wr_diag_cut(struct wr_tree *t)
 {
     const struct wr_diag *first = NULL;

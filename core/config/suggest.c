@@ -16,7 +16,8 @@ static void consider_row(const struct wr_row *r, struct wr_str name, unsigned *n
     }
 }
 
-/* The smallest distance that is not near. Short names allow fewer edits: all are similar. */
+/* The smallest distance that is not near. Short names allow fewer edits: most of them are similar
+ * to each other. */
 static unsigned first_too_far(struct wr_str name)
 {
     return name.n <= 3 ? 2 : name.n <= 6 ? 3 : 4;

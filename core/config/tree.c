@@ -21,7 +21,7 @@ struct reader {
     } open[WR_NEST_MAX];
     uint32_t errors;           /* of the tree when the directive began */
     struct wr_fixes fixes;
-    uint32_t fixes_done;       /* so many of them were used */
+    uint32_t fixes_done;       /* number of them that were used */
 };
 
 static struct wr_place place_of(const struct reader *r, const struct wr_word *w)
@@ -266,7 +266,7 @@ static void on_close(struct reader *r, const struct wr_word *w)
 {
     struct wr_tree *t = r->parse->tree;
     char hint[96];
-    bool said = false;
+    bool reported = false;
 
     if (r->words.n > 0) {
         const struct wr_word *last = &r->words.at[r->words.n - 1];
@@ -274,13 +274,13 @@ static void on_close(struct reader *r, const struct wr_word *w)
         snprintf(hint, sizeof(hint), "missing \";\" after \"%.40s\" on line %u", last->text.p,
                  last->line);
         wr_diag_put(t, WR_LOG_EMERG, place_of(r, w), hint, "unexpected \"}\"");
-        said = true;
+        reported = true;
         end_directive(r);
     }
     close_missing(r, w);
     if (take_fix(r, WR_FIX_DROP, w) || r->depth == 0) {
         t->broken = t->broken || r->fixes.n == 0;
-        if (!said)
+        if (!reported)
             report_too_many(r, w);
         return;
     }
