@@ -122,3 +122,11 @@ bool wr_http_time(struct wr_str s, time_t *out)
     *out = day_number(&tm) * 86400 + tm.tm_hour * 3600 + tm.tm_min * 60 + tm.tm_sec;
     return true;
 }
+
+time_t wr_response_modified(struct wr_response *r)
+{
+    if (r->last_modified == WR_MODIFIED_UNREAD
+        && !wr_http_time(wr_fields_value(&r->fields, WR_F_LAST_MODIFIED), &r->last_modified))
+        r->last_modified = -1;
+    return r->last_modified;
+}

@@ -59,11 +59,3 @@ const char *wr_status_reason(unsigned status)
         return NULL;
     }
 }
-
-time_t wr_response_modified(struct wr_response *r)
-{
-    if (r->last_modified == WR_MODIFIED_UNREAD
-        && !wr_http_time(wr_fields_value(&r->fields, WR_F_LAST_MODIFIED), &r->last_modified))
-        r->last_modified = -1;
-    return r->last_modified;
-}

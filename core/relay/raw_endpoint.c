@@ -64,14 +64,3 @@ void wr_endpoint_raw(struct wr_endpoint *e, struct wr_conn *c)
     e->conn = c;
     e->state = NULL;
 }
-
-uint64_t wr_endpoint_received(const struct wr_endpoint *e)
-{
-    return e->conn != NULL ? e->conn->received - e->received_before - wr_endpoint_unread(e) : 0;
-}
-
-uint64_t wr_endpoint_sent(const struct wr_endpoint *e)
-{
-    return e->conn != NULL ? e->conn->sent - e->sent_before : 0;
-}
-

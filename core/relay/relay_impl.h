@@ -41,7 +41,7 @@ bool wr_relay_may_pass_unread(const struct wr_relay *r);
 enum wr_moved wr_relay_filter(struct wr_relay *r, struct wr_bufq *in, enum wr_push push);
 
 /* ---- splice ---- */
-/* q and the pipe are empty. COPY: these bytes are not for a pipe. */
+/* Call it with q and the pipe empty. COPY: do not splice, read and write instead. */
 enum wr_moved wr_relay_splice(struct wr_relay *r, struct wr_loop *l);
 enum wr_moved wr_relay_flush_pipe(struct wr_relay *r, struct wr_loop *l); /* r->pipe is set */
 
