@@ -1,7 +1,7 @@
 /* text: the values of an exchange.
  *
- * Map: variables (their table, values and captures), core_vars ($remote_addr ...), template (text
- * with variables, one pass; amounts; set). */
+ * Map: variables (the table of each layer, filled while loading), values (and captures, while traffic
+ * flows), core_vars ($remote_addr ...), template (text with variables, one pass; amounts; set). */
 #ifndef WR_TEXT_H
 #define WR_TEXT_H
 

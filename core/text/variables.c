@@ -1,7 +1,6 @@
-/* variables: the variables of a configuration and their values. Setters mention and define
- * variables while the configuration is loaded; templates, maps and logs ask for values while
- * traffic flows. Each layer has a registry, made by `prepare` from the tables of all modules, which
- * lives with the configuration; values and captures live with the exchange.
+/* variables: the variables of a configuration. Setters mention and define them while it is loaded;
+ * values.c evaluates them while traffic flows. Each layer has a registry, which `prepare` makes from
+ * the tables of all modules and which lives with the configuration.
  *
  * At the first mention a name is looked up in the modules' rows, exact names before families. The
  * configuration may define it before or after (map, geo, set). As in nginx case does not matter,
@@ -10,30 +9,13 @@
  * There are two kinds of definitions. One computes (map, geo, split_clients) and replaces an
  * earlier definition. One assigns (set, named captures: WR_VAR_SETTABLE): until it has assigned,
  * the variable has the value of the other definition, if there is one. */
-#include "text/text.h"
+#include "text/text_impl.h"
 
-#define GROUPS_MAX 32
-
-#define NO_SLOT UINT32_MAX
-#define CAPTURES 10 /* $1 to $9; 0 is the whole match and has no variable */
-
-struct registry {
-    struct wr_dict *rows;                       /* const struct wr_variable, except families */
-    WR_VEC(const struct wr_variable *) families;
-    struct wr_dict *vars;                       /* struct wr_var */
-    WR_VEC(struct wr_var *) all;                /* the same, in order of mention */
-    uint32_t slots;
-};
 struct vars {
-    struct registry layer[2];
+    struct wr_registry layer[2];
 };
 
-struct captures {
-    uint32_t n;
-    struct wr_str at[CAPTURES];
-};
-
-static struct registry *registry_of(const struct wr_conf *c, uint32_t layer)
+struct wr_registry *wr_registry_of(const struct wr_conf *c, uint32_t layer)
 {
     struct vars *v = wr_conf_state(c, &wr_module_vars);
 
@@ -41,9 +23,7 @@ static struct registry *registry_of(const struct wr_conf *c, uint32_t layer)
     return &v->layer[layer == WR_L7];
 }
 
-/* ---- while the configuration is loaded ---- */
-
-static void registry_add(struct wr_pool *pool, struct registry *r, const struct wr_variable *row)
+static void registry_add(struct wr_pool *pool, struct wr_registry *r, const struct wr_variable *row)
 {
     if ((row->flags & WR_VAR_PREFIX) != 0) {
         *wr_vec_push(pool, &r->families) = row;
@@ -52,7 +32,7 @@ static void registry_add(struct wr_pool *pool, struct registry *r, const struct 
     WR_ASSERT(wr_dict_add(r->rows, wr_str_c(row->name), (void *)(uintptr_t)row) == NULL);
 }
 
-static void registry_init(struct wr_pool *pool, struct registry *r, uint32_t layer)
+static void registry_init(struct wr_pool *pool, struct wr_registry *r, uint32_t layer)
 {
     r->rows = wr_dict_new(pool, true);
     r->vars = wr_dict_new(pool, true);
@@ -81,15 +61,15 @@ static bool is_valid_name(struct wr_str name)
 }
 
 /* The registry of the directive's layer. NULL: it is outside of both, which was reported. */
-static struct registry *registry_here(struct wr_cf *cf, uint32_t i)
+static struct wr_registry *registry_here(struct wr_cf *cf, uint32_t i)
 {
     if (cf->scope->layer == WR_L4 || cf->scope->layer == WR_L7)
-        return registry_of(cf->conf, cf->scope->layer);
+        return wr_registry_of(cf->conf, cf->scope->layer);
     (void)wr_cf_error(cf, i, "variables are available in stream and http only");
     return NULL;
 }
 
-static const struct wr_variable *find_family(const struct registry *r, struct wr_str name)
+static const struct wr_variable *find_family(const struct wr_registry *r, struct wr_str name)
 {
     const struct wr_variable *best = NULL;
 
@@ -103,14 +83,14 @@ static const struct wr_variable *find_family(const struct registry *r, struct wr
     return best;
 }
 
-static void want_slot(struct registry *r, struct wr_var *v)
+static void want_slot(struct wr_registry *r, struct wr_var *v)
 {
-    if (v->slot == NO_SLOT && (v->flags & (WR_VAR_CACHED | WR_VAR_SETTABLE | WR_VAR_USER)) != 0)
+    if (v->slot == WR_NO_SLOT && (v->flags & (WR_VAR_CACHED | WR_VAR_SETTABLE | WR_VAR_USER)) != 0)
         v->slot = r->slots++;
 }
 
 /* Fills a new variable from its row, if a module has one. */
-static void take_row(struct registry *r, struct wr_var *v)
+static void take_row(struct wr_registry *r, struct wr_var *v)
 {
     const struct wr_variable *row = wr_dict_get(r->rows, v->name);
 
@@ -127,7 +107,7 @@ static void take_row(struct registry *r, struct wr_var *v)
     want_slot(r, v);
 }
 
-static struct wr_var *find_or_make(struct wr_cf *cf, struct registry *r, struct wr_str name,
+static struct wr_var *find_or_make(struct wr_cf *cf, struct wr_registry *r, struct wr_str name,
                                    uint32_t i)
 {
     struct wr_var *v = wr_dict_get(r->vars, name);
@@ -136,7 +116,7 @@ static struct wr_var *find_or_make(struct wr_cf *cf, struct registry *r, struct 
         return v;
     v = WR_NEW(cf->pool, struct wr_var);
     v->name = wr_pool_lower(cf->pool, name);
-    v->slot = NO_SLOT;
+    v->slot = WR_NO_SLOT;
     v->node = cf->node;
     v->word = i;
     take_row(r, v);
@@ -147,7 +127,7 @@ static struct wr_var *find_or_make(struct wr_cf *cf, struct registry *r, struct 
 
 struct wr_var *wr_var_mention(struct wr_cf *cf, struct wr_str name, uint32_t i)
 {
-    struct registry *r = registry_here(cf, i);
+    struct wr_registry *r = registry_here(cf, i);
 
     if (r == NULL)
         return NULL;
@@ -166,7 +146,7 @@ static bool get_nothing(struct wr_exchange *x, const struct wr_var *v, struct wr
     return false;
 }
 
-static struct wr_var *define_variable(struct wr_cf *cf, struct registry *r, struct wr_str name,
+static struct wr_var *define_variable(struct wr_cf *cf, struct wr_registry *r, struct wr_str name,
                                       uint32_t i, wr_var_get *get, uint32_t flags)
 {
     const struct wr_variable *row = wr_dict_get(r->rows, name);
@@ -197,7 +177,7 @@ static struct wr_var *define_variable(struct wr_cf *cf, struct registry *r, stru
 
 struct wr_var *wr_var_define(struct wr_cf *cf, uint32_t i, wr_var_get *get, uint32_t flags)
 {
-    struct registry *r = registry_here(cf, i);
+    struct wr_registry *r = registry_here(cf, i);
     struct wr_str word = wr_cf_arg(cf, i);
 
     if (r == NULL)
@@ -212,7 +192,7 @@ struct wr_var *wr_var_define(struct wr_cf *cf, uint32_t i, wr_var_get *get, uint
 
 struct wr_regex *wr_cf_regex(struct wr_cf *cf, uint32_t i, struct wr_str pattern, bool fold_case)
 {
-    struct registry *r = registry_here(cf, i);
+    struct wr_registry *r = registry_here(cf, i);
     struct wr_regex_error err;
     struct wr_regex *re;
 
@@ -245,7 +225,8 @@ struct wr_regex *wr_cf_regex(struct wr_cf *cf, uint32_t i, struct wr_str pattern
 /* ---- undefined variables ---- */
 
 /* Hint with the most similar name; NULL: none is similar. */
-static const char *nearest_hint(struct wr_pool *pool, const struct registry *r, struct wr_str wrong)
+static const char *nearest_hint(struct wr_pool *pool, const struct wr_registry *r,
+                                struct wr_str wrong)
 {
     unsigned max = wrong.n < 3 ? 0 : wrong.n < 6 ? 1 : 2, best = max + 1;
     struct wr_str found = wr_str_of(NULL, 0);
@@ -317,7 +298,7 @@ static bool is_nginx_variable(const struct wr_nginx_word *w, uint32_t layer)
 static const char *hint_of(struct wr_cf *cf, uint32_t layer, const struct wr_nginx_word *w,
                            struct wr_str name)
 {
-    const char *near = nearest_hint(cf->pool, registry_of(cf->conf, layer), name);
+    const char *near = nearest_hint(cf->pool, wr_registry_of(cf->conf, layer), name);
 
     if (!is_nginx_variable(w, layer))
         return w == NULL || near != NULL
@@ -331,7 +312,7 @@ static const char *hint_of(struct wr_cf *cf, uint32_t layer, const struct wr_ngi
 
 static void report_unknown(struct wr_cf *cf, uint32_t layer)
 {
-    const struct registry *r = registry_of(cf->conf, layer);
+    const struct wr_registry *r = wr_registry_of(cf->conf, layer);
     struct wr_tree *t = cf->conf->tree;
 
     for (uint32_t i = 0; i < r->all.n; i++) {
@@ -354,7 +335,7 @@ static void vars_missing(struct wr_cf *cf)
 
 bool wr_var_used(const struct wr_conf *c, uint32_t layer, wr_var_get *get)
 {
-    const struct registry *r = registry_of(c, layer);
+    const struct wr_registry *r = wr_registry_of(c, layer);
 
     for (uint32_t i = 0; i < r->all.n; i++)
         if (r->all.at[i]->get == get)
@@ -362,139 +343,10 @@ bool wr_var_used(const struct wr_conf *c, uint32_t layer, wr_var_get *get)
     return false;
 }
 
-/* ---- while traffic flows ---- */
-
-static struct wr_value *slot_of(struct wr_exchange *x, const struct wr_var *v)
-{
-    WR_ASSERT(v->slot != NO_SLOT);
-    if (x->values == NULL)
-        x->values = WR_NEW_ARRAY(x->pool, struct wr_value,
-                                 registry_of(x->conf, x->layer->bit)->slots);
-    return &x->values[v->slot];
-}
-
-/* Keeps a value with the topmost parent, as it may outlive a child that found it. */
-static void remember_value(struct wr_exchange *x, const struct wr_var *v, struct wr_str value,
-                           bool found)
-{
-    if (x->main != x)
-        value = wr_pool_str(x->main->pool, value);
-    *slot_of(x->main, v) = (struct wr_value){ .v = value, .known = true, .found = found };
-}
-
-/* Variables the configuration defines may refer to themselves. The variables being evaluated are a
- * list on the stack; one that is asked for again meanwhile is a cycle. */
-struct frame {
-    const struct wr_exchange *x;
-    const struct wr_var *v;
-    const struct frame *outer;
-};
-static const struct frame *evaluating;
-
-static bool is_cycle(const struct wr_exchange *x, const struct wr_var *v)
-{
-    for (const struct frame *f = evaluating; f != NULL; f = f->outer)
-        if (f->v == v && f->x == x)
-            return true;
-    return false;
-}
-
-static bool get_guarded(struct wr_exchange *x, const struct wr_var *v, struct wr_str *out)
-{
-    struct frame here = { x, v, evaluating };
-    bool found;
-
-    if (is_cycle(x, v)) {
-        wr_xlog(x, WR_LOG_ERROR, 0, "cycle while evaluating variable \"" WR_FMT "\"",
-                WR_ARG(v->name));
-        return false;
-    }
-    evaluating = &here;
-    found = v->get(x, v, out);
-    evaluating = here.outer;
-    return found;
-}
-
-bool wr_var_value(struct wr_exchange *x, const struct wr_var *v, struct wr_str *out)
-{
-    const struct wr_value *kept = x->main->values;
-    bool found;
-
-    if (v->slot != NO_SLOT && kept != NULL && kept[v->slot].known) {
-        *out = kept[v->slot].v;
-        return kept[v->slot].found;
-    }
-    *out = wr_str_of("", 0);
-    found = (v->flags & WR_VAR_USER) != 0 ? get_guarded(x, v, out) : v->get(x, v, out);
-    if (!found)
-        *out = wr_str_of("", 0);
-    /* Do not cache a value after a regex gave up: an error page may ask for it again. */
-    if ((v->flags & WR_VAR_CACHED) != 0 && !x->gave_up)
-        remember_value(x, v, *out, found);
-    return found;
-}
-
-void wr_var_store(struct wr_exchange *x, const struct wr_var *v, struct wr_str value)
-{
-    if (v->set != NULL)
-        (void)v->set(x, v, value);
-    else
-        remember_value(x, v, value, true);
-}
-
-/* Copies the captures, as the subject may be gone when they are used. */
-void wr_captures_set(struct wr_exchange *x, const struct wr_regex *re, const struct wr_str *groups,
-                     uint32_t n)
-{
-    const struct registry *r = registry_of(x->conf, x->layer->bit);
-    struct captures *c = wr_ctx_of(x->main, &wr_module_vars);
-
-    c->n = wr_min(n, (uint32_t)CAPTURES);
-    for (uint32_t i = 1; i < n; i++) {
-        struct wr_str name = wr_regex_name(re, i), text = groups[i];
-        const struct wr_var *v = name.n > 0 ? wr_dict_get(r->vars, name) : NULL;
-
-        if (text.p != NULL && (i < CAPTURES || v != NULL))
-            text = wr_pool_str(x->main->pool, text);
-        if (i < CAPTURES)
-            c->at[i] = text;
-        if (v != NULL)
-            wr_var_store(x, v, text.p != NULL ? text : WR_STR(""));
-    }
-}
-
-int wr_match(struct wr_exchange *x, const struct wr_regex *re, struct wr_str subject)
-{
-    struct wr_str groups[GROUPS_MAX];
-    uint32_t n = wr_min(wr_regex_captures(re) + 1, GROUPS_MAX);
-    int found = wr_regex_match(re, subject, groups, n);
-
-    if (found < 0 && x != NULL) {
-        x->gave_up = true;
-        wr_xlog(x, WR_LOG_ERROR, 0, "regex \"" WR_FMT "\" failed on \"" WR_FMT "\"",
-                WR_ARG(wr_regex_pattern(re)), WR_ARG(subject));
-    }
-    if (found > 0 && x != NULL)
-        wr_captures_set(x, re, groups, n);
-    return found;
-}
-
-bool wr_capture(const struct wr_exchange *x, uint32_t i, struct wr_str *out)
-{
-    const struct wr_exchange *m = x->main;
-    const struct captures *c = m->ctx != NULL ? m->ctx[wr_module_vars.index] : NULL;
-
-    *out = wr_str_of("", 0);
-    if (c == NULL || i >= c->n || c->at[i].p == NULL)
-        return false;
-    *out = c->at[i];
-    return true;
-}
-
 struct wr_module wr_module_vars = {
     .name = "vars",
     .layers = WR_ANY,
-    .ctx_size = sizeof(struct captures),
+    .ctx_size = sizeof(struct wr_captures),
     .prepare = vars_prepare,
     .missing = vars_missing,
 };
