@@ -1,7 +1,8 @@
 /* text: the values of an exchange.
  *
- * Map: variables (the table of each layer, filled while loading), values (and captures, while traffic
- * flows), core_vars ($remote_addr ...), template (text with variables, one pass; amounts; set). */
+ * Map: variables (the table of each layer, filled while loading), values (and captures, while
+ * traffic flows), core_vars ($remote_addr ...), template (text with variables, one pass; amounts;
+ * set). */
 #ifndef WR_TEXT_H
 #define WR_TEXT_H
 
@@ -48,16 +49,18 @@ struct wr_var *wr_var_define(struct wr_cf *cf, uint32_t i, wr_var_get *get, uint
 bool wr_var_value(struct wr_exchange *x, const struct wr_var *v, struct wr_str *out);
 /* Stores into the slot (set, captures). */
 void wr_var_store(struct wr_exchange *x, const struct wr_var *v, struct wr_str value);
-/* Does the configuration mention a variable with this getter in that layer? From `check` on. */
+/* True: the configuration mentions a variable with this getter in the layer. Call it in `check` or
+ * later. */
 bool wr_var_used(const struct wr_conf *c, uint32_t layer, wr_var_get *get);
 /* Regex captures $1..$9 and named groups of the last match (map, geo, rewrite, server_name). */
 void wr_captures_set(struct wr_exchange *x, const struct wr_regex *re, const struct wr_str *groups,
                      uint32_t n);
 /* $1..$9 of the last match; false: no match yet, or the group was not in it. */
 bool wr_capture(const struct wr_exchange *x, uint32_t i, struct wr_str *out);
-/* Matches and sets the captures (x NULL: does not). 1, 0 for no match, -1: the engine gave up. With
- * x that is logged, and the step runner rejects the exchange with 500, or cuts its reply: a rule
- * that blocks must not let pass what is hard to match. */
+/* Matches a regex and sets the captures of x (x NULL: does not). Returns 1, 0 for no match, or -1
+ * if the regex engine gave up. If it did and x is not NULL, that is logged, and the step runner
+ * rejects the exchange with 500 or cuts its reply: a subject that is hard to match must not get
+ * past a rule that blocks. */
 int wr_match(struct wr_exchange *x, const struct wr_regex *re, struct wr_str subject) WR_CHECKED;
 /* Compiles a pattern of the configuration and defines its named groups as variables. NULL: an
  * error was reported at word i. */
@@ -65,14 +68,15 @@ struct wr_regex *wr_cf_regex(struct wr_cf *cf, uint32_t i, struct wr_str pattern
 
 /* ---- templates: text with variables, one pass ---- */
 struct wr_template; /* immutable, in the configuration's pool */
-/* From word i, `text` a part of it ("$a-${b}", "$1"). NULL: an error was reported. */
+/* Compiles `text` ("$a-${b}", "$1"), which is word i or a part of it. NULL: an error was
+ * reported. */
 struct wr_template *wr_template_new(struct wr_cf *cf, uint32_t i, struct wr_str text);
 bool wr_template_literal(const struct wr_template *t, struct wr_str *out); /* no variable in it */
 /* Appends; false when the text overflowed. */
 bool wr_template_text(struct wr_exchange *x, const struct wr_template *t, struct wr_text *out);
 /* In the exchange's pool (a literal is borrowed); at most 64 KB, p == NULL over it. */
 struct wr_str wr_template_str(struct wr_exchange *x, const struct wr_template *t);
-/* The same; what $1 to $9 stand for goes through `capture`, which appends it. */
+/* Like wr_template_text, but calls `capture` to append the texts of $1 to $9. */
 bool wr_template_captures(struct wr_exchange *x, const struct wr_template *t, struct wr_text *out,
                           void (*capture)(struct wr_text *out, struct wr_str text));
 bool wr_set_template(struct wr_cf *cf, void *conf); /* field: struct wr_template * */
@@ -95,7 +99,7 @@ bool wr_set_amount(struct wr_cf *cf, void *conf); /* field: struct wr_amount; k,
 uint64_t wr_amount_eval(struct wr_exchange *x, const struct wr_amount *a); /* of its text */
 static inline uint64_t wr_amount(struct wr_exchange *x, const struct wr_amount *a)
 {
-    return a->text == NULL ? a->fixed : wr_amount_eval(x, a); /* 0: what came is none */
+    return a->text == NULL ? a->fixed : wr_amount_eval(x, a); /* 0: the text is not an amount */
 }
 #define WR_AMOUNT(nm, wh, type, field, df, hl) \
     WR_ROW(nm, wh, 1, 1, wr_set_amount, type, field, NULL, df, hl)
@@ -105,7 +109,8 @@ struct wr_assignment {
     struct wr_var *var;
     struct wr_template *value;
 };
-/* The arguments of the current directive; unset: what the variable gives before it is assigned. */
+/* Reads the arguments of the current directive. unset: getter of the variable until it is assigned
+ * for the first time. */
 bool wr_assignment_conf(struct wr_cf *cf, struct wr_assignment *a, wr_var_get *unset);
 void wr_assignment_run(struct wr_exchange *x, const struct wr_assignment *a);
 wr_var_get wr_var_unset; /* the empty text and a warning */

@@ -1,6 +1,6 @@
 /* variables: the variables of a configuration. Setters mention and define them while it is loaded;
- * values.c evaluates them while traffic flows. Each layer has a registry, which `prepare` makes from
- * the tables of all modules and which lives with the configuration.
+ * values.c evaluates them while traffic flows. Each layer has a registry, made by `prepare` from
+ * the tables of all modules; it lives with the configuration.
  *
  * At the first mention a name is looked up in the modules' rows, exact names before families. The
  * configuration may define it before or after (map, geo, set). As in nginx case does not matter,
