@@ -8,7 +8,7 @@
 #include <openssl/rand.h>
 
 #define LAYOUT 1
-#define LOCK_MS 3            /* without a ticket a client shakes hands anew */
+#define LOCK_MS 3            /* then go on without a ticket: the client does a full handshake */
 #define SLACK_S 60           /* a key made further in the future: the clock was set back */
 #define KEYS 3               /* the newest makes tickets, all are accepted */
 

@@ -1,4 +1,4 @@
-/* Private to the ssl_ files: contexts, caches, tickets, and the conf of servers. */
+/* Private to core/tls: contexts, caches, tickets, and the conf of servers. */
 #ifndef WR_TLS_IMPL_H
 #define WR_TLS_IMPL_H
 
@@ -28,7 +28,7 @@ static inline uint64_t wr_ssl_now_s(void) /* Unix time */
 /* Opens a file or "data:...". cf NULL: in a handshake, the file is read again. NULL: the reason is
  * in OpenSSL's error queue. */
 BIO *wr_tls_pem_open(struct wr_cf *cf, struct wr_str name);
-bool wr_tls_is_pem_end(void); /* the last error of OpenSSL is the end of a PEM file */
+bool wr_tls_is_pem_end(void); /* true: OpenSSL's last error means the end of a PEM file */
 /* Loads a certificate (name[0]) and its key (name[1]); cf NULL: in a handshake. Otherwise as
  * wr_tls_load_pair. */
 bool wr_tls_load(struct wr_cf *cf, struct wr_pool *pool, const struct wr_tls_conf *c, SSL *ssl,
@@ -63,7 +63,11 @@ void wr_tls_cache_put(struct wr_tls_cache *k, struct wr_str name, bool key,
 
 /* ---- tls_conf: servers ---- */
 enum wr_ssl_verify { WR_VERIFY_OFF, WR_VERIFY_ON, WR_VERIFY_OPTIONAL, WR_VERIFY_OPTIONAL_NO_CA };
-enum wr_ssl_sessions { WR_SESSIONS_OFF, WR_SESSIONS_NONE, WR_SESSIONS_OURS };
+enum wr_ssl_sessions {           /* ssl_session_cache */
+    WR_SESSIONS_OFF,             /* "off": sessions are not resumed by their id */
+    WR_SESSIONS_NONE,            /* "none": clients get session ids, but no session is kept */
+    WR_SESSIONS_OURS             /* sessions are kept, in wr_ssl_conf.builtin or .zone */
+};
 struct wr_ssl_zone;
 struct wr_ssl_conf {
     struct wr_tls_conf tls;
@@ -73,7 +77,7 @@ struct wr_ssl_conf {
     bool prefer_server_ciphers, tickets, reject_handshake;
     bool failed;                 /* the context could not be made, which was reported */
     uint32_t sessions;           /* wr_ssl_sessions */
-    uint32_t builtin;            /* sessions each worker keeps by itself; 0: none */
+    uint32_t builtin;            /* sessions kept by each worker for itself; 0: none */
     struct wr_ssl_zone *zone;    /* of shared sessions; NULL: none */
     struct wr_tls_nodes ticket_keys;
     uint64_t session_timeout_s, handshake_timeout_ms;
