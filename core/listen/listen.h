@@ -22,11 +22,13 @@ enum wr_proxy_found wr_proxy_header_parse(struct wr_str in, struct wr_proxy_head
  * is made in the pool, all others are views. False: not there. */
 bool wr_proxy_tlv(struct wr_pool *pool, struct wr_str tlvs, struct wr_str name,
                   struct wr_str *out) WR_CHECKED;
-/* Version 1, "PROXY UNKNOWN" where it cannot say both addresses; at most 107 bytes. */
+/* Writes a header of version 1, at most 107 bytes; "PROXY UNKNOWN" unless both addresses are IPv4
+ * or both are IPv6. */
 void wr_proxy_header_write(struct wr_text *t, const struct wr_addr *source,
                            const struct wr_addr *destination);
-/* OK: s->proxy is there and nothing but it was taken; AGAIN: call again; ERROR: there will be none,
- * EOF: not in time, both were logged. */
+/* Reads the PROXY header of a client and no byte after it. OK: s->proxy has it; AGAIN: call again;
+ * ERROR: it is invalid, or the client is gone; EOF: it did not come in time. The last two were
+ * logged. */
 enum wr_io wr_proxy_read(struct wr_session *s) WR_CHECKED;
 extern struct wr_module wr_module_proxy_protocol;
 /* Follows a list of addresses ("192.0.2.1, 10.0.0.1:80") from its end while *a is one of the
@@ -38,23 +40,24 @@ bool wr_forwarded(struct wr_addr *a, struct wr_str list, const struct wr_network
 struct wr_listens { /* state of the listen module: all addresses of the configuration */
     struct wr_listener *first, **last;
 };
-/* Parses a `listen` directive of a server block and adds it (port ranges: several). server goes
- * to layer's `attach`. Errors in nginx's words. default_port 0: a port is required. */
-struct wr_listen_line {
+struct wr_listen_line {        /* one of the listeners of a `listen` directive */
     struct wr_listener *listener;
     bool default_server;
 };
+/* Parses the `listen` directive of a server block and adds its listeners (a port range has
+ * several). `attach` gets each of them, to add the server to it. default_port 0: a port is
+ * required. False: an error was reported, in nginx's words. */
 bool wr_listen_conf(struct wr_cf *cf, const struct wr_layer *layer, uint16_t default_port,
                     bool (*attach)(struct wr_cf *cf, const struct wr_listen_line *line));
 
 /* ---- virtual servers: several on one address, chosen by a name ---- */
 struct wr_server_name {
-    struct wr_str text;        /* lower case; "" too; the pattern with its ~ */
-    struct wr_regex *regex;    /* ~... */
-    const struct wr_node *node; /* server_name, or the server without one */
+    struct wr_str text;        /* in lower case, may be ""; of a regex: the pattern with its ~ */
+    struct wr_regex *regex;    /* NULL: the name is not a regex */
+    const struct wr_node *node; /* the server_name directive; the server block if it has none */
     uint32_t word;
 };
-struct wr_virtual {            /* server {} of either layer, first in the layer's own struct */
+struct wr_virtual {            /* server {} of either layer; begins the layer's own struct */
     uint32_t magic;
     const struct wr_scope *scope;
     const struct wr_node *node;
@@ -62,28 +65,32 @@ struct wr_virtual {            /* server {} of either layer, first in the layer'
     WR_VEC(struct wr_server_name) names;
     bool has_listen;
 };
-bool wr_set_server_name(struct wr_cf *cf, void *conf); /* of the server cf->scope is */
-void wr_virtual_unnamed(struct wr_cf *cf, struct wr_virtual *v); /* it has no server_name */
+/* Setter of server_name; cf->scope->object is the struct wr_virtual. */
+bool wr_set_server_name(struct wr_cf *cf, void *conf);
+/* Gives v the empty name, as its server block has no server_name. */
+void wr_virtual_unnamed(struct wr_cf *cf, struct wr_virtual *v);
 struct wr_hosts_map;           /* virtual_hosts.c: of one listening address */
 enum wr_host_put { WR_HOST_PUT, WR_HOST_CONFLICT /* ignored */, WR_HOST_INVALID };
 struct wr_hosts_map *wr_hosts_new(struct wr_pool *p, struct wr_virtual *standard);
 enum wr_host_put wr_hosts_add(struct wr_hosts_map *m, const struct wr_server_name *name,
                               struct wr_virtual *v) WR_CHECKED;
-/* Exact, longest *.wildcard, longest wildcard.*, first regex in order, default. Sets captures (x
- * NULL: does not). NULL: a regex gave up. host is in lower case. */
+/* Finds the server of a host name (in lower case): by the exact name, the longest *.wildcard, the
+ * longest wildcard.*, the first regex in order; else it is the default server. Sets captures of x
+ * (x NULL: does not). NULL: a regex gave up. */
 struct wr_virtual *wr_host_find(const struct wr_hosts_map *m, struct wr_exchange *x,
                                 struct wr_str host);
-/* The scope for a host name as it came from a TLS client: `by_name` of the layers. */
+/* Scope of the server of a host name as a TLS client sent it, in any case: wr_layer.by_name. */
 const struct wr_scope *wr_host_scope(const struct wr_hosts_map *m, const struct wr_session *s,
                                      struct wr_str host);
-struct wr_address {            /* listener->object, first in it */
+struct wr_address {            /* begins the layer's own struct, which is listener->object */
     uint32_t magic;
     struct wr_virtual *standard; /* default_server, or the first */
     struct wr_hosts_map *map;
     WR_VEC(struct wr_virtual *) servers;
 };
-/* A listen line of the server cf->scope is; after loading: the map. False: reported. */
+/* Adds the server of cf->scope to the address of a `listen` line. False: reported. */
 bool wr_address_attach(struct wr_cf *cf, const struct wr_listen_line *line, struct wr_address *a);
+/* Makes the map when all servers are loaded. False: reported. */
 bool wr_address_finish(struct wr_cf *cf, const struct wr_listener *l, struct wr_address *a);
 
 struct wr_listens *wr_conf_listens(const struct wr_conf *c);

@@ -128,7 +128,7 @@ static bool take_ipv6only(struct line *l, uint32_t i, struct wr_str value)
     return true;
 }
 
-/* Changes nothing: each listening socket is bound by itself, with SO_REUSEPORT. */
+/* bind, reuseport: always so, each listening socket is bound separately and with SO_REUSEPORT. */
 static bool take_granted(struct line *l, uint32_t i, struct wr_str value)
 {
     (void)l;
@@ -376,7 +376,7 @@ static bool merge_line(struct line *l, struct entry *e)
         return wr_cf_error(cf, 1, "a duplicate default server for " WR_FMT, WR_ARG(e->l.text));
     if (l->options)
         e->l.opts = l->opts;
-    /* They concern the connection before a server is chosen, so one line is enough for all. */
+    /* These options matter before a server is chosen, so one line sets them for all servers. */
     if (l->proxy_protocol != (e->l.greet != NULL) || l->ssl != e->l.ssl
         || l->speaks != e->l.speaks)
         wr_cf_warn(cf, 1, "protocol options redefined for " WR_FMT, WR_ARG(e->l.text));
