@@ -9,8 +9,8 @@
 #include "base/base.h"
 
 /* ---- fields ---- */
-/* Names weir knows, as they are usually written: compared without regard to case. Who adds one adds
- * it to the switch of fields.c too. */
+/* Names weir knows, as they are usually written; they are compared without regard to case. Add a
+ * new one to the switch in fields.c, too. */
 #define WR_FIELD_LIST(X) \
     X(HOST, "Host") X(CONNECTION, "Connection") X(CONTENT_LENGTH, "Content-Length") \
     X(TRANSFER_ENCODING, "Transfer-Encoding") X(CONTENT_TYPE, "Content-Type") \
@@ -43,14 +43,15 @@ enum wr_field_id {
 struct wr_field {
     struct wr_str name, value; /* borrowed from the exchange's pool */
     uint16_t id;
-    bool gone;                 /* removed: skipped by everyone */
-    bool parsed;               /* "name: value" lay so, with no control character but TAB: as the
-                                * parser found it, or wr_fields_lay left it */
+    bool gone;                 /* removed: to be skipped */
+    bool parsed;               /* a parser or wr_fields_lay made it: no control character but TAB,
+                                * and "name: value" is one piece of memory until a value is
+                                * replaced */
 };
 struct wr_fields {
     struct wr_field *at;
     uint32_t n, cap;
-    uint32_t first[WR_F_COUNT]; /* 1-based index of the first living field of that id; 0 none */
+    uint32_t first[WR_F_COUNT]; /* by id: index + 1 of the first field not removed; 0: none */
 };
 enum wr_field_id wr_field_id(struct wr_str name); /* case-insensitive; O(length) */
 struct wr_str wr_field_name(enum wr_field_id id); /* as it is usually written: "Content-Type" */
@@ -58,7 +59,7 @@ struct wr_field *wr_fields_add(struct wr_pool *p, struct wr_fields *f, struct wr
                                struct wr_str value); /* views are not copied */
 struct wr_field *wr_fields_add_id(struct wr_pool *p, struct wr_fields *f, enum wr_field_id id,
                                   struct wr_str value);
-/* As wr_fields_add for a caller who knows what wr_field_id(name) says. */
+/* Like wr_fields_add, for callers that have wr_field_id(name) already. */
 struct wr_field *wr_fields_put(struct wr_pool *p, struct wr_fields *f, enum wr_field_id id,
                                struct wr_str name, struct wr_str value);
 static inline struct wr_field *wr_fields_first(const struct wr_fields *f,
@@ -66,7 +67,7 @@ static inline struct wr_field *wr_fields_first(const struct wr_fields *f,
 {
     return f->first[id] == 0 ? NULL : &f->at[f->first[id] - 1];
 }
-/* Any name; the next one behind `after` (NULL: from the start). Removed ones are skipped. */
+/* Finds a field of any name, the first one after `after` (NULL: from the start). */
 struct wr_field *wr_fields_find(const struct wr_fields *f, struct wr_str name,
                                 const struct wr_field *after);
 static inline struct wr_str wr_fields_value(const struct wr_fields *f,
@@ -76,20 +77,21 @@ static inline struct wr_str wr_fields_value(const struct wr_fields *f,
 }
 void wr_fields_remove(struct wr_fields *f, enum wr_field_id id); /* all of them */
 void wr_fields_drop(struct wr_fields *f, struct wr_field *field);
-/* Replaces all of that id by one. */
+/* Replaces all fields of that id by one. */
 void wr_fields_set(struct wr_pool *p, struct wr_fields *f, enum wr_field_id id, struct wr_str v);
-/* About the connection, not the message (RFC 9110 7.6.1): passed on by nobody, and said only where
- * HTTP/1 is spoken. */
+/* True: the field is about the connection, not the message (RFC 9110 7.6.1). It is not passed on,
+ * and only HTTP/1 sends it. */
 static inline bool wr_field_is_hop(enum wr_field_id id)
 {
     return id == WR_F_CONNECTION || id == WR_F_KEEP_ALIVE || id == WR_F_PROXY_CONNECTION
         || id == WR_F_TE || id == WR_F_TRAILER || id == WR_F_TRANSFER_ENCODING
         || id == WR_F_UPGRADE;
 }
-/* Fields that are sent again and again are laid out as a parser leaves them, one behind the other:
- * a speaker may copy neighbours in one piece. A value that is not clean stays where it is. */
+/* Copies fields that will be sent many times into one text, as on the wire, one line after the
+ * other, so that a speaker can copy neighbours in one piece (wr_field.parsed). A field whose value
+ * has control characters stays where it is. */
 void wr_fields_lay(struct wr_pool *p, struct wr_field *const *at, uint32_t n);
-/* Is token in the comma-separated list of all fields of that id (case-insensitive)? */
+/* True: the token is in the comma-separated lists of the fields of that id (case-insensitive). */
 bool wr_fields_has_token(const struct wr_fields *f, enum wr_field_id id, struct wr_str token);
 
 /* ---- heads: what the parsers give ---- */
@@ -104,7 +106,7 @@ enum wr_method {
     WR_M_COUNT
 };
 bool wr_method_idempotent(enum wr_method m); /* for next_upstream: not POST, LOCK, PATCH */
-enum wr_method wr_method_of(struct wr_str text); /* case matters, as RFC 9110 9.1 has it */
+enum wr_method wr_method_of(struct wr_str text); /* case-sensitive: RFC 9110 9.1 */
 
 enum wr_framing { WR_BODY_NONE, WR_BODY_LENGTH, WR_BODY_CHUNKED, WR_BODY_CLOSE };
 
@@ -122,7 +124,7 @@ struct wr_request {
     struct wr_str target;      /* as sent, for $request_uri: origin-form part of absolute-form; but
                                 * without "#..." (nginx shows it, and passes it on) */
     struct wr_str uri;         /* decoded, normalized path: $uri */
-    struct wr_str args;        /* behind ?; p NULL: no '?' */
+    struct wr_str args;        /* after the '?'; p NULL: there is none */
     struct wr_str scheme_host; /* authority of absolute-form; p NULL otherwise */
     struct wr_str host;        /* lower case, no port, from absolute-form or Host; may be empty */
     uint16_t host_port;        /* 0: none given */
@@ -131,26 +133,29 @@ struct wr_request {
     uint64_t length;           /* of WR_BODY_LENGTH */
     bool keepalive;            /* the client wants it */
     bool expect;               /* 100-continue */
-    bool quoted, complex;      /* target had %XX; anything else that normalizing changed */
+    bool quoted;               /* target had %XX */
+    bool complex;              /* normalizing changed something else */
     struct wr_fields fields;
     struct wr_str ignored;     /* first line dropped by ignore_invalid, for the log; p NULL: none */
     size_t head_size;          /* bytes of the head, for $request_length */
 };
-/* A request to a server, for the speaker to say in its own words; borrowed until then. */
+/* The head of a request to a server, which a speaker writes in its protocol. It borrows everything
+ * until it is written. */
 struct wr_request_out {
     enum wr_method method;     /* frames the reply */
     struct wr_str method_text, target;
-    struct wr_str authority;   /* empty: none is said */
+    struct wr_str authority;   /* empty: not sent */
     uint8_t version;           /* of HTTP/1: 10, 11 */
-    bool close;                /* the connection serves no other request, and no field says so */
-    enum wr_framing framing;   /* NONE: nothing is said of a body; CHUNKED: of unknown length */
+    bool close;                /* it is the last request of the connection; no field says so */
+    enum wr_framing framing;   /* NONE: no field about a body is sent; CHUNKED: of unknown length */
     uint64_t length;           /* of WR_BODY_LENGTH */
-    const struct wr_field **fields; /* to be sent in this order, those of the hop too, which the
-                                     * configuration asks for (wr_field_is_hop) */
-    uint32_t n, own;           /* the first `own` are the configuration's: HTTP/1 says host and
-                                * framing around them */
+    const struct wr_field **fields; /* in this order; with fields about the connection
+                                     * (wr_field_is_hop) only if the configuration sets them */
+    uint32_t n;
+    uint32_t own;              /* the first `own` fields are set by the configuration; HTTP/1 sends
+                                * Host before them and the framing after them */
 };
-/* The part the engine decides. length: of the body; UINT64_MAX: unknown. */
+/* Begins the head with the fields the engine decides. length: of the body; UINT64_MAX: unknown. */
 static inline struct wr_request_out wr_request_out(const struct wr_request *r, uint64_t length)
 {
     return (struct wr_request_out){
@@ -165,15 +170,16 @@ static inline struct wr_request_out wr_request_out(const struct wr_request *r, u
 struct wr_response {
     unsigned status;
     struct wr_str reason;      /* empty: the standard one */
-    uint8_t version;           /* of the backend's reply */
+    uint8_t version;           /* of the peer's reply */
     enum wr_framing framing;   /* as received, or what the content will be */
     uint64_t length;           /* of WR_BODY_LENGTH; of HEAD and 304: see has_length */
-    bool has_length;           /* backend: Content-Length was there (it is not among the fields) */
+    bool has_length;           /* the peer sent Content-Length (it is not among the fields) */
     struct wr_str type;        /* Content-Type, with the server's parameters; p NULL: none */
     struct wr_str charset;     /* X-Accel-Charset; p NULL: none, "off": no charset is added */
     time_t last_modified;      /* -1: none; use wr_response_modified */
-    bool keepalive;            /* backend: the connection may be used again */
-    bool no_server;            /* Server is the backend's to say (proxy_pass_header), or nobody's */
+    bool keepalive;            /* the connection to the peer may be used again */
+    bool no_server;            /* add no Server field: the peer's is passed on (proxy_pass_header),
+                                * or none is sent */
     bool ranges;               /* Range may be honoured (Accept-Ranges: bytes) */
     struct wr_fields fields;   /* all others; hop-by-hop ones are not here */
     struct wr_fields trailers;
@@ -184,18 +190,20 @@ static inline void wr_response_init(struct wr_response *r)
     memset(r, 0, sizeof(*r));
     r->last_modified = -1;
 }
-/* The head of a reply to a client, for the speaker to say in its own words; borrowed until then. */
+/* The head of a reply to a client, which a speaker writes in its protocol. It borrows everything
+ * until it is written. */
 struct wr_reply_out {
     unsigned status;
     struct wr_str reason;      /* empty: the standard one */
-    struct wr_str server, date, type; /* fields of our own; empty: not said, or among the others */
-    time_t last_modified;      /* the same; negative: not said */
-    bool says_length;          /* Content-Length, whether a body follows or not */
-    bool bare;                 /* none does */
-    uint64_t length;           /* of says_length; else a body ends with h->res.trailers */
+    struct wr_str server, date, type; /* fields of our own; empty: not sent, or among `fields` */
+    time_t last_modified;      /* the same; negative: not sent */
+    bool says_length;          /* send Content-Length, whether a body follows or not */
+    bool bare;                 /* no body follows */
+    uint64_t length;           /* with says_length; without, a body ends with h->res.trailers */
     const struct wr_fields *fields; /* all others, without those that are gone */
 };
-#define WR_MODIFIED_UNREAD ((time_t)-2) /* the Last-Modified field was not parsed yet: few ask */
+/* The field Last-Modified was not parsed yet: few callers need its value. */
+#define WR_MODIFIED_UNREAD ((time_t)-2)
 time_t wr_response_modified(struct wr_response *r); /* -1: none */
 
 /* ---- uri: pure ---- */
@@ -213,14 +221,15 @@ bool wr_host_parse(struct wr_pool *pool, struct wr_str host, struct wr_str *name
 bool wr_http_time(struct wr_str s, time_t *out) WR_CHECKED; /* RFC 9110 5.6.7, three forms */
 const char *wr_status_reason(unsigned status); /* "Not Found"; NULL: unknown */
 
-/* What variables of layer 7 are made of; pure. One field of a list by its variable's name
- * ("x_forwarded_for"), all of them joined by `separator`. False: none. */
+/* ---- field_values: pure ---- */
+/* Values of the fields that a variable's name ("x_forwarded_for") means, joined by `separator`.
+ * False: there are none. */
 bool wr_fields_joined(struct wr_pool *p, const struct wr_fields *f, struct wr_str name,
                       const char *separator, struct wr_str *out) WR_CHECKED;
-/* All fields of the name written just so, but for case, joined by ", ". False: none. */
+/* Values of the fields of exactly this name (in any case), joined by ", ". False: none. */
 bool wr_fields_values(struct wr_pool *p, const struct wr_fields *f, struct wr_str name,
                       struct wr_str *out) WR_CHECKED;
-/* Value of a cookie in "a=1; b=2", of an argument in "a=1&b=2"; names know no case. */
+/* Value of a cookie in "a=1; b=2", of an argument in "a=1&b=2"; names are case-insensitive. */
 bool wr_cookie_find(struct wr_str text, struct wr_str name, struct wr_str *out) WR_CHECKED;
 bool wr_arg_find(struct wr_str args, struct wr_str name, struct wr_str *out) WR_CHECKED;
 /* User and password of an Authorization field's value with the scheme Basic, in the pool. False:

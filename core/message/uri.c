@@ -44,7 +44,7 @@ static size_t path_span(struct wr_str target, bool merge_slashes, bool *plain)
 struct path {
     char *p;
     size_t n;
-    size_t segment;            /* begin of the last segment: after a '/' */
+    size_t segment;            /* beginning of the last segment: after a '/' */
     bool merge_slashes, complex;
 };
 
