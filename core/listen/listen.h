@@ -70,10 +70,10 @@ bool wr_set_server_name(struct wr_cf *cf, void *conf);
 /* Gives v the empty name, as its server block has no server_name. */
 void wr_virtual_unnamed(struct wr_cf *cf, struct wr_virtual *v);
 struct wr_hosts_map;           /* virtual_hosts.c: of one listening address */
-enum wr_host_put { WR_HOST_PUT, WR_HOST_CONFLICT /* ignored */, WR_HOST_INVALID };
+enum wr_host_added { WR_HOST_ADDED, WR_HOST_CONFLICT /* ignored */, WR_HOST_INVALID };
 struct wr_hosts_map *wr_hosts_new(struct wr_pool *p, struct wr_virtual *standard);
-enum wr_host_put wr_hosts_add(struct wr_hosts_map *m, const struct wr_server_name *name,
-                              struct wr_virtual *v) WR_CHECKED;
+enum wr_host_added wr_hosts_add(struct wr_hosts_map *m, const struct wr_server_name *name,
+                                struct wr_virtual *v) WR_CHECKED;
 /* Finds the server of a host name (in lower case): by the exact name, the longest *.wildcard, the
  * longest wildcard.*, the first regex in order; else it is the default server. Sets captures of x
  * (x NULL: does not). NULL: a regex gave up. */

@@ -129,7 +129,7 @@ static bool take_ipv6only(struct line *l, uint32_t i, struct wr_str value)
 }
 
 /* bind, reuseport: always so, each listening socket is bound separately and with SO_REUSEPORT. */
-static bool take_granted(struct line *l, uint32_t i, struct wr_str value)
+static bool take_always_on(struct line *l, uint32_t i, struct wr_str value)
 {
     (void)l;
     (void)i;
@@ -250,9 +250,9 @@ static const struct param params[] = {
     { "sndbuf", true, WR_ANY, OPTION, take_sndbuf },
     { "accept_filter", true, WR_ANY, OPTION | TCP_ONLY, take_accept_filter },
     { "deferred", false, WR_ANY, OPTION | TCP_ONLY, take_deferred },
-    { "bind", false, WR_ANY, OPTION, take_granted },
+    { "bind", false, WR_ANY, OPTION, take_always_on },
     { "ipv6only", true, WR_ANY, OPTION, take_ipv6only },
-    { "reuseport", false, WR_ANY, OPTION, take_granted },
+    { "reuseport", false, WR_ANY, OPTION, take_always_on },
     { "multipath", false, WR_ANY, OPTION | TCP_ONLY, take_multipath },
     { "so_keepalive", true, WR_ANY, OPTION | TCP_ONLY, take_so_keepalive },
     { "udp", false, WR_L4, 0, take_udp },

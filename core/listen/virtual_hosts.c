@@ -42,8 +42,8 @@ static void put_key(struct wr_hosts_map *m, struct wr_dict **d, struct wr_str ke
     (void)wr_dict_add(*d, key, sv);
 }
 
-static enum wr_host_put put_wildcard(struct wr_hosts_map *m, struct wr_str key, bool exact_too,
-                                     struct wr_virtual *sv)
+static enum wr_host_added put_wildcard(struct wr_hosts_map *m, struct wr_str key, bool exact_too,
+                                       struct wr_virtual *sv)
 {
     if (has_key(m->head, key) || (exact_too && has_key(m->exact, key)))
         return WR_HOST_CONFLICT;
@@ -51,18 +51,18 @@ static enum wr_host_put put_wildcard(struct wr_hosts_map *m, struct wr_str key, 
     m->head_max = wr_max(m->head_max, key.n);
     if (exact_too)
         put_key(m, &m->exact, key, sv);
-    return WR_HOST_PUT;
+    return WR_HOST_ADDED;
 }
 
-enum wr_host_put wr_hosts_add(struct wr_hosts_map *m, const struct wr_server_name *name,
-                              struct wr_virtual *sv)
+enum wr_host_added wr_hosts_add(struct wr_hosts_map *m, const struct wr_server_name *name,
+                                struct wr_virtual *sv)
 {
     struct wr_str s = name->text;
     size_t star;
 
     if (name->regex != NULL) {
         *wr_vec_push(m->pool, &m->regexes) = (struct host_regex){ name->regex, sv };
-        return WR_HOST_PUT;
+        return WR_HOST_ADDED;
     }
     if (wr_str_search(s, WR_STR("..")) < s.n)
         return WR_HOST_INVALID;
@@ -72,7 +72,7 @@ enum wr_host_put wr_hosts_add(struct wr_hosts_map *m, const struct wr_server_nam
             return WR_HOST_CONFLICT;
         put_key(m, &m->tail, s, sv);
         m->tail_max = wr_max(m->tail_max, s.n);
-        return WR_HOST_PUT;
+        return WR_HOST_ADDED;
     }
     star = wr_str_rfind(s, '*');
     if (star < s.n && (star > 0 || !wr_str_starts(s, WR_STR("*."))))
@@ -82,7 +82,7 @@ enum wr_host_put wr_hosts_add(struct wr_hosts_map *m, const struct wr_server_nam
     if (has_key(m->exact, s))
         return WR_HOST_CONFLICT;
     put_key(m, &m->exact, s, sv);
-    return WR_HOST_PUT;
+    return WR_HOST_ADDED;
 }
 
 /* ---- lookup ---- */
@@ -173,13 +173,13 @@ bool wr_address_attach(struct wr_cf *cf, const struct wr_listen_line *line, stru
 static bool add_name(struct wr_cf *cf, const struct wr_listener *l, struct wr_hosts_map *map,
                      const struct wr_server_name *name, struct wr_virtual *v)
 {
-    enum wr_host_put put = wr_hosts_add(map, name, v);
+    enum wr_host_added added = wr_hosts_add(map, name, v);
 
-    if (put == WR_HOST_INVALID)
+    if (added == WR_HOST_INVALID)
         return wr_cf_error_at(cf, name->node, name->word,
                               "invalid server name or wildcard \"" WR_FMT "\" on " WR_FMT,
                               WR_ARG(name->text), WR_ARG(l->text));
-    if (put == WR_HOST_CONFLICT)
+    if (added == WR_HOST_CONFLICT)
         wr_diag_add(cf->conf->tree, WR_LOG_WARN, name->node, name->word, NULL,
                     "conflicting server name \"" WR_FMT "\" on " WR_FMT ", ignored",
                     WR_ARG(name->text), WR_ARG(l->text));

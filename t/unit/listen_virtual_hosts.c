@@ -34,7 +34,7 @@ static struct wr_hosts_map *map_of(const char *names, struct wr_text *taken)
         ck_assert_uint_lt(n_servers, WR_COUNT(servers));
         sv->name = take_name(wr_str_cut(&rest, ' '), &name);
         switch (wr_hosts_add(m, &name, sv)) {
-        case WR_HOST_PUT:
+        case WR_HOST_ADDED:
             wr_text_char(taken, '.');
             break;
         case WR_HOST_CONFLICT:
