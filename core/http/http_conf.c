@@ -116,7 +116,7 @@ static void set_limits(struct wr_http_server *sv)
 /* A head is read before its server is known: read as much as any of the servers allows. */
 static void set_most(struct wr_http_address *a)
 {
-    a->most = wr_http_server_of(a->a.standard)->limits;
+    a->most = wr_http_server_of(a->a.default_server)->limits;
     for (uint32_t i = 0; i < a->a.servers.n; i++) {
         const struct wr_head_limits *l = &wr_http_server_of(a->a.servers.at[i])->limits;
 

@@ -10,7 +10,7 @@ static const struct wr_http_address *address_of(const struct wr_session *s)
 
 uint64_t wr_http_header_ms(const struct wr_session *s)
 {
-    const struct wr_http_conf *c = wr_scope_conf(address_of(s)->a.standard->scope,
+    const struct wr_http_conf *c = wr_scope_conf(address_of(s)->a.default_server->scope,
                                                  &wr_module_http);
 
     return c->client_header_timeout_ms;
@@ -33,7 +33,8 @@ static void prepare(struct wr_exchange *x)
 
 struct wr_exchange *wr_http_request_new(struct wr_session *s, uint64_t begun_ms)
 {
-    struct wr_exchange *x = wr_exchange_new(s, address_of(s)->a.standard->scope, &wr_step_route);
+    struct wr_exchange *x = wr_exchange_new(s, address_of(s)->a.default_server->scope,
+                                            &wr_step_route);
     struct wr_http_session *hs = wr_http_session_of(s);
 
     wr_http_of(x)->speaker = hs->speaker;
@@ -68,12 +69,12 @@ const struct wr_head_limits *wr_http_host_known(void *exchange, const struct wr_
     const struct wr_address *a = &address_of(x->s)->a;
     struct wr_http *h = wr_http_of(x);
     struct wr_virtual *found = wr_host_find(a->map, x, r->host);
-    bool named = r->host.n > 0 || found != a->standard;
+    bool named = r->host.n > 0 || found != a->default_server;
 
     if (found != NULL && (named || !enter_by_handshake(x, h)))
         enter_server(x, h, wr_http_server_of(found));
     else if (found == NULL) /* the default server replies with 500 */
-        enter_server(x, h, wr_http_server_of(a->standard));
+        enter_server(x, h, wr_http_server_of(a->default_server));
     return &h->server->limits;
 }
 
@@ -135,7 +136,7 @@ static const struct wr_scope *greeting(const struct wr_session *s, uint64_t *ms)
 {
     if (ms != NULL)
         *ms = wr_http_header_ms(s);
-    return address_of(s)->a.standard->scope;
+    return address_of(s)->a.default_server->scope;
 }
 
 static enum wr_go no_content(struct wr_exchange *x)

@@ -71,7 +71,7 @@ bool wr_set_server_name(struct wr_cf *cf, void *conf);
 void wr_virtual_unnamed(struct wr_cf *cf, struct wr_virtual *v);
 struct wr_hosts_map;           /* virtual_hosts.c: of one listening address */
 enum wr_host_added { WR_HOST_ADDED, WR_HOST_CONFLICT /* ignored */, WR_HOST_INVALID };
-struct wr_hosts_map *wr_hosts_new(struct wr_pool *p, struct wr_virtual *standard);
+struct wr_hosts_map *wr_hosts_new(struct wr_pool *p, struct wr_virtual *default_server);
 enum wr_host_added wr_hosts_add(struct wr_hosts_map *m, const struct wr_server_name *name,
                                 struct wr_virtual *v) WR_CHECKED;
 /* Finds the server of a host name (in lower case): by the exact name, the longest *.wildcard, the
@@ -84,7 +84,7 @@ const struct wr_scope *wr_host_scope(const struct wr_hosts_map *m, const struct 
                                      struct wr_str host);
 struct wr_address {            /* begins the layer's own struct, which is listener->object */
     uint32_t magic;
-    struct wr_virtual *standard; /* default_server, or the first */
+    struct wr_virtual *default_server; /* default_server, or the first */
     struct wr_hosts_map *map;
     WR_VEC(struct wr_virtual *) servers;
 };

@@ -13,19 +13,19 @@ struct host_regex {
 };
 struct wr_hosts_map {
     struct wr_pool *pool;
-    struct wr_virtual *standard;
+    struct wr_virtual *default_server;
     struct wr_dict *exact;               /* each dict may be NULL: empty */
     struct wr_dict *head, *tail;         /* key "a.b": of "*.a.b" in head, of "a.b.*" in tail */
     size_t head_max, tail_max;           /* length of the longest key */
     WR_VEC(struct host_regex) regexes;
 };
 
-struct wr_hosts_map *wr_hosts_new(struct wr_pool *p, struct wr_virtual *standard)
+struct wr_hosts_map *wr_hosts_new(struct wr_pool *p, struct wr_virtual *default_server)
 {
     struct wr_hosts_map *m = WR_NEW(p, struct wr_hosts_map);
 
     m->pool = p;
-    m->standard = standard;
+    m->default_server = default_server;
     return m;
 }
 
@@ -136,7 +136,7 @@ struct wr_virtual *wr_host_find(const struct wr_hosts_map *m, struct wr_exchange
         if (match != 0)
             return match > 0 ? m->regexes.at[i].server : NULL;
     }
-    return m->standard;
+    return m->default_server;
 }
 
 const struct wr_scope *wr_host_scope(const struct wr_hosts_map *m, const struct wr_session *s,
@@ -146,7 +146,7 @@ const struct wr_scope *wr_host_scope(const struct wr_hosts_map *m, const struct 
     const struct wr_virtual *found;
 
     if (host.n > sizeof(buf))
-        return m->standard->scope;
+        return m->default_server->scope;
     for (size_t i = 0; i < host.n; i++)
         buf[i] = (char)wr_lower((unsigned char)host.p[i]);
     found = wr_host_find(m, NULL, wr_str_of(buf, host.n));
@@ -164,8 +164,8 @@ bool wr_address_attach(struct wr_cf *cf, const struct wr_listen_line *line, stru
     struct wr_virtual *v = WR_CHECK(cf->scope->object, VIRTUAL);
 
     v->has_listen = true;
-    if (a->standard == NULL || line->default_server)
-        a->standard = v;
+    if (a->default_server == NULL || line->default_server)
+        a->default_server = v;
     *wr_vec_push(cf->pool, &a->servers) = v;
     return true;
 }
@@ -192,7 +192,7 @@ bool wr_address_finish(struct wr_cf *cf, const struct wr_listener *l, struct wr_
 {
     bool ok = true;
 
-    a->map = wr_hosts_new(cf->pool, a->standard);
+    a->map = wr_hosts_new(cf->pool, a->default_server);
     for (uint32_t i = 0; i < a->servers.n; i++) {
         struct wr_virtual *v = a->servers.at[i];
 
@@ -200,5 +200,5 @@ bool wr_address_finish(struct wr_cf *cf, const struct wr_listener *l, struct wr_
             if (a->servers.n > 1 || v->names.at[j].regex != NULL)
                 ok = add_name(cf, l, a->map, &v->names.at[j], v) && ok;
     }
-    return wr_ssl_check(cf, l, a->standard->scope) && ok;
+    return wr_ssl_check(cf, l, a->default_server->scope) && ok;
 }

@@ -12,7 +12,7 @@ static void over(struct wr_exchange *x)
 static void begin(struct wr_session *s)
 {
     const struct wr_address *a = WR_CHECK(s->listener->object, ADDRESS);
-    struct wr_exchange *x = wr_exchange_new(s, a->standard->scope, &wr_step_phases);
+    struct wr_exchange *x = wr_exchange_new(s, a->default_server->scope, &wr_step_phases);
 
     x->over = over;
     wr_session_add(x);
@@ -31,11 +31,11 @@ static void begin(struct wr_session *s)
 static const struct wr_scope *greeting(const struct wr_session *s, uint64_t *ms)
 {
     const struct wr_address *a = WR_CHECK(s->listener->object, ADDRESS);
-    const struct wr_stream_conf *c = wr_scope_conf(a->standard->scope, &wr_module_stream);
+    const struct wr_stream_conf *c = wr_scope_conf(a->default_server->scope, &wr_module_stream);
 
     if (ms != NULL)
         *ms = c->proxy_protocol_timeout_ms;
-    return a->standard->scope;
+    return a->default_server->scope;
 }
 
 static const struct wr_scope *by_name(const struct wr_session *s, struct wr_str name)

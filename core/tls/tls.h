@@ -101,6 +101,7 @@ enum wr_client_cert {
 enum wr_client_cert wr_ssl_client_cert(struct wr_exchange *x);
 /* Checks that a `listen ... ssl` listener has a certificate for clients without SNI; called by the
  * layers' `check`. False: reported. */
-bool wr_ssl_check(struct wr_cf *cf, const struct wr_listener *l, const struct wr_scope *standard);
+bool wr_ssl_check(struct wr_cf *cf, const struct wr_listener *l,
+                  const struct wr_scope *default_server);
 
 #endif

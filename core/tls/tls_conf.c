@@ -226,9 +226,10 @@ static bool check(struct wr_cf *cf)
     return cf->conf->tree->errors == 0 && wr_ssl_zones_open(cf) && wr_ssl_tickets_open(cf);
 }
 
-bool wr_ssl_check(struct wr_cf *cf, const struct wr_listener *l, const struct wr_scope *standard)
+bool wr_ssl_check(struct wr_cf *cf, const struct wr_listener *l,
+                  const struct wr_scope *default_server)
 {
-    if (!l->ssl || has_certificate(wr_ssl_conf_of(standard)))
+    if (!l->ssl || has_certificate(wr_ssl_conf_of(default_server)))
         return true;
     return wr_cf_error_at(cf, l->node, 0, "no \"ssl_certificate\" is defined for the "
                           "\"listen ... ssl\" directive");

@@ -180,8 +180,9 @@ START_TEST(defaults)
 
     begin("http { server { listen 80; } }");
     c = at("", "/");
-    ck_assert_ptr_eq(address->a.map != NULL ? address->a.standard : NULL, address->a.servers.at[0]);
-    ck_view(address->a.standard->name, "");
+    ck_assert_ptr_nonnull(address->a.map);
+    ck_assert_ptr_eq(address->a.default_server, address->a.servers.at[0]);
+    ck_view(address->a.default_server->name, "");
     ck_assert(c->large_buffers == 4 && c->large_buffer == 8192 && c->max_headers == 1000);
     ck_assert(c->client_max_body == 1 << 20 && c->client_body_buffer == 16384);
     ck_assert(c->keepalive_timeout_ms == 75000 && c->keepalive_header_s == 0);
@@ -206,7 +207,7 @@ START_TEST(inherits)
           "  location /l { limit_except GET POST { } } }\n"
           "server { listen 80 default_server; server_name ~^x $hostname; limit_rate 0; } }");
     ck_assert_uint_eq(address->a.servers.n, 2);
-    ck_assert_ptr_eq(address->a.standard, address->a.servers.at[1]);
+    ck_assert_ptr_eq(address->a.default_server, address->a.servers.at[1]);
     ck_assert_uint_eq(at("a", "/")->keepalive_timeout_ms, 1000);
     ck_assert_uint_eq(at("a", "/")->keepalive_header_s, 2);
     ck_assert_uint_eq(at("a", "/")->limit_rate.fixed, 0);
@@ -263,7 +264,7 @@ static void exchange_at(const char *uri)
     WR_TYPED(&request, HTTP);
     exchange.pool = conf->pool;
     exchange.layer = &wr_layer_http;
-    exchange.scope = loc != NULL ? loc->scope : address->a.standard->scope;
+    exchange.scope = loc != NULL ? loc->scope : address->a.default_server->scope;
     exchange.log = &silent;
 }
 
