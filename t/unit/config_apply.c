@@ -204,6 +204,6 @@ START_TEST(first)
 }
 END_TEST
 
-FAKE_MAIN("config_apply", { order, 0 }, { early, 0 }, { errors, WR_COUNT(rows) },
+FAKE_MAIN("config/apply", { order, 0 }, { early, 0 }, { errors, WR_COUNT(rows) },
           { semicolon, WR_COUNT(semicolons) }, { broken, WR_COUNT(braces) }, { many, 0 },
           { first, 0 })

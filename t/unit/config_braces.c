@@ -87,4 +87,4 @@ START_TEST(a_long_line)
 }
 END_TEST
 
-FAKE_MAIN("config_braces", { fixes, WR_COUNT(rows) }, { a_long_line, 1 })
+FAKE_MAIN("config/braces", { fixes, WR_COUNT(rows) }, { a_long_line, 1 })

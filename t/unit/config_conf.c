@@ -70,4 +70,4 @@ START_TEST(from_file)
 }
 END_TEST
 
-FAKE_MAIN("config_conf", { hooks, 0 }, { no_hooks_after_errors, 0 }, { from_file, 0 })
+FAKE_MAIN("config/conf", { hooks, 0 }, { no_hooks_after_errors, 0 }, { from_file, 0 })

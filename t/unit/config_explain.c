@@ -186,5 +186,5 @@ START_TEST(warnings)
 }
 END_TEST
 
-FAKE_MAIN("config_explain", { looks, WR_COUNT(rows) }, { long_line, 40 }, { command_line, 0 },
+FAKE_MAIN("config/explain", { looks, WR_COUNT(rows) }, { long_line, 40 }, { command_line, 0 },
           { too_many, 0 }, { variable_places, WR_COUNT(variables) }, { warnings, 0 })

@@ -99,5 +99,5 @@ START_TEST(all)
 }
 END_TEST
 
-FAKE_MAIN("config_help", { one, 0 }, { syntax, WR_COUNT(rows) }, { several, 0 }, { unknown, 0 },
+FAKE_MAIN("config/help", { one, 0 }, { syntax, WR_COUNT(rows) }, { several, 0 }, { unknown, 0 },
           { all, 0 })

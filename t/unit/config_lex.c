@@ -194,5 +194,5 @@ START_TEST(zero_bytes)
 }
 END_TEST
 
-FAKE_MAIN("config_lex", { words, WR_COUNT(rows) }, { refused, WR_COUNT(wrong) }, { places, 0 },
+FAKE_MAIN("config/lex", { words, WR_COUNT(rows) }, { refused, WR_COUNT(wrong) }, { places, 0 },
           { tokens, 0 }, { lua, WR_COUNT(programs) }, { too_long, 0 }, { zero_bytes, 0 })

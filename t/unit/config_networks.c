@@ -36,4 +36,4 @@ START_TEST(all_kinds)
 }
 END_TEST
 
-FAKE_MAIN("config_networks", { all_kinds, 0 })
+FAKE_MAIN("config/networks", { all_kinds, 0 })

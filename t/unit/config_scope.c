@@ -124,5 +124,5 @@ START_TEST(each)
 }
 END_TEST
 
-FAKE_MAIN("config_scope", { homes, 0 }, { defaults, 0 }, { shared_until_written, 0 },
+FAKE_MAIN("config/scope", { homes, 0 }, { defaults, 0 }, { shared_until_written, 0 },
           { order_free, 0 }, { local, 0 }, { each, 0 })

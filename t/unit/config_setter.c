@@ -44,4 +44,4 @@ START_TEST(paths)
 }
 END_TEST
 
-FAKE_MAIN("config_setter", { errors, 0 }, { paths, 0 })
+FAKE_MAIN("config/setter", { errors, 0 }, { paths, 0 })

@@ -171,5 +171,5 @@ START_TEST(dump)
 }
 END_TEST
 
-FAKE_MAIN("config_source", { includes, 0 }, { missing, 0 }, { unbalanced, 0 }, { circle, 0 },
+FAKE_MAIN("config/source", { includes, 0 }, { missing, 0 }, { unbalanced, 0 }, { circle, 0 },
           { globals, 0 }, { dump, 0 })

@@ -146,7 +146,7 @@ START_TEST(others_are_others)
 }
 END_TEST
 
-FAKE_MAIN("config_suggest", { rows_by_place, 0 }, { a_layer_left_out, 0 },
+FAKE_MAIN("config/suggest", { rows_by_place, 0 }, { a_layer_left_out, 0 },
           { where_text, WR_COUNT(wheres) },
           { near_names, WR_COUNT(nears) }, { nginx_words, 0 },
           { others_are_others, 0 })

@@ -120,5 +120,5 @@ START_TEST(too_many)
 }
 END_TEST
 
-FAKE_MAIN("config_tree", { shapes, WR_COUNT(rows) }, { parents, 0 }, { too_deep, 0 },
+FAKE_MAIN("config/tree", { shapes, WR_COUNT(rows) }, { parents, 0 }, { too_deep, 0 },
           { too_many, 0 })

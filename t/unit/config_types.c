@@ -189,7 +189,7 @@ START_TEST(bounds)
 }
 END_TEST
 
-FAKE_MAIN("config_types", { parse_sizes, WR_COUNT(sizes) }, { parse_msec, WR_COUNT(times) },
+FAKE_MAIN("config/types", { parse_sizes, WR_COUNT(sizes) }, { parse_msec, WR_COUNT(times) },
           { parse_sec, WR_COUNT(secs) }, { params, 0 }, { values, 0 },
           { refused, WR_COUNT(refusals) }, { masks_add_up, 0 },
           { bounds, 0 })

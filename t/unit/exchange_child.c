@@ -13,14 +13,14 @@ static unsigned overs; /* exchanges that have ended */
 static char ended[64]; /* their names, in order */
 
 /* State of an exchange of these tests, in its own pool, as x->of_layer. */
-struct told {
+struct plan {
     char name;
     unsigned left;            /* steps before it ends by itself */
     bool waits;               /* each step waits until the exchange is woken */
     unsigned *status_to;      /* gets its status; may be NULL */
 };
 
-static struct told *told_of(const struct wr_exchange *x)
+static struct plan *plan_of(const struct wr_exchange *x)
 {
     return x->of_layer;
 }
@@ -31,7 +31,7 @@ static const struct wr_step step_count = { "count", "counting", count_down };
 
 static enum wr_go count_down(struct wr_exchange *x)
 {
-    struct told *t = told_of(x);
+    struct plan *t = plan_of(x);
 
     if (t->left == 0 && wr_list_empty(&x->children))
         return wr_finish(x, 204);
@@ -43,7 +43,7 @@ static enum wr_go count_down(struct wr_exchange *x)
 
 static void note_over(struct wr_exchange *x)
 {
-    struct told *t = told_of(x);
+    struct plan *t = plan_of(x);
 
     ended[overs++] = t->name;
     ended[overs] = '\0';
@@ -52,9 +52,9 @@ static void note_over(struct wr_exchange *x)
     wr_exchange_wake(x); /* as a job would that ends in the same turn: no step may run */
 }
 
-static struct wr_exchange *tell(struct wr_exchange *x, char name, unsigned steps)
+static struct wr_exchange *give_plan(struct wr_exchange *x, char name, unsigned steps)
 {
-    struct told *t = WR_NEW(x->pool, struct told);
+    struct plan *t = WR_NEW(x->pool, struct plan);
 
     t->name = name;
     t->left = steps;
@@ -68,12 +68,12 @@ static struct wr_exchange *alone(char name, unsigned steps)
 {
     struct wr_session *s = wr_session_nobody(fake_layer(WR_L7));
 
-    return tell(wr_exchange_new(s, scope, &step_count), name, steps);
+    return give_plan(wr_exchange_new(s, scope, &step_count), name, steps);
 }
 
 static struct wr_exchange *child_of(struct wr_exchange *x, char name, unsigned steps)
 {
-    struct wr_exchange *child = tell(wr_child_new(x, scope, &step_count), name, steps);
+    struct wr_exchange *child = give_plan(wr_child_new(x, scope, &step_count), name, steps);
 
     wr_exchange_wake(child);
     return child;
@@ -114,7 +114,7 @@ START_TEST(without_a_session)
     ck_view(v, "a1");
     wr_exchange_wake(x);
     turns(1);
-    ck_assert_uint_eq(told_of(x)->left, 2);
+    ck_assert_uint_eq(plan_of(x)->left, 2);
     wr_exchange_wake(x);
     turns(1);
     wr_exchange_wake(x);
@@ -134,8 +134,8 @@ START_TEST(with_two_children)
 
     setup();
     x = alone('x', 1);
-    told_of(child_of(x, 'a', 1))->status_to = &status[0];
-    told_of(child_of(x, 'b', 0))->status_to = &status[1];
+    plan_of(child_of(x, 'a', 1))->status_to = &status[0];
+    plan_of(child_of(x, 'b', 0))->status_to = &status[1];
     wr_exchange_wake(x);
     turns(1);
     ck_assert_str_eq(ended, "b");
@@ -357,7 +357,7 @@ static void cancel_held(enum held state, unsigned at_parent, bool parent)
         ck_assert(wr_job_start(threads, &other->job));
     }
     x = alone('x', 4);
-    a = tell(wr_child_new(x, scope, &step_take_place), 'a', 0);
+    a = give_plan(wr_child_new(x, scope, &step_take_place), 'a', 0);
     for (unsigned i = 0; i < at_parent; i++) {
         wr_exchange_wake(x);
         turns(1);
@@ -456,7 +456,7 @@ static struct wr_exchange *served;
 
 static void serve(struct wr_session *s)
 {
-    served = tell(wr_exchange_new(s, scope, &step_count), 'x', 9);
+    served = give_plan(wr_exchange_new(s, scope, &step_count), 'x', 9);
     wr_session_add(served);
     wr_session_own(served);
 }

@@ -60,5 +60,5 @@ int main(void)
 {
     const TTest *const tests[] = { every_combination, NULL };
 
-    return run_suite("exchange_patience", tests);
+    return run_suite("exchange/patience", tests);
 }

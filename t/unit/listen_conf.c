@@ -346,7 +346,7 @@ START_TEST(a_wide_range)
 }
 END_TEST
 
-UNIT_MAIN("exchange/listen", addresses, names_are_resolved, http_has_a_default_port,
+UNIT_MAIN("listen/conf", addresses, names_are_resolved, http_has_a_default_port,
           refuses_addresses, refuses_long_paths, options, parameters, warns, shares,
           ssl_is_of_the_address, proxy_protocol_is_of_the_address,
           options_come_from_the_line_that_has_some, a_wide_range)

@@ -45,4 +45,4 @@ START_TEST(forwarded)
 }
 END_TEST
 
-UNIT_MAIN("exchange/forwarded", forwarded)
+UNIT_MAIN("listen/forwarded", forwarded)

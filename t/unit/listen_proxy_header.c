@@ -270,5 +270,5 @@ START_TEST(writes)
 }
 END_TEST
 
-UNIT_MAIN("exchange/proxy_header", version_1, version_2, version_2_without_addresses,
+UNIT_MAIN("listen/proxy_header", version_1, version_2, version_2_without_addresses,
           version_2_refused, finds_tlvs, writes)

@@ -216,4 +216,4 @@ START_TEST(a_host_of_dots)
 }
 END_TEST
 
-UNIT_MAIN("http_names", precedence, as_a_full_search, a_host_of_dots)
+UNIT_MAIN("listen/virtual_hosts", precedence, as_a_full_search, a_host_of_dots)

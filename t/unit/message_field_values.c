@@ -159,5 +159,5 @@ START_TEST(base64_is_bounded)
 }
 END_TEST
 
-UNIT_MAIN("picking", fields, removed_fields_are_gone, cookie_values, argument_values,
+UNIT_MAIN("message/field_values", fields, removed_fields_are_gone, cookie_values, argument_values,
           base64_decodes, base64_is_bounded)

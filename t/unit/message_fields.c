@@ -166,4 +166,4 @@ START_TEST(words)
 }
 END_TEST
 
-UNIT_MAIN("http/fields", knows_names, finds, removes, grows, finds_tokens, words)
+UNIT_MAIN("message/fields", knows_names, finds, removes, grows, finds_tokens, words)

@@ -71,4 +71,4 @@ START_TEST(reads_what_is_written)
 }
 END_TEST
 
-UNIT_MAIN("http/http_time", reads_three_forms, refuses, reads_what_is_written)
+UNIT_MAIN("message/http_time", reads_three_forms, refuses, reads_what_is_written)

@@ -193,4 +193,4 @@ START_TEST(reads_hosts)
 }
 END_TEST
 
-UNIT_MAIN("http/uri", normalizes, says_what_it_changed, escapes, unescapes, reads_hosts)
+UNIT_MAIN("message/uri", normalizes, says_what_it_changed, escapes, unescapes, reads_hosts)

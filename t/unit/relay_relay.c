@@ -406,5 +406,5 @@ int main(void)
                                    a_source_that_pauses_flushes, a_file_is_given_as_it_lies,
                                    a_filter_gets_a_file_in_pieces, a_file_keeps_to_a_rate, NULL };
 
-    return run_suite("exchange_relay", tests);
+    return run_suite("relay/relay", tests);
 }

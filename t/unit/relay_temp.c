@@ -149,5 +149,5 @@ int main(void)
     const TTest *const tests[] = { appended_and_read, a_name_that_goes, a_name_that_stays,
                                    no_folder, leaving_while_a_thread_writes, NULL };
 
-    return run_suite("event_temp", tests);
+    return run_suite("relay/temp", tests);
 }

@@ -205,5 +205,5 @@ START_TEST(escapes)
 }
 END_TEST
 
-UNIT_MAIN("exchange/template", executes, refuses, literals_are_borrowed,
+UNIT_MAIN("text/template", executes, refuses, literals_are_borrowed,
           one_variable_is_not_copied, is_bounded, is_true_or_not, logs_what_is_not_there, escapes)

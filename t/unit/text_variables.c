@@ -265,6 +265,6 @@ START_TEST(the_process)
 }
 END_TEST
 
-UNIT_MAIN("exchange/vars", definitions_may_follow, the_last_computation_wins,
+UNIT_MAIN("text/variables", definitions_may_follow, the_last_computation_wins,
           definitions_over_the_modules, refuses, keeps_what_is_cached, stores, cycles_are_cut,
           captures, addresses, the_session, the_process)

@@ -80,4 +80,4 @@ START_TEST(key_files)
 }
 END_TEST
 
-UNIT_MAIN("ssl_tickets", rotation, half_rotated, key_files)
+UNIT_MAIN("tls/ticket_keys", rotation, half_rotated, key_files)
