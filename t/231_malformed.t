@@ -536,11 +536,11 @@ for my $path ('/b', '/streamed/b') {
 {
     my $c = $w->connect('web');
     $c->send("POST /streamed/b HTTP/1.1\r\n${HOST}Transfer-Encoding: chunked\r\n\r\n"
-        . "3\r\nabc\r\nx\r\n");
+        . "3\r\nbad\r\nx\r\n");
     like $c->rest, qr{\A(?:HTTP/1\.1 400 |\z)}, 'unbuffered: a bad chunk ends the request';
     $c->close;
     sleep 0.2;
-    my ($raw) = grep { /\r\n3\r\nabc\r\n/ } arrived();
+    my ($raw) = grep { /\r\n3\r\nbad\r\n/ } arrived();
     unlike $raw // '', qr/\r\n0\r\n\r\n\z/, 'and the server behind does not see it complete';
 }
 
