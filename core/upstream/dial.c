@@ -31,8 +31,8 @@ bool wr_set_bind(struct wr_cf *cf, void *conf)
     return true;
 }
 
-/* NULL: do not bind, as the value is empty or invalid (logged). With an address of another family
- * than the peer's bind() will fail. */
+/* NULL: do not bind, as the value is empty or invalid (logged). If the address has another family
+ * than that of the peer, bind() will fail. */
 static const struct wr_addr *bind_address(struct wr_exchange *x)
 {
     struct wr_str text = wr_template_str(x, x->tries->rows->bind);

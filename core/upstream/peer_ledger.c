@@ -1,6 +1,6 @@
 /* peer_ledger: counts the leases each process holds of each peer, in the ledger of the group's zone
- * (os): one column for each slot; the slot has the total. Workers call it at a pick and at the end
- * of a try, the keeper at its start and after the death of a process. */
+ * (core/os/zone_ledger.c): one column for each slot; the slot has the total. Workers call it at a
+ * pick and at the end of a try, the keeper at its start and after the death of a process. */
 #include "upstream/upstream_impl.h"
 
 void wr_peers_begin(struct wr_conf *c)

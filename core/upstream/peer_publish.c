@@ -27,7 +27,7 @@ bool wr_slot_claim(struct wr_peer_slot *s)
 
 struct slot_list {
     uint32_t *at, n;
-    uint64_t *has;               /* bit set by slot */
+    uint64_t *has;               /* a bitmap, by slot */
 };
 
 static struct slot_list list_new(uint32_t slots)

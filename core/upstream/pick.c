@@ -39,8 +39,8 @@ static bool hold_peer(struct wr_tries *a, const struct wr_peer *peer, struct wr_
     return false;
 }
 
-/* Picks until a peer can be held: between the two another worker may have reached max_conns, or the
- * keeper has given the slot to another server. */
+/* Picks until a peer can be held: after the pick another worker may have reached max_conns, or the
+ * keeper may have given the slot to another server. */
 static struct wr_peer *pick_from(struct wr_pick *p, struct wr_peer_group *g, struct wr_addr *addr)
 {
     struct wr_tries *a = p->x->tries;

@@ -61,11 +61,11 @@ struct wr_upstream {
         uint32_t peak[2];        /* of the current half minute, and of the last one */
         uint64_t since_ms;       /* begin of the current half minute */
     } in_use;
-    struct wr_peers *peers;      /* this process' view; NULL in the master until attached */
+    struct wr_peers *peers;      /* this process' view; NULL before wr_upstreams_open */
     struct wr_shm *zone;
     struct wr_shm *previous;     /* the zone this one replaces (other capacity), held; or NULL */
     struct wr_pool *pool;        /* of the configuration */
-    uint64_t run;                /* keeper: the `run` it committed with */
+    uint64_t run;                /* keeper: `run` of its wr_upstreams_commit */
     uint32_t full;               /* keeper: number of addresses for which no slot was free */
     size_t zone_size;            /* zone NAME SIZE; 0: by count */
     struct wr_str zone_name;
@@ -114,7 +114,7 @@ struct wr_peer_slot {
     _Atomic uint64_t failed_ms;  /* monotonic, as all here: when the last failure was counted */
     _Atomic uint64_t checked_ms; /* when it last failed, or was last picked as a probe */
     _Atomic uint64_t requests, failures;
-    char name[128];              /* server text, for logs and status; may lack its zero */
+    char name[128];              /* server text, for logs and status; its zero may be missing */
 };
 /* Master, before it forks: creates the zones or takes over those of the previous configuration,
  * without writing into them. False: logged. */
@@ -153,7 +153,7 @@ struct wr_peer_group {
 /* ---- balancers ---- */
 struct wr_pick {
     struct wr_exchange *x;
-    const uint64_t *tried;       /* bit set by slot */
+    const uint64_t *tried;       /* a bitmap, by slot */
     uint64_t now_ms;
     bool alone;                  /* the group has one peer: max_fails does not apply */
     bool backup;                 /* a backup is wanted: no main peer could be picked */
@@ -223,7 +223,7 @@ enum wr_next {
 };
 struct wr_upstream_rows {        /* `proxy_*` directives of both layers (in the module's conf) */
     uint64_t connect_timeout_ms;
-    uint32_t next;               /* wr_next bits; layer 4: on is error and timeout */
+    uint32_t next;               /* wr_next bits; `on` of layer 4: error and timeout */
     uint32_t next_tries;
     uint64_t next_timeout_ms;
     struct wr_template *bind;    /* NULL: off */
@@ -370,7 +370,7 @@ struct wr_tries {                /* x->tries: all tries of an exchange */
     struct wr_try only;          /* memory of the first try: mostly it is the only one */
     uint32_t first;              /* index in `all` of the first try of this upstream */
     uint32_t stale;              /* how many of those failed with WR_FAIL_STALE */
-    uint64_t *tried;             /* bit set by slot; NULL: none yet */
+    uint64_t *tried;             /* a bitmap, by slot; NULL: none yet */
     uint64_t begun_ms;
     enum wr_failure failure;     /* of the last try */
     struct wr_hostport direct;   /* the address found at run time: has no group and no slot */
@@ -400,12 +400,13 @@ bool wr_tries_text(struct wr_exchange *x, wr_try_text *append_try, uintptr_t wha
 void wr_try_seconds(struct wr_text *t, uint64_t ms); /* "0.005"; "-" for WR_NOT_YET */
 /* Appends the peer's address, or the group's name where no peer could be picked. */
 void wr_try_peer_text(struct wr_text *t, const struct wr_try *try);
-/* Begin to try the peers of u. Content hooks call one of these and return WR_TAKEN. u NULL, from
- * _text only: an address found at run time. */
+/* Begins to try the peers of u. Content hooks call this or wr_upstream_start_text, and return
+ * WR_TAKEN. */
 void wr_upstream_start(struct wr_exchange *x, struct wr_upstream *u,
                        const struct wr_upstream_rows *rows);
-/* text was found at run time: the name of a group, "host:port" or "unix:path". False: it is none of
- * these (logged); the caller rejects with 500. */
+/* The same with a text found at run time: the name of a group, "host:port" or "unix:path". If it is
+ * an address without a group, x->tries->u is NULL. False: it is none of these (logged); the caller
+ * rejects with 500. */
 bool wr_upstream_start_text(struct wr_exchange *x, struct wr_str text, uint16_t default_port,
                             const struct wr_upstream_rows *rows) WR_CHECKED;
 /* Ends the current try, the wait for a peer and the query for a name. Idempotent. */

@@ -125,7 +125,7 @@ struct wr_link_plan {            /* how to make a link; borrowed: addr and key a
 struct wr_peer_link *wr_peer_link_open(const struct wr_link_plan *p, enum wr_failure *why);
 /* AGAIN: its task will be woken; OK: its state is SECURES or UP; ERROR: DOWN (logged). */
 enum wr_io wr_peer_link_connect(struct wr_peer_link *l) WR_CHECKED;
-/* In peer_tls: sends `announce`, then shakes hands. AGAIN, OK: UP, ERROR as above. */
+/* In peer_tls: sends `announce`, then shakes hands. OK: its state is UP; AGAIN, ERROR: as above. */
 enum wr_io wr_peer_link_secure(struct wr_peer_link *l) WR_CHECKED;
 enum wr_io wr_peer_link_dial(struct wr_peer_link *l) WR_CHECKED; /* connect, then secure */
 /* For the files that dial: set the state and return the result for it. */
@@ -136,7 +136,7 @@ enum wr_io wr_peer_link_waits(struct wr_peer_link *l); /* AGAIN, or ERROR after 
 /* ---- link, lease ---- */
 struct wr_peer_link *wr_peer_link_new(const struct wr_link_plan *p, int fd);
 void wr_peer_link_close(struct wr_peer_link *l); /* idempotent; freed at the end of the turn */
-/* Leases l, just opened, for the exchange's current try. If l is NULL, searches a link of key k
+/* Leases l, just opened, for the exchange's current try. If l is NULL, searches for a link of key k
  * that has room, the newest first. False: l and k are NULL, or there is no such link. */
 bool wr_lease_begin(struct wr_exchange *x, struct wr_peer_link *l, const struct wr_link_key *k);
 /* Gives the lease back; with its last lease a link is parked or closed. */
