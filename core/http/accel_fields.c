@@ -31,8 +31,8 @@ void wr_http_keep_fields(struct wr_exchange *x)
     }
 }
 
-/* True: fields that are lists are added; others only if the reply's own first n fields have none of
- * that name. */
+/* True: a kept field with this id is added: it is a list, or none of the first n fields, which are
+ * the reply's own, has the id. */
 static bool may_join(const struct wr_response *r, unsigned id, uint32_t n)
 {
     return id == WR_F_SET_COOKIE || id == WR_F_CACHE_CONTROL || r->fields.first[id] == 0

@@ -154,8 +154,8 @@ enum wr_abort {
 };
 enum wr_claim { WR_CLAIM_NO, WR_CLAIM_MORE, WR_CLAIM_YES };
 /* A speaker carries HTTP in one version of the protocol: a const table with one half for each side.
- * It gets requests and replies decided, in wr_http. Its endpoints read and write bodies; at the end
- * of a reply's body they write h->res.trailers. */
+ * It writes heads that http has decided (wr_request_out, wr_reply_out). Its endpoints read and
+ * write bodies; at the end of a reply's body they write h->res.trailers. */
 struct wr_http_speaker {       /* of a module: wr_module.speaker */
     const char *name;
     const char *word;          /* parameter of `listen` that allows this speaker. NULL: the standard
@@ -420,7 +420,7 @@ bool wr_http_root(struct wr_exchange *x, struct wr_text *out) WR_CHECKED; /* $do
 /* *out: the threads that read files for this request, by `aio`; NULL: the worker reads. direct:
  * reads past the system's cache. False: no pool has the name that variables gave (logged). */
 bool wr_http_threads(struct wr_exchange *x, bool direct, struct wr_threads **out) WR_CHECKED;
-/* Prepares a temp file of this request, written by the worker; folder must live as long. */
+/* Prepares a temp file of x, written by the worker; folder must live as long as x. */
 struct wr_temp wr_http_temp(struct wr_exchange *x, const char *folder);
 /* The reply ends before it is complete: lets the speaker tell the client. The connection ends with
  * it, or only this request where the speaker carries several. */

@@ -16,9 +16,9 @@ const struct wr_scope *wr_http_by_name(const struct wr_session *s, struct wr_str
 /* ---- speakers: those of all modules ---- */
 void wr_speakers_init(void);   /* may be called again */
 uint32_t wr_speakers_word(struct wr_str word); /* layer->speaks */
-/* All names for a listener with these words, in wire format; the standard speaker's are last. */
+/* All ALPN names for a listener with these words, in wire format; the standard speaker's last. */
 struct wr_str wr_speakers_alpn(struct wr_pool *p, uint32_t words);
-/* Gives a session whose first bytes may have come its speaker. False: these do not tell yet. */
+/* Chooses the speaker of s; call it when first bytes may have come. False: they do not tell yet. */
 bool wr_speakers_begin(struct wr_session *s) WR_CHECKED;
 
 /* ---- body ---- */

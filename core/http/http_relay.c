@@ -26,7 +26,8 @@ enum wr_go wr_http_cut(struct wr_exchange *x, enum wr_pump p)
     return wr_finish(x, 0);
 }
 
-/* True: the reply waits for the client, for which bytes are there; false: it waits for the peer. */
+/* True: the reply waits for the client: there are bytes for it, or all come from a file or a text;
+ * false: it waits for the peer. */
 static bool awaits_client(const struct wr_exchange *x)
 {
     return x->down.q.n > 0 || x->down.pipe != NULL || x->down.src == NULL

@@ -1,5 +1,5 @@
-/* http_route: the first step of a request, which makes the path of its target; the checks after the
- * search for a location; the return to that search after a rewrite or for an internal redirect.
+/* http_route: the first step of a request, which derives the path from its target; the checks after
+ * the search for a location; the return to that search after a rewrite or for an internal redirect.
  * Called by speakers (as the first step), phases and modules. */
 #include "http/http_impl.h"
 
@@ -7,7 +7,7 @@
 
 /* ---- route ---- */
 
-/* Makes uri and args of the target. False: they are invalid. */
+/* Derives uri and args from the target. False: it is invalid. */
 static bool set_path(struct wr_exchange *x)
 {
     const struct wr_http_conf *c = wr_conf_of(x, &wr_module_http);

@@ -1,5 +1,5 @@
-/* http_rows: the table of the core directives of layer 7, and the setters of its own. http_conf has
- * it in the module; the setters fill struct wr_http_conf. */
+/* http_rows: the table of the core directives of layer 7, and the setters that only this table
+ * needs. wr_module_http (in http_conf) has the table; the setters fill struct wr_http_conf. */
 #include "http/http_impl.h"
 
 #define CONF struct wr_http_conf

@@ -52,8 +52,8 @@ static void enter_server(struct wr_exchange *x, struct wr_http *h, struct wr_htt
     wr_exchange_scope(x, server->v.scope);
 }
 
-/* Enters the server of the TLS handshake, where the request names no host or its head is too bad to
- * read it. False: not TLS. */
+/* Enters the server of the TLS handshake, for a request that names no host, or whose host cannot be
+ * read from a bad head. False: not TLS. */
 static bool enter_by_handshake(struct wr_exchange *x, struct wr_http *h)
 {
     bool secure = wr_tls_up(&x->s->conn);

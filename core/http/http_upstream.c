@@ -182,7 +182,7 @@ static enum wr_go client_gone(struct wr_exchange *x)
     return wr_finish(x, wr_http_of(x)->head_sent ? 0 : 499);
 }
 
-/* True: the client's FIN is not news, or body bytes before it are still to be read. */
+/* True: the client's FIN changes nothing here, or body bytes before it are still to be read. */
 static bool is_end_expected(const struct wr_exchange *x)
 {
     const struct wr_http *h = wr_http_of(x);
