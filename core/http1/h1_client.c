@@ -113,7 +113,8 @@ static void move_to_room(struct wr_h1_client *c, struct wr_str text, size_t limi
     c->loan = false;
 }
 
-/* Bytes of the first read: with the head as much of the body as may wait for the client anyway. */
+/* Size of the first read: besides the head, it takes as much of the body as may wait for the client
+ * anyway. */
 static size_t first_read(const struct wr_http_proxy_conf *p)
 {
     size_t n = p->buffering ? wr_max(p->buffers_total, p->buffer_size) : p->buffer_size;

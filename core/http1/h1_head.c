@@ -87,8 +87,8 @@ static struct wr_str line_at(struct wr_str text, size_t from, size_t end)
     return wr_h1_cut_line(&line);
 }
 
-/* The head is incomplete and the result would be r. If the request line is complete and wrong,
- * report that instead. */
+/* The head is incomplete or too long, and the result would be r. If the request line is complete
+ * and wrong, report that instead. */
 static enum wr_parse prefer_line_error(struct wr_str line, enum wr_parse r,
                                        struct wr_h1_progress *p)
 {

@@ -325,7 +325,8 @@ static bool read_options(struct reader *r)
 }
 
 /* The path of "http://host" is "/". A fragment does not belong to a target (RFC 9112 3.2) and is
- * cut off: weir routes and checks the path before it, so a server must not get more than that. */
+ * cut off: weir routes by the part before the '#' and checks only that, so a server must not get
+ * more. */
 static struct wr_str path_of(struct wr_pool *pool, struct wr_str target)
 {
     target.n = wr_str_find(target, '#');

@@ -362,7 +362,7 @@ void wr_h1_session_wake(struct wr_session *s)
         read_head(s);
 }
 
-/* Closes an idle connection; one with a request ends with it, by s->quitting. */
+/* Closes an idle connection. Another one is closed after its request, as s->quitting is set. */
 void wr_h1_session_drain(struct wr_session *s)
 {
     if (s->idle && s->keep_until <= wr_now())

@@ -58,13 +58,13 @@ enum wr_parse wr_h1_response(struct wr_str text, size_t limit, enum wr_method me
  * 9110 6.5.1. False: not well-formed. */
 bool wr_h1_trailers(struct wr_str lines, struct wr_pool *pool, struct wr_fields *out) WR_CHECKED;
 
-/* ---- h1_write: writes all fields that are sent: of replies, of requests to servers, of trailers
- * ----
- * Variables can put any byte into a value; fields that were received were checked by the parser. A
- * control character other than TAB (RFC 9110 5.5) is written as a space, in Location and Refresh as
- * %XX. So it cannot begin another field or message; and as the field is still sent, no client can
- * remove one (Content-Security-Policy, say) by asking for /%0A. Names are checked while loading.
- * Neighbouring lines of a parsed head that stay neighbours are copied in one piece. */
+/* ---- h1_write: the fields of replies, of requests to servers, and of trailers ---- */
+/* Every field that is sent is written here. Variables can put any byte into a value; fields that
+ * were received were checked by the parser. A control character other than TAB (RFC 9110 5.5) is
+ * written as a space, in Location and Refresh as %XX. So it cannot begin another field or message;
+ * and as the field is still sent, no client can remove one (Content-Security-Policy, say) by asking
+ * for /%0A. Names are checked while loading. Neighbouring lines of a parsed head that stay
+ * neighbours are copied in one piece. */
 /* Appends the head of a request, up to the empty line. */
 void wr_h1_write_request(struct wr_text *out, const struct wr_request_out *r);
 struct wr_h1_hop {             /* for the hop-by-hop fields of a reply */
