@@ -193,8 +193,8 @@ void wr_sockets_undo(void); /* it is refused: close what was bound for it */
 /* Close the master's sockets of addresses that `now` does not have (NULL: of all addresses), and
  * mark them as GONE in the owner maps of the cycles before. */
 void wr_sockets_drop(const struct wr_cycle *now, struct wr_cycle *before);
-/* Before the workers of dropped addresses are told to end: where another address takes over, stop
- * new handshakes on the old sockets now (but not on those of an old binary that goes on
+/* Call it before the workers of dropped addresses are told to end. Where another address takes
+ * over, stop new handshakes on the old sockets now (but not on those of an old binary that goes on
  * serving). */
 void wr_sockets_hand_over(void);
 /* In a child: close its copies of the sockets that c does not have, because the kernel would go on
@@ -202,7 +202,7 @@ void wr_sockets_hand_over(void);
 void wr_sockets_keep_only(const struct wr_cycle *c);
 void wr_sockets_unsteer(void);     /* in the old binary, when a rollback is over */
 /* Close all sockets, and remove the files of unix sockets. others: another binary may serve on
- * those files, so keep them until the next call without it: a new binary may still fail. */
+ * those files: keep them, until a call without `others` (a new binary may still fail). */
 void wr_sockets_end(bool others);
 /* For an upgrade: "listen TYPE FDS ADDR" lines; descriptors survive exec when on. */
 void wr_sockets_export(struct wr_text *out);

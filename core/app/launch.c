@@ -8,8 +8,8 @@
  *   COMMITTING   let the keeper publish the upstreams' servers; then write the pid file, let the
  *                sockets listen, write the owner map and tell the earlier processes to end
  *   LEAVING      wait until their workers accept no more
- * Everything before the owner map can be undone. Programs that see the pid file may rely on
- * weir. */
+ * Everything before the owner map can be undone. The pid file is written late, so that programs may
+ * take it for the sign that weir serves. */
 #include "app/app.h"
 
 #include <errno.h>

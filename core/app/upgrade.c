@@ -42,7 +42,7 @@ static char *copy_str(struct wr_str s)
 }
 
 /* The path of the program: searched in PATH, or relative to the current directory. Symbolic links
- * are not resolved: one may point to the next version by then. */
+ * are not resolved: when the upgrade comes, one may point to the next version. */
 static const char *locate_program(const char *name)
 {
     char path[8192], cwd[4096];
