@@ -13,7 +13,7 @@ struct wr_client_hello {
 enum wr_hello {
     WR_HELLO_MORE,       /* more bytes are needed */
     WR_HELLO_DONE,
-    WR_HELLO_NOT_TLS     /* not a ClientHello, whatever follows, or one that no server accepts */
+    WR_HELLO_NOT_TLS     /* they do not begin a ClientHello, or one that no server accepts */
 };
 /* seen: everything the client has sent so far. The views in *out live as long as those bytes and
  * the pool; *out is zeroed unless DONE. */

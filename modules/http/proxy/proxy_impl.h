@@ -68,11 +68,12 @@ struct wr_proxy_line {         /* a field of the plan */
     struct wr_field field;
     struct wr_template *value; /* instead of its own; NULL: none */
 };
-struct wr_proxy_plan {         /* the same merged with the defaults */
+struct wr_proxy_plan {         /* proxy_set_header merged with the defaults */
     struct wr_template *host;  /* if NULL or empty, the host of proxy_pass is used */
     WR_VEC(struct wr_proxy_line) lines;
     struct wr_proxy_names skip; /* fields of the client that are not passed */
-    bool own_connection, own_length; /* proxy_set_header sets Connection; a length */
+    /* proxy_set_header names Connection; Content-Length or Transfer-Encoding */
+    bool own_connection, own_length;
 };
 
 /* ---- replies ---- */

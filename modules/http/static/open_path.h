@@ -22,7 +22,7 @@ enum wr_there {
  * the caller drops; otherwise *file is NULL. */
 enum wr_there wr_open_path(struct wr_exchange *x, const char *path, struct stat *st,
                            struct wr_opened **file, struct wr_open_error *e) WR_CHECKED;
-/* Prepare a reader of such a file for directio. */
+/* For a reader of a file from wr_open_path: read directly if directio applies to the file. */
 void wr_open_reader(struct wr_exchange *x, struct wr_reader *r);
 /* Look up path without opening it. True: it exists, and disable_symlinks allows it. */
 bool wr_stat_path(struct wr_exchange *x, const char *path, struct stat *st,
