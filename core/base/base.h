@@ -2,8 +2,8 @@
  *
  * Map: check (asserts), list (intrusive), str (borrowed views), scan (the wire cursor), text (the
  * one bounded builder), pool (region memory with cleanups, and vec, arrays in it), dict (name ->
- * pointer), addr (socket addresses), cidr (ranges of them), hash (functions), clock (cached time),
- * regex (PCRE2), regex_prefix (for routing).
+ * pointer), addr (socket addresses), cidr (ranges of them), hash (of keys; random numbers), clock
+ * (cached time), regex (PCRE2), regex_prefix (the literal text that a match begins with).
  *
  * Ownership: wr_str never owns; memory from a pool lives until the pool is freed. Small allocations
  * that fail abort the process (the master starts another); wr_pool_try is for sizes a peer chose.
@@ -48,8 +48,8 @@
 #define WR_ASSERT(cond) \
     (wr_likely(cond) ? (void)0 : wr_assert_failed(#cond, __FILE__, __LINE__, __func__))
 void wr_assert_failed(const char *cond, const char *file, int line, const char *func) WR_NORETURN;
-/* Writes the last line of the process: to stderr until wr_log_init. An assertion (is_bug) is an
- * alert, else an emergency; err is an errno or 0. */
+/* Writes the last line of the process, to stderr until wr_log_init. is_bug: an assertion failed,
+ * and the line is an alert; else it is an emergency. err is an errno or 0. */
 extern void (*wr_assert_log)(bool is_bug, int err, const char *text);
 /* Called before the process aborts, to dump the trace rings. */
 extern void (*wr_assert_hook)(void);
@@ -252,7 +252,7 @@ struct wr_pool_memory {        /* instead of malloc(); blocks are 16-byte aligne
 };
 /* Takes later allocations of the pool from there; does nothing under ASan. */
 void wr_pool_use(struct wr_pool *p, const struct wr_pool_memory *from);
-/* 16-byte aligned, not zeroed / zeroed. Never NULL: aborts over the limit or out of memory. */
+/* 16-byte aligned; only zalloc zeroes. Never NULL: aborts over the limit or out of memory. */
 void *wr_pool_alloc(struct wr_pool *p, size_t n);
 void *wr_pool_zalloc(struct wr_pool *p, size_t n);
 void *wr_pool_try(struct wr_pool *p, size_t n) WR_CHECKED; /* NULL over the limit */
@@ -284,8 +284,8 @@ void *wr_realloc(void *p, size_t n);
 void wr_vec_reserve(struct wr_pool *p, void **at, const uint32_t *n, uint32_t *cap, size_t size);
 
 /* ---- text: the one bounded builder; overflow latches, nothing is written past cap ----
- * What fits of the append that overflows is kept (wr_text_fmt on a fixed buffer needs one byte more
- * than its text); every later append does nothing, so a cut text never has a hole. */
+ * The append that overflows still writes what fits (wr_text_fmt never uses the last byte of a fixed
+ * buffer); every later append does nothing, so a cut text never has a hole. */
 struct wr_text {
     char *p;
     size_t n, cap;
@@ -298,7 +298,8 @@ static inline struct wr_text wr_text_on(char *buf, size_t cap)
 {
     return (struct wr_text){ .p = buf, .cap = cap };
 }
-/* Grows by doubling in the pool; the limit is bytes of text, at least 1. A full pool latches. */
+/* Grows by doubling in the pool; the limit is bytes of text, at least 1. If the pool is full, that
+ * is an overflow. */
 struct wr_text wr_text_grow(struct wr_pool *pool, size_t first, size_t limit);
 void wr_text_more(struct wr_text *t, struct wr_str s); /* grows, or overflows: what fits is kept */
 /* Inline: heads are made of dozens of small pieces, most of them literals. */
@@ -359,7 +360,7 @@ struct wr_addr {
 };
 
 /* Takes "1.2.3.4", "1.2.3.4:80", "[::1]:80", "unix:/path" and "*:80", but not ":80". A missing port
- * becomes default_port. False: the text is not a literal address (but a name, say). */
+ * becomes default_port. False: it is not a literal address (a host name, for example). */
 bool wr_addr_parse(struct wr_str s, uint16_t default_port, struct wr_addr *out) WR_CHECKED;
 /* Only the host part: "1.2.3.4", "::1", "[::1]". Port stays 0. */
 bool wr_addr_parse_ip(struct wr_str s, struct wr_addr *out) WR_CHECKED;
