@@ -62,7 +62,7 @@ static void put_short_head(struct wr_text *t, enum wr_level l)
 }
 
 /* C0, DEL and C1, which control a terminal. A single byte 0x9b is C1 as well, but it is not valid
- * UTF-8 and escaped for that; in UTF-8 it is 0xc2 0x9b. */
+ * UTF-8 and is escaped for that reason; in UTF-8 it is 0xc2 0x9b. */
 static bool is_control(struct wr_str character)
 {
     unsigned char c = (unsigned char)character.p[0];

@@ -49,7 +49,7 @@ struct wr_sink {
     const struct wr_sink_ops *ops;
     struct wr_link link;
     char *name;               /* the file path, or "stderr", "memory:32k", "syslog:server=...";
-                               * kinds with options of their own have them in it */
+                               * the options of a kind are part of its name */
     const char *path;         /* for messages: name, or what the kind put here */
     int fd;
     int err;                  /* errno of the last failed open */
@@ -71,7 +71,7 @@ void wr_sink_release(struct wr_sink *s);
  * fails, the old descriptor stays: better in the old file than nowhere. False: s->err. */
 bool wr_sink_open_file(struct wr_sink *s) WR_CHECKED;
 void wr_sink_keep_new(void); /* call when the configuration is accepted */
-void wr_sink_undo_new(void); /* or refused: removes the files made for it, if they are empty */
+void wr_sink_undo_new(void); /* when it is refused: removes the empty files made for it */
 /* On USR1. If owner is not (uid_t)-1, gives the files to this user, except a file that was found in
  * a folder others can write: it may be a file of root that was moved there. */
 void wr_sink_reopen_all(uid_t owner);
