@@ -28,8 +28,8 @@ void wr_ring(uint32_t slot, uint32_t bits)
     s = &wr_self.run->slot[slot];
     (void)atomic_fetch_or(&s->bell, bits);
     /* Both accesses are sequentially consistent: either we see that the process sleeps, or it sees
-     * the bits. EAGAIN means a counter full of rings nobody has read, and that wakes the process as
-     * well. */
+     * the bits. EAGAIN: the counter is full of rings that nobody has read yet, so the process will
+     * wake anyway. */
     if (atomic_load(&s->asleep) != 0 && wr_self.bell_of[slot] >= 0 &&
         write(wr_self.bell_of[slot], &one, sizeof(one)) < 0 && errno != EAGAIN)
         wr_say(WR_LOG_ALERT, errno, "write() to the doorbell of slot %u failed", (unsigned)slot);

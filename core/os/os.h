@@ -76,8 +76,9 @@ bool wr_socket_holder(const struct wr_addr *a, int type, struct wr_holder *out) 
 /* Reads the whole file into the pool, at most max bytes, and puts a zero byte behind it. p == NULL
  * with errno on failure (EFBIG: longer than max). */
 struct wr_str wr_file_read(struct wr_pool *pool, const char *path, size_t max) WR_CHECKED;
-/* Replaces the file by a new one, all of which this process locks (F_WRLCK) before the file gets
- * its name. Closing any descriptor of it in this process ends the lock. -1 with errno. */
+/* Replaces the file by a new one and returns the new one's descriptor; -1 with errno. The new file
+ * is locked as a whole (F_WRLCK) before it gets its name. Closing any descriptor of it in this
+ * process ends the lock. */
 int wr_file_write_locked(const char *path, struct wr_str text, mode_t mode) WR_CHECKED;
 /* The same without a new file, where the folder cannot be written: a concurrent reader may see part
  * of the new text and the rest of the old one. */
@@ -214,7 +215,7 @@ void *wr_zone_part(struct wr_zone *z, size_t n);
  * whole (a seqlock). */
 struct wr_roster {
     uint32_t most;            /* the list has at most this many numbers, all below it */
-    _Atomic uint64_t *owner;  /* shared, like the fields below: which run owns the zone; 0: none */
+    _Atomic uint64_t *owner;  /* shared, like the fields below: number of the owner; 0: no owner */
     _Atomic uint32_t *version;
     _Atomic uint32_t *list[2]; /* list[version & 1] is current: the count, then the numbers */
 };
@@ -260,7 +261,8 @@ bool wr_table_put(struct wr_table *t, struct wr_str key, struct wr_str value, ui
 size_t wr_table_get(struct wr_table *t, struct wr_str key, uint64_t now_s, void *out, size_t max);
 void wr_table_remove(struct wr_table *t, struct wr_str key);
 
-/* Ledger: how many of each column a process holds, and a total for each column. A process writes
+/* Ledger: counts of what processes hold: a row for each process, a column for each thing that is
+ * counted (the connections of one peer, for example), and a total for each column. A process writes
  * its count to its own row of the zone before it changes the total; so the counts of a process that
  * dies can be taken back. The row with the number of a slot belongs to the process that holds the
  * lock of that slot. */
@@ -283,8 +285,8 @@ void wr_ledger_show(struct wr_ledger *l); /* copies `held` to our row again */
 /* Takes the counts of a dead process out of the totals. */
 void wr_ledger_clear(struct wr_ledger *l, uint32_t process);
 /* Calls clear() for each slot without a living process, under its lock, and for our own. True:
- * there are living processes of another master. Nobody may report their death, so sweep again
- * later. */
+ * there are living processes of another master. It is possible that nobody reports their death, so
+ * sweep again later. */
 bool wr_ledger_sweep(void (*clear)(void *arg, uint32_t process), void *arg);
 /* Compares all totals with their columns once. True: they have agreed several times in a row, no
  * more calls are needed. Totals can be wrong, as a process may die between writing its row and the
