@@ -40,9 +40,9 @@ struct wr_flush {
     struct wr_link link;
     void (*fn)(struct wr_flush *);
 };
-/* Runs fn once, after the tasks and before the reaping of this turn. A request from inside a flush
- * is for the next turn, which then begins without sleeping. fn may do all that a task may, but what
- * it writes must not point into memory of an exchange that may have been condemned before.
+/* Runs fn once, after the tasks and before the reaping of this turn. A call from inside a flush
+ * counts for the next turn, which then begins without sleeping. fn may do all that a task may, but
+ * what it writes must not point into memory of an exchange that may have been condemned before.
  * Idempotent. */
 void wr_loop_flush_later(struct wr_loop *l, struct wr_flush *f);
 static inline void wr_flush_cancel(struct wr_flush *f) /* idempotent */
@@ -58,8 +58,8 @@ struct wr_doomed {
 void wr_condemn(struct wr_loop *l, struct wr_doomed *d);
 
 /* ---- loop ---- */
-/* connections only sizes one epoll_wait. SIGPIPE is ignored from here on: splice and sendfile have
- * no MSG_NOSIGNAL. */
+/* connections: decides only how many events one epoll_wait takes. SIGPIPE is ignored from here on:
+ * splice and sendfile have no MSG_NOSIGNAL. */
 struct wr_loop *wr_loop_new(uint32_t connections);
 void wr_loop_free(struct wr_loop *l); /* reaps what is still condemned; NULL is fine */
 /* Runs turns until wr_loop_stop; the turn that stops is finished, its reaping included. */
@@ -142,7 +142,8 @@ uint32_t wr_threads_started(const struct wr_threads *t);
  * False: not started, because the queue is full or no thread can be made; that was logged. */
 bool wr_job_start(struct wr_threads *t, struct wr_job *j) WR_CHECKED;
 /* Takes the job back out of the queue. True: it does not run, and done() will not be called. False:
- * it is running, and done() will be called. An owner that ends before must leave it its memory. */
+ * it is running, and done() will be called. An owner that ends earlier must leave the job its
+ * memory. */
 bool wr_job_cancel(struct wr_job *j) WR_CHECKED;
 
 /* ---- reader: a file on its way out; the loop never waits for its disk ---- */
@@ -197,7 +198,7 @@ struct wr_slice {
 };
 struct wr_bufq {
     struct wr_slice *head, *tail;
-    size_t n;                 /* bytes; the test for emptiness (an unused room may hang at tail) */
+    size_t n;                 /* bytes; 0: empty, though unused room may be left at tail */
 };
 struct wr_waiter { struct wr_loop *loop; struct wr_task *task; };
 /* Reads up to n bytes from the front of a file slice, which is not changed. AGAIN: a thread reads
@@ -281,7 +282,8 @@ static inline void wr_conn_arm(struct wr_conn *c)
         wr_conn_register(c);
 }
 /* For transports: nothing more can be written now. Clears WRITABLE, and the first time registers
- * for EPOLLOUT. Earlier, while the socket has room, that would end the next epoll_wait at once. */
+ * for EPOLLOUT. Registered earlier, while the socket has room, it would end the next epoll_wait at
+ * once. */
 void wr_conn_full(struct wr_conn *c);
 /* Starts connecting: WR_IO_OK connected at once (both ready bits set), AGAIN in progress (armed,
  * both bits cleared; later: wr_conn_connected), ERROR. */
@@ -408,8 +410,8 @@ struct wr_listener {           /* one configured address */
  * accepting pauses for 500 ms on all sockets. The caller has set fd and listener. False with
  * errno. */
 bool wr_accepting_start(struct wr_loop *l, struct wr_accepting *a) WR_CHECKED;
-/* For an address that goes away: accepts on until two turns in a row found nothing, then `drained`
- * is set and the task rests. Needs wr_accepting_start. */
+/* For an address that goes away: goes on accepting until two turns in a row found nothing; then
+ * `drained` is set and the task rests. Needs wr_accepting_start. */
 void wr_accepting_drain(struct wr_accepting *a);
 /* Removes it from epoll: close() would not, as other processes share the listening socket. The fd
  * stays open. Idempotent. */

@@ -9,7 +9,7 @@ enum {
     SAY_MS = 1000,
     FULL_MS = 500,   /* then idle connections and free descriptors are looked for again */
     RESERVE = 10,    /* 1/RESERVE of the connections is kept for servers */
-    EASE = 8         /* the state ends when 1/EASE is free, not with each connection closed */
+    EASE = 8         /* "full" ends when 1/EASE is free, not when one connection closes */
 };
 
 static struct wr_loop *loop;

@@ -202,7 +202,7 @@ static enum wr_io tls_read(struct wr_conn *c, void *p, size_t n, size_t *got)
         return WR_IO_EOF;
     case WR_IO_AGAIN:
         return WR_IO_AGAIN;
-    default: /* an error; it is not OK here */
+    default: /* an error: r <= 0 is never OK */
         return WR_IO_ERROR;
     }
 }
