@@ -117,9 +117,9 @@ enum wr_where {
     WR_IN_LOCATIONS = WR_IN_SERVERS | WR_LV_LOCATION,
     WR_IN_LOCATION_IFS = WR_IN_LOCATIONS | WR_LV_LOCATION_IF,
     /* properties of the row */
-    WR_MULTI = 1 << 16,           /* may be repeated in a block; so may a WR_BLOCK row (server, but
-                                   * not http). The first one replaces the inherited list: see
-                                   * wr_cf.first */
+    WR_MULTI = 1 << 16,           /* may be repeated in a block; WR_BLOCK rows have it, too (server,
+                                   * but not http). The first one replaces the inherited list:
+                                   * see wr_cf.first */
     WR_LOCAL = 1 << 17,           /* not inherited into server and location (proxy_pass, return):
                                    * the module needs `enter` */
     WR_BLOCK = 1 << 18,           /* has { } and opens a scope (server, location, http) */
@@ -180,10 +180,10 @@ struct wr_module {
     uint32_t layers;             /* WR_L4 | WR_L7 */
     uint32_t without;            /* layers left out by configure (--without-stream_map_module ...):
                                   * no rows, variables and phase hooks in them */
-    /* Size of the module's struct in each scope; 0: none. The first one is made, zeroed and with
-     * defaults: at main if a simple row of the module is allowed there (with layers 0: always), in
-     * events {} if one is allowed only there, else in the layers of `layers`. Inner scopes share it
-     * until a directive in them writes. */
+    /* Size of the module's struct in each scope; 0: none. The first struct (zeroed, then with
+     * the defaults) is made at main, if a simple row of the module is allowed there; else in events
+     * {}, if one is allowed there; else at main if `layers` is 0, or in each layer of `layers`.
+     * Inner scopes share it until a directive in them writes. */
     size_t conf_size;
     size_t ctx_size;             /* size of its state of an exchange, zeroed on first use; or 0 */
     const struct wr_directive *directives;
@@ -342,7 +342,8 @@ struct wr_nginx_word {
     bool commercial;                      /* only in nginx's commercial subscription */
 };
 const struct wr_nginx_word *wr_known_directive(struct wr_str name); /* NULL: nginx has none */
-const struct wr_nginx_word *wr_known_variable(struct wr_str name);  /* lower case; families too */
+/* name: in lower case. A family ("arg_") is found for all its names. */
+const struct wr_nginx_word *wr_known_variable(struct wr_str name);
 
 /* ---- suggest: hints for parameters of a directive ("weight=3", "backup") ---- */
 struct wr_param_near {

@@ -12,8 +12,8 @@ void wr_diag_vput(struct wr_tree *t, enum wr_level level, struct wr_place at, co
 /* Reports an error at word 0 of n and sets wr_diag.structural. */
 void wr_diag_structural(struct wr_tree *t, const struct wr_node *n, const char *hint,
                         const char *fmt, ...) WR_PRINTF(4, 5);
-/* Forgets the findings after the first structural error. For a file whose braces do not match at an
- * unknown position: the other findings follow from that. */
+/* Drops the findings behind the first structural error, because they follow from it. For a tree
+ * that is `broken`: braces do not match, and braces.c did not find where. */
 void wr_diag_cut(struct wr_tree *t);
 
 /* ---- lex.c ---- */
