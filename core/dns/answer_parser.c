@@ -182,7 +182,7 @@ static bool keep_record(struct chain *c, const struct record *r, const struct wr
     return true;
 }
 
-/* Passes over the answers once; m->s ends behind them. */
+/* Goes through the answers once; m->s ends behind them. */
 static bool pass_answers(struct message *m, struct chain *c, struct wr_dns_answer *out)
 {
     struct wr_dns_record rec;
@@ -195,8 +195,7 @@ static bool pass_answers(struct message *m, struct chain *c, struct wr_dns_answe
     return true;
 }
 
-/* The aliases may come in any order, so the answers are passed over until the chain does not
- * grow. */
+/* Goes through the answers until the chain does not grow, as the aliases may come in any order. */
 static bool take_answers(struct message *m, struct chain *c, struct wr_dns_answer *out)
 {
     const struct wr_scan begin = m->s;

@@ -25,7 +25,7 @@ const char *wr_dns_code_text(enum wr_dns_code c); /* nginx's: "Host not found", 
 struct wr_dns_answer {         /* some 25 KB */
     enum wr_dns_code code;     /* OK with n == 0: the name is there, records of this type are not */
     uint32_t n;
-    uint32_t ttl;              /* s; smallest of the chain; if n == 0 of the SOA, 0: no SOA */
+    uint32_t ttl;              /* s; smallest of the chain; n == 0: that of the SOA (0: no SOA) */
     char alias[256];           /* not empty: the chain ends at this name, and the message has no
                                 * records of it and no SOA: ask for it (n == 0; ttl: the chain's) */
     struct wr_dns_record at[WR_DNS_RECORDS]; /* at most that many, the rest is dropped */
@@ -55,7 +55,8 @@ struct wr_name_addr {
     uint16_t priority, weight; /* of the SRV record */
 };
 struct wr_names {              /* result of one question; some 8 KB */
-    enum wr_dns_code code;     /* OK: n > 0; else the reason (NXDOMAIN also if only records lack) */
+    enum wr_dns_code code;     /* OK: n > 0; else the reason. NXDOMAIN may also mean that the name
+                                * has no such records */
     uint32_t n;
     struct wr_name_addr at[WR_NAMES];
     uint64_t ttl_ms;           /* ask again after this time, also after a failure */

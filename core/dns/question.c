@@ -148,7 +148,7 @@ static bool has_records(const struct wr_question *q)
     return false;
 }
 
-/* Asks the parts again that need it. When one family has an answer, the other is not asked
+/* Asks again for the parts that need it. When one family has an answer, the other is not asked
  * again. */
 static bool ask_again(struct wr_question *q, bool patient)
 {

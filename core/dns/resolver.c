@@ -9,7 +9,7 @@
 enum { BUCKETS = 256, ENTRIES_MAX = 4096, NAME_LIMIT = 255, TIMEOUT_MS = 30000 };
 
 struct entry {
-    struct wr_link bucket;    /* not linked: for one query only, freed after its done() */
+    struct wr_link bucket;    /* not linked: for one query only, freed when that is answered */
     struct wr_link list;
     struct wr_link waiters;   /* struct wr_query */
     struct wr_resolver *resolver;
