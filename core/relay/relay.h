@@ -25,8 +25,8 @@ struct wr_temp {              /* the owner sets the fields up to source; the fir
     const char *path;         /* NULL: it has no name */
     bool failed;              /* making or writing the file failed, which was logged */
 };
-/* Appends n bytes; p may be gone after the call. t->writing is NULL: not while a piece is being
- * written. False: it failed, which was logged. */
+/* Appends n bytes; p may be gone after the call. Call it only while t->writing is NULL. False:
+ * it failed, which was logged. */
 bool wr_temp_append(struct wr_temp *t, const void *p, size_t n) WR_CHECKED;
 /* Returns the path of the file, which gets its name at the first call: ten digits. It lies in up to
  * three folders, one in the other below `folder`, each named by the next levels[i] digits from the
@@ -88,7 +88,7 @@ static inline const char *wr_endpoint_why(const struct wr_endpoint *e)
 {
     return e->ops != NULL && e->ops->why != NULL ? e->ops->why(e) : NULL;
 }
-/* errno of the last failure; 0: an end, or wr_endpoint_why says it. */
+/* errno of the last failure; 0: an end, or wr_endpoint_why has the reason. */
 static inline int wr_endpoint_error(const struct wr_endpoint *e)
 {
     return e->conn != NULL ? e->conn->error : 0;
@@ -190,7 +190,7 @@ struct wr_relay {
     uint32_t full, thin;        /* in a row: full reads (bulk begins at 4), small splices */
     bool src_fin, dst_fin;      /* EOF was read; the end was written to dst */
     bool hold_fin;              /* do not write the end to dst (no half-close) */
-    bool copied;                /* never splice: the endpoints' `want` is of the other direction */
+    bool copied;                /* never splice: `want` counts bytes of the other direction */
     bool limited;               /* stopped by rate: the timer is set */
     bool fetching;              /* waits for a read of a stored file: neither side is to blame */
     uint64_t rate_after;        /* bytes before the rate counts */

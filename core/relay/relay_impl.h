@@ -30,7 +30,8 @@ static inline enum wr_moved wr_relay_read_result(struct wr_relay *r, enum wr_io 
 /* ---- rate: only if r->rate is not 0 ---- */
 /* Returns how many bytes may be read now, at most want; 0: the timer was set. */
 size_t wr_relay_read_quota(struct wr_relay *r, struct wr_loop *l, size_t want);
-/* n bytes were read and counted in r->taken: no read before the time they take at this rate. */
+/* Call it when n bytes were read and counted in r->taken: puts off the next read for the time that
+ * they take at this rate. */
 void wr_relay_delay_read(struct wr_relay *r, size_t n);
 
 /* ---- filter: only if r->filters is not NULL ---- */

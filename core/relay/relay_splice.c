@@ -1,6 +1,6 @@
 /* relay_splice: moves bulk from socket to socket through a pooled pipe: after four full reads in a
- * row, or when much of a body of known length is still to come, and if both sides are raw. The pipe
- * is borrowed only while bytes are in it. Called by the relay's round. */
+ * row, or when much of a body of known length is still to come. Both sides must be raw. The pipe is
+ * borrowed only while bytes are in it. Called by the relay's round. */
 #include "relay/relay_impl.h"
 
 #define BULK_AFTER 4         /* full reads in a row: 64 KB with the default buffer */
