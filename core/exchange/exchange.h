@@ -1,5 +1,5 @@
-/* exchange: one thing proxied - a TCP session, later a UDP session or an HTTP request - and the
- * client's session it belongs to.
+/* exchange: one thing proxied - a TCP session or an HTTP request, later a UDP session, too - and
+ * the client's session it belongs to.
  *
  * Map: session (an accepted client), exchange (the step runner, the one exit), phase (hooks in rank
  * order), patience (timeouts of what moves bytes), log_conf (error_log), thread_pool_conf
@@ -142,8 +142,8 @@ struct wr_layer {
     struct wr_str (*protocols)(const struct wr_listener *l);
     /* Makes x->of_layer, the layer's state of a new exchange. NULL: there is none. */
     void (*prepare)(struct wr_exchange *x);
-    /* Values of the client's header field of this name (case folded, nothing else), joined by ", ";
-     * false: there is none. NULL where there are no fields. */
+    /* Values of the client's fields of exactly this name (in any case), joined by ", ". False:
+     * there are none. NULL: the layer has no fields. */
     bool (*field)(struct wr_exchange *x, struct wr_str name, struct wr_str *out);
     /* Adds ", server: ..., request: ..." to an error log line. */
     void (*log_context)(const struct wr_exchange *x, struct wr_text *t);
@@ -198,7 +198,8 @@ void wr_session_log(const struct wr_session *s, const char *doing, enum wr_level
                     const char *fmt, ...) WR_PRINTF(5, 6);
 /* Closes the client and condemns the session. Idempotent; called by wr_finish. */
 void wr_session_end(struct wr_session *s);
-void wr_session_leave(struct wr_exchange *x); /* idempotent; called by wr_finish */
+/* Takes x out of its session and gives the connection back. Idempotent; called by wr_finish. */
+void wr_session_leave(struct wr_exchange *x);
 /* Gives the connection, if x has it, back to the session, whose memory stays until x has ended. */
 void wr_session_detach(struct wr_exchange *x);
 /* idle: the session is between two requests, and may be closed to make room. */
