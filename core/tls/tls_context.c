@@ -88,8 +88,8 @@ static bool trust_certificate(SSL_CTX *ctx, X509 *x, STACK_OF(X509_NAME) *names)
     return false;
 }
 
-/* Also takes "TRUSTED CERTIFICATE", which SSL_CTX_load_verify_locations would not take as the name
- * of an issuer. */
+/* Also takes "TRUSTED CERTIFICATE" blocks: SSL_CTX_load_verify_locations would not give the names
+ * of these issuers. */
 bool wr_tls_trust(struct wr_cf *cf, const struct wr_tls_file *f, SSL_CTX *ctx,
                   STACK_OF(X509_NAME) *names)
 {
@@ -172,8 +172,8 @@ static void set_protocols(SSL_CTX *ctx, uint32_t bits)
         lowest = lowest == 0 ? versions[i].number : lowest;
         highest = versions[i].number;
     }
-    /* Only SSLv2 or SSLv3, which OpenSSL lacks: all versions are switched off above, 0 is no
-     * limit. */
+    /* Both are 0 (no limit) if the directive has only SSLv2 or SSLv3, which OpenSSL lacks: then all
+     * versions are switched off above. */
     SSL_CTX_set_min_proto_version(ctx, lowest);
     SSL_CTX_set_max_proto_version(ctx, highest);
 }
