@@ -11,7 +11,7 @@
 /* ---- PROXY protocol: proxy-protocol.txt of HAProxy, versions 1 and 2 ---- */
 #define WR_PROXY_MAX 4096      /* bytes of a header; more is refused */
 struct wr_proxy_header {
-    struct wr_addr source, destination; /* len 0: not told (LOCAL, UNKNOWN, another family) */
+    struct wr_addr source, destination; /* len 0: not given (LOCAL, UNKNOWN, another family) */
     struct wr_str tlvs;        /* raw, of version 2; borrowed from the text */
     size_t size;               /* bytes of the whole header */
     const char *why;           /* when BAD */

@@ -128,7 +128,8 @@ static bool take_ipv6only(struct line *l, uint32_t i, struct wr_str value)
     return true;
 }
 
-/* bind, reuseport: always so, each listening socket is bound separately and with SO_REUSEPORT. */
+/* bind and reuseport are always in effect: each listening socket is bound separately and with
+ * SO_REUSEPORT. */
 static bool take_always_on(struct line *l, uint32_t i, struct wr_str value)
 {
     (void)l;

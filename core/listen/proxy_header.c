@@ -113,7 +113,7 @@ static enum wr_proxy_found parse_v2(struct wr_str in, struct wr_proxy_header *h)
     return WR_PROXY_OK;
 }
 
-/* True: in begins with the text, or with the first bytes of it and ends there. */
+/* True: `in` begins with the text, or is the beginning of it. */
 static bool may_begin_with(struct wr_str in, struct wr_str with)
 {
     return memcmp(in.p, with.p, wr_min(in.n, with.n)) == 0;

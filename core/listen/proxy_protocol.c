@@ -1,7 +1,7 @@
-/* proxy_protocol: reads the PROXY header of clients of `listen ... proxy_protocol`; the variables
- * of it. The session calls wr_proxy_read before the layer begins, and owns the header. The header
- * is peeked at and read only when it is complete, so that no byte after it is read: a TLS handshake
- * may follow. */
+/* proxy_protocol: reads the PROXY header of clients of `listen ... proxy_protocol`, and has its
+ * variables. The session calls wr_proxy_read before the layer begins, and owns the header. The
+ * header is peeked at and read only when it is complete, so that no byte after it is read: a TLS
+ * handshake may follow. */
 #include "listen/listen.h"
 
 #include <errno.h>
