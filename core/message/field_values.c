@@ -50,7 +50,7 @@ bool wr_fields_joined(struct wr_pool *p, const struct wr_fields *f, struct wr_st
     return join_fields(p, f, name, is_named, separator, out);
 }
 
-/* "X_Real_IP" is not "X-Real-IP": trust in the one must not come from the other. */
+/* "X_Real_IP" is not "X-Real-IP": a client may send the one where only the other is trusted. */
 bool wr_fields_values(struct wr_pool *p, const struct wr_fields *f, struct wr_str name,
                       struct wr_str *out)
 {

@@ -121,8 +121,9 @@ struct wr_request {
     enum wr_method method;
     struct wr_str method_text;
     struct wr_str line;        /* whole request line, for $request */
-    struct wr_str target;      /* as sent, for $request_uri: origin-form part of absolute-form; but
-                                * without "#..." (nginx shows it, and passes it on) */
+    struct wr_str target;      /* as sent, for $request_uri; of absolute-form only the
+                                * origin-form part. Without "#...", which nginx shows and passes
+                                * on */
     struct wr_str uri;         /* decoded, normalized path: $uri */
     struct wr_str args;        /* after the '?'; p NULL: there is none */
     struct wr_str scheme_host; /* authority of absolute-form; p NULL otherwise */
@@ -146,7 +147,7 @@ struct wr_request_out {
     struct wr_str method_text, target;
     struct wr_str authority;   /* empty: not sent */
     uint8_t version;           /* of HTTP/1: 10, 11 */
-    bool close;                /* it is the last request of the connection; no field says so */
+    bool close;                /* it is the last request of the connection; not among `fields` */
     enum wr_framing framing;   /* NONE: no field about a body is sent; CHUNKED: of unknown length */
     uint64_t length;           /* of WR_BODY_LENGTH */
     const struct wr_field **fields; /* in this order; with fields about the connection
@@ -199,7 +200,7 @@ struct wr_reply_out {
     time_t last_modified;      /* the same; negative: not sent */
     bool says_length;          /* send Content-Length, whether a body follows or not */
     bool bare;                 /* no body follows */
-    uint64_t length;           /* with says_length; without, a body ends with h->res.trailers */
+    uint64_t length;           /* with says_length; without it trailers end the body */
     const struct wr_fields *fields; /* all others, without those that are gone */
 };
 /* The field Last-Modified was not parsed yet: few callers need its value. */
