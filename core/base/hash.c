@@ -1,6 +1,6 @@
 /* hash: hash functions and the fast random numbers. The tables, balancers and zones call it; it
- * owns the seeds. A peer may choose the texts that wr_hash hashes, so that function has a secret key
- * (SipHash-1-3). */
+ * owns the seeds. A peer may choose the texts that wr_hash hashes, so that function has a secret
+ * key (SipHash-1-3). */
 #include "base/word.h"
 
 #include <pthread.h>
