@@ -207,6 +207,7 @@ struct wr_module {
     /* Reports names that are used and not defined, unless a refused directive may define them.
      * Called before `check`, also after errors. */
     void (*missing)(struct wr_cf *cf);
+    /* Called in each worker and in the only process, but not in the keeper. */
     bool (*worker_init)(struct wr_conf *conf, struct wr_loop *loop);
     void (*worker_exit)(struct wr_conf *conf);
     const struct wr_keeper_hooks *keeper;      /* NULL: none */

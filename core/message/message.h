@@ -138,7 +138,7 @@ struct wr_request {
     bool complex;              /* normalizing changed something else */
     struct wr_fields fields;
     struct wr_str ignored;     /* first line dropped by ignore_invalid, for the log; p NULL: none */
-    size_t head_size;          /* bytes of the head, for $request_length */
+    size_t head_size;          /* bytes of the head */
 };
 /* The head of a request to a server, which a speaker writes in its protocol. It borrows everything
  * until it is written. */
@@ -184,7 +184,7 @@ struct wr_response {
     bool ranges;               /* Range may be honoured (Accept-Ranges: bytes) */
     struct wr_fields fields;   /* all others; hop-by-hop ones are not here */
     struct wr_fields trailers;
-    size_t head_size;
+    size_t head_size;          /* bytes of the head */
 };
 static inline void wr_response_init(struct wr_response *r)
 {
