@@ -1,5 +1,6 @@
-/* console: messages to the person who started weir or asked for a reload. Called by main, cycle and
- * master; owns the process log (wr_log_default).
+/* console: messages to the person who started weir or asked for a reload. Called by main, cycle,
+ * master and, for what a child says before it is ready, process; owns the process log
+ * (wr_log_default).
  *
  * There is a log from the start: -e FILE or the built-in path. Until weir runs, warnings and worse
  * are also written to stderr, without time and pid: "weir: [emerg] ...". During a reload they are

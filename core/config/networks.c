@@ -1,6 +1,6 @@
 /* networks: arguments that stand for clients: an address, a network, unix:, or a host name that is
- * resolved while loading. Called by the setters of allow, deny, set_real_ip_from and
- * debug_connection. */
+ * resolved while loading. Called by the setters of allow, deny, set_real_ip_from,
+ * debug_connection and `proxy` of geo. */
 #include "config/config.h"
 
 #include <netdb.h>

@@ -1,6 +1,6 @@
 /* field_values: extracts single values from a head: fields by a variable's name, cookies,
- * arguments, Basic credentials. Pure, except that it allocates in the pool. Variables and auth
- * modules call it. */
+ * arguments, Basic credentials. Pure, except that it allocates in the pool. Variables call it,
+ * and http_session for `field` of its layer. */
 #include "message/message.h"
 
 /* True: the variable's name "x_forwarded_for" means the field "X-Forwarded-For". */

@@ -1,5 +1,6 @@
-/* file: whole files read and replaced, folders made. The configuration, the pid file and persisted
- * state call it, never a request: every call may block. It owns nothing. */
+/* file: whole files read and replaced, folders made, bytes written to open files. Code of the
+ * configuration, the pid file, access logs and temporary files calls it; every call may block. It
+ * owns nothing. */
 #include "os/os.h"
 
 #include <errno.h>

@@ -1,5 +1,5 @@
-/* socket: opening, binding and querying sockets. The master's listeners, the dialling of upstreams
- * and the UDP sessions call it; descriptors belong to the caller. */
+/* socket: opening, binding and querying sockets. The master's listeners, connections to
+ * clients and servers, and the syslog sink call it; descriptors belong to the caller. */
 #include "os/os.h"
 
 #include <errno.h>
