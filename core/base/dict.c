@@ -1,7 +1,7 @@
 /* dict: names to pointers, an open-addressing table in a pool. The configuration fills it, requests
  * look names up. Keys are borrowed. They come from the administrator, so the hash is quick and not
  * keyed. It always folds case; the comparison then respects the case where that matters. */
-#include "base/word.h"
+#include "base/base_impl.h"
 
 struct entry {
     struct wr_str key;

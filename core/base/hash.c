@@ -1,7 +1,7 @@
 /* hash: hash functions and the fast random numbers. The tables, balancers and zones call it; it
  * owns the seeds. A peer may choose the texts that wr_hash hashes, so that function has a secret
  * key (SipHash-1-3). */
-#include "base/word.h"
+#include "base/base_impl.h"
 
 #include <pthread.h>
 #include <sys/random.h>

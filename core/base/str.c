@@ -1,6 +1,6 @@
 /* str: reading borrowed views: comparing, cutting, searching, numbers. All code calls it; it owns
  * nothing and allocates nothing. */
-#include "base/word.h"
+#include "base/base_impl.h"
 
 /* Every field name of every request is compared here, hence eight bytes at once. */
 bool wr_str_ieq(struct wr_str a, struct wr_str b)

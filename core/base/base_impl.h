@@ -1,7 +1,7 @@
-/* word: up to eight bytes of text as one number, for the loops of base that hash and compare; not
+/* Private to base: up to eight bytes of text as one number, for the loops of base that hash and compare; not
  * for other folders. It owns nothing. The first byte is the lowest one on every machine. */
-#ifndef WR_WORD_H
-#define WR_WORD_H
+#ifndef WR_BASE_IMPL_H
+#define WR_BASE_IMPL_H
 
 #include "base/base.h"
 
