@@ -1,5 +1,6 @@
-/* Private to base: up to eight bytes of text as one number, for the loops of base that hash and compare; not
- * for other folders. It owns nothing. The first byte is the lowest one on every machine. */
+/* Private to base: up to eight bytes of text as one number, for the loops of base that hash and
+ * compare; not for other folders. It owns nothing. The first byte is the lowest one on every
+ * machine. */
 #ifndef WR_BASE_IMPL_H
 #define WR_BASE_IMPL_H
 

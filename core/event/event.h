@@ -160,13 +160,13 @@ struct wr_opened *wr_opened_new(int fd, const char *name);
 void wr_opened_facts(struct wr_opened *f, const struct stat *st);
 struct wr_opened *wr_opened_use(struct wr_opened *f); /* one more; returns f */
 void wr_opened_drop(struct wr_opened *f);             /* the last one closes; NULL is fine */
-struct wr_fetch;
+struct wr_file_fetch;
 struct wr_reader {            /* one exchange's way to a file; its slices go out by one conn */
     struct wr_opened *file;
     struct wr_threads *threads; /* read cold data; NULL: the worker reads it, and waits */
     size_t direct, align;     /* bytes of one O_DIRECT read, a multiple of align; 0: no O_DIRECT */
     uint64_t warm, warm_end;  /* the range that was last found in the page cache */
-    struct wr_fetch *fetch;   /* NULL: nothing was read yet */
+    struct wr_file_fetch *fetch;   /* NULL: nothing was read yet */
 };
 /* Takes a use of f. */
 void wr_reader_init(struct wr_reader *r, struct wr_opened *f, struct wr_threads *t);

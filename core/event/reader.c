@@ -15,7 +15,7 @@
 #define KNOWN_CHUNKS 8        /* at most this many known warm chunks go out by one call */
 #define SINK 65536
 
-struct wr_fetch {             /* one read, and the thread's memory while it runs */
+struct wr_file_fetch {             /* one read, and the thread's memory while it runs */
     struct wr_job job;
     struct wr_opened *file;     /* with a use of its own */
     struct wr_reader *reader; /* NULL: the reader has ended, the job frees itself */
@@ -70,7 +70,7 @@ void wr_opened_drop(struct wr_opened *f)
 
 /* Reads the range to get it into the page cache and discards the bytes. Meanwhile readahead fetches
  * the data that follows. */
-static ssize_t warm_up(const struct wr_fetch *f)
+static ssize_t warm_up(const struct wr_file_fetch *f)
 {
     char *sink = malloc(SINK);
     size_t done = 0;
@@ -90,7 +90,7 @@ static ssize_t warm_up(const struct wr_fetch *f)
 
 static void fetch_run(struct wr_job *j)
 {
-    struct wr_fetch *f = wr_container(j, struct wr_fetch, job);
+    struct wr_file_fetch *f = wr_container(j, struct wr_file_fetch, job);
     ssize_t r = f->buf != NULL ? pread(f->file->fd, f->buf, f->n, (off_t)f->at) : warm_up(f);
 
     f->err = r < 0 ? errno : 0;
@@ -99,7 +99,7 @@ static void fetch_run(struct wr_job *j)
 
 /* ---- in the loop ---- */
 
-static void fetch_free(struct wr_fetch *f)
+static void fetch_free(struct wr_file_fetch *f)
 {
     wr_opened_drop(f->file);
     free(f->buf);
@@ -121,7 +121,7 @@ static void note_warm(struct wr_reader *r, uint64_t at, size_t n)
 }
 
 /* Some file systems refuse direct reading, or the alignment: read without `directio`. */
-static void leave_direct(struct wr_reader *r, struct wr_fetch *f)
+static void leave_direct(struct wr_reader *r, struct wr_file_fetch *f)
 {
     int flags = fcntl(f->file->fd, F_GETFL);
 
@@ -135,7 +135,7 @@ static void leave_direct(struct wr_reader *r, struct wr_fetch *f)
     f->err = 0;
 }
 
-static void note_fetched(struct wr_reader *r, struct wr_fetch *f)
+static void note_fetched(struct wr_reader *r, struct wr_file_fetch *f)
 {
     if (f->err == EINVAL && f->buf != NULL)
         leave_direct(r, f);
@@ -147,7 +147,7 @@ static void note_fetched(struct wr_reader *r, struct wr_fetch *f)
 
 static void fetch_done(struct wr_job *j)
 {
-    struct wr_fetch *f = wr_container(j, struct wr_fetch, job);
+    struct wr_file_fetch *f = wr_container(j, struct wr_file_fetch, job);
 
     if (f->reader == NULL) {
         fetch_free(f);
@@ -170,7 +170,7 @@ void wr_reader_direct(struct wr_reader *r, size_t size, size_t align)
 
 void wr_reader_end(struct wr_reader *r)
 {
-    struct wr_fetch *f = r->fetch;
+    struct wr_file_fetch *f = r->fetch;
 
     if (f != NULL && wr_job_cancel(&f->job))
         fetch_free(f);
@@ -180,9 +180,9 @@ void wr_reader_end(struct wr_reader *r)
     *r = (struct wr_reader){ 0 };
 }
 
-static struct wr_fetch *fetch_of(struct wr_reader *r)
+static struct wr_file_fetch *fetch_of(struct wr_reader *r)
 {
-    struct wr_fetch *f = r->fetch;
+    struct wr_file_fetch *f = r->fetch;
 
     if (f == NULL) {
         f = r->fetch = wr_calloc(1, sizeof(*f));
@@ -196,7 +196,7 @@ static struct wr_fetch *fetch_of(struct wr_reader *r)
 
 static enum wr_at_hand start_fetch(struct wr_reader *r, struct wr_wanted *w)
 {
-    struct wr_fetch *f = r->fetch;
+    struct wr_file_fetch *f = r->fetch;
 
     f->err = 0;
     f->got = 0;
@@ -240,7 +240,7 @@ static bool is_chunk_warm(struct wr_reader *r, uint64_t at, size_t n)
 static enum wr_at_hand ask_cache(struct wr_reader *r, uint64_t at, struct wr_wanted *w)
 {
     uint64_t end = at;
-    struct wr_fetch *f;
+    struct wr_file_fetch *f;
 
     if (r->threads == NULL)
         return WR_AT_HAND;
@@ -262,7 +262,7 @@ static enum wr_at_hand ask_cache(struct wr_reader *r, uint64_t at, struct wr_wan
     return start_fetch(r, w);
 }
 
-static void make_buffer(struct wr_reader *r, struct wr_fetch *f)
+static void make_buffer(struct wr_reader *r, struct wr_file_fetch *f)
 {
     void *p;
 
@@ -276,7 +276,7 @@ static void make_buffer(struct wr_reader *r, struct wr_fetch *f)
 /* Gives the bytes in the buffer, or else reads the aligned range around `at`. */
 static enum wr_at_hand ask_directly(struct wr_reader *r, uint64_t at, struct wr_wanted *w)
 {
-    struct wr_fetch *f = fetch_of(r);
+    struct wr_file_fetch *f = fetch_of(r);
     uint64_t from = at / r->align * r->align;
 
     if (at >= f->at && at < f->at + f->got) {
@@ -297,7 +297,7 @@ static enum wr_at_hand ask_directly(struct wr_reader *r, uint64_t at, struct wr_
 
 static enum wr_at_hand ask_once(struct wr_reader *r, uint64_t at, struct wr_wanted *w)
 {
-    struct wr_fetch *f = r->fetch;
+    struct wr_file_fetch *f = r->fetch;
 
     if (f != NULL && f->job.busy) {
         f->task = w->task;

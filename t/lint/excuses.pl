@@ -23,7 +23,6 @@ my $outside = 'for modules: those outside of the tree in t/modules and those to 
     },
     fields => {
         balancer_state => 'a balancer\'s own: docs/decisions/balancers.md',
-        of_speaker => 'of a speaker that keeps its own struct, as t/modules/mux',
         charset => 'for the charset filter, whose rank is kept; t/unit reads it',
         nfiles => 'read as it is counted up',
         of_speaker => 'a speaker\'s own: t/modules/mux',
