@@ -50,7 +50,6 @@ static enum wr_verdict add_bytes(struct wr_exchange *x, const char *p, size_t n)
     if (h->body.size == 0)
         wr_pool_cleanup(x->pool, drop_body, &h->body.q);
     h->body.size += n;
-    h->request_length += n;
     if (c->client_max_body > 0 && h->body.size > c->client_max_body) {
         wr_xlog(x, WR_LOG_ERROR, 0, "client intended to send too large chunked body: %llu bytes",
                 (unsigned long long)h->body.size);

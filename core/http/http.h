@@ -346,7 +346,6 @@ struct wr_http {               /* x->of_layer */
     unsigned error_status;     /* replaces the status of the next reply; 0: it does not */
     uint64_t header_bytes_sent;
     struct wr_str limit_rate;  /* $limit_rate set at run time */
-    uint64_t request_length;
     uint16_t bad_status;       /* of a bad head: 400, 414, 431, ...; 0: it was fine */
     const char *bad_why;
     enum wr_method upstream_method; /* sent to the server; decides the framing of its reply */

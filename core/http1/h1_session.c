@@ -127,7 +127,7 @@ static size_t begin_request(struct wr_session *s, struct wr_str text)
 {
     struct wr_h1_session *hs = wr_h1_session_of(s);
     const struct wr_h1_progress *p = &hs->progress;
-    size_t n = p->size > 0 ? p->size : text.n;
+    size_t n = p->size > 0 ? p->size : text.n, used = p->size;
     struct wr_exchange *x = wr_http_request_new(s, hs->head_ms);
     struct wr_http *h = wr_http_of(x);
     struct wr_h1_in *in = &wr_h1_server_open(x)->in;
@@ -139,19 +139,18 @@ static size_t begin_request(struct wr_session *s, struct wr_str text)
     hs->head_ms = 0;
     if (wr_h1_request(wr_pool_str(x->pool, wr_str_of(text.p, n)), &rules, &hs->progress, &h->req)
         == WR_PARSE_OK) {
-        h->request_length = p->size;
         h->keepalive = h->req.keepalive;
         h->expect = h->req.expect && h->req.version >= 11;
         wr_h1_in_begin(in, h->req.framing, h->req.length);
     } else {
         wr_http_request_bad(x, p->status, p->why, p->first_line_done);
-        h->request_length = p->line;
+        used = p->line;
         in->framing = WR_BODY_CLOSE; /* the session drops all further input */
     }
     if (h->req.ignored.p != NULL)
         wr_xlog(x, WR_LOG_INFO, 0, "client sent invalid header line: \"" WR_FMT "\"",
                 WR_ARG(h->req.ignored));
-    return h->request_length;
+    return used;
 }
 
 static bool is_head_complete(struct wr_session *s, struct wr_str text)
