@@ -1,6 +1,6 @@
 /* rewrite_if: the condition of `if`: a variable that is true, a comparison, a regex, or a test of a
  * file. Called by rewrite.c. */
-#include "../static/open_path.h"
+#include "../open/open_path.h"
 #include "rewrite_impl.h"
 
 #include <errno.h>

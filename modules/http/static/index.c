@@ -2,7 +2,7 @@
  * that exists. Its second hook is the last of all content hooks: it refuses a folder (403) that no
  * other hook has shown. Called in phase CONTENT. */
 #include "../content_ranks.h"
-#include "open_path.h"
+#include "../open/open_path.h"
 
 #include <errno.h>
 

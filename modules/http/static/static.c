@@ -2,7 +2,7 @@
  * index come before. Owns the file through a cleanup of the exchange's pool. Files are opened and
  * read as aio says. */
 #include "../content_ranks.h"
-#include "open_path.h"
+#include "../open/open_path.h"
 
 #include <errno.h>
 #include <sys/stat.h>

@@ -1,7 +1,7 @@
 /* try_files: the first file of a list that exists becomes the uri; if none does, the last argument
  * applies: another uri, a named location, a status. Called in phase PRECONTENT; a content hook
  * (static) sends the file. Owns nothing. */
-#include "open_path.h"
+#include "../open/open_path.h"
 
 #include <errno.h>
 #include <limits.h>

@@ -1,6 +1,6 @@
 /* open_cache: the elements that open_file_cache keeps, see static_impl.h. Called by open_path. A
  * hash table with chains, and a list in the order of use. */
-#include "static_impl.h"
+#include "open_impl.h"
 
 struct wr_open_cache {
     uint32_t n, max, nbuckets;

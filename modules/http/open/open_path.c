@@ -1,6 +1,6 @@
 /* open_path: see open_path.h. Answers from open_file_cache where its element is fresh, else from
  * the file system, as far as disable_symlinks allows. */
-#include "static_impl.h"
+#include "open_impl.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,6 +1,6 @@
 /* open_conf: the directives about opening files: disable_symlinks, open_file_cache and related
  * ones, directio, read_ahead. open_path applies them. */
-#include "static_impl.h"
+#include "open_impl.h"
 
 static bool set_links(struct wr_cf *cf, void *conf)
 {

@@ -1,7 +1,7 @@
 /* open_walk: opens a path whose symbolic links are not trusted: folder by folder, each relative to
  * the one before, so that nobody can exchange a folder for a link meanwhile. Called by
  * open_path. */
-#include "static_impl.h"
+#include "open_impl.h"
 
 #include <errno.h>
 #include <fcntl.h>

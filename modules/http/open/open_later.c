@@ -1,7 +1,7 @@
 /* open_later: opens a file whose path the kernel does not have in memory: a thread does it, and the
  * hook that asked runs again. Called by open_path. A path in memory costs nothing more:
  * openat2(RESOLVE_CACHED) opens it without the disk, or fails with EAGAIN. */
-#include "static_impl.h"
+#include "open_impl.h"
 
 #include <errno.h>
 #include <fcntl.h>
