@@ -1,4 +1,4 @@
-/* open_cache: the elements that open_file_cache keeps, see static_impl.h. Called by open_path. A
+/* open_cache: the elements that open_file_cache keeps, see open_impl.h. Called by open_path. A
  * hash table with chains, and a list in the order of use. */
 #include "open_impl.h"
 

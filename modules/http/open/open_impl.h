@@ -1,7 +1,7 @@
-/* static_impl: private to open_*.c, the files behind open_path.h: the configuration, opening of
+/* open_impl: private to open_*.c, the files behind open_path.h: the configuration, opening of
  * paths with untrusted links, and the elements of open_file_cache. */
-#ifndef WR_STATIC_IMPL_H
-#define WR_STATIC_IMPL_H
+#ifndef WR_OPEN_IMPL_H
+#define WR_OPEN_IMPL_H
 
 #include "open_path.h"
 
