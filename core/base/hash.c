@@ -65,7 +65,7 @@ static inline void sip_word(uint64_t v[static 4], uint64_t word)
     v[0] ^= word;
 }
 
-static uint64_t sip13(struct wr_str s, uint64_t k0, uint64_t k1)
+static uint64_t siphash_13(struct wr_str s, uint64_t k0, uint64_t k1)
 {
     uint64_t v[4] = { k0 ^ 0x736f6d6570736575U, k1 ^ 0x646f72616e646f6dU,
                       k0 ^ 0x6c7967656e657261U, k1 ^ 0x7465646279746573U };
@@ -82,12 +82,12 @@ static uint64_t sip13(struct wr_str s, uint64_t k0, uint64_t k1)
 
 uint64_t wr_hash(struct wr_str s)
 {
-    return sip13(s, seed[0], seed[1]);
+    return siphash_13(s, seed[0], seed[1]);
 }
 
 uint64_t wr_hash_stable(struct wr_str s, uint64_t stable_seed)
 {
-    return sip13(s, stable_seed, 0x77656972U);
+    return siphash_13(s, stable_seed, 0x77656972U);
 }
 
 uint32_t wr_murmur2(struct wr_str s)

@@ -107,7 +107,7 @@ bool wr_arg_find(struct wr_str args, struct wr_str name, struct wr_str *out)
 }
 
 /* Value of a base64 digit; 64: not a digit. */
-static unsigned digit64(char c)
+static unsigned base64_digit(char c)
 {
     if (c >= 'A' && c <= 'Z')
         return (unsigned)(c - 'A');
@@ -128,7 +128,7 @@ bool wr_base64_decode(struct wr_str in, struct wr_text *out)
     if (in.n % 4 == 1)
         return false;
     for (size_t i = 0; i < in.n; i++) {
-        unsigned d = digit64(in.p[i]);
+        unsigned d = base64_digit(in.p[i]);
 
         if (d == 64)
             return false;

@@ -151,7 +151,7 @@ struct wr_str wr_uri_unescape(struct wr_pool *pool, struct wr_str s)
 #define IN_ALL (IN_URI | IN_ARGS | IN_COMPONENT | IN_REFRESH | IN_MEMCACHED)
 
 /* The kinds in which c is escaped: bits 1 << wr_escape_kind. */
-static unsigned escapes(unsigned char c)
+static unsigned must_escape(unsigned char c)
 {
     static const unsigned char kinds[128] = {
         ['"'] = IN_URI | IN_ARGS | IN_COMPONENT | IN_REFRESH,
@@ -188,7 +188,7 @@ void wr_uri_escape(struct wr_text *t, struct wr_str s, enum wr_escape_kind kind)
         unsigned char c = (unsigned char)s.p[i];
         char escape[3] = { '%', wr_hex_upper[c >> 4], wr_hex_upper[c & 15] };
 
-        if (!(escapes(c) & 1U << kind))
+        if (!(must_escape(c) & 1U << kind))
             continue;
         wr_text_str(t, wr_str_of(s.p + from, i - from));
         wr_text_str(t, wr_str_of(escape, 3));

@@ -2,7 +2,7 @@
  * scanning all peers at each pick. Pure. */
 #include "upstream/upstream_impl.h"
 
-static uint32_t gcd(uint32_t a, uint32_t b)
+static uint32_t common_divisor(uint32_t a, uint32_t b)
 {
     while (b != 0) {
         uint32_t t = a % b;
@@ -13,15 +13,15 @@ static uint32_t gcd(uint32_t a, uint32_t b)
     return a;
 }
 
-/* Divides the weights by their gcd and scales them down if the sum still exceeds max (each at least
- * 1). Returns the sum. */
+/* Divides the weights by their greatest common divisor, then scales them down if the sum still
+ * exceeds max (each stays at least 1). Returns the sum. */
 static uint32_t reduce_weights(const uint32_t *weights, uint32_t n, uint32_t *out, uint32_t max)
 {
     uint64_t sum = 0;
     uint32_t g = 0;
 
     for (uint32_t i = 0; i < n; i++)
-        g = gcd(g, weights[i]);
+        g = common_divisor(g, weights[i]);
     for (uint32_t i = 0; i < n; i++) {
         out[i] = g > 0 ? weights[i] / g : 0;
         sum += out[i];
