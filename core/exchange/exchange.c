@@ -35,7 +35,7 @@ static void exchange_task(struct wr_task *t)
 struct wr_exchange *wr_exchange_new(struct wr_session *s, const struct wr_scope *scope,
                                     const struct wr_step *first)
 {
-    /* Of the trace, which is most of the struct, only the count must be zero. */
+    /* The trace is most of the struct: clear its count only, not its entries. */
     struct wr_pool *pool = wr_pool_new(0);
     struct wr_exchange *x = wr_pool_alloc(pool, sizeof(*x));
 
