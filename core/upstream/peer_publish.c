@@ -83,6 +83,9 @@ static struct wr_peer_slot *find_slot(const struct wr_peer_zone *z, const struct
 /* Counters carry over from the zone this one replaces (which had another capacity). */
 static void inherit_counters(struct wr_peer_slot *s, const struct wr_peer_slot *old)
 {
+    atomic_store(&s->health, atomic_load(&old->health));
+    atomic_store(&s->up_ms, atomic_load(&old->up_ms));
+    atomic_store(&s->ejected_ms, atomic_load(&old->ejected_ms));
     atomic_store(&s->fails, atomic_load(&old->fails));
     atomic_store(&s->failed_ms, atomic_load(&old->failed_ms));
     atomic_store(&s->checked_ms, atomic_load(&old->checked_ms));
@@ -106,16 +109,26 @@ static bool set_weight_rank(struct wr_peer_slot *s, const struct wr_server *sv,
     return store_changed(&s->backup, sv->backup || a->priority > first) || changed;
 }
 
-static void configure_slot(struct wr_peer_slot *s, const struct wr_server *sv)
+static uint32_t down_bits(const struct wr_server *sv)
 {
-    char name[sizeof(s->name)] = { 0 };
+    return (sv->down ? WR_DOWN_CONF : 0) | (sv->drain ? WR_DOWN_DRAIN : 0);
+}
+
+/* Writes the parameters of the server; the learned words stay. True: something changed that the
+ * schedule of a view depends on. */
+static bool configure_slot(struct wr_peer_slot *s, const struct wr_server *sv)
+{
+    char name[sizeof(s->name)] = { 0 }, route[sizeof(s->route)] = { 0 };
 
     (void)store_changed(&s->max_fails, sv->max_fails);
     (void)store_changed(&s->max_conns, sv->max_conns);
     atomic_store_explicit(&s->fail_timeout_ms, sv->fail_timeout_ms, memory_order_relaxed);
-    (void)store_changed(&s->down, sv->down ? WR_DOWN_CONF : 0);
+    (void)store_changed(&s->slow_start_ms, (uint32_t)sv->slow_start_ms);
     (void)snprintf(name, sizeof(name), WR_FMT, WR_ARG(sv->text));
     memcpy(s->name, name, sizeof(name));
+    (void)snprintf(route, sizeof(route), WR_FMT, WR_ARG(sv->route));
+    memcpy(s->route, route, sizeof(route));
+    return store_changed(&s->down, down_bits(sv));
 }
 
 /* ---- the next list of members, built in private memory ---- */
@@ -127,7 +140,7 @@ struct draft {
     struct slot_list old;        /* members of `before` */
     struct slot_list now, next;  /* members of z: published, and of the next list */
     uint32_t full;               /* addresses without a slot */
-    bool changed;                /* the weight or rank of a member that stays */
+    bool changed;                /* weight, rank or `down` of a member that stays */
 };
 
 static struct draft draft_new(struct wr_upstream *u)
@@ -169,7 +182,7 @@ static void fill_slot(struct draft *d, struct wr_peer_slot *s, const struct wr_s
     const struct wr_peer_slot *old = d->before.slots == 0 ? NULL
                                    : find_slot(&d->before, &d->old, sv, addr, NULL);
 
-    memset(&s->key, 0, sizeof(*s) - offsetof(struct wr_peer_slot, key));
+    memset((void *)&s->down, 0, sizeof(*s) - offsetof(struct wr_peer_slot, down));
     s->key = sv->key;
     s->addr = *addr;
     if (old != NULL)
@@ -193,7 +206,7 @@ static void draft_add(struct draft *d, const struct wr_server *sv, const struct 
         }
         fill_slot(d, s, sv, &a->addr);
     }
-    configure_slot(s, sv);
+    d->changed |= configure_slot(s, sv);
     d->changed |= set_weight_rank(s, sv, a, first);
     generation = atomic_load(&s->generation);
     if ((generation & 1) != 0)

@@ -2,8 +2,6 @@
  * the rules that decide whether a peer may be picked. Balancers and the step pick call it. */
 #include "upstream/upstream_impl.h"
 
-#define STEPS_MAX 16384 /* of one group's schedule */
-
 static void group_add(struct wr_peer_group *g, const struct wr_peer_zone *z, uint32_t slot)
 {
     struct wr_peer *p = &g->at[g->n++];
@@ -13,17 +11,19 @@ static void group_add(struct wr_peer_group *g, const struct wr_peer_zone *z, uin
     p->generation = atomic_load(&p->slot->generation);
 }
 
-/* Worker n starts at position n, so that workers do not all begin with the first peer. */
+/* Peers that are down in the configuration have no turn. The others keep theirs while they are out
+ * for a time. */
 static void group_schedule(struct wr_peer_group *g, struct wr_pool *pool)
 {
     uint32_t *weights = WR_NEW_ARRAY(pool, uint32_t, g->n + 1);
-    uint64_t sum = 0;
 
-    for (uint32_t i = 0; i < g->n; i++)
-        sum += weights[i] = atomic_load_explicit(&g->at[i].slot->weight, memory_order_relaxed);
-    g->schedule = WR_NEW_ARRAY(pool, uint32_t, wr_min(sum, (uint64_t)STEPS_MAX) + 1);
-    g->steps = wr_schedule(weights, g->n, g->schedule, STEPS_MAX);
-    g->pos = g->steps > 0 ? wr_self.index % g->steps : 0;
+    for (uint32_t i = 0; i < g->n; i++) {
+        const struct wr_peer_slot *s = g->at[i].slot;
+
+        if (atomic_load_explicit(&s->down, memory_order_relaxed) == 0)
+            weights[i] = atomic_load_explicit(&s->weight, memory_order_relaxed);
+    }
+    wr_schedule_make(&g->schedule, pool, weights, g->n);
 }
 
 static bool is_backup(const struct wr_peer_slot *s)
@@ -69,6 +69,7 @@ bool wr_peer_usable(const struct wr_pick *p, const struct wr_peer *peer)
     uint32_t most;
 
     if (is_tried(p, peer) || atomic_load_explicit(&s->down, memory_order_relaxed) != 0
+        || atomic_load_explicit(&s->health, memory_order_relaxed) != 0
         || atomic_load_explicit(&s->generation, memory_order_relaxed) != peer->generation)
         return false;
     most = atomic_load_explicit(&s->max_conns, memory_order_relaxed);

@@ -16,6 +16,7 @@ static void place_parts(struct wr_peer_zone *z, uint32_t slots)
 {
     z->slots = slots;
     wr_roster_place(&z->members, &z->zone, slots);
+    z->words = wr_zone_part(&z->zone, sizeof(*z->words));
     z->slot = wr_zone_part(&z->zone, slots * sizeof(struct wr_peer_slot));
     wr_ledger_place(&z->ledger, &z->zone, slots);
     z->ledger.totals = z->slot != NULL ? &z->slot->conns : NULL;

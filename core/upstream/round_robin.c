@@ -1,19 +1,62 @@
-/* round_robin: the default balancer of an upstream. Walks the precomputed smooth weighted order and
- * skips unusable peers. Each worker has its own position. */
-#include "upstream/upstream.h"
+/* round_robin: the default balancer of an upstream. Takes the peers in the order of the schedule
+ * (schedule) and skips unusable ones. The position is one counter in the group's zone: the order
+ * holds over all workers. */
+#include "upstream/upstream_impl.h"
+
+#define SKIPS_MAX 16         /* positions passed over before the usable peers are looked for */
+
+static uint64_t take_position(_Atomic uint64_t *cursor)
+{
+    return atomic_fetch_add_explicit(cursor, 1, memory_order_relaxed);
+}
+
+static uint64_t usable_weight(const struct wr_peer_group *g, const struct wr_pick *p)
+{
+    uint64_t sum = 0;
+
+    for (uint32_t i = 0; i < g->n; i++)
+        if (wr_peer_usable(p, &g->at[i]))
+            sum += atomic_load_explicit(&g->at[i].slot->weight, memory_order_relaxed);
+    return sum;
+}
+
+/* Few peers are usable: shares the turns among them by weight. */
+static struct wr_peer *pick_usable(struct wr_peer_group *g, struct wr_pick *p,
+                                   _Atomic uint64_t *cursor)
+{
+    uint64_t sum = usable_weight(g, p), place;
+    struct wr_peer *last = NULL;
+
+    if (sum == 0)
+        return NULL;
+    place = wr_schedule_spread(take_position(cursor), sum);
+    for (uint32_t i = 0; i < g->n; i++) {
+        uint64_t weight;
+
+        if (!wr_peer_usable(p, &g->at[i]))
+            continue;
+        last = &g->at[i];
+        weight = atomic_load_explicit(&last->slot->weight, memory_order_relaxed);
+        if (place < weight)
+            break;
+        place -= weight;
+    }
+    return last; /* the weights may have changed between the two walks */
+}
 
 static struct wr_peer *round_robin_pick(struct wr_upstream *u, struct wr_peer_group *g,
                                         struct wr_pick *p)
 {
-    (void)u;
-    for (uint32_t i = 0; i < g->steps; i++) {
-        struct wr_peer *peer = &g->at[g->schedule[g->pos]];
+    struct wr_group_cursors *c = &u->peers->zone.words->cursors[p->backup];
 
-        g->pos = g->pos + 1 < g->steps ? g->pos + 1 : 0;
+    for (uint32_t i = 0; g->schedule.steps > 0 && i < SKIPS_MAX; i++) {
+        uint64_t at = take_position(&c->turn);
+        struct wr_peer *peer = &g->at[wr_schedule_at(&g->schedule, at)];
+
         if (wr_peer_usable(p, peer))
             return peer;
     }
-    return NULL;
+    return pick_usable(g, p, &c->rest);
 }
 
 const struct wr_balancer_ops wr_round_robin = {

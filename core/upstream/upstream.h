@@ -28,7 +28,9 @@ struct wr_server {
     struct wr_addr addr;         /* a literal address; len 0: a name */
     uint32_t weight, max_fails, max_conns;
     uint64_t fail_timeout_ms;
-    bool backup, down;
+    uint64_t slow_start_ms;
+    struct wr_str route;
+    bool backup, down, drain;
     bool named;                  /* the keeper resolves it */
     bool unanswered;             /* no answer at start: keep the addresses of the zone */
     struct wr_names *known;      /* addresses of the name, from start or later; NULL: none */
@@ -41,6 +43,7 @@ struct wr_upstream {
     uint32_t layer;
     WR_VEC(struct wr_server) servers;
     const struct wr_balancer_ops *balancer;
+    void *balancer_conf;         /* of the balancer's directive */
     void *balancer_state;        /* of the balancer, in this process */
     struct wr_link waiting;      /* wr_tries that wait for a peer, in order of arrival */
     struct wr_keepalive {        /* layer 7 */
@@ -101,19 +104,32 @@ extern struct wr_module wr_module_resolver;
 void wr_resolvers_forget(void); /* frees all resolvers made in this process */
 
 /* ---- shared: slots ---- */
-enum wr_down { WR_DOWN_CONF = 1 };
+enum wr_down { WR_DOWN_CONF = 1, WR_DOWN_DRAIN = 2 };
+enum wr_health {
+    WR_HEALTH_CHECK = 1,         /* the active check failed */
+    WR_HEALTH_UNCHECKED = 2,     /* a mandatory check has not passed yet */
+    WR_HEALTH_EJECTED = 4        /* failed too often among its requests; until ejected_ms */
+};
 struct wr_peer_slot {
+    /* The first 64 bytes are what a pick reads. */
     _Atomic uint32_t generation; /* odd while the slot is being written; grows at each reuse */
     _Atomic uint32_t conns;      /* leases now, of all workers; not reset when the slot is reused */
+    _Atomic uint32_t down;       /* wr_down bits: from the configuration */
+    _Atomic uint32_t health;     /* wr_health bits: learned */
+    _Atomic uint32_t weight, max_conns, max_fails;
+    _Atomic uint32_t fails;      /* in the current fail_timeout window */
+    _Atomic uint64_t fail_timeout_ms;
+    _Atomic uint64_t checked_ms; /* when it last failed, or was last picked as a probe */
+    _Atomic uint64_t up_ms;      /* when it became usable again (slow_start); 0: it always was */
+    _Atomic uint32_t slow_start_ms;
+    _Atomic uint32_t backup;
+    /* Monotonic, as all times here. */
+    _Atomic uint64_t failed_ms;  /* when the last failure was counted */
+    _Atomic uint64_t ejected_ms; /* end of the ejection */
+    _Atomic uint64_t requests, failures;
     uint64_t key;                /* server key; the peer's identity is key and addr */
     struct wr_addr addr;         /* read it with wr_peer_addr */
-    _Atomic uint32_t weight, max_fails, max_conns, backup;
-    _Atomic uint64_t fail_timeout_ms;
-    _Atomic uint32_t down;       /* wr_down bits */
-    _Atomic uint32_t fails;      /* in the current fail_timeout window */
-    _Atomic uint64_t failed_ms;  /* monotonic, as all here: when the last failure was counted */
-    _Atomic uint64_t checked_ms; /* when it last failed, or was last picked as a probe */
-    _Atomic uint64_t requests, failures;
+    char route[64];              /* route=, for sticky sessions; its zero may be missing */
     char name[128];              /* server text, for logs and status; its zero may be missing */
 };
 /* Master, before it forks: creates the zones or takes over those of the previous configuration,
@@ -146,8 +162,13 @@ static inline WR_CHECKED bool wr_peer_addr(const struct wr_peer *peer, struct wr
 struct wr_peer_group {
     struct wr_peer *at;
     uint32_t n;
-    uint32_t *schedule, steps;   /* smooth weighted order, computed once per version */
-    uint32_t pos;
+    struct wr_schedule {         /* order of round robin; computed once per version */
+        uint64_t steps, stride;  /* positions of a period: the sum of the weights; 0: no peer */
+        uint32_t n;
+        uint32_t *order;         /* peer by position; NULL: by `end` */
+        uint64_t *end;           /* by peer: the end of its part of `steps` */
+        uint32_t *guide;         /* a peer to begin the search with, by part of `steps` */
+    } schedule;
 };
 
 /* ---- balancers ---- */
@@ -160,7 +181,7 @@ struct wr_pick {
     uint64_t wait_ms;            /* out, where pick returns NULL: how long to wait for a peer; 0:
                                   * do not wait */
 };
-/* Not down, not tried, below max_conns, not failed too often. Pure, except that it reads the slot's
+/* Not down, healthy, not tried, below max_conns, not failed too often. Pure, except that it reads the slot's
  * counters. */
 bool wr_peer_usable(const struct wr_pick *p, const struct wr_peer *peer);
 /* Clears the failure count if the peer was picked as a probe after its last failure. */
@@ -188,6 +209,9 @@ struct wr_balancer_ops {
 /* For `done`: wakes the exchange that waits longest for a peer and is not woken yet. */
 void wr_waiting_wake(struct wr_upstream *u);
 extern const struct wr_balancer_ops wr_round_robin;
+/* For the setter of a balancer's directive; warns if the group has one already. conf: becomes
+ * u->balancer_conf. Always true. */
+bool wr_upstream_balance(struct wr_cf *cf, const struct wr_balancer_ops *ops, void *conf);
 
 /* ---- a try, and all tries of an exchange ---- */
 /* Kinds of failure, for the log and the policy. */

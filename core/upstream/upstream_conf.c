@@ -161,6 +161,20 @@ static bool p_down(struct wr_server *s, struct wr_str v)
     (void)v;
     return s->down = true;
 }
+static bool p_drain(struct wr_server *s, struct wr_str v)
+{
+    (void)v;
+    return s->drain = true;
+}
+static bool p_slow_start(struct wr_server *s, struct wr_str v)
+{
+    return wr_parse_msec(v, &s->slow_start_ms) && s->slow_start_ms <= INT32_MAX;
+}
+static bool p_route(struct wr_server *s, struct wr_str v)
+{
+    s->route = v;
+    return v.n > 0 && v.n < sizeof(((struct wr_peer_slot *)NULL)->route);
+}
 static bool p_resolve(struct wr_server *s, struct wr_str v) /* weir always resolves names again */
 {
     (void)s;
@@ -182,9 +196,9 @@ static const struct {
     { "backup", false, p_backup, NULL },
     { "down", false, p_down, NULL },
     { "resolve", false, p_resolve, NULL },
-    { "drain", false, NULL, NULL },
-    { "route", true, NULL, NULL },
-    { "slow_start", true, NULL, "part of nginx's commercial subscription" },
+    { "drain", false, p_drain, NULL },
+    { "route", true, p_route, "a word of at most 63 bytes" },
+    { "slow_start", true, p_slow_start, "a time" },
 };
 
 static const char *nearest_param(struct wr_cf *cf, struct wr_str arg)
@@ -263,6 +277,17 @@ static bool set_server(struct wr_cf *cf, void *conf)
     if (!server_address(&s, u, text, u->layer == WR_L7 ? 80 : 0, &why))
         return wr_cf_error(cf, 1, "%s in upstream \"" WR_FMT "\"", why, WR_ARG(text));
     *wr_vec_push(cf->pool, &u->servers) = s;
+    return true;
+}
+
+bool wr_upstream_balance(struct wr_cf *cf, const struct wr_balancer_ops *ops, void *conf)
+{
+    struct wr_upstream *u = WR_CHECK(cf->scope->object, UPSTREAM);
+
+    if (u->balancer != &wr_round_robin)
+        wr_cf_warn(cf, 0, "load balancing method redefined");
+    u->balancer = ops;
+    u->balancer_conf = conf;
     return true;
 }
 

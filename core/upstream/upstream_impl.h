@@ -23,13 +23,21 @@ struct wr_resolver *wr_scope_resolver(const struct wr_scope *s,
 struct wr_resolver *wr_resolver_of(struct wr_resolver_conf *c, struct wr_loop *l);
 
 /* ---- zones ---- */
-#define WR_PEER_LAYOUT 6         /* of wr_peer_slot */
+#define WR_PEER_LAYOUT 7         /* of wr_peer_slot and wr_group_words */
+/* Words of a group that all its workers share. */
+struct wr_group_words {
+    struct wr_group_cursors {    /* round robin */
+        _Atomic uint64_t turn;   /* the next position of the schedule */
+        _Atomic uint64_t rest;   /* the same among the usable peers, when few are */
+    } cursors[2];                /* main peers, backups */
+};
 /* This process' view of a zone: the list of members, the slots, and the ledger of leases. Any
  * process of the instance may write into it: check everything read from it. */
 struct wr_peer_zone {
     struct wr_zone zone;
     uint32_t slots;
     struct wr_roster members;
+    struct wr_group_words *words;
     struct wr_peer_slot *slot;   /* as many as slots */
     struct wr_ledger ledger;     /* the totals are the slots' conns */
 };
@@ -77,9 +85,18 @@ static inline struct wr_peers *wr_peers_view(struct wr_upstream *u)
     return v;
 }
 void wr_peers_drop(struct wr_upstream *u);
-/* Pure: the smooth weighted round robin order of `n` weights, nginx's sequence; at most max steps
- * (weights are divided by their gcd first). Returns the number of steps. */
-uint32_t wr_schedule(const uint32_t *weights, uint32_t n, uint32_t *out, uint32_t max);
+/* ---- schedule: pure ---- */
+/* Makes the order for n weights; a peer of weight 0 has no turn. Sums of at most 4096, divided by
+ * the weights' common divisor, have nginx's order; above, any `steps` positions in a row contain
+ * each peer as often as its weight says. */
+void wr_schedule_make(struct wr_schedule *s, struct wr_pool *pool, const uint32_t *weights,
+                      uint32_t n);
+/* The index of the peer at a position, which may be any number; steps must not be 0. */
+uint32_t wr_schedule_at(const struct wr_schedule *s, uint64_t position);
+/* Spreads positions evenly over 0 ... sum - 1, each once in a period; sum: 1 ... 2^32 - 1. */
+uint64_t wr_schedule_spread(uint64_t position, uint64_t sum);
+
+/* ---- counts of leases ---- */
 /* Counts a lease, in the ledger first; false: max_conns is reached, or the slot was given to
  * another peer. */
 bool wr_peer_hold(struct wr_upstream *u, const struct wr_peer *peer) WR_CHECKED;
