@@ -89,6 +89,7 @@ stream {
 
     resolver %{dns};
     resolver_timeout 10s;
+    resolver_grace 0;
 
     map $server_port $name {
         %{runtime.port} fixed.test;

@@ -28,7 +28,7 @@ say_names('127.0.0.1');
 sub conf {
     my (@servers) = @_;
     my $list = join ' ', map { /^name$/ ? 'server name.test:%{third.port};' : "server %{$_};" } @servers;
-    return "pid %{dir}/weir.pid;\nworker_processes 2;\nstream {\n    resolver %{dns};\n"
+    return "pid %{dir}/weir.pid;\nworker_processes 2;\nstream {\n    resolver %{dns};\n    resolver_grace 0;\n"
         . "    upstream u { zone u 64k; $list }\n    server { listen %{web}; proxy_pass u; }\n}\n";
 }
 
@@ -68,6 +68,7 @@ is answers(), 'second third', 'and stay';
 sub moved { return "worker_processes 2;\npid %{dir}/$_[0];\n" . <<'CONF' }
 stream {
     resolver %{dns} ipv6=off;
+    resolver_grace 0;
     upstream u { zone u 64k; server name.test:%{third.port}; }
     server { listen %{web}; proxy_pass u; }
 }

@@ -11,6 +11,7 @@
 #include "dns/dns_impl.h"
 
 #include <ares.h>
+#include <arpa/inet.h>
 #include <errno.h>
 #include <sys/epoll.h>
 #include <sys/stat.h>
@@ -19,6 +20,7 @@
 
 /* A try waits 1 s, 2 s, 4 s for each server in turn. After that question.c asks again. */
 enum { TRY_MS = 1000, TRIES = 3, RECHECK_MS = 1000, CLASS_IN = 1, DNS_PORT = 53 };
+enum { EDNS_SIZE = 1232 };  /* bytes of an answer over UDP that no network has to divide */
 enum { QUESTIONS_A_LINE = 8 };
 
 struct wr_line {
@@ -203,13 +205,23 @@ static bool set_servers(ares_channel ares, const struct wr_resolver_opts *o)
     return status == ARES_SUCCESS;
 }
 
+static void set_local(ares_channel ares, const struct wr_resolver_opts *o)
+{
+    if (o->local[0].len > 0)
+        ares_set_local_ip4(ares, ntohl(o->local[0].in.sin_addr.s_addr));
+    if (o->local[1].len > 0)
+        ares_set_local_ip6(ares, o->local[1].in6.sin6_addr.s6_addr);
+}
+
 static ares_channel start_ares(struct wr_channel *ch, struct wr_line *line)
 {
     static bool library;
     char lookups[] = "b"; /* not the hosts file: weir reads it itself */
     struct ares_options o = {
         /* with one server its "failure" is the answer */
-        .flags = ARES_FLAG_NOALIASES | (ch->opts->nservers == 1 ? ARES_FLAG_NOCHECKRESP : 0),
+        .flags = ARES_FLAG_NOALIASES | ARES_FLAG_EDNS
+                 | (ch->opts->nservers == 1 ? ARES_FLAG_NOCHECKRESP : 0),
+        .ednspsz = EDNS_SIZE,
         .timeout = TRY_MS,
         .tries = TRIES,
         .lookups = lookups,
@@ -217,7 +229,8 @@ static ares_channel start_ares(struct wr_channel *ch, struct wr_line *line)
         .sock_state_cb_data = line,
     };
     int mask = ARES_OPT_FLAGS | ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_LOOKUPS
-               | ARES_OPT_SOCK_STATE_CB | (ch->opts->nservers > 1 ? ARES_OPT_ROTATE : 0);
+               | ARES_OPT_SOCK_STATE_CB | ARES_OPT_EDNSPSZ
+               | (ch->opts->nservers > 1 ? ARES_OPT_ROTATE : 0);
     ares_channel ares;
     int status;
 
@@ -233,6 +246,7 @@ static ares_channel start_ares(struct wr_channel *ch, struct wr_line *line)
         ares_destroy(ares);
         return NULL;
     }
+    set_local(ares, ch->opts);
     if (ch->opts->mixed_case)
         wr_case_watch(ares, &line->asks);
     return ares;
@@ -324,8 +338,8 @@ static enum wr_dns_code code_of(const struct wr_channel *ch, int status)
 
 static void on_answer(void *arg, int status, int timeouts, unsigned char *p, int n)
 {
+    static struct wr_dns_answer answer; /* large; `answered` copies it */
     struct wr_ask *a = arg;
-    struct wr_dns_answer answer;
 
     (void)timeouts;
     wr_list_remove(&a->link);

@@ -21,8 +21,8 @@ enum wr_dns_code {
     WR_DNS_REFUSED = 5, WR_DNS_TIMEDOUT = 110, WR_DNS_BAD = 111, WR_DNS_NO_SERVER = 112
 };
 const char *wr_dns_code_text(enum wr_dns_code c); /* nginx's: "Host not found", "Server failure" */
-#define WR_DNS_RECORDS 64
-struct wr_dns_answer {         /* some 25 KB */
+#define WR_DNS_RECORDS 512
+struct wr_dns_answer {         /* some 200 KB: not for the stack */
     enum wr_dns_code code;     /* OK with n == 0: the name is there, records of this type are not */
     uint32_t n;
     uint32_t ttl;              /* s; smallest of the chain; n == 0: that of the SOA (0: no SOA) */
@@ -46,20 +46,23 @@ struct wr_resolver_opts {
     uint64_t valid_ms;         /* 0: by TTL, clamped to 1 s .. 1 h */
     bool no_ipv4, no_ipv6;
     bool mixed_case;           /* only with servers */
+    struct wr_addr local[2];   /* questions come from here: IPv4, IPv6; len 0: from any */
     uint64_t timeout_ms;       /* resolver_timeout */
     bool hosts;                /* look into /etc/hosts first, read again when it changes */
 };
-#define WR_NAMES 64
+#define WR_NAMES 512
 struct wr_name_addr {
     struct wr_addr addr;       /* port 0, or that of the SRV record */
     uint16_t priority, weight; /* of the SRV record */
 };
-struct wr_names {              /* result of one question; some 8 KB */
+struct wr_names {              /* result of one question */
     enum wr_dns_code code;     /* OK: n > 0; else the reason. NXDOMAIN may also mean that the name
                                 * has no such records */
-    uint32_t n;
-    struct wr_name_addr at[WR_NAMES];
+    uint32_t n;                /* at most WR_NAMES */
+    struct wr_name_addr *at;   /* inside done(): stays until it returns */
     uint64_t ttl_ms;           /* ask again after this time, also after a failure */
+    bool failed4, failed6;     /* OK: addresses of this family may be missing, as their name server
+                                * failed */
     bool kept;                 /* not fresh from the DNS: others get the same in the same order */
 };
 struct wr_query {              /* embedded in the caller's struct; zeroed before its first use */
@@ -77,14 +80,15 @@ struct wr_resolver *wr_resolver_new(struct wr_loop *l, const struct wr_resolver_
 void wr_resolver_free(struct wr_resolver *r);
 /* Asks for the addresses of name, of both families at once. If service is not empty, asks for the
  * SRV records of _service._tcp.name (service "http") or of service.name (service with a dot,
- * "_x._y"), and then for the addresses of each target. A literal address is its own answer. Answers
- * are kept for their TTL; the same question asked twice is sent once. done() is called in a later
- * turn, unless the query is cancelled or the resolver freed. */
+ * "_x._y"), and then for the addresses of each target, each target once. A literal address is its
+ * own answer. Answers are kept for their TTL; the same question asked twice is sent once. done() is
+ * called in a later turn, unless the query is cancelled or the resolver freed. */
 void wr_resolve(struct wr_resolver *r, struct wr_query *q, struct wr_str name,
                 struct wr_str service);
 void wr_resolve_cancel(struct wr_query *q);   /* idempotent; done() will not be called */
 /* Looks the name up in /etc/hosts only, at once; n == 0: not found. "localhost" is always found.
- * Reads the file again when it has changed, which is checked at most once a second. */
+ * Reads the file again when it has changed, which is checked at most once a second. out->at stays
+ * until the next lookup. */
 void wr_hosts_lookup(struct wr_str name, struct wr_names *out);
 /* For tests: uses this file instead of /etc/hosts. path is borrowed. */
 void wr_hosts_use(const char *path);

@@ -51,14 +51,17 @@ struct wr_question {
     void (*quiet)(struct wr_question *);
     struct wr_part *parts;
     uint32_t nparts, pending;
+    struct wr_dns_record *services; /* the SRV records, in the order of their targets */
+    uint32_t nservices;
     uint32_t ttl;             /* of the SRV records, s */
     bool targets;             /* the parts ask for the targets */
 };
 void wr_question_start(struct wr_question *q);
-/* True: out has the result. False: it asked again (after a timeout, if the caller is `patient`) or
+/* True: out has the result, and out->at is the caller's to free. False: it asked again (after a timeout, if the caller is `patient`) or
  * went on to the targets or an alias; quiet() will be called. */
 bool wr_question_settle(struct wr_question *q, bool patient, struct wr_names *out);
-/* The result so far: one family may have been answered. TIMEDOUT if there is none. */
+/* The result so far: one family may have been answered. TIMEDOUT if there is none. out->at is the
+ * caller's to free. */
 void wr_question_out_of_time(const struct wr_question *q, struct wr_names *out);
 void wr_question_clear(struct wr_question *q); /* no ask may be pending */
 

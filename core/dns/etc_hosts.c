@@ -6,12 +6,8 @@
 
 enum { FILE_MAX = 16 << 20, RECHECK_MS = 1000, TTL_MS = 1000 };
 
-struct host_address {
-    struct wr_addr addr;
-    struct host_address *next;
-};
 struct host {
-    struct host_address *first;
+    WR_VEC(struct wr_name_addr) all;
 };
 
 static const char *path = "/etc/hosts";
@@ -42,18 +38,17 @@ static struct wr_str next_word(struct wr_str *line)
 static void add_address(struct wr_str name, const struct wr_addr *addr)
 {
     struct host *h = wr_dict_get(hosts, name);
-    struct host_address **at;
 
     if (h == NULL) {
         h = WR_NEW(pool, struct host);
         (void)wr_dict_add(hosts, name, h);
     }
     /* keep the order of the file; an address that is listed twice counts once */
-    for (at = &h->first; *at != NULL; at = &(*at)->next)
-        if (wr_addr_eq(&(*at)->addr, addr))
+    for (uint32_t i = 0; i < h->all.n; i++)
+        if (wr_addr_eq(&h->all.at[i].addr, addr))
             return;
-    *at = WR_NEW(pool, struct host_address);
-    (*at)->addr = *addr;
+    if (h->all.n < WR_NAMES)
+        wr_vec_push(pool, &h->all)->addr = *addr;
 }
 
 static void parse_line(struct wr_str line)
@@ -112,21 +107,16 @@ void wr_hosts_use(const char *other)
     pool = NULL;
 }
 
-static void put_address(struct wr_names *out, const struct wr_addr *addr)
-{
-    if (out->n < WR_COUNT(out->at))
-        out->at[out->n++] = (struct wr_name_addr){ .addr = *addr };
-}
-
 /* RFC 6761 6.3: localhost is the loopback, also without an entry in the file. */
 static void put_localhost(struct wr_names *out)
 {
     static const char *const text[] = { "127.0.0.1", "::1" };
-    struct wr_addr addr;
+    static struct wr_name_addr at[WR_COUNT(text)];
 
     for (size_t i = 0; i < WR_COUNT(text); i++)
-        if (wr_addr_parse_ip(wr_str_c(text[i]), &addr))
-            put_address(out, &addr);
+        if (wr_addr_parse_ip(wr_str_c(text[i]), &at[i].addr))
+            out->n++;
+    out->at = at;
 }
 
 void wr_hosts_lookup(struct wr_str name, struct wr_names *out)
@@ -134,15 +124,15 @@ void wr_hosts_lookup(struct wr_str name, struct wr_names *out)
     const struct host *h;
 
     refresh_table();
-    out->n = 0;
-    out->ttl_ms = TTL_MS;
+    *out = (struct wr_names){ .ttl_ms = TTL_MS };
     if (name.n > 0 && name.p[name.n - 1] == '.')
         name.n--;
     h = wr_dict_get(hosts, name);
-    if (h != NULL)
-        for (const struct host_address *p = h->first; p != NULL; p = p->next)
-            put_address(out, &p->addr);
-    else if (wr_str_ieq(name, WR_STR("localhost")))
+    if (h != NULL) {
+        out->n = h->all.n;
+        out->at = h->all.at;
+    } else if (wr_str_ieq(name, WR_STR("localhost"))) {
         put_localhost(out);
+    }
     out->code = out->n > 0 ? WR_DNS_OK : WR_DNS_NXDOMAIN;
 }

@@ -5,21 +5,23 @@
 
 enum {
     TYPE_A = 1, TYPE_AAAA = 28, TYPE_SRV = 33,
-    TARGETS_MAX = 16,
+    TARGETS_MAX = 256,                 /* different ones; further records are dropped */
+    ASKS_A_ROUND = 32,
     TTL_MIN = 1, TTL_MAX = 3600,       /* s */
     ALIASES_MAX = 16,                  /* followed one after the other */
-    NEGATIVE_TTL = 5, NEGATIVE_MAX = 10, FAILURE_TTL = 2
+    NEGATIVE_TTL = 5, NEGATIVE_MAX = 10, FAILURE_TTL = 2, PARTIAL_TTL = 30
 };
 
 struct wr_part {
     struct wr_ask ask;
     struct wr_question *question;
     enum wr_dns_code code;
-    bool again;               /* ask again: channel closed, no answer, or an alias */
+    bool again;               /* ask, or ask again: channel closed, no answer, or an alias */
+    bool answered;            /* code, n and records are the answer */
     uint32_t n, ttl;
     uint32_t aliases, chain_ttl; /* aliases followed so far, and their smallest TTL */
     struct wr_dns_record *records;
-    struct wr_dns_record service; /* of a target: priority, weight, port and its name */
+    const char *target;       /* asked for; NULL: the name of the question */
     char alias[sizeof(((struct wr_dns_answer *)0)->alias)];
 };
 
@@ -41,7 +43,8 @@ static void answered(struct wr_ask *a, const struct wr_dns_answer *answer)
     struct wr_question *q = p->question;
 
     p->again = answer == NULL || follow_alias(p, answer);
-    if (!p->again) {
+    p->answered = !p->again;
+    if (p->answered) {
         p->code = answer->code;
         p->ttl = p->aliases > 0 && answer->n > 0 ? wr_min(answer->ttl, p->chain_ttl) : answer->ttl;
         p->n = answer->n;
@@ -62,37 +65,45 @@ static void ask_part(struct wr_part *p)
     wr_channel_ask(p->question->channel, &p->ask);
 }
 
-static void ask_all(struct wr_question *q)
+/* Asks for the next parts that wait for it. False: there are none. */
+static bool ask_round(struct wr_question *q)
 {
-    if (q->nparts == 0) {
-        q->quiet(q);
-        return;
-    }
-    q->pending = q->nparts;
-    for (uint32_t i = 0, n = q->nparts; i < n; i++)
-        ask_part(&q->parts[i]);
+    struct wr_part *round[ASKS_A_ROUND];
+    uint32_t n = 0;
+
+    for (uint32_t i = 0; i < q->nparts && n < ASKS_A_ROUND; i++)
+        if (q->parts[i].again)
+            round[n++] = &q->parts[i];
+    q->pending = n;
+    for (uint32_t i = 0; i < n; i++)
+        ask_part(round[i]);
+    return n > 0;
 }
 
-static void add_part(struct wr_question *q, uint16_t type, const struct wr_dns_record *service)
+static void ask_all(struct wr_question *q)
+{
+    if (!ask_round(q))
+        q->quiet(q);
+}
+
+static void add_part(struct wr_question *q, uint16_t type, const char *target)
 {
     struct wr_part *p = &q->parts[q->nparts++];
 
     p->question = q;
     p->ask.type = type;
     p->ask.answered = answered;
-    p->ask.name = q->name;
-    if (service != NULL) {
-        p->service = *service;
-        p->ask.name = p->service.name;
-    }
+    p->ask.name = target != NULL ? target : q->name;
+    p->target = target;
+    p->again = true;
 }
 
-static void add_families(struct wr_question *q, const struct wr_dns_record *service)
+static void add_families(struct wr_question *q, const char *target)
 {
     if (!q->channel->opts->no_ipv4)
-        add_part(q, TYPE_A, service);
+        add_part(q, TYPE_A, target);
     if (!q->channel->opts->no_ipv6)
-        add_part(q, TYPE_AAAA, service);
+        add_part(q, TYPE_AAAA, target);
 }
 
 void wr_question_start(struct wr_question *q)
@@ -119,23 +130,45 @@ void wr_question_clear(struct wr_question *q)
 {
     WR_ASSERT(q->pending == 0);
     free_parts(q->parts, q->nparts);
+    free(q->services);
+    q->services = NULL;
     q->parts = NULL;
-    q->nparts = 0;
+    q->nservices = q->nparts = 0;
 }
 
-/* Goes on from the SRV records to the addresses of their targets. */
+static bool is_same_name(const char *a, const char *b)
+{
+    return wr_str_ieq(wr_str_c(a), wr_str_c(b));
+}
+
+static int compare_targets(const void *a, const void *b)
+{
+    return strcasecmp(((const struct wr_dns_record *)a)->name,
+                      ((const struct wr_dns_record *)b)->name);
+}
+
+/* Goes on from the SRV records to the addresses of their targets, asking for each target once. */
 static void ask_targets(struct wr_question *q)
 {
     struct wr_part *old = q->parts;
-    uint32_t n = wr_min(old->n, (uint32_t)TARGETS_MAX);
+    const char *last = "";
 
-    q->parts = wr_calloc(2 * n, sizeof(*q->parts));
+    q->services = old->records;
+    q->nservices = old->n;
+    old->records = NULL;
+    qsort(q->services, q->nservices, sizeof(*q->services), compare_targets);
+    q->parts = wr_calloc(2 * TARGETS_MAX, sizeof(*q->parts));
     q->nparts = 0;
     q->targets = true;
     q->ttl = old->ttl;
-    for (uint32_t i = 0; i < n; i++)
-        if (old->records[i].name[0] != '\0') /* RFC 2782: "." means no such service */
-            add_families(q, &old->records[i]);
+    /* RFC 2782: the target "." (an empty name) means that there is no such service */
+    for (uint32_t i = 0; i < q->nservices && q->nparts < 2 * TARGETS_MAX - 1; i++) {
+        const char *target = q->services[i].name;
+
+        if (!is_same_name(target, last))
+            add_families(q, target);
+        last = target;
+    }
     free_parts(old, 1);
     ask_all(q);
 }
@@ -152,34 +185,43 @@ static bool has_records(const struct wr_question *q)
  * again. */
 static bool ask_again(struct wr_question *q, bool patient)
 {
+    if (ask_round(q))
+        return true;
     /* c-ares has tried all servers by now; we retry until our own timeout */
-    bool retry = patient && !has_records(q);
-    uint32_t n = 0;
-
-    for (uint32_t i = 0; i < q->nparts; i++) {
-        struct wr_part *p = &q->parts[i];
-
-        p->again = p->again || (retry && p->code == WR_DNS_TIMEDOUT);
-        n += p->again;
-    }
-    if (n == 0)
-        return false;
-    q->pending = n;
-    for (uint32_t i = 0; i < q->nparts; i++)
-        if (q->parts[i].again)
-            ask_part(&q->parts[i]);
-    return true;
+    for (uint32_t i = 0; i < q->nparts && patient && !has_records(q); i++)
+        q->parts[i].again = q->parts[i].code == WR_DNS_TIMEDOUT;
+    return ask_round(q);
 }
 
-static void put_addresses(const struct wr_part *p, struct wr_names *out)
+/* service: NULL, or the record by which the addresses were found. */
+static void put_addresses(const struct wr_part *p, const struct wr_dns_record *service,
+                          struct wr_names *out)
 {
-    for (uint32_t i = 0; i < p->n && out->n < WR_COUNT(out->at); i++) {
+    for (uint32_t i = 0; i < p->n && out->n < WR_NAMES; i++) {
         struct wr_name_addr *a = &out->at[out->n++];
 
         a->addr = p->records[i].addr;
-        a->priority = p->service.priority;
-        a->weight = p->service.weight;
-        wr_addr_set_port(&a->addr, p->service.port);
+        if (service == NULL)
+            continue;
+        a->priority = service->priority;
+        a->weight = service->weight;
+        wr_addr_set_port(&a->addr, service->port);
+    }
+}
+
+static void put_services(const struct wr_question *q, struct wr_names *out)
+{
+    uint32_t part = 0;
+
+    /* both are in the order of the targets */
+    for (uint32_t i = 0; i < q->nservices; i++) {
+        const struct wr_dns_record *service = &q->services[i];
+
+        while (part < q->nparts && strcasecmp(q->parts[part].target, service->name) < 0)
+            part++;
+        for (uint32_t k = part; k < q->nparts && is_same_name(q->parts[k].target, service->name);
+             k++)
+            put_addresses(&q->parts[k], service, out);
     }
 }
 
@@ -217,16 +259,46 @@ static uint64_t good_for_ms(const struct wr_question *q, const struct wr_names *
            * (negative == UINT32_MAX ? NEGATIVE_TTL : clamp_ttl(negative, TTL_MIN, NEGATIVE_MAX));
 }
 
+static bool is_failed(const struct wr_part *p)
+{
+    return !p->answered || (p->code != WR_DNS_OK && p->code != WR_DNS_NXDOMAIN);
+}
+
+static uint32_t count_addresses(const struct wr_question *q)
+{
+    uint32_t n = 1; /* for calloc */
+
+    for (uint32_t i = 0; i < q->nparts; i++)
+        n += q->parts[i].n;
+    return q->targets ? WR_NAMES : n;
+}
+
+/* Some parts have failed: the addresses that they would have had may still be right. */
+static void note_failures(const struct wr_question *q, struct wr_names *out)
+{
+    for (uint32_t i = 0; i < q->nparts; i++) {
+        const struct wr_part *p = &q->parts[i];
+
+        out->failed4 |= p->ask.type == TYPE_A && is_failed(p);
+        out->failed6 |= p->ask.type == TYPE_AAAA && is_failed(p);
+    }
+    if (out->failed4 || out->failed6)
+        out->ttl_ms = wr_min(out->ttl_ms, UINT64_C(1000) * PARTIAL_TTL);
+}
+
 static void combine_answers(const struct wr_question *q, struct wr_names *out)
 {
-    out->n = 0;
-    out->kept = false;
-    for (uint32_t i = 0; i < q->nparts && (q->targets || !q->srv); i++)
-        put_addresses(&q->parts[i], out);
+    *out = (struct wr_names){ .at = wr_calloc(count_addresses(q), sizeof(*out->at)) };
+    for (uint32_t i = 0; i < q->nparts && !q->srv; i++)
+        put_addresses(&q->parts[i], NULL, out);
+    if (q->targets)
+        put_services(q, out);
     out->code = out->n > 0 ? WR_DNS_OK : failure_code(q);
     out->ttl_ms = good_for_ms(q, out);
     if ((out->code == WR_DNS_OK || out->code == WR_DNS_NXDOMAIN) && q->channel->opts->valid_ms > 0)
         out->ttl_ms = q->channel->opts->valid_ms;
+    if (out->code == WR_DNS_OK)
+        note_failures(q, out);
 }
 
 bool wr_question_settle(struct wr_question *q, bool patient, struct wr_names *out)

@@ -14,10 +14,8 @@ struct entry {
     struct wr_link waiters;   /* struct wr_query */
     struct wr_resolver *resolver;
     struct wr_question question;
-    bool known;               /* code and at[] are the answer, valid until `expires` */
-    enum wr_dns_code code;
-    uint32_t n;
-    struct wr_name_addr *at;
+    bool known;               /* `answer` is the answer, valid until `expires` */
+    struct wr_names answer;   /* answer.at: allocated */
     uint64_t expires;
     char name[NAME_LIMIT + 1];
 };
@@ -71,18 +69,23 @@ static void free_entry(struct entry *e)
     wr_list_remove(&e->list);
     wr_question_clear(&e->question);
     e->resolver->entries--;
-    free(e->at);
+    free(e->answer.at);
     free(e);
+}
+
+static struct wr_name_addr *copy_addresses(const struct wr_name_addr *at, uint32_t n)
+{
+    struct wr_name_addr *copy = n > 0 ? wr_calloc(n, sizeof(*copy)) : NULL;
+
+    if (n > 0)
+        memcpy(copy, at, n * sizeof(*copy));
+    return copy;
 }
 
 static void keep_answer(struct entry *e, const struct wr_names *names)
 {
-    e->code = names->code;
-    e->n = names->n;
-    if (names->n > 0) {
-        e->at = wr_calloc(names->n, sizeof(*e->at));
-        memcpy(e->at, names->at, names->n * sizeof(*e->at));
-    }
+    e->answer = *names;
+    e->answer.at = copy_addresses(names->at, names->n);
     e->expires = wr_now() + names->ttl_ms;
     e->known = true;
 }
@@ -150,11 +153,11 @@ static void take_list(struct wr_link *from, struct wr_link *to)
 static void tell_waiters(struct entry *e, bool kept)
 {
     struct wr_resolver *r = e->resolver;
-    struct wr_names names = { .code = e->code, .n = e->n, .kept = kept };
+    struct wr_names names = e->answer;
     struct wr_link queries;
 
-    if (e->n > 0)
-        memcpy(names.at, e->at, e->n * sizeof(*e->at));
+    names.kept = kept;
+    names.at = copy_addresses(names.at, names.n); /* done() may drop the entry */
     names.ttl_ms = e->expires > wr_now() ? e->expires - wr_now() : 1;
     /* done() may ask for the same name: queries that come now are answered in the next turn */
     take_list(&e->waiters, &queries);
@@ -163,6 +166,7 @@ static void tell_waiters(struct entry *e, bool kept)
     else
         free_entry(e);
     tell_all(r, &queries, &names);
+    free(names.at);
 }
 
 static void work(struct wr_task *t)
@@ -184,6 +188,7 @@ static void work(struct wr_task *t)
                 continue;
             wr_question_clear(&e->question);
             keep_answer(e, &names);
+            free(names.at);
         }
         tell_waiters(e, kept);
     }
@@ -218,6 +223,7 @@ static void time_out(struct wr_task *t)
             continue;
         wr_question_out_of_time(&e->question, &names);
         tell_all(r, &queries, &names);
+        free(names.at);
         k = r->asking.next; /* done() may have changed the list */
     }
 }
@@ -246,27 +252,34 @@ static bool is_family_wanted(const struct wr_resolver *r, const struct wr_addr *
     return a->sa.sa_family == AF_INET ? !r->opts.no_ipv4 : !r->opts.no_ipv6;
 }
 
-static bool is_in_hosts(const struct wr_resolver *r, struct wr_str name, struct wr_names *out)
+static bool is_answered_by_hosts(struct wr_resolver *r, struct wr_query *q, struct wr_str name)
 {
+    struct wr_name_addr *wanted;
+    struct wr_names found;
     uint32_t n = 0;
 
-    wr_hosts_lookup(name, out);
-    for (uint32_t i = 0; i < out->n; i++)
-        if (is_family_wanted(r, &out->at[i].addr))
-            out->at[n++] = out->at[i];
-    out->n = n;
+    wr_hosts_lookup(name, &found);
+    wanted = copy_addresses(found.at, found.n);
+    for (uint32_t i = 0; i < found.n; i++)
+        if (is_family_wanted(r, &wanted[i].addr))
+            wanted[n++] = wanted[i];
+    found.at = wanted;
+    found.n = n;
+    if (n > 0)
+        answer_now(r, q, &found);
+    free(wanted);
     return n > 0;
 }
 
-static bool has_answer_without_dns(struct wr_resolver *r, struct wr_str name, struct wr_names *out)
+static bool is_answered_without_dns(struct wr_resolver *r, struct wr_query *q, struct wr_str name)
 {
-    if (wr_addr_parse_ip(name, &out->at[0].addr)) {
-        out->code = WR_DNS_OK;
-        out->n = 1;
-        out->ttl_ms = 3600 * 1000;
+    struct wr_name_addr literal = { .priority = 0 };
+
+    if (wr_addr_parse_ip(name, &literal.addr)) {
+        answer_now(r, q, &(struct wr_names){ .n = 1, .at = &literal, .ttl_ms = 3600 * 1000 });
         return true;
     }
-    return r->opts.hosts && is_in_hosts(r, name, out);
+    return r->opts.hosts && is_answered_by_hosts(r, q, name);
 }
 
 static void ask_dns(struct wr_resolver *r, struct wr_query *q, struct wr_str name, bool srv)
@@ -316,16 +329,13 @@ void wr_resolve(struct wr_resolver *r, struct wr_query *q, struct wr_str name,
 {
     char buf[NAME_LIMIT];
     struct wr_text text = wr_text_on(buf, sizeof(buf));
-    struct wr_names names;
 
     WR_ASSERT(q->asked == NULL);
     q->asked = r;
     q->timer.task = &r->timeouts;
     if (!full_name(name, service, &text))
         answer_now(r, q, &(struct wr_names){ .code = WR_DNS_FORMERR, .ttl_ms = 10000 });
-    else if (service.n == 0 && has_answer_without_dns(r, wr_text_view(&text), &names))
-        answer_now(r, q, &names);
-    else
+    else if (service.n > 0 || !is_answered_without_dns(r, q, wr_text_view(&text)))
         ask_dns(r, q, wr_text_view(&text), service.n > 0);
 }
 

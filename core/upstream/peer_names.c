@@ -10,7 +10,7 @@
 
 struct watched_name {        /* one `server` line with a name */
     struct wr_task task;
-    struct wr_timer timer;
+    struct wr_timer timer;   /* to look at the name again */
     struct wr_query query;
     struct wr_upstream *u;
     struct wr_server *s;
@@ -18,6 +18,7 @@ struct watched_name {        /* one `server` line with a name */
     struct wr_loop *loop;
     struct batch *batch;     /* start only */
     uint64_t ask_at, backoff;
+    uint64_t gone_at;        /* when the name was first found not to exist; 0: it exists */
     enum wr_dns_code code;   /* of the last log line; OK: the name is known */
     bool asking;
 };
@@ -36,26 +37,50 @@ static int compare_addresses(const void *pa, const void *pb)
     return by != 0 ? by : (int)wr_addr_port(&a->addr) - (int)wr_addr_port(&b->addr);
 }
 
-/* Writes the addresses to out with the server's port, each once; SRV answers have ports of their
- * own. */
-static uint32_t copy_with_ports(const struct wr_names *n, const struct wr_server *s,
-                                struct wr_name_addr *out)
+static bool has_address(const struct wr_name_addr *at, uint32_t n, const struct wr_addr *a)
+{
+    while (n-- > 0)
+        if (wr_addr_eq(&at[n].addr, a))
+            return true;
+    return false;
+}
+
+/* Appends the known addresses of a family whose name server has failed now. */
+static uint32_t keep_failed(const struct wr_names *n, const struct wr_server *s,
+                            struct wr_name_addr *out, uint32_t count)
+{
+    uint32_t fresh = count;
+
+    for (uint32_t i = 0; s->known != NULL && i < s->known->n && count < WR_NAMES; i++) {
+        const struct wr_name_addr *a = &s->known->at[i];
+
+        if ((a->addr.sa.sa_family == AF_INET ? n->failed4 : n->failed6)
+            && !has_address(out, fresh, &a->addr))
+            out[count++] = *a;
+    }
+    return count;
+}
+
+/* Writes the addresses to out (room for WR_NAMES) with the server's port, each once; SRV answers
+ * have ports of their own, and may have an address twice. */
+static uint32_t collect_addresses(const struct wr_names *n, const struct wr_server *s,
+                                  struct wr_name_addr *out)
 {
     bool srv = s->service.n > 0;
-    uint32_t count = 0;
+    uint32_t count, distinct = 0;
 
-    for (uint32_t i = 0; i < n->n; i++) {
-        bool twice = false;
-
-        out[count] = n->at[i];
+    for (count = 0; count < n->n; count++) {
+        out[count] = n->at[count];
         if (!srv)
             wr_addr_set_port(&out[count].addr, s->port);
-        for (uint32_t k = 0; !srv && k < count && !twice; k++)
-            twice = wr_addr_eq(&out[k].addr, &out[count].addr);
-        count += twice ? 0 : 1;
     }
+    if (n->failed4 || n->failed6)
+        count = keep_failed(n, s, out, count);
     qsort(out, count, sizeof(*out), compare_addresses);
-    return count;
+    for (uint32_t i = 0; i < count; i++)
+        if (srv || distinct == 0 || !wr_addr_eq(&out[distinct - 1].addr, &out[i].addr))
+            out[distinct++] = out[i];
+    return distinct;
 }
 
 static bool find_in_hosts(const struct wr_server *s, struct wr_names *out)
@@ -97,15 +122,17 @@ struct batch {
 
 static void set_known(struct wr_conf *c, struct wr_server *s, const struct wr_names *n)
 {
-    struct wr_names *known = WR_NEW(c->pool, struct wr_names);
+    struct wr_known_addrs *known = WR_NEW(c->pool, struct wr_known_addrs);
 
-    known->n = copy_with_ports(n, s, known->at);
+    known->cap = WR_NAMES;
+    known->at = WR_NEW_ARRAY(c->pool, struct wr_name_addr, known->cap);
+    known->n = collect_addresses(n, s, known->at);
     s->known = known;
 }
 
 static void warn_unknown(const struct watched_name *k, enum wr_dns_code code)
 {
-    k->s->unanswered = code != WR_DNS_NXDOMAIN && code != WR_DNS_OK;
+    k->s->unanswered = k->u->grace_ms > 0 || (code != WR_DNS_NXDOMAIN && code != WR_DNS_OK);
     wr_diag_add(k->batch->conf->tree, WR_LOG_WARN, k->s->node, k->u->implicit ? k->u->word : 1,
                 "it is resolved again after the workers have started",
                 "host not found in upstream \"" WR_FMT "\" (%s)", WR_ARG(k->s->text),
@@ -178,23 +205,54 @@ void wr_names_start(struct wr_conf *c, uint64_t deadline_ms)
 
 /* ---- keeper ---- */
 
+static void say_addresses(const struct watched_name *k, const struct wr_name_addr *addrs,
+                          uint32_t n)
+{
+    char buf[512];
+    struct wr_text t = wr_text_on(buf, sizeof(buf));
+
+    for (uint32_t i = 0; i < n; i++) {
+        wr_text_c(&t, i > 0 ? ", " : "");
+        wr_addr_text(&addrs[i].addr, &t);
+    }
+    wr_say(WR_LOG_NOTICE, 0, "upstream \"" WR_FMT "\": \"" WR_FMT "\" is at " WR_FMT "%s",
+           WR_ARG(k->u->name), WR_ARG(k->s->host), WR_ARG(wr_text_view(&t)),
+           t.overflow ? " ..." : "");
+}
+
 static void publish_addresses(struct watched_name *k, const struct wr_names *n)
 {
-    struct wr_name_addr addrs[WR_COUNT(n->at)];
-    uint32_t count = copy_with_ports(n, k->s, addrs);
+    struct wr_name_addr *addrs = wr_calloc(WR_NAMES, sizeof(*addrs));
+    uint32_t count = collect_addresses(n, k->s, addrs);
 
-    if (wr_peer_zone_update(k->u, k->s, addrs, count)) {
-        char buf[512];
-        struct wr_text t = wr_text_on(buf, sizeof(buf));
+    if (wr_peer_zone_update(k->u, k->s, addrs, count))
+        say_addresses(k, addrs, count);
+    free(addrs);
+}
 
-        for (uint32_t i = 0; i < count; i++) {
-            wr_text_c(&t, i > 0 ? ", " : "");
-            wr_addr_text(&addrs[i].addr, &t);
-        }
-        wr_say(WR_LOG_NOTICE, 0, "upstream \"" WR_FMT "\": \"" WR_FMT "\" is %s" WR_FMT,
-               WR_ARG(k->u->name), WR_ARG(k->s->host), count > 0 ? "at " : "gone",
-               WR_ARG(wr_text_view(&t)));
-    }
+/* The name does not exist, or has no addresses, since gone_at: after its time of grace the group
+ * does without them. */
+static void lose_addresses(struct watched_name *k)
+{
+    uint32_t n = k->s->known != NULL ? k->s->known->n : 0;
+
+    if (n == 0 || wr_now() - k->gone_at < k->u->grace_ms)
+        return;
+    if (wr_peer_zone_update(k->u, k->s, NULL, 0))
+        wr_say(WR_LOG_WARN, 0, "upstream \"" WR_FMT "\": \"" WR_FMT "\" is gone, as are its %u "
+               "addresses (%u: %s)", WR_ARG(k->u->name), WR_ARG(k->s->host), n,
+               (unsigned)k->code, wr_dns_code_text(k->code));
+}
+
+/* When to look at the name next, while it is unknown: also for /etc/hosts, and for the end of its
+ * time of grace. */
+static void look_again(struct watched_name *k)
+{
+    uint64_t end = k->gone_at + k->u->grace_ms, ms = RETRY_MS;
+
+    if (k->gone_at != 0 && end > wr_now())
+        ms = wr_min(ms, end - wr_now());
+    wr_timer_set(k->loop, &k->timer, ms);
 }
 
 static void name_known(struct watched_name *k, const struct wr_names *n)
@@ -202,24 +260,22 @@ static void name_known(struct watched_name *k, const struct wr_names *n)
     uint64_t ttl = wr_max(wr_min(n->ttl_ms, (uint64_t)TTL_MAX_MS), (uint64_t)TTL_MIN_MS);
 
     k->code = WR_DNS_OK;
+    k->gone_at = 0;
     k->backoff = RETRY_MS;
     k->ask_at = wr_now() + ttl;
     publish_addresses(k, n);
     wr_timer_set(k->loop, &k->timer, ttl);
 }
 
-/* A name that does not exist has no addresses. If its name server fails to answer, the known
- * addresses stay. */
+/* A name that does not exist has no addresses, after its time of grace. If its name server fails to
+ * answer, the known addresses stay. */
 static void name_unknown(struct watched_name *k, const struct wr_names *n)
 {
-    static const struct wr_names none;
     /* WR_DNS_OK: the name exists, without addresses */
     bool gone = n->code == WR_DNS_NXDOMAIN || n->code == WR_DNS_OK;
     enum wr_dns_code code = gone ? WR_DNS_NXDOMAIN : n->code;
     uint64_t next = gone ? wr_max(n->ttl_ms, (uint64_t)RETRY_MS) : k->backoff;
 
-    if (gone)
-        publish_addresses(k, &none);
     if (code != k->code)
         wr_say(WR_LOG_ERROR, 0, "upstream \"" WR_FMT "\": \"" WR_FMT "\" could not be resolved "
                "(%u: %s), next try in %u s", WR_ARG(k->u->name), WR_ARG(k->s->host),
@@ -227,7 +283,11 @@ static void name_unknown(struct watched_name *k, const struct wr_names *n)
     k->code = code;
     k->ask_at = wr_now() + next;
     k->backoff = gone ? RETRY_MS : wr_min(k->backoff * 2, (uint64_t)RETRY_MAX_MS);
-    wr_timer_set(k->loop, &k->timer, RETRY_MS);
+    if (gone && k->gone_at == 0)
+        k->gone_at = wr_now();
+    if (gone)
+        lose_addresses(k);
+    look_again(k);
 }
 
 static void watch_done(struct wr_query *q, const struct wr_names *n)
@@ -251,13 +311,17 @@ static void watch_run(struct wr_task *t)
             wr_resolve_cancel(&k->query);
         k->asking = false;
         name_known(k, &found);
-    } else if (!k->asking && wr_now() >= k->ask_at) {
+        return;
+    }
+    if (k->code == WR_DNS_NXDOMAIN)
+        lose_addresses(k);
+    if (!k->asking && wr_now() >= k->ask_at) {
         k->asking = true;
         wr_resolve(k->resolver, &k->query, k->s->host, k->s->service);
     }
     /* While the name is unknown it may be added to /etc/hosts. */
     if (k->asking || k->code != WR_DNS_OK)
-        wr_timer_set(k->loop, &k->timer, RETRY_MS);
+        look_again(k);
 }
 
 struct watch_args {

@@ -25,61 +25,6 @@ bool wr_slot_claim(struct wr_peer_slot *s)
     return false;
 }
 
-struct slot_list {
-    uint32_t *at, n;
-    uint64_t *has;               /* a bitmap, by slot */
-};
-
-static struct slot_list list_new(uint32_t slots)
-{
-    return (struct slot_list){ .at = wr_calloc(slots, sizeof(uint32_t)),
-                               .has = wr_calloc(slots / 64 + 1, sizeof(uint64_t)) };
-}
-
-static void list_free(struct slot_list *l)
-{
-    free(l->at);
-    free(l->has);
-}
-
-static bool list_has(const struct slot_list *l, uint32_t slot)
-{
-    return (l->has[slot / 64] >> (slot % 64) & 1) != 0;
-}
-
-static void list_mark(struct slot_list *l, uint32_t slot)
-{
-    l->has[slot / 64] |= (uint64_t)1 << (slot % 64);
-}
-
-static struct slot_list list_members(const struct wr_peer_zone *z)
-{
-    struct slot_list l = list_new(z->slots);
-    uint32_t version;
-
-    l.n = wr_roster_read(&z->members, l.at, &version);
-    for (uint32_t i = 0; i < l.n; i++)
-        list_mark(&l, l.at[i]);
-    return l;
-}
-
-/* Finds the server's slot for an address among these members. A service may have an address twice:
- * skip slots in `taken`. */
-static struct wr_peer_slot *find_slot(const struct wr_peer_zone *z, const struct slot_list *members,
-                                      const struct wr_server *sv, const struct wr_addr *addr,
-                                      const struct slot_list *taken)
-{
-    for (uint32_t i = 0; i < members->n; i++) {
-        struct wr_peer_slot *s = &z->slot[members->at[i]];
-        struct wr_addr a;
-
-        if (s->key == sv->key && wr_slot_addr(s, &a) && wr_addr_eq(&a, addr)
-            && (taken == NULL || !list_has(taken, members->at[i])))
-            return s;
-    }
-    return NULL;
-}
-
 /* Counters carry over from the zone this one replaces (which had another capacity). */
 static void inherit_counters(struct wr_peer_slot *s, const struct wr_peer_slot *old)
 {
@@ -137,8 +82,9 @@ struct draft {
     struct wr_upstream *u;
     struct wr_peer_zone *z;
     struct wr_peer_zone before;  /* the zone this one replaces; slots 0: none */
-    struct slot_list old;        /* members of `before` */
-    struct slot_list now, next;  /* members of z: published, and of the next list */
+    struct wr_member_list old;        /* members of `before` */
+    struct wr_member_list now, next;  /* members of z: published, and of the next list */
+    uint32_t free;               /* claim_free searches from here: no slot before is free */
     uint32_t full;               /* addresses without a slot */
     bool changed;                /* weight, rank or `down` of a member that stays */
 };
@@ -147,10 +93,10 @@ static struct draft draft_new(struct wr_upstream *u)
 {
     struct draft d = { .u = u, .z = &u->peers->zone };
 
-    d.now = list_members(d.z);
-    d.next = list_new(d.z->slots);
+    d.now = wr_members_read(d.z);
+    d.next = wr_members_new(d.z->slots);
     if (wr_peer_zone_previous(u, &d.before))
-        d.old = list_members(&d.before);
+        d.old = wr_members_read(&d.before);
     else
         d.before.slots = 0;
     return d;
@@ -158,18 +104,19 @@ static struct draft draft_new(struct wr_upstream *u)
 
 static void draft_free(struct draft *d)
 {
-    list_free(&d->now);
-    list_free(&d->next);
-    list_free(&d->old);
+    wr_members_free(&d->now);
+    wr_members_free(&d->next);
+    wr_members_free(&d->old);
 }
 
 /* Claims a slot that is in neither list and has no leases. */
 static struct wr_peer_slot *claim_free(struct draft *d)
 {
-    for (uint32_t i = 0; i < d->z->slots; i++) {
+    while (d->free < d->z->slots) {
+        uint32_t i = d->free++;
         struct wr_peer_slot *s = &d->z->slot[i];
 
-        if (!list_has(&d->now, i) && !list_has(&d->next, i) && wr_slot_claim(s))
+        if (!wr_members_have(&d->now, i) && !wr_members_have(&d->next, i) && wr_slot_claim(s))
             return s;
     }
     return NULL;
@@ -180,7 +127,7 @@ static void fill_slot(struct draft *d, struct wr_peer_slot *s, const struct wr_s
                       const struct wr_addr *addr)
 {
     const struct wr_peer_slot *old = d->before.slots == 0 ? NULL
-                                   : find_slot(&d->before, &d->old, sv, addr, NULL);
+                                   : wr_members_find(&d->old, &d->before, sv->key, addr, NULL);
 
     memset((void *)&s->down, 0, sizeof(*s) - offsetof(struct wr_peer_slot, down));
     s->key = sv->key;
@@ -193,11 +140,11 @@ static void draft_add(struct draft *d, const struct wr_server *sv, const struct 
                       uint16_t first)
 {
     struct wr_peer_slot *s;
-    uint32_t at, generation;
+    uint32_t generation;
 
     if (sv->backup && a->priority > first)
         return;
-    s = find_slot(d->z, &d->now, sv, &a->addr, &d->next);
+    s = wr_members_find(&d->now, d->z, sv->key, &a->addr, &d->next);
     if (s == NULL) {
         s = claim_free(d);
         if (s == NULL) {
@@ -211,9 +158,7 @@ static void draft_add(struct draft *d, const struct wr_server *sv, const struct 
     generation = atomic_load(&s->generation);
     if ((generation & 1) != 0)
         atomic_store(&s->generation, generation + 1);
-    at = (uint32_t)(s - d->z->slot);
-    d->next.at[d->next.n++] = at; /* each slot at most once: the list has room */
-    list_mark(&d->next, at);
+    wr_members_add(&d->next, (uint32_t)(s - d->z->slot));
 }
 
 static void draft_servers(struct draft *d)
@@ -223,7 +168,7 @@ static void draft_servers(struct draft *d)
 
         if (!sv->named)
             draft_add(d, sv, &(struct wr_name_addr){ .addr = sv->addr }, 0);
-        for (uint32_t k = 0; sv->known != NULL && k < sv->known->n; k++)
+        for (uint32_t k = 0; sv->named && sv->known != NULL && k < sv->known->n; k++)
             draft_add(d, sv, &sv->known->at[k], sv->known->at[0].priority);
     }
 }
@@ -257,7 +202,7 @@ static bool has_host(const struct wr_peer_slot *s, struct wr_str host)
     return wr_str_ieq(wr_str_cut(&name, ':'), host);
 }
 
-static bool has_addr(const struct wr_names *n, const struct wr_addr *addr)
+static bool has_addr(const struct wr_known_addrs *n, const struct wr_addr *addr)
 {
     for (uint32_t i = 0; i < n->n; i++)
         if (wr_addr_eq(&n->at[i].addr, addr))
@@ -265,19 +210,19 @@ static bool has_addr(const struct wr_names *n, const struct wr_addr *addr)
     return false;
 }
 
-static struct wr_names *known_names(struct wr_upstream *u, struct wr_server *sv)
+static struct wr_known_addrs *known_names(struct wr_upstream *u, struct wr_server *sv)
 {
     if (sv->known == NULL)
-        sv->known = WR_NEW(u->pool, struct wr_names);
+        sv->known = WR_NEW(u->pool, struct wr_known_addrs);
     return sv->known;
 }
 
-static void add_known(struct wr_server *sv, const struct wr_peer_slot *s)
+static void add_known(struct wr_pool *pool, struct wr_server *sv, const struct wr_peer_slot *s)
 {
-    struct wr_names *n = sv->known;
+    struct wr_known_addrs *n = sv->known;
     struct wr_name_addr a = { .priority = 0 };
 
-    if (n->n == WR_COUNT(n->at) || !wr_slot_addr(s, &a.addr) || a.addr.sa.sa_family == AF_UNIX)
+    if (n->n == WR_NAMES || !wr_slot_addr(s, &a.addr) || a.addr.sa.sa_family == AF_UNIX)
         return;
     a.priority = atomic_load_explicit(&s->backup, memory_order_relaxed) != 0 && !sv->backup;
     if (sv->service.n == 0)
@@ -285,7 +230,7 @@ static void add_known(struct wr_server *sv, const struct wr_peer_slot *s)
     else
         a.weight = (uint16_t)atomic_load_explicit(&s->weight, memory_order_relaxed);
     if (sv->service.n > 0 || !has_addr(n, &a.addr)) /* several servers may have had this address */
-        n->at[n->n++] = a;
+        *wr_vec_push(pool, n) = a;
 }
 
 /* Takes over the addresses the zone has: with `same` those of this server, otherwise those of its
@@ -295,14 +240,14 @@ static void learn_name(struct draft *d, struct wr_server *sv, bool same)
 {
     bool here = same || d->before.slots == 0;
     const struct wr_peer_zone *z = here ? d->z : &d->before;
-    const struct slot_list *members = here ? &d->now : &d->old;
+    const struct wr_member_list *members = here ? &d->now : &d->old;
 
     known_names(d->u, sv)->n = 0;
     for (uint32_t i = 0; i < members->n; i++) {
         const struct wr_peer_slot *s = &z->slot[members->at[i]];
 
         if (same ? s->key == sv->key : has_host(s, sv->host))
-            add_known(sv, s);
+            add_known(d->u->pool, sv, s);
     }
 }
 
@@ -375,11 +320,11 @@ static bool publish_again(struct wr_upstream *u)
 bool wr_peer_zone_update(struct wr_upstream *u, struct wr_server *s,
                          const struct wr_name_addr *addrs, uint32_t n)
 {
-    struct wr_names *known = known_names(u, s);
+    struct wr_known_addrs *known = known_names(u, s);
 
-    known->n = wr_min(n, (uint32_t)WR_COUNT(known->at));
-    for (uint32_t i = 0; i < known->n; i++)
-        known->at[i] = addrs[i];
+    known->n = 0;
+    for (uint32_t i = 0; i < n && i < WR_NAMES; i++)
+        *wr_vec_push(u->pool, known) = addrs[i];
     return publish_again(u);
 }
 
@@ -390,38 +335,4 @@ void wr_upstreams_fit(struct wr_conf *c)
     for (uint32_t i = 0; i < all->all.n; i++)
         if (all->all.at[i]->full > 0)
             (void)publish_again(all->all.at[i]);
-}
-
-/* ---- health ---- */
-
-uint32_t wr_upstream_members(const struct wr_upstream *u, struct wr_peer *out, uint32_t most)
-{
-    struct wr_peer_zone *z = &u->peers->zone;
-    uint32_t *slots = wr_calloc(z->slots, sizeof(*slots)), version;
-    uint32_t n = wr_roster_read(&z->members, slots, &version);
-
-    for (uint32_t i = 0; i < n && i < most; i++) {
-        struct wr_peer_slot *s = &z->slot[slots[i]];
-
-        out[i] = (struct wr_peer){ .slot = s, .index = slots[i],
-                                   .generation = atomic_load(&s->generation) };
-    }
-    free(slots);
-    return n;
-}
-
-/* Only an owner gives a slot to another peer, under the zone's lock. */
-bool wr_peer_health_set(struct wr_upstream *u, const struct wr_peer *peer, uint32_t set,
-                        uint32_t clear)
-{
-    bool locked = lock_zone(u);
-    bool ours = atomic_load(u->peers->zone.members.owner) == u->run
-             && atomic_load(&peer->slot->generation) == peer->generation;
-
-    if (ours && clear != 0)
-        (void)atomic_fetch_and(&peer->slot->health, ~clear);
-    if (ours && set != 0)
-        (void)atomic_fetch_or(&peer->slot->health, set);
-    unlock_zone(u, locked);
-    return ours;
 }

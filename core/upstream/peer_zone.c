@@ -9,6 +9,7 @@
 #include <errno.h>
 
 #define SPARE_PER_NAME 64 /* slots for the addresses of one name */
+#define NAMES_MIN 256     /* slots for the addresses of all names, at least */
 #define SPARE 16          /* slots for servers that a reload adds */
 
 /* Lays out the parts in z->zone; a zone without memory only adds up their sizes. */
@@ -51,10 +52,16 @@ bool wr_slot_addr(const struct wr_peer_slot *s, struct wr_addr *out)
 /* A power of two, so that a reload with a few servers more or less keeps the zone. */
 static uint32_t slot_capacity(const struct wr_upstream *u)
 {
-    size_t want = SPARE, n = 16;
+    size_t want = SPARE, names = 0, n = 16;
 
-    for (uint32_t i = 0; i < u->servers.n; i++)
-        want += u->servers.at[i].named ? SPARE_PER_NAME : 1;
+    for (uint32_t i = 0; i < u->servers.n; i++) {
+        const struct wr_server *sv = &u->servers.at[i];
+        size_t known = sv->known != NULL ? sv->known->n : 0;
+
+        names += sv->named ? wr_max(2 * known, (size_t)SPARE_PER_NAME) : 0;
+        want += sv->named ? 0 : 1;
+    }
+    want += names > 0 ? wr_max(names, (size_t)NAMES_MIN) : 0;
     want = wr_max(want, u->zone_size / sizeof(struct wr_peer_slot));
     while (n < want)
         n *= 2;

@@ -43,6 +43,20 @@ static bool add_named(struct wr_cf *cf, addr_vec *v, uint32_t i)
     return true;
 }
 
+/* local=ADDRESS: one for each family. */
+static bool parse_local(struct wr_str v, struct wr_resolver_opts *o)
+{
+    struct wr_addr a, *at;
+
+    if (!wr_addr_parse_ip(v, &a))
+        return false;
+    at = &o->local[a.sa.sa_family == AF_INET6];
+    if (at->len > 0)
+        return false;
+    *at = a;
+    return true;
+}
+
 static bool is_switch(struct wr_str v, bool *on)
 {
     *on = wr_str_is(v, "on");
@@ -70,6 +84,8 @@ static bool resolver_param(struct wr_cf *cf, uint32_t i, struct wr_resolver_opts
         ok = parse_family(v, &o->no_ipv4);
     } else if (wr_param(arg, "ipv6", &v)) {
         ok = parse_family(v, &o->no_ipv6);
+    } else if (wr_param(arg, "local", &v)) {
+        ok = parse_local(v, o);
     } else if (wr_param(arg, "case_mixing", &v)) {
         ok = is_switch(v, &o->mixed_case);
     } else if (wr_param(arg, "status_zone", &v)) {
@@ -143,9 +159,13 @@ static const struct wr_directive directives[] = {
     WR_CUSTOM("resolver", WR_ANY | WR_IN_LOCATIONS | WR_LV_UPSTREAM, 1, WR_ARGS_ANY, set_resolver,
               NULL,
               "name servers for names found at run time, and for those of the group's servers; "
+              "local=ADDRESS: where questions come from; "
               "case_mixing=on: mixes the case of letters in questions, which answers must repeat"),
     WR_MSEC("resolver_timeout", WR_ANY | WR_IN_LOCATIONS | WR_LV_UPSTREAM, struct wr_resolver_conf,
             opts.timeout_ms, "30s", "longest wait for a name"),
+    WR_MSEC("resolver_grace", WR_ANY | WR_LV_LAYER | WR_LV_UPSTREAM, struct wr_resolver_conf,
+            grace_ms, "30s",
+            "how long a server whose name does not exist any more keeps its addresses; 0: not"),
     { 0 },
 };
 

@@ -3,11 +3,11 @@
  *
  * Map: upstream_conf (upstream {}, the proxy_* rows both layers share), peer_names (resolves the
  * servers' names), peer_zone (peers as slots in shared memory), peer_publish (the keeper writes
- * there), peer_ledger (leases each process holds), peer_view (a worker's view), round_robin (the
- * default balancer), schedule (its order: pure), start, pick, dial, retry (the steps), link (a
- * connection to a peer), connect and peer_tls (opening one, TLS), lease (finding, parking and
- * sharing them), policy and hostport (pure), resolver_conf (the resolver directive), upstream_vars
- * ($upstream_addr ...).
+ * there), peer_members (its lists of slots), peer_ledger (leases each process holds), peer_view (a
+ * worker's view), round_robin (the default balancer), schedule (its order: pure), start, pick,
+ * dial, retry (the steps), link (a connection to a peer), connect and peer_tls (opening one, TLS),
+ * lease (finding, parking and sharing them), policy and hostport (pure), resolver_conf (the
+ * resolver directive), upstream_vars ($upstream_addr ...).
  *
  * A worker names a peer by its slot number and the slot's generation. Counters are in shared
  * memory: a worker writes its own row of the ledger first, then the slot's total, so that the
@@ -21,6 +21,10 @@
 #include "tls/tls.h"
 
 /* ---- configured servers ---- */
+struct wr_known_addrs {          /* of a name; at most WR_NAMES, in an order that stays */
+    struct wr_name_addr *at;
+    uint32_t n, cap;             /* as of a WR_VEC */
+};
 struct wr_server {
     struct wr_str text;          /* as written: "backend1.example.com:80" */
     struct wr_str host, service; /* host without port; service= for SRV */
@@ -33,7 +37,7 @@ struct wr_server {
     bool backup, down, drain;
     bool named;                  /* the keeper resolves it */
     bool unanswered;             /* no answer at start: keep the addresses of the zone */
-    struct wr_names *known;      /* addresses of the name, from start or later; NULL: none */
+    struct wr_known_addrs *known; /* addresses of the name, from start or later; NULL: none */
     uint64_t key;                /* stable hash of upstream, text, occurrence */
     const struct wr_node *node;
 };
@@ -75,6 +79,7 @@ struct wr_upstream {
     const struct wr_scope *scope; /* of the upstream block; the layer's for an implicit one */
     const struct wr_node *node;   /* the block, or the proxy_pass */
     struct wr_resolver_conf *resolver; /* NULL: the system's */
+    uint64_t grace_ms;           /* resolver_grace */
     bool implicit;               /* made by proxy_pass host:port */
     uint16_t default_port;       /* of an implicit one */
     uint32_t word;               /* index of the address among the node's words, for messages */
@@ -141,21 +146,6 @@ bool wr_upstreams_open(struct wr_conf *c) WR_CHECKED;
  * an upgrade was undone): keep them. */
 void wr_upstreams_commit(struct wr_conf *c, uint64_t run, bool learn);
 
-/* ---- what proxies a group; for health checks ---- */
-struct wr_upstream_use {
-    const struct wr_scope *scope; /* the location or server with proxy_pass */
-    struct wr_upstream *u;
-    const struct wr_upstream_rows *rows;
-    const struct wr_peer_tls *tls; /* NULL: plain */
-    struct wr_str host;          /* of proxy_pass: for a handshake, and for a Host field */
-    bool proxy_protocol;         /* a PROXY header is sent first */
-};
-/* Called in `finish` of a proxy module; the struct is copied. */
-void wr_upstream_used(struct wr_cf *cf, const struct wr_upstream_use *use);
-/* From `check` on. NULL: this scope has no proxy_pass, or one with variables. */
-const struct wr_upstream_use *wr_upstream_use_of(const struct wr_conf *c,
-                                                 const struct wr_scope *scope);
-
 /* ---- names: start and keeper ---- */
 /* Resolves all names of the configuration with one deadline; warns about those that fail. Runs its
  * own loop. The results stay in the configuration; wr_upstreams_commit publishes them. */
@@ -185,14 +175,6 @@ struct wr_peer_group {
         uint32_t *guide;         /* a peer to begin the search with, by part of `steps` */
     } schedule;
 };
-
-/* Keeper: copies the peers as published to out (room for `most`, NULL with 0) and returns how many
- * there are. */
-uint32_t wr_upstream_members(const struct wr_upstream *u, struct wr_peer *out, uint32_t most);
-/* Keeper: sets and clears wr_health bits of the peer. False: the slot belongs to another peer, or
- * another process owns the zone (a keeper of a newer configuration): nothing was changed. */
-bool wr_peer_health_set(struct wr_upstream *u, const struct wr_peer *peer, uint32_t set,
-                        uint32_t clear);
 
 /* ---- balancers ---- */
 struct wr_pick {

@@ -8,13 +8,13 @@
 /* ---- configuration ---- */
 struct wr_upstreams {            /* state of wr_module_upstream */
     WR_VEC(struct wr_upstream *) all;
-    WR_VEC(struct wr_upstream_use) uses;
     struct wr_keepalive keepalive; /* defaults of a group of layer 7 */
     struct wr_peer_tls_live *tls;  /* contexts of proxy_ssl_* */
 };
 struct wr_upstreams *wr_conf_upstreams(const struct wr_conf *c);
 struct wr_resolver_conf {        /* the resolver directive */
     struct wr_resolver_opts opts;
+    uint64_t grace_ms;           /* how long a name that is gone keeps its addresses */
     struct wr_resolver *resolver; /* of this process; made on first use */
     struct wr_resolver_conf *next; /* in the list of those with a resolver in this process */
     bool set;
@@ -44,6 +44,25 @@ struct wr_peer_zone {
 };
 /* The zone this one replaces; false: there is none, or its size does not fit its slots. */
 bool wr_peer_zone_previous(const struct wr_upstream *u, struct wr_peer_zone *out) WR_CHECKED;
+/* A list of slots, each at most once, in private memory. */
+struct wr_member_list {
+    uint32_t *at, n;
+    uint64_t *has;               /* a bitmap, by slot */
+    uint32_t *index, mask;       /* slot + 1, by server key and address; of a list that was read */
+};
+struct wr_member_list wr_members_new(uint32_t slots);
+struct wr_member_list wr_members_read(const struct wr_peer_zone *z); /* as published */
+void wr_members_free(struct wr_member_list *l);
+static inline bool wr_members_have(const struct wr_member_list *l, uint32_t slot)
+{
+    return (l->has[slot / 64] >> (slot % 64) & 1) != 0;
+}
+void wr_members_add(struct wr_member_list *l, uint32_t slot); /* must not be there yet */
+/* The slot of the server for an address, of a list that was read. A service may have an address
+ * twice: skips slots in `taken` (or NULL). */
+struct wr_peer_slot *wr_members_find(const struct wr_member_list *l, const struct wr_peer_zone *z,
+                                     uint64_t key, const struct wr_addr *addr,
+                                     const struct wr_member_list *taken) WR_CHECKED;
 /* Keeper: marks a free slot as being written (odd generation); false: a worker has counted a lease
  * in it. */
 bool wr_slot_claim(struct wr_peer_slot *s) WR_CHECKED;

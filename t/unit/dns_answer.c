@@ -456,9 +456,9 @@ END_TEST
 
 START_TEST(more_than_fit)
 {
-    begin(0, 200, 0, "a.test");
-    for (unsigned i = 0; i < 200; i++)
-        address("@12", 500 - i, i);
+    begin(0, 600, 0, "a.test");
+    for (unsigned i = 0; i < 600; i++)
+        address("@12", 1000 - i, i);
     parse("a.test", A);
     ck_assert_int_eq(out.code, WR_DNS_OK);
     ck_assert_uint_eq(out.n, WR_DNS_RECORDS);

@@ -145,10 +145,12 @@ static void serve(struct wr_task *t)
             snprintf(name + at, sizeof(name) - at, "%s" WR_FMT, at > 0 ? "." : "", WR_ARG(label));
         }
         row = find_row(name, wr_scan_u16(&s));
+        wr_scan_skip(&s, 2);
         server.questions++;
         if (row->rcode == SILENT)
             continue;
-        r.n = (size_t)n;
+        r.n = (size_t)((const unsigned char *)s.p - r.p); /* without the OPT record */
+        r.p[11] = 0;
         answer(&r, row);
         ck_assert_int_eq(sendto(server.fd, r.p, r.n, 0, &from.sa, from.len), (ssize_t)r.n);
     }
@@ -166,6 +168,7 @@ struct asker {
     struct wr_query q;
     unsigned told;
     struct wr_names names;
+    struct wr_name_addr at[32];
     struct asker *cancels, *asks;
     const char *name;
 };
@@ -179,6 +182,9 @@ static void told(struct wr_query *q, const struct wr_names *names)
 
     a->told++;
     a->names = *names;
+    for (uint32_t i = 0; i < names->n && i < WR_COUNT(a->at); i++)
+        a->at[i] = names->at[i];
+    a->names.at = a->at;
     ck_assert(names->ttl_ms > 0);
     if (a->cancels != NULL)
         wr_resolve_cancel(&a->cancels->q);

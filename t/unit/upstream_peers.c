@@ -453,7 +453,8 @@ START_TEST(the_next_keeper_learns_from_the_zone)
 {
     struct wr_name_addr now = { .addr = address("127.0.0.1:2") };
     struct wr_upstream *u;
-    struct wr_names known = { .n = 1, .at = { { .addr = address("127.0.0.1:1") } } };
+    struct wr_name_addr at_start[4] = { { .addr = address("127.0.0.1:1") } };
+    struct wr_known_addrs known = { .at = at_start, .n = 1, .cap = WR_COUNT(at_start) };
 
     setup();
     u = upstream();

@@ -36,7 +36,8 @@ sub new {
 #     FAIL            questions for the name get SERVFAIL
 #     SILENT          they get no answer
 #     FORGED          an answer with this address and the question in lower case comes first
-#     TCP             answers over UDP are truncated
+#     TCP             answers over UDP are truncated, as those are that are longer than the question
+#                     allows
 #     TYPE/QUESTION   only questions of type QUESTION see the record
 sub records {
     my ($d, @records) = @_;
@@ -49,10 +50,10 @@ sub records {
 # The questions so far, each 'NAME TYPE'.
 sub asked {
     my ($d) = @_;
-    return map { s/ \d+$//r } $d->asked_from;
+    return map { s/ \d+ \S+$//r } $d->asked_from;
 }
 
-# The same with the ports they came from (0: by TCP): 'NAME TYPE PORT'.
+# The same with the ports (0: by TCP) and the hosts they came from: 'NAME TYPE PORT HOST'.
 sub asked_from {
     my ($d) = @_;
     return split /\n/, Weir::Process::slurp("$d->{file}.asked") // '';
@@ -71,21 +72,40 @@ sub run {
         for my $fh ($ready->can_read(1)) {
             if ($fh == $udp) {
                 my $from = $udp->recv(my $query, 4096) // next;
-                $udp->send($_, 0, $from) for $d->answers($query, $asked, $udp->peerport);
-            } elsif (my $c = $tcp->accept) {
-                read $c, my $length, 2;
-                read $c, my $query, unpack 'n', $length;
-                print $c pack 'n/a*', $_ for $d->answers($query, $asked, 0);
-                close $c;
+                $udp->send($_, 0, $from) for $d->answers($query, $asked, $udp->peerport, $udp->peerhost);
+            } elsif ($fh == $tcp) {
+                $ready->add($tcp->accept // next);
+            } elsif (my $query = take($fh, unpack 'n', take($fh, 2) // "\0\0")) {
+                syswrite $fh, join '', map { pack 'n/a*', $_ } $d->answers($query, $asked, 0, $fh->peerhost);
+            } else {
+                $ready->remove($fh);
+                close $fh;
             }
         }
     }
     POSIX::_exit(0);
 }
 
+# n bytes from a TCP connection; undef: it has ended.
+sub take {
+    my ($fh, $n) = @_;
+    my $bytes = '';
+
+    while (length $bytes < $n) {
+        sysread($fh, $bytes, $n - length $bytes, length $bytes) or return undef;
+    }
+    return $bytes;
+}
+
+# How long an answer over UDP may be: 512 bytes, or what EDNS (an OPT record) says.
+sub longest {
+    my ($rest) = @_;
+    return $rest =~ /^\0\0\x29(..)/s ? unpack('n', $1) : 512;
+}
+
 # All answers to a question, in order.
 sub answers {
-    my ($d, $query, $asked, $port) = @_;
+    my ($d, $query, $asked, $port, $host) = @_;
     my ($id, $flags) = unpack 'nn', $query;
     my ($at, @labels) = (12);
 
@@ -96,7 +116,7 @@ sub answers {
     my $name = join '.', @labels;
     my $type = $NAME_OF{ unpack 'n', substr $query, $at + 1, 2 } // '?';
     my $question = substr $query, 12, $at + 5 - 12;
-    print $asked "$name $type $port\n";
+    print $asked "$name $type $port $host\n";
 
     my $message = sub {
         my ($question, $bits, @answers) = @_;
@@ -107,8 +127,10 @@ sub answers {
         $type eq 'A' ? $d->values($name, 'FORGED') : ();
     my ($code, @answers) = $d->look_up($name, $type);
     return @forged if !defined $code;
-    return $message->($question, 0x0200) if $port && $d->values($name, 'TCP');
-    return (@forged, $message->($question, $code, @answers));
+    my $answer = $message->($question, $code, @answers);
+    my $most = $d->values($name, 'TCP') ? 0 : longest(substr $query, $at + 5);
+    return $message->($question, 0x0200) if $port && length $answer > $most;
+    return (@forged, $answer);
 }
 
 sub all_records {
