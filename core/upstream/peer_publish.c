@@ -336,3 +336,37 @@ void wr_upstreams_fit(struct wr_conf *c)
         if (all->all.at[i]->full > 0)
             (void)publish_again(all->all.at[i]);
 }
+
+/* ---- health ---- */
+
+uint32_t wr_upstream_members(const struct wr_upstream *u, struct wr_peer *out, uint32_t most)
+{
+    struct wr_peer_zone *z = &u->peers->zone;
+    uint32_t *slots = wr_calloc(z->slots, sizeof(*slots)), version;
+    uint32_t n = wr_roster_read(&z->members, slots, &version);
+
+    for (uint32_t i = 0; i < n && i < most; i++) {
+        struct wr_peer_slot *s = &z->slot[slots[i]];
+
+        out[i] = (struct wr_peer){ .slot = s, .index = slots[i],
+                                   .generation = atomic_load(&s->generation) };
+    }
+    free(slots);
+    return n;
+}
+
+/* Only an owner gives a slot to another peer, under the zone's lock. */
+bool wr_peer_health_set(struct wr_upstream *u, const struct wr_peer *peer, uint32_t set,
+                        uint32_t clear)
+{
+    bool locked = lock_zone(u);
+    bool ours = atomic_load(u->peers->zone.members.owner) == u->run
+             && atomic_load(&peer->slot->generation) == peer->generation;
+
+    if (ours && clear != 0)
+        (void)atomic_fetch_and(&peer->slot->health, ~clear);
+    if (ours && set != 0)
+        (void)atomic_fetch_or(&peer->slot->health, set);
+    unlock_zone(u, locked);
+    return ours;
+}

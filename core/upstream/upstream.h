@@ -146,6 +146,21 @@ bool wr_upstreams_open(struct wr_conf *c) WR_CHECKED;
  * an upgrade was undone): keep them. */
 void wr_upstreams_commit(struct wr_conf *c, uint64_t run, bool learn);
 
+/* ---- what proxies a group; for health checks ---- */
+struct wr_upstream_use {
+    const struct wr_scope *scope; /* the location or server with proxy_pass */
+    struct wr_upstream *u;
+    const struct wr_upstream_rows *rows;
+    const struct wr_peer_tls *tls; /* NULL: plain */
+    struct wr_str host;          /* of proxy_pass: for a handshake, and for a Host field */
+    bool proxy_protocol;         /* a PROXY header is sent first */
+};
+/* Called in `finish` of a proxy module; the struct is copied. */
+void wr_upstream_used(struct wr_cf *cf, const struct wr_upstream_use *use);
+/* From `check` on. NULL: this scope has no proxy_pass, or one with variables. */
+const struct wr_upstream_use *wr_upstream_use_of(const struct wr_conf *c,
+                                                 const struct wr_scope *scope);
+
 /* ---- names: start and keeper ---- */
 /* Resolves all names of the configuration with one deadline; warns about those that fail. Runs its
  * own loop. The results stay in the configuration; wr_upstreams_commit publishes them. */
@@ -175,6 +190,14 @@ struct wr_peer_group {
         uint32_t *guide;         /* a peer to begin the search with, by part of `steps` */
     } schedule;
 };
+
+/* Keeper: copies the peers as published to out (room for `most`, NULL with 0) and returns how many
+ * there are. */
+uint32_t wr_upstream_members(const struct wr_upstream *u, struct wr_peer *out, uint32_t most);
+/* Keeper: sets and clears wr_health bits of the peer. False: the slot belongs to another peer, or
+ * another process owns the zone (a keeper of a newer configuration): nothing was changed. */
+bool wr_peer_health_set(struct wr_upstream *u, const struct wr_peer *peer, uint32_t set,
+                        uint32_t clear);
 
 /* ---- balancers ---- */
 struct wr_pick {

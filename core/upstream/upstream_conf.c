@@ -82,6 +82,24 @@ struct wr_upstream *wr_upstream_named(struct wr_cf *cf, uint32_t i, struct wr_st
     return u;
 }
 
+void wr_upstream_used(struct wr_cf *cf, const struct wr_upstream_use *use)
+{
+    struct wr_upstreams *all = wr_cf_state(cf, &wr_module_upstream);
+
+    *wr_vec_push(cf->pool, &all->uses) = *use;
+}
+
+const struct wr_upstream_use *wr_upstream_use_of(const struct wr_conf *c,
+                                                 const struct wr_scope *scope)
+{
+    const struct wr_upstreams *all = wr_conf_upstreams(c);
+
+    for (uint32_t i = 0; i < all->uses.n; i++)
+        if (all->uses.at[i].scope == scope)
+            return &all->uses.at[i];
+    return NULL;
+}
+
 /* ---- upstream {} ---- */
 
 static bool has_backups_only(const struct wr_upstream *u)

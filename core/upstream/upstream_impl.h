@@ -8,6 +8,7 @@
 /* ---- configuration ---- */
 struct wr_upstreams {            /* state of wr_module_upstream */
     WR_VEC(struct wr_upstream *) all;
+    WR_VEC(struct wr_upstream_use) uses;
     struct wr_keepalive keepalive; /* defaults of a group of layer 7 */
     struct wr_peer_tls_live *tls;  /* contexts of proxy_ssl_* */
 };

@@ -213,13 +213,16 @@ static bool finish(struct wr_cf *cf, struct wr_scope *scope, void *conf)
 {
     struct wr_proxy_conf *c = conf;
 
-    (void)scope;
     c->base.chunked_out = !c->http10;
     if (!wr_http_proxy_finish(cf, &c->base, "proxy"))
         return false;
     if (c->pass.node == NULL)
         return true;
     wr_http_proxy_folders(cf, &c->base);
+    if (c->pass.upstream != NULL)
+        wr_upstream_used(cf, &(struct wr_upstream_use){
+            .scope = scope, .u = c->pass.upstream, .rows = &c->base.rows,
+            .tls = c->pass.url.secure ? &c->tls : NULL, .host = c->pass.url.host });
     if ((c->pass.url.secure || c->pass.url_tpl != NULL)
         && !wr_peer_tls_finish(cf, &c->tls, "proxy"))
         return false;

@@ -3,6 +3,11 @@
 #include "health_impl.h"
 
 const struct wr_check_kind *const wr_check_kinds[] = {
+    &wr_check_pgsql,
+    &wr_check_redis,
+    &wr_check_mysql,
+    &wr_check_smtp,
+    &wr_check_ldap,
     NULL,
 };
 

@@ -69,6 +69,10 @@ static bool finish(struct wr_cf *cf, struct wr_scope *scope, void *conf)
     struct proxy_conf *c = conf;
 
     WR_TYPED(&c->relay, STREAM_RELAY);
+    if (c->upstream != NULL && scope->level == WR_LV_SERVER)
+        wr_upstream_used(cf, &(struct wr_upstream_use){
+            .scope = scope, .u = c->upstream, .rows = &c->rows, .tls = c->ssl ? &c->tls : NULL,
+            .host = c->upstream->name, .proxy_protocol = c->proxy_protocol });
     return !c->ssl || scope->level != WR_LV_SERVER || wr_peer_tls_finish(cf, &c->tls, "proxy");
 }
 

@@ -1,0 +1,70 @@
+/* check_wire: what the kinds of checks for databases share: numbers as they are sent, digests,
+ * messages of a server for people to read. Pure. */
+#include "check_wire.h"
+
+#define MESSAGE_MAX 160 /* bytes of a server's message that are shown */
+
+void wr_check_put_be(struct wr_text *t, uint32_t v, unsigned bytes)
+{
+    while (bytes-- > 0)
+        wr_text_char(t, (char)(v >> 8 * bytes & 0xff));
+}
+
+void wr_check_put_le(struct wr_text *t, uint32_t v, unsigned bytes)
+{
+    for (unsigned i = 0; i < bytes; i++)
+        wr_text_char(t, (char)(v >> 8 * i & 0xff));
+}
+
+bool wr_check_digest(const EVP_MD *md, const struct wr_str *parts, size_t n, unsigned char *out)
+{
+    EVP_MD_CTX *c = EVP_MD_CTX_new();
+    bool ok = c != NULL && EVP_DigestInit_ex(c, md, NULL) == 1;
+
+    for (size_t i = 0; ok && i < n; i++)
+        ok = EVP_DigestUpdate(c, parts[i].p, parts[i].n) == 1;
+    ok = ok && EVP_DigestFinal_ex(c, out, NULL) == 1;
+    EVP_MD_CTX_free(c);
+    return ok;
+}
+
+void wr_check_hide(struct wr_check_talk *t)
+{
+    wr_vault_pool(t->pool);
+}
+
+enum wr_check_next wr_check_fail_saying(struct wr_check_talk *t, struct wr_str message)
+{
+    size_t n = message.n;
+
+    while (n > 0 && strchr(". \r\n", message.p[n - 1]) != NULL)
+        n--;
+    for (size_t i = 0; i < wr_min(n, (size_t)MESSAGE_MAX); i++) {
+        if (message.p[i] >= ' ' && message.p[i] <= '~') {
+            wr_text_char(&t->why, message.p[i]);
+        } else {
+            wr_text_c(&t->why, "\\x");
+            wr_text_hex(&t->why, &message.p[i], 1);
+        }
+    }
+    return WR_CHECK_FAIL;
+}
+
+enum wr_check_next wr_check_fail_end(struct wr_check_talk *t, enum wr_check_end end,
+                                     const char *while_doing)
+{
+    if (end == WR_CHECK_CLOSED)
+        return wr_check_fail(t, "the server closed the connection %s", while_doing);
+    return wr_check_fail(t, "the server sent more than %u bytes %s", WR_CHECK_READ_MAX,
+                         while_doing);
+}
+
+enum wr_check_next wr_check_role(struct wr_check_talk *t, const char *const *roles,
+                                 struct wr_str has)
+{
+    const char *wanted = roles[t->conf->role];
+
+    if (t->conf->role == 0 || wr_str_is(has, wanted))
+        return WR_CHECK_PASS;
+    return wr_check_fail(t, "role is " WR_FMT ", %s wanted", WR_ARG(has), wanted);
+}
