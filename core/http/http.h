@@ -291,11 +291,7 @@ struct wr_http_proxy_ops {
     WR_ROW(prefix "_temp_path", WR_L7 | WR_IN_LOCATIONS, 1, 4, wr_set_proxy_temp, type, field, \
            NULL, "\"" temp "\"", "folder of such files"), \
     WR_ROW(prefix "_send_lowat", WR_L7 | WR_IN_LOCATIONS, 1, 1, wr_set_proxy_size, type, field, \
-           NULL, NULL, "checked only: has no effect on Linux"), \
-    WR_SIZE(prefix "_socket_rcvbuf", WR_L7 | WR_IN_LOCATIONS, type, field.rows.rcvbuf, NULL, \
-            "SO_RCVBUF of connections to servers"), \
-    WR_SIZE(prefix "_socket_sndbuf", WR_L7 | WR_IN_LOCATIONS, type, field.rows.sndbuf, NULL, \
-            "SO_SNDBUF of connections to servers")
+           NULL, NULL, "checked only: has no effect on Linux")
 extern const struct wr_enum wr_next_words[], wr_ignore_words[];
 bool wr_set_proxy_size(struct wr_cf *cf, void *conf);
 bool wr_set_proxy_buffers(struct wr_cf *cf, void *conf);

@@ -1,41 +1,15 @@
 /* dial: the steps dial and secure: lease a link to the picked peer, an existing one with room or a
  * new one. Each event runs the step again until the link is up, fails or times out; then the layer
- * or the step retry takes over. Also the setter of proxy_bind. */
+ * or the step retry takes over. */
 #include "upstream/upstream_impl.h"
 
-#include <linux/capability.h>
-
 #define STALE_MAX 3 /* after so many parked links that broke, dial a new one */
-
-bool wr_set_bind(struct wr_cf *cf, void *conf)
-{
-    struct wr_upstream_rows *r = WR_FIELD(cf, conf, struct wr_upstream_rows);
-    struct wr_str addr = wr_cf_arg(cf, 1), literal;
-    struct wr_addr parsed;
-
-    r->bind = NULL;
-    r->bind_transparent = false;
-    if (cf->nargs == 1 && wr_str_is(addr, "off"))
-        return true;
-    if (cf->nargs == 2 && !wr_str_is(wr_cf_arg(cf, 2), "transparent"))
-        return wr_cf_error(cf, 2, "invalid parameter \"" WR_FMT "\"", WR_ARG(wr_cf_arg(cf, 2)));
-    r->bind_transparent = cf->nargs == 2;
-    if (r->bind_transparent) /* IP_TRANSPARENT requires CAP_NET_RAW or CAP_NET_ADMIN */
-        cf->conf->keep_caps |= (uint64_t)1 << CAP_NET_RAW;
-    r->bind = wr_template_new(cf, 1, addr);
-    if (r->bind == NULL)
-        return false;
-    if (wr_template_literal(r->bind, &literal) && !wr_addr_parse(literal, 0, &parsed)
-        && !wr_addr_parse_ip(literal, &parsed))
-        return wr_cf_error(cf, 1, "invalid address \"" WR_FMT "\"", WR_ARG(addr));
-    return true;
-}
 
 /* NULL: do not bind, as the value is empty or invalid (logged). If the address has another family
  * than that of the peer, bind() will fail. */
 static const struct wr_addr *bind_address(struct wr_exchange *x)
 {
-    struct wr_str text = wr_template_str(x, x->tries->rows->bind);
+    struct wr_str text = wr_template_str(x, x->tries->rows->dial.bind);
     struct wr_addr *buf;
 
     if (text.n == 0)
@@ -64,8 +38,8 @@ static struct wr_link_key link_key(struct wr_exchange *x)
         .speaker = a->speaker,
         .index = peer->index,
         .generation = peer->generation,
-        .location = a->u != NULL && a->u->keepalive.local ? a->rows : NULL,
-        .bind = a->rows->bind != NULL ? bind_address(x) : NULL,
+        .location = a->u != NULL && a->u->links.keepalive.local ? a->rows : NULL,
+        .bind = a->rows->dial.bind != NULL ? bind_address(x) : NULL,
         .tls = a->tls != NULL ? a->tls->live : NULL,
         .name = a->tls_name,
         .alpn = a->tls_alpn,
@@ -96,10 +70,9 @@ static struct wr_peer_link *open_link(struct wr_exchange *x, const struct wr_lin
     struct wr_link_plan p = {
         .loop = x->loop,
         .task = shared ? NULL : &x->task,
-        .u = a->u,
-        .peer = t->peer,
+        .links = a->u != NULL ? &a->u->links : NULL,
         .addr = &t->addr,
-        .rows = a->rows,
+        .rows = &a->rows->dial,
         .key = *key,
         .bound = is_bound(a),
         .announce = a->announce,
@@ -119,8 +92,9 @@ static __attribute__((noinline)) bool dial_anew(struct wr_exchange *x,
 {
     struct wr_peer_link *l = open_link(x, key, why);
 
-    if (!wr_lease_begin(x, l, NULL))
+    if (l == NULL)
         return false;
+    wr_lease_begin(&x->tries->lease, x, l);
     if (!wr_link_is_shared(l)) /* the exchange waits for the connection itself */
         x->peer = (struct wr_endpoint){ .conn = &l->conn };
     return true;
@@ -129,13 +103,16 @@ static __attribute__((noinline)) bool dial_anew(struct wr_exchange *x,
 /* A link that has room spares dialing. */
 static bool lease_link(struct wr_exchange *x, enum wr_failure *why)
 {
-    const struct wr_tries *a = x->tries;
+    struct wr_tries *a = x->tries;
     struct wr_link_key key = link_key(x);
+    struct wr_peer_link *l = NULL;
 
-    if (a->u != NULL && a->u->links.n > 0 && a->stale < STALE_MAX && !is_bound(a)
-        && wr_lease_begin(x, NULL, &key))
-        return true;
-    return dial_anew(x, &key, why);
+    if (a->u != NULL && a->u->links.n > 0 && a->stale < STALE_MAX && !is_bound(a))
+        l = wr_link_find(&a->u->links, &key);
+    if (l == NULL)
+        return dial_anew(x, &key, why);
+    wr_lease_begin(&a->lease, x, l);
+    return true;
 }
 
 static void note_connected(struct wr_try *t, const struct wr_peer_link *l)
@@ -169,6 +146,22 @@ static enum wr_go await_shared(struct wr_exchange *x, struct wr_lease *e)
     return WR_GO;
 }
 
+static enum wr_go secure_run(struct wr_exchange *x)
+{
+    struct wr_peer_link *l = x->tries->lease.link;
+
+    switch (wr_peer_link_secure(l)) {
+    case WR_IO_OK:
+        return x->layer->connected(x);
+    case WR_IO_AGAIN:
+        return WR_WAIT;
+    default: /* the link is down: its failure says why */
+        return go_to_retry(x, l->failure);
+    }
+}
+
+static const struct wr_step step_secure = { "secure", WR_LINK_SECURING, secure_run };
+
 static enum wr_go dial_run(struct wr_exchange *x)
 {
     struct wr_tries *a = x->tries;
@@ -192,24 +185,8 @@ static enum wr_go dial_run(struct wr_exchange *x)
         return go_to_retry(x, l->failure);
     if (l->state == WR_LINK_UP)
         return x->layer->connected(x);
-    x->step = &wr_step_secure;
+    x->step = &step_secure;
     return WR_GO;
 }
 
-const struct wr_step wr_step_dial = { "dial", "connecting to upstream", dial_run };
-
-static enum wr_go secure_run(struct wr_exchange *x)
-{
-    struct wr_peer_link *l = x->tries->lease.link;
-
-    switch (wr_peer_link_secure(l)) {
-    case WR_IO_OK:
-        return x->layer->connected(x);
-    case WR_IO_AGAIN:
-        return WR_WAIT;
-    default: /* the link is down: its failure says why */
-        return go_to_retry(x, l->failure);
-    }
-}
-
-const struct wr_step wr_step_secure = { "secure", "SSL handshaking to upstream", secure_run };
+const struct wr_step wr_step_dial = { "dial", WR_LINK_CONNECTING, dial_run };

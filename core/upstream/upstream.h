@@ -5,9 +5,9 @@
  * servers' names), peer_zone (peers as slots in shared memory), peer_publish (the keeper writes
  * there), peer_members (its lists of slots), peer_ledger (leases each process holds), peer_view (a
  * worker's view), round_robin (the default balancer), schedule (its order: pure), start, pick,
- * dial, retry (the steps), link (a connection to a peer), connect and peer_tls (opening one, TLS),
- * lease (finding, parking and sharing them), policy and hostport (pure), resolver_conf (the
- * resolver directive), upstream_vars ($upstream_addr ...).
+ * dial, retry (the steps), secure (what an exchange wants of the handshake), policy and hostport
+ * (pure), resolver_conf (the resolver directive), upstream_vars ($upstream_addr ...). Connections
+ * to peers are in core/link.
  *
  * A worker names a peer by its slot number and the slot's generation. Counters are in shared
  * memory: a worker writes its own row of the ledger first, then the slot's total, so that the
@@ -16,9 +16,8 @@
 #define WR_UPSTREAM_H
 
 #include "dns/dns.h"
+#include "link/link.h"
 #include "listen/listen.h"
-#include "text/text.h"
-#include "tls/tls.h"
 
 /* ---- configured servers ---- */
 struct wr_known_addrs {          /* of a name; at most WR_NAMES, in an order that stays */
@@ -50,24 +49,7 @@ struct wr_upstream {
     void *balancer_conf;         /* of the balancer's directive */
     void *balancer_state;        /* of the balancer, in this process */
     struct wr_link waiting;      /* wr_tries that wait for a peer, in order of arrival */
-    struct wr_keepalive {        /* layer 7 */
-        uint32_t connections, requests;
-        bool local;              /* each location uses its own connections */
-        bool grows;              /* not configured: up to the peak of `in_use` */
-        uint64_t time_ms, timeout_ms;
-    } keepalive;
-    struct wr_links {            /* to its peers, in this process */
-        struct wr_link parked;   /* wr_peer_link without leases, newest first */
-        uint32_t nparked;
-        uint32_t n, size;        /* in the table: parked links, and shared ones with room */
-        struct wr_peer_link **buckets; /* `size` (a power of 2), by key; newest first */
-        uint64_t looked;         /* how many links were compared, in all searches so far */
-    } links;
-    struct wr_in_use {           /* links that are not parked */
-        uint32_t now;
-        uint32_t peak[2];        /* of the current half minute, and of the last one */
-        uint64_t since_ms;       /* begin of the current half minute */
-    } in_use;
+    struct wr_links links;       /* to its peers, in this process */
     struct wr_peers *peers;      /* this process' view; NULL before wr_upstreams_open */
     struct wr_shm *zone;
     struct wr_shm *previous;     /* the zone this one replaces (other capacity), held; or NULL */
@@ -209,8 +191,8 @@ struct wr_pick {
     uint64_t wait_ms;            /* out, where pick returns NULL: how long to wait for a peer; 0:
                                   * do not wait */
 };
-/* Not down, healthy, not tried, below max_conns, not failed too often. Pure, except that it reads the slot's
- * counters. */
+/* Not down, healthy, not tried, below max_conns, not failed too often. Pure, except that it reads
+ * the slot's words. */
 bool wr_peer_usable(const struct wr_pick *p, const struct wr_peer *peer);
 /* Clears the failure count if the peer was picked as a probe after its last failure. */
 void wr_peer_forgive(const struct wr_peer *peer);
@@ -242,18 +224,6 @@ extern const struct wr_balancer_ops wr_round_robin;
 bool wr_upstream_balance(struct wr_cf *cf, const struct wr_balancer_ops *ops, void *conf);
 
 /* ---- a try, and all tries of an exchange ---- */
-/* Kinds of failure, for the log and the policy. */
-enum wr_failure {
-    WR_FAIL_NONE,
-    WR_FAIL_ERROR,   /* connect, send or receive */
-    WR_FAIL_TIMEOUT,
-    WR_FAIL_INVALID, /* the peer violated the protocol */
-    WR_FAIL_STATUS,  /* a status proxy_next_upstream names */
-    WR_FAIL_STALE,   /* a link that was parked before broke: not counted against the peer */
-    WR_FAIL_NO_LIVE, /* no peer was usable */
-    WR_FAIL_NAME,    /* the run-time name could not be resolved */
-    WR_FAIL_FULL     /* this worker has no connection or descriptor left: not the peer's fault */
-};
 #define WR_NOT_YET UINT64_MAX
 struct wr_try {
     struct wr_peer peer;         /* slot NULL: a run-time address */
@@ -274,139 +244,22 @@ enum wr_next {
     WR_NEXT_404 = 512, WR_NEXT_429 = 1024, WR_NEXT_NON_IDEMPOTENT = 2048
 };
 struct wr_upstream_rows {        /* `proxy_*` directives of both layers (in the module's conf) */
-    uint64_t connect_timeout_ms;
+    struct wr_dial_rows dial;
     uint32_t next;               /* wr_next bits; `on` of layer 4: error and timeout */
     uint32_t next_tries;
     uint64_t next_timeout_ms;
-    struct wr_template *bind;    /* NULL: off */
-    bool bind_transparent;
-    bool socket_keepalive;
-    size_t rcvbuf, sndbuf;
 };
 /* The rows for a module table: `type` is the module's conf, `field` its struct wr_upstream_rows. */
-bool wr_set_bind(struct wr_cf *cf, void *conf);
 #define WR_UPSTREAM_ROWS(prefix, layers, type, field) \
-    WR_MSEC(prefix "_connect_timeout", (layers) | WR_IN_LOCATIONS, type, field.connect_timeout_ms, \
-            "60s", "longest wait for a connection to a server"), \
+    WR_DIAL_ROWS(prefix, layers, type, field.dial), \
     WR_NUM(prefix "_next_upstream_tries", (layers) | WR_IN_LOCATIONS, type, field.next_tries, "0", \
            "most servers tried for one session; 0: all"), \
     WR_MSEC(prefix "_next_upstream_timeout", (layers) | WR_IN_LOCATIONS, type, \
-            field.next_timeout_ms, "0", "no other server is tried after this time; 0: no limit"), \
-    WR_ROW(prefix "_bind", (layers) | WR_IN_LOCATIONS, 1, 2, wr_set_bind, type, field, NULL, NULL, \
-           "local address of connections to servers"), \
-    WR_FLAG(prefix "_socket_keepalive", (layers) | WR_IN_LOCATIONS, type, field.socket_keepalive, \
-            "off", "SO_KEEPALIVE on connections to servers")
+            field.next_timeout_ms, "0", "no other server is tried after this time; 0: no limit")
 
-/* ---- TLS to servers ---- */
-struct wr_peer_tls_live;
-struct wr_peer_alpn { struct wr_template **at; uint32_t n, cap; }; /* protocols to offer */
-struct wr_peer_tls {             /* proxy_ssl_* */
-    struct wr_tls_conf tls;
-    struct wr_template *name;    /* proxy_ssl_name; NULL: the host of proxy_pass */
-    struct wr_peer_alpn alpn;
-    bool server_name, verify, session_reuse;
-    struct wr_peer_tls_live *live; /* the context; NULL: TLS is not used here */
-};
-bool wr_set_peer_alpn(struct wr_cf *cf, void *conf);
-/* set_alpn: wr_set_peer_alpn, or a setter that calls it after checks of its own. */
-#define WR_PEER_TLS_ROWS(prefix, where, type, field, set_alpn) \
-    WR_TLS_ROWS(prefix "_ssl", where, type, field.tls, 0, "DEFAULT"), \
-    WR_TEMPLATE(prefix "_ssl_name", where, type, field.name, NULL, \
-                "name that the server's certificate must have; sent as SNI if that is on"), \
-    WR_FLAG(prefix "_ssl_server_name", where, type, field.server_name, "off", \
-            "sends the name to the server (SNI)"), \
-    WR_ROW(prefix "_ssl_alpn", where, 1, WR_ARGS_ANY, set_alpn, type, field.alpn, NULL, \
-           NULL, "protocols offered to the server (ALPN); empty values are left out"), \
-    WR_FLAG(prefix "_ssl_verify", where, type, field.verify, "off", \
-            "verifies the server's certificate, and its name"), \
-    WR_FLAG(prefix "_ssl_session_reuse", where, type, field.session_reuse, "on", \
-            "resumes TLS sessions of earlier connections")
-/* Sets c->live; call it from `finish` of a conf that uses TLS. prefix: "proxy". False: reported. */
-bool wr_peer_tls_finish(struct wr_cf *cf, struct wr_peer_tls *c, const char *prefix);
 /* Makes this exchange speak TLS to its peers; call it after wr_upstream_start*. host: that of
  * proxy_pass, with or without port. */
 void wr_tries_secure(struct wr_exchange *x, const struct wr_peer_tls *tls, struct wr_str host);
-
-/* ---- links: connections to peers; leases: an exchange's use of one ---- */
-struct wr_peer_link;
-enum wr_room { WR_ROOM_READY, WR_ROOM_FULL, WR_ROOM_GONE };
-/* The protocol spoken on links, as far as this folder needs it: a const table of the layer. If it
- * has `lease`, a link carries several exchanges at once (it is shared) and the link's own task gets
- * the connection's events. Without, a link has one lease at a time, whose exchange gets them, and
- * only name and speaks are used. */
-struct wr_link_speaker {
-    const char *name;
-    bool (*speaks)(struct wr_str alpn); /* pure: is this ALPN name its own? empty: none chosen */
-    enum wr_room (*lease)(struct wr_peer_link *l); /* is there room for one more? l is up */
-    void (*begin)(struct wr_peer_link *l); /* the link is up: make l->of_speaker */
-    void (*run)(struct wr_peer_link *l);   /* something happened on the connection */
-    void (*drain)(struct wr_peer_link *l); /* no more leases will begin: tell the peer; or NULL */
-    void (*end)(struct wr_peer_link *l);   /* free l->of_speaker; called only after begin */
-};
-struct wr_link_key {             /* links of equal keys are interchangeable */
-    const struct wr_link_speaker *speaker; /* NULL: bytes as they are */
-    uint32_t index, generation;  /* of the peer */
-    const void *location;        /* with `keepalive N local`: rows of the location; else NULL */
-    const struct wr_addr *bind;  /* local address asked for; NULL: none */
-    struct wr_peer_tls_live *tls; /* NULL: plain */
-    struct wr_str name, alpn;    /* of the handshake */
-};
-enum wr_link_state { WR_LINK_CONNECTS, WR_LINK_SECURES, WR_LINK_UP, WR_LINK_DOWN };
-struct wr_peer_link {            /* a connection to a peer; may outlive an exchange */
-    struct wr_conn conn;         /* deadline: of dialing, later of being parked */
-    struct wr_task task;         /* gets the events of a link that is shared or parked */
-    enum wr_link_state state;
-    enum wr_failure failure;     /* why it is DOWN; was logged */
-    struct wr_link leases;       /* struct wr_lease */
-    uint32_t nleases, requests;  /* requests: all leases so far */
-    bool bound;                  /* belongs to one client: never leased to another */
-    bool gone;                   /* takes no more leases */
-    void *of_speaker;
-    struct wr_upstream *u;       /* NULL: an address found at run time */
-    struct wr_addr addr, bind;
-    const struct wr_upstream_rows *rows;
-    struct wr_link_key key;      /* name and alpn are its own memory */
-    uint64_t hash;               /* of the key */
-    struct wr_peer_link *next, **back; /* in a bucket of u->links; back NULL: in none */
-    struct wr_link parked;       /* in u->links.parked */
-    struct wr_doomed doomed;
-    struct wr_str announce;      /* PROXY header: sent first, before any handshake */
-    size_t announced;            /* bytes of it that were sent */
-    struct wr_str certificate, certificate_key; /* where their names have variables */
-    const struct wr_log *log;    /* for failures of dialing */
-    const struct wr_log_source *source;
-    struct wr_log_source own;
-    uint64_t opened_ms, connected_ms; /* connected: 0 not yet */
-};
-struct wr_lease {
-    struct wr_link at;           /* in link->leases */
-    struct wr_peer_link *link;   /* NULL: none */
-    struct wr_exchange *x;
-    uint64_t sent, received;     /* shared link: bytes of this lease, counted by the speaker; else
-                                  * the connection's counters when the lease began */
-    bool reused;                 /* the link had carried other exchanges before */
-    bool reusable;               /* not shared: the connection may carry another exchange */
-    bool joined;                 /* waits for a dial that another exchange began */
-    bool waits;                  /* counted in x->waits until the link is up or down */
-};
-static inline bool wr_link_is_shared(const struct wr_peer_link *l)
-{
-    return l->key.speaker != NULL && l->key.speaker->lease != NULL;
-}
-static inline uint64_t wr_lease_sent(const struct wr_lease *e)
-{
-    return e->link == NULL ? 0
-         : wr_link_is_shared(e->link) ? e->sent : e->link->conn.sent - e->sent;
-}
-static inline uint64_t wr_lease_received(const struct wr_lease *e)
-{
-    return e->link == NULL ? 0
-         : wr_link_is_shared(e->link) ? e->received : e->link->conn.received - e->received;
-}
-/* For speakers: the link takes no more leases. Wakes the exchanges that have one; closes the link
- * when the last of them ends, at once if there is none. */
-void wr_peer_link_gone(struct wr_peer_link *l);
-void wr_peer_link_offer(struct wr_peer_link *l); /* for speakers: it may have room again */
 
 struct wr_tries {                /* x->tries: all tries of an exchange */
     struct wr_upstream *u;       /* NULL: an address found at run time */
@@ -486,7 +339,6 @@ struct wr_retry_facts {
     bool lost;                   /* wr_tries.lost: never try again */
 };
 enum wr_retry_decision wr_retry_policy(const struct wr_retry_facts *f);
-extern const struct wr_step wr_step_start, wr_step_pick, wr_step_dial, wr_step_secure,
-    wr_step_retry;
+extern const struct wr_step wr_step_start, wr_step_pick, wr_step_dial, wr_step_retry;
 
 #endif

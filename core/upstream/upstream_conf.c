@@ -45,7 +45,7 @@ static struct wr_upstream *add_group(struct wr_cf *cf, struct wr_str name)
     u->scope = cf->scope;
     u->balancer = &wr_round_robin;
     if (u->layer == WR_L7)
-        u->keepalive = all->keepalive;
+        u->links.keepalive = all->keepalive;
     *wr_vec_push(cf->pool, &all->all) = u;
     return u;
 }
@@ -389,7 +389,8 @@ static struct wr_keepalive *keepalive_of(struct wr_cf *cf)
 {
     struct wr_upstreams *all = wr_cf_state(cf, &wr_module_upstream);
 
-    return cf->defaulting ? &all->keepalive : &WR_CHECK(cf->scope->object, UPSTREAM)->keepalive;
+    return cf->defaulting ? &all->keepalive
+                          : &WR_CHECK(cf->scope->object, UPSTREAM)->links.keepalive;
 }
 
 static bool set_keepalive(struct wr_cf *cf, void *conf)
@@ -428,7 +429,7 @@ static bool close_unused(enum wr_side side)
     struct wr_upstreams *all = in_this_worker;
 
     for (uint32_t i = 0; side == WR_SERVER && i < all->all.n; i++)
-        if (wr_links_drop_one(all->all.at[i]))
+        if (wr_links_drop_one(&all->all.at[i]->links))
             return true;
     return side == WR_CLIENT && wr_sessions_spare();
 }
@@ -459,7 +460,7 @@ static void worker_exit(struct wr_conf *conf)
     wr_connections_unused(NULL);
 
     for (uint32_t i = 0; i < all->all.n; i++) {
-        wr_links_drop(all->all.at[i]);
+        wr_links_drop(&all->all.at[i]->links);
         wr_peers_drop(all->all.at[i]);
     }
 }

@@ -1,5 +1,5 @@
 /* Private to upstream's files and their tests: peers in shared memory and a worker's view of them,
- * how links are dialed, found and given back. */
+ */
 #ifndef WR_UPSTREAM_IMPL_H
 #define WR_UPSTREAM_IMPL_H
 
@@ -10,7 +10,6 @@ struct wr_upstreams {            /* state of wr_module_upstream */
     WR_VEC(struct wr_upstream *) all;
     WR_VEC(struct wr_upstream_use) uses;
     struct wr_keepalive keepalive; /* defaults of a group of layer 7 */
-    struct wr_peer_tls_live *tls;  /* contexts of proxy_ssl_* */
 };
 struct wr_upstreams *wr_conf_upstreams(const struct wr_conf *c);
 struct wr_resolver_conf {        /* the resolver directive */
@@ -138,141 +137,6 @@ static inline void wr_peer_probe(const struct wr_peer *peer, uint64_t now_ms)
         atomic_store_explicit(&peer->slot->checked_ms, now_ms, memory_order_relaxed);
 }
 bool wr_peer_failed(const struct wr_peer *peer, uint64_t now_ms);
-
-/* ---- links ---- */
-static inline struct wr_peer_link *wr_peer_link_of(struct wr_conn *c)
-{
-    return wr_container(c, struct wr_peer_link, conn);
-}
-
-/* ---- connect: dialing, with or without an exchange ---- */
-struct wr_link_plan {            /* how to make a link; borrowed: addr and key are copied */
-    struct wr_loop *loop;
-    struct wr_task *task;        /* gets the connection's events and dials; NULL: the link's own */
-    struct wr_upstream *u;       /* NULL: an address that belongs to none */
-    struct wr_peer peer;
-    const struct wr_addr *addr;
-    const struct wr_upstream_rows *rows; /* must outlive the link */
-    struct wr_link_key key;
-    bool bound;
-    struct wr_str announce, certificate, certificate_key; /* not copied: must stay until it is up */
-    const struct wr_log *log;
-    const struct wr_log_source *source; /* must stay until it is up; NULL: the link's own */
-};
-/* Makes a link and begins to dial. The link may be DOWN already (logged). NULL: see *why. */
-struct wr_peer_link *wr_peer_link_open(const struct wr_link_plan *p, enum wr_failure *why);
-/* AGAIN: its task will be woken; OK: its state is SECURES or UP; ERROR: DOWN (logged). */
-enum wr_io wr_peer_link_connect(struct wr_peer_link *l) WR_CHECKED;
-/* In peer_tls: sends `announce`, then shakes hands. OK: its state is UP; AGAIN, ERROR: as above. */
-enum wr_io wr_peer_link_secure(struct wr_peer_link *l) WR_CHECKED;
-enum wr_io wr_peer_link_dial(struct wr_peer_link *l) WR_CHECKED; /* connect, then secure */
-/* For the files that dial: set the state and return the result for it. */
-enum wr_io wr_peer_link_up(struct wr_peer_link *l);
-enum wr_io wr_peer_link_down(struct wr_peer_link *l, enum wr_failure why);
-enum wr_io wr_peer_link_waits(struct wr_peer_link *l); /* AGAIN, or ERROR after its deadline */
-
-/* ---- link, lease ---- */
-struct wr_peer_link *wr_peer_link_new(const struct wr_link_plan *p, int fd);
-void wr_peer_link_close(struct wr_peer_link *l); /* idempotent; freed at the end of the turn */
-/* Leases l, just opened, for the exchange's current try. If l is NULL, searches for a link of key k
- * that has room, the newest first. False: l and k are NULL, or there is no such link. */
-bool wr_lease_begin(struct wr_exchange *x, struct wr_peer_link *l, const struct wr_link_key *k);
-/* Gives the lease back; with its last lease a link is parked or closed. */
-void wr_lease_end(struct wr_lease *e, bool failed);
-/* True: the parked link has no unread bytes. Bytes sent without a request must not become the reply
- * to the next one. Peeks, as the ready bit does not tell: the event may come later in this turn,
- * and a read that got all it asked for leaves the bit set. */
-static inline bool wr_peer_link_silent(struct wr_peer_link *l)
-{
-    char byte;
-    size_t got;
-
-    return (l->conn.ready & (WR_HUP | WR_ERR)) == 0
-        && wr_conn_peek(&l->conn, &byte, 1, &got) == WR_IO_AGAIN;
-}
-
-/* ---- links by key ---- */
-static inline uint64_t wr_link_key_hash(const struct wr_link_key *k)
-{
-    uint64_t h = ((uint64_t)k->generation << 32 | k->index) * 0x9e3779b97f4a7c15U;
-
-    h = (h ^ (uintptr_t)k->location ^ (uint64_t)(uintptr_t)k->speaker << 20) * 0xff51afd7ed558ccdU;
-    if (k->tls != NULL)
-        h = wr_hash_stable(k->name, wr_hash_stable(k->alpn, h ^ (uintptr_t)k->tls));
-    if (k->bind != NULL)
-        h ^= wr_addr_hash(k->bind);
-    return h ^ h >> 32;
-}
-void wr_links_grow(struct wr_links *t);
-static inline void wr_links_add(struct wr_links *t, struct wr_peer_link *l)
-{
-    struct wr_peer_link **at;
-
-    if (wr_unlikely(t->n == t->size))
-        wr_links_grow(t);
-    at = &t->buckets[l->hash & (t->size - 1)];
-    l->next = *at;
-    l->back = at;
-    if (l->next != NULL)
-        l->next->back = &l->next;
-    *at = l;
-    t->n++;
-}
-static inline void wr_links_remove(struct wr_links *t, struct wr_peer_link *l)
-{
-    *l->back = l->next;
-    if (l->next != NULL)
-        l->next->back = l->back;
-    l->back = NULL;
-    t->n--;
-}
-/* Other exchanges may find only links of an upstream that are not bound to a client. */
-static inline void wr_link_show(struct wr_peer_link *l)
-{
-    if (l->back == NULL && l->u != NULL && !l->bound)
-        wr_links_add(&l->u->links, l);
-}
-static inline void wr_link_hide(struct wr_peer_link *l)
-{
-    if (l->back != NULL)
-        wr_links_remove(&l->u->links, l);
-}
-bool wr_links_drop_one(struct wr_upstream *u); /* closes the longest parked; false: none parked */
-void wr_links_drop(struct wr_upstream *u); /* at shutdown: closes all parked links */
-#define WR_PEAK_MS 30000         /* half of the last minute */
-void wr_in_use_roll(struct wr_in_use *u, uint64_t now_ms);
-/* Counts delta more links in use. Changes nothing but *u. */
-static inline void wr_in_use_add(struct wr_in_use *u, int delta, uint64_t now_ms)
-{
-    if (now_ms - u->since_ms >= WR_PEAK_MS)
-        wr_in_use_roll(u, now_ms);
-    u->now = (uint32_t)((int)u->now + delta);
-    u->peak[0] = wr_max(u->peak[0], u->now);
-}
-/* How many links may be parked. */
-static inline uint32_t wr_links_limit(struct wr_upstream *u, uint64_t now_ms)
-{
-    if (!u->keepalive.grows)
-        return u->keepalive.connections;
-    if (now_ms - u->in_use.since_ms >= WR_PEAK_MS)
-        wr_in_use_roll(&u->in_use, now_ms);
-    return wr_max(u->keepalive.connections, wr_max(u->in_use.peak[0], u->in_use.peak[1]));
-}
-
-static inline void wr_link_count_use(struct wr_peer_link *l, int delta)
-{
-    if (l->u != NULL)
-        wr_in_use_add(&l->u->in_use, delta, wr_now());
-}
-static inline void wr_link_unpark(struct wr_peer_link *l)
-{
-    wr_list_remove(&l->parked);
-    l->u->links.nparked--;
-    wr_conn_timeout(&l->conn, 0);
-    if (!wr_link_is_shared(l)) /* an event of a shared link stays for its speaker */
-        wr_task_cancel(&l->task);
-    wr_link_count_use(l, 1);
-}
 
 /* ---- steps ---- */
 /* Ends the current try: counts its outcome, gives its lease back. Idempotent. */

@@ -119,7 +119,8 @@ sub accesses {
     }
     # offsetof, the rows of directives, and macros that get the name alone
     while ($code =~ /\b(?:offsetof|[A-Z][A-Z0-9_]+)\(([^()]*(?:\([^()]*\)[^()]*)*)\)/g) {
-        for my $name ($1 =~ /(?<![.>\w])(\w+)/g) {
+        my $words = $1;
+        for my $name ($words =~ /(?<![.>\w])(\w+)/g, $words =~ /\bfield(?:\.\w+)*\.(\w+)/g) {
             $read->{$name}++;
             $written->{$name}++;
         }

@@ -2,8 +2,9 @@
  * speaker that carries many at once. Servers are sockets of this process. */
 #include "upstream/upstream_impl.h"
 
-extern struct wr_module module_dial;
-#define FAKE_MODULES &wr_module_resolver, &wr_module_upstream, &module_dial,
+extern struct wr_module wr_module_peer_tls, module_dial;
+#define FAKE_MODULES \
+    &wr_module_peer_tls, &wr_module_resolver, &wr_module_upstream, &module_dial,
 #include "lib/exchange_fake.h"
 #include "lib/unit.h"
 
@@ -102,7 +103,7 @@ static void teardown(void)
 {
     wr_module_upstream.worker_exit(conf);
     turns(1);
-    ck_assert_uint_eq(group->in_use.now, 0);
+    ck_assert_uint_eq(group->links.in_use.now, 0);
     wr_loop_free(loop);
     wr_conf_free(conf);
     close(listening);
@@ -125,7 +126,7 @@ static struct wr_link_plan plan_to(const struct wr_addr *to)
 {
     rows = dial->rows;
     return (struct wr_link_plan){
-        .loop = loop, .task = &mine, .addr = to, .rows = &rows, .log = wr_log_default,
+        .loop = loop, .task = &mine, .addr = to, .rows = &rows.dial, .log = wr_log_default,
     };
 }
 
@@ -203,7 +204,7 @@ START_TEST(runs_out_of_time)
     hear(0);
     for (unsigned i = 0; i < WR_COUNT(l); i++) {
         p = plan_to(&address);
-        rows.connect_timeout_ms = 30;
+        rows.dial.connect_timeout_ms = 30;
         l[i] = wr_peer_link_open(&p, &why);
         io = go_on(l[i], NULL);
     }
@@ -329,7 +330,7 @@ START_TEST(a_handshake_runs_out_of_time)
 
     tls_setup();
     p = plan_to(&address);
-    rows.connect_timeout_ms = 30;
+    rows.dial.connect_timeout_ms = 30;
     p.key.tls = dial->tls.live;
     l = wr_peer_link_open(&p, &why);
     ck_assert_int_eq(go_on(l, NULL), WR_IO_ERROR);
@@ -485,7 +486,7 @@ START_TEST(three_join_one_dial)
     fd = accepted();
     ck_assert_int_ge(fd, 0);
     ck_assert_int_lt(accepted(), 0);
-    ck_assert_uint_eq(group->in_use.now, 1);
+    ck_assert_uint_eq(group->links.in_use.now, 1);
     x[0] = ask(&many); /* the link is up: leased at once */
     ck_assert(is_served(x[0]));
     ck_assert(x[0]->tries->lease.reused && !x[1]->tries->lease.joined);
@@ -581,7 +582,7 @@ START_TEST(a_link_with_100_leases_dies)
         ck_assert(is_served(x));
         x->tries->lease.sent = i % 2 == 1 ? i : 0;
     }
-    ck_assert_uint_eq(group->in_use.now, 1);
+    ck_assert_uint_eq(group->links.in_use.now, 1);
     fd = accepted();
     close(fd);
     turns(3);

@@ -126,7 +126,7 @@ static bool must_close(const struct wr_exchange *x)
 {
     const struct wr_tries *a = x->tries;
 
-    return a != NULL && a->u != NULL && a->u->keepalive.connections == 0;
+    return a != NULL && a->u != NULL && a->u->links.keepalive.connections == 0;
 }
 
 /* True: Connection names fields, and is not just keep-alive or close. */

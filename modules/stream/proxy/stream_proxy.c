@@ -103,10 +103,6 @@ static const struct wr_directive directives[] = {
     WR_FLAG("proxy_ssl", WR_L4 | WR_IN_LOCATIONS, struct proxy_conf, ssl, "off",
             "speaks TLS to the server"),
     WR_PEER_TLS_ROWS("proxy", WR_L4 | WR_IN_LOCATIONS, struct proxy_conf, tls, wr_set_peer_alpn),
-    WR_SIZE("proxy_socket_rcvbuf", WR_L4 | WR_IN_LOCATIONS, struct proxy_conf, rows.rcvbuf, NULL,
-            "SO_RCVBUF of connections to servers"),
-    WR_SIZE("proxy_socket_sndbuf", WR_L4 | WR_IN_LOCATIONS, struct proxy_conf, rows.sndbuf, NULL,
-            "SO_SNDBUF of connections to servers"),
     { 0 },
 };
 

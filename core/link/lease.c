@@ -3,7 +3,7 @@
  * many are parked. Without the directive it is 32, or as many as were in use within the last minute
  * if these are more: dialing again costs more than parking. Called by the steps, and when a try
  * ends. */
-#include "upstream/upstream_impl.h"
+#include "link/link_impl.h"
 
 #define SIZE_MIN 16
 
@@ -57,9 +57,8 @@ static enum wr_room find_room(struct wr_peer_link *l)
     return l->state < WR_LINK_UP ? WR_ROOM_READY : l->key.speaker->lease(l);
 }
 
-static struct wr_peer_link *find_link(struct wr_upstream *u, const struct wr_link_key *k)
+struct wr_peer_link *wr_link_find(struct wr_links *t, const struct wr_link_key *k)
 {
-    struct wr_links *t = &u->links;
     uint64_t hash = wr_link_key_hash(k);
     struct wr_peer_link *next;
 
@@ -87,7 +86,7 @@ static struct wr_peer_link *find_link(struct wr_upstream *u, const struct wr_lin
 /* True: keepalive_requests and keepalive_time allow another lease. */
 static bool is_fresh(const struct wr_peer_link *l)
 {
-    const struct wr_keepalive *k = &l->u->keepalive;
+    const struct wr_keepalive *k = &l->links->keepalive;
 
     return l->requests < k->requests && wr_now() - l->opened_ms < k->time_ms;
 }
@@ -108,7 +107,7 @@ static void lease_shared(struct wr_lease *e)
 
     e->waits = l->state < WR_LINK_UP;
     e->x->waits += e->waits;
-    if (l->state == WR_LINK_UP && l->u != NULL && !is_fresh(l)) {
+    if (l->state == WR_LINK_UP && l->links != NULL && !is_fresh(l)) {
         l->gone = true;
         wr_link_hide(l);
         if (l->key.speaker->drain != NULL)
@@ -116,16 +115,10 @@ static void lease_shared(struct wr_lease *e)
     }
 }
 
-bool wr_lease_begin(struct wr_exchange *x, struct wr_peer_link *l, const struct wr_link_key *k)
+void wr_lease_begin(struct wr_lease *e, struct wr_exchange *x, struct wr_peer_link *l)
 {
-    struct wr_lease *e = &x->tries->lease;
-    bool again;
+    bool again = l->requests > 0;
 
-    if (l == NULL && k != NULL)
-        l = find_link(x->tries->u, k);
-    if (l == NULL)
-        return false;
-    again = l->requests > 0;
     *e = (struct wr_lease){ .link = l, .x = x, .reused = again && l->state == WR_LINK_UP,
                             .joined = again && l->state < WR_LINK_UP };
     if (l->parked.next != NULL)
@@ -137,12 +130,11 @@ bool wr_lease_begin(struct wr_exchange *x, struct wr_peer_link *l, const struct 
         lease_shared(e);
     else
         lease_alone(e);
-    return true;
 }
 
 static bool may_park(const struct wr_peer_link *l, const struct wr_lease *e, bool failed)
 {
-    if (l->u == NULL || l->u->keepalive.connections == 0 || l->bound || l->gone
+    if (l->links == NULL || l->links->keepalive.connections == 0 || l->bound || l->gone
         || l->state != WR_LINK_UP || (!wr_link_is_shared(l) && (failed || !e->reusable)))
         return false;
     return is_fresh(l) && !l->conn.read_eof && (l->conn.ready & (WR_HUP | WR_ERR)) == 0;
@@ -150,15 +142,15 @@ static bool may_park(const struct wr_peer_link *l, const struct wr_lease *e, boo
 
 static void park_link(struct wr_peer_link *l)
 {
-    struct wr_upstream *u = l->u;
+    struct wr_links *t = l->links;
 
-    while (u->links.nparked >= wr_links_limit(u, wr_now())) /* the longest parked makes room */
-        (void)wr_links_drop_one(u);
+    while (t->nparked >= wr_links_limit(t, wr_now())) /* the longest parked makes room */
+        (void)wr_links_drop_one(t);
     wr_conn_retask(&l->conn, &l->task);
     wr_conn_arm(&l->conn);
-    wr_conn_timeout(&l->conn, u->keepalive.timeout_ms);
-    wr_list_unshift(&u->links.parked, &l->parked);
-    u->links.nparked++;
+    wr_conn_timeout(&l->conn, t->keepalive.timeout_ms);
+    wr_list_unshift(&t->parked, &l->parked);
+    t->nparked++;
     wr_link_show(l);
     wr_link_count_use(l, -1);
 }
@@ -179,21 +171,21 @@ void wr_lease_end(struct wr_lease *e, bool failed)
         wr_peer_link_close(l);
 }
 
-bool wr_links_drop_one(struct wr_upstream *u)
+bool wr_links_drop_one(struct wr_links *t)
 {
-    if (u->links.nparked == 0)
+    if (t->nparked == 0)
         return false;
-    wr_peer_link_close(wr_container(u->links.parked.prev, struct wr_peer_link, parked));
+    wr_peer_link_close(wr_container(t->parked.prev, struct wr_peer_link, parked));
     return true;
 }
 
-void wr_links_drop(struct wr_upstream *u)
+void wr_links_drop(struct wr_links *t)
 {
-    while (wr_links_drop_one(u))
+    while (wr_links_drop_one(t))
         ;
-    if (u->links.n > 0) /* some are in use */
+    if (t->n > 0) /* some are in use */
         return;
-    free(u->links.buckets);
-    u->links.buckets = NULL;
-    u->links.size = 0;
+    free(t->buckets);
+    t->buckets = NULL;
+    t->size = 0;
 }

@@ -3,7 +3,7 @@
  *
  * Locations with equal settings share a context, and with it parked links and TLS sessions. A
  * session is offered only to the address and name it came from. */
-#include "upstream/upstream_impl.h"
+#include "link/link_impl.h"
 
 #include <errno.h>
 #include <openssl/err.h>
@@ -11,7 +11,6 @@
 #include <openssl/x509v3.h>
 
 #define SESSIONS 64 /* of one context in one process, by hash of address and name */
-#define PROTOCOL_MAX 255 /* RFC 7301 3.1 */
 
 struct stored_session {
     uint64_t key;
@@ -24,6 +23,10 @@ struct wr_peer_tls_live {
     SSL_CTX *ctx;
     struct stored_session sessions[SESSIONS];
     struct wr_peer_tls_live *next;
+};
+
+struct contexts {            /* of a configuration: state of wr_module_peer_tls */
+    struct wr_peer_tls_live *first;
 };
 
 /* ---- configuration ---- */
@@ -65,7 +68,7 @@ bool wr_set_peer_alpn(struct wr_cf *cf, void *conf)
 
         if (t == NULL)
             return false;
-        if (wr_template_literal(t, &name) && (name.n == 0 || name.n > PROTOCOL_MAX))
+        if (wr_template_literal(t, &name) && (name.n == 0 || name.n > WR_ALPN_NAME_MAX))
             return wr_cf_error(cf, i, "protocol too long");
         *wr_vec_push(cf->pool, list) = t;
     }
@@ -83,7 +86,8 @@ static bool may_keep_sessions(const struct wr_peer_tls *c)
 
 static bool live_new(struct wr_cf *cf, struct wr_peer_tls *c, const char *prefix)
 {
-    struct wr_peer_tls_live **all = &wr_conf_upstreams(cf->conf)->tls, *l;
+    struct contexts *all = wr_cf_state(cf, &wr_module_peer_tls);
+    struct wr_peer_tls_live *l;
 
     if (c->verify && c->tls.trusted.path == NULL)
         return wr_cf_error(cf, 0, "no %s_ssl_trusted_certificate for %s_ssl_verify", prefix,
@@ -100,15 +104,17 @@ static bool live_new(struct wr_cf *cf, struct wr_peer_tls *c, const char *prefix
         SSL_CTX_set_session_cache_mode(l->ctx, SSL_SESS_CACHE_OFF);
     }
     l->settings = *c;
-    l->next = *all;
-    *all = l;
+    l->next = all->first;
+    all->first = l;
     c->live = l;
     return true;
 }
 
 bool wr_peer_tls_finish(struct wr_cf *cf, struct wr_peer_tls *c, const char *prefix)
 {
-    for (struct wr_peer_tls_live *l = wr_conf_upstreams(cf->conf)->tls; l != NULL; l = l->next) {
+    const struct contexts *all = wr_cf_state(cf, &wr_module_peer_tls);
+
+    for (struct wr_peer_tls_live *l = all->first; l != NULL; l = l->next) {
         if (is_same_conf(&l->settings, c)) {
             c->live = l;
             c->tls = l->settings.tls;
@@ -158,53 +164,6 @@ static void offer_session(struct wr_peer_link *link, SSL *ssl)
 }
 
 /* ---- the name ---- */
-
-/* The part of host:port before the port. */
-static struct wr_str without_port(struct wr_str name)
-{
-    size_t end;
-
-    if (name.n > 0 && name.p[0] == '[')
-        return wr_str_of(name.p, wr_min(wr_str_find(name, ']') + 1, name.n));
-    end = wr_str_find(name, ':');
-    return end == wr_str_rfind(name, ':') ? wr_str_of(name.p, end) : name;
-}
-
-static struct wr_str handshake_name(struct wr_exchange *x, const struct wr_tries *a)
-{
-    const struct wr_peer_tls *c = a->tls;
-
-    return without_port(c->name != NULL ? wr_template_str(x, c->name) : a->tls_host);
-}
-
-/* Makes the list in wire format (RFC 7301 3.1). */
-static struct wr_str alpn_list(struct wr_exchange *x, const struct wr_peer_alpn *list)
-{
-    struct wr_text t = wr_text_grow(x->pool, 64, UINT16_MAX);
-
-    for (uint32_t i = 0; i < list->n; i++) {
-        struct wr_str name = wr_template_str(x, list->at[i]);
-
-        if (name.n > PROTOCOL_MAX) {
-            wr_xlog(x, WR_LOG_ERROR, 0, "a protocol of %zu bytes is not offered to the server",
-                    name.n);
-        } else if (name.n > 0) {
-            wr_text_char(&t, (char)name.n);
-            wr_text_str(&t, name);
-        }
-    }
-    return wr_text_view(&t);
-}
-
-void wr_tries_secure(struct wr_exchange *x, const struct wr_peer_tls *tls, struct wr_str host)
-{
-    struct wr_tries *a = x->tries;
-
-    a->tls = tls;
-    a->tls_host = host;
-    a->tls_name = wr_pool_str(x->pool, handshake_name(x, a));
-    a->tls_alpn = tls->alpn.n > 0 ? alpn_list(x, &tls->alpn) : wr_str_of(NULL, 0);
-}
 
 static bool is_ip_literal(struct wr_str name)
 {
@@ -366,3 +325,15 @@ enum wr_io wr_peer_link_secure(struct wr_peer_link *l)
     }
     return l->key.tls == NULL ? wr_peer_link_up(l) : shake_hands(l);
 }
+
+static bool prepare(struct wr_cf *cf)
+{
+    wr_cf_state(cf, &wr_module_peer_tls) = WR_NEW(cf->pool, struct contexts);
+    return true;
+}
+
+struct wr_module wr_module_peer_tls = {
+    .name = "peer_tls",
+    .layers = WR_ANY,
+    .prepare = prepare,
+};

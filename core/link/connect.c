@@ -1,13 +1,38 @@
 /* connect: opens a link to a peer: socket and connect(), then TLS if needed (peer_tls). Needs no
  * exchange: the step dial calls it for a link that serves one exchange, a shared link calls it from
  * its own task. */
-#include "upstream/upstream_impl.h"
+#include "link/link_impl.h"
 
 #include <errno.h>
+#include <linux/capability.h>
 
 #define link_log(l, level, err, ...) wr_log((l)->log, (level), (err), (l)->source, __VA_ARGS__)
 
-static void tune_socket(const struct wr_upstream_rows *r, int fd)
+bool wr_set_bind(struct wr_cf *cf, void *conf)
+{
+    struct wr_dial_rows *r = WR_FIELD(cf, conf, struct wr_dial_rows);
+    struct wr_str addr = wr_cf_arg(cf, 1), literal;
+    struct wr_addr parsed;
+
+    r->bind = NULL;
+    r->bind_transparent = false;
+    if (cf->nargs == 1 && wr_str_is(addr, "off"))
+        return true;
+    if (cf->nargs == 2 && !wr_str_is(wr_cf_arg(cf, 2), "transparent"))
+        return wr_cf_error(cf, 2, "invalid parameter \"" WR_FMT "\"", WR_ARG(wr_cf_arg(cf, 2)));
+    r->bind_transparent = cf->nargs == 2;
+    if (r->bind_transparent) /* IP_TRANSPARENT requires CAP_NET_RAW or CAP_NET_ADMIN */
+        cf->conf->keep_caps |= (uint64_t)1 << CAP_NET_RAW;
+    r->bind = wr_template_new(cf, 1, addr);
+    if (r->bind == NULL)
+        return false;
+    if (wr_template_literal(r->bind, &literal) && !wr_addr_parse(literal, 0, &parsed)
+        && !wr_addr_parse_ip(literal, &parsed))
+        return wr_cf_error(cf, 1, "invalid address \"" WR_FMT "\"", WR_ARG(addr));
+    return true;
+}
+
+static void tune_socket(const struct wr_dial_rows *r, int fd)
 {
     int size;
 

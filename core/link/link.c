@@ -1,6 +1,6 @@
 /* link: a connection to a peer from its creation to its end. Its own task dials a shared link, then
  * runs the link's speaker. A parked link is closed on any event: unexpected bytes, FIN, timeout. */
-#include "upstream/upstream_impl.h"
+#include "link/link_impl.h"
 
 /* ---- its own task ---- */
 
@@ -58,7 +58,7 @@ static void own_context(const struct wr_log_source *s, struct wr_text *t)
     const struct wr_peer_link *l = wr_container(s, struct wr_peer_link, own);
 
     wr_text_fmt(t, " while %s, upstream: \"",
-                l->state == WR_LINK_SECURES ? wr_step_secure.doing : wr_step_dial.doing);
+                l->state == WR_LINK_SECURES ? WR_LINK_SECURING : WR_LINK_CONNECTING);
     wr_addr_text(&l->addr, t);
     wr_text_char(t, '"');
 }
@@ -67,7 +67,7 @@ struct wr_peer_link *wr_peer_link_new(const struct wr_link_plan *p, int fd)
 {
     struct wr_peer_link *l = wr_calloc(1, sizeof(*l));
 
-    l->u = p->u;
+    l->links = p->links;
     l->addr = *p->addr;
     l->rows = p->rows;
     l->key = p->key;

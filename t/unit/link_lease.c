@@ -3,11 +3,11 @@
  * connection without events. */
 #include "lib/unit.h"
 
-#include "upstream/upstream_impl.h"
+#include "link/link_impl.h"
 
 START_TEST(keeps_the_peak_of_the_last_minute)
 {
-    struct wr_upstream u = { .keepalive = { .connections = 32, .grows = true } };
+    struct wr_links u = { .keepalive = { .connections = 32, .grows = true } };
 
     wr_in_use_add(&u.in_use, 100, 1000000);
     wr_in_use_add(&u.in_use, -95, 1000010);
@@ -24,7 +24,7 @@ END_TEST
 
 START_TEST(a_long_silence_forgets_both_halves)
 {
-    struct wr_upstream u = { .keepalive = { .connections = 32, .grows = true } };
+    struct wr_links u = { .keepalive = { .connections = 32, .grows = true } };
 
     wr_in_use_add(&u.in_use, 100, 1000000);
     wr_in_use_add(&u.in_use, -100, 1000001);
@@ -34,7 +34,7 @@ END_TEST
 
 START_TEST(a_configured_limit_stays)
 {
-    struct wr_upstream u = { .keepalive = { .connections = 4 } };
+    struct wr_links u = { .keepalive = { .connections = 4 } };
 
     wr_in_use_add(&u.in_use, 100, 1000000);
     ck_assert_uint_eq(wr_links_limit(&u, 1000000), 4);
@@ -44,10 +44,10 @@ END_TEST
 /* ---- by key ---- */
 
 static struct wr_loop *loop;
-static struct wr_upstream u;
+static struct wr_links u;
 static struct wr_exchange x; /* only the members that leases need */
-static struct wr_tries tries;
-static const struct wr_upstream_rows rows;
+static struct wr_lease lease;
+static const struct wr_dial_rows rows;
 static const struct wr_link_speaker spoken = { .name = "spoken" };
 static char places[4]; /* stand for locations and contexts: only their addresses matter */
 
@@ -55,20 +55,19 @@ static void setup(uint32_t keep)
 {
     wr_clock_update();
     loop = wr_loop_new(8);
-    u = (struct wr_upstream){
+    u = (struct wr_links){
         .keepalive = { .connections = keep, .requests = 1000, .time_ms = 3600000,
                        .timeout_ms = 60000 },
     };
-    wr_list_init(&u.links.parked);
-    x = (struct wr_exchange){ .loop = loop, .tries = &tries };
-    tries = (struct wr_tries){ .u = &u };
+    wr_list_init(&u.parked);
+    x = (struct wr_exchange){ .loop = loop };
 }
 
 static void teardown(void)
 {
     wr_links_drop(&u);
-    ck_assert_uint_eq(u.links.n, 0);
-    ck_assert_ptr_null(u.links.buckets);
+    ck_assert_uint_eq(u.n, 0);
+    ck_assert_ptr_null(u.buckets);
     ck_assert_uint_eq(u.in_use.now, 0);
     wr_loop_turn(loop, 0);
     wr_loop_free(loop);
@@ -85,7 +84,7 @@ static struct wr_peer_link *open_for(struct wr_link_key key, bool bound)
 {
     const struct wr_addr to = { .len = 0 };
     struct wr_link_plan p = {
-        .loop = loop, .task = &x.task, .u = &u, .addr = &to, .rows = &rows, .key = key,
+        .loop = loop, .task = &x.task, .links = &u, .addr = &to, .rows = &rows, .key = key,
         .bound = bound, .log = wr_log_default,
     };
     struct wr_peer_link *l = wr_peer_link_new(&p, -1);
@@ -99,9 +98,9 @@ static struct wr_peer_link *open_for(struct wr_link_key key, bool bound)
 /* Leases the link for one request and ends it. */
 static void serve(struct wr_peer_link *l)
 {
-    ck_assert(wr_lease_begin(&x, l, NULL));
-    tries.lease.reusable = true;
-    wr_lease_end(&tries.lease, false);
+    wr_lease_begin(&lease, &x, l);
+    lease.reusable = true;
+    wr_lease_end(&lease, false);
 }
 
 static struct wr_peer_link *park_for(struct wr_link_key key)
@@ -115,13 +114,13 @@ static struct wr_peer_link *park_for(struct wr_link_key key)
 /* Finds a link, leases it and gives it back at once; NULL: none found. */
 static struct wr_peer_link *found(const struct wr_link_key *k)
 {
-    struct wr_peer_link *l;
+    struct wr_peer_link *l = wr_link_find(&u, k);
 
-    if (!wr_lease_begin(&x, NULL, k))
+    if (l == NULL)
         return NULL;
-    l = tries.lease.link;
-    tries.lease.reusable = true;
-    wr_lease_end(&tries.lease, false);
+    wr_lease_begin(&lease, &x, l);
+    lease.reusable = true;
+    wr_lease_end(&lease, false);
     return l;
 }
 
@@ -149,9 +148,9 @@ START_TEST(found_without_a_search)
         }
         ck_assert_ptr_eq(found(&key), links[peer][kind]);
     }
-    looked = u.links.looked;
-    ck_assert_uint_eq(u.links.n, PEERS * KEYS);
-    ck_assert_uint_eq(u.links.nparked, PEERS * KEYS);
+    looked = u.looked;
+    ck_assert_uint_eq(u.n, PEERS * KEYS);
+    ck_assert_uint_eq(u.nparked, PEERS * KEYS);
     /* 3000 searches among 3000 links; comparing all would be 4.5 million. */
     ck_assert_uint_lt(looked, 4 * PEERS * KEYS);
     for (uint32_t i = 0; i < 1000; i++) {
@@ -159,7 +158,7 @@ START_TEST(found_without_a_search)
 
         ck_assert_ptr_null(found(&key));
     }
-    ck_assert_uint_lt(u.links.looked - looked, 4 * 1000);
+    ck_assert_uint_lt(u.looked - looked, 4 * 1000);
     teardown();
 }
 END_TEST
@@ -177,7 +176,7 @@ START_TEST(the_newest_serves_and_the_oldest_goes)
     serve(a); /* now it is the newest, and c the oldest of all */
     ck_assert_ptr_eq(found(&one), a);
     park_for(two);
-    ck_assert_uint_eq(u.links.nparked, 3);
+    ck_assert_uint_eq(u.nparked, 3);
     ck_assert_ptr_nonnull(c->doomed.free);
     park_for(two);
     ck_assert_ptr_nonnull(b->doomed.free);
@@ -210,10 +209,10 @@ START_TEST(one_in_use_or_bound_or_broken_is_not_found)
 
     setup(8);
     l = park_for(key);
-    ck_assert(wr_lease_begin(&x, l, NULL));
+    wr_lease_begin(&lease, &x, l);
     ck_assert_ptr_null(found(&key));
     ck_assert_uint_eq(u.in_use.now, 1);
-    wr_lease_end(&tries.lease, false); /* not reusable: the reply was cut */
+    wr_lease_end(&lease, false); /* not reusable: the reply was cut */
     ck_assert_ptr_nonnull(l->doomed.free);
 
     l = open_for(key, true);
