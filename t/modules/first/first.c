@@ -18,8 +18,7 @@ static const struct wr_balancer_ops first = { .name = "first", .pick = first_pic
 
 static bool set_first(struct wr_cf *cf, void *conf WR_UNUSED)
 {
-    WR_CHECK(cf->scope->object, UPSTREAM)->balancer = &first;
-    return true;
+    return wr_upstream_balance(cf, &first, NULL);
 }
 
 static const struct wr_directive directives[] = {
