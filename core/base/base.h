@@ -85,7 +85,8 @@ void wr_out_of_memory(size_t size) WR_NORETURN;
     X(CHECK_SMTP, check_smtp)        \
     X(MAP, map)                      /* object of a variable */ \
     X(GEO, geo)                      /* object of a variable */ \
-    X(SPLIT, split)                  /* object of a variable */
+    X(SPLIT, split)                  /* object of a variable */ \
+    X(TIME_CONF, wr_time_conf)       /* u->balancer_conf */
 enum wr_type {
     WR_TYPE_NONE = 0x77720000, /* "wr": a number that other memory is unlikely to hold */
 #define X(id, name) WR_TYPE_##id,

@@ -36,6 +36,8 @@ static void inherit_counters(struct wr_peer_slot *s, const struct wr_peer_slot *
     atomic_store(&s->checked_ms, atomic_load(&old->checked_ms));
     atomic_store(&s->requests, atomic_load(&old->requests));
     atomic_store(&s->failures, atomic_load(&old->failures));
+    atomic_store(&s->time_avg, atomic_load(&old->time_avg));
+    atomic_store(&s->timed_ms, atomic_load(&old->timed_ms));
 }
 
 static bool store_changed(_Atomic uint32_t *word, uint32_t value)
@@ -73,6 +75,8 @@ static bool configure_slot(struct wr_peer_slot *s, const struct wr_server *sv)
     memcpy(s->name, name, sizeof(name));
     (void)snprintf(route, sizeof(route), WR_FMT, WR_ARG(sv->route));
     memcpy(s->route, route, sizeof(route));
+    if (atomic_load_explicit(&s->down, memory_order_relaxed) != 0 && down_bits(sv) == 0)
+        wr_slot_rises(s, wr_now());
     return store_changed(&s->down, down_bits(sv));
 }
 
@@ -355,6 +359,13 @@ uint32_t wr_upstream_members(const struct wr_upstream *u, struct wr_peer *out, u
     return n;
 }
 
+/* True: a peer that was out can be used without these bits. One that has only waited for its first
+ * check was never out. */
+static bool is_back(uint32_t health, uint32_t clear)
+{
+    return (health & ~clear) == 0 && (health & ~(uint32_t)WR_HEALTH_UNCHECKED) != 0;
+}
+
 /* Only an owner gives a slot to another peer, under the zone's lock. */
 bool wr_peer_health_set(struct wr_upstream *u, const struct wr_peer *peer, uint32_t set,
                         uint32_t clear)
@@ -363,8 +374,11 @@ bool wr_peer_health_set(struct wr_upstream *u, const struct wr_peer *peer, uint3
     bool ours = atomic_load(u->peers->zone.members.owner) == u->run
              && atomic_load(&peer->slot->generation) == peer->generation;
 
-    if (ours && clear != 0)
+    if (ours && clear != 0) {
+        if (is_back(atomic_load(&peer->slot->health), clear))
+            wr_slot_rises(peer->slot, wr_now());
         (void)atomic_fetch_and(&peer->slot->health, ~clear);
+    }
     if (ours && set != 0)
         (void)atomic_fetch_or(&peer->slot->health, set);
     unlock_zone(u, locked);

@@ -99,7 +99,11 @@ bool wr_peer_failed(const struct wr_peer *peer, uint64_t now_ms)
 void wr_peer_forgive(const struct wr_peer *peer)
 {
     struct wr_peer_slot *s = peer->slot;
+    uint32_t most = atomic_load_explicit(&s->max_fails, memory_order_relaxed);
 
-    if (atomic_load(&s->failed_ms) < atomic_load(&s->checked_ms))
-        atomic_store(&s->fails, 0);
+    if (atomic_load(&s->failed_ms) >= atomic_load(&s->checked_ms))
+        return;
+    if (most > 0 && atomic_load(&s->fails) >= most)
+        wr_slot_rises(s, wr_now());
+    atomic_store(&s->fails, 0);
 }

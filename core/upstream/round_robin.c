@@ -1,6 +1,7 @@
 /* round_robin: the default balancer of an upstream. Takes the peers in the order of the schedule
- * (schedule) and skips unusable ones. The position is one counter in the group's zone: the order
- * holds over all workers. */
+ * (schedule) and skips unusable ones, and those that have not all of their weight yet (slow_start).
+ * The position is one counter in the group's zone: the order holds over all workers. Other
+ * balancers use its turns to choose among equal peers. */
 #include "upstream/upstream_impl.h"
 
 #define SKIPS_MAX 16         /* positions passed over before the usable peers are looked for */
@@ -44,16 +45,30 @@ static struct wr_peer *pick_usable(struct wr_peer_group *g, struct wr_pick *p,
     return last; /* the weights may have changed between the two walks */
 }
 
+static struct wr_group_cursors *cursors_of(struct wr_upstream *u, const struct wr_pick *p)
+{
+    return &u->peers->zone.words->cursors[p->backup];
+}
+
+uint64_t wr_turns_take(struct wr_upstream *u, const struct wr_pick *p, uint32_t n)
+{
+    return atomic_fetch_add_explicit(&cursors_of(u, p)->turn, n, memory_order_relaxed);
+}
+
+struct wr_peer *wr_peer_by_turn(struct wr_peer_group *g, uint64_t turn)
+{
+    return g->schedule.steps > 0 ? &g->at[wr_schedule_at(&g->schedule, turn)] : NULL;
+}
+
 static struct wr_peer *round_robin_pick(struct wr_upstream *u, struct wr_peer_group *g,
                                         struct wr_pick *p)
 {
-    struct wr_group_cursors *c = &u->peers->zone.words->cursors[p->backup];
+    struct wr_group_cursors *c = cursors_of(u, p);
 
     for (uint32_t i = 0; g->schedule.steps > 0 && i < SKIPS_MAX; i++) {
-        uint64_t at = take_position(&c->turn);
-        struct wr_peer *peer = &g->at[wr_schedule_at(&g->schedule, at)];
+        struct wr_peer *peer = wr_peer_by_turn(g, take_position(&c->turn));
 
-        if (wr_peer_usable(p, peer))
+        if (wr_peer_usable(p, peer) && wr_peer_takes_turn(p, peer))
             return peer;
     }
     return pick_usable(g, p, &c->rest);
@@ -61,5 +76,6 @@ static struct wr_peer *round_robin_pick(struct wr_upstream *u, struct wr_peer_gr
 
 const struct wr_balancer_ops wr_round_robin = {
     .name = "round_robin",
+    .warms = true,
     .pick = round_robin_pick,
 };

@@ -4,10 +4,10 @@
  * Map: upstream_conf (upstream {}, the proxy_* rows both layers share), peer_names (resolves the
  * servers' names), peer_zone (peers as slots in shared memory), peer_publish (the keeper writes
  * there), peer_members (its lists of slots), peer_ledger (leases each process holds), peer_view (a
- * worker's view), round_robin (the default balancer), schedule (its order: pure), start, pick,
- * dial, retry (the steps), secure (what an exchange wants of the handshake), policy and hostport
- * (pure), resolver_conf (the resolver directive), upstream_vars ($upstream_addr ...). Connections
- * to peers are in core/link.
+ * worker's view), round_robin (the default balancer), schedule (its order: pure), slow_start (peers
+ * that come back), start, pick, dial, retry (the steps), secure (what an exchange wants of the
+ * handshake), policy and hostport (pure), resolver_conf (the resolver directive), upstream_vars
+ * ($upstream_addr ...). Connections to peers are in core/link.
  *
  * A worker names a peer by its slot number and the slot's generation. Counters are in shared
  * memory: a worker writes its own row of the ledger first, then the slot's total, so that the
@@ -114,6 +114,10 @@ struct wr_peer_slot {
     _Atomic uint64_t failed_ms;  /* when the last failure was counted */
     _Atomic uint64_t ejected_ms; /* end of the ejection */
     _Atomic uint64_t requests, failures;
+    _Atomic uint32_t warming;    /* slow_start: parts of turns that were passed over */
+    _Atomic uint32_t time_avg;   /* least_time: 1/256 ms; 0: not measured */
+    _Atomic uint64_t timed_ms;   /* when that was measured */
+    _Atomic uint64_t busy_ms;    /* when it was last picked while it had no connection */
     uint64_t key;                /* server key; the peer's identity is key and addr */
     struct wr_addr addr;         /* read it with wr_peer_addr */
     char route[64];              /* route=, for sticky sessions; its zero may be missing */
@@ -202,9 +206,36 @@ static inline void wr_peer_succeeded(const struct wr_peer *peer)
     if (wr_unlikely(atomic_load_explicit(&peer->slot->fails, memory_order_relaxed) > 0))
         wr_peer_forgive(peer);
 }
+/* The turns of round robin, for all balancers: takes the next n and returns the first of them. */
+uint64_t wr_turns_take(struct wr_upstream *u, const struct wr_pick *p, uint32_t n);
+/* The peer whose turn it is, usable or not; turn: any number. NULL: no peer has turns. */
+struct wr_peer *wr_peer_by_turn(struct wr_peer_group *g, uint64_t turn);
+/* slow_start: how much of its weight the peer has; WR_WARM: all. */
+#define WR_WARM 65536u
+uint32_t wr_slot_warmth(const struct wr_peer_slot *s, uint64_t now_ms);
+static inline uint32_t wr_peer_warmth(const struct wr_pick *p, const struct wr_peer *peer)
+{
+    uint32_t slow = atomic_load_explicit(&peer->slot->slow_start_ms, memory_order_relaxed);
+
+    return wr_likely(slow == 0) || p->alone ? WR_WARM : wr_slot_warmth(peer->slot, p->now_ms);
+}
+/* False: this turn of the peer is passed over, as it has not all of its weight yet. */
+bool wr_peer_warm_turn(const struct wr_peer *peer, uint32_t warmth);
+static inline bool wr_peer_takes_turn(const struct wr_pick *p, const struct wr_peer *peer)
+{
+    uint32_t warmth = wr_peer_warmth(p, peer);
+
+    return wr_likely(warmth >= WR_WARM) || wr_peer_warm_turn(peer, warmth);
+}
+/* The peer is usable again after it was not: slow_start begins. */
+static inline void wr_slot_rises(struct wr_peer_slot *s, uint64_t now_ms)
+{
+    atomic_store_explicit(&s->up_ms, now_ms, memory_order_relaxed);
+}
 struct wr_try;
 struct wr_balancer_ops {
     const char *name;            /* the directive in upstream {} */
+    bool warms;                  /* slow_start works with it */
     /* Called once in each worker: makes u->balancer_state in u->pool. NULL: no state needed. */
     bool (*init)(struct wr_upstream *u, struct wr_loop *l);
     /* Returns NULL when no peer of this group is usable. Sets p->wait_ms as well to make the

@@ -367,6 +367,16 @@ static bool complete_implicit(struct wr_cf *cf, struct wr_upstream *u)
     return true;
 }
 
+/* slow_start changes weights, which the balancer may not use. */
+static void check_slow_start(struct wr_cf *cf, const struct wr_upstream *u)
+{
+    for (uint32_t i = 0; i < u->servers.n && !u->balancer->warms; i++)
+        if (u->servers.at[i].slow_start_ms > 0)
+            wr_diag_add(cf->conf->tree, WR_LOG_WARN, u->servers.at[i].node, 1,
+                        "it works with round robin, least_conn and least_time",
+                        "\"slow_start\" has no effect with \"%s\"", u->balancer->name);
+}
+
 static bool check(struct wr_cf *cf)
 {
     struct wr_upstreams *all = wr_cf_state(cf, &wr_module_upstream);
@@ -380,6 +390,7 @@ static bool check(struct wr_cf *cf)
         u->grace_ms = rc->grace_ms;
         if (u->implicit)
             ok &= complete_implicit(cf, u);
+        check_slow_start(cf, u);
     }
     return ok;
 }

@@ -1,0 +1,107 @@
+/* least: the choice of the least loaded peer, for balancers that compare peers. */
+#ifndef WR_LEAST_H
+#define WR_LEAST_H
+
+#include "upstream/upstream.h"
+
+struct wr_load {                 /* of one peer; n / weight is compared, the least is picked */
+    uint32_t rank;               /* compared before that */
+    uint64_t n, weight;          /* below 2^32 */
+};
+/* Negative: a is less loaded; 0: equal. */
+static inline int wr_load_compare(struct wr_load a, struct wr_load b)
+{
+    uint64_t l = a.n * b.weight, r = b.n * a.weight;
+
+    if (a.rank != b.rank)
+        return a.rank < b.rank ? -1 : 1;
+    return l < r ? -1 : l > r;
+}
+/* A peer that has not all of its weight yet (slow_start) counts as more loaded. */
+static inline struct wr_load wr_load_of(const struct wr_pick *p, const struct wr_peer *peer,
+                                        uint32_t rank, uint64_t n)
+{
+    uint32_t weight = atomic_load_explicit(&peer->slot->weight, memory_order_relaxed);
+    uint32_t warmth = wr_peer_warmth(p, peer);
+
+    n = wr_min(n, (uint64_t)UINT32_MAX);
+    if (wr_unlikely(warmth < WR_WARM))
+        n = wr_min(n * WR_WARM / warmth, (uint64_t)UINT32_MAX);
+    return (struct wr_load){ .rank = rank, .n = n, .weight = wr_max(weight, 1u) };
+}
+static inline uint32_t wr_load_conns(const struct wr_peer *peer)
+{
+    return atomic_load_explicit(&peer->slot->conns, memory_order_relaxed);
+}
+static inline struct wr_load wr_load_by_conns(const struct wr_pick *p, const struct wr_peer *peer)
+{
+    return wr_load_of(p, peer, 0, wr_load_conns(peer));
+}
+
+#define WR_LEAST_TURNS 8         /* looked at before all peers are */
+
+/* Of the peers that are as loaded as `best`, whose weights make `sum`: the first one from `turn`
+ * on; if it is not among the next few, one by weight. */
+static inline struct wr_peer *
+wr_least_in_turn(struct wr_upstream *u, struct wr_peer_group *g, const struct wr_pick *p,
+                 struct wr_load (*load_of)(const struct wr_pick *, const struct wr_peer *),
+                 uint64_t turn, struct wr_load best, uint64_t sum)
+{
+    struct wr_peer *peer, *last = NULL;
+    uint64_t place;
+
+    for (uint32_t i = 0; i < WR_LEAST_TURNS; i++) {
+        peer = wr_peer_by_turn(g, turn + i);
+        if (peer == NULL || wr_load_compare(load_of(p, peer), best) != 0
+            || !wr_peer_usable(p, peer) || !wr_peer_takes_turn(p, peer))
+            continue;
+        if (i > 0)
+            (void)wr_turns_take(u, p, i);
+        return peer;
+    }
+    /* The golden section spreads the turns evenly over the weights. */
+    place = (uint64_t)((double)(turn * 0x9e3779b97f4a7c15U) * 0x1p-64 * (double)sum);
+    for (uint32_t i = 0; i < g->n; i++) {
+        struct wr_load l = load_of(p, &g->at[i]);
+
+        if (wr_load_compare(l, best) != 0 || !wr_peer_usable(p, &g->at[i]))
+            continue;
+        last = &g->at[i];
+        if (place < l.weight)
+            break;
+        place -= l.weight;
+    }
+    return last;
+}
+
+/* The usable peer with the least load; equal ones take turns. turn: from wr_turns_take. NULL: none
+ * is usable. */
+static inline struct wr_peer *
+wr_least_pick(struct wr_upstream *u, struct wr_peer_group *g, const struct wr_pick *p,
+              struct wr_load (*load_of)(const struct wr_pick *, const struct wr_peer *),
+              uint64_t turn)
+{
+    struct wr_peer *least = NULL, *other;
+    struct wr_load best = { 0 };
+    uint64_t sum = 0;
+
+    for (uint32_t i = 0; i < g->n; i++) {
+        struct wr_load l = load_of(p, &g->at[i]);
+        int order = least == NULL ? -1 : wr_load_compare(l, best);
+
+        if (order > 0 || !wr_peer_usable(p, &g->at[i]))
+            continue;
+        if (order < 0) {
+            least = &g->at[i];
+            best = l;
+            sum = 0;
+        }
+        sum += l.weight;
+    }
+    if (least == NULL || sum == best.weight)
+        return least;
+    other = wr_least_in_turn(u, g, p, load_of, turn, best, sum);
+    return other != NULL ? other : least; /* all may have changed meanwhile */
+}
+
+#endif
