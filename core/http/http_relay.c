@@ -11,6 +11,7 @@ enum wr_go wr_http_cut(struct wr_exchange *x, enum wr_pump p)
     if (p == WR_PUMP_SRC_ERROR && wr_http_is_proxied(x, h) && !h->tunnel && !x->down.broken) {
         const char *why = wr_endpoint_why(&x->peer);
 
+        wr_try_now(x->tries)->cut = true;
         if (why != NULL)
             wr_xlog(x, WR_LOG_ERROR, 0, "%s", why);
         else
@@ -38,7 +39,9 @@ static enum wr_go end_too_slow(struct wr_exchange *x)
 {
     const struct wr_http_conf *c = wr_conf_of(x, &wr_module_http);
 
-    if (awaits_client(x) && c->reset_timedout)
+    if (!awaits_client(x))
+        wr_try_now(x->tries)->cut = true;
+    else if (c->reset_timedout)
         wr_http_abort(x, WR_ABORT_RESET);
     return wr_http_cut(x, WR_PUMP_IDLE);
 }

@@ -314,7 +314,7 @@ static bool must_try_another(struct wr_exchange *x)
         || (a->rows->next & wr_next_of_status(wr_http_of(x)->res.status)) == 0)
         return false;
     f.sent = !wr_method_idempotent(wr_http_of(x)->req.method);
-    return wr_retry_policy(&f) == WR_RETRY_NEXT && wr_peer_is_left(x);
+    return wr_retry_policy(&f) == WR_RETRY_NEXT && wr_peer_is_left(x) && wr_retry_take(x);
 }
 
 /* proxy_intercept_errors: error_page makes the reply, which keeps the server's fields about

@@ -146,8 +146,7 @@ static enum wr_go connected(struct wr_exchange *x)
     const struct wr_stream_conf *c = wr_conf_of(x, &wr_module_stream);
 
     wr_endpoint_raw(&x->peer, wr_try_conn(x->tries));
-    if (x->tries->u != NULL) /* now, not at the end of a session that may last for hours */
-        wr_peer_succeeded(&wr_try_now(x->tries)->peer);
+    wr_try_works(x);
     if (c->tcp_nodelay)
         wr_socket_nodelay(wr_try_conn(x->tries)->fd);
     else

@@ -31,6 +31,10 @@ static void inherit_counters(struct wr_peer_slot *s, const struct wr_peer_slot *
     atomic_store(&s->health, atomic_load(&old->health));
     atomic_store(&s->up_ms, atomic_load(&old->up_ms));
     atomic_store(&s->ejected_ms, atomic_load(&old->ejected_ms));
+    atomic_store(&s->returned_ms, atomic_load(&old->returned_ms));
+    atomic_store(&s->ejections, atomic_load(&old->ejections));
+    for (uint32_t i = 0; i < WR_SLICES; i++)
+        atomic_store(&s->window.slice[i], atomic_load(&old->window.slice[i]));
     atomic_store(&s->fails, atomic_load(&old->fails));
     atomic_store(&s->failed_ms, atomic_load(&old->failed_ms));
     atomic_store(&s->checked_ms, atomic_load(&old->checked_ms));

@@ -63,20 +63,33 @@ static bool is_tried(const struct wr_pick *p, const struct wr_peer *peer)
     return p->tried != NULL && (p->tried[peer->index / 64] >> (peer->index % 64) & 1) != 0;
 }
 
+static bool is_healthy(const struct wr_pick *p, const struct wr_peer_slot *s)
+{
+    uint32_t bits = atomic_load_explicit(&s->health, memory_order_relaxed);
+
+    if (wr_likely(bits == 0))
+        return true;
+    if (p->panic)
+        return (bits & WR_HEALTH_UNCHECKED) == 0;
+    if (p->alone || !wr_peer_is_ejected(s, p->now_ms))
+        bits &= ~(uint32_t)WR_HEALTH_EJECTED;
+    return bits == 0;
+}
+
 bool wr_peer_usable(const struct wr_pick *p, const struct wr_peer *peer)
 {
     const struct wr_peer_slot *s = peer->slot;
     uint32_t most;
 
     if (is_tried(p, peer) || atomic_load_explicit(&s->down, memory_order_relaxed) != 0
-        || atomic_load_explicit(&s->health, memory_order_relaxed) != 0
-        || atomic_load_explicit(&s->generation, memory_order_relaxed) != peer->generation)
+        || atomic_load_explicit(&s->generation, memory_order_relaxed) != peer->generation
+        || !is_healthy(p, s))
         return false;
     most = atomic_load_explicit(&s->max_conns, memory_order_relaxed);
     if (most > 0 && atomic_load_explicit(&s->conns, memory_order_relaxed) >= most)
         return false;
     most = atomic_load_explicit(&s->max_fails, memory_order_relaxed);
-    return p->alone || most == 0
+    return p->alone || p->panic || most == 0
         || atomic_load_explicit(&s->fails, memory_order_relaxed) < most
         || wr_peer_is_rested(s, p->now_ms);
 }

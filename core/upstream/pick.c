@@ -84,6 +84,7 @@ static struct wr_try *pick_peer(struct wr_exchange *x, uint64_t *wait_ms)
             break;
         version = v->version;
         p.alone = is_alone(v);
+        p.panic = wr_group_panics(a->u, v, p.now_ms);
         p.backup = false;
         peer = pick_from(&p, &v->main, &addr);
         if (peer == NULL) {
@@ -97,13 +98,17 @@ static struct wr_try *pick_peer(struct wr_exchange *x, uint64_t *wait_ms)
     t = push_try(x, &addr);
     t->peer = *peer;
     t->held = true;
+    a->panic = p.panic;
+    wr_outlier_picked(a->u, t);
+    if (a->all.n == a->first + 1)
+        wr_retry_count(a->u);
     return t;
 }
 
 static bool has_usable(struct wr_exchange *x, const struct wr_peer_group *g)
 {
     const struct wr_tries *a = x->tries;
-    struct wr_pick p = { .x = x, .tried = a->tried, .now_ms = wr_now() };
+    struct wr_pick p = { .x = x, .tried = a->tried, .now_ms = wr_now(), .panic = a->panic };
     uint32_t now = a->all.at[a->all.n - 1].peer.index;
 
     for (uint32_t i = 0; i < g->n; i++)
@@ -215,6 +220,28 @@ static enum wr_go pick_run(struct wr_exchange *x)
 
 const struct wr_step wr_step_pick = { "pick", "connecting to upstream", pick_run };
 
+void wr_try_works(struct wr_exchange *x)
+{
+    struct wr_tries *a = x->tries;
+    struct wr_try *t = wr_try_now(a);
+
+    if (t == NULL || !t->held)
+        return;
+    wr_peer_succeeded(&t->peer);
+    wr_outlier_note(a->u, t, WR_TRY_WORKED);
+}
+
+/* A reply of 5xx is a failure even if it is passed on. Nothing is known without a reply: the client
+ * has left. */
+static enum wr_outcome outcome_of(const struct wr_try *t)
+{
+    if (t->failed || t->cut)
+        return WR_TRY_FAILED;
+    if (t->header_ms == WR_NOT_YET)
+        return WR_TRY_UNKNOWN;
+    return t->status >= 500 ? WR_TRY_FAILED : WR_TRY_WORKED;
+}
+
 void wr_try_end(struct wr_exchange *x, bool failed)
 {
     struct wr_tries *a = x->tries;
@@ -243,5 +270,6 @@ void wr_try_end(struct wr_exchange *x, bool failed)
         wr_peer_succeeded(&t->peer);
     else if (failed && wr_peer_failed(&t->peer, wr_now()) && !is_alone(wr_peers_view(a->u)))
         wr_xlog(x, WR_LOG_WARN, 0, "upstream server temporarily disabled");
+    wr_outlier_note(a->u, t, outcome_of(t));
     wr_peer_release(a->u, &t->peer); /* last: now the slot may be given to another server */
 }

@@ -21,6 +21,14 @@ static uint32_t max_tries(struct wr_exchange *x)
     return configured > 0 ? wr_min(configured, all) : all;
 }
 
+/* A link that broke while it was parked costs the peers no second request. */
+static bool may_afford(struct wr_exchange *x)
+{
+    enum wr_failure why = x->tries->failure;
+
+    return why == WR_FAIL_STALE || why == WR_FAIL_STATUS || wr_retry_take(x);
+}
+
 static enum wr_go retry_run(struct wr_exchange *x)
 {
     struct wr_tries *a = x->tries;
@@ -41,7 +49,7 @@ static enum wr_go retry_run(struct wr_exchange *x)
     if (a->all.n > a->first && wr_try_now(a)->status == 0)
         wr_try_now(a)->status = f.failure == WR_FAIL_TIMEOUT ? 504 : 502;
     wr_try_end(x, is_fault_of_peer(a));
-    if (wr_retry_policy(&f) == WR_RETRY_GIVE_UP)
+    if (wr_retry_policy(&f) == WR_RETRY_GIVE_UP || !may_afford(x))
         return x->layer->reject(x, f.failure == WR_FAIL_TIMEOUT ? 504 : 502);
     x->step = &wr_step_pick;
     return WR_GO;

@@ -6,8 +6,9 @@
  * there), peer_members (its lists of slots), peer_ledger (leases each process holds), peer_view (a
  * worker's view), round_robin (the default balancer), schedule (its order: pure), slow_start (peers
  * that come back), start, pick, dial, retry (the steps), secure (what an exchange wants of the
- * handshake), policy and hostport (pure), resolver_conf (the resolver directive), upstream_vars
- * ($upstream_addr ...). Connections to peers are in core/link.
+ * handshake), policy, heal and hostport (pure), outlier, retry_budget, panic, heal_conf (groups that
+ * heal themselves), resolver_conf (the resolver directive), upstream_vars ($upstream_addr ...).
+ * Connections to peers are in core/link.
  *
  * A worker names a peer by its slot number and the slot's generation. Counters are in shared
  * memory: a worker writes its own row of the ledger first, then the slot's total, so that the
@@ -48,6 +49,7 @@ struct wr_upstream {
     const struct wr_balancer_ops *balancer;
     void *balancer_conf;         /* of the balancer's directive */
     void *balancer_state;        /* of the balancer, in this process */
+    struct wr_heal *heal;        /* outlier, retry_budget, panic; NULL: none of them */
     struct wr_link waiting;      /* wr_tries that wait for a peer, in order of arrival */
     struct wr_links links;       /* to its peers, in this process */
     struct wr_peers *peers;      /* this process' view; NULL before wr_upstreams_open */
@@ -90,6 +92,12 @@ const char *wr_hostport_parse(struct wr_str s, uint16_t default_port,
 extern struct wr_module wr_module_resolver;
 void wr_resolvers_forget(void); /* frees all resolvers made in this process */
 
+/* ---- shared: counts of the last time ---- */
+#define WR_SLICES 8
+struct wr_window {               /* covers its time, and at most a seventh of it more: heal.c */
+    _Atomic uint64_t slice[WR_SLICES];
+};
+
 /* ---- shared: slots ---- */
 enum wr_down { WR_DOWN_CONF = 1, WR_DOWN_DRAIN = 2 };
 enum wr_health {
@@ -122,6 +130,9 @@ struct wr_peer_slot {
     struct wr_addr addr;         /* read it with wr_peer_addr */
     char route[64];              /* route=, for sticky sessions; its zero may be missing */
     char name[128];              /* server text, for logs and status; its zero may be missing */
+    struct wr_window window;     /* outlier: its tries, marked: those that failed */
+    _Atomic uint64_t returned_ms; /* outlier: when it last returned; 0: it was never ejected */
+    _Atomic uint32_t ejections;  /* outlier: the last one was as many times eject= */
 };
 /* Master, before it forks: creates the zones or takes over those of the previous configuration,
  * without writing into them. False: logged. */
@@ -191,6 +202,7 @@ struct wr_pick {
     const uint64_t *tried;       /* a bitmap, by slot */
     uint64_t now_ms;
     bool alone;                  /* the group has one peer: max_fails does not apply */
+    bool panic;                  /* few peers are healthy: health does not apply */
     bool backup;                 /* a backup is wanted: no main peer could be picked */
     uint64_t wait_ms;            /* out, where pick returns NULL: how long to wait for a peer; 0:
                                   * do not wait */
@@ -268,6 +280,9 @@ struct wr_try {
     uint64_t head_size;          /* layer 7: bytes of the reply's head */
     bool failed, held;           /* held: counted in the slot and the ledger */
     bool anew;                   /* first try after an internal redirect to another upstream */
+    bool cut;                    /* the peer failed behind the head of its reply */
+    bool counted;                /* outlier: the outcome is known and counted */
+    bool probe;                  /* outlier: decides whether the peer returns */
 };
 enum wr_next {
     WR_NEXT_OFF = 1, WR_NEXT_ERROR = 2, WR_NEXT_TIMEOUT = 4, WR_NEXT_INVALID = 8,
@@ -316,6 +331,7 @@ struct wr_tries {                /* x->tries: all tries of an exchange */
     struct wr_addr *addrs;       /* NULL: the upstream's peers are used */
     uint32_t naddrs, next_addr;
     bool resolving;
+    bool panic;                  /* the current peer was picked while the group panicked */
     bool sealed;                 /* the peer may have begun a request that is not idempotent */
     bool lost;                   /* part of what was sent is not kept: it cannot be repeated */
 };
@@ -347,6 +363,12 @@ bool wr_upstream_start_text(struct wr_exchange *x, struct wr_str text, uint16_t 
                             const struct wr_upstream_rows *rows) WR_CHECKED;
 /* Ends the current try, the wait for a peer and the query for a name. Idempotent. */
 void wr_tries_end(struct wr_exchange *x);
+/* The peer of the current try has done what it must: layers call it if they cannot wait for the end
+ * of the try, as a session may last for hours. */
+void wr_try_works(struct wr_exchange *x);
+/* False: the group has spent its retry_budget (logged). True: the retry is counted. The step retry
+ * asks it, but for a status: for WR_FAIL_STATUS the layer asks before it gives up the reply. */
+bool wr_retry_take(struct wr_exchange *x) WR_CHECKED;
 bool wr_peer_is_left(struct wr_exchange *x); /* is there a usable peer besides the current one? */
 struct wr_try_facts {            /* a try of layer 7 that failed */
     enum wr_failure failure;     /* as seen by the caller */

@@ -31,6 +31,11 @@ struct wr_group_words {
         _Atomic uint64_t turn;   /* the next position of the schedule */
         _Atomic uint64_t rest;   /* the same among the usable peers, when few are */
     } cursors[2];                /* main peers, backups */
+    struct wr_window tries;      /* retry_budget: all tries, marked: retries */
+    _Atomic uint64_t refused;    /* retry_budget: retries so far that it did not afford */
+    _Atomic uint64_t refused_said_ms, ejected_said_ms; /* when this was last logged */
+    _Atomic uint64_t panic_looked_ms; /* when the healthy peers were last counted */
+    _Atomic uint32_t panic;      /* 1: fewer than `panic` says are healthy */
 };
 /* This process' view of a zone: the list of members, the slots, and the ledger of leases. Any
  * process of the instance may write into it: check everything read from it. */
@@ -137,6 +142,66 @@ static inline void wr_peer_probe(const struct wr_peer *peer, uint64_t now_ms)
         atomic_store_explicit(&peer->slot->checked_ms, now_ms, memory_order_relaxed);
 }
 bool wr_peer_failed(const struct wr_peer *peer, uint64_t now_ms);
+
+/* ---- heal: decisions, pure ---- */
+struct wr_tally {                /* of a window: how many, and how many of them were marked */
+    uint32_t all, marked;
+};
+/* One window_ms for all calls with a window. Times of different processes may differ a little. An
+ * update may be lost where many processes add at once. */
+void wr_window_add(struct wr_window *w, uint64_t window_ms, uint64_t now_ms, struct wr_tally more);
+struct wr_tally wr_window_sum(const struct wr_window *w, uint64_t window_ms, uint64_t now_ms);
+void wr_window_clear(struct wr_window *w);
+
+struct wr_heal {                 /* of a group */
+    struct wr_outlier {
+        uint32_t errors, rate;   /* errors 0: off; rate in percent, 0: any */
+        uint32_t max_ejected;    /* percent of the peers */
+        uint64_t window_ms, eject_ms;
+        uint64_t full_ms;        /* in this process: no peer may be ejected until then */
+    } outlier;
+    struct wr_retry_budget {
+        bool on;
+        uint32_t percent, min;   /* of the tries; a second */
+    } budget;
+    uint32_t panic;              /* percent; 0: off */
+};
+#define WR_BUDGET_MS 10000
+#define WR_EJECT_TIMES_MAX 10
+#define WR_EJECT_MAX_MS 3600000
+bool wr_outlier_found(const struct wr_outlier *o, struct wr_tally t); /* marked: failed */
+/* The time of an ejection is this number times eject_ms. before: that of the last one; quiet_ms:
+ * since the peer has returned from it. */
+uint32_t wr_eject_times(uint32_t before, uint64_t quiet_ms, uint64_t eject_ms);
+/* How many of the peers of one rank (main or backup) may be ejected at a time. */
+uint32_t wr_eject_most(uint32_t peers, uint32_t percent);
+bool wr_retry_affordable(const struct wr_retry_budget *b, struct wr_tally t); /* marked: retries */
+bool wr_panic_needed(uint32_t healthy, uint32_t peers, uint32_t percent);
+
+/* ---- outlier, retry_budget, panic ---- */
+extern struct wr_module wr_module_heal;
+/* False also for a time that no ejection lasts: the word may hold anything. */
+static inline bool wr_peer_is_ejected(const struct wr_peer_slot *s, uint64_t now_ms)
+{
+    uint64_t left = atomic_load_explicit(&s->ejected_ms, memory_order_relaxed) - now_ms;
+
+    return (atomic_load_explicit(&s->health, memory_order_relaxed) & WR_HEALTH_EJECTED) != 0
+        && left - 1 < WR_EJECT_TIMES_MAX * (uint64_t)WR_EJECT_MAX_MS;
+}
+/* The peer of t was picked: if its ejection is over, this try may be the probe. */
+void wr_outlier_picked(struct wr_upstream *u, struct wr_try *t);
+enum wr_outcome { WR_TRY_UNKNOWN, WR_TRY_WORKED, WR_TRY_FAILED };
+/* Counts the outcome, once; ejects the peer, or lets it return. The peer is held. */
+void wr_outlier_note(struct wr_upstream *u, struct wr_try *t, enum wr_outcome outcome);
+static inline void wr_retry_count(struct wr_upstream *u) /* the first try of an exchange */
+{
+    if (u->heal != NULL && u->heal->budget.on)
+        wr_window_add(&u->peers->zone.words->tries, WR_BUDGET_MS, wr_now(),
+                      (struct wr_tally){ 1, 0 });
+}
+/* True: the group panics. Some process counts the healthy peers every 100 ms; the others read what
+ * it found. */
+bool wr_group_panics(struct wr_upstream *u, const struct wr_peers *v, uint64_t now_ms);
 
 /* ---- steps ---- */
 /* Ends the current try: counts its outcome, gives its lease back. Idempotent. */
