@@ -17,7 +17,8 @@ static inline int wr_load_compare(struct wr_load a, struct wr_load b)
         return a.rank < b.rank ? -1 : 1;
     return l < r ? -1 : l > r;
 }
-/* A peer that has not all of its weight yet (slow_start) counts as more loaded. */
+/* A peer that has not all of its weight yet (slow_start) counts as more loaded, even without
+ * connections. */
 static inline struct wr_load wr_load_of(const struct wr_pick *p, const struct wr_peer *peer,
                                         uint32_t rank, uint64_t n)
 {
@@ -26,7 +27,7 @@ static inline struct wr_load wr_load_of(const struct wr_pick *p, const struct wr
 
     n = wr_min(n, (uint64_t)UINT32_MAX);
     if (wr_unlikely(warmth < WR_WARM))
-        n = wr_min(n * WR_WARM / warmth, (uint64_t)UINT32_MAX);
+        n = wr_min((n + 1) * WR_WARM / warmth - 1, (uint64_t)UINT32_MAX);
     return (struct wr_load){ .rank = rank, .n = n, .weight = wr_max(weight, 1u) };
 }
 static inline uint32_t wr_load_conns(const struct wr_peer *peer)
