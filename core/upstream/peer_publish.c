@@ -140,6 +140,7 @@ static void fill_slot(struct draft *d, struct wr_peer_slot *s, const struct wr_s
     memset((void *)&s->down, 0, sizeof(*s) - offsetof(struct wr_peer_slot, down));
     s->key = sv->key;
     s->addr = *addr;
+    atomic_store(&s->health, d->u->born);
     if (old != NULL)
         inherit_counters(s, old);
 }
@@ -162,6 +163,8 @@ static void draft_add(struct draft *d, const struct wr_server *sv, const struct 
         fill_slot(d, s, sv, &a->addr);
     }
     d->changed |= configure_slot(s, sv);
+    if (!d->u->checked) /* what checks found that are not configured any more */
+        atomic_fetch_and(&s->health, ~(uint32_t)(WR_HEALTH_CHECK | WR_HEALTH_UNCHECKED));
     d->changed |= set_weight_rank(s, sv, a, first);
     generation = atomic_load(&s->generation);
     if ((generation & 1) != 0)
@@ -374,17 +377,17 @@ static bool is_back(uint32_t health, uint32_t clear)
 bool wr_peer_health_set(struct wr_upstream *u, const struct wr_peer *peer, uint32_t set,
                         uint32_t clear)
 {
-    bool locked = lock_zone(u);
+    bool locked = (set | clear) != 0 && lock_zone(u);
     bool ours = atomic_load(u->peers->zone.members.owner) == u->run
              && atomic_load(&peer->slot->generation) == peer->generation;
 
+    if (ours && set != 0) /* first: between the two a worker must not find it well */
+        (void)atomic_fetch_or(&peer->slot->health, set);
     if (ours && clear != 0) {
         if (is_back(atomic_load(&peer->slot->health), clear))
             wr_slot_rises(peer->slot, wr_now());
         (void)atomic_fetch_and(&peer->slot->health, ~clear);
     }
-    if (ours && set != 0)
-        (void)atomic_fetch_or(&peer->slot->health, set);
     unlock_zone(u, locked);
     return ours;
 }

@@ -58,6 +58,8 @@ struct wr_upstream {
     struct wr_pool *pool;        /* of the configuration */
     uint64_t run;                /* keeper: `run` of its wr_upstreams_commit */
     uint32_t full;               /* keeper: number of addresses for which no slot was free */
+    bool checked;                /* active checks own the bits CHECK and UNCHECKED of its peers */
+    uint32_t born;               /* wr_health bits that a new peer begins with */
     size_t zone_size;            /* zone NAME SIZE; 0: by count */
     struct wr_str zone_name;
     const struct wr_scope *scope; /* of the upstream block; the layer's for an implicit one */
@@ -150,6 +152,7 @@ struct wr_upstream_use {
     const struct wr_upstream_rows *rows;
     const struct wr_peer_tls *tls; /* NULL: plain */
     struct wr_str host;          /* of proxy_pass: for a handshake, and for a Host field */
+    struct wr_template *host_field; /* instead of it in the field; NULL: none */
     bool proxy_protocol;         /* a PROXY header is sent first */
 };
 /* Called in `finish` of a proxy module; the struct is copied. */

@@ -219,14 +219,15 @@ static bool finish(struct wr_cf *cf, struct wr_scope *scope, void *conf)
     if (c->pass.node == NULL)
         return true;
     wr_http_proxy_folders(cf, &c->base);
-    if (c->pass.upstream != NULL)
-        wr_upstream_used(cf, &(struct wr_upstream_use){
-            .scope = scope, .u = c->pass.upstream, .rows = &c->base.rows,
-            .tls = c->pass.url.secure ? &c->tls : NULL, .host = c->pass.url.host });
     if ((c->pass.url.secure || c->pass.url_tpl != NULL)
         && !wr_peer_tls_finish(cf, &c->tls, "proxy"))
         return false;
     wr_proxy_plan_make(cf->pool, c);
+    if (c->pass.upstream != NULL)
+        wr_upstream_used(cf, &(struct wr_upstream_use){
+            .scope = scope, .u = c->pass.upstream, .rows = &c->base.rows,
+            .tls = c->pass.url.secure ? &c->tls : NULL, .host = c->pass.url.host,
+            .host_field = c->plan.host });
     wr_proxy_hidden_make(cf->pool, c);
     return wr_proxy_rules_finish(cf, c);
 }
