@@ -10,6 +10,7 @@
 #define QUICK_MS 1000    /* a child that lived for less died quickly */
 #define BACKOFF_MAX_MS 1000 /* short: the child may be the only worker */
 #define ASK_MS 5000      /* between two questions to a keeper whether it is alive */
+#define ASK_MIN_MS 1000
 #define ASKS_MISSED 3    /* after so many without an answer it is killed */
 
 uint64_t wr_backoff_ms(uint32_t deaths)
@@ -367,8 +368,11 @@ static bool is_watched(const struct wr_cycle *c)
         && wr_core_of(c->conf)->debug_points != WR_DEBUG_STOP;
 }
 
-static uint64_t ask_every_ms(void)
+/* As often as its most frequent work is due. */
+static uint64_t ask_every_ms(const struct wr_conf *conf)
 {
+    uint64_t every = ASK_MS;
+
 #if WR_DEBUG
     const char *wanted = getenv("WR_ASK_MS");
     uint64_t ms;
@@ -376,12 +380,19 @@ static uint64_t ask_every_ms(void)
     if (wanted != NULL && wr_str_u64(wr_str_c(wanted), &ms))
         return ms;
 #endif
-    return ASK_MS;
+    for (uint32_t i = 0; i < wr_modules_count; i++) {
+        const struct wr_keeper_hooks *k = wr_modules[i]->keeper;
+        uint64_t due = k != NULL && k->every != NULL ? k->every(conf) : 0;
+
+        if (due > 0)
+            every = wr_min(every, wr_max(due, (uint64_t)ASK_MIN_MS));
+    }
+    return every;
 }
 
-static void ask_keeper(struct wr_child *ch)
+static void ask_keeper(const struct wr_conf *conf, struct wr_child *ch)
 {
-    uint64_t every = ask_every_ms();
+    uint64_t every = ask_every_ms(conf);
 
     if (ch->unanswered >= ASKS_MISSED && !ch->stuck) {
         wr_say(WR_LOG_ERROR, 0, "%s %d has not answered for %llu ms, replacing it",
@@ -398,7 +409,7 @@ void wr_children_ask(void)
 {
     for (struct wr_cycle *c = wr_master.cycle; c != NULL; c = c->old) {
         if (is_watched(c) && wr_now() >= wr_keeper_of(c)->ask_ms)
-            ask_keeper(wr_keeper_of(c));
+            ask_keeper(c->conf, wr_keeper_of(c));
     }
 }
 

@@ -172,6 +172,9 @@ struct wr_keeper_hooks {
     /* True: the counts in shared memory are right again. Called after a sweep every 10 ms, later
      * every second, until all modules return true. */
     bool (*look)(struct wr_conf *conf);
+    /* Called by the master: how often the work of the keeper is due, in ms; 0: that does not
+     * matter. A keeper that is silent three times as long is replaced (core/app/supervise.c). */
+    uint64_t (*every)(const struct wr_conf *conf);
 };
 
 struct wr_module {
