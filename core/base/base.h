@@ -79,7 +79,8 @@ void wr_out_of_memory(size_t size) WR_NORETURN;
     X(RING, ring)                    /* state of a sink */ \
     X(SYSLOG, target)                /* state of a sink */ \
     X(LOG_FILE, log_file)            /* state of a sink */ \
-    X(CHECK_PGSQL, check_pgsql)      /* state of a check's conversation; the next three, too */ \
+    X(CHECK_HTTP, check_http)        /* state of a check's conversation; the next four, too */ \
+    X(CHECK_PGSQL, check_pgsql)      \
     X(CHECK_REDIS, check_redis)      \
     X(CHECK_MYSQL, check_mysql)      \
     X(CHECK_SMTP, check_smtp)        \

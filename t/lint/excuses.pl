@@ -7,7 +7,7 @@ my $outside = 'for modules: those outside of the tree in t/modules and those to 
     # Symbols of a header that no other file than their own uses.
     symbols => {
         (map { $_ => $tested } qw(
-            wr_affinity_parse wr_backoff_ms wr_base64_decode wr_block_sized wr_chunked_step
+            wr_affinity_parse wr_backoff_ms wr_base64_decode wr_block_sized
             wr_hosts_add wr_hosts_new wr_hosts_use wr_ledger_judge wr_module_file_word wr_open_fits
             wr_pool_used wr_share_owner wr_slot_claim wr_speaker_choose wr_split_percent
             wr_split_scale wr_threads_started)),

@@ -25,8 +25,13 @@ struct wr_check_conf {         /* what kinds may read; lives as long as the conf
     struct wr_str host;        /* the name of the servers: of proxy_pass, or set for them */
     struct wr_str user, password; /* p NULL: not given. The password is never logged */
     uint32_t role;             /* index in the kind's `roles`; 0 if it was not given */
-    const struct wr_match *match; /* NULL: none */
+    const struct wr_match *match; /* of this kind; NULL: none */
     bool keep;                 /* the connection shall carry the next check, too */
+};
+struct wr_match {              /* `match NAME { ... }`; begins the kind's own struct */
+    struct wr_str name;
+    const struct wr_check_kind *kind;
+    struct wr_match *next;
 };
 
 /* ---- one conversation with a server ---- */
@@ -34,8 +39,8 @@ enum wr_check_next {
     WR_CHECK_MORE,             /* send what is in `out`, then wait for more bytes */
     WR_CHECK_TLS,              /* send what is in `out`, shake hands, then call `input` again with
                                 * `secured` set; only if `can_secure` */
-    WR_CHECK_PASS,             /* the server is fine. What is in `out` is sent as well as one write
-                                * can (QUIT) */
+    WR_CHECK_PASS,             /* the server is fine; `why` may have what was seen ("HTTP 200").
+                                * What is in `out` is sent as well as one write can (QUIT) */
     WR_CHECK_FAIL,             /* it is not: `why` has the reason. `out` as above */
 };
 enum wr_check_end {
@@ -51,8 +56,7 @@ struct wr_check_talk {
                                 * stop, and without secrets. Bytes of the server only by
                                 * wr_check_quote. Empty at each call, WR_CHECK_WHY_MAX bytes */
     void *state;               /* of the kind: its state_size bytes, zeroed before `begin` */
-    struct wr_pool *pool;      /* of this conversation; at most 256 KB: wr_pool_try for sizes the
-                                * server chose */
+    struct wr_pool *pool;      /* of this conversation; at most 1 MB */
     unsigned char nonce[24];   /* random bytes of this conversation, for SCRAM */
     bool can_secure;           /* TLS is configured (proxy_ssl on) and not up yet. A kind with
                                 * `upgrades` has to ask for it then, or fail */
@@ -63,7 +67,7 @@ struct wr_check_talk {
 
 /* ---- kinds ---- */
 struct wr_check_kind {
-    const char *name;          /* type=NAME; "http" and "tcp" are the layers' defaults */
+    const char *name;          /* type=NAME */
     uint32_t layers;           /* WR_L4, WR_L7 */
     uint32_t params;           /* wr_check_param bits: others are refused */
     const char *const *roles;  /* role=; the first is the default; ends with NULL */
@@ -78,7 +82,13 @@ struct wr_check_kind {
      * FULL: must return a verdict. MORE without using bytes: the next call has more. */
     enum wr_check_next (*input)(struct wr_check_talk *t, struct wr_str in, enum wr_check_end end,
                                 size_t *used);
+    /* With WR_CHECK_MATCH: makes its struct, which begins with struct wr_match, zeroed; and the
+     * setter of one line of the block (cf->node). False: an error was reported. */
+    struct wr_match *(*match_new)(struct wr_pool *pool, struct wr_str name);
+    bool (*match_line)(struct wr_cf *cf, struct wr_match *m);
 };
+/* For modules of a layer, in `prepare`: adds a kind. The first one of a layer is its default. */
+void wr_check_kind_add(struct wr_cf *cf, const struct wr_check_kind *k);
 
 /* For kinds: fails with a reason. */
 enum wr_check_next wr_check_fail(struct wr_check_talk *t, const char *fmt, ...) WR_PRINTF(2, 3);

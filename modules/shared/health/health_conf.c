@@ -1,0 +1,417 @@
+/* health_conf: the directives of active health checks: health_check in a location or a stream
+ * server, match { } and health_check_timeout. What a check needs of the proxy_* directives around
+ * it is copied when all of them are known. */
+#include "health_impl.h"
+
+#include <errno.h>
+
+bool wr_health_prepare(struct wr_cf *cf)
+{
+    struct wr_health_conf *h = WR_NEW(cf->pool, struct wr_health_conf);
+
+    wr_cf_state(cf, &wr_module_health) = h;
+    for (size_t i = 0; wr_check_kinds[i] != NULL; i++)
+        wr_check_kind_add(cf, wr_check_kinds[i]);
+    return true;
+}
+
+void wr_check_kind_add(struct wr_cf *cf, const struct wr_check_kind *k)
+{
+    struct wr_health_conf *h = wr_health_of(cf->conf);
+
+    *wr_vec_push(cf->pool, &h->kinds) = k;
+}
+
+/* The kind of that name in a layer; name.p NULL: the layer's default. NULL: there is none. */
+static const struct wr_check_kind *find_kind(const struct wr_health_conf *h, uint32_t layer,
+                                             struct wr_str name)
+{
+    for (uint32_t i = 0; i < h->kinds.n; i++) {
+        const struct wr_check_kind *k = h->kinds.at[i];
+
+        if ((k->layers & layer) != 0 && (name.p == NULL || wr_str_is(name, k->name)))
+            return k;
+    }
+    return NULL;
+}
+
+/* ---- match NAME { } ---- */
+
+static struct wr_match *find_match(const struct wr_health_conf *h, uint32_t layer,
+                                   struct wr_str name)
+{
+    struct wr_match *m = h->matches;
+
+    while (m != NULL && ((m->kind->layers & layer) == 0 || !wr_str_eq(m->name, name)))
+        m = m->next;
+    return m;
+}
+
+static bool set_match(struct wr_cf *cf, void *conf)
+{
+    struct wr_health_conf *h = wr_health_of(cf->conf);
+    const struct wr_check_kind *k = find_kind(h, cf->scope->layer, wr_str_of(NULL, 0));
+    const struct wr_node *block = cf->node;
+    struct wr_match *m;
+    bool ok = true;
+
+    (void)conf;
+    if (k == NULL)
+        return wr_cf_error(cf, 0, "this build has no health checks of http");
+    if (find_match(h, cf->scope->layer, wr_cf_arg(cf, 1)) != NULL)
+        return wr_cf_error(cf, 1, "duplicate match \"" WR_FMT "\"", WR_ARG(wr_cf_arg(cf, 1)));
+    m = k->match_new(cf->pool, wr_cf_arg(cf, 1));
+    m->kind = k;
+    m->next = h->matches;
+    h->matches = m;
+    for (const struct wr_node *line = block->children; line != NULL; line = line->next) {
+        cf->node = line;
+        cf->nargs = line->nwords - 1;
+        ok = (line->block ? wr_cf_error(cf, 0, "unexpected \"{\"") : k->match_line(cf, m)) && ok;
+    }
+    cf->node = block;
+    cf->nargs = block->nwords - 1;
+    return ok;
+}
+
+/* ---- the parameters of health_check: a table ---- */
+
+static bool param_num(struct wr_str v, uint32_t max, uint32_t *out)
+{
+    uint64_t n;
+
+    if (!wr_str_u64(v, &n) || n < 1 || n > max)
+        return false;
+    *out = (uint32_t)n;
+    return true;
+}
+static bool param_time(struct wr_str v, uint64_t min, uint64_t *out)
+{
+    return wr_parse_msec(v, out) && *out >= min && *out <= (uint64_t)365 * 24 * 3600 * 1000;
+}
+static bool p_interval(struct wr_check *c, struct wr_str v)
+{
+    return param_time(v, 1, &c->interval_ms);
+}
+static bool p_jitter(struct wr_check *c, struct wr_str v)
+{
+    return param_time(v, 0, &c->jitter_ms);
+}
+static bool p_fails(struct wr_check *c, struct wr_str v)
+{
+    return param_num(v, INT32_MAX, &c->fails);
+}
+static bool p_passes(struct wr_check *c, struct wr_str v)
+{
+    return param_num(v, INT32_MAX, &c->passes);
+}
+static bool p_port(struct wr_check *c, struct wr_str v)
+{
+    uint32_t port = 0;
+
+    if (!param_num(v, 65535, &port))
+        return false;
+    c->port = (uint16_t)port;
+    return true;
+}
+static bool p_uri(struct wr_check *c, struct wr_str v)
+{
+    for (size_t i = 0; i < v.n; i++)
+        if ((unsigned char)v.p[i] <= ' ' || v.p[i] == 0x7f || v.p[i] == '#')
+            return false;
+    c->conf.uri = v;
+    return v.n > 0 && v.p[0] == '/';
+}
+static bool p_keepalive(struct wr_check *c, struct wr_str v)
+{
+    c->conf.keep = true;
+    return param_time(v, 1, &c->keepalive_ms);
+}
+static bool p_match(struct wr_check *c, struct wr_str v)
+{
+    c->match_name = v;
+    return v.n > 0;
+}
+static bool p_type(struct wr_check *c, struct wr_str v)
+{
+    c->type = v;
+    return v.n > 0;
+}
+static bool p_user(struct wr_check *c, struct wr_str v)
+{
+    c->conf.user = v;
+    return v.n > 0 && v.n <= 255;
+}
+static bool p_password(struct wr_check *c WR_UNUSED, struct wr_str v) /* see read_password */
+{
+    return v.n > 0;
+}
+static bool p_role(struct wr_check *c, struct wr_str v)
+{
+    c->role = v;
+    return v.n > 0;
+}
+static bool p_mandatory(struct wr_check *c, struct wr_str v WR_UNUSED)
+{
+    return c->mandatory = true;
+}
+static bool p_persistent(struct wr_check *c, struct wr_str v WR_UNUSED)
+{
+    return c->persistent = true;
+}
+
+static const struct param {
+    const char *name;
+    bool value;
+    bool (*set)(struct wr_check *c, struct wr_str v); /* false: the value is not valid */
+    const char *takes;           /* describes the value */
+    uint32_t needs;              /* the wr_check_param bit of the kind; 0: all have it */
+} params[] = {
+    { "interval", true, p_interval, "a time: 5s, 500ms", 0 },
+    { "jitter", true, p_jitter, "a time: 1s, 500ms", 0 },
+    { "fails", true, p_fails, "a number, 1 or more", 0 },
+    { "passes", true, p_passes, "a number, 1 or more", 0 },
+    { "uri", true, p_uri, "a path that begins with \"/\"", WR_CHECK_URI },
+    { "port", true, p_port, "a port, 1 to 65535", 0 },
+    { "mandatory", false, p_mandatory, NULL, 0 },
+    { "persistent", false, p_persistent, NULL, 0 },
+    { "keepalive_time", true, p_keepalive, "a time: 60s", WR_CHECK_KEEPALIVE },
+    { "match", true, p_match, "the name of a \"match\" block", WR_CHECK_MATCH },
+    { "type", true, p_type, "a kind of check", 0 },
+    { "user", true, p_user, "a name of at most 255 bytes", WR_CHECK_USER },
+    { "password_file", true, p_password, "the path of a file", WR_CHECK_USER },
+    { "role", true, p_role, "a role of the server", WR_CHECK_ROLE },
+};
+
+static const char *nearest_param(struct wr_cf *cf, struct wr_str arg)
+{
+    struct wr_param_near near = wr_param_near(arg);
+
+    if (wr_str_is(arg, "udp"))
+        return "servers are checked over TCP only";
+    for (size_t k = 0; k < WR_COUNT(params); k++)
+        wr_param_consider(cf->pool, &near, params[k].name, params[k].value);
+    return near.hint;
+}
+
+/* The parameter that word i is, and its value. NULL: none. */
+static const struct param *find_param(struct wr_cf *cf, uint32_t i, struct wr_str *value)
+{
+    *value = wr_str_of(NULL, 0);
+    for (size_t k = 0; k < WR_COUNT(params); k++)
+        if (params[k].value ? wr_param(wr_cf_arg(cf, i), params[k].name, value)
+                            : wr_str_is(wr_cf_arg(cf, i), params[k].name))
+            return &params[k];
+    return NULL;
+}
+
+/* The first line of the file, in memory that no core file has. */
+static bool read_password(struct wr_cf *cf, uint32_t i, struct wr_str value, struct wr_check *c)
+{
+    const char *path = wr_cf_path(cf, value, true);
+    struct wr_str text;
+
+    wr_vault_pool(cf->pool);
+    text = wr_file_read(cf->pool, path, 4096);
+    if (text.p == NULL)
+        return wr_cf_error(cf, i, "cannot read \"%s\" (%d: %s)", path, errno, strerror(errno));
+    c->conf.password = wr_str_cut(&text, '\n');
+    if (c->conf.password.n > 0 && c->conf.password.p[c->conf.password.n - 1] == '\r')
+        c->conf.password.n--;
+    return c->conf.password.n > 0
+        || wr_cf_error(cf, i, "the first line of \"%s\" is empty: it must be the password", path);
+}
+
+static bool take_param(struct wr_cf *cf, uint32_t i, struct wr_check *c)
+{
+    struct wr_str value;
+    const struct param *p = find_param(cf, i, &value);
+
+    if (p == NULL)
+        return wr_cf_error_hint(cf, i, nearest_param(cf, wr_cf_arg(cf, i)),
+                                "invalid parameter \"" WR_FMT "\"", WR_ARG(wr_cf_arg(cf, i)));
+    if (p->needs != 0 && (c->kind->params & p->needs) == 0)
+        return wr_cf_error(cf, i, "a check of type \"%s\" has no parameter \"%s\"", c->kind->name,
+                           p->name);
+    if (!p->set(c, value))
+        return wr_cf_error(cf, i, "invalid value of \"%s\" in \"" WR_FMT "\": it takes %s", p->name,
+                           WR_ARG(wr_cf_arg(cf, i)), p->takes);
+    return p->set != p_password || read_password(cf, i, value, c);
+}
+
+/* ---- health_check ---- */
+
+static bool unknown_type(struct wr_cf *cf, uint32_t i, struct wr_str type)
+{
+    const struct wr_health_conf *h = wr_health_of(cf->conf);
+    struct wr_text names = wr_text_grow(cf->pool, 64, 1024);
+
+    for (uint32_t k = 0; k < h->kinds.n; k++)
+        if ((h->kinds.at[k]->layers & cf->scope->layer) != 0)
+            wr_text_fmt(&names, "%s%s", names.n > 0 ? ", " : "", h->kinds.at[k]->name);
+    return wr_cf_error(cf, i, "unknown type \"" WR_FMT "\" of health check; here are: " WR_FMT,
+                       WR_ARG(type), WR_ARG(wr_text_view(&names)));
+}
+
+/* The other parameters depend on the kind. */
+static bool set_kind(struct wr_cf *cf, struct wr_check *c)
+{
+    const struct wr_health_conf *h = wr_health_of(cf->conf);
+    struct wr_str type = { NULL, 0 };
+    uint32_t word = 0;
+
+    for (uint32_t i = 1; i <= cf->nargs; i++)
+        if (wr_param(wr_cf_arg(cf, i), "type", &type))
+            word = i;
+    c->kind = find_kind(h, cf->scope->layer, type);
+    return c->kind != NULL || unknown_type(cf, word, type);
+}
+
+static bool set_role(struct wr_cf *cf, uint32_t i, struct wr_check *c)
+{
+    struct wr_text names = wr_text_grow(cf->pool, 64, 1024);
+
+    for (uint32_t k = 0; c->kind->roles[k] != NULL; k++) {
+        if (wr_str_is(c->role, c->kind->roles[k])) {
+            c->conf.role = k;
+            return true;
+        }
+        wr_text_fmt(&names, "%s%s", k > 0 ? ", " : "", c->kind->roles[k]);
+    }
+    return wr_cf_error(cf, i, "unknown role \"" WR_FMT "\"; a check of type \"%s\" knows: " WR_FMT,
+                       WR_ARG(c->role), c->kind->name, WR_ARG(wr_text_view(&names)));
+}
+
+static bool is_complete(struct wr_cf *cf, struct wr_check *c)
+{
+    if (c->persistent && !c->mandatory)
+        return wr_cf_error(cf, 0, "\"persistent\" needs \"mandatory\"");
+    if (c->conf.password.p != NULL && c->conf.user.p == NULL && c->kind->needs_user)
+        return wr_cf_error(cf, 0, "\"password_file\" needs \"user\"");
+    if (c->conf.role != 0 && c->conf.user.p == NULL && c->kind->needs_user)
+        return wr_cf_error(cf, 0, "\"role\" needs \"user\"");
+    return true;
+}
+
+static bool set_health_check(struct wr_cf *cf, void *conf)
+{
+    struct wr_health_conf *h = wr_health_of(cf->conf);
+    struct wr_check *c = WR_NEW(cf->pool, struct wr_check);
+    uint32_t role = 0;
+
+    (void)conf;
+    c->scope = cf->scope;
+    c->node = cf->node;
+    c->conf.uri = WR_STR("/");
+    c->interval_ms = 5000;
+    c->fails = c->passes = 1;
+    if (!set_kind(cf, c))
+        return false;
+    for (uint32_t i = 1; i <= cf->nargs; i++) {
+        struct wr_str unused;
+
+        if (!take_param(cf, i, c))
+            return false;
+        if (wr_param(wr_cf_arg(cf, i), "match", &unused))
+            c->match_word = i;
+        if (wr_param(wr_cf_arg(cf, i), "role", &unused))
+            role = i;
+    }
+    if ((role != 0 && !set_role(cf, role, c)) || !is_complete(cf, c))
+        return false;
+    *wr_vec_push(cf->pool, &h->checks) = c;
+    return true;
+}
+
+/* ---- when all is known ---- */
+
+/* The part of host:port before the port. */
+static struct wr_str without_port(struct wr_str name)
+{
+    size_t end = wr_str_rfind(name, ':');
+
+    if (name.n > 0 && name.p[0] == '[')
+        return wr_str_of(name.p, wr_min(wr_str_find(name, ']') + 1, name.n));
+    return end == wr_str_find(name, ':') ? wr_str_of(name.p, end) : name;
+}
+
+/* Names with variables have no value without a request: the host of proxy_pass is used. */
+static void take_tls(struct wr_cf *cf, struct wr_check *c, const struct wr_upstream_use *use)
+{
+    struct wr_text alpn = wr_text_grow(cf->pool, 64, UINT16_MAX);
+    struct wr_str name = use->host;
+
+    c->tls = use->tls->live;
+    if (use->tls->name != NULL && !wr_template_literal(use->tls->name, &name))
+        name = use->host;
+    c->tls_name = wr_pool_str(cf->pool, without_port(name));
+    for (uint32_t i = 0; i < use->tls->alpn.n; i++) {
+        if (wr_template_literal(use->tls->alpn.at[i], &name) && name.n > 0 && name.n < 256) {
+            wr_text_char(&alpn, (char)name.n);
+            wr_text_str(&alpn, name);
+        }
+    }
+    c->tls_alpn = wr_text_view(&alpn);
+}
+
+static void take_use(struct wr_cf *cf, struct wr_check *c, const struct wr_upstream_use *use)
+{
+    const struct wr_health_scope *s = wr_scope_conf(c->scope, &wr_module_health);
+    struct wr_str text;
+
+    c->u = use->u;
+    c->u->checked = true;
+    if (c->mandatory)
+        c->u->born |= WR_HEALTH_UNCHECKED;
+    c->timeout_ms = s->timeout_ms;
+    c->dial = use->rows->dial;
+    c->dial.connect_timeout_ms = wr_min(c->dial.connect_timeout_ms, c->timeout_ms);
+    c->conf.host = use->host;
+    if (use->host_field != NULL && wr_template_literal(use->host_field, &text))
+        c->conf.host = text;
+    c->announces = use->proxy_protocol;
+    if (use->tls != NULL)
+        take_tls(cf, c, use);
+    if (c->dial.bind != NULL && wr_template_literal(c->dial.bind, &text)
+        && !wr_addr_parse(text, 0, &c->bind))
+        c->bind.len = 0;
+}
+
+static bool resolve_check(struct wr_cf *cf, struct wr_check *c)
+{
+    const struct wr_upstream_use *use = wr_upstream_use_of(cf->conf, c->scope);
+
+    if (use == NULL)
+        return wr_cf_error_at(cf, c->node, 0, "\"health_check\" needs a \"proxy_pass\" to a group "
+                              "or an address, without variables, beside it");
+    take_use(cf, c, use);
+    if (c->match_name.p == NULL)
+        return true;
+    c->conf.match = find_match(wr_health_of(cf->conf), c->scope->layer, c->match_name);
+    return c->conf.match != NULL
+        || wr_cf_error_at(cf, c->node, c->match_word, "match \"" WR_FMT "\" is not defined",
+                          WR_ARG(c->match_name));
+}
+
+bool wr_health_check(struct wr_cf *cf)
+{
+    struct wr_health_conf *h = wr_health_of(cf->conf);
+    bool ok = true;
+
+    for (uint32_t i = 0; i < h->checks.n; i++)
+        ok = resolve_check(cf, h->checks.at[i]) && ok;
+    return ok;
+}
+
+const struct wr_directive wr_health_directives[] = {
+    WR_CUSTOM("health_check", WR_L7 | WR_LV_LOCATION | WR_MULTI, 0, WR_ARGS_ANY, set_health_check,
+              NULL, "asks the servers of the group regularly; those that fail get no requests"),
+    WR_CUSTOM("health_check", WR_L4 | WR_LV_SERVER | WR_MULTI, 0, WR_ARGS_ANY, set_health_check,
+              NULL, "asks the servers of the group regularly; those that fail get no sessions"),
+    WR_CUSTOM("match", WR_ANY | WR_LV_LAYER | WR_DEFINE | WR_MULTI, 1, 1, set_match, NULL,
+              "the replies that pass a health check"),
+    WR_ROW("health_check_timeout", WR_ANY | WR_IN_LOCATIONS, 1, 1, wr_set_msec,
+           struct wr_health_scope, timeout_ms, NULL, "5s",
+           "a health check that takes longer has failed"),
+    { 0 },
+};
