@@ -60,7 +60,7 @@ START_TEST(without_user)
 {
     const struct told t[] = {
         { .turns = 1, .turn = { { STARTUP_WEIR, msg('R', WR_STR("\0\0\0\5salt")) } },
-          .verdict = "pass", .last = WR_STR("") },
+          .verdict = "pass: answers", .last = WR_STR("") },
         { .turns = 1, .turn = { { ANYTHING, SCRAM } }, .verdict = "pass", .last = WR_STR("") },
         { .turns = 1, .turn = { { ANYTHING, LOGIN_OK } }, .verdict = "pass", .last = QUIT },
         { .turns = 1, .turn = { { ANYTHING, error("28000", "role \"weir\" does not exist") } },
@@ -85,7 +85,8 @@ END_TEST
 START_TEST(logins)
 {
     const struct told t[] = {
-        { "weir", NULL, .turns = 1, .turn = { { STARTUP_WEIR, session() } }, .verdict = "pass",
+        { "weir", NULL, .turns = 1, .turn = { { STARTUP_WEIR, session() } },
+          .verdict = "pass: logged in",
           .last = QUIT },
         { "weir", "secret", .turns = 2,
           .turn = { { ANYTHING, msg('R', WR_STR("\0\0\0\3")) },
@@ -188,7 +189,7 @@ END_TEST
 START_TEST(role_asked_for)
 {
     const struct { uint32_t role; struct wr_str row; const char *verdict; } t[] = {
-        { 1, ROW("f"), "pass" },
+        { 1, ROW("f"), "pass: role is primary" },
         { 2, ROW("t"), "pass" },
         { 1, ROW("t"), "role is standby, primary wanted" },
         { 2, ROW("f"), "role is primary, standby wanted" },

@@ -11,7 +11,7 @@
 START_TEST(ping)
 {
     static const struct { const char *reply, *verdict; } t[] = {
-        { "+PONG\r\n", "pass" },
+        { "+PONG\r\n", "pass: PONG" },
         { "+PONG\n", "pass" },
         { "-LOADING Redis is loading the dataset in memory\r\n",
           "LOADING Redis is loading the dataset in memory" },
@@ -19,6 +19,7 @@ START_TEST(ping)
         { "-MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.\r\n",
           "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'" },
         { "-\x1b[2J\"\r\n", "\\x1b[2J\"" },
+        { "-. .\r\n", "an error without a message" },
         { "+PON\r\n", NOT_REDIS },
         { "+OK\r\n", NOT_REDIS },
         { "-\r\n", NOT_REDIS },

@@ -59,7 +59,6 @@ static enum wr_check_next begin_ldap(struct wr_check_talk *t)
     static const char version[] = { TAG_INTEGER, 1, VERSION };
     size_t n = sizeof(version) + HEAD + t->conf->user.n + HEAD + t->conf->password.n;
 
-    wr_check_hide(t);
     put_head(&t->out, TAG_SEQUENCE, sizeof(id) + HEAD + n);
     wr_text_str(&t->out, wr_str_of(id, sizeof(id)));
     put_head(&t->out, TAG_BIND, n);
@@ -149,7 +148,7 @@ static enum wr_check_next take_message(struct wr_check_talk *t, struct wr_str bo
     if (b.bad || answer.bad || (!is_farewell && id != MESSAGE_ID))
         return fail_malformed(t);
     if (code == 0 && !is_farewell)
-        return send_unbind(t, WR_CHECK_PASS);
+        return send_unbind(t, wr_check_pass(t, "LDAP result 0, success"));
     return send_unbind(t, fail_result(t, code, message));
 }
 

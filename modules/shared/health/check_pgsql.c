@@ -73,7 +73,6 @@ static enum wr_check_next begin_pgsql(struct wr_check_talk *t)
     struct check_pgsql *s = wr_check_state(t);
 
     WR_TYPED(s, CHECK_PGSQL);
-    wr_check_hide(t);
     if (!t->can_secure)
         return send_startup(t, s);
     wr_check_put_be(&t->out, 8, 4);
@@ -180,7 +179,7 @@ static enum wr_check_next logged_in(struct wr_check_talk *t, struct check_pgsql 
     if (s->has_scram && !s->is_verified)
         return wr_check_fail(t, "the server does not prove that it has the password");
     if (t->conf->user.p == NULL)
-        return leave_server(t, WR_CHECK_PASS);
+        return leave_server(t, wr_check_pass(t, "answers"));
     s->step = PG_SESSION;
     return WR_CHECK_MORE;
 }
@@ -211,7 +210,7 @@ static enum wr_check_next on_login(struct wr_check_talk *t, struct check_pgsql *
     if (what == 0)
         return logged_in(t, s);
     if (t->conf->user.p == NULL)
-        return WR_CHECK_PASS;
+        return wr_check_pass(t, "answers");
     if (t->conf->password.p == NULL)
         return wr_check_fail(t, "the server asks for a password, and there is no password_file");
     if (what == 11)
@@ -229,7 +228,7 @@ static enum wr_check_next on_login(struct wr_check_talk *t, struct check_pgsql *
 static enum wr_check_next on_error(struct wr_check_talk *t, struct check_pgsql *s,
                                    struct wr_str body)
 {
-    struct wr_str code = WR_STR(""), message = WR_STR("an error without a message");
+    struct wr_str code = WR_STR(""), message = WR_STR("");
 
     while (body.n > 1 && body.p[0] != '\0') {
         char type = body.p[0];
@@ -237,14 +236,14 @@ static enum wr_check_next on_error(struct wr_check_talk *t, struct check_pgsql *
 
         if (type == 'C')
             code = value;
-        if (type == 'M' && value.n > 0)
+        if (type == 'M')
             message = value;
         body = rest;
     }
     /* The user, or its database, is refused: it is up. */
     if (t->conf->user.p == NULL && s->step == PG_LOGIN
         && (wr_str_starts(code, WR_STR("28")) || wr_str_starts(code, WR_STR("3D"))))
-        return WR_CHECK_PASS;
+        return wr_check_pass(t, "answers");
     return wr_check_fail_saying(t, message);
 }
 
@@ -273,7 +272,9 @@ static enum wr_check_next on_ready(struct wr_check_talk *t, struct check_pgsql *
         s->step = PG_QUERY;
         return WR_CHECK_MORE;
     }
-    if (s->step == PG_QUERY && s->role.p == NULL)
+    if (s->step == PG_SESSION)
+        return leave_server(t, wr_check_pass(t, "logged in"));
+    if (s->role.p == NULL)
         return leave_server(t, wr_check_fail(t, "the server does not tell its role"));
     return leave_server(t, wr_check_role(t, roles, s->role));
 }

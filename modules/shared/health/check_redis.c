@@ -55,7 +55,6 @@ static enum wr_check_next begin_redis(struct wr_check_talk *t)
     struct check_redis *s = wr_check_state(t);
 
     WR_TYPED(s, CHECK_REDIS);
-    wr_check_hide(t);
     if (t->conf->password.p == NULL)
         return send_ping(t, s);
     s->step = REDIS_AUTH;
@@ -105,7 +104,7 @@ static enum wr_check_next take_answer(struct wr_check_talk *t, struct check_redi
         if (!wr_str_is(line, "+PONG"))
             return fail_malformed(t);
         if (t->conf->role == 0)
-            return WR_CHECK_PASS;
+            return wr_check_pass(t, "PONG");
         s->step = REDIS_ROLE;
         return send_words(t, WR_STR("ROLE"), (struct wr_str){ 0 }, (struct wr_str){ 0 });
     case REDIS_ROLE:

@@ -51,7 +51,7 @@ static enum wr_check_next take_reply(struct wr_check_talk *t, struct check_smtp 
             return send_line(t, s, SMTP_QUIT, "QUIT\r\n");
         break;
     case SMTP_QUIT:
-        return WR_CHECK_PASS;
+        return wr_check_pass(t, "SMTP 250");
     }
     wr_text_c(&t->out, "QUIT\r\n");
     wr_text_c(&t->why, "SMTP ");
@@ -100,7 +100,7 @@ static enum wr_check_next input_smtp(struct wr_check_talk *t, struct wr_str in,
     if (next != WR_CHECK_MORE || end == WR_CHECK_OPEN)
         return next;
     if (s->step == SMTP_QUIT)
-        return WR_CHECK_PASS;
+        return wr_check_pass(t, "SMTP 250");
     return wr_check_fail_end(t, end, doing[s->step]);
 }
 

@@ -20,15 +20,16 @@ void wr_check_put_le(struct wr_text *t, uint32_t v, unsigned bytes);
  * such digest. */
 bool wr_check_digest(const EVP_MD *md, const struct wr_str *parts, size_t n,
                      unsigned char *out) WR_CHECKED;
-/* A kind that keeps secrets in the conversation calls it first: no core file gets them. */
-void wr_check_hide(struct wr_check_talk *t);
+/* Passes; what was seen: "logged in". */
+enum wr_check_next wr_check_pass(struct wr_check_talk *t, const char *seen);
 /* Fails. Appends to the reason what the server says, which is a sentence for people: printable
  * ASCII as it is, other bytes as \xXX, without the full stop at its end, cut at 160 bytes. */
 enum wr_check_next wr_check_fail_saying(struct wr_check_talk *t, struct wr_str message);
 /* Fails because the bytes have come to an end; the reason ends with `while_doing`. */
 enum wr_check_next wr_check_fail_end(struct wr_check_talk *t, enum wr_check_end end,
                                      const char *while_doing);
-/* The role that the server has, against the one that is wanted: 0 is any. Passes or fails. */
+/* The role that the server has, against the one that is wanted, which is not "any". Passes or
+ * fails. */
 enum wr_check_next wr_check_role(struct wr_check_talk *t, const char *const *roles,
                                  struct wr_str has);
 

@@ -3,8 +3,6 @@
  * it is copied when all of them are known. */
 #include "health_impl.h"
 
-#include <errno.h>
-
 bool wr_health_prepare(struct wr_cf *cf)
 {
     struct wr_health_conf *h = WR_NEW(cf->pool, struct wr_health_conf);
@@ -142,7 +140,7 @@ static bool p_user(struct wr_check *c, struct wr_str v)
     c->conf.user = v;
     return v.n > 0 && v.n <= 255;
 }
-static bool p_password(struct wr_check *c WR_UNUSED, struct wr_str v) /* see read_password */
+static bool p_password(struct wr_check *c WR_UNUSED, struct wr_str v) /* see take_param */
 {
     return v.n > 0;
 }
@@ -205,23 +203,6 @@ static const struct param *find_param(struct wr_cf *cf, uint32_t i, struct wr_st
     return NULL;
 }
 
-/* The first line of the file, in memory that no core file has. */
-static bool read_password(struct wr_cf *cf, uint32_t i, struct wr_str value, struct wr_check *c)
-{
-    const char *path = wr_cf_path(cf, value, true);
-    struct wr_str text;
-
-    wr_vault_pool(cf->pool);
-    text = wr_file_read(cf->pool, path, 4096);
-    if (text.p == NULL)
-        return wr_cf_error(cf, i, "cannot read \"%s\" (%d: %s)", path, errno, strerror(errno));
-    c->conf.password = wr_str_cut(&text, '\n');
-    if (c->conf.password.n > 0 && c->conf.password.p[c->conf.password.n - 1] == '\r')
-        c->conf.password.n--;
-    return c->conf.password.n > 0
-        || wr_cf_error(cf, i, "the first line of \"%s\" is empty: it must be the password", path);
-}
-
 static bool take_param(struct wr_cf *cf, uint32_t i, struct wr_check *c)
 {
     struct wr_str value;
@@ -236,7 +217,7 @@ static bool take_param(struct wr_cf *cf, uint32_t i, struct wr_check *c)
     if (!p->set(c, value))
         return wr_cf_error(cf, i, "invalid value of \"%s\" in \"" WR_FMT "\": it takes %s", p->name,
                            WR_ARG(wr_cf_arg(cf, i)), p->takes);
-    return p->set != p_password || read_password(cf, i, value, c);
+    return p->set != p_password || wr_check_password_read(cf, i, value, &c->conf.password);
 }
 
 /* ---- health_check ---- */
@@ -246,6 +227,8 @@ static bool unknown_type(struct wr_cf *cf, uint32_t i, struct wr_str type)
     const struct wr_health_conf *h = wr_health_of(cf->conf);
     struct wr_text names = wr_text_grow(cf->pool, 64, 1024);
 
+    if (wr_str_is(type, "grpc"))
+        return wr_cf_error(cf, i, "type=grpc comes with HTTP/2, which this build does not have");
     for (uint32_t k = 0; k < h->kinds.n; k++)
         if ((h->kinds.at[k]->layers & cf->scope->layer) != 0)
             wr_text_fmt(&names, "%s%s", names.n > 0 ? ", " : "", h->kinds.at[k]->name);

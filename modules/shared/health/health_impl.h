@@ -3,6 +3,10 @@
  *   health_conf.c    the directives: health_check, match, health_check_timeout
  *   health_kinds.c   the kinds of both layers, and what they share (pure)
  *   check_tcp.c      the kind of a stream server: connect, send, expect (pure)
+ *   check_pgsql.c, check_redis.c, check_mysql.c, check_smtp.c, check_ldap.c
+ *                    the kinds of databases and the like (pure); check_wire.c has what they share,
+ *                    scram.c a way to log in
+ *   check_password.c reads a password from its file
  *   health_count.c   counts results: when a server goes down, when it is back (pure)
  *   health_run.c     one conversation with a server: dials, times, bounds
  *   health.c         the work of the keeper: which servers are checked when, and what becomes of
@@ -56,6 +60,8 @@ bool wr_health_check(struct wr_cf *cf);
 extern const struct wr_check_kind *const wr_check_kinds[];
 extern const struct wr_check_kind wr_check_tcp, wr_check_pgsql, wr_check_redis, wr_check_mysql,
     wr_check_smtp, wr_check_ldap;
+/* Reads the password from its file, for word i of the directive. False: an error was reported. */
+bool wr_check_password_read(struct wr_cf *cf, uint32_t i, struct wr_str file, struct wr_str *out);
 /* Turns \xXX of a text into bytes; other backslashes stay. */
 struct wr_str wr_check_unescape(struct wr_pool *pool, struct wr_str s);
 

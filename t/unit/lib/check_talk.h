@@ -16,7 +16,7 @@ struct told {            /* the conf and what is told to the check */
     bool tls;
     size_t turns;
     struct turn turn[8];
-    const char *verdict; /* "pass", "more" or the reason */
+    const char *verdict; /* "pass", "pass: WHAT WAS SEEN", "more" or the reason */
     struct wr_str last;  /* what is sent with the verdict; p NULL: anything */
     const struct wr_check_conf *conf; /* instead of user, password and role */
 };
@@ -35,6 +35,19 @@ static inline void drop_texts(void)
     wr_pool_free(text_pool);
     text_pool = NULL;
 }
+
+/* Texts joined. */
+static inline struct wr_str join(size_t n, const struct wr_str *parts)
+{
+    struct wr_text t = wr_text_grow(texts(), 64, 1 << 20);
+
+    for (size_t i = 0; i < n; i++)
+        wr_text_str(&t, parts[i]);
+    return wr_text_view(&t);
+}
+#define JOIN(...) \
+    join(sizeof((const struct wr_str[]){ __VA_ARGS__ }) / sizeof(struct wr_str), \
+         (const struct wr_str[]){ __VA_ARGS__ })
 
 struct side {            /* of the check */
     const struct wr_check_kind *kind;
@@ -134,9 +147,12 @@ static inline void tell(const struct wr_check_kind *kind, const struct told *c, 
             side_call(&d, WR_CHECK_CLOSED);
     }
     check_sent(&d, c->last, c->verdict, c->turns);
-    result = d.next == WR_CHECK_PASS ? WR_STR("pass")
+    result = d.next == WR_CHECK_PASS
+        ? JOIN(WR_STR("pass: "), wr_text_view(&d.t.why))
         : d.next == WR_CHECK_MORE    ? WR_STR("more")
                                      : wr_text_view(&d.t.why);
+    if (d.next == WR_CHECK_PASS && strcmp(c->verdict, "pass") == 0)
+        result = WR_STR("pass");
     ck_assert_msg(wr_str_is(result, c->verdict), "\"" WR_FMT "\", not \"%s\"", WR_ARG(result),
                   c->verdict);
     ck_assert(d.next != WR_CHECK_FAIL || d.t.why.n > 0);
@@ -150,18 +166,5 @@ static inline void converse(const struct wr_check_kind *kind, const struct told 
     for (size_t piece = 1; piece <= WR_CHECK_READ_MAX; piece = piece == 1 ? 3 : piece * 32768)
         tell(kind, c, piece);
 }
-
-/* Texts joined. */
-static inline struct wr_str join(size_t n, const struct wr_str *parts)
-{
-    struct wr_text t = wr_text_grow(texts(), 64, 1 << 20);
-
-    for (size_t i = 0; i < n; i++)
-        wr_text_str(&t, parts[i]);
-    return wr_text_view(&t);
-}
-#define JOIN(...) \
-    join(sizeof((const struct wr_str[]){ __VA_ARGS__ }) / sizeof(struct wr_str), \
-         (const struct wr_str[]){ __VA_ARGS__ })
 
 #endif
