@@ -33,7 +33,7 @@ sub check {
 
 my $file = 'password_file=%{dir}/secret';
 for my $line ('type=pgsql', "type=pgsql user=a $file role=primary", 'type=pgsql user=a role=any',
-    'type=redis role=replica', "type=redis $file", 'type=mysql', "type=mysql user=a $file",
+    'type=pgsql user=a database=b', 'type=redis role=replica', "type=redis $file", 'type=mysql', "type=mysql user=a $file",
     'type=smtp', 'type=ldap', "type=ldap user=cn=a $file") {
     my ($code, $err) = check($line);
     is $code, 0, $line or diag $err;
@@ -46,6 +46,7 @@ my @wrong = (
     'type=pgsql user=a role=king' => qr/unknown role "king".*any, primary, standby/,
     'type=redis role=primary' => qr/unknown role "primary".*any, master, replica/,
     'type=mysql user=a role=any' => qr/a check of type "mysql" has no parameter "role"/,
+    'type=mysql database=a' => qr/a check of type "mysql" has no parameter "database"/,
     'type=smtp user=a' => qr/a check of type "smtp" has no parameter "user"/,
     'user=a' => qr/has no parameter "user"/,
     'type=pgsql role=primary' => qr/"role" needs "user"/,

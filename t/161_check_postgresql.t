@@ -59,7 +59,7 @@ chmod 0600, map { $w->path($_) } 'secret', 'wrong';
 my %login = (nobody => '', trust => 'user=weir', map({ ($_ => "user=weir_$_ "
     . 'password_file=%{dir}/secret') } qw(md5 scram password tls)));
 my %refused = (wrong_md5 => 'user=weir_md5 password_file=wrong',
-    wrong_scram => 'user=weir_scram password_file=wrong', absent => 'user=weir_md5',
+    wrong_scram => 'user=weir_scram password_file=wrong', absent => 'user=weir_md5', other => 'user=weir database=none',
     in_clear => 'user=weir_tls password_file=secret');
 my $groups = join '', map {
     my $tls = $_ eq 'tls' ? 'proxy_ssl on;' : '';
@@ -103,6 +103,7 @@ for my $group (qw(wrong_md5 wrong_scram)) {
     becomes { down($group, $_, qr/password authentication failed for user "$user"/) }
         "$group: $_ refuses the password" for qw(one two);
 }
+becomes { down('other', 'one', qr/database "none" does not exist/) } 'another database';
 becomes { down('absent', 'one', qr/the server asks for a password/) } 'no password was given';
 becomes { down('in_clear', 'one', qr/pg_hba\.conf rejects connection .* no encryption/) }
     'not without TLS';

@@ -11,8 +11,10 @@ use lib "$FindBin::Bin/lib";
 use Test::More;
 use Weir;
 use Weir::Database;
+use Weir::Tls;
 
 Weir::Database->needs('redis');
+Weir::Tls::needs();
 
 my $w = Weir->new;
 my $one = Weir::Database->redis($w, 'one', options => [qw(--masterauth secret)]);
@@ -31,6 +33,13 @@ chmod 0755, $other->{dir};
 $other->start;
 my @elsewhere = ($six =~ /:/ ? "[$six]:" . $other->port : "$six:" . $other->port, "unix:$socket");
 
+Weir::Tls::certificate($w, 'db', cn => 'db');
+my $tls = Weir::Database->new($w, 'redis', 'tls', options => [qw(--port 0 --tls-auth-clients no),
+    '--tls-port', $w->port('tls')]);
+$tls->put("server.$_", slurp($w->path("db.$_"))) for qw(crt key);
+$tls->put('conf', "tls-cert-file $tls->{dir}/server.crt\ntls-key-file $tls->{dir}/server.key\n");
+$tls->start;
+
 becomes { $two->redis_cli('INFO', 'replication') =~ /master_link_status:up/ } 'the replica follows';
 
 $w->write('secret', "secret\r\n");
@@ -38,6 +47,11 @@ $w->write('wrong', "wrong\n");
 chmod 0600, map { $w->path($_) } 'secret', 'wrong';
 $w->start(<<"CONF");
 stream {
+    upstream tls     { zone tls 64k;     server %{tls}; }
+    upstream clear   { zone clear 64k;   server %{tls}; }
+    server { listen %{t}; proxy_pass tls; proxy_ssl on;
+             health_check type=redis role=replica interval=100ms; }
+    server { listen %{c}; proxy_pass clear; health_check type=redis interval=100ms; }
     upstream elsewhere { zone e 64k; server $elsewhere[0]; server $elsewhere[1]; }
     server { listen %{e}; proxy_pass elsewhere;
              health_check type=redis role=replica interval=100ms; }
@@ -84,6 +98,8 @@ becomes { changed('any', $locked, qr/is down: NOAUTH Authentication required/) }
 becomes { changed('any', $stale, qr/is down: MASTERDOWN Link with MASTER is down/) } 'no master';
 becomes { changed('wrong', $locked, qr/is down: WRONGPASS invalid username-password pair/) }
     'a wrong password';
+becomes { changed('tls', $tls, qr/is down: role is master, replica wanted/) } 'over TLS';
+becomes { changed('clear', $tls, qr/is down: /) } 'not without TLS';
 ok !changed('any', $_, qr/is down/), "a server of either role is up" for $one, $two;
 ok !changed('locked', $locked, qr/is down/), 'a password';
 ok !changed('users', $users, qr/is down/), 'a user and its password';

@@ -12,8 +12,10 @@ use Digest::SHA qw(sha256);
 use Test::More;
 use Weir;
 use Weir::Database;
+use Weir::Tls;
 
 Weir::Database->needs('mariadb');
+Weir::Tls::needs();
 
 my $w = Weir->new;
 my $db = Weir::Database->mariadb($w, 'db');
@@ -21,8 +23,12 @@ $db->{init} = $db->put('init.sql', <<'SQL');
 CREATE USER weir@'%' IDENTIFIED BY 'secret';
 CREATE USER open@'%';
 CREATE USER socket@'%' IDENTIFIED VIA unix_socket;
+CREATE USER tls@'%' IDENTIFIED BY 'secret' REQUIRE SSL;
 SET GLOBAL max_connect_errors = 3;
 SQL
+Weir::Tls::certificate($w, 'db', cn => 'db');
+$db->put("server.$_", slurp($w->path("db.$_"))) for qw(crt key);
+$db->{options} = ["--ssl-cert=$db->{dir}/server.crt", "--ssl-key=$db->{dir}/server.key"];
 $db->start;
 $db->{init} = undef;
 
@@ -55,10 +61,12 @@ $w->write('wrong', "wrong\n");
 chmod 0600, map { $w->path($_) } 'secret', 'wrong';
 my %group = (nobody => '', open => 'user=open', login => 'user=weir password_file=secret',
     wrong => 'user=weir password_file=wrong', absent => 'user=weir',
-    other => 'user=socket password_file=secret');
+    other => 'user=socket password_file=secret', tls => 'user=tls password_file=secret',
+    clear => 'user=tls password_file=secret');
 my $groups = join '', map {
     "upstream $_ { zone $_ 64k; server %{db}; }
-     server { listen %{at_$_}; proxy_pass $_; health_check type=mysql $group{$_} interval=100ms; }\n"
+     server { listen %{at_$_}; proxy_pass $_; @{[$_ eq 'tls' ? 'proxy_ssl on;' : '']}
+              health_check type=mysql $group{$_} interval=100ms; }\n"
 } sort keys %group;
 $w->start(<<"CONF");
 stream {
@@ -78,18 +86,20 @@ becomes { changed('wrong', 'db', qr/is down: Access denied for user 'weir'\@/) }
 becomes { changed('absent', 'db', qr/is down: Access denied for user 'weir'\@/) } 'no password';
 becomes { changed('other', 'db', qr/is down: Access denied for user 'socket'\@/) }
     'a user that has no password';
+becomes { changed('clear', 'db', qr/is down: Access denied for user 'tls'\@/) }
+    'a user that has to come over TLS';
 becomes { changed('sha2', 'whole', qr/is down: caching_sha2_password asks for the whole password/) }
     'MySQL 8 asks for the whole password, which is sent over TLS only';
 becomes { 20 <= (() = $db->log =~ /Access denied for user ''/g) }
     'twenty checks without a user, with max_connect_errors = 3';
 unlike $db->log, qr/Aborted connection|unauthenticated/, 'all connections end as they should';
-ok !changed($_, 'db', qr/is down/), "$_: up" for qw(nobody open login);
+ok !changed($_, 'db', qr/is down/), "$_: up" for qw(nobody open login tls);
 ok !changed('sha2', 'cached', qr/is down/), 'MySQL 8 has the password in its cache';
 
 $db->stop;
 becomes { changed('login', 'db', qr/is down/) } 'the server has ended';
 $db->start;
-becomes { changed($_, 'db', qr/is up/) } "$_: up again" for qw(nobody open login);
+becomes { changed($_, 'db', qr/is up/) } "$_: up again" for qw(nobody open login tls);
 
 $w->finish;
 done_testing;

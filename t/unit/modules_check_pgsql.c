@@ -88,6 +88,10 @@ START_TEST(logins)
         { "weir", NULL, .turns = 1, .turn = { { STARTUP_WEIR, session() } },
           .verdict = "pass: logged in",
           .last = QUIT },
+        { "weir", NULL, .database = "db", .turns = 1,
+          .turn = { { WR_STR("\0\0\0\x35\0\3\0\0user\0weir\0database\0db\0"
+                             "application_name\0weir\0\0"), error("3D000", "no db") } },
+          .verdict = "no db" },
         { "weir", "secret", .turns = 2,
           .turn = { { ANYTHING, msg('R', WR_STR("\0\0\0\3")) },
                     { msg('p', WR_STR("secret\0")), session() } },

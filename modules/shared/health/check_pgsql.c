@@ -8,6 +8,7 @@
 #include "scram.h"
 
 #define NOBODY "weir" /* the name that the server is told without user= */
+#define DATABASE "postgres" /* there is one in nearly every server */
 #define PROTOCOL 196608
 #define SSL_REQUEST 80877103
 
@@ -54,16 +55,21 @@ static void put_message(struct wr_check_talk *t, char type, struct wr_str a, str
 
 static enum wr_check_next send_startup(struct wr_check_talk *t, struct check_pgsql *s)
 {
-    static const struct wr_str rest = WR_STR_INIT("\0database\0postgres\0application_name\0weir\0");
-    struct wr_str user = t->conf->user.p != NULL ? t->conf->user : WR_STR(NOBODY);
-    struct wr_str name = WR_STR("user\0");
+    struct wr_str words[] = {
+        WR_STR("user"), t->conf->user.p != NULL ? t->conf->user : WR_STR(NOBODY),
+        WR_STR("database"), t->conf->database.p != NULL ? t->conf->database : WR_STR(DATABASE),
+        WR_STR("application_name"), WR_STR("weir"), WR_STR(""), /* the empty one ends it */
+    };
+    size_t n = 8;
 
-    wr_check_put_be(&t->out, (uint32_t)(8 + name.n + user.n + rest.n + 1), 4);
+    for (size_t i = 0; i < WR_COUNT(words); i++)
+        n += words[i].n + 1;
+    wr_check_put_be(&t->out, (uint32_t)n, 4);
     wr_check_put_be(&t->out, PROTOCOL, 4);
-    wr_text_str(&t->out, name);
-    wr_text_str(&t->out, user);
-    wr_text_str(&t->out, rest);
-    wr_text_char(&t->out, '\0');
+    for (size_t i = 0; i < WR_COUNT(words); i++) {
+        wr_text_str(&t->out, words[i]);
+        wr_text_char(&t->out, '\0');
+    }
     s->step = PG_LOGIN;
     return WR_CHECK_MORE;
 }
@@ -368,7 +374,7 @@ static enum wr_check_next input_pgsql(struct wr_check_talk *t, struct wr_str in,
 const struct wr_check_kind wr_check_pgsql = {
     .name = "pgsql",
     .layers = WR_L4,
-    .params = WR_CHECK_USER | WR_CHECK_ROLE,
+    .params = WR_CHECK_USER | WR_CHECK_DATABASE | WR_CHECK_ROLE,
     .roles = roles,
     .state_size = sizeof(struct check_pgsql),
     .upgrades = true,

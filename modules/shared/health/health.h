@@ -19,11 +19,13 @@ enum wr_check_param {          /* parameters that only some kinds take */
     WR_CHECK_USER = 4,         /* user= and password_file= */
     WR_CHECK_ROLE = 8,         /* role=, one of the kind's `roles` */
     WR_CHECK_KEEPALIVE = 16,   /* keepalive_time= */
+    WR_CHECK_DATABASE = 32,    /* database= */
 };
 struct wr_check_conf {         /* what kinds may read; lives as long as the configuration */
     struct wr_str uri;         /* WR_CHECK_URI; "/" if it was not given */
     struct wr_str host;        /* the name of the servers: of proxy_pass, or set for them */
     struct wr_str user, password; /* p NULL: not given. The password is never logged */
+    struct wr_str database;    /* p NULL: not given */
     uint32_t role;             /* index in the kind's `roles`; 0 if it was not given */
     const struct wr_match *match; /* of this kind; NULL: none */
     bool keep;                 /* the connection shall carry the next check, too */

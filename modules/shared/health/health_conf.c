@@ -144,6 +144,11 @@ static bool p_password(struct wr_check *c WR_UNUSED, struct wr_str v) /* see tak
 {
     return v.n > 0;
 }
+static bool p_database(struct wr_check *c, struct wr_str v)
+{
+    c->conf.database = v;
+    return v.n > 0 && v.n <= 255;
+}
 static bool p_role(struct wr_check *c, struct wr_str v)
 {
     c->role = v;
@@ -178,6 +183,7 @@ static const struct param {
     { "type", true, p_type, "a kind of check", 0 },
     { "user", true, p_user, "a name of at most 255 bytes", WR_CHECK_USER },
     { "password_file", true, p_password, "the path of a file", WR_CHECK_USER },
+    { "database", true, p_database, "a name of at most 255 bytes", WR_CHECK_DATABASE },
     { "role", true, p_role, "a role of the server", WR_CHECK_ROLE },
 };
 

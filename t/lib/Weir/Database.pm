@@ -94,6 +94,7 @@ sub start {
     my $out = "$db->{w}{dir}/$db->{kind}.$db->{name}.out";
     my @words = ($db->words, @{ $how{words} // [] });
 
+    unlink $out; # ready() shall not find the lines of an earlier start
     $db->{pid} = spawn(sub {
         $db->{w}->redirect($out, $out);
         $db->before->();
@@ -243,7 +244,8 @@ sub mariadb_words {
     return ('mariadbd', '--no-defaults', "--datadir=$db->{dir}", "--port=$db->{port}",
         '--bind-address=127.0.0.1', "--socket=$db->{dir}/s", '--skip-name-resolve',
         '--innodb-log-file-size=4M', '--innodb-buffer-pool-size=8M',
-        '--innodb-flush-log-at-trx-commit=0', $db->{init} ? "--init-file=$db->{init}" : ());
+        '--innodb-flush-log-at-trx-commit=0', @{ $db->{options} // [] },
+        $db->{init} ? "--init-file=$db->{init}" : ());
 }
 
 sub mariadb_ready { return $_[0]->log =~ /ready for connections/ }

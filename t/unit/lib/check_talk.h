@@ -14,6 +14,7 @@ struct told {            /* the conf and what is told to the check */
     const char *user, *password;
     uint32_t role;
     bool tls;
+    const char *database;
     size_t turns;
     struct turn turn[8];
     const char *verdict; /* "pass", "pass: WHAT WAS SEEN", "more" or the reason */
@@ -134,7 +135,7 @@ static inline void check_sent(struct side *d, struct wr_str wanted, const char *
 static inline void tell(const struct wr_check_kind *kind, const struct told *c, size_t piece)
 {
     struct wr_check_conf conf = { .user = wr_str_c(c->user), .password = wr_str_c(c->password),
-                                  .role = c->role };
+                                  .database = wr_str_c(c->database), .role = c->role };
     static struct side d;
     struct wr_str result;
 
