@@ -1,4 +1,5 @@
 #!/usr/bin/perl
+# chaos: yes
 
 # health_check type=pgsql with a real primary and its standby: each way of logging in, wrong
 # passwords, roles, a server that starts up, TLS; the sessions of a group follow the role when the

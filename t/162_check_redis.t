@@ -1,4 +1,5 @@
 #!/usr/bin/perl
+# chaos: yes
 
 # health_check type=redis with a real master and its replica: passwords, roles, a server that loads
 # its data, one that has lost its master; the sessions of a group follow the role when the master
@@ -103,6 +104,19 @@ becomes { changed('clear', $tls, qr/is down: /) } 'not without TLS';
 ok !changed('any', $_, qr/is down/), "a server of either role is up" for $one, $two;
 ok !changed('locked', $locked, qr/is down/), 'a password';
 ok !changed('users', $users, qr/is down/), 'a user and its password';
+
+# ---- a reload reads passwords anew, and changes nothing if it cannot
+
+$w->write('wrong', "secret\n");
+is +($w->reload)[0], 0, 'reload';
+becomes { changed('wrong', $locked, qr/is up: PONG/) } 'with the right password it is up';
+rename $w->path('secret'), $w->path('secret.gone');
+my ($code, undef, $err) = $w->reload;
+isnt $code, 0, 'no reload without the file';
+like $err, qr/cannot read ".*\/secret"/, 'which is named';
+ok !changed('locked', $locked, qr/is down/), 'all goes on with the old password';
+rename $w->path('secret.gone'), $w->path('secret');
+$w->expect(qr/\[emerg\] .*cannot read ".*\/secret"/);
 
 # ---- the master ends, the replica takes over
 

@@ -1,4 +1,5 @@
 #!/usr/bin/perl
+# chaos: yes
 
 # health_check type=mysql with a real MariaDB: with a user and without one, wrong passwords, another
 # way of logging in, a server that ends and comes back; and caching_sha2_password of MySQL 8 with a
@@ -92,7 +93,10 @@ becomes { changed('sha2', 'whole', qr/is down: caching_sha2_password asks for th
     'MySQL 8 asks for the whole password, which is sent over TLS only';
 becomes { 20 <= (() = $db->log =~ /Access denied for user ''/g) }
     'twenty checks without a user, with max_connect_errors = 3';
-unlike $db->log, qr/Aborted connection|unauthenticated/, 'all connections end as they should';
+SKIP: {
+    skip 'under chaos a farewell may be lost', 1 if chaos;
+    unlike $db->log, qr/Aborted connection|unauthenticated/, 'all connections end as they should';
+}
 ok !changed($_, 'db', qr/is down/), "$_: up" for qw(nobody open login tls);
 ok !changed('sha2', 'cached', qr/is down/), 'MySQL 8 has the password in its cache';
 

@@ -1,4 +1,5 @@
 #!/usr/bin/perl
+# chaos: yes
 
 # health_check type=ldap with a real OpenLDAP and type=smtp with a mail server made with
 # Net::Server::Mail, and with scripted ones that refuse.
