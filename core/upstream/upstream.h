@@ -261,6 +261,7 @@ struct wr_balancer_ops {
      * and bytes tell the outcome. The slot's `conns` still includes the try. NULL: not called. */
     void (*done)(struct wr_upstream *u, const struct wr_try *t);
     void (*changed)(struct wr_upstream *u); /* this worker's view is new; NULL: not called */
+    bool no_backup;              /* as in nginx: `backup` behind the directive is refused */
 };
 /* For `done`: wakes the exchange that waits longest for a peer and is not woken yet. */
 void wr_waiting_wake(struct wr_upstream *u);

@@ -242,6 +242,9 @@ static bool server_param(struct wr_cf *cf, uint32_t i, struct wr_server *s)
         return wr_cf_error_hint(cf, i, params[k].takes,
                                 "the \"%s\" parameter is known in nginx, not in this build",
                                 params[k].name);
+    if (k < WR_COUNT(params) && params[k].set == p_backup
+        && WR_CHECK(cf->scope->object, UPSTREAM)->balancer->no_backup)
+        return wr_cf_error(cf, i, "balancing method does not support parameter \"backup\"");
     if (k < WR_COUNT(params) && params[k].set(s, params[k].value ? v : arg))
         return true;
     if (k < WR_COUNT(params))

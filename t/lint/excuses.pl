@@ -22,7 +22,6 @@ my $outside = 'for modules: those outside of the tree in t/modules and those to 
             wr_step_body wr_step_head)),
     },
     fields => {
-        balancer_state => 'a balancer\'s own: docs/decisions/balancers.md',
         charset => 'for the charset filter, whose rank is kept; t/unit reads it',
         nfiles => 'read as it is counted up',
         of_speaker => 'a speaker\'s own: t/modules/mux',

@@ -63,6 +63,7 @@ static const struct wr_balancer_ops random_ops = {
     .name = "random",
     .pick = random_pick,
     .done = random_done,
+    .no_backup = true,
 };
 
 static bool set_method(struct wr_cf *cf, struct wr_time_conf *c)
