@@ -12,7 +12,7 @@
 
 #define ORDER_MAX 4096       /* positions of a list */
 #define SUM_MAX UINT32_MAX   /* larger sums are scaled down */
-#define GUIDES 4             /* places of the guide, for each peer */
+#define GUIDES 4             /* at least so many places of the guide, for each peer */
 
 static uint64_t common_divisor(uint64_t a, uint64_t b)
 {
@@ -128,24 +128,29 @@ static uint64_t golden_stride(uint64_t sum)
     return wr_max(stride, (uint64_t)1);
 }
 
-static void fill_parts(struct wr_schedule *s, const uint32_t *weights, uint32_t n)
+/* Each place of the guide stands for 2^shift steps. */
+static void fill_parts(struct wr_schedule *s, struct wr_pool *pool, const uint32_t *weights,
+                       uint32_t n)
 {
-    uint64_t end = 0;
-    uint32_t guide = 0;
+    uint64_t end = 0, guide = 0;
 
+    while (s->steps >> (s->shift + 1) >= (uint64_t)n * GUIDES)
+        s->shift++;
+    s->end = WR_NEW_ARRAY(pool, uint64_t, n);
+    s->guide = WR_NEW_ARRAY(pool, uint32_t, (size_t)(s->steps >> s->shift) + 1);
     for (uint32_t i = 0; i < n; i++) {
         end += weights[i];
         s->end[i] = end;
-        for (; guide < n * GUIDES && (uint64_t)guide * s->steps / (n * GUIDES) < end; guide++)
+        for (; guide << s->shift < end; guide++)
             s->guide[guide] = i;
     }
 }
 
 static uint32_t peer_at(const struct wr_schedule *s, uint64_t place)
 {
-    uint32_t i = s->guide[place * (s->n * GUIDES) / s->steps];
+    uint32_t i = s->guide[place >> s->shift];
 
-    while (i + 1 < s->n && s->end[i] <= place)
+    while (s->end[i] <= place) /* the last end is above every place */
         i++;
     return i;
 }
@@ -157,15 +162,13 @@ void wr_schedule_make(struct wr_schedule *s, struct wr_pool *pool, const uint32_
 {
     uint32_t *w = wr_calloc(n + 1, sizeof(*w));
 
-    *s = (struct wr_schedule){ .n = n, .steps = reduce_weights(weights, n, w) };
+    *s = (struct wr_schedule){ .steps = reduce_weights(weights, n, w) };
     s->stride = golden_stride(s->steps);
     if (s->steps <= ORDER_MAX) {
         s->order = WR_NEW_ARRAY(pool, uint32_t, s->steps + 1);
         fill_order(s, w, n);
     } else {
-        s->end = WR_NEW_ARRAY(pool, uint64_t, n);
-        s->guide = WR_NEW_ARRAY(pool, uint32_t, (size_t)n * GUIDES);
-        fill_parts(s, w, n);
+        fill_parts(s, pool, w, n);
     }
     free(w);
 }

@@ -108,8 +108,9 @@ enum wr_health {
     WR_HEALTH_EJECTED = 4        /* failed too often among its requests; until ejected_ms */
 };
 struct wr_peer_slot {
-    /* The first 64 bytes are what a pick reads. */
-    _Atomic uint32_t generation; /* odd while the slot is being written; grows at each reuse */
+    /* The first 64 bytes, one line of the cache, are what a pick reads. generation: odd while the
+     * slot is being written; grows at each reuse. */
+    _Alignas(64) _Atomic uint32_t generation;
     _Atomic uint32_t conns;      /* leases now, of all workers; not reset when the slot is reused */
     _Atomic uint32_t down;       /* wr_down bits: from the configuration */
     _Atomic uint32_t health;     /* wr_health bits: learned */
@@ -184,10 +185,10 @@ struct wr_peer_group {
     uint32_t n;
     struct wr_schedule {         /* order of round robin; computed once per version */
         uint64_t steps, stride;  /* positions of a period: the sum of the weights; 0: no peer */
-        uint32_t n;
+        uint32_t shift;
         uint32_t *order;         /* peer by position; NULL: by `end` */
         uint64_t *end;           /* by peer: the end of its part of `steps` */
-        uint32_t *guide;         /* a peer to begin the search with, by part of `steps` */
+        uint32_t *guide;         /* a peer to begin the search with, by `steps` >> shift */
     } schedule;
 };
 

@@ -51,7 +51,7 @@ wr_least_in_turn(struct wr_upstream *u, struct wr_peer_group *g, const struct wr
     struct wr_peer *peer, *last = NULL;
     uint64_t place;
 
-    for (uint32_t i = 0; i < WR_LEAST_TURNS; i++) {
+    for (uint32_t i = 0; i < wr_min(g->n, (uint32_t)WR_LEAST_TURNS); i++) {
         peer = wr_peer_by_turn(g, turn + i);
         if (peer == NULL || wr_load_compare(load_of(p, peer), best) != 0
             || !wr_peer_usable(p, peer) || !wr_peer_takes_turn(p, peer))
@@ -75,8 +75,8 @@ wr_least_in_turn(struct wr_upstream *u, struct wr_peer_group *g, const struct wr
     return last;
 }
 
-/* The usable peer with the least load; equal ones take turns. turn: from wr_turns_take. NULL: none
- * is usable. */
+/* The usable peer with the least load; equal ones take turns: which of them are usable is asked only
+ * then. turn: from wr_turns_take. NULL: none is usable. */
 static inline struct wr_peer *
 wr_least_pick(struct wr_upstream *u, struct wr_peer_group *g, const struct wr_pick *p,
               struct wr_load (*load_of)(const struct wr_pick *, const struct wr_peer *),
@@ -90,14 +90,13 @@ wr_least_pick(struct wr_upstream *u, struct wr_peer_group *g, const struct wr_pi
         struct wr_load l = load_of(p, &g->at[i]);
         int order = least == NULL ? -1 : wr_load_compare(l, best);
 
-        if (order > 0 || !wr_peer_usable(p, &g->at[i]))
+        if (order == 0)
+            sum += l.weight;
+        if (order >= 0 || !wr_peer_usable(p, &g->at[i]))
             continue;
-        if (order < 0) {
-            least = &g->at[i];
-            best = l;
-            sum = 0;
-        }
-        sum += l.weight;
+        least = &g->at[i];
+        best = l;
+        sum = l.weight;
     }
     if (least == NULL || sum == best.weight)
         return least;

@@ -7,7 +7,7 @@
 static struct wr_peer *find_idle(struct wr_upstream *u, struct wr_peer_group *g,
                                  const struct wr_pick *p, uint64_t turn)
 {
-    for (uint32_t i = 0; i < WR_LEAST_TURNS; i++) {
+    for (uint32_t i = 0; i < wr_min(g->n, (uint32_t)WR_LEAST_TURNS); i++) {
         struct wr_peer *peer = wr_peer_by_turn(g, turn + i);
 
         if (peer == NULL || wr_load_conns(peer) > 0 || !wr_peer_usable(p, peer)

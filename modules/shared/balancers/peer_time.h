@@ -58,7 +58,7 @@ static inline uint64_t wr_time_sample(enum wr_time_kind kind, const struct wr_tr
 {
     uint64_t ms = wr_time_of(kind, t);
 
-    if (t->failed)
+    if (t->failed || t->cut)
         return wr_max(wr_max(t->ended_ms, 2 * avg_ms), (uint64_t)WR_TIME_FAILED_MS);
     if (t->status >= 500 && t->header_ms != WR_NOT_YET)
         return wr_max(ms, avg_ms > 0 ? avg_ms : WR_TIME_FAILED_MS);
