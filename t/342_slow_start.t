@@ -95,12 +95,13 @@ $w->{backend}{a}->kill;
 is_deeply count('fails', 6), { gone => 6 }, 'a server that is not warm serves if it must';
 $w->{backend}{a}->start;
 
-for my $balancer ('random', 'random two') {
+for my $balancer ('random', 'random two', 'ip_hash', 'hash $remote_addr consistent') {
     $w->conf("events {} http { upstream u { $balancer; server 127.0.0.1:1 slow_start=5s;"
         . ' server 127.0.0.1:2; } }');
     my ($code, undef, $err) = $w->command('-t');
     is $code, 0, "$balancer: slow_start is allowed";
-    like $err, qr/"slow_start" has no effect with "random"/, 'with a warning';
+    my ($name) = $balancer =~ /^(\w+)/;
+    like $err, qr/"slow_start" has no effect with "$name"/, 'with a warning';
 }
 $w->conf('events {} http { upstream u { server 127.0.0.1:1 slow_start=x; } }');
 like +($w->command('-t'))[2], qr/invalid parameter "slow_start=x"/, 'slow_start=x';

@@ -6,9 +6,9 @@
  * there), peer_members (its lists of slots), peer_ledger (leases each process holds), peer_view (a
  * worker's view), round_robin (the default balancer), schedule (its order: pure), slow_start (peers
  * that come back), start, pick, dial, retry (the steps), secure (what an exchange wants of the
- * handshake), policy, heal and hostport (pure), outlier, retry_budget, panic, heal_conf (groups that
- * heal themselves), resolver_conf (the resolver directive), upstream_vars ($upstream_addr ...).
- * Connections to peers are in core/link.
+ * handshake), policy, heal and hostport (pure), outlier, retry_budget, panic, heal_conf (groups
+ * that heal themselves), resolver_conf (the resolver directive), upstream_vars ($upstream_addr
+ * ...). Connections to peers are in core/link.
  *
  * A worker names a peer by its slot number and the slot's generation. Counters are in shared
  * memory: a worker writes its own row of the ledger first, then the slot's total, so that the

@@ -75,8 +75,8 @@ wr_least_in_turn(struct wr_upstream *u, struct wr_peer_group *g, const struct wr
     return last;
 }
 
-/* The usable peer with the least load; equal ones take turns: which of them are usable is asked only
- * then. turn: from wr_turns_take. NULL: none is usable. */
+/* The usable peer with the least load; equal ones take turns, and are asked only then whether they
+ * are usable. turn: from wr_turns_take. NULL: none is usable. */
 static inline struct wr_peer *
 wr_least_pick(struct wr_upstream *u, struct wr_peer_group *g, const struct wr_pick *p,
               struct wr_load (*load_of)(const struct wr_pick *, const struct wr_peer *),
