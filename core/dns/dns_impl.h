@@ -57,8 +57,9 @@ struct wr_question {
     bool targets;             /* the parts ask for the targets */
 };
 void wr_question_start(struct wr_question *q);
-/* True: out has the result, and out->at is the caller's to free. False: it asked again (after a timeout, if the caller is `patient`) or
- * went on to the targets or an alias; quiet() will be called. */
+/* True: out has the result, and out->at is the caller's to free. False: it asked again (after a
+ * timeout, if the caller is `patient`) or went on to the targets or an alias; quiet() will be
+ * called. */
 bool wr_question_settle(struct wr_question *q, bool patient, struct wr_names *out);
 /* The result so far: one family may have been answered. TIMEDOUT if there is none. out->at is the
  * caller's to free. */

@@ -182,6 +182,9 @@ static void draft_servers(struct draft *d)
         for (uint32_t k = 0; sv->named && sv->known != NULL && k < sv->known->n; k++)
             draft_add(d, sv, &sv->known->at[k], sv->known->at[0].priority);
     }
+    for (uint32_t i = 0; d->u->listed != NULL && i < d->u->listed->n; i++)
+        draft_add(d, &d->u->listed->at[i],
+                  &(struct wr_name_addr){ .addr = d->u->listed->at[i].addr }, 0);
 }
 
 static bool has_same_members(const struct draft *d)
@@ -262,6 +265,64 @@ static void learn_name(struct draft *d, struct wr_server *sv, bool same)
     }
 }
 
+/* ---- servers of a file that the zone has from before ---- */
+
+static int compare_keys(const void *a, const void *b)
+{
+    const uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+    return (x > y) - (x < y);
+}
+
+/* A server made again of its slot. Its text is put at `text`, with room for a slot's name and
+ * route. */
+static struct wr_server server_of(const struct wr_peer_slot *s, char *text)
+{
+    struct wr_server sv = wr_server_new();
+    uint32_t down = atomic_load_explicit(&s->down, memory_order_relaxed);
+
+    memcpy(text, s->name, sizeof(s->name));
+    memcpy(text + sizeof(s->name), s->route, sizeof(s->route));
+    sv.text = wr_str_of(text, strnlen(text, sizeof(s->name)));
+    sv.route = wr_str_of(text + sizeof(s->name),
+                         strnlen(text + sizeof(s->name), sizeof(s->route) - 1));
+    sv.key = s->key;
+    sv.weight = atomic_load_explicit(&s->weight, memory_order_relaxed);
+    sv.max_fails = atomic_load_explicit(&s->max_fails, memory_order_relaxed);
+    sv.max_conns = atomic_load_explicit(&s->max_conns, memory_order_relaxed);
+    sv.fail_timeout_ms = atomic_load_explicit(&s->fail_timeout_ms, memory_order_relaxed);
+    sv.slow_start_ms = atomic_load_explicit(&s->slow_start_ms, memory_order_relaxed);
+    sv.backup = atomic_load_explicit(&s->backup, memory_order_relaxed) != 0;
+    sv.down = (down & WR_DOWN_CONF) != 0;
+    sv.drain = (down & WR_DOWN_DRAIN) != 0;
+    return sv;
+}
+
+/* The file may have been read again since the start, by a keeper that died: all members that are of
+ * no `server` line are of the file, which will be read soon. */
+static void learn_listed(struct draft *d)
+{
+    struct wr_upstream *u = d->u;
+    const size_t room = sizeof(d->z->slot->name) + sizeof(d->z->slot->route);
+    uint64_t *keys = wr_calloc(u->servers.n + 1, sizeof(*keys));
+    struct wr_server_list l = { .at = wr_calloc(d->now.n + 1, sizeof(*l.at)),
+                                .text = wr_calloc(d->now.n + 1, room) };
+
+    for (uint32_t i = 0; i < u->servers.n; i++)
+        keys[i] = u->servers.at[i].key;
+    qsort(keys, u->servers.n, sizeof(*keys), compare_keys);
+    for (uint32_t i = 0; i < d->now.n; i++) {
+        struct wr_server sv = server_of(&d->z->slot[d->now.at[i]], l.text + l.n * room);
+
+        if (bsearch(&sv.key, keys, u->servers.n, sizeof(*keys), compare_keys) == NULL
+            && wr_slot_addr(&d->z->slot[d->now.at[i]], &sv.addr))
+            l.at[l.n++] = sv;
+    }
+    free(keys);
+    wr_server_list_free(u->listed);
+    *u->listed = l;
+}
+
 /* ---- owning and publishing ---- */
 
 /* A holder that does not unlock is stopped or malicious. Publish without the lock then: one of the
@@ -294,6 +355,8 @@ static void commit_group(struct wr_upstream *u, uint64_t run, bool learn)
         else if (sv->named && sv->known == NULL && sv->unanswered)
             learn_name(&d, sv, false);
     }
+    if (learn && u->listed != NULL && d.now.n > 0)
+        learn_listed(&d);
     u->run = run;
     atomic_store(u->peers->zone.members.owner, run);
     draft_servers(&d);
@@ -337,6 +400,16 @@ bool wr_peer_zone_update(struct wr_upstream *u, struct wr_server *s,
     for (uint32_t i = 0; i < n && i < WR_NAMES; i++)
         *wr_vec_push(u->pool, known) = addrs[i];
     return publish_again(u);
+}
+
+bool wr_peer_zone_relist(struct wr_upstream *u)
+{
+    return publish_again(u);
+}
+
+bool wr_upstream_is_owned(const struct wr_upstream *u)
+{
+    return atomic_load(u->peers->zone.members.owner) == u->run;
 }
 
 void wr_upstreams_fit(struct wr_conf *c)

@@ -10,6 +10,7 @@
 
 #define SPARE_PER_NAME 64 /* slots for the addresses of one name */
 #define NAMES_MIN 256     /* slots for the addresses of all names, at least */
+#define LISTED_MIN 256    /* slots for the servers of a servers_file, at least */
 #define SPARE 16          /* slots for servers that a reload adds */
 
 /* Lays out the parts in z->zone; a zone without memory only adds up their sizes. */
@@ -61,6 +62,8 @@ static uint32_t slot_capacity(const struct wr_upstream *u)
         names += sv->named ? wr_max(2 * known, (size_t)SPARE_PER_NAME) : 0;
         want += sv->named ? 0 : 1;
     }
+    if (u->listed != NULL)
+        want += wr_max(2 * (size_t)u->listed->n, (size_t)LISTED_MIN);
     want += names > 0 ? wr_max(names, (size_t)NAMES_MIN) : 0;
     want = wr_max(want, u->zone_size / sizeof(struct wr_peer_slot));
     while (n < want)

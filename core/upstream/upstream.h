@@ -1,14 +1,15 @@
 /* upstream: groups of peers, and an exchange's tries of them: choosing a peer, connecting to it,
  * trying another. Layers 4 and 7 share these files.
  *
- * Map: upstream_conf (upstream {}, the proxy_* rows both layers share), peer_names (resolves the
- * servers' names), peer_zone (peers as slots in shared memory), peer_publish (the keeper writes
- * there), peer_members (its lists of slots), peer_ledger (leases each process holds), peer_view (a
- * worker's view), round_robin (the default balancer), schedule (its order: pure), slow_start (peers
- * that come back), start, pick, dial, retry (the steps), secure (what an exchange wants of the
- * handshake), policy, heal and hostport (pure), outlier, retry_budget, panic, heal_conf (groups
- * that heal themselves), resolver_conf (the resolver directive), upstream_vars ($upstream_addr
- * ...). Connections to peers are in core/link.
+ * Map: upstream_conf (upstream {}, the proxy_* rows both layers share), server_params (of `server`:
+ * pure), server_list (files of servers: pure), servers_file (reading them), servers_watch (the
+ * keeper's watch over them), peer_names (resolves the servers' names), peer_zone (peers as slots in
+ * shared memory), peer_publish (the keeper writes there), peer_members (its lists of slots),
+ * peer_ledger (leases each process holds), peer_view (a worker's view), round_robin (the default
+ * balancer), schedule (its order: pure), slow_start (peers that come back), start, pick, dial,
+ * retry (the steps), secure (what an exchange wants of the handshake), policy, heal and hostport
+ * (pure), outlier, retry_budget, panic, heal_conf (groups that heal themselves), resolver_conf (the
+ * resolver directive), upstream_vars ($upstream_addr ...). Connections to peers are in core/link.
  *
  * A worker names a peer by its slot number and the slot's generation. Counters are in shared
  * memory: a worker writes its own row of the ledger first, then the slot's total, so that the
@@ -46,6 +47,10 @@ struct wr_upstream {
     struct wr_str name;
     uint32_t layer;
     WR_VEC(struct wr_server) servers;
+    struct wr_server_list *listed; /* of servers_file: as known to this process; NULL: none */
+    const char *list_path;       /* servers_file; NULL: none */
+    bool list_may_empty;         /* its allow_empty */
+    bool has_state;              /* `servers` come from a state file */
     const struct wr_balancer_ops *balancer;
     void *balancer_conf;         /* of the balancer's directive */
     void *balancer_state;        /* of the balancer, in this process */

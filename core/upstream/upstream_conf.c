@@ -127,6 +127,8 @@ static bool set_upstream(struct wr_cf *cf, void *conf)
     u->node = cf->node;
     ok = wr_cf_block(cf, 0, WR_LV_UPSTREAM, u, &scope);
     u->scope = scope;
+    if (ok && (u->list_path != NULL || u->has_state))
+        return true; /* the file may be empty */
     if (ok && u->servers.n == 0)
         return wr_cf_error(cf, 0, "no servers are inside upstream");
     if (ok && has_backups_only(u))
@@ -135,122 +137,23 @@ static bool set_upstream(struct wr_cf *cf, void *conf)
     return ok;
 }
 
-/* ---- server parameters: a table ---- */
-
-static bool param_num(struct wr_str v, uint64_t min, uint32_t *out)
-{
-    uint64_t n;
-
-    if (!wr_str_u64(v, &n) || n < min || n > INT32_MAX)
-        return false;
-    *out = (uint32_t)n;
-    return true;
-}
-static bool p_weight(struct wr_server *s, struct wr_str v) { return param_num(v, 1, &s->weight); }
-static bool p_max_fails(struct wr_server *s, struct wr_str v)
-{
-    return param_num(v, 0, &s->max_fails);
-}
-static bool p_max_conns(struct wr_server *s, struct wr_str v)
-{
-    return param_num(v, 0, &s->max_conns);
-}
-static bool p_fail_timeout(struct wr_server *s, struct wr_str v)
-{
-    uint64_t sec;
-
-    if (!wr_parse_sec(v, &sec))
-        return false;
-    s->fail_timeout_ms = sec * 1000;
-    return true;
-}
-static bool p_service(struct wr_server *s, struct wr_str v)
-{
-    s->service = v;
-    return v.n > 0;
-}
-static bool p_backup(struct wr_server *s, struct wr_str v)
-{
-    (void)v;
-    return s->backup = true;
-}
-static bool p_down(struct wr_server *s, struct wr_str v)
-{
-    (void)v;
-    return s->down = true;
-}
-static bool p_drain(struct wr_server *s, struct wr_str v)
-{
-    (void)v;
-    return s->drain = true;
-}
-static bool p_slow_start(struct wr_server *s, struct wr_str v)
-{
-    return wr_parse_msec(v, &s->slow_start_ms) && s->slow_start_ms <= INT32_MAX;
-}
-static bool p_route(struct wr_server *s, struct wr_str v)
-{
-    s->route = v;
-    return v.n > 0 && v.n < sizeof(((struct wr_peer_slot *)NULL)->route);
-}
-static bool p_resolve(struct wr_server *s, struct wr_str v) /* weir always resolves names again */
-{
-    (void)s;
-    (void)v;
-    return true;
-}
-
-static const struct {
-    const char *name;
-    bool value;
-    bool (*set)(struct wr_server *s, struct wr_str v); /* NULL: only nginx has the parameter */
-    const char *takes;           /* describes the value; where set is NULL: why it is missing */
-} params[] = {
-    { "weight", true, p_weight, "a number, 1 or more" },
-    { "max_fails", true, p_max_fails, "a number; 0: failures are not counted" },
-    { "max_conns", true, p_max_conns, "a number; 0: no limit" },
-    { "fail_timeout", true, p_fail_timeout, "a time of whole seconds: 30, 5m, 1d" },
-    { "service", true, p_service, "the name of an SRV record" },
-    { "backup", false, p_backup, NULL },
-    { "down", false, p_down, NULL },
-    { "resolve", false, p_resolve, NULL },
-    { "drain", false, p_drain, NULL },
-    { "route", true, p_route, "a word of at most 63 bytes" },
-    { "slow_start", true, p_slow_start, "a time" },
-};
-
-static const char *nearest_param(struct wr_cf *cf, struct wr_str arg)
-{
-    struct wr_param_near near = wr_param_near(arg);
-
-    for (size_t k = 0; k < WR_COUNT(params); k++)
-        if (params[k].set != NULL)
-            wr_param_consider(cf->pool, &near, params[k].name, params[k].value);
-    return near.hint;
-}
+/* ---- server ---- */
 
 static bool server_param(struct wr_cf *cf, uint32_t i, struct wr_server *s)
 {
-    struct wr_str arg = wr_cf_arg(cf, i), v;
-    const char *hint = NULL;
-    size_t k = 0;
+    struct wr_str arg = wr_cf_arg(cf, i);
+    const char *takes, *hint = NULL;
+    enum wr_param_result result = wr_server_param(s, arg, true, &takes);
 
-    for (; k < WR_COUNT(params); k++)
-        if (params[k].value ? wr_param(arg, params[k].name, &v) : wr_str_is(arg, params[k].name))
-            break;
-    if (k < WR_COUNT(params) && params[k].set == NULL)
-        return wr_cf_error_hint(cf, i, params[k].takes,
-                                "the \"%s\" parameter is known in nginx, not in this build",
-                                params[k].name);
-    if (k < WR_COUNT(params) && params[k].set == p_backup
+    if (wr_str_is(arg, "backup")
         && WR_CHECK(cf->scope->object, UPSTREAM)->balancer->no_backup)
         return wr_cf_error(cf, i, "balancing method does not support parameter \"backup\"");
-    if (k < WR_COUNT(params) && params[k].set(s, params[k].value ? v : arg))
+    if (result == WR_PARAM_SET)
         return true;
-    if (k < WR_COUNT(params))
-        hint = wr_pool_fmt(cf->pool, "it takes %s", params[k].takes).p;
-    else
-        hint = nearest_param(cf, arg);
+    if (result == WR_PARAM_UNKNOWN)
+        hint = wr_server_param_near(cf->pool, arg);
+    else if (takes != NULL)
+        hint = wr_pool_fmt(cf->pool, "it takes %s", takes).p;
     return wr_cf_error_hint(cf, i, hint, "invalid parameter \"" WR_FMT "\"", WR_ARG(arg));
 }
 
@@ -261,41 +164,28 @@ static uint64_t server_key(const struct wr_upstream *u, struct wr_str text)
 
     for (uint32_t i = 0; i < u->servers.n; i++)
         seen += wr_str_eq(u->servers.at[i].text, text) ? 1 : 0;
-    return wr_hash_stable(text, wr_hash_stable(u->name, seen));
-}
-
-static bool server_address(struct wr_server *s, struct wr_upstream *u, struct wr_str text,
-                           uint16_t default_port, const char **why)
-{
-    struct wr_hostport hp;
-
-    s->key = server_key(u, text);
-    s->text = text;
-    *why = wr_hostport_parse(text, s->service.n > 0 ? 1 : default_port, &hp);
-    s->host = hp.host;
-    s->port = hp.port;
-    s->addr = hp.addr;
-    s->named = hp.addr.len == 0;
-    if (*why == NULL && s->service.n > 0 && !s->named)
-        *why = "service requires a name";
-    return *why == NULL;
+    return wr_server_key(u->name, text, seen);
 }
 
 static bool set_server(struct wr_cf *cf, void *conf)
 {
     struct wr_upstream *u = WR_CHECK(cf->scope->object, UPSTREAM);
-    struct wr_server s = { .weight = 1, .max_fails = 1, .fail_timeout_ms = 10000 };
     struct wr_str text = wr_cf_arg(cf, 1);
+    struct wr_server s = wr_server_new();
     bool ok = true;
     const char *why;
 
     (void)conf;
+    if (u->has_state)
+        return wr_cf_error(cf, 0, "\"server\" is incompatible with \"state\"");
     s.node = cf->node;
     for (uint32_t i = 2; i <= cf->nargs; i++)
         ok &= server_param(cf, i, &s);
     if (!accept_address(cf, 1, text) || !ok)
         return false;
-    if (!server_address(&s, u, text, u->layer == WR_L7 ? 80 : 0, &why))
+    why = wr_server_address(&s, text, u->layer == WR_L7 ? 80 : 0);
+    s.key = server_key(u, text);
+    if (why != NULL)
         return wr_cf_error(cf, 1, "%s in upstream \"" WR_FMT "\"", why, WR_ARG(text));
     *wr_vec_push(cf->pool, &u->servers) = s;
     return true;
@@ -353,11 +243,13 @@ static const char *similar_name(struct wr_cf *cf, const struct wr_upstream *u)
 
 static bool complete_implicit(struct wr_cf *cf, struct wr_upstream *u)
 {
-    struct wr_server s = { .weight = 1, .max_fails = 1, .fail_timeout_ms = 10000 };
     const char *why, *hint = similar_name(cf, u);
+    struct wr_server s = wr_server_new();
 
     s.node = u->node;
-    if (!server_address(&s, u, u->name, u->default_port, &why)) {
+    why = wr_server_address(&s, u->name, u->default_port);
+    s.key = server_key(u, u->name);
+    if (why != NULL) {
         wr_diag_add(cf->conf->tree, WR_LOG_EMERG, u->node, u->word, hint,
                     "%s in upstream \"" WR_FMT "\"", why, WR_ARG(u->name));
         return false;
@@ -391,6 +283,7 @@ static bool check(struct wr_cf *cf)
 
         u->resolver = rc->set ? rc : NULL;
         u->grace_ms = rc->grace_ms;
+        wr_servers_file_finish(u);
         if (u->implicit)
             ok &= complete_implicit(cf, u);
         check_slow_start(cf, u);
@@ -488,10 +381,22 @@ static bool keeper_look(struct wr_conf *conf)
     return right;
 }
 
+static void keeper_start(struct wr_conf *conf, struct wr_loop *l)
+{
+    wr_names_watch(conf, l);
+    wr_lists_watch(conf, l);
+}
+
+static void keeper_stop(void)
+{
+    wr_lists_unwatch();
+    wr_names_unwatch();
+}
+
 static const struct wr_keeper_hooks keeper = {
     .commit = wr_upstreams_commit,
-    .start = wr_names_watch,
-    .stop = wr_names_unwatch,
+    .start = keeper_start,
+    .stop = keeper_stop,
     .sweep = wr_peers_sweep,
     .look = keeper_look,
 };
@@ -501,6 +406,12 @@ static const struct wr_directive directives[] = {
               "a group of servers that proxy_pass can name"),
     WR_CUSTOM("server", WR_ANY | WR_LV_UPSTREAM | WR_MULTI, 1, WR_ARGS_ANY, set_server, NULL,
               "a server of the group: address, weight=, max_fails=, fail_timeout=, backup, down"),
+    WR_CUSTOM("servers_file", WR_ANY | WR_LV_UPSTREAM, 1, 2, wr_set_servers_file, NULL,
+              "a file of servers, an address with parameters a line, read again when it changes; "
+              "allow_empty: also when it is empty, or half of it is gone, at once"),
+    WR_CUSTOM("state", WR_ANY | WR_LV_UPSTREAM, 1, 1, wr_set_state, NULL,
+              "a file of the group's `server` lines, read at start and reload, never written yet; "
+              "if it does not exist the group is empty"),
     WR_CUSTOM("zone", WR_ANY | WR_LV_UPSTREAM, 1, 2, set_zone, NULL,
               "room for the group's servers (state is always shared between workers)"),
     WR_CUSTOM("keepalive", WR_L7 | WR_LV_UPSTREAM, 1, 2, set_keepalive, "32 local",

@@ -23,6 +23,61 @@ struct wr_resolver *wr_scope_resolver(const struct wr_scope *s,
                                       struct wr_loop *l); /* NULL: none configured */
 struct wr_resolver *wr_resolver_of(struct wr_resolver_conf *c, struct wr_loop *l);
 
+/* ---- servers: of directives and of files ---- */
+struct wr_server wr_server_new(void); /* with the defaults of its parameters */
+/* Sets text, host, port and addr or named. NULL, or the reason of a failure. Pure. */
+const char *wr_server_address(struct wr_server *s, struct wr_str text, uint16_t default_port);
+enum wr_param_result { WR_PARAM_SET, WR_PARAM_UNKNOWN, WR_PARAM_WRONG, WR_PARAM_FOR_NAMES };
+/* Sets a parameter, "weight=2". named: those for names are accepted. *takes: what it takes, or
+ * NULL. Pure. */
+enum wr_param_result wr_server_param(struct wr_server *s, struct wr_str arg, bool named,
+                                     const char **takes) WR_CHECKED;
+const char *wr_server_param_near(struct wr_pool *pool, struct wr_str arg); /* a hint, or NULL */
+/* The identity of a server; seen: how many servers of the group before it have the same text. */
+uint64_t wr_server_key(struct wr_str group, struct wr_str text, uint64_t seen);
+
+#define WR_LIST_SIZE_MAX (4u << 20)
+#define WR_LIST_LINES_MAX 16384u
+struct wr_server_list {          /* what a file of servers says; in memory of its own */
+    struct wr_server *at;
+    uint32_t n, cap;
+    char *text;                  /* to which `at` points */
+    size_t size;
+    struct wr_list_fault {
+        uint32_t line, column, width; /* line 0: none */
+        char why[256];
+    } fault;
+};
+struct wr_list_rules {
+    uint16_t default_port;
+    bool directives;             /* lines are `server ...;`, names are accepted */
+};
+/* Pure. False: out->fault tells why. The list points to text. */
+bool wr_server_list_parse(struct wr_str text, const struct wr_list_rules *r,
+                          struct wr_server_list *out);
+void wr_server_list_free(struct wr_server_list *l); /* what is in it; NULL is fine */
+void wr_server_list_keys(struct wr_server_list *l, struct wr_str group,
+                         const struct wr_server *before, uint32_t nbefore);
+struct wr_file_id { uint64_t device, inode, size, changed, touched; };
+struct wr_list_source {          /* a file, and what a look at it found */
+    const char *path;
+    struct wr_list_rules rules;
+    struct wr_file_id id;        /* of what was read last; as it was, the file is not read again */
+    bool same;                   /* not read again */
+    bool unsettled;              /* it changed while it was read */
+    const char *failed;          /* not read: the call, with `err`, or what is wrong; or NULL */
+    int err;
+    struct wr_server_list list;  /* check its fault */
+};
+void wr_list_read(struct wr_list_source *s); /* touches nothing else: for threads, too */
+bool wr_set_servers_file(struct wr_cf *cf, void *conf);
+bool wr_set_state(struct wr_cf *cf, void *conf);
+void wr_servers_file_finish(struct wr_upstream *u);
+/* Keeper: reads the files of servers_file again when they change, and updates the zones. Call
+ * wr_lists_unwatch before the loop is freed. */
+void wr_lists_watch(struct wr_conf *c, struct wr_loop *l);
+void wr_lists_unwatch(void);
+
 /* ---- zones ---- */
 #define WR_PEER_LAYOUT 7         /* of wr_peer_slot and wr_group_words */
 /* Words of a group that all its workers share. */
@@ -77,6 +132,9 @@ bool wr_slot_claim(struct wr_peer_slot *s) WR_CHECKED;
  * apply unless the server has `weight`. */
 bool wr_peer_zone_update(struct wr_upstream *u, struct wr_server *s,
                          const struct wr_name_addr *addrs, uint32_t n);
+/* The same after u->listed was replaced. */
+bool wr_peer_zone_relist(struct wr_upstream *u);
+bool wr_upstream_is_owned(const struct wr_upstream *u); /* by this keeper */
 /* Keeper: publishes again the groups whose addresses did not all fit. Call it after counts were
  * corrected: slots may be free now. */
 void wr_upstreams_fit(struct wr_conf *c);
