@@ -195,12 +195,17 @@ static bool has_same_members(const struct draft *d)
 
 static void draft_publish(struct draft *d)
 {
-    if (d->full > 0 && d->u->full == 0)
-        wr_say(WR_LOG_ERROR, 0, "zone of upstream \"" WR_FMT "\" is full (%u slots), %u addresses "
-               "are not used: increase the size in its \"zone\" directive", WR_ARG(d->u->name),
-               d->z->slots, d->full);
     d->u->full = d->full;
     wr_roster_publish(&d->z->members, d->next.at, d->next.n);
+}
+
+/* before: u->full before the change. */
+static void say_full(const struct wr_upstream *u, uint32_t before)
+{
+    if (u->full > 0 && before == 0)
+        wr_say(WR_LOG_ERROR, 0, "zone of upstream \"" WR_FMT "\" is full (%u slots), %u addresses "
+               "are not used: increase the size in its \"zone\" directive", WR_ARG(u->name),
+               u->peers->zone.slots, u->full);
 }
 
 /* ---- addresses of a name that the zone has from before ---- */
@@ -346,6 +351,7 @@ static void commit_group(struct wr_upstream *u, uint64_t run, bool learn)
 {
     bool locked = lock_zone(u);
     struct draft d = draft_new(u);
+    uint32_t full = u->full;
 
     for (uint32_t i = 0; i < u->servers.n; i++) {
         struct wr_server *sv = &u->servers.at[i];
@@ -363,6 +369,7 @@ static void commit_group(struct wr_upstream *u, uint64_t run, bool learn)
     draft_publish(&d); /* even if the members are the same: their weights may differ */
     draft_free(&d);
     unlock_zone(u, locked);
+    say_full(u, full);
 }
 
 void wr_upstreams_commit(struct wr_conf *c, uint64_t run, bool learn)
@@ -373,21 +380,32 @@ void wr_upstreams_commit(struct wr_conf *c, uint64_t run, bool learn)
         commit_group(all->all.at[i], run, learn);
 }
 
+static bool publish_changes(struct wr_upstream *u)
+{
+    struct draft d = draft_new(u);
+    bool publish;
+
+    draft_servers(&d);
+    publish = !has_same_members(&d) || d.changed;
+    if (publish)
+        draft_publish(&d);
+    draft_free(&d);
+    return publish;
+}
+
 /* Publishes if anything changed. False: nothing did, or another process owns the zone. */
 static bool publish_again(struct wr_upstream *u)
 {
     bool locked = lock_zone(u), publish = false;
+    uint32_t full = u->full;
 
-    if (atomic_load(u->peers->zone.members.owner) == u->run) {
-        struct draft d = draft_new(u);
-
-        draft_servers(&d);
-        publish = !has_same_members(&d) || d.changed;
-        if (publish)
-            draft_publish(&d);
-        draft_free(&d);
+    if (wr_upstream_is_owned(u)) {
+        publish = publish_changes(u);
+        if (publish && u->full > 0) /* slots of members that left are free from now on */
+            (void)publish_changes(u);
     }
     unlock_zone(u, locked);
+    say_full(u, full);
     return publish;
 }
 

@@ -231,6 +231,8 @@ static void take_answer(struct list_watch *w)
     } else if (w->confirm_at != 0 && wr_now() >= w->confirm_at) {
         w->confirm_at = 0;
         apply_list(w, &w->waiting);
+    } else if (w->u->full > 0) {
+        (void)wr_peer_zone_relist(w->u); /* sessions may have left slots meanwhile */
     }
     wr_server_list_free(&s->list);
     if (w->confirm_at != 0)

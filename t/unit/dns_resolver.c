@@ -31,6 +31,7 @@ static const struct zone_row zone[] = {
     { "_web._tcp.svc.test", SRV, 0, 60, "1 50 8080 two.test" },
     { "_x._y.svc.test", SRV, 0, 60, "2 0 81 four.test" },
     { "_dead._tcp.svc.test", SRV, 0, 60, "0 0 0 ." },
+    { "_part._tcp.svc.test", SRV, 0, 60, "0 0 81 broken.test" },
 };
 
 static struct server {
@@ -332,13 +333,16 @@ END_TEST
 
 START_TEST(services)
 {
-    struct asker a = { 0 }, b = { 0 }, c = { 0 };
+    struct asker a = { 0 }, b = { 0 }, c = { 0 }, d = { 0 };
 
     setup((struct wr_resolver_opts){ 0 });
+    ask(&d, "svc.test", "part");
     ask(&a, "svc.test", "web");
     ask(&b, "svc.test", "_x._y");
     ask(&c, "svc.test", "dead");
-    turn_until(l, a.told && b.told && c.told);
+    turn_until(l, a.told && b.told && c.told && d.told);
+    ck_assert_int_eq(d.names.code, WR_DNS_SERVFAIL); /* its target: not the end of the service */
+    ck_assert(!a.names.failed4 && !a.names.failed6);
     ck_assert_uint_eq(a.names.n, 3);
     has_address(&a, 0, "10.0.0.1:8080");
     has_address(&a, 2, "[fd00::1]:8080");

@@ -472,6 +472,39 @@ START_TEST(the_next_keeper_learns_from_the_zone)
 }
 END_TEST
 
+/* 512 addresses of a name are found again, in any order; what has no slot is left out, and gets one
+ * when there is room. */
+START_TEST(hundreds_of_addresses)
+{
+    static struct wr_name_addr first[WR_NAMES], second[WR_NAMES];
+    struct wr_upstream *u;
+    uint32_t version;
+
+    setup();
+    u = upstream();
+    server(u, "name:80", 1, false);
+    server(u, "other:80", 1, false);
+    open_conf(u, NULL);
+    ck_assert_uint_eq(u->peers->zone.slots, 512);
+    for (uint32_t i = 0; i < WR_NAMES; i++) {
+        first[i].addr = second[i].addr = address("10.0.0.0:80");
+        first[i].addr.in.sin_addr.s_addr = htonl(0x0a000000 + i);
+        second[i].addr.in.sin_addr.s_addr = htonl(0x0a010000 + i);
+    }
+    ck_assert(wr_peer_zone_update(u, &u->servers.at[0], first, 300));
+    ck_assert(wr_peer_zone_update(u, &u->servers.at[1], second, 300));
+    ck_assert_uint_eq(wr_peers_view(u)->main.n, 512);
+    ck_assert_uint_eq(u->full, 88);
+    version = wr_roster_version(&u->peers->zone.members);
+    wr_upstreams_fit(&conf);
+    ck_assert_uint_eq(wr_roster_version(&u->peers->zone.members), version);
+    ck_assert(wr_peer_zone_update(u, &u->servers.at[0], first + 100, 200));
+    ck_assert_uint_eq(u->full, 0);
+    ck_assert_uint_eq(wr_peers_view(u)->main.n, 500);
+    teardown(u);
+}
+END_TEST
+
 /* ---- totals ---- */
 
 static const struct {
@@ -585,5 +618,6 @@ UNIT_MAIN("upstream/peers", round_robin_by_weight_main_before_backup,
           a_slot_reused_before_the_count_is_not_held, a_count_and_a_reuse_see_each_other,
           no_count_is_lost_while_slots_are_reused, a_reload_keeps_counters,
           nothing_outside_the_zone_is_read, an_address_is_checked, only_the_owner_publishes,
-          the_next_keeper_learns_from_the_zone, a_difference_that_stays_is_believed,
+          the_next_keeper_learns_from_the_zone, hundreds_of_addresses,
+          a_difference_that_stays_is_believed,
           totals_are_put_right, only_the_dead_are_taken_back)
