@@ -65,7 +65,6 @@ $w->start(<<"CONF");
 http {
     access_log off;
     keepalive_timeout 0;
-    health_check_timeout 1s;
     upstream pair    { server %{a}; server %{b}; }
     upstream kinds   { server %{unix:socket}; $six }
     upstream kept    { server %{kept}; }
@@ -73,10 +72,11 @@ http {
     upstream secret  { server %{secret}; }
     upstream wrong   { server %{secret}; }
     upstream own     { server 127.0.0.1:1 max_fails=0; }
-    upstream hostile { server %{silent}; server %{drip}; server %{endless}; server %{gone};
-                       server %{unused} down; }
+    upstream hostile { server %{silent}; server %{drip}; server %{gone}; server %{unused} down; }
+    upstream endless { server %{endless}; }
     upstream named.test { server %{named}; }
     match one { body ~ "^name one\$"; }
+    match full { body ~ aaaa; }
     match well { status 200; body ~ "^well"; header ! X-Sick; }
     server {
         listen %{web};
@@ -87,7 +87,7 @@ http {
                             health_check interval=200ms uri=/health match=well mandatory; }
         location /kept/   { proxy_pass http://kept;
                             health_check interval=100ms keepalive_time=1m uri=/health match=well; }
-        location /plain/  { proxy_pass https://plain; health_check interval=200ms; }
+        location /plain/  { proxy_pass https://plain; health_check_timeout 1s; health_check interval=200ms; }
         location /secret/ { proxy_pass https://secret; proxy_ssl_name one; proxy_ssl_verify on;
                             proxy_ssl_trusted_certificate ca.crt; proxy_ssl_server_name on;
                             health_check interval=200ms match=one mandatory; }
@@ -96,8 +96,10 @@ http {
                             health_check interval=200ms; }
         location /own/    { proxy_pass http://own;
                             health_check interval=200ms uri=/health port=%{own.port}; }
-        location /hostile/ { proxy_pass http://hostile;
+        location /hostile/ { proxy_pass http://hostile; health_check_timeout 1s;
                             health_check interval=200ms; }
+        location /endless/ { proxy_pass http://endless;
+                            health_check interval=200ms match=full mandatory; }
         location /named/  { proxy_pass http://named.test;
                             proxy_set_header Host site.test;
                             health_check interval=200ms uri=/health; }
@@ -193,14 +195,14 @@ is(Weir::Http::ask($w, 'web', 'GET /plain/')->{status}, 502, 'and gets no reques
 # A port of their own.
 becomes { grep { m{/health} } Weir::HttpServer::recorded($w->path('own.requests')) }
     'checks go to the port of port=';
-is state_of('127.0.0.1:1'), '', 'and the server stays up';
+unlike state_of('127.0.0.1:1'), qr/refused/, 'and not to the server';
 
 # Hostile servers.
 becomes { state_of('silent') } 'a server that says nothing is down', 20;
 like state_of('silent'), qr/^down: timed out after [\d.]+ m?s \(sent \d+ bytes, got 0\)$/,
     'it timed out';
 becomes { state_of('drip') =~ /^down: timed out after .* got [1-9]\d*\)$/ } 'a slow reply ends', 20;
-is state_of('endless'), '', 'an endless body does not matter where no body is asked for';
+becomes { state_of('endless') eq 'up: HTTP 200' } 'of an endless body the first 64 KB are matched';
 like state_of('gone'), qr/^down: connect refused/, 'refused';
 is state_of('unused'), '', 'a server marked as down is not checked';
 

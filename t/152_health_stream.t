@@ -94,7 +94,7 @@ for my $mode ('', "master_process off;\n") {
     becomes { state_of('c') eq 'up: the reply matches' } 'it is as expected';
 
     becomes { state_of('f') } 'a server that says nothing';
-    like state_of('f'), qr/^down: timed out after [\d.]+ m?s \(sent 0 bytes, got 0\)$/,
+    like state_of('f'), qr/^down: (?:connect )?timed out after [\d.]+ m?s(?: \(sent 0 bytes, got 0\))?$/,
         'is down after health_check_timeout';
     is state_of('e'), '', 'a PROXY header without addresses comes first';
     $w->finish;
