@@ -209,6 +209,7 @@ void wr_process_begin(enum wr_kind kind, const struct wr_cycle *c, uint32_t slot
 {
     wr_self.slot = slot;
     wr_self.kind = kind;
+    wr_self.generation = c->generation;
     wr_self.index = index;
     wr_self.workers = c->workers;
     if (slot != WR_SLOT_NONE)

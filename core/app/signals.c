@@ -59,6 +59,7 @@ static void on_signal(int signo, siginfo_t *info, void *context)
         s->term_signal = signo;
         break;
     case SIGCHLD: s->chld = 1; break;
+    case WR_SIGBELL: break; /* the bits are in the slot */
     default: s->trace = 1; s->trace_from = info->si_pid; break; /* WR_SIGTRACE: not a constant */
     }
     wake_loop();
@@ -79,7 +80,7 @@ static const int meaningless[] = { SIGPIPE, SIGALRM, SIGIO };
 void wr_signals_init(enum wr_kind kind)
 {
     const int handled[] = { SIGHUP, SIGUSR1, SIGUSR2, SIGWINCH, SIGQUIT, SIGTERM, SIGINT, SIGCHLD,
-                            WR_SIGTRACE };
+                            WR_SIGBELL, WR_SIGTRACE };
     struct sigaction a = { .sa_sigaction = on_signal, .sa_flags = SA_SIGINFO };
     struct sigaction ignore = { .sa_handler = SIG_IGN }, plain = { .sa_handler = SIG_DFL };
     sigset_t set;

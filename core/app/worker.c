@@ -238,6 +238,8 @@ static void on_bell(uint32_t bits, void *arg)
         s->trace = 0;
         wr_sessions_trace();
     }
+    if ((bits & WR_BELL_QUEUE) != 0)
+        wr_waiting_called();
     if (s->hup) {
         s->hup = 0;
         wr_refuse_reload("there is no master process (master_process off): restart weir instead");

@@ -189,7 +189,8 @@ static bool is_end_expected(const struct wr_exchange *x)
 
     if (h->tunnel || x->step == &wr_step_phases || x->step == &wr_step_body)
         return true;
-    if (x->step != &wr_step_dial && x->up.src != NULL && !x->up.src_fin && !x->up.dst_fin)
+    if (x->step != &wr_step_dial && x->step != &wr_step_pick && x->up.src != NULL && !x->up.src_fin
+        && !x->up.dst_fin)
         return true;
     return h->proxy != NULL && h->proxy_conf->ignore_client_abort;
 }

@@ -4,6 +4,7 @@
 #include "os/os.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <unistd.h>
 
 static struct wr_run private_run;
@@ -19,20 +20,43 @@ void wr_self_init(void)
     wr_self = (struct wr_self)NOBODY;
 }
 
-void wr_ring(uint32_t slot, uint32_t bits)
+/* A process of another generation, or of another master, has an eventfd that this one does not
+ * have, or one that has replaced the one we know. It is woken by a signal, which goes to the
+ * process that holds the lock of the slot: the kernel names it, not the shared memory. */
+static void wake_stranger(uint32_t slot)
+{
+    pid_t pid = wr_self.run_fd >= 0 ? wr_locked_by(wr_self.run_fd, slot) : 0;
+
+    if (pid > 1)
+        (void)kill(pid, WR_SIGBELL);
+}
+
+static void wake_process(uint32_t slot)
 {
     const uint64_t one = 1;
+
+    if (wr_self.bell_of[slot] < 0
+        || atomic_load(&wr_self.run->slot[slot].generation) != wr_self.generation) {
+        wake_stranger(slot);
+        return;
+    }
+    /* EAGAIN: the counter is full of rings that nobody has read yet, so the process will wake
+     * anyway. */
+    if (write(wr_self.bell_of[slot], &one, sizeof(one)) < 0 && errno != EAGAIN)
+        wr_say(WR_LOG_ALERT, errno, "write() to the doorbell of slot %u failed", (unsigned)slot);
+}
+
+void wr_ring(uint32_t slot, uint32_t bits)
+{
     struct wr_slot *s;
 
     WR_ASSERT(slot < WR_SLOTS);
     s = &wr_self.run->slot[slot];
     (void)atomic_fetch_or(&s->bell, bits);
     /* Both accesses are sequentially consistent: either we see that the process sleeps, or it sees
-     * the bits. EAGAIN: the counter is full of rings that nobody has read yet, so the process will
-     * wake anyway. */
-    if (atomic_load(&s->asleep) != 0 && wr_self.bell_of[slot] >= 0 &&
-        write(wr_self.bell_of[slot], &one, sizeof(one)) < 0 && errno != EAGAIN)
-        wr_say(WR_LOG_ALERT, errno, "write() to the doorbell of slot %u failed", (unsigned)slot);
+     * the bits. */
+    if (atomic_load(&s->asleep) != 0)
+        wake_process(slot);
 }
 
 uint32_t wr_bell_take(void)

@@ -40,9 +40,24 @@ void wr_unlock(int fd, uint64_t at)
     (void)set_lock(fd, at, F_UNLCK);
 }
 
+static bool find_lock(int fd, uint64_t at, struct flock *l)
+{
+    *l = (struct flock){
+        .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = (off_t)at, .l_len = 1,
+    };
+    return fcntl(fd, F_GETLK, l) == 0 && l->l_type != F_UNLCK;
+}
+
 bool wr_locked(int fd, uint64_t at)
 {
-    struct flock l = { .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = (off_t)at, .l_len = 1 };
+    struct flock l;
 
-    return fcntl(fd, F_GETLK, &l) == 0 && l.l_type != F_UNLCK;
+    return find_lock(fd, at, &l);
+}
+
+pid_t wr_locked_by(int fd, uint64_t at)
+{
+    struct flock l;
+
+    return find_lock(fd, at, &l) && l.l_pid > 0 ? l.l_pid : 0;
 }

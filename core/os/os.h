@@ -3,9 +3,10 @@
  * Map: socket (listen, connect, options), holder (the process that has an address), file (read
  * whole, replace, make folders), vault (memory excluded from core files), shm (named shared memory
  * that survives reload and upgrade), lock (between processes), zone (a list that its owner
- * publishes), zone_table (records by key, the least recently used are dropped) and zone_ledger
- * (counts that survive their holder) in shared memory, doorbell (process slots and their bells),
- * title (ps), host (its name), rights (dropping them), syslog (a log sink), chaos (debug builds).
+ * publishes), zone_table (records by key, the least recently used are dropped), zone_ledger
+ * (counts that do not outlive their holder) and zone_queue (who waits longest) in shared memory,
+ * doorbell (process slots and their bells), title (ps), host (its name), rights (dropping them),
+ * syslog (a log sink), chaos (debug builds).
  *
  * All descriptors are close-on-exec and non-blocking unless a comment says otherwise. */
 #ifndef WR_OS_H
@@ -139,6 +140,7 @@ void wr_shm_inherit(const struct wr_shm_set *s, bool on); /* on: the descriptors
 bool wr_lock(int fd, uint64_t at, uint32_t most_ms) WR_CHECKED;
 void wr_unlock(int fd, uint64_t at);
 bool wr_locked(int fd, uint64_t at); /* is it held by another process now? */
+pid_t wr_locked_by(int fd, uint64_t at); /* that process; 0: none, or it cannot be named here */
 
 /* ---- process: slots, doorbells ---- */
 /* The processes of one instance, all generations together. During an upgrade two masters run at
@@ -151,7 +153,9 @@ enum wr_kind { WR_PROC_MASTER, WR_PROC_WORKER, WR_PROC_KEEPER, WR_PROC_SINGLE };
 enum wr_bell {
     WR_BELL_LISTEN = 1u << 0, /* the map of which process accepts on which listening socket */
     WR_BELL_TRACE = 1u << 1,  /* dump the trace rings of the running exchanges */
+    WR_BELL_QUEUE = 1u << 2,  /* what an exchange waits for may be there (wr_queue) */
 };
+#define WR_SIGBELL SIGURG     /* ignored where it is not handled */
 
 /* In shared memory that every process of the instance may write: the master reads none of it, other
  * processes take it for a hint. A running process holds the lock on the byte of its slot number in
@@ -173,6 +177,7 @@ struct wr_run {               /* layout of the "run" segment */
 struct wr_self {              /* this process */
     uint32_t slot;            /* WR_SLOT_NONE until the master assigns one */
     enum wr_kind kind;
+    uint32_t generation;
     uint32_t index, workers;  /* number of the worker in its generation, and how many there are */
     int bell_fd;              /* our eventfd, -1: none */
     int bell_of[WR_SLOTS];    /* eventfds of the other processes, -1: unknown */
@@ -181,9 +186,10 @@ struct wr_self {              /* this process */
 };
 extern struct wr_self wr_self;
 void wr_self_init(void);
-/* Sets bits in the slot's bell, and writes its eventfd only if the process sleeps. A process that
- * goes to sleep therefore first stores asleep = 1 and then checks its bell once more. Do not ring
- * the master: another process may have filled its eventfd and made it blocking. */
+/* Sets bits in the slot's bell, and wakes the process only if it sleeps: by its eventfd, or by
+ * WR_SIGBELL if it is of another generation. A process that goes to sleep therefore first stores
+ * asleep = 1 and then checks its bell once more. Do not ring the master: another process may have
+ * filled its eventfd and made it blocking. */
 void wr_ring(uint32_t slot, uint32_t bits);
 uint32_t wr_bell_take(void); /* returns our bits and clears them; does not read the eventfd */
 
@@ -262,10 +268,12 @@ size_t wr_table_get(struct wr_table *t, struct wr_str key, uint64_t now_s, void 
 void wr_table_remove(struct wr_table *t, struct wr_str key);
 
 /* Ledger: counts of what processes hold: a row for each process, a column for each thing that is
- * counted (the connections of one peer, for example), and a total for each column. A process writes
- * its count to its own row of the zone before it changes the total; so the counts of a process that
- * dies can be taken back. The row with the number of a slot belongs to the process that holds the
- * lock of that slot. */
+ * counted (the connections of one peer, for example), and a total for each column. A process marks
+ * its count before it changes the total (WR_LEDGER_CHANGES), and keeps the smaller one until the
+ * total is changed. So the counts of a process that dies can be taken back, and at no moment is a
+ * total below the counts of those that live. The row with the number of a slot belongs to the
+ * process that holds the lock of that slot. */
+#define WR_LEDGER_CHANGES (1u << 31)
 struct wr_ledger {
     uint32_t columns;
     uint32_t *held;           /* the counts of this process, private; its row is a copy */
@@ -289,8 +297,8 @@ void wr_ledger_clear(struct wr_ledger *l, uint32_t process);
  * sweep again later. */
 bool wr_ledger_sweep(void (*clear)(void *arg, uint32_t process), void *arg);
 /* Compares all totals with their columns once. True: they have agreed several times in a row, no
- * more calls are needed. Totals can be wrong, as a process may die between writing its row and the
- * total; they are corrected when both have not changed for several calls. */
+ * more calls are needed. A total may be too high, as a process may die between the total and its
+ * row; it is corrected when both have not changed for several calls. */
 bool wr_ledger_look(struct wr_ledger *l, struct wr_pool *pool);
 void wr_ledger_forget(struct wr_ledger *l); /* start the comparison anew */
 /* Pure: a difference is trusted when it was seen several times in a row. */
@@ -306,16 +314,19 @@ static inline _Atomic uint32_t *wr_ledger_total(const struct wr_ledger *l, uint3
 {
     return (_Atomic uint32_t *)(void *)((char *)l->totals + column * l->stride);
 }
-static inline void wr_ledger_set(struct wr_ledger *l, uint32_t column, uint32_t count)
+static inline void wr_ledger_write(struct wr_ledger *l, uint32_t column, uint32_t count)
 {
-    WR_ASSERT(column < l->columns);
-    l->held[column] = count;
     if (wr_self.slot != WR_SLOT_NONE)
         atomic_store_explicit(&wr_ledger_row(l, wr_self.slot)[column], count,
                               memory_order_relaxed);
 }
-/* A total never goes below 0: a process may have died after it wrote its row and before it changed
- * the total. */
+static inline void wr_ledger_set(struct wr_ledger *l, uint32_t column, uint32_t count)
+{
+    WR_ASSERT(column < l->columns);
+    l->held[column] = count;
+    wr_ledger_write(l, column, count);
+}
+/* A total never goes below 0: another process may have written there. */
 static inline void wr_ledger_take_back(_Atomic uint32_t *total, uint32_t held)
 {
     uint32_t now = atomic_load(total);
@@ -323,17 +334,62 @@ static inline void wr_ledger_take_back(_Atomic uint32_t *total, uint32_t held)
     while (!atomic_compare_exchange_weak(total, &now, now - wr_min(now, held)))
         ;
 }
-/* Returns the previous total. */
-static inline uint32_t wr_ledger_hold(struct wr_ledger *l, uint32_t column)
+/* Counts one more, unless the total is `most` already (0: no limit). */
+static inline WR_CHECKED bool wr_ledger_hold(struct wr_ledger *l, uint32_t column, uint32_t most)
 {
-    wr_ledger_set(l, column, l->held[column] + 1);
-    return atomic_fetch_add(wr_ledger_total(l, column), 1);
+    _Atomic uint32_t *total = wr_ledger_total(l, column);
+    uint32_t held = l->held[column], now = 0;
+
+    wr_ledger_write(l, column, held | WR_LEDGER_CHANGES);
+    if (most == 0)
+        (void)atomic_fetch_add(total, 1);
+    else
+        for (now = atomic_load(total);
+             now < most && !atomic_compare_exchange_weak(total, &now, now + 1);)
+            ;
+    held += most == 0 || now < most;
+    wr_ledger_set(l, column, held);
+    return most == 0 || now < most;
 }
 static inline void wr_ledger_release(struct wr_ledger *l, uint32_t column)
 {
+    uint32_t held = l->held[column] - 1;
+
+    wr_ledger_write(l, column, held | WR_LEDGER_CHANGES);
     wr_ledger_take_back(wr_ledger_total(l, column), 1);
-    wr_ledger_set(l, column, l->held[column] - 1);
+    wr_ledger_set(l, column, held);
 }
+
+/* Queue: who waits longest for something that all processes share. Each process has a list of its
+ * own waiters, by ticket (the time of arrival), in private memory. It shows the ticket of its first
+ * one; the smallest ticket shown is the head of the queue. What is waited for, the user knows. How
+ * no call is lost: zone_queue.c. */
+struct wr_queue {
+    struct wr_ledger places;     /* of one column; `used`: the processes that ever waited here */
+    _Atomic uint32_t *taken;     /* shared: its total */
+    _Atomic uint64_t *shown;     /* shared, by process: 2 * ticket (or 0), + 1: some wait aside */
+    uint64_t mine;               /* what this process shows */
+};
+struct wr_queue_head { uint64_t ticket; uint32_t process; }; /* ticket 0: nobody waits */
+void wr_queue_place(struct wr_queue *q, struct wr_zone *z);
+/* Takes one of `most` places; false: there is none. */
+bool wr_queue_enter(struct wr_queue *q, uint32_t most, struct wr_pool *pool) WR_CHECKED;
+void wr_queue_leave(struct wr_queue *q);
+/* Shows the ticket of this process's first waiter (0: none). aside: others of them are no part of
+ * the order, but are to be called, too. What is looked at afterwards is new: see zone_queue.c. */
+void wr_queue_show(struct wr_queue *q, uint64_t ticket, bool aside);
+struct wr_queue_head wr_queue_head(const struct wr_queue *q);
+/* Rings the process of the head, and those with waiters aside. True: this process is one of them.
+ * wr_queue_is_empty is enough, and cheap, where nobody waits. */
+bool wr_queue_call(const struct wr_queue *q);
+static inline bool wr_queue_is_empty(const struct wr_queue *q)
+{
+    return atomic_load(q->taken) == 0;
+}
+/* The head does nothing with what is there: take it for gone. It may show itself again. */
+void wr_queue_skip(struct wr_queue *q, struct wr_queue_head h);
+void wr_queue_clear(struct wr_queue *q, uint32_t process); /* a dead one; as wr_ledger_clear */
+uint64_t wr_queue_ticket(void); /* of one who comes now: the monotonic time in ns */
 
 /* ---- host ---- */
 #define WR_HOSTNAME_SIZE 256

@@ -45,7 +45,7 @@ void wr_ledger_clear(struct wr_ledger *l, uint32_t process)
         uint32_t held = atomic_exchange(&wr_ledger_row(l, process)[i], 0);
 
         if (held > 0)
-            wr_ledger_take_back(wr_ledger_total(l, i), held);
+            wr_ledger_take_back(wr_ledger_total(l, i), held & ~WR_LEDGER_CHANGES);
     }
 }
 
@@ -82,29 +82,38 @@ enum wr_ledger_finding wr_ledger_judge(struct wr_ledger_seen *seen, uint32_t col
     return differs == 0 ? WR_LEDGER_RIGHT : WR_LEDGER_WRONG;
 }
 
-static uint32_t column_sum(const struct wr_ledger *l, uint32_t column)
+/* False: a process is just changing its count. */
+static bool column_sum(const struct wr_ledger *l, uint32_t column, uint32_t *sum)
 {
-    uint32_t sum = 0;
+    uint32_t marks = 0;
+
+    *sum = 0;
 
     for (uint32_t w = 0; w < WR_SLOTS / 64; w++) {
         uint64_t used = atomic_load_explicit(&l->used[w], memory_order_relaxed);
 
         for (; used != 0; used &= used - 1) {
             uint32_t process = w * 64 + (uint32_t)__builtin_ctzll(used);
+            uint32_t count = atomic_load(&wr_ledger_row(l, process)[column]);
 
-            sum += atomic_load(&wr_ledger_row(l, process)[column]);
+            *sum += count & ~WR_LEDGER_CHANGES;
+            marks |= count;
         }
     }
-    return sum;
+    return (marks & WR_LEDGER_CHANGES) == 0;
 }
 
 static bool check_column(struct wr_ledger *l, uint32_t column)
 {
     _Atomic uint32_t *shared = wr_ledger_total(l, column);
-    uint32_t total = atomic_load(shared), sum = column_sum(l, column);
+    uint32_t total = atomic_load(shared), sum;
 
-    if (atomic_load(shared) != total) /* it is changing: compare again later */
+    /* While it is changing nothing can be learned, even if it takes long: its process may have been
+     * stopped. Compare again later. */
+    if (!column_sum(l, column, &sum) || atomic_load(shared) != total) {
+        l->seen[column] = (struct wr_ledger_seen){ .times = 0 };
         return false;
+    }
     switch (wr_ledger_judge(&l->seen[column], sum, total)) {
     case WR_LEDGER_RIGHT:
         return true;

@@ -9,12 +9,35 @@ static void over(struct wr_exchange *x)
     wr_session_end(x->s);
 }
 
+/* The client has ended the connection, or its part of it. True: it needs no server any more, as it
+ * has sent nothing and half_close is off. */
+static bool needs_nothing(struct wr_exchange *x)
+{
+    char byte;
+    size_t got;
+
+    if ((x->client.conn->ready & WR_ERR) != 0)
+        return true;
+    return x->preread.n == 0 && !WR_CHECK(x->of_layer, STREAM_RELAY)->half_close
+        && wr_conn_peek(x->client.conn, &byte, 1, &got) == WR_IO_EOF;
+}
+
+/* While the session waits for a server nothing else notices that its client leaves. */
+static enum wr_go left(struct wr_exchange *x)
+{
+    if (x->step != &wr_step_pick || !needs_nothing(x))
+        return WR_WAIT;
+    wr_xlog(x, WR_LOG_INFO, 0, "client disconnected");
+    return wr_finish(x, 502);
+}
+
 static void begin(struct wr_session *s)
 {
     const struct wr_address *a = WR_CHECK(s->listener->object, ADDRESS);
     struct wr_exchange *x = wr_exchange_new(s, a->default_server->scope, &wr_step_phases);
 
     x->over = over;
+    x->left = left;
     wr_session_add(x);
     wr_session_own(x);
     if (wr_log_on(x->log, WR_LOG_INFO, &x->source)) {

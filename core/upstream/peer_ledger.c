@@ -7,22 +7,28 @@ void wr_peers_begin(struct wr_conf *c)
 {
     struct wr_upstreams *all = wr_conf_upstreams(c);
 
-    for (uint32_t i = 0; i < all->all.n; i++)
-        wr_ledger_begin(&all->all.at[i]->peers->zone.ledger, all->all.at[i]->pool);
+    for (uint32_t i = 0; i < all->all.n; i++) {
+        struct wr_peer_zone *z = &all->all.at[i]->peers->zone;
+
+        wr_ledger_begin(&z->ledger, all->all.at[i]->pool);
+        if (wr_self.slot != WR_SLOT_NONE)
+            wr_queue_clear(&z->queue, wr_self.slot);
+    }
 }
 
 bool wr_peer_hold(struct wr_upstream *u, const struct wr_peer *peer)
 {
     struct wr_ledger *l = &u->peers->zone.ledger;
     struct wr_peer_slot *s = peer->slot;
-    uint32_t before, generation, max;
+    uint32_t generation;
 
     if (l->held == NULL)
         wr_ledger_begin(l, u->pool);
-    before = wr_ledger_hold(l, peer->index);
+    if (!wr_ledger_hold(l, peer->index,
+                        atomic_load_explicit(&s->max_conns, memory_order_relaxed)))
+        return false;
     generation = atomic_load(&s->generation); /* must follow the count: see wr_slot_claim */
-    max = atomic_load_explicit(&s->max_conns, memory_order_relaxed);
-    if (generation != peer->generation || (generation & 1) != 0 || (max > 0 && before >= max)) {
+    if (generation != peer->generation || (generation & 1) != 0) {
         wr_peer_release(u, peer);
         return false;
     }
@@ -33,6 +39,7 @@ bool wr_peer_hold(struct wr_upstream *u, const struct wr_peer *peer)
 void wr_peer_release(struct wr_upstream *u, const struct wr_peer *peer)
 {
     wr_ledger_release(&u->peers->zone.ledger, peer->index);
+    wr_waiting_tell(u);
 }
 
 /* ---- the keeper ---- */
@@ -41,17 +48,26 @@ static void clear_rows(void *arg, uint32_t process)
 {
     struct wr_upstreams *all = arg;
 
-    for (uint32_t i = 0; i < all->all.n; i++)
+    for (uint32_t i = 0; i < all->all.n; i++) {
+        wr_queue_clear(&all->all.at[i]->peers->zone.queue, process);
         wr_ledger_clear(&all->all.at[i]->peers->zone.ledger, process);
+    }
 }
 
 bool wr_peers_sweep(struct wr_conf *c)
 {
     struct wr_upstreams *all = wr_conf_upstreams(c);
 
-    for (uint32_t i = 0; i < all->all.n; i++)
+    bool strangers;
+
+    for (uint32_t i = 0; i < all->all.n; i++) {
         wr_ledger_forget(&all->all.at[i]->peers->zone.ledger);
-    return wr_ledger_sweep(clear_rows, all);
+        wr_ledger_forget(&all->all.at[i]->peers->zone.queue.places);
+    }
+    strangers = wr_ledger_sweep(clear_rows, all);
+    for (uint32_t i = 0; i < all->all.n; i++)
+        wr_waiting_tell(all->all.at[i]);
+    return strangers;
 }
 
 bool wr_peers_look(struct wr_conf *c)
@@ -59,7 +75,13 @@ bool wr_peers_look(struct wr_conf *c)
     struct wr_upstreams *all = wr_conf_upstreams(c);
     bool right = true;
 
-    for (uint32_t i = 0; i < all->all.n; i++)
-        right &= wr_ledger_look(&all->all.at[i]->peers->zone.ledger, all->all.at[i]->pool);
+    for (uint32_t i = 0; i < all->all.n; i++) {
+        struct wr_upstream *u = all->all.at[i];
+        bool conns = wr_ledger_look(&u->peers->zone.ledger, u->pool);
+
+        right &= wr_ledger_look(&u->peers->zone.queue.places, u->pool) && conns;
+        if (!conns) /* counts may be lower now */
+            wr_waiting_tell(u);
+    }
     return right;
 }

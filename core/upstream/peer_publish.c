@@ -197,6 +197,7 @@ static void draft_publish(struct draft *d)
 {
     d->u->full = d->full;
     wr_roster_publish(&d->z->members, d->next.at, d->next.n);
+    wr_waiting_tell(d->u);
 }
 
 /* before: u->full before the change. */
@@ -480,5 +481,7 @@ bool wr_peer_health_set(struct wr_upstream *u, const struct wr_peer *peer, uint3
         (void)atomic_fetch_and(&peer->slot->health, ~clear);
     }
     unlock_zone(u, locked);
+    if (ours && clear != 0)
+        wr_waiting_tell(u);
     return ours;
 }

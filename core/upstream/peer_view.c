@@ -58,11 +58,6 @@ void wr_peers_drop(struct wr_upstream *u)
     u->peers->pool = NULL;
 }
 
-static bool is_tried(const struct wr_pick *p, const struct wr_peer *peer)
-{
-    return p->tried != NULL && (p->tried[peer->index / 64] >> (peer->index % 64) & 1) != 0;
-}
-
 static bool is_healthy(const struct wr_pick *p, const struct wr_peer_slot *s)
 {
     uint32_t bits = atomic_load_explicit(&s->health, memory_order_relaxed);
@@ -81,7 +76,8 @@ bool wr_peer_usable(const struct wr_pick *p, const struct wr_peer *peer)
     const struct wr_peer_slot *s = peer->slot;
     uint32_t most;
 
-    if (is_tried(p, peer) || atomic_load_explicit(&s->down, memory_order_relaxed) != 0
+    if (wr_peer_is_tried(p->tried, peer->index)
+        || atomic_load_explicit(&s->down, memory_order_relaxed) != 0
         || atomic_load_explicit(&s->generation, memory_order_relaxed) != peer->generation
         || !is_healthy(p, s))
         return false;
@@ -92,6 +88,20 @@ bool wr_peer_usable(const struct wr_pick *p, const struct wr_peer *peer)
     return p->alone || p->panic || most == 0
         || atomic_load_explicit(&s->fails, memory_order_relaxed) < most
         || wr_peer_is_rested(s, p->now_ms);
+}
+
+uint64_t wr_peer_room(const struct wr_pick *p, const struct wr_peer *peer)
+{
+    const struct wr_peer_slot *s = peer->slot;
+    struct wr_pick later = *p;
+
+    if (wr_peer_usable(p, peer))
+        return p->now_ms;
+    later.now_ms = atomic_load_explicit(&s->checked_ms, memory_order_relaxed)
+                 + atomic_load_explicit(&s->fail_timeout_ms, memory_order_relaxed) + 1;
+    if (wr_peer_is_ejected(s, p->now_ms))
+        later.now_ms = wr_max(later.now_ms, atomic_load(&s->ejected_ms) + 1);
+    return later.now_ms > p->now_ms && wr_peer_usable(&later, peer) ? later.now_ms : WR_NOT_YET;
 }
 
 bool wr_peer_failed(const struct wr_peer *peer, uint64_t now_ms)
@@ -109,14 +119,15 @@ bool wr_peer_failed(const struct wr_peer *peer, uint64_t now_ms)
         || now_ms - before > atomic_load_explicit(&s->fail_timeout_ms, memory_order_relaxed);
 }
 
-void wr_peer_forgive(const struct wr_peer *peer)
+bool wr_peer_forgive(const struct wr_peer *peer)
 {
     struct wr_peer_slot *s = peer->slot;
     uint32_t most = atomic_load_explicit(&s->max_fails, memory_order_relaxed);
 
     if (atomic_load(&s->failed_ms) >= atomic_load(&s->checked_ms))
-        return;
+        return false;
     if (most > 0 && atomic_load(&s->fails) >= most)
         wr_slot_rises(s, wr_now());
     atomic_store(&s->fails, 0);
+    return true;
 }

@@ -23,6 +23,7 @@ static void place_parts(struct wr_peer_zone *z, uint32_t slots)
     wr_ledger_place(&z->ledger, &z->zone, slots);
     z->ledger.totals = z->slot != NULL ? &z->slot->conns : NULL;
     z->ledger.stride = sizeof(struct wr_peer_slot);
+    wr_queue_place(&z->queue, &z->zone);
 }
 
 static size_t zone_bytes(uint32_t slots)

@@ -1,5 +1,5 @@
 /* pick: the step that chooses a peer among the group's main peers, then its backups, or takes the
- * next address of a run-time name. The balancer may make the exchange wait for a peer. Also ends
+ * next address of a run-time name. If there is none the exchange may wait (queue). Also ends
  * tries. */
 #include "upstream/upstream_impl.h"
 
@@ -18,6 +18,7 @@ static struct wr_try *push_try(struct wr_exchange *x, const struct wr_addr *addr
     t->anew = a->first > 0 && a->all.n == a->first + 1;
     t->addr = *addr;
     t->begun_ms = wr_now();
+    t->queue_ms = wr_linked(&a->waiting) ? wr_now() - a->waits_from_ms : WR_NOT_YET;
     t->connect_ms = t->first_byte_ms = t->header_ms = t->ended_ms = WR_NOT_YET;
     return t;
 }
@@ -29,18 +30,8 @@ static void mark_tried(struct wr_exchange *x, struct wr_tries *a, uint32_t slot)
     a->tried[slot / 64] |= (uint64_t)1 << (slot % 64);
 }
 
-static bool hold_peer(struct wr_tries *a, const struct wr_peer *peer, struct wr_addr *addr)
-{
-    if (!wr_peer_hold(a->u, peer))
-        return false;
-    if (wr_peer_addr(peer, addr))
-        return true;
-    wr_peer_release(a->u, peer);
-    return false;
-}
-
 /* Picks until a peer can be held: after the pick another worker may have reached max_conns, or the
- * keeper may have given the slot to another server. */
+ * keeper may have given the slot to another server. Then the next pick sees that. */
 static struct wr_peer *pick_from(struct wr_pick *p, struct wr_peer_group *g, struct wr_addr *addr)
 {
     struct wr_tries *a = p->x->tries;
@@ -50,12 +41,14 @@ static struct wr_peer *pick_from(struct wr_pick *p, struct wr_peer_group *g, str
 
         if (peer == NULL)
             return NULL;
-        if (hold_peer(a, peer, addr)) {
+        if (!wr_peer_hold(a->u, peer))
+            continue;
+        if (wr_peer_addr(peer, addr)) {
             wr_peer_probe(peer, p->now_ms);
             return peer;
         }
-        if (atomic_load(&peer->slot->generation) == peer->generation)
-            mark_tried(p->x, a, peer->index);
+        wr_peer_release(a->u, peer); /* somebody has written into its slot */
+        mark_tried(p->x, a, peer->index);
         p->tried = a->tried;
     }
     return NULL;
@@ -67,8 +60,7 @@ static bool is_alone(const struct wr_peers *v)
     return v->main.n + v->backup.n == 1;
 }
 
-/* NULL: no peer; then *wait_ms is how long to wait for one, 0: do not wait. */
-static struct wr_try *pick_peer(struct wr_exchange *x, uint64_t *wait_ms)
+static struct wr_try *pick_peer(struct wr_exchange *x) /* NULL: no peer */
 {
     struct wr_tries *a = x->tries;
     struct wr_pick p = { .x = x, .tried = a->tried, .now_ms = wr_now() };
@@ -92,7 +84,6 @@ static struct wr_try *pick_peer(struct wr_exchange *x, uint64_t *wait_ms)
             peer = pick_from(&p, &v->backup, &addr);
         }
     }
-    *wait_ms = p.wait_ms;
     if (peer == NULL)
         return NULL;
     t = push_try(x, &addr);
@@ -148,8 +139,22 @@ uint32_t wr_peers_to_try(struct wr_exchange *x)
     return count_up(&v->main) + count_up(&v->backup);
 }
 
+static void log_no_live(struct wr_exchange *x, enum wr_stay why)
+{
+    const struct wr_tries *a = x->tries;
+
+    if (why == WR_STAY_FULL)
+        wr_xlog(x, WR_LOG_ERROR, 0, "no live upstreams, the queue is full (%u places)",
+                a->u->queue->places);
+    else if (why == WR_STAY_LATE)
+        wr_xlog(x, WR_LOG_ERROR, 0, "no live upstreams, waited %llu ms in the queue",
+                (unsigned long long)(wr_now() - a->waits_from_ms));
+    else
+        wr_xlog(x, WR_LOG_ERROR, 0, "no live upstreams");
+}
+
 /* As in nginx, variables show the group's name instead of an address. */
-static void note_no_live(struct wr_exchange *x)
+static void note_no_live(struct wr_exchange *x, enum wr_stay why)
 {
     struct wr_tries *a = x->tries;
     struct wr_try *t;
@@ -160,59 +165,42 @@ static void note_no_live(struct wr_exchange *x)
         t->status = 502;
         t->ended_ms = 0;
     }
-    wr_xlog(x, WR_LOG_ERROR, 0, "no live upstreams");
+    log_no_live(x, why);
     a->failure = WR_FAIL_NO_LIVE;
 }
 
-void wr_waiting_leave(struct wr_tries *a)
+/* NULL: then *why says what to do. */
+static struct wr_try *pick_in_turn(struct wr_exchange *x, enum wr_stay *why)
 {
-    wr_list_remove(&a->waiting);
-    wr_timer_off(a->owner->loop, &a->owner->idle);
-}
+    for (*why = WR_STAY_LOOK; *why == WR_STAY_LOOK;) {
+        bool turn = wr_waiting_turn(x->tries);
+        struct wr_try *t = turn ? pick_peer(x) : NULL;
 
-void wr_waiting_wake(struct wr_upstream *u)
-{
-    for (struct wr_link *k = u->waiting.next; k != &u->waiting; k = k->next) {
-        struct wr_exchange *x = wr_container(k, struct wr_tries, waiting)->owner;
-
-        if (x->task.queued)
-            continue;
-        wr_exchange_wake(x);
-        return;
+        if (t != NULL)
+            return t;
+        *why = wr_waiting_stay(x, turn);
     }
-}
-
-/* Queues the exchange for a peer; it keeps its place when it is woken and waits again. False: it
- * has waited long enough. */
-static bool queue_waiting(struct wr_exchange *x, uint64_t ms)
-{
-    struct wr_tries *a = x->tries;
-
-    if (wr_linked(&a->waiting))
-        return !x->idle.fired;
-    wr_list_push(&a->u->waiting, &a->waiting);
-    wr_timer_set(x->loop, &x->idle, ms);
-    return true;
+    return NULL;
 }
 
 static enum wr_go pick_run(struct wr_exchange *x)
 {
     struct wr_tries *a = x->tries;
     struct wr_try *t = NULL;
-    uint64_t wait_ms = 0;
+    enum wr_stay why = WR_STAY_NOT;
 
     if (a->u != NULL)
-        t = pick_peer(x, &wait_ms);
+        t = pick_in_turn(x, &why);
     else if (a->next_addr < a->naddrs)
         t = push_try(x, &a->addrs[a->next_addr++]);
-    if (t == NULL && wait_ms > 0 && queue_waiting(x, wait_ms))
+    if (t == NULL && why == WR_STAY_WAIT)
         return WR_WAIT;
-    if (wr_unlikely(a->waiting.next != NULL))
+    if (t == NULL)
+        note_no_live(x, why);
+    if (wr_unlikely(wr_linked(&a->waiting)))
         wr_waiting_leave(a);
-    if (t == NULL) {
-        note_no_live(x);
+    if (t == NULL)
         return x->layer->reject(x, 502);
-    }
     wr_trace(x, "server", t->peer.index);
     x->step = &wr_step_dial;
     return WR_GO;
@@ -224,11 +212,15 @@ void wr_try_works(struct wr_exchange *x)
 {
     struct wr_tries *a = x->tries;
     struct wr_try *t = wr_try_now(a);
+    bool back;
 
     if (t == NULL || !t->held)
         return;
-    wr_peer_succeeded(&t->peer);
+    back = atomic_load_explicit(&t->peer.slot->health, memory_order_relaxed) != 0;
+    back |= wr_peer_succeeded(&t->peer);
     wr_outlier_note(a->u, t, WR_TRY_WORKED);
+    if (back)
+        wr_waiting_wake(a->u);
 }
 
 /* A reply of 5xx is a failure even if it is passed on. Nothing is known without a reply: the client

@@ -37,7 +37,7 @@ static enum wr_go retry_run(struct wr_exchange *x)
         .next = a->rows->next,
         .tries = a->all.n - a->first - a->stale,
         .max_tries = max_tries(x),
-        .elapsed_ms = wr_now() - a->begun_ms,
+        .elapsed_ms = wr_now() - a->begun_ms - a->waited_ms,
         .max_ms = a->rows->next_timeout_ms,
         .sent = a->sealed,
         .lost = a->lost,

@@ -29,6 +29,7 @@ static struct wr_tries *tries_new(struct wr_exchange *x, struct wr_upstream *u,
     a->tls = NULL;
     a->announce = wr_str_of(NULL, 0);
     a->begun_ms = wr_now();
+    a->waited_ms = 0;
     x->step = u != NULL ? &wr_step_pick : &wr_step_start;
     return a;
 }
@@ -128,7 +129,7 @@ void wr_tries_end(struct wr_exchange *x)
         x->waits--;
     }
     a->resolving = false;
-    if (wr_unlikely(a->waiting.next != NULL))
+    if (wr_unlikely(wr_linked(&a->waiting)))
         wr_waiting_leave(a);
     wr_try_end(x, false);
 }

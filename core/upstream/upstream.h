@@ -7,9 +7,10 @@
  * shared memory), peer_publish (the keeper writes there), peer_members (its lists of slots),
  * peer_ledger (leases each process holds), peer_view (a worker's view), round_robin (the default
  * balancer), schedule (its order: pure), slow_start (peers that come back), start, pick, dial,
- * retry (the steps), secure (what an exchange wants of the handshake), policy, heal and hostport
- * (pure), outlier, retry_budget, panic, heal_conf (groups that heal themselves), resolver_conf (the
- * resolver directive), upstream_vars ($upstream_addr ...). Connections to peers are in core/link.
+ * retry (the steps), queue (waiting for a peer), secure (what an exchange wants of the handshake),
+ * policy, heal and hostport (pure), outlier, retry_budget, panic, heal_conf (groups that heal
+ * themselves), resolver_conf (the resolver directive), upstream_vars ($upstream_addr ...).
+ * Connections to peers are in core/link.
  *
  * A worker names a peer by its slot number and the slot's generation. Counters are in shared
  * memory: a worker writes its own row of the ledger first, then the slot's total, so that the
@@ -55,7 +56,7 @@ struct wr_upstream {
     void *balancer_conf;         /* of the balancer's directive */
     void *balancer_state;        /* of the balancer, in this process */
     struct wr_heal *heal;        /* outlier, retry_budget, panic; NULL: none of them */
-    struct wr_link waiting;      /* wr_tries that wait for a peer, in order of arrival */
+    struct wr_peer_queue *queue; /* NULL: an exchange does not wait for a peer */
     struct wr_links links;       /* to its peers, in this process */
     struct wr_peers *peers;      /* this process' view; NULL before wr_upstreams_open */
     struct wr_shm *zone;
@@ -213,19 +214,17 @@ struct wr_pick {
     bool alone;                  /* the group has one peer: max_fails does not apply */
     bool panic;                  /* few peers are healthy: health does not apply */
     bool backup;                 /* a backup is wanted: no main peer could be picked */
-    uint64_t wait_ms;            /* out, where pick returns NULL: how long to wait for a peer; 0:
-                                  * do not wait */
 };
 /* Not down, healthy, not tried, below max_conns, not failed too often. Pure, except that it reads
  * the slot's words. */
 bool wr_peer_usable(const struct wr_pick *p, const struct wr_peer *peer);
-/* Clears the failure count if the peer was picked as a probe after its last failure. */
-void wr_peer_forgive(const struct wr_peer *peer);
-/* A try of the peer succeeded. */
-static inline void wr_peer_succeeded(const struct wr_peer *peer)
+/* Clears the failure count if the peer was picked as a probe after its last failure: true. */
+bool wr_peer_forgive(const struct wr_peer *peer);
+/* A try of the peer succeeded. True: the peer may be usable from now on (wr_waiting_wake). */
+static inline bool wr_peer_succeeded(const struct wr_peer *peer)
 {
-    if (wr_unlikely(atomic_load_explicit(&peer->slot->fails, memory_order_relaxed) > 0))
-        wr_peer_forgive(peer);
+    return wr_unlikely(atomic_load_explicit(&peer->slot->fails, memory_order_relaxed) > 0)
+        && wr_peer_forgive(peer);
 }
 /* The turns of round robin, for all balancers: takes the next n and returns the first of them. */
 uint64_t wr_turns_take(struct wr_upstream *u, const struct wr_pick *p, uint32_t n);
@@ -259,9 +258,8 @@ struct wr_balancer_ops {
     bool warms;                  /* slow_start works with it */
     /* Called once in each worker: makes u->balancer_state in u->pool. NULL: no state needed. */
     bool (*init)(struct wr_upstream *u, struct wr_loop *l);
-    /* Returns NULL when no peer of this group is usable. Sets p->wait_ms as well to make the
-     * exchange wait: exchanges wait in order of arrival, pick is called again for each that is
-     * woken, and after wait_ms the exchange ends with "no live upstreams". */
+    /* Returns NULL when no peer of this group is usable. Where the group has a `queue` the exchange
+     * waits, and pick is called again when it is first and something has changed. */
     struct wr_peer *(*pick)(struct wr_upstream *u, struct wr_peer_group *g, struct wr_pick *p);
     /* Called once for each try of a picked peer when its lease ends; t->failed, t->status, times
      * and bytes tell the outcome. The slot's `conns` still includes the try. NULL: not called. */
@@ -269,8 +267,10 @@ struct wr_balancer_ops {
     void (*changed)(struct wr_upstream *u); /* this worker's view is new; NULL: not called */
     bool no_backup;              /* as in nginx: `backup` behind the directive is refused */
 };
-/* For `done`: wakes the exchange that waits longest for a peer and is not woken yet. */
+/* A peer of u may have become usable: wakes the exchange that waits longest for one, whichever
+ * process has it. The end of a lease and publishing do so themselves. */
 void wr_waiting_wake(struct wr_upstream *u);
+void wr_waiting_called(void); /* another process has: WR_BELL_QUEUE */
 extern const struct wr_balancer_ops wr_round_robin;
 /* For the setter of a balancer's directive; warns if the group has one already. conf: becomes
  * u->balancer_conf. Always true. */
@@ -284,6 +284,7 @@ struct wr_try {
     struct wr_str group;         /* name of the group if no peer could be picked; addr is empty */
     uint64_t begun_ms;           /* monotonic */
     uint64_t connect_ms, first_byte_ms, ended_ms; /* since begun; WR_NOT_YET */
+    uint64_t queue_ms;           /* how long it waited for a peer before; WR_NOT_YET: not at all */
     uint64_t header_ms;          /* layer 7 */
     unsigned status;             /* layer 7: of the reply; 0 none */
     uint64_t sent, received;
@@ -337,7 +338,10 @@ struct wr_tries {                /* x->tries: all tries of an exchange */
     struct wr_hostport direct;   /* the address found at run time: has no group and no slot */
     struct wr_query query;       /* for its name */
     struct wr_exchange *owner;
-    struct wr_link waiting;      /* in u->waiting; unlinked: does not wait for a peer */
+    struct wr_link waiting;      /* in u->queue; unlinked: does not wait for a peer */
+    uint64_t ticket;             /* its place in the order of those that wait */
+    uint64_t waits_from_ms, waited_ms; /* waited: in all waits that are over */
+    bool aside;                  /* waits outside of the order: see queue.c */
     struct wr_addr *addrs;       /* NULL: the upstream's peers are used */
     uint32_t naddrs, next_addr;
     bool resolving;

@@ -353,7 +353,8 @@ static bool worker_init(struct wr_conf *conf, struct wr_loop *l)
         struct wr_upstream *u = all->all.at[i];
 
         wr_list_init(&u->links.parked);
-        wr_list_init(&u->waiting);
+        if (u->queue != NULL)
+            wr_waiting_begin(u, l);
         if (u->balancer->init != NULL && !u->balancer->init(u, l))
             return false;
     }
@@ -414,6 +415,9 @@ static const struct wr_directive directives[] = {
               "if it does not exist the group is empty"),
     WR_CUSTOM("zone", WR_ANY | WR_LV_UPSTREAM, 1, 2, set_zone, NULL,
               "room for the group's servers (state is always shared between workers)"),
+    WR_CUSTOM("queue", WR_ANY | WR_LV_UPSTREAM, 1, 2, wr_set_queue, NULL,
+              "most requests or sessions that wait until a server can be used, in all workers "
+              "together, first in, first out; timeout=: longest wait (60s)"),
     WR_CUSTOM("keepalive", WR_L7 | WR_LV_UPSTREAM, 1, 2, set_keepalive, "32 local",
               "most parked (idle) connections to the group's servers in each worker; 0: none; "
               "without the directive 32, or the most in use within the last minute if more"),

@@ -101,6 +101,7 @@ struct wr_peer_zone {
     struct wr_group_words *words;
     struct wr_peer_slot *slot;   /* as many as slots */
     struct wr_ledger ledger;     /* the totals are the slots' conns */
+    struct wr_queue queue;       /* of exchanges that wait for a peer */
 };
 /* The zone this one replaces; false: there is none, or its size does not fit its slots. */
 bool wr_peer_zone_previous(const struct wr_upstream *u, struct wr_peer_zone *out) WR_CHECKED;
@@ -180,8 +181,7 @@ uint32_t wr_schedule_at(const struct wr_schedule *s, uint64_t position);
 uint64_t wr_schedule_spread(uint64_t position, uint64_t sum);
 
 /* ---- counts of leases ---- */
-/* Counts a lease, in the ledger first; false: max_conns is reached, or the slot was given to
- * another peer. */
+/* Counts a lease; false: max_conns is reached, or the slot was given to another peer. */
 bool wr_peer_hold(struct wr_upstream *u, const struct wr_peer *peer) WR_CHECKED;
 void wr_peer_release(struct wr_upstream *u, const struct wr_peer *peer);
 /* Counting failures. After max_fails failures a peer is set aside for fail_timeout; then one
@@ -200,6 +200,46 @@ static inline void wr_peer_probe(const struct wr_peer *peer, uint64_t now_ms)
         atomic_store_explicit(&peer->slot->checked_ms, now_ms, memory_order_relaxed);
 }
 bool wr_peer_failed(const struct wr_peer *peer, uint64_t now_ms);
+static inline bool wr_peer_is_tried(const uint64_t *tried, uint32_t slot) /* tried: NULL is fine */
+{
+    return tried != NULL && (tried[slot / 64] >> (slot % 64) & 1) != 0;
+}
+/* When the peer is usable by what is known now; WR_NOT_YET: not before something changes. */
+uint64_t wr_peer_room(const struct wr_pick *p, const struct wr_peer *peer);
+
+/* ---- queue: waiting for a peer ---- */
+struct wr_peer_queue {
+    uint32_t places;             /* for all processes together */
+    uint64_t timeout_ms;
+    struct wr_upstream *u;
+    struct wr_link waiting;      /* wr_tries of this process, by ticket */
+    struct wr_link aside;        /* those that let the others pass */
+    struct wr_link at;           /* among the queues of this process in which exchanges wait */
+    struct wr_loop *loop;
+    struct wr_task look;
+    struct wr_timer timer;
+    struct wr_queue_head seen;   /* another process's head, that leaves room unused */
+    uint64_t seen_ms;            /* since when */
+};
+void wr_waiting_begin(struct wr_upstream *u, struct wr_loop *l);
+/* May the exchange pick now? False: others came first. */
+bool wr_waiting_turn(const struct wr_tries *a);
+/* What to do when it may not, or no peer could be picked. */
+enum wr_stay {
+    WR_STAY_NOT,                 /* no peer is worth waiting for */
+    WR_STAY_FULL, WR_STAY_LATE,  /* the queue is full; it has waited long enough */
+    WR_STAY_LOOK,                /* ask wr_waiting_turn again */
+    WR_STAY_WAIT                 /* it will be woken */
+};
+enum wr_stay wr_waiting_stay(struct wr_exchange *x, bool looked);
+void wr_waiting_leave(struct wr_tries *a); /* it waits no longer */
+/* As wr_waiting_wake, for where mostly nobody waits. */
+static inline void wr_waiting_tell(struct wr_upstream *u)
+{
+    if (wr_unlikely(!wr_queue_is_empty(&u->peers->zone.queue)))
+        wr_waiting_wake(u);
+}
+bool wr_set_queue(struct wr_cf *cf, void *conf);
 
 /* ---- heal: decisions, pure ---- */
 struct wr_tally {                /* of a window: how many, and how many of them were marked */
@@ -264,7 +304,6 @@ bool wr_group_panics(struct wr_upstream *u, const struct wr_peers *v, uint64_t n
 /* ---- steps ---- */
 /* Ends the current try: counts its outcome, gives its lease back. Idempotent. */
 void wr_try_end(struct wr_exchange *x, bool failed);
-void wr_waiting_leave(struct wr_tries *a); /* leaves the queue of those that wait for a peer */
 uint32_t wr_peers_to_try(struct wr_exchange *x); /* peers not down, or addresses of the name */
 
 #endif

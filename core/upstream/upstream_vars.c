@@ -1,7 +1,7 @@
 /* upstream_vars: $upstream_addr and similar variables of both layers: one entry for each try. */
 #include "upstream/upstream.h"
 
-enum what { ADDR, SENT, RECEIVED, CONNECT_TIME, FIRST_BYTE_TIME, SESSION_TIME };
+enum what { ADDR, SENT, RECEIVED, CONNECT_TIME, FIRST_BYTE_TIME, SESSION_TIME, QUEUE_TIME };
 
 void wr_try_seconds(struct wr_text *t, uint64_t ms)
 {
@@ -40,6 +40,9 @@ static void append_try(struct wr_text *t, const struct wr_tries *a, const struct
     case CONNECT_TIME:
         wr_try_seconds(t, try->connect_ms);
         break;
+    case QUEUE_TIME:
+        wr_try_seconds(t, try->queue_ms);
+        break;
     case FIRST_BYTE_TIME:
         wr_try_seconds(t, try->first_byte_ms);
         break;
@@ -77,6 +80,7 @@ static const struct wr_variable variables[] = {
     { .name = "upstream_bytes_received", .layers = WR_ANY, .get = get, .data = RECEIVED },
     { .name = "upstream_connect_time", .layers = WR_ANY, .get = get, .data = CONNECT_TIME },
     { .name = "upstream_first_byte_time", .layers = WR_L4, .get = get, .data = FIRST_BYTE_TIME },
+    { .name = "upstream_queue_time", .layers = WR_ANY, .get = get, .data = QUEUE_TIME },
     { .name = "upstream_session_time", .layers = WR_L4, .get = get, .data = SESSION_TIME },
     { 0 },
 };

@@ -3,8 +3,8 @@
  * copies must survive. The sanitizers watch the rest of the memory.
  *
  * An input is a sequence of letters with operands: w (four bytes: where, one: how many, then the
- * bytes) writes; p (a worker) picks and counts; u (the keeper) updates a name; c commits; l checks
- * the ledger; r loads again from this zone. */
+ * bytes) writes; p (a worker) picks and counts; q (a worker) waits in the queue; u (the
+ * keeper) updates a name; c commits; l checks the ledger; r loads again from this zone. */
 #include "base/base.h"
 
 #include "upstream/upstream_impl.h"
@@ -106,6 +106,23 @@ static void pick(void)
     }
 }
 
+/* Takes a place, calls and leaves; the process's own ticket is there, whatever others wrote. */
+static void wait_in_queue(void)
+{
+    struct wr_queue *q = &me.u->peers->zone.queue;
+
+    wr_self.slot = 3;
+    if (!wr_queue_enter(q, 4, me.pool))
+        return;
+    wr_queue_show(q, 7, true);
+    WR_ASSERT(wr_queue_head(q).ticket != 0);
+    WR_ASSERT(wr_queue_call(q));
+    wr_queue_skip(q, wr_queue_head(q));
+    wr_waiting_wake(me.u);
+    wr_queue_show(q, 0, false);
+    wr_queue_leave(q);
+}
+
 static void update(void)
 {
     struct wr_name_addr at[3] = { 0 };
@@ -151,6 +168,9 @@ static size_t act(uint8_t what, const uint8_t *p, size_t n)
         return overwrite(p, n);
     case 'p' % 8:
         pick();
+        break;
+    case 'q' % 8:
+        wait_in_queue();
         break;
     case 'u' % 8:
         update();

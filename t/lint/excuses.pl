@@ -13,7 +13,7 @@ my $outside = 'for modules: those outside of the tree in t/modules and those to 
             wr_split_scale wr_threads_started)),
         (map { $_ => $outside } qw(
             wr_conn_write_q wr_endpoint_collect wr_exchange_detach wr_flush_cancel
-            wr_loop_flush_later wr_session_nobody wr_subrequest_new wr_waiting_wake
+            wr_loop_flush_later wr_session_nobody wr_subrequest_new
             WR_TYPE_NONE WR_CONTENT_LISTING)),
         (map { $_ => 'the place of a filter to come in the order of all' } qw(
             WR_FR_ADDITION WR_FR_GUNZIP WR_FR_GZIP WR_FR_SSI WR_FR_USERID)),

@@ -288,7 +288,7 @@ static const struct wr_step step_read_held = { "read", "reading", read_held };
 
 static enum wr_go take_place(struct wr_exchange *x)
 {
-    (void)wr_ledger_hold(&ledger, 0);
+    (void)!wr_ledger_hold(&ledger, 0, 0);
     x->tries_end = give_place_back; /* as upstream does it */
     x->step = &step_read_held;
     wr_timer_set(x->loop, &x->idle, 60000);

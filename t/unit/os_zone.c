@@ -77,10 +77,14 @@ START_TEST(no_count_outlives_its_holder)
         wr_self.slot = process;
         l.held = NULL;
         wr_ledger_begin(&l, pool);
-        ck_assert_uint_eq(wr_ledger_hold(&l, 1), process == 5 ? 0 : 2);
-        ck_assert_uint_eq(wr_ledger_hold(&l, 1), process == 5 ? 1 : 3);
-        ck_assert_uint_eq(wr_ledger_hold(&l, 2), process == 5 ? 0 : 1);
+        ck_assert(wr_ledger_hold(&l, 1, 0));
+        ck_assert(wr_ledger_hold(&l, 1, 4));
+        ck_assert(wr_ledger_hold(&l, 2, 2));
+        ck_assert_uint_eq(records[1].total, process == 5 ? 2 : 4);
     }
+    ck_assert(!wr_ledger_hold(&l, 1, 4)); /* full */
+    ck_assert(!wr_ledger_hold(&l, 2, 1));
+    ck_assert(records[1].total == 4 && atomic_load(&wr_ledger_row(&l, 6)[1]) == 2);
     wr_ledger_release(&l, 1);
     ck_assert(records[1].total == 3 && records[2].total == 2);
     wr_ledger_clear(&l, 4); /* no process ever counted there */
@@ -99,5 +103,53 @@ START_TEST(no_count_outlives_its_holder)
 }
 END_TEST
 
+/* A process dies at each step of taking and giving back one; another one holds `others`. */
+static const struct {
+    const char *when;
+    uint32_t row, total;         /* of the dead one: what it left */
+} deaths[] = {
+    { "before it takes the second", 1, 1 },
+    { "after its mark", 1 | WR_LEDGER_CHANGES, 1 },
+    { "after the total", 1 | WR_LEDGER_CHANGES, 2 },
+    { "when it has two", 2, 2 },
+    { "after the mark of giving one back", 1 | WR_LEDGER_CHANGES, 2 },
+    { "after that total", 1 | WR_LEDGER_CHANGES, 1 },
+};
+
+START_TEST(a_total_is_never_below_what_the_living_hold)
+{
+    enum { OTHERS = 3 };
+    struct counted records[1] = { { .other = 7 } };
+    struct wr_zone only = { .fd = -1 }, z = { .fd = -1 };
+    struct wr_pool *pool = wr_pool_new(0);
+    struct wr_ledger l;
+
+    wr_self_init();
+    (void)ledger_on(&only, records, 1);
+    z.p = wr_calloc(1, only.n);
+    l = ledger_on(&z, records, 1);
+    for (uint32_t process = 5; process < 7; process++) {
+        wr_self.slot = process;
+        wr_ledger_begin(&l, pool);
+    }
+    for (size_t i = 0; i < WR_COUNT(deaths); i++) {
+        atomic_store(&wr_ledger_row(&l, 5)[0], deaths[i].row);
+        atomic_store(&wr_ledger_row(&l, 6)[0], OTHERS);
+        records[0].total = OTHERS + deaths[i].total;
+        wr_ledger_forget(&l);
+        for (uint32_t k = 0; k < 10; k++) /* alive and stopped there: nothing is corrected */
+            (void)wr_ledger_look(&l, pool);
+        ck_assert_msg(records[0].total == OTHERS + deaths[i].total, "%s", deaths[i].when);
+        wr_ledger_clear(&l, 5);
+        ck_assert_msg(records[0].total >= OTHERS, "%s", deaths[i].when);
+        for (uint32_t looks = 0; !wr_ledger_look(&l, pool); looks++)
+            ck_assert_uint_lt(looks, 10);
+        ck_assert_msg(records[0].total == OTHERS, "%s", deaths[i].when);
+    }
+    wr_pool_free(pool);
+    free(z.p);
+}
+END_TEST
+
 UNIT_MAIN("os/zone", parts_follow_each_other, a_roster_is_published_whole,
-          no_count_outlives_its_holder)
+          no_count_outlives_its_holder, a_total_is_never_below_what_the_living_hold)

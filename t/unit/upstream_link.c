@@ -645,7 +645,7 @@ START_TEST(a_bound_one_is_not_shared)
 }
 END_TEST
 
-/* ---- a balancer that makes exchanges wait: one at a time for each peer ---- */
+/* ---- the queue: exchanges wait for a peer, and a balancer that allows one for each ---- */
 
 static struct wr_try results[8];
 static unsigned nresults;
@@ -654,53 +654,198 @@ static struct wr_peer *single_pick(struct wr_upstream *u, struct wr_peer_group *
                                    struct wr_pick *p)
 {
     (void)u;
-    for (uint32_t i = 0; i < g->n; i++) {
-        if (!wr_peer_usable(p, &g->at[i]))
-            continue;
-        if (atomic_load(&g->at[i].slot->conns) == 0)
+    for (uint32_t i = 0; i < g->n; i++)
+        if (wr_peer_usable(p, &g->at[i]) && atomic_load(&g->at[i].slot->conns) == 0)
             return &g->at[i];
-        p->wait_ms = 1000;
-    }
     return NULL;
 }
 
 static void single_done(struct wr_upstream *u, const struct wr_try *t)
 {
+    (void)u;
     results[nresults++] = *t;
-    wr_waiting_wake(u);
 }
 
 static const struct wr_balancer_ops single = {
     .name = "single", .pick = single_pick, .done = single_done,
 };
 
+static void setup_queue(const char *queue)
+{
+    setup(queue);
+    wr_self.slot = 3;
+    nresults = 0;
+    group->balancer = &single;
+    most_streams = 100;
+}
+
+static struct wr_queue *shared_queue(void)
+{
+    return &group->peers->zone.queue;
+}
+
+static bool waits(const struct wr_exchange *x)
+{
+    return strcmp(x->step->name, "pick") == 0;
+}
+
+/* Another process, in slot 9, shows a ticket and takes a place. */
+static struct wr_queue stranger_shows(uint64_t ticket)
+{
+    struct wr_queue q = *shared_queue();
+
+    wr_self.slot = 9;
+    q.places.held = NULL;
+    wr_ledger_begin(&q.places, group->pool);
+    ck_assert(wr_queue_enter(&q, 0, group->pool));
+    wr_queue_show(&q, ticket, false);
+    wr_self.slot = 3;
+    return q;
+}
+
+static void stranger_leaves(struct wr_queue *q)
+{
+    wr_self.slot = 9;
+    wr_queue_show(q, 0, false);
+    wr_queue_leave(q);
+    wr_waiting_wake(group);
+    wr_self.slot = 3;
+}
+
 START_TEST(exchanges_wait_for_a_peer)
 {
     struct wr_exchange *x[4];
 
-    setup("");
-    group->balancer = &single;
-    most_streams = 100;
+    setup_queue("queue 3 timeout=1s;");
     for (unsigned i = 0; i < 4; i++)
         x[i] = ask(&many);
     turns(3);
     ck_assert(is_served(x[0]));
+    ck_assert_uint_eq(atomic_load(shared_queue()->taken), 3);
+    (void)ask(&many); /* the queue is full */
+    ck_assert_uint_eq(rejected, 1);
     for (unsigned i = 1; i < 4; i++)
-        ck_assert_str_eq(x[i]->step->name, "pick");
+        ck_assert(waits(x[i]));
     (void)wr_finish(x[1], 499); /* leaves the queue */
     answer(x[0]);
     turns(1);
     ck_assert(is_served(x[2]) && !is_served(x[3]));
+    ck_assert_uint_ne(x[2]->tries->all.at[0].queue_ms, WR_NOT_YET);
     ck_assert_uint_eq(nresults, 1);
     ck_assert(!results[0].failed);
+    ck_assert_uint_eq(results[0].queue_ms, WR_NOT_YET);
     ck_assert_uint_ne(results[0].ended_ms, WR_NOT_YET);
-    ck_assert_uint_eq(rejected, 0);
-    for (unsigned i = 0; i < 10000 && overs < 3; i++) /* 0 and 1 are over; the wait of 3 ends */
+    for (unsigned i = 0; i < 10000 && rejected < 2; i++) /* the wait of 3 ends */
         turns(1);
-    ck_assert_uint_eq(rejected, 1);
-    ck_assert(wr_list_empty(&group->waiting));
+    ck_assert_uint_eq(rejected, 2);
+    ck_assert(wr_queue_is_empty(shared_queue()));
+    ck_assert(wr_list_empty(&group->queue->waiting));
     answer(x[2]);
     ck_assert_uint_eq(nresults, 2);
+    teardown();
+}
+END_TEST
+
+/* A newcomer does not overtake one that waits in another process, which is rung instead. */
+START_TEST(another_process_came_first)
+{
+    struct wr_exchange *x[2];
+    struct wr_queue other;
+
+    setup_queue("queue 5;");
+    x[0] = ask(&many);
+    turns(3);
+    ck_assert(is_served(x[0]));
+    other = stranger_shows(1);
+    x[1] = ask(&many);
+    answer(x[0]);
+    ck_assert_uint_ne(atomic_load(&wr_self.run->slot[9].bell) & WR_BELL_QUEUE, 0);
+    wr_waiting_called(); /* a ring too many */
+    turns(1);
+    ck_assert(waits(x[1]));
+    x[0] = ask(&many); /* the peer is free, but others came first */
+    ck_assert(waits(x[0]));
+    stranger_leaves(&other);
+    ck_assert_uint_ne(wr_bell_take() & WR_BELL_QUEUE, 0);
+    wr_waiting_called();
+    turns(1);
+    ck_assert(is_served(x[1]) && waits(x[0]));
+    answer(x[1]);
+    turns(1);
+    ck_assert(is_served(x[0]));
+    answer(x[0]);
+    ck_assert(wr_queue_is_empty(shared_queue()));
+    teardown();
+}
+END_TEST
+
+/* The head is a process that does not move, or a forged word: it is passed after a while. */
+START_TEST(a_head_that_is_dead_is_passed)
+{
+    struct wr_exchange *x;
+
+    setup_queue("queue 5;");
+    (void)stranger_shows(1);
+    x = ask(&many);
+    ck_assert(waits(x));
+    for (unsigned i = 0; i < 10000 && waits(x); i++)
+        turns(1);
+    turns(3);
+    ck_assert(is_served(x));
+    answer(x);
+    teardown();
+}
+END_TEST
+
+/* One that cannot use what is free lets the others pass, and is served when it can. */
+START_TEST(one_that_has_tried_the_peer_steps_aside)
+{
+    struct wr_exchange *x[3];
+    uint64_t *tried;
+
+    setup_queue("queue 5; server 127.0.0.1:1;");
+    ((struct dial_conf *)(uintptr_t)dial)->rows.next = WR_NEXT_ERROR;
+    for (unsigned i = 0; i < 3; i++)
+        x[i] = ask(&many);
+    turns(3);
+    ck_assert(is_served(x[0]));
+    ck_assert_uint_eq(rejected, 0); /* nobody listens on port 1: the others came back and wait */
+    ck_assert(waits(x[1]) && waits(x[2]));
+    ck_assert_uint_eq(atomic_load(shared_queue()->taken), 2);
+    tried = x[1]->tries->tried;
+    ck_assert_ptr_nonnull(tried);
+    tried[0] |= 1 | 2; /* now it has tried both */
+    answer(x[0]);
+    turns(3);
+    ck_assert(is_served(x[2]) && waits(x[1]));
+    ck_assert(x[1]->tries->aside);
+    tried[0] = 2;
+    answer(x[2]);
+    turns(3);
+    ck_assert(is_served(x[1]));
+    answer(x[1]);
+    ck_assert(wr_queue_is_empty(shared_queue()));
+    teardown();
+}
+END_TEST
+
+/* A peer that rests after failures is worth waiting for: its rest ends by itself. */
+START_TEST(a_peer_that_rests_ends_the_wait)
+{
+    struct wr_peer_slot *slot;
+    struct wr_exchange *x;
+
+    setup_queue("queue 5; server 127.0.0.1:1 down;");
+    slot = wr_peers_view(group)->main.at[0].slot;
+    atomic_store(&slot->fail_timeout_ms, 50);
+    ck_assert(wr_peer_failed(&group->peers->main.at[0], wr_now()));
+    x = ask(&many);
+    ck_assert(waits(x));
+    for (unsigned i = 0; i < 600 && waits(x); i++) /* the second look comes only after 1000 */
+        turns(1);
+    turns(3);
+    ck_assert(is_served(x));
+    answer(x);
     teardown();
 }
 END_TEST
@@ -708,4 +853,6 @@ END_TEST
 UNIT_MAIN("upstream/link", dials_alone, is_refused, runs_out_of_time, shakes_hands_alone,
           a_handshake_runs_out_of_time, three_join_one_dial, too_many_join,
           a_server_has_no_room_at_all, a_joined_dial_is_refused, a_link_with_100_leases_dies,
-          takes_no_more_than_its_requests, a_bound_one_is_not_shared, exchanges_wait_for_a_peer)
+          takes_no_more_than_its_requests, a_bound_one_is_not_shared, exchanges_wait_for_a_peer,
+          another_process_came_first, a_head_that_is_dead_is_passed,
+          one_that_has_tried_the_peer_steps_aside, a_peer_that_rests_ends_the_wait)
