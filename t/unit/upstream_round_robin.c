@@ -86,7 +86,7 @@ START_TEST(few_usable_among_many_share_by_weight)
         weights[i] = 1 + i % 10;
     setup(weights, PEERS_MAX);
     for (uint32_t i = 0; i < PEERS_MAX; i++)
-        slots[i].health = i == 3 || i == 500 || i == 509 ? 0 : WR_HEALTH_EJECTED;
+        slots[i].health = i == 3 || i == 500 || i == 509 ? 0 : WR_HEALTH_CHECK;
     pick_many(3000);
     check_share(3, 4, 15, 3000);
     check_share(500, 1, 15, 3000);
