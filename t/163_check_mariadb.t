@@ -40,18 +40,28 @@ sub packet { my ($n, $bytes) = @_; return pack('V', length($bytes) | $n << 24) .
 my $greeting = packet(0, "\x0a8.0.36\0" . pack('V', 1) . substr($salt, 0, 8) . "\0\xff\xff\x21\2\0"
     . "\xff\x81\x15" . "\0" x 10 . substr($salt, 8) . "\0caching_sha2_password\0");
 my $ok = "\0\0\0\2\0\0\0";
+
+# The body of the next packet, which may come in pieces; undef: the client is gone.
+sub received {
+    my ($client) = @_;
+    my $in = '';
+    until (length $in >= 4 && length $in >= 4 + (unpack('V', $in) & 0xffffff)) {
+        sysread $client, $in, 1, length $in or return undef;
+    }
+    return substr $in, 4;
+}
 sub mysql8 {
     my ($name, $answer) = @_;
     return $w->backend($name, serve => sub {
         my ($client) = @_;
         syswrite $client, $greeting;
-        sysread $client, my $login, 4096 or return;
+        my $login = received($client) // return;
         return syswrite $client, packet(2, "\xff\x15\x04#28000Access denied")
             if index($login, "weir\0\x20$proof") < 0;
         syswrite $client, $answer;
-        sysread $client, my $ping, 4096 or return;
+        received($client) // return;
         syswrite $client, packet(1, $ok);
-        sysread $client, my $quit, 4096;
+        received($client);
     });
 }
 mysql8('cached', packet(2, "\1\3") . packet(3, $ok));
