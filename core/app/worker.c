@@ -240,6 +240,8 @@ static void on_bell(uint32_t bits, void *arg)
     }
     if ((bits & WR_BELL_QUEUE) != 0)
         wr_waiting_called();
+    if ((bits & WR_BELL_PEERS) != 0)
+        wr_peers_called();
     if (s->hup) {
         s->hup = 0;
         wr_refuse_reload("there is no master process (master_process off): restart weir instead");

@@ -11,6 +11,7 @@ static void tunnel_begin(struct wr_exchange *x)
     x->down = (struct wr_relay){ .src = &x->peer, .dst = &x->client, .q = x->down.q,
                                  .high = 16384 };
     wr_http_of(x)->tunnel_open = true;
+    wr_try_watch(x);
     wr_timer_set(x->loop, &x->idle, wr_http_of(x)->proxy_conf->read_timeout_ms);
 }
 

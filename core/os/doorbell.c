@@ -59,6 +59,17 @@ void wr_ring(uint32_t slot, uint32_t bits)
         wake_process(slot);
 }
 
+void wr_ring_workers(uint32_t bits)
+{
+    for (uint32_t i = 0; i < WR_SLOTS; i++) {
+        const struct wr_slot *s = &wr_self.run->slot[i];
+
+        if (atomic_load_explicit(&s->pid, memory_order_relaxed) != 0
+            && atomic_load_explicit(&s->kind, memory_order_relaxed) == WR_PROC_WORKER)
+            wr_ring(i, bits);
+    }
+}
+
 uint32_t wr_bell_take(void)
 {
     if (wr_self.slot == WR_SLOT_NONE)

@@ -154,6 +154,7 @@ enum wr_bell {
     WR_BELL_LISTEN = 1u << 0, /* the map of which process accepts on which listening socket */
     WR_BELL_TRACE = 1u << 1,  /* dump the trace rings of the running exchanges */
     WR_BELL_QUEUE = 1u << 2,  /* what an exchange waits for may be there (wr_queue) */
+    WR_BELL_PEERS = 1u << 3,  /* a peer went up or down, or left its group */
 };
 #define WR_SIGBELL SIGURG     /* ignored where it is not handled */
 
@@ -191,6 +192,8 @@ void wr_self_init(void);
  * asleep = 1 and then checks its bell once more. Do not ring the master: another process may have
  * filled its eventfd and made it blocking. */
 void wr_ring(uint32_t slot, uint32_t bits);
+/* Rings the workers of all generations. */
+void wr_ring_workers(uint32_t bits);
 uint32_t wr_bell_take(void); /* returns our bits and clears them; does not read the eventfd */
 
 /* ---- zone: a segment in parts; docs/decisions/zones.md ---- */

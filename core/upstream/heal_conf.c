@@ -30,6 +30,17 @@ static bool read_time(struct wr_str v, uint64_t least, uint64_t *out)
     return wr_parse_msec(v, out) && *out >= least && *out <= WR_EJECT_MAX_MS;
 }
 
+bool wr_on_down_read(struct wr_str v, uint32_t *out)
+{
+    if (wr_str_is(v, "close"))
+        *out = WR_ON_DOWN_CLOSE;
+    else if (wr_str_is(v, "drain"))
+        *out = WR_ON_DOWN_DRAIN;
+    else
+        return false;
+    return true;
+}
+
 static bool p_errors(struct wr_heal *h, struct wr_str v)
 {
     uint64_t n;
@@ -147,6 +158,15 @@ static bool set_panic(struct wr_cf *cf, void *conf WR_UNUSED)
                             WR_ARG(wr_cf_arg(cf, 1)));
 }
 
+static bool set_on_down(struct wr_cf *cf, void *conf WR_UNUSED)
+{
+    if (wr_on_down_read(wr_cf_arg(cf, 1), &heal_of(cf)->on_down))
+        return true;
+    return wr_cf_error_hint(cf, 1, "it takes \"close\" or \"drain\"",
+                            "invalid value \"" WR_FMT "\" in \"on_down\" directive",
+                            WR_ARG(wr_cf_arg(cf, 1)));
+}
+
 static const struct wr_directive directives[] = {
     WR_CUSTOM("outlier", WR_ANY | WR_LV_UPSTREAM, 0, 5, set_outlier, NULL,
               "ejects a server for a while when as many tries failed within the window, and that "
@@ -156,6 +176,9 @@ static const struct wr_directive directives[] = {
               "are allowed in any case"),
     WR_CUSTOM("panic", WR_ANY | WR_LV_UPSTREAM, 1, 1, set_panic, NULL,
               "if a smaller share of the servers is healthy, all of them are tried"),
+    WR_CUSTOM("on_down", WR_ANY | WR_LV_UPSTREAM, 1, 1, set_on_down, NULL,
+              "what becomes of sessions and upgraded connections to a server that goes down: close "
+              "ends them, drain lets them finish"),
     { 0 },
 };
 

@@ -123,6 +123,7 @@ static void eject_peer(struct wr_upstream *u, struct wr_try *t, struct wr_tally 
     }
     atomic_store(&s->ejections, times);
     say_ejected(u, t, ms, found);
+    wr_ring_workers(WR_BELL_PEERS);
 }
 
 static void eject_again(struct wr_upstream *u, const struct wr_try *t)
@@ -149,6 +150,7 @@ static void return_peer(const struct wr_upstream *u, const struct wr_try *t)
     atomic_store(&s->ejected_ms, now);
     if ((atomic_fetch_and(&s->health, ~(uint32_t)WR_HEALTH_EJECTED) & WR_HEALTH_EJECTED) != 0)
         say_about(u, t, "returns: its probe succeeded");
+    wr_ring_workers(WR_BELL_PEERS);
 }
 
 /* The probe has eject= to succeed; then another one may. */

@@ -84,6 +84,11 @@ static bool configure_slot(struct wr_peer_slot *s, const struct wr_server *sv)
     return store_changed(&s->down, down_bits(sv));
 }
 
+static uint32_t on_down_of(const struct wr_upstream *u, const struct wr_server *sv)
+{
+    return sv->on_down != WR_ON_DOWN_UNSET || u->heal == NULL ? sv->on_down : u->heal->on_down;
+}
+
 /* ---- the next list of members, built in private memory ---- */
 
 struct draft {
@@ -165,6 +170,7 @@ static void draft_add(struct draft *d, const struct wr_server *sv, const struct 
     d->changed |= configure_slot(s, sv);
     if (!d->u->checked) /* what checks found that are not configured any more */
         atomic_fetch_and(&s->health, ~(uint32_t)(WR_HEALTH_CHECK | WR_HEALTH_UNCHECKED));
+    (void)store_changed(&s->on_down, on_down_of(d->u, sv));
     d->changed |= set_weight_rank(s, sv, a, first);
     generation = atomic_load(&s->generation);
     if ((generation & 1) != 0)
@@ -198,6 +204,7 @@ static void draft_publish(struct draft *d)
     d->u->full = d->full;
     wr_roster_publish(&d->z->members, d->next.at, d->next.n);
     wr_waiting_tell(d->u);
+    wr_ring_workers(WR_BELL_PEERS);
 }
 
 /* before: u->full before the change. */
@@ -483,5 +490,7 @@ bool wr_peer_health_set(struct wr_upstream *u, const struct wr_peer *peer, uint3
     unlock_zone(u, locked);
     if (ours && clear != 0)
         wr_waiting_tell(u);
+    if (ours && (set | clear) != 0)
+        wr_ring_workers(WR_BELL_PEERS);
     return ours;
 }

@@ -221,6 +221,7 @@ void wr_try_works(struct wr_exchange *x)
     wr_outlier_note(a->u, t, WR_TRY_WORKED);
     if (back)
         wr_waiting_wake(a->u);
+    wr_try_watch(x);
 }
 
 /* A reply of 5xx is a failure even if it is passed on. Nothing is known without a reply: the client
@@ -244,6 +245,8 @@ void wr_try_end(struct wr_exchange *x, bool failed)
         return;
     t->ended_ms = wr_now() - t->begun_ms;
     t->failed = failed;
+    if (wr_linked(&a->at_peer))
+        wr_try_unwatch(a);
     if (a->lease.link != NULL) {
         t->sent = wr_lease_sent(&a->lease);
         t->received = wr_lease_received(&a->lease);

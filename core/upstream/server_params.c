@@ -52,6 +52,10 @@ static bool p_service(struct wr_server *s, struct wr_str v)
     s->service = v;
     return v.n > 0;
 }
+static bool p_on_down(struct wr_server *s, struct wr_str v)
+{
+    return wr_on_down_read(v, &s->on_down);
+}
 static bool p_backup(struct wr_server *s, struct wr_str v)
 {
     (void)v;
@@ -100,6 +104,7 @@ static const struct {
     { "resolve", false, p_resolve, NULL, true },
     { "drain", false, p_drain, NULL, false },
     { "route", true, p_route, "a word of at most 63 bytes", false },
+    { "on_down", true, p_on_down, "close or drain", false },
     { "slow_start", true, p_slow_start, "a time", false },
 };
 

@@ -8,8 +8,8 @@
  * peer_ledger (leases each process holds), peer_view (a worker's view), round_robin (the default
  * balancer), schedule (its order: pure), slow_start (peers that come back), start, pick, dial,
  * retry (the steps), queue (waiting for a peer), secure (what an exchange wants of the handshake),
- * policy, heal and hostport (pure), outlier, retry_budget, panic, heal_conf (groups that heal
- * themselves), resolver_conf (the resolver directive), upstream_vars ($upstream_addr ...).
+ * policy, heal and hostport (pure), outlier, retry_budget, panic, on_down, heal_conf (groups that
+ * heal themselves), resolver_conf (the resolver directive), upstream_vars ($upstream_addr ...).
  * Connections to peers are in core/link.
  *
  * A worker names a peer by its slot number and the slot's generation. Counters are in shared
@@ -36,6 +36,7 @@ struct wr_server {
     uint64_t fail_timeout_ms;
     uint64_t slow_start_ms;
     struct wr_str route;
+    uint32_t on_down;            /* enum wr_on_down */
     bool backup, down, drain;
     bool named;                  /* the keeper resolves it */
     bool unanswered;             /* no answer at start: keep the addresses of the zone */
@@ -55,7 +56,8 @@ struct wr_upstream {
     const struct wr_balancer_ops *balancer;
     void *balancer_conf;         /* of the balancer's directive */
     void *balancer_state;        /* of the balancer, in this process */
-    struct wr_heal *heal;        /* outlier, retry_budget, panic; NULL: none of them */
+    struct wr_heal *heal;        /* outlier, retry_budget, panic, on_down; NULL: none of them */
+    struct wr_down_watch *watch; /* sessions that end when their peer goes down, in this process */
     struct wr_peer_queue *queue; /* NULL: an exchange does not wait for a peer */
     struct wr_links links;       /* to its peers, in this process */
     struct wr_peers *peers;      /* this process' view; NULL before wr_upstreams_open */
@@ -108,6 +110,8 @@ struct wr_window {               /* covers its time, and at most a seventh of it
 
 /* ---- shared: slots ---- */
 enum wr_down { WR_DOWN_CONF = 1, WR_DOWN_DRAIN = 2 };
+/* What becomes of sessions; unset: proxy_session_drop says it. */
+enum wr_on_down { WR_ON_DOWN_UNSET, WR_ON_DOWN_CLOSE, WR_ON_DOWN_DRAIN };
 enum wr_health {
     WR_HEALTH_CHECK = 1,         /* the active check failed */
     WR_HEALTH_UNCHECKED = 2,     /* a mandatory check has not passed yet */
@@ -139,6 +143,7 @@ struct wr_peer_slot {
     struct wr_addr addr;         /* read it with wr_peer_addr */
     char route[64];              /* route=, for sticky sessions; its zero may be missing */
     char name[128];              /* server text, for logs and status; its zero may be missing */
+    _Atomic uint32_t on_down;    /* enum wr_on_down: from the configuration */
     struct wr_window window;     /* outlier: its tries, marked: those that failed */
     _Atomic uint64_t returned_ms; /* outlier: when it last returned; 0: it was never ejected */
     _Atomic uint32_t ejections;  /* outlier: the last one was as many times eject= */
@@ -305,6 +310,7 @@ struct wr_upstream_rows {        /* `proxy_*` directives of both layers (in the 
     uint32_t next;               /* wr_next bits; `on` of layer 4: error and timeout */
     uint32_t next_tries;
     uint64_t next_timeout_ms;
+    bool session_drop;           /* layer 4: sessions end when their peer goes down */
 };
 /* The rows for a module table: `type` is the module's conf, `field` its struct wr_upstream_rows. */
 #define WR_UPSTREAM_ROWS(prefix, layers, type, field) \
@@ -342,10 +348,12 @@ struct wr_tries {                /* x->tries: all tries of an exchange */
     uint64_t ticket;             /* its place in the order of those that wait */
     uint64_t waits_from_ms, waited_ms; /* waited: in all waits that are over */
     bool aside;                  /* waits outside of the order: see queue.c */
+    struct wr_link at_peer;      /* in u->watch */
     struct wr_addr *addrs;       /* NULL: the upstream's peers are used */
     uint32_t naddrs, next_addr;
     bool resolving;
     bool panic;                  /* the current peer was picked while the group panicked */
+    bool began_down;             /* at_peer: the peer was down when the session began */
     bool sealed;                 /* the peer may have begun a request that is not idempotent */
     bool lost;                   /* part of what was sent is not kept: it cannot be repeated */
 };
@@ -380,6 +388,10 @@ void wr_tries_end(struct wr_exchange *x);
 /* The peer of the current try has done what it must: layers call it if they cannot wait for the end
  * of the try, as a session may last for hours. */
 void wr_try_works(struct wr_exchange *x);
+/* Bytes are relayed from now on, for as long as both sides want: the exchange ends when its peer
+ * goes down, if it shall. */
+void wr_try_watch(struct wr_exchange *x);
+void wr_peers_called(void); /* worker: its bell rang WR_BELL_PEERS */
 /* False: the group has spent its retry_budget (logged). True: the retry is counted. The step retry
  * asks it, but for a status: for WR_FAIL_STATUS the layer asks before it gives up the reply. */
 bool wr_retry_take(struct wr_exchange *x) WR_CHECKED;

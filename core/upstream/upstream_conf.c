@@ -348,6 +348,7 @@ static bool worker_init(struct wr_conf *conf, struct wr_loop *l)
     in_this_worker = all;
     wr_connections_unused(close_unused);
     wr_peers_begin(conf);
+    wr_down_start(all, l);
 
     for (uint32_t i = 0; i < all->all.n; i++) {
         struct wr_upstream *u = all->all.at[i];
@@ -366,6 +367,7 @@ static void worker_exit(struct wr_conf *conf)
     struct wr_upstreams *all = wr_conf_upstreams(conf);
 
     wr_connections_unused(NULL);
+    wr_down_stop();
 
     for (uint32_t i = 0; i < all->all.n; i++) {
         wr_links_drop(&all->all.at[i]->links);

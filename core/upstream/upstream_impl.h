@@ -263,6 +263,7 @@ struct wr_heal {                 /* of a group */
         uint32_t percent, min;   /* of the tries; a second */
     } budget;
     uint32_t panic;              /* percent; 0: off */
+    uint32_t on_down;            /* enum wr_on_down */
 };
 #define WR_BUDGET_MS 10000
 #define WR_EJECT_TIMES_MAX 10
@@ -297,6 +298,10 @@ static inline void wr_retry_count(struct wr_upstream *u) /* the first try of an 
         wr_window_add(&u->peers->zone.words->tries, WR_BUDGET_MS, wr_now(),
                       (struct wr_tally){ 1, 0 });
 }
+bool wr_on_down_read(struct wr_str v, uint32_t *out) WR_CHECKED;
+void wr_try_unwatch(struct wr_tries *a); /* a->at_peer is linked */
+void wr_down_start(const struct wr_upstreams *all, struct wr_loop *l); /* worker */
+void wr_down_stop(void);
 /* True: the group panics. Some process counts the healthy peers every 100 ms; the others read what
  * it found. */
 bool wr_group_panics(struct wr_upstream *u, const struct wr_peers *v, uint64_t now_ms);

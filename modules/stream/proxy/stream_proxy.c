@@ -100,6 +100,8 @@ static const struct wr_directive directives[] = {
             "keeps one direction open when the other has ended"),
     WR_FLAG("proxy_protocol", WR_L4 | WR_IN_LOCATIONS, struct proxy_conf, proxy_protocol, "off",
             "sends a PROXY header with the client's address to the server"),
+    WR_FLAG("proxy_session_drop", WR_L4 | WR_IN_LOCATIONS, struct proxy_conf, rows.session_drop,
+            "off", "ends sessions when their server goes down; on_down of a group comes first"),
     WR_FLAG("proxy_ssl", WR_L4 | WR_IN_LOCATIONS, struct proxy_conf, ssl, "off",
             "speaks TLS to the server"),
     WR_PEER_TLS_ROWS("proxy", WR_L4 | WR_IN_LOCATIONS, struct proxy_conf, tls, wr_set_peer_alpn),
