@@ -135,7 +135,7 @@ CONF
     ['parameters of servers', <<'CONF',
 stream {
     upstream u {
-        server 127.0.0.1:1 weight=abc slow_start=soon route= drain;
+        server 127.0.0.1:1 weight=abc slow_start=soon route=a drain;
         server 127.0.0.1:2 bakcup weight backup=1;
         server http://127.0.0.1:3;
     }
@@ -144,7 +144,7 @@ stream {
 CONF
         '3 invalid parameter "weight=abc" [weight=abc] (it takes a number, 1 or more)',
         '3 invalid parameter "slow_start=soon" [slow_start=soon] (it takes a time)',
-        '3 invalid parameter "route=" [route=] (it takes a word of at most 63 bytes)',
+        '3 the "route" parameter is not known in stream [route=a] (only http has sticky sessions)',
         '4 invalid parameter "bakcup" [bakcup] (did you mean "backup"?)',
         '4 invalid parameter "weight" [weight] (write "weight=" and a value)',
         '4 invalid parameter "backup=1" [backup=1] (write "backup": it takes no value)',

@@ -68,6 +68,7 @@ void wr_out_of_memory(size_t size) WR_NORETURN;
     X(STREAM_SERVER, wr_stream_server) \
     X(LOCATION, wr_location)         /* scope->object */ \
     X(UPSTREAM, wr_upstream)         /* scope->object */ \
+    X(STICKY, wr_sticky)             /* sticky_conf of an upstream */ \
     X(EXCHANGE, wr_exchange)         /* argument of a head's rules */ \
     X(HTTP, wr_http)                 /* x->of_layer */ \
     X(STREAM_RELAY, wr_stream_relay) /* x->of_layer */ \

@@ -336,10 +336,25 @@ static enum wr_go intercept_reply(struct wr_exchange *x)
     return x->layer->reject(x, status);
 }
 
+/* The cookie that binds the client to this server; p NULL: none. */
+static struct wr_str sticky_cookie(struct wr_exchange *x)
+{
+    const struct wr_upstream *u = x->tries->u;
+
+    return u != NULL && u->sticky != NULL ? u->sticky->reply(x) : wr_str_of(NULL, 0);
+}
+
+static void add_cookie(struct wr_exchange *x, struct wr_fields *f, struct wr_str cookie)
+{
+    if (cookie.p != NULL)
+        (void)wr_fields_add_id(x->pool, f, WR_F_SET_COOKIE, cookie);
+}
+
 static enum wr_go take_reply(struct wr_exchange *x)
 {
     struct wr_http *h = wr_http_of(x);
     struct wr_try *t = wr_try_now(x->tries);
+    struct wr_str cookie;
 
     t->header_ms = wr_now() - t->begun_ms;
     t->head_size = h->res.head_size;
@@ -347,13 +362,18 @@ static enum wr_go take_reply(struct wr_exchange *x)
     t->status = h->res.status;
     if (must_try_another(x))
         return fail_try(x, WR_FAIL_STATUS);
+    cookie = sticky_cookie(x);
     if (h->proxy_conf->intercept_errors && h->res.status >= 300
-        && wr_http_has_page(x, h->res.status))
+        && wr_http_has_page(x, h->res.status)) {
+        add_cookie(x, &h->kept, cookie);
         return intercept_reply(x);
+    }
     switch (h->proxy->reply(x)) {
     case WR_PASS:
+        add_cookie(x, &h->res.fields, cookie); /* is neither hidden nor rewritten */
         break;
     case WR_TAKEN:
+        add_cookie(x, &h->kept, cookie);
         return WR_GO;
     default: /* rejected */
         return x->layer->reject(x, x->status != 0 ? x->status : 502);

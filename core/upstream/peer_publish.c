@@ -65,11 +65,12 @@ static uint32_t down_bits(const struct wr_server *sv)
     return (sv->down ? WR_DOWN_CONF : 0) | (sv->drain ? WR_DOWN_DRAIN : 0);
 }
 
-/* Writes the parameters of the server; the learned words stay. True: something changed that the
- * schedule of a view depends on. */
+/* Writes the parameters of the server; the learned words stay. True: something changed that a
+ * view depends on: its schedule, its index of routes. */
 static bool configure_slot(struct wr_peer_slot *s, const struct wr_server *sv)
 {
     char name[sizeof(s->name)] = { 0 }, route[sizeof(s->route)] = { 0 };
+    bool changed;
 
     (void)store_changed(&s->max_fails, sv->max_fails);
     (void)store_changed(&s->max_conns, sv->max_conns);
@@ -78,10 +79,11 @@ static bool configure_slot(struct wr_peer_slot *s, const struct wr_server *sv)
     (void)snprintf(name, sizeof(name), WR_FMT, WR_ARG(sv->text));
     memcpy(s->name, name, sizeof(name));
     (void)snprintf(route, sizeof(route), WR_FMT, WR_ARG(sv->route));
+    changed = memcmp(s->route, route, sizeof(route)) != 0;
     memcpy(s->route, route, sizeof(route));
     if (atomic_load_explicit(&s->down, memory_order_relaxed) != 0 && down_bits(sv) == 0)
         wr_slot_rises(s, wr_now());
-    return store_changed(&s->down, down_bits(sv));
+    return store_changed(&s->down, down_bits(sv)) || changed;
 }
 
 static uint32_t on_down_of(const struct wr_upstream *u, const struct wr_server *sv)

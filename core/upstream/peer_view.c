@@ -49,6 +49,8 @@ void wr_peers_rebuild(struct wr_upstream *u)
     group_schedule(&v->backup, v->pool);
     if (u->balancer->changed != NULL)
         u->balancer->changed(u);
+    if (u->sticky != NULL)
+        u->sticky->changed(u);
     wr_ledger_show(&z->ledger);
 }
 
@@ -71,18 +73,25 @@ static bool is_healthy(const struct wr_pick *p, const struct wr_peer_slot *s)
     return bits == 0;
 }
 
+/* A draining peer serves the clients that are bound to it. */
+static bool is_down(const struct wr_pick *p, const struct wr_peer_slot *s)
+{
+    uint32_t down = atomic_load_explicit(&s->down, memory_order_relaxed);
+
+    return down != 0 && (!p->bound || down != WR_DOWN_DRAIN);
+}
+
 bool wr_peer_usable(const struct wr_pick *p, const struct wr_peer *peer)
 {
     const struct wr_peer_slot *s = peer->slot;
     uint32_t most;
 
-    if (wr_peer_is_tried(p->tried, peer->index)
-        || atomic_load_explicit(&s->down, memory_order_relaxed) != 0
+    if (wr_peer_is_tried(p->tried, peer->index) || is_down(p, s)
         || atomic_load_explicit(&s->generation, memory_order_relaxed) != peer->generation
         || !is_healthy(p, s))
         return false;
     most = atomic_load_explicit(&s->max_conns, memory_order_relaxed);
-    if (most > 0 && atomic_load_explicit(&s->conns, memory_order_relaxed) >= most)
+    if (most > 0 && !p->crowded && atomic_load_explicit(&s->conns, memory_order_relaxed) >= most)
         return false;
     most = atomic_load_explicit(&s->max_fails, memory_order_relaxed);
     return p->alone || p->panic || most == 0

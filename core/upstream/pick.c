@@ -30,6 +30,15 @@ static void mark_tried(struct wr_exchange *x, struct wr_tries *a, uint32_t slot)
     a->tried[slot / 64] |= (uint64_t)1 << (slot % 64);
 }
 
+/* The peer the client is bound to, or the balancer's choice. */
+static struct wr_peer *choose_peer(struct wr_upstream *u, struct wr_peer_group *g,
+                                   struct wr_pick *p)
+{
+    struct wr_peer *peer = u->sticky != NULL ? u->sticky->find(u, g, p) : NULL;
+
+    return peer != NULL ? peer : u->balancer->pick(u, g, p);
+}
+
 /* Picks until a peer can be held: after the pick another worker may have reached max_conns, or the
  * keeper may have given the slot to another server. Then the next pick sees that. */
 static struct wr_peer *pick_from(struct wr_pick *p, struct wr_peer_group *g, struct wr_addr *addr)
@@ -37,7 +46,7 @@ static struct wr_peer *pick_from(struct wr_pick *p, struct wr_peer_group *g, str
     struct wr_tries *a = p->x->tries;
 
     for (uint32_t i = 0; i < g->n; i++) {
-        struct wr_peer *peer = a->u->balancer->pick(a->u, g, p);
+        struct wr_peer *peer = choose_peer(a->u, g, p);
 
         if (peer == NULL)
             return NULL;
@@ -257,6 +266,8 @@ void wr_try_end(struct wr_exchange *x, bool failed)
     if (!t->held)
         return;
     t->held = false;
+    if (a->u->sticky != NULL)
+        a->u->sticky->done(x);
     if (a->u->balancer->done != NULL)
         a->u->balancer->done(a->u, t);
     if (mark) /* a status of proxy_next_upstream need not be a failure (404) */

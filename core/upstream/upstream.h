@@ -59,6 +59,8 @@ struct wr_upstream {
     struct wr_heal *heal;        /* outlier, retry_budget, panic, on_down; NULL: none of them */
     struct wr_down_watch *watch; /* sessions that end when their peer goes down, in this process */
     struct wr_peer_queue *queue; /* NULL: an exchange does not wait for a peer */
+    const struct wr_sticky_ops *sticky; /* NULL: clients are not bound to peers */
+    void *sticky_conf;           /* of the directive that has set `sticky` */
     struct wr_links links;       /* to its peers, in this process */
     struct wr_peers *peers;      /* this process' view; NULL before wr_upstreams_open */
     struct wr_shm *zone;
@@ -219,6 +221,8 @@ struct wr_pick {
     bool alone;                  /* the group has one peer: max_fails does not apply */
     bool panic;                  /* few peers are healthy: health does not apply */
     bool backup;                 /* a backup is wanted: no main peer could be picked */
+    bool bound;                  /* the client is bound to the peer: a draining one is usable */
+    bool crowded;                /* max_conns does not count */
 };
 /* Not down, healthy, not tried, below max_conns, not failed too often. Pure, except that it reads
  * the slot's words. */
@@ -277,6 +281,18 @@ struct wr_balancer_ops {
 void wr_waiting_wake(struct wr_upstream *u);
 void wr_waiting_called(void); /* another process has: WR_BELL_QUEUE */
 extern const struct wr_balancer_ops wr_round_robin;
+
+/* ---- clients that stay with a peer ---- */
+struct wr_sticky_ops {
+    /* Asked before the balancer, in the same way: the usable peer of g that the client is bound to.
+     * NULL: there is none, ask the balancer. Called again if the peer could not be held. */
+    struct wr_peer *(*find)(struct wr_upstream *u, struct wr_peer_group *g, struct wr_pick *p);
+    /* Layer 7: the current try has the reply that is used. Returns the value of a Set-Cookie field
+     * for the client; p NULL: none. */
+    struct wr_str (*reply)(struct wr_exchange *x);
+    void (*done)(struct wr_exchange *x); /* the current try ends; it is still counted */
+    void (*changed)(struct wr_upstream *u); /* this worker's view is new */
+};
 /* For the setter of a balancer's directive; warns if the group has one already. conf: becomes
  * u->balancer_conf. Always true. */
 bool wr_upstream_balance(struct wr_cf *cf, const struct wr_balancer_ops *ops, void *conf);

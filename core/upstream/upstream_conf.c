@@ -148,6 +148,9 @@ static bool server_param(struct wr_cf *cf, uint32_t i, struct wr_server *s)
     if (wr_str_is(arg, "backup")
         && WR_CHECK(cf->scope->object, UPSTREAM)->balancer->no_backup)
         return wr_cf_error(cf, i, "balancing method does not support parameter \"backup\"");
+    if (wr_str_starts(arg, WR_STR("route=")) && cf->scope->layer == WR_L4)
+        return wr_cf_error_hint(cf, i, "only http has sticky sessions", "the \"route\" parameter is"
+                                " not known in stream");
     if (result == WR_PARAM_SET)
         return true;
     if (result == WR_PARAM_UNKNOWN)
@@ -408,7 +411,8 @@ static const struct wr_directive directives[] = {
     WR_CUSTOM("upstream", WR_ANY | WR_LV_LAYER | WR_DEFINE | WR_MULTI, 1, 1, set_upstream, NULL,
               "a group of servers that proxy_pass can name"),
     WR_CUSTOM("server", WR_ANY | WR_LV_UPSTREAM | WR_MULTI, 1, WR_ARGS_ANY, set_server, NULL,
-              "a server of the group: address, weight=, max_fails=, fail_timeout=, backup, down"),
+              "a server of the group: address, weight=, max_conns=, max_fails=, fail_timeout=, "
+              "backup, down, drain, route=, slow_start="),
     WR_CUSTOM("servers_file", WR_ANY | WR_LV_UPSTREAM, 1, 2, wr_set_servers_file, NULL,
               "a file of servers, an address with parameters a line, read again when it changes; "
               "allow_empty: also when it is empty, or half of it is gone, at once"),
