@@ -153,6 +153,12 @@ struct wr_layer {
     void (*session_ended)(struct wr_session *s); /* NULL: nothing to free */
 };
 
+/* What lives as long as a session and belongs to a higher rank: end is called once, when the
+ * session has ended its exchanges. */
+struct wr_session_part {
+    struct wr_session_part *next;
+    void (*end)(struct wr_session_part *p, struct wr_session *s); /* frees p */
+};
 /* ---- session: an accepted client; owns conn and exchanges ---- */
 struct wr_session {
     struct wr_conn conn;
@@ -175,6 +181,7 @@ struct wr_session {
     struct wr_link exchanges;  /* all that run */
     struct wr_exchange *x;     /* the one that has the connection to itself; NULL: none */
     void *of_layer;            /* session_size bytes */
+    struct wr_session_part *parts;
     bool begun;                /* layer->begin was called */
     bool idle;                 /* kept alive: may be closed at a shutdown, or to make room */
     bool quitting;             /* the process shuts down: no further request */

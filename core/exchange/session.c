@@ -284,6 +284,16 @@ static void end_exchanges(struct wr_session *s, bool detached_too)
         (void)wr_finish(x, 0);
 }
 
+static void end_parts(struct wr_session *s)
+{
+    while (s->parts != NULL) {
+        struct wr_session_part *p = s->parts;
+
+        s->parts = p->next;
+        p->end(p, s);
+    }
+}
+
 void wr_session_end(struct wr_session *s)
 {
     if (s->ending)
@@ -293,6 +303,7 @@ void wr_session_end(struct wr_session *s)
     wr_session_idle(s, false);
     if (s->layer->session_ended != NULL)
         s->layer->session_ended(s);
+    end_parts(s);
     take_unread(s);
     wr_conn_close(&s->conn);
     wr_task_cancel(&s->task);

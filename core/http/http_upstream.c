@@ -38,6 +38,15 @@ static bool has_lost_body(const struct wr_exchange *x)
     return x->up.taken > 0 && !wr_http_of(x)->body.complete;
 }
 
+/* With these schemes the connection is authenticated, not the request (RFC 4559 6). */
+static bool authenticates_connection(const struct wr_request *r)
+{
+    struct wr_str scheme = wr_fields_value(&r->fields, WR_F_AUTHORIZATION);
+
+    scheme.n = wr_min(wr_str_find(scheme, ' '), scheme.n);
+    return wr_str_ieq(scheme, WR_STR("NTLM")) || wr_str_ieq(scheme, WR_STR("Negotiate"));
+}
+
 enum wr_verdict wr_http_proxy(struct wr_exchange *x, const struct wr_http_proxy_ops *ops,
                               const struct wr_http_proxy_conf *conf, struct wr_upstream *u,
                               struct wr_str target, uint16_t default_port)
@@ -56,6 +65,8 @@ enum wr_verdict wr_http_proxy(struct wr_exchange *x, const struct wr_http_proxy_
     else if (!wr_upstream_start_text(x, target, default_port, &conf->rows))
         return wr_reject(x, 500, NULL);
     x->tries->speaker = conf->speaker->peer.link;
+    if (x->tries->u != NULL && x->tries->u->own_links)
+        wr_tries_own_link(x, authenticates_connection(&h->req));
     if (h->req.framing != WR_BODY_NONE && !h->body.complete
         && (conf->request_buffering || conf->set_body != NULL
             || (h->req.framing == WR_BODY_CHUNKED && !conf->chunked_out)))

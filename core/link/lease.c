@@ -40,7 +40,7 @@ void wr_links_grow(struct wr_links *t)
 static bool is_same_key(const struct wr_link_key *a, const struct wr_link_key *b)
 {
     if (a->index != b->index || a->generation != b->generation || a->speaker != b->speaker
-        || a->location != b->location || a->tls != b->tls)
+        || a->location != b->location || a->tls != b->tls || a->client != b->client)
         return false;
     if (a->tls != NULL && (!wr_str_eq(a->name, b->name) || !wr_str_eq(a->alpn, b->alpn)))
         return false;
@@ -177,6 +177,19 @@ bool wr_links_drop_one(struct wr_links *t)
         return false;
     wr_peer_link_close(wr_container(t->parked.prev, struct wr_peer_link, parked));
     return true;
+}
+
+void wr_links_drop_client(struct wr_links *t, uint64_t client)
+{
+    struct wr_link *next;
+
+    for (struct wr_link *k = t->parked.next; k != &t->parked; k = next) {
+        struct wr_peer_link *l = wr_container(k, struct wr_peer_link, parked);
+
+        next = k->next;
+        if (l->key.client == client)
+            wr_peer_link_close(l);
+    }
 }
 
 void wr_links_drop(struct wr_links *t)

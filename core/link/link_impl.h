@@ -37,6 +37,8 @@ static inline uint64_t wr_link_key_hash(const struct wr_link_key *k)
     h = (h ^ (uintptr_t)k->location ^ (uint64_t)(uintptr_t)k->speaker << 20) * 0xff51afd7ed558ccdU;
     if (k->tls != NULL)
         h = wr_hash_stable(k->name, wr_hash_stable(k->alpn, h ^ (uintptr_t)k->tls));
+    if (k->client != 0)
+        h ^= k->client * 0x94d049bb133111ebU;
     if (k->bind != NULL)
         h ^= wr_addr_hash(k->bind);
     return h ^ h >> 32;

@@ -39,6 +39,20 @@ static struct wr_peer *choose_peer(struct wr_upstream *u, struct wr_peer_group *
     return peer != NULL ? peer : u->balancer->pick(u, g, p);
 }
 
+/* The peer at which the session has authenticated itself: no balancer is asked. */
+static const struct wr_peer *pick_own(const struct wr_pick *p, struct wr_addr *addr)
+{
+    struct wr_tries *a = p->x->tries;
+    const struct wr_peer *peer = a->own != NULL ? wr_own_peer(a->own, p) : NULL;
+
+    if (peer == NULL || !wr_peer_hold(a->u, peer))
+        return NULL;
+    if (wr_peer_addr(peer, addr))
+        return peer;
+    wr_peer_release(a->u, peer);
+    return NULL;
+}
+
 /* Picks until a peer can be held: after the pick another worker may have reached max_conns, or the
  * keeper may have given the slot to another server. Then the next pick sees that. */
 static struct wr_peer *pick_from(struct wr_pick *p, struct wr_peer_group *g, struct wr_addr *addr)
@@ -73,8 +87,8 @@ static struct wr_try *pick_peer(struct wr_exchange *x) /* NULL: no peer */
 {
     struct wr_tries *a = x->tries;
     struct wr_pick p = { .x = x, .tried = a->tried, .now_ms = wr_now() };
-    struct wr_peer *peer = NULL;
     struct wr_addr addr;
+    const struct wr_peer *peer = pick_own(&p, &addr);
     struct wr_try *t;
 
     /* Pick again if the peers changed meanwhile. */
@@ -98,6 +112,8 @@ static struct wr_try *pick_peer(struct wr_exchange *x) /* NULL: no peer */
     t = push_try(x, &addr);
     t->peer = *peer;
     t->held = true;
+    if (a->own != NULL)
+        wr_own_peer_set(a->own, peer);
     a->panic = p.panic;
     wr_outlier_picked(a->u, t);
     if (a->all.n == a->first + 1)

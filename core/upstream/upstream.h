@@ -7,10 +7,10 @@
  * shared memory), peer_publish (the keeper writes there), peer_members (its lists of slots),
  * peer_ledger (leases each process holds), peer_view (a worker's view), round_robin (the default
  * balancer), schedule (its order: pure), slow_start (peers that come back), start, pick, dial,
- * retry (the steps), queue (waiting for a peer), secure (what an exchange wants of the handshake),
- * policy, heal and hostport (pure), outlier, retry_budget, panic, on_down, heal_conf (groups that
- * heal themselves), resolver_conf (the resolver directive), upstream_vars ($upstream_addr ...).
- * Connections to peers are in core/link.
+ * retry (the steps), queue (waiting for a peer), own_links (of one client: ntlm), secure (what an
+ * exchange wants of the handshake), policy, heal and hostport (pure), outlier, retry_budget, panic,
+ * on_down, heal_conf (groups that heal themselves), resolver_conf (the resolver directive),
+ * upstream_vars ($upstream_addr ...). Connections to peers are in core/link.
  *
  * A worker names a peer by its slot number and the slot's generation. Counters are in shared
  * memory: a worker writes its own row of the ledger first, then the slot's total, so that the
@@ -77,6 +77,7 @@ struct wr_upstream {
     struct wr_resolver_conf *resolver; /* NULL: the system's */
     uint64_t grace_ms;           /* resolver_grace */
     bool implicit;               /* made by proxy_pass host:port */
+    bool own_links;              /* `ntlm` */
     uint16_t default_port;       /* of an implicit one */
     uint32_t word;               /* index of the address among the node's words, for messages */
 };
@@ -340,6 +341,7 @@ struct wr_upstream_rows {        /* `proxy_*` directives of both layers (in the 
  * proxy_pass, with or without port. */
 void wr_tries_secure(struct wr_exchange *x, const struct wr_peer_tls *tls, struct wr_str host);
 
+struct wr_own_peer;
 struct wr_tries {                /* x->tries: all tries of an exchange */
     struct wr_upstream *u;       /* NULL: an address found at run time */
     const struct wr_upstream_rows *rows;
@@ -350,6 +352,7 @@ struct wr_tries {                /* x->tries: all tries of an exchange */
     struct wr_str tls_alpn;      /* as on the wire; empty: none */
     struct wr_str announce;      /* PROXY header: sent first, before any handshake */
     struct wr_lease lease;       /* of the current try */
+    struct wr_own_peer *own;     /* of the session: its links are for it alone; NULL: they are not */
     WR_VEC(struct wr_try) all;   /* the last is the current one */
     struct wr_try only;          /* memory of the first try: mostly it is the only one */
     uint32_t first;              /* index in `all` of the first try of this upstream */
@@ -399,6 +402,9 @@ void wr_upstream_start(struct wr_exchange *x, struct wr_upstream *u,
  * rejects with 500. */
 bool wr_upstream_start_text(struct wr_exchange *x, struct wr_str text, uint16_t default_port,
                             const struct wr_upstream_rows *rows) WR_CHECKED;
+/* For the layer, after wr_upstream_start*: with `ntlm` an exchange whose session has begun to
+ * authenticate its connection, or begins now, gets a link that no other session gets. */
+void wr_tries_own_link(struct wr_exchange *x, bool begin);
 /* Ends the current try, the wait for a peer and the query for a name. Idempotent. */
 void wr_tries_end(struct wr_exchange *x);
 /* The peer of the current try has done what it must: layers call it if they cannot wait for the end

@@ -332,6 +332,12 @@ static bool set_keepalive_ms(struct wr_cf *cf, void *conf)
     return wr_set_msec(cf, keepalive_of(cf));
 }
 
+static bool set_ntlm(struct wr_cf *cf, void *conf WR_UNUSED)
+{
+    WR_CHECK(cf->scope->object, UPSTREAM)->own_links = true;
+    return true;
+}
+
 static struct wr_upstreams *in_this_worker;
 
 static bool close_unused(enum wr_side side)
@@ -435,6 +441,9 @@ static const struct wr_directive directives[] = {
     WR_ROW("keepalive_timeout", WR_L7 | WR_LV_UPSTREAM, 1, 1, set_keepalive_ms,
            struct wr_keepalive, timeout_ms, NULL, "60s",
            "a parked (idle) connection is closed after this time"),
+    WR_CUSTOM("ntlm", WR_L7 | WR_LV_UPSTREAM, 0, 0, set_ntlm, NULL,
+              "a client that authenticates by NTLM or Negotiate has connections to the servers of "
+              "its own, as long as its own connection lasts"),
     { 0 },
 };
 

@@ -306,6 +306,11 @@ void wr_down_stop(void);
  * it found. */
 bool wr_group_panics(struct wr_upstream *u, const struct wr_peers *v, uint64_t now_ms);
 
+/* ---- own links ---- */
+/* The peer that the session has been at, if it is usable; else NULL. */
+const struct wr_peer *wr_own_peer(const struct wr_own_peer *own, const struct wr_pick *p);
+void wr_own_peer_set(struct wr_own_peer *own, const struct wr_peer *peer);
+
 /* ---- steps ---- */
 /* Ends the current try: counts its outcome, gives its lease back. Idempotent. */
 void wr_try_end(struct wr_exchange *x, bool failed);
