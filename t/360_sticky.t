@@ -12,6 +12,7 @@ use FindBin;
 use lib "$FindBin::Bin/lib";
 use Digest::MD5 qw(md5_hex);
 use Digest::SHA qw(hmac_sha256_hex);
+use IO::Select;
 use Test::More;
 use Weir;
 use Weir::Http;
@@ -61,6 +62,7 @@ my @groups = (
     backup => 'server %{a}; server %{b} backup; server %{c} backup; sticky cookie sid;',
     spare => 'server %{none}; server %{b} backup; server %{c} backup; sticky cookie sid;',
     full => 'server %{a} max_conns=1; server %{b}; sticky cookie sid;',
+    queued => 'server %{a} max_conns=1; queue 4 timeout=60s; sticky cookie sid;',
     failed => 'server %{none} fail_timeout=1h; server %{b}; sticky cookie sid;',
     named => 'server %{a} route=one; server %{b} route=two; sticky cookie sid;',
     signed => 'server %{a}; server %{b} route=two; sticky cookie sid secret_file=secrets;',
@@ -199,6 +201,18 @@ becomes { -e $w->path('held') } 'a server is full';
 is_deeply [get('full', "sid=$value{a}")], ['b', "sid=$value{a}"], 'but the client stays bound';
 $holder->close;
 becomes { get('full', "sid=$value{a}") eq 'a' } 'and comes back';
+
+unlink $w->path('held');
+$holder = $w->connect('web');
+$holder->send(Weir::Http::request('GET /queued/hold'));
+becomes { -e $w->path('held') } 'a group is full';
+my $waiter = $w->connect('web');
+$waiter->send(Weir::Http::request('GET /queued', Cookie => "sid=$value{a}", Connection => 'close'));
+ok !IO::Select->new($waiter->socket)->can_read(0.3), 'a bound client waits in the queue';
+$holder->close;
+my $served = Weir::Http::reply($waiter);
+is $served->{body}, "a\n", 'and is served in its turn';
+is +($served->all('Set-Cookie'))[-1], "sid=$value{a}", 'with its cookie';
 
 # ---- routes
 

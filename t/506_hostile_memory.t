@@ -17,6 +17,7 @@ use Test::More;
 use Time::HiRes qw(sleep);
 use Weir;
 use Weir::Process qw(spawn end_process children);
+use Weir::Http;
 use Weir::Tls;
 
 Weir::in_private_network();    # a server's address may become any
@@ -43,6 +44,14 @@ stream {
     server { listen %{limited}; proxy_pass limited; proxy_connect_timeout 2s; }
     server { listen %{tls} ssl; ssl_certificate server.crt; ssl_certificate_key server.key;
              ssl_session_cache shared:sessions:1m; return "hello\\n"; }
+}
+http {
+    upstream cookie { server %{said}; server %{said} route=a; sticky cookie s; }
+    upstream learn { server %{said}; server %{said};
+        sticky learn create=\$arg_s lookup=\$arg_s zone=learned:64k; }
+    server { listen %{said}; return 200 "well\\n"; }
+    server { listen %{http}; location / { proxy_pass http://cookie; }
+             location /learn { proxy_pass http://learn; } }
 }
 CONF
 }
@@ -144,6 +153,10 @@ sub bad_sessions {
         }
         my $c = Weir::Tls->new($w, 'tls');
         push @bad, "tls $i" if !$c->{up} || $c->rest !~ /^hello/;
+        for my $path ('/', "/learn?s=$i") {
+            my $r = Weir::Http::ask($w, 'http', "GET $path", Cookie => 's=a');
+            push @bad, "http $path: $r->{status}" if $r->{body} ne "well\n";
+        }
     }
     return @bad;
 }

@@ -3,7 +3,7 @@
 # The memory of workers and keeper, which has keys in it: no other process of their user can read
 # it, unless the configuration asks for core files or a debugger. No core file contains sessions,
 # keys of tickets, private keys (from files, in the text of the configuration, or as a variable's
-# value), passwords or ticket keys from files.
+# value), passwords, ticket keys or secrets of cookies from files.
 
 use strict;
 use warnings;
@@ -12,6 +12,7 @@ use lib "$FindBin::Bin/lib";
 use POSIX ();
 use Test::More;
 use Weir;
+use Weir::Http;
 use Weir::Tls;
 
 Weir::Tls::needs();
@@ -33,12 +34,16 @@ $w->write('passwords', "$PASSWORD\n");
 my $TICKET = join '', map { chr 33 + ($_ * 37 + 11) % 90 } 1 .. 80;
 $w->write('ticket.key', $TICKET);
 
+my $SECRET = 'a secret that signs the cookies of a group';
+$w->write('secrets', "$SECRET\n");
+
 sub key { return slurp($w->path("$_[0].key")) }
 
 my %secret = (
     (map { $_ => (split /\n/, key($_))[7] } qw(data map made front)),
     password => $PASSWORD,
     ticket => substr($TICKET, 20, 40),
+    secret => $SECRET,
 );
 
 sub conf {
@@ -67,6 +72,11 @@ stream {
         ssl_session_cache shared:all:1m; return hello; }
     server { listen %{rsa} ssl; ssl_certificate rsa.crt; ssl_certificate_key rsa.key;
         return hello; }
+}
+http {
+    upstream bound { server %{said}; server %{said}; sticky cookie sid secret_file=secrets; }
+    server { listen %{said}; return 200 said; }
+    server { listen %{bound}; location / { proxy_pass http://bound; } }
 }
 CONF
 }
@@ -140,6 +150,8 @@ for my $more ('debug_points abort;', 'worker_rlimit_core 1m;') {
         is(Weir::Tls->new($w, $where)->rest, $where, "a key of: $where") for 1 .. 4;
     }
     is $w->ask('front'), 'data', 'and one for a server' for 1 .. 4;
+    like +Weir::Http::ask($w, 'bound', 'GET /')->field('Set-Cookie'), qr/^sid=\w{32}$/,
+        'and the secret of a cookie' for 1 .. 4;
     SKIP: {
         skip 'built with ASan, whose memory keys are in', 4 if slurp($w->{bin}) =~ /__asan_init/;
         for my $pid ($w->workers) {
