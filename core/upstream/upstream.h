@@ -352,7 +352,7 @@ struct wr_tries {                /* x->tries: all tries of an exchange */
     struct wr_str tls_alpn;      /* as on the wire; empty: none */
     struct wr_str announce;      /* PROXY header: sent first, before any handshake */
     struct wr_lease lease;       /* of the current try */
-    struct wr_own_peer *own;     /* of the session: its links are for it alone; NULL: they are not */
+    struct wr_own_peer *own;     /* of the session, whose links are for it alone; or NULL */
     WR_VEC(struct wr_try) all;   /* the last is the current one */
     struct wr_try only;          /* memory of the first try: mostly it is the only one */
     uint32_t first;              /* index in `all` of the first try of this upstream */

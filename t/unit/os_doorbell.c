@@ -14,11 +14,12 @@ static bool rung(int fd)
     return poll(&p, 1, 0) == 1;
 }
 
-/* Takes the slot for this process. */
+/* Takes the slot for this process. One of another generation would be woken by a signal. */
 static void settle(uint32_t slot, enum wr_kind kind, uint32_t generation)
 {
     struct wr_slot *s = &wr_self.run->slot[slot];
 
+    wr_self.generation = generation;
     atomic_store(&s->pid, (int32_t)getpid());
     atomic_store(&s->kind, (uint32_t)kind);
     atomic_store(&s->generation, generation);
