@@ -1,5 +1,4 @@
 #!/usr/bin/perl
-# chaos: yes
 
 # queue NUMBER: sessions and requests wait while all servers of their group are at max_conns or
 # cannot be used, first in, first out over all workers; when the queue is full, or the time is over,
@@ -39,7 +38,7 @@ stream {
     log_format main '\$status \$upstream_addr \$upstream_queue_time';
     access_log %{dir}/stream.log main;
     upstream u { zone u 64k; server %{one} $is{one}; $is{more} $is{queue} }
-    upstream few { server %{two} max_conns=1; queue 2 timeout=2s; }
+    upstream few { server %{two} max_conns=1; queue 2; }
     upstream brief { server %{unix:three} max_conns=1; queue 9 timeout=300ms; }
     upstream v6 { server [::1]:%{six.port} max_conns=1; queue 9; }
     upstream rests { server %{later} max_conns=1 fail_timeout=1s; server %{later2} down; queue 9; }
