@@ -1,4 +1,5 @@
 #!/usr/bin/perl
+# chaos: yes
 
 # queue NUMBER: sessions and requests wait while all servers of their group are at max_conns or
 # cannot be used, first in, first out over all workers; when the queue is full, or the time is over,
@@ -108,7 +109,7 @@ becomes { slurp($w->path('stream.log')) =~ /^200 \S+ -$/m } 'and "-" where it di
 $holder = holder('web', 'one');
 @line = map { in_line('web') } 1 .. 3;
 $line[0]->close;
-becomes { lines('client disconnected') >= 1 } 'one leaves while it waits';
+becomes { lines('client disconnected while connecting') >= 1 } 'one leaves while it waits';
 $line[1]->send("bytes before the end");
 shutdown $line[1]->socket, 1;
 my $had = $w->{backend}{one}->sessions;
@@ -127,7 +128,7 @@ becomes { $w->error_log =~ /\[error\] .* no live upstreams, the queue is full \(
     'the log says so';
 becomes { slurp($w->path('stream.log')) =~ /^502 few -$/m } 'status 502, the group instead of an address';
 $line[0]->close;
-becomes { lines('client disconnected') >= 2 } 'one leaves';
+becomes { lines('client disconnected while connecting') >= 2 } 'one leaves';
 push @line, in_line('few');
 $holder->close;
 is $line[1]->line, 'two', 'a place that was free again';
