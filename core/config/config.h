@@ -11,6 +11,7 @@
  *   setter       functions for setters: errors, paths
  *   types        setters for flags, sizes, times, ...
  *   networks     arguments that are addresses, networks or hosts of clients
+ *   table_zone   tables in shared memory that directives name
  *   explain      findings (errors, warnings) and how they are printed
  *   suggest      guesses: a similar name, a missing ";", the right block
  *   help         weir --help
@@ -415,5 +416,23 @@ bool wr_cf_network(struct wr_cf *cf, uint32_t i, struct wr_cidr *out) WR_CHECKED
 /* Appends argument i: an address, a network, "unix:", or all addresses of a host name. False: the
  * host was not found, which was reported. */
 bool wr_cf_networks(struct wr_cf *cf, uint32_t i, struct wr_networks *out) WR_CHECKED;
+
+/* ---- table_zone: "NAME:SIZE", a table in a segment of its own ---- */
+struct wr_table_zone {
+    struct wr_str name;
+    size_t size;                 /* bytes of the segment */
+    const struct wr_node *node;  /* the directive that named it first */
+    struct wr_shm *shm;          /* set by wr_table_zones_open, with `table` */
+    struct wr_table table;
+    struct wr_table_zone *next;
+};
+/* The zone of that name in the list *all of a module; adds one if there is none. NULL: it has
+ * another size, which was reported at word i. */
+struct wr_table_zone *wr_table_zone_named(struct wr_cf *cf, uint32_t i, struct wr_table_zone **all,
+                                          struct wr_str name, size_t size) WR_CHECKED;
+/* For `check`: makes the segments PREFIX/NAME, or goes on with those of the previous configuration.
+ * layout: of the values in the tables; raise it when they change. False: reported. */
+bool wr_table_zones_open(struct wr_cf *cf, struct wr_table_zone *all, const char *prefix,
+                         uint32_t layout) WR_CHECKED;
 
 #endif

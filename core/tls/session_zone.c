@@ -1,21 +1,11 @@
 /* session_zone: TLS sessions in memory that all workers share, so that a client can resume its
- * session in any worker and after a reload. Called by OpenSSL in handshakes. The master makes a
- * zone while loading and neither locks nor reads it. A zone is a table (os/zone_table), its key a
- * session id. */
+ * session in any worker and after a reload. Called by OpenSSL in handshakes. A zone is a table
+ * (config/table_zone), its key a session id. */
 #include "tls/tls_impl.h"
 
 #define LAYOUT 4
 #define SESSION_MAX 8192     /* larger sessions are not kept */
 #define LOCK_MS 3            /* then go on without: the client does a full handshake */
-
-struct wr_ssl_zone {
-    struct wr_str name;
-    size_t size;
-    const struct wr_node *node;
-    struct wr_table sessions;
-    uint64_t timeout_s;
-    struct wr_ssl_zone *next;
-};
 
 static int zone_index(void)
 {
@@ -28,7 +18,7 @@ static int zone_index(void)
 
 /* ---- callbacks of OpenSSL ---- */
 
-static struct wr_ssl_zone *zone_of(SSL_CTX *ctx)
+static struct wr_table_zone *zone_of(SSL_CTX *ctx)
 {
     return SSL_CTX_get_ex_data(ctx, zone_index());
 }
@@ -43,17 +33,18 @@ static struct wr_str id_of(const SSL_SESSION *s)
 
 static int session_new(SSL *ssl, SSL_SESSION *s)
 {
-    struct wr_ssl_zone *z = zone_of(wr_ssl_default_conf(wr_ssl_session_of(ssl))->tls.ctx);
+    struct wr_table_zone *z = zone_of(wr_ssl_default_conf(wr_ssl_session_of(ssl))->tls.ctx);
     unsigned char buf[SESSION_MAX], *p = buf;
     int n = i2d_SSL_SESSION(s, NULL);
 
     if (z == NULL || n <= 0 || n > SESSION_MAX || id_of(s).n == 0)
         return 0;
     n = i2d_SSL_SESSION(s, &p);
-    if (wr_table_lock(&z->sessions, LOCK_MS)) {
-        (void)wr_table_put(&z->sessions, id_of(s), wr_str_of((char *)buf, (size_t)n),
-                           wr_ssl_now_s() + z->timeout_s, wr_ssl_now_s());
-        wr_table_unlock(&z->sessions);
+    if (wr_table_lock(&z->table, LOCK_MS)) {
+        (void)wr_table_put(&z->table, id_of(s), wr_str_of((char *)buf, (size_t)n),
+                           wr_ssl_now_s() + (uint64_t)SSL_SESSION_get_timeout(s),
+                           wr_ssl_now_s());
+        wr_table_unlock(&z->table);
     }
     OPENSSL_cleanse(buf, sizeof(buf));
     return 0; /* we keep no reference to s */
@@ -61,18 +52,18 @@ static int session_new(SSL *ssl, SSL_SESSION *s)
 
 static SSL_SESSION *session_get(SSL *ssl, const unsigned char *id, int id_n, int *copy)
 {
-    struct wr_ssl_zone *z = zone_of(wr_ssl_default_conf(wr_ssl_session_of(ssl))->tls.ctx);
+    struct wr_table_zone *z = zone_of(wr_ssl_default_conf(wr_ssl_session_of(ssl))->tls.ctx);
     unsigned char buf[SESSION_MAX];
     const unsigned char *p = buf;
     SSL_SESSION *s;
     size_t n;
 
     *copy = 0;
-    if (z == NULL || !wr_table_lock(&z->sessions, LOCK_MS))
+    if (z == NULL || !wr_table_lock(&z->table, LOCK_MS))
         return NULL;
-    n = wr_table_get(&z->sessions, wr_str_of((const char *)id, (size_t)id_n), wr_ssl_now_s(), buf,
+    n = wr_table_get(&z->table, wr_str_of((const char *)id, (size_t)id_n), wr_ssl_now_s(), buf,
                      sizeof(buf));
-    wr_table_unlock(&z->sessions);
+    wr_table_unlock(&z->table);
     s = n > 0 ? d2i_SSL_SESSION(NULL, &p, (long)n) : NULL;
     OPENSSL_cleanse(buf, sizeof(buf));
     return s;
@@ -80,17 +71,16 @@ static SSL_SESSION *session_get(SSL *ssl, const unsigned char *id, int id_n, int
 
 static void session_remove(SSL_CTX *ctx, SSL_SESSION *s)
 {
-    struct wr_ssl_zone *z = zone_of(ctx);
+    struct wr_table_zone *z = zone_of(ctx);
 
-    if (z == NULL || !wr_table_lock(&z->sessions, LOCK_MS))
+    if (z == NULL || !wr_table_lock(&z->table, LOCK_MS))
         return;
-    wr_table_remove(&z->sessions, id_of(s));
-    wr_table_unlock(&z->sessions);
+    wr_table_remove(&z->table, id_of(s));
+    wr_table_unlock(&z->table);
 }
 
-void wr_ssl_zone_use(SSL_CTX *ctx, struct wr_ssl_zone *zone, uint64_t timeout_s)
+void wr_ssl_zone_use(SSL_CTX *ctx, struct wr_table_zone *zone)
 {
-    zone->timeout_s = wr_max(zone->timeout_s, timeout_s);
     SSL_CTX_set_ex_data(ctx, zone_index(), zone);
     SSL_CTX_sess_set_new_cb(ctx, session_new);
     SSL_CTX_sess_set_get_cb(ctx, session_get);
@@ -99,46 +89,21 @@ void wr_ssl_zone_use(SSL_CTX *ctx, struct wr_ssl_zone *zone, uint64_t timeout_s)
 
 /* ---- zones of a configuration ---- */
 
-struct wr_ssl_zone *wr_ssl_zone_get(struct wr_cf *cf, uint32_t i, struct wr_str name, size_t size)
+struct wr_table_zone *wr_ssl_zone_named(struct wr_cf *cf, uint32_t i, struct wr_str name,
+                                        size_t size)
 {
     struct wr_ssl_state *state = wr_cf_state(cf, &wr_module_ssl);
-    struct wr_ssl_zone *z;
 
-    for (z = state->zones; z != NULL && !wr_str_eq(z->name, name); z = z->next)
-        ;
-    if (z != NULL && z->size != size) {
-        (void)wr_cf_error(cf, i, "the size %zu of shared memory zone \"" WR_FMT "\" conflicts with"
-                          " already declared size %zu", size, WR_ARG(name), z->size);
-        return NULL;
-    }
-    if (z != NULL)
-        return z;
-    z = WR_NEW(cf->pool, struct wr_ssl_zone);
-    z->name = wr_pool_str(cf->pool, name);
-    z->size = size;
-    z->node = cf->node;
-    z->next = state->zones;
-    state->zones = z;
-    return z;
+    return wr_table_zone_named(cf, i, &state->zones, name, size);
 }
 
 bool wr_ssl_zones_open(struct wr_cf *cf)
 {
     const struct wr_ssl_state *state = wr_cf_state(cf, &wr_module_ssl);
 
-    for (struct wr_ssl_zone *z = state->zones; z != NULL; z = z->next) {
-        const char *name = wr_pool_fmt(cf->pool, "ssl/" WR_FMT, WR_ARG(z->name)).p;
-        struct wr_shm *shm = wr_shm_get(cf->conf->shm, cf->conf->old_shm, name, LAYOUT, z->size,
-                                        z->size, NULL);
-        struct wr_zone zone;
-
-        if (shm == NULL)
-            return wr_cf_error_at(cf, z->node, 0, "shared memory for the zone \"" WR_FMT "\" could"
-                                  " not be made (%d: %s)", WR_ARG(z->name), errno,
-                                  strerror(errno));
-        zone = wr_zone_of(shm);
-        wr_table_place(&z->sessions, &zone, z->size, name);
-        wr_memory_secret(shm->p, shm->size);
-    }
+    if (!wr_table_zones_open(cf, state->zones, "ssl", LAYOUT))
+        return false;
+    for (const struct wr_table_zone *z = state->zones; z != NULL; z = z->next)
+        wr_memory_secret(z->shm->p, z->shm->size);
     return true;
 }

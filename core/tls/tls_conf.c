@@ -21,7 +21,7 @@ static bool set_shared(struct wr_cf *cf, uint32_t i, struct wr_str rest, struct 
         return wr_cf_error(cf, i, "invalid session cache \"" WR_FMT "\"", WR_ARG(wr_cf_arg(cf, i)));
     if (size < 32768)
         return report_too_small(cf, i, wr_cf_arg(cf, i));
-    c->zone = wr_ssl_zone_get(cf, i, name, (size_t)size);
+    c->zone = wr_ssl_zone_named(cf, i, name, (size_t)size);
     return c->zone != NULL;
 }
 
@@ -159,7 +159,7 @@ static bool set_sessions(struct wr_cf *cf, struct wr_ssl_conf *c, SSL_CTX *ctx)
     else if (!wr_ssl_ticket_keys_load(cf, c))
         return false;
     if (c->zone != NULL)
-        wr_ssl_zone_use(ctx, c->zone, c->session_timeout_s);
+        wr_ssl_zone_use(ctx, c->zone);
     return true;
 }
 

@@ -14,7 +14,7 @@ struct wr_ssl_pem {              /* a file that was read while loading */
     struct wr_ssl_pem *next;
 };
 struct wr_ssl_state {            /* wr_module_ssl's, of a configuration */
-    struct wr_ssl_zone *zones;
+    struct wr_table_zone *zones;
     struct wr_ssl_tickets *tickets;
     struct wr_ssl_pem *pems;     /* while loading only */
 };
@@ -68,7 +68,6 @@ enum wr_ssl_sessions {           /* ssl_session_cache */
     WR_SESSIONS_NONE,            /* "none": clients get session ids, but no session is kept */
     WR_SESSIONS_OURS             /* sessions are kept, in wr_ssl_conf.builtin or .zone */
 };
-struct wr_ssl_zone;
 struct wr_ssl_conf {
     struct wr_tls_conf tls;
     struct wr_tls_file client_ca, dhparam;
@@ -78,7 +77,7 @@ struct wr_ssl_conf {
     bool failed;                 /* the context could not be made, which was reported */
     uint32_t sessions;           /* wr_ssl_sessions */
     uint32_t builtin;            /* sessions kept by each worker for itself; 0: none */
-    struct wr_ssl_zone *zone;    /* of shared sessions; NULL: none */
+    struct wr_table_zone *zone;  /* of shared sessions; NULL: none */
     struct wr_tls_nodes ticket_keys;
     uint64_t session_timeout_s, handshake_timeout_ms;
     size_t record;               /* ssl_buffer_size */
@@ -104,12 +103,12 @@ void wr_ssl_tickets_use(struct wr_cf *cf, const struct wr_ssl_conf *c);
 bool wr_ssl_tickets_open(struct wr_cf *cf);   /* gets their shared memory; false: reported */
 
 /* ---- session_zone: sessions that all workers share ---- */
-/* Finds or makes the zone of that name. NULL: an error was reported at word i. */
-struct wr_ssl_zone *wr_ssl_zone_get(struct wr_cf *cf, uint32_t i, struct wr_str name,
-                                    size_t size);
+/* As wr_table_zone_named. */
+struct wr_table_zone *wr_ssl_zone_named(struct wr_cf *cf, uint32_t i, struct wr_str name,
+                                        size_t size);
 bool wr_ssl_zones_open(struct wr_cf *cf);     /* gets their shared memory; false: reported */
 /* Makes the context keep its sessions in the zone. */
-void wr_ssl_zone_use(SSL_CTX *ctx, struct wr_ssl_zone *zone, uint64_t timeout_s);
+void wr_ssl_zone_use(SSL_CTX *ctx, struct wr_table_zone *zone);
 
 /* ---- tls_accept ---- */
 static inline struct wr_session *wr_ssl_session_of(const SSL *ssl)

@@ -121,6 +121,7 @@ static bool p_lookup(struct wr_cf *cf, uint32_t i, struct wr_sticky *s, struct w
 
 static bool p_zone(struct wr_cf *cf, uint32_t i, struct wr_sticky *s, struct wr_str v)
 {
+    struct wr_sticky_state *state = wr_cf_state(cf, &wr_module_sticky);
     struct wr_str name = wr_str_cut(&v, ':');
     uint64_t size;
 
@@ -131,7 +132,8 @@ static bool p_zone(struct wr_cf *cf, uint32_t i, struct wr_sticky *s, struct wr_
                                 WR_ARG(wr_cf_arg(cf, i)));
     if (size < ZONE_MIN)
         return wr_cf_error(cf, i, "zone \"" WR_FMT "\" is too small", WR_ARG(name));
-    s->zone = wr_sticky_zone_get(cf, i, name, (size_t)wr_min(size, (uint64_t)1 << 36));
+    s->zone = wr_table_zone_named(cf, i, &state->zones, name,
+                                  (size_t)wr_min(size, (uint64_t)1 << 36));
     return s->zone != NULL;
 }
 
@@ -339,5 +341,5 @@ bool wr_sticky_check(struct wr_cf *cf)
         check_order(cf, s);
         ok = check_routes(cf, s) && ok;
     }
-    return ok && wr_sticky_zones_open(cf);
+    return ok && wr_table_zones_open(cf, state->zones, "sticky", WR_STICKY_LAYOUT);
 }

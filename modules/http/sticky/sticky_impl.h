@@ -81,26 +81,17 @@ const struct wr_sticky_value *wr_sticky_index_value(const struct wr_sticky_index
                                                     const struct wr_peer *peer);
 
 /* ---- sticky_learn: sessions in memory that all workers share ---- */
-struct wr_sticky_zone {
-    struct wr_str name;
-    size_t size;
-    const struct wr_node *node;
-    struct wr_table sessions;
-    struct wr_sticky_zone *next;
-};
+#define WR_STICKY_LAYOUT 1       /* of a key and a target */
 struct wr_sticky_key { unsigned char p[16]; }; /* of SHA-256 of what names the session */
 struct wr_sticky_target {        /* what a session points to */
     uint64_t server, addr;       /* wr_peer_slot.key, wr_addr_hash: they outlive a slot's number */
 };
-struct wr_sticky_zone *wr_sticky_zone_get(struct wr_cf *cf, uint32_t i, struct wr_str name,
-                                          size_t size); /* NULL: reported at word i */
-bool wr_sticky_zones_open(struct wr_cf *cf); /* false: reported */
 struct wr_sticky_key wr_sticky_key_of(struct wr_str session);
 enum wr_sticky_found { WR_STICKY_NO, WR_STICKY_YES, WR_STICKY_BUSY /* another has the lock */ };
 /* Finds the session and prolongs it. */
-enum wr_sticky_found wr_sticky_look(struct wr_sticky_zone *z, const struct wr_sticky_key *key,
+enum wr_sticky_found wr_sticky_look(struct wr_table_zone *z, const struct wr_sticky_key *key,
                                     uint64_t timeout_s, struct wr_sticky_target *out);
-void wr_sticky_store(struct wr_sticky_zone *z, const struct wr_sticky_key *key, uint64_t timeout_s,
+void wr_sticky_store(struct wr_table_zone *z, const struct wr_sticky_key *key, uint64_t timeout_s,
                      const struct wr_sticky_target *target);
 
 /* ---- sticky_conf, sticky ---- */
@@ -115,7 +106,7 @@ struct wr_sticky {               /* u->sticky_conf */
     struct wr_str secrets[WR_STICKY_SECRETS]; /* the first signs */
     uint32_t nsecrets;           /* 0: the value is not signed */
     struct wr_sticky_texts lookup, create; /* the first that is not empty counts */
-    struct wr_sticky_zone *zone;
+    struct wr_table_zone *zone;
     uint64_t timeout_s;
     bool header;                 /* learn from the head */
     struct wr_sticky_index index[2]; /* of this process: main peers, backups */
@@ -123,7 +114,7 @@ struct wr_sticky {               /* u->sticky_conf */
 };
 struct wr_sticky_state {         /* of wr_module_sticky in a configuration */
     struct wr_sticky *all;
-    struct wr_sticky_zone *zones;
+    struct wr_table_zone *zones;
 };
 extern struct wr_module wr_module_sticky;
 extern const struct wr_sticky_ops wr_sticky_ops;
