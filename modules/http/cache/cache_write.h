@@ -1,0 +1,53 @@
+/* cache_write: stores an object in its file. The caller adds bytes as they come; threads write them
+ * to a file without a name, which gets its name when it is whole. The caller never waits, and may
+ * end before the file is done: a write lives by itself until its callback was called.
+ *
+ * kill -9 at any moment leaves the old file, the new one or none. */
+#ifndef WR_CACHE_WRITE_H
+#define WR_CACHE_WRITE_H
+
+#include "cache_file.h"
+
+#define WR_CACHE_PENDING_MAX (64 << 20) /* a disk that is so far behind: the write fails */
+
+struct wr_cache_write;
+struct wr_cache_written {
+    bool stored;                  /* false: nothing is left of it; the reason was logged */
+    uint64_t size;                /* of the file */
+    uint64_t body_n;
+};
+struct wr_cache_write_how {
+    struct wr_cache_folder *folder; /* outlives the write */
+    struct wr_threads *threads;
+    struct wr_loop *loop;
+    struct wr_cache_name name;
+    /* Called once, in a task of its own, after finish or abort or when the write fails earlier. The
+     * write is freed when it returns. It may do all that a task may. */
+    void (*done)(void *arg, const struct wr_cache_written *w);
+    void *arg;
+};
+/* before_body: from wr_cache_encode, not sealed; copied. */
+struct wr_cache_write *wr_cache_write_new(const struct wr_cache_write_how *how,
+                                          struct wr_str before_body);
+/* Adds the bytes of q, which is not changed: blocks are shared, borrowed memory is copied; q has no
+ * slices of files. False: the write has failed; done is or will be called, further bytes are
+ * dropped. */
+bool wr_cache_write_add(struct wr_cache_write *w, const struct wr_bufq *q);
+/* Bytes that are not on their way to the file yet: a caller with a slow client may read slower. */
+size_t wr_cache_write_pending(const struct wr_cache_write *w);
+/* The body is whole. trailers: lines with their line ends, or empty; copied. */
+void wr_cache_write_finish(struct wr_cache_write *w, struct wr_str trailers);
+/* The object is not wanted any more. done is still called, later, with stored = false, unless
+ * `silent`: then never, and arg is not used any more. Not after finish. */
+void wr_cache_write_abort(struct wr_cache_write *w, bool silent);
+
+/* After a 304: stores the object again with another head, and the body of the file that is there
+ * now if that is the one made at created_us. */
+void wr_cache_refresh(const struct wr_cache_write_how *how, struct wr_str before_body,
+                      uint64_t created_us);
+
+/* Ends all writes of this process without calling anybody. Before wr_threads_free. */
+void wr_cache_writes_end(void);
+uint32_t wr_cache_writes(void);   /* that are not done */
+
+#endif
