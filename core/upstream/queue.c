@@ -6,7 +6,8 @@
  *
  * Only the first one picks. If it can use none of the peers that have room for others, as it has
  * tried them already, it steps aside: it keeps its place and is called with the first one, but
- * those behind it need not wait for it. */
+ * those behind it need not wait for it. An exchange that is bound to a draining peer stands aside
+ * from the beginning: nobody else gets that peer, and the first one would not see its room. */
 #include "upstream/upstream_impl.h"
 
 #define LOOK_MS 1000         /* everyone who waits looks this often, in case a call was damaged */
@@ -136,6 +137,26 @@ void wr_waiting_begin(struct wr_upstream *u, struct wr_loop *l)
 
 /* ---- waiting ---- */
 
+static bool is_bound_to_draining(struct wr_exchange *x)
+{
+    struct wr_upstream *u = x->tries->u;
+    struct wr_peers *v = wr_peers_view(u);
+    struct wr_pick p = { .x = x, .tried = x->tries->tried, .now_ms = wr_now(), .crowded = true };
+    const struct wr_peer *peer;
+
+    if (u->sticky == NULL)
+        return false;
+    p.alone = v->main.n + v->backup.n == 1;
+    p.panic = wr_group_panics(u, v, p.now_ms);
+    peer = u->sticky->find(u, &v->main, &p);
+    if (peer == NULL) {
+        p.backup = true;
+        peer = u->sticky->find(u, &v->backup, &p);
+    }
+    return peer != NULL
+        && (atomic_load_explicit(&peer->slot->down, memory_order_relaxed) & WR_DOWN_DRAIN) != 0;
+}
+
 /* Those that came first stand first, also after a try that failed. */
 static void stand_in_line(struct wr_peer_queue *q, struct wr_tries *a)
 {
@@ -158,10 +179,13 @@ static enum wr_stay join_queue(struct wr_exchange *x)
         return WR_STAY_NOT;
     if (!wr_queue_enter(zone_queue(a->u), q->places, a->u->pool))
         return WR_STAY_FULL;
-    stand_in_line(q, a);
-    a->aside = false;
+    a->aside = is_bound_to_draining(x);
+    if (a->aside)
+        wr_list_push(&q->aside, &a->waiting);
+    else
+        stand_in_line(q, a);
     a->waits_from_ms = wr_now();
-    if (q->waiting.next == &a->waiting)
+    if (a->aside || q->waiting.next == &a->waiting)
         show_first(q);
     if (!wr_linked(&q->at))
         wr_list_push(&busy_queues, &q->at);

@@ -3,8 +3,9 @@ package Weir;
 # The harness of t/*.t. It starts weir in a folder of its own with the configuration a test
 # gives, talks to it as users do (TCP, the command line, signals, files), and checks in finish()
 # that weir ended cleanly and left nothing behind. Servers behind weir are Weir::Backend, HTTP
-# servers Weir::HttpServer, connections to it Weir::Client, requests and replies Weir::Http, running
-# load Weir::Load, a name server Weir::Dns. Weir::Ports::has_ipv6() is true if [::1] can be used.
+# servers Weir::HttpServer, servers that count Weir::Turnstile, connections to it Weir::Client,
+# requests and replies Weir::Http, running load Weir::Load, a name server Weir::Dns.
+# Weir::Ports::has_ipv6() is true if [::1] can be used.
 #
 #     my $w = Weir->new;
 #     $w->greeter('one', 'two');
@@ -48,6 +49,7 @@ use Weir::Network;
 use Weir::Ports;
 use Weir::Process qw(wait_for patience alive status_of title children rss end_process spawn);
 use Weir::Surroundings;
+use Weir::Turnstile;
 
 our @EXPORT = qw(wait_for becomes alive status_of title rss chaos is_root slurp);
 
@@ -151,6 +153,14 @@ sub backend {
     (my $file = $name) =~ tr/a-zA-Z0-9/_/c;
     return $w->{backend}{$name} = Weir::Backend->new(
         where => $w->address($how{at} // $name), tally => $w->path("$file.tally"), %how);
+}
+
+# A server that counts what it serves at a time; see Weir::Turnstile.
+sub turnstile {
+    my ($w, $name, %how) = @_;
+    push @{ $w->{helpers} }, Weir::Turnstile->new(name => $name, where => $w->address($name),
+        file => $w->path("$name.counts"), %how);
+    return $w->{helpers}[-1];
 }
 
 # Servers that send their own name and end the session.
