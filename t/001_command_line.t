@@ -18,7 +18,7 @@ stream {
 }
 CONF
 
-# What is built in.
+# The list of what is built in.
 
 my ($code, $out, $err) = $w->bare('-v');
 is $code, 0, '-v exits with 0';

@@ -22,7 +22,7 @@ sub check {
     return $w->bare('-t', '-p', $w->dir, '-c', 'weir.conf', '-e', $w->path('error.log'));
 }
 
-# Where in $err a line of the configuration is shown: its text and the caret's place in it.
+# A line of the configuration as $err shows it: its text and the caret's place in it.
 sub shown {
     my ($err) = @_;
     return $err =~ /^([ \d|:>]*)(\S.*)\n([ |:]*)\^[~^]*/m ? ($2, length($3) - length $1) : ();

@@ -1,6 +1,6 @@
 #!/usr/bin/perl
 
-# How weir reaches a server. Whether and how long it tries the next one (proxy_next_upstream, its
+# The way to a server. Whether and how long it tries the next one (proxy_next_upstream, its
 # tries and timeout); from which address (proxy_bind) and with which socket options. By which name:
 # names from a variable, asked for at run time, and names in an upstream, asked for again when their
 # TTL ends, with A, AAAA, CNAME and SRV answers, several addresses, changes, and names that vanish

@@ -26,7 +26,7 @@ sub http_server {
 
 sub status_of_server { my ($w, $name, $status) = @_; return $w->write("$name.status", $status) }
 
-# How many lines of the error log match.
+# The number of lines of the error log that match.
 sub said { my ($w, $what) = @_; return scalar grep { /$what/ } split /\n/, $w->error_log }
 
 # The servers that answered n requests.

@@ -139,7 +139,7 @@ becomes { state_of('a') =~ /^up/ } 'the right body: it is back';
 like state_of('a'), qr/^up: HTTP 200 /, 'the log says what was seen';
 is asked(), 'a=10 b=10', 'and it gets requests';
 
-# What is said of other replies.
+# The reasons given for other replies.
 for my $row (
     ["HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n", qr/^down: HTTP 503 /],
     ["HTTP/1.1 200 OK\r\nX-Sick: 1\r\n\r\nwell", qr/^down: header "X-Sick" is there /],

@@ -37,7 +37,7 @@ sub state_of {
     return $lines[-1] // '';
 }
 
-# What the servers answer stands in files.
+# The servers answer what stands in files.
 sub says {
     my ($name, $text) = @_;
     $w->write("$name.new", $text);

@@ -1,6 +1,6 @@
 #!/usr/bin/perl
 
-# What becomes of the results of health checks: at a reload and an upgrade, also one that is undone,
+# The fate of the results of health checks: at a reload and an upgrade, also one that is undone,
 # when a worker, the keeper or the master is killed, when the keeper is stopped, when names get
 # other addresses, and when health_check is removed. The same for an ordinary user.
 

@@ -1,6 +1,6 @@
 #!/usr/bin/perl
 
-# Where a request goes: the server its host names, the location its path means, and the file that
+# The way of a request: the server its host names, the location its path means, and the file that
 # root and alias make of it. The rules one by one are in t/unit/modules_location.c and
 # t/unit/listen_virtual_hosts.c; here they meet real requests.
 

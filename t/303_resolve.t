@@ -99,7 +99,7 @@ sub seen {
 }
 sub said { my ($what) = @_; return scalar grep { /$what/ } split /\n/, $w->error_log }
 
-# What the directives take.
+# The values that the directives take.
 
 for my $bad (
     ['resolver 127.0.0.1 status_zone=z;', qr/the "status_zone" parameter is known in nginx, not in/],

@@ -32,7 +32,7 @@ for my $name (qw(web1 web2)) {
 
 my $slow = Weir::SlowFs::works();
 
-# Where the file of the group "stuck" is found.
+# Sets the file to which the path of the group "stuck" leads.
 sub lead_to {
     my ($file) = @_;
     unlink $w->path('elsewhere.new');

@@ -25,7 +25,7 @@ stream {
 }
 CONF
 
-# How often that was logged for sessions of that server {}.
+# The number of times that was logged for sessions of that server {}.
 sub said {
     my ($name) = @_;
     my $where = $w->address($name);

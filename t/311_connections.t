@@ -1,6 +1,6 @@
 #!/usr/bin/perl
 
-# How many connections a worker has: those to servers count for worker_connections, clients above it
+# The connections of a worker: those to servers count for worker_connections, clients above it
 # are refused, parked connections and clients between two requests make room. How many are parked:
 # as many as `keepalive` allows and, without it, as many as were in use lately.
 

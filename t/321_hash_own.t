@@ -1,8 +1,8 @@
 #!/usr/bin/perl
 
-# What is weir's own about hash: which keys move when a server goes, comes or is down (consistent,
-# maglev), even shares, bounded loads (balance_factor), servers that are named again by a reload
-# under load, and what is wrong in a configuration.
+# The part of hash that is weir's own: the keys that move when a server goes, comes or is down
+# (consistent, maglev), even shares, bounded loads (balance_factor), servers that are named again by
+# a reload under load, and what is wrong in a configuration.
 
 use strict;
 use warnings;
@@ -60,7 +60,7 @@ CONF
 
 sub with_holds { return $_[0] =~ s/%HOLD%/join ' ', map { "server %{hold$_};" } 1 .. 4/ger }
 
-# Where the keys are: the address of each.
+# The places of the keys: the address of each.
 sub places {
     my ($group) = @_;
     my $c = $w->connect('web') or return;

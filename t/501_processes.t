@@ -234,7 +234,7 @@ SKIP: {
         'an ordinary user is told that user does nothing';
 }
 
-# Where errors are written.
+# The places where errors are written.
 
 my $syslog = IO::Socket::IP->new(LocalHost => '127.0.0.1', LocalPort => $w->port('syslog'),
     Type => SOCK_DGRAM);

@@ -373,7 +373,8 @@ void wr_slot_release(uint32_t slot);
 /* Raise the soft limit of open files to the hard one. The soft one (often 1024) exists for programs
  * that use select(); a process of weir has a socket for each worker and address. */
 void wr_files_raise(void);
-/* How many open files may be listening sockets; the others are for connections and files. */
+/* The number of open files that may be listening sockets; the others are for connections and
+ * files. */
 uint32_t wr_files_for_listening(void);
 void wr_process_begin(enum wr_kind kind, const struct wr_cycle *c, uint32_t slot, uint32_t index);
 /* Set limits, priority, rights, working directory and environment. Exits on failure. */

@@ -150,7 +150,7 @@ static void start_processes(void)
     bool alone = me.cycle->old == NULL && !wr_master.inherited;
 
     wr_sockets_share(me.cycle);
-    /* Nobody serves these addresses yet: let clients queue while names are resolved and workers
+    /* These addresses are not served yet: let clients queue while names are resolved and workers
      * start. */
     if (alone && !wr_sockets_listen(me.cycle->conf)) {
         undo_launch();

@@ -325,7 +325,7 @@ static void keep_deadlines(void)
     }
 }
 
-/* How long the master may sleep, in ms; UINT64_MAX: until a signal. */
+/* The time in ms that the master may sleep; UINT64_MAX: until a signal. */
 static uint64_t time_to_sleep(void)
 {
     const struct wr_master *m = &wr_master;

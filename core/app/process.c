@@ -265,7 +265,7 @@ static void drop_rights(const struct wr_core_conf *core, uint64_t keep_caps)
     wr_process_fail();
 }
 
-/* When the master is killed, the kernel sends its children SIGQUIT, and they finish gracefully. A
+/* The kernel sends this process SIGQUIT when the master is killed, and it finishes gracefully. A
  * change of the user resets this setting, so call it afterwards. */
 static void follow_master(void)
 {

@@ -57,8 +57,8 @@ static void open_shares(struct wr_bound *b, const struct wr_listener *l, uint32_
     }
 }
 
-/* How many sockets each address gets: one for each worker, unless the limit of open files is too
- * low for that. */
+/* The number of sockets of each address: one for each worker, unless the limit of open files is
+ * too low for that. */
 static uint32_t shares_of_each(const struct wr_cycle *c)
 {
     uint32_t addresses = 0, room;

@@ -99,7 +99,8 @@ struct wr_place wr_place_of(const struct wr_node *n, uint32_t word); /* n may be
 struct wr_place wr_place_variable(const struct wr_node *n, uint32_t word, struct wr_str name);
 
 /* ---- modules ---- */
-/* Where a row is allowed (a layer and levels, or MAIN or EVENTS alone) and its properties. */
+/* The places where a row is allowed (a layer and levels, or MAIN or EVENTS alone) and its
+ * properties. */
 enum wr_where {
     WR_L4 = 1 << 0,               /* in stream {} */
     WR_L7 = 1 << 1,               /* in http {} */

@@ -153,8 +153,8 @@ struct wr_layer {
     void (*session_ended)(struct wr_session *s); /* NULL: nothing to free */
 };
 
-/* What lives as long as a session and belongs to a higher rank: end is called once, when the
- * session has ended its exchanges. */
+/* A part of a session that belongs to a higher rank and lives as long as the session: end is called
+ * once, when the session has ended its exchanges, and frees it. */
 struct wr_session_part {
     struct wr_session_part *next;
     void (*end)(struct wr_session_part *p, struct wr_session *s); /* frees p */

@@ -87,7 +87,7 @@ static inline void wr_in_use_add(struct wr_in_use *u, int delta, uint64_t now_ms
     u->now = (uint32_t)((int)u->now + delta);
     u->peak[0] = wr_max(u->peak[0], u->now);
 }
-/* How many links may be parked. */
+/* The most links that may be parked. */
 static inline uint32_t wr_links_limit(struct wr_links *t, uint64_t now_ms)
 {
     if (!t->keepalive.grows)

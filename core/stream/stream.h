@@ -19,7 +19,7 @@ struct wr_stream_server {
 };
 extern struct wr_module wr_module_stream;
 extern const struct wr_layer wr_layer_stream;
-/* How bytes are relayed once both sides are connected (stream_proxy, return). */
+/* Rules of relaying bytes once both sides are connected (stream_proxy, return). */
 struct wr_stream_relay {
     uint32_t magic;
     uint64_t timeout_ms;

@@ -244,8 +244,8 @@ static void lose_addresses(struct watched_name *k)
                (unsigned)k->code, wr_dns_code_text(k->code));
 }
 
-/* When to look at the name next, while it is unknown: also for /etc/hosts, and for the end of its
- * time of grace. */
+/* Plans the next look at a name that is unknown: also for /etc/hosts, and for the end of its time
+ * of grace. */
 static void look_again(struct watched_name *k)
 {
     uint64_t end = k->gone_at + k->u->grace_ms, ms = RETRY_MS;

@@ -66,8 +66,8 @@ static uint64_t group_room(const struct wr_pick *p, const struct wr_peer_group *
     return at;
 }
 
-/* When an exchange that has tried no peer finds one, by what is known now; WR_NOT_YET: not before
- * something changes. */
+/* The time at which an exchange that has tried no peer finds one, as far as is known now;
+ * WR_NOT_YET: not before something changes. */
 static uint64_t room_at(struct wr_upstream *u)
 {
     const struct wr_peers *v = wr_peers_view(u);
@@ -157,7 +157,7 @@ static bool is_bound_to_draining(struct wr_exchange *x)
         && (atomic_load_explicit(&peer->slot->down, memory_order_relaxed) & WR_DOWN_DRAIN) != 0;
 }
 
-/* Those that came first stand first, also after a try that failed. */
+/* Inserts by the time of arrival, also after a try that failed. */
 static void stand_in_line(struct wr_peer_queue *q, struct wr_tries *a)
 {
     struct wr_link *before = q->waiting.prev;

@@ -125,7 +125,7 @@ static uint64_t *sorted_keys(const struct wr_server_list *l)
     return keys;
 }
 
-/* How many servers of a are not in b. */
+/* The number of servers of a that are not in b. */
 static uint32_t count_missing(const struct wr_server_list *a, const struct wr_server_list *b)
 {
     uint64_t *keys = sorted_keys(b);

@@ -113,7 +113,7 @@ struct wr_window {               /* covers its time, and at most a seventh of it
 
 /* ---- shared: slots ---- */
 enum wr_down { WR_DOWN_CONF = 1, WR_DOWN_DRAIN = 2 };
-/* What becomes of sessions; unset: proxy_session_drop says it. */
+/* The fate of a peer's sessions when it goes down; unset: proxy_session_drop decides. */
 enum wr_on_down { WR_ON_DOWN_UNSET, WR_ON_DOWN_CLOSE, WR_ON_DOWN_DRAIN };
 enum wr_health {
     WR_HEALTH_CHECK = 1,         /* the active check failed */

@@ -204,7 +204,8 @@ static inline bool wr_peer_is_tried(const uint64_t *tried, uint32_t slot) /* tri
 {
     return tried != NULL && (tried[slot / 64] >> (slot % 64) & 1) != 0;
 }
-/* When the peer is usable by what is known now; WR_NOT_YET: not before something changes. */
+/* The time from which the peer is usable, as far as is known now; WR_NOT_YET: not before something
+ * changes. */
 uint64_t wr_peer_room(const struct wr_pick *p, const struct wr_peer *peer);
 
 /* ---- queue: waiting for a peer ---- */
@@ -224,7 +225,7 @@ struct wr_peer_queue {
 void wr_waiting_begin(struct wr_upstream *u, struct wr_loop *l);
 /* May the exchange pick now? False: others came first. */
 bool wr_waiting_turn(const struct wr_tries *a);
-/* What to do when it may not, or no peer could be picked. */
+/* The way on for an exchange that may not pick, or for which no peer could be picked. */
 enum wr_stay {
     WR_STAY_NOT,                 /* no peer is worth waiting for */
     WR_STAY_FULL, WR_STAY_LATE,  /* the queue is full; it has waited long enough */
@@ -272,7 +273,7 @@ bool wr_outlier_found(const struct wr_outlier *o, struct wr_tally t); /* marked:
 /* The time of an ejection is this number times eject_ms. before: that of the last one; quiet_ms:
  * since the peer has returned from it. */
 uint32_t wr_eject_times(uint32_t before, uint64_t quiet_ms, uint64_t eject_ms);
-/* How many of the peers of one rank (main or backup) may be ejected at a time. */
+/* The most peers of one rank (main or backup) that may be ejected at a time. */
 uint32_t wr_eject_most(uint32_t peers, uint32_t percent);
 bool wr_retry_affordable(const struct wr_retry_budget *b, struct wr_tally t); /* marked: retries */
 bool wr_panic_needed(uint32_t healthy, uint32_t peers, uint32_t percent);

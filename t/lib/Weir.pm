@@ -551,7 +551,7 @@ sub needs_programs {
     plan skip_all => "not installed: @missing" if @missing;
 }
 
-# Where a program is: on the PATH, or where Debian puts PostgreSQL's.
+# The path of a program: on the PATH, or where Debian puts PostgreSQL's.
 sub program {
     my ($name) = @_;
     my @folders = (split(/:/, $ENV{PATH}), '/usr/sbin', '/sbin', glob '/usr/lib/postgresql/*/bin');

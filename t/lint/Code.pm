@@ -14,7 +14,7 @@ sub line_at { return 1 + (substr($_[0], 0, $_[1]) =~ tr/\n//) }
 
 # ---- what nobody uses ----
 
-# What a header declares: name => kind.
+# The names that a header declares: name => kind.
 sub declared {
     my ($code) = @_;
     my %is;
@@ -33,8 +33,8 @@ sub declared {
     return %is;
 }
 
-# What the header of a file declares and no other file uses. Tests are no sources, so they do not
-# count as users.
+# The names that the header of a file declares and no other file uses. Tests are not sources, so
+# they do not count as users.
 sub dead_symbols {
     my ($sources, $excused) = @_;
     my (%in, %kind, %header, @found, %needed);

@@ -10,14 +10,14 @@ use File::Basename qw(basename);
 my %outside = map { $_ => 1 } qw(
     fetch_add find_session inet_aton max_connect_errors max_user_watches no_new_privs sd_notify seq_cst
     ssl_0x21 stream_geo stream_limit_conn supported_versions wr_module_x wr_module_y);
-# What a document announces, in so many words: code that is to come.
+# Code that is to come, which a document announces in so many words.
 my %planned = map { $_ => 1 } qw(
     wr_certificate_source wr_check_ops wr_fetch wr_proxy_hook);
 # Made by configure, not in the tree; names that stand for any.
 my %generated = map { $_ => 1 } qw(
     objs/modules.c objs/wr_auto.h objs/wr_configured.h modules.c wr_auto.h wr_configured.h);
 
-# What a reader reads: comments of C and of scripts, documents whole. Lines keep their numbers.
+# The text for readers: comments of C and of scripts, documents whole. Lines keep their numbers.
 sub prose {
     my ($file, $text) = @_;
     if ($file =~ /\.[ch]$/) {

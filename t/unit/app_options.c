@@ -76,7 +76,7 @@ START_TEST(takes_help)
 }
 END_TEST
 
-/* What parsing says on the standard error output. */
+/* The lines of parsing on the standard error output. */
 static const char *complaint_of(const char *line)
 {
     static char text[256];

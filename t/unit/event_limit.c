@@ -1,4 +1,4 @@
-/* How many connections fit below worker_connections, and the log lines about those that do not. */
+/* The connections that fit below worker_connections, and the log lines about those that do not. */
 #include "lib/event_lib.h"
 #include "lib/said.h"
 

@@ -210,7 +210,7 @@ START_TEST(draining)
 }
 END_TEST
 
-/* When a batch is exactly used up, no accept has found an empty queue yet. */
+/* A batch that is exactly used up: no accept has found an empty queue yet. */
 START_TEST(draining_goes_on_after_a_whole_batch)
 {
     setup();

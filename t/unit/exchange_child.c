@@ -396,7 +396,7 @@ START_TEST(cancelled_while_a_child_holds)
 }
 END_TEST
 
-/* What a child sends is collected, as far as it is wanted. */
+/* The bytes of a child are collected, as far as they are wanted. */
 START_TEST(collects)
 {
     struct wr_bufq into = { 0 };

@@ -135,7 +135,7 @@ static struct wr_str random_name(void)
     return wr_text_view(&t);
 }
 
-/* How well a name matches; 0: not. Exact names before "*.a" before "a.*", longer ones first. */
+/* The rank of a match; 0: none. Exact names before "*.a" before "a.*", longer ones first. */
 static size_t fit(struct wr_str name, struct wr_str host)
 {
     struct wr_str part = wr_str_skip(name, 1);

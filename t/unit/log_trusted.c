@@ -1,4 +1,4 @@
-/* How root opens files to write: links and second names in folders that others can write. */
+/* Opening files to write, as root: links and second names in folders that others can write. */
 #include "log/log.h"
 #include "lib/unit.h"
 

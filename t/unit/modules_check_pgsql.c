@@ -49,7 +49,7 @@ static struct wr_str session(void)
                 msg('N', WR_STR("SNOTICE\0\0")), msg('K', WR_STR("12345678")), READY);
 }
 
-/* What the server answers to a query. */
+/* The server's answer to a query. */
 static struct wr_str answer(struct wr_str row)
 {
     return JOIN(msg('T', WR_STR("\0\1pg_is_in_recovery\0..................")), row,

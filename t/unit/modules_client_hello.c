@@ -365,7 +365,7 @@ START_TEST(shortened)
     body = message(0x0303, sized(2, sni(WR_STR("foo"))));
     for (size_t n = 4; n < body.n; n++) {
         struct wr_str part = both(WR_STR("\1"), sized(3, wr_str_of(body.p + 4, n - 4)));
-        /* Where the extensions would begin, it is a hello without them. */
+        /* A record cut where the extensions would begin is a hello without them. */
         bool bare = n == body.n - 14;
 
         ck_view(result(record(part)), bare ? "TLSv1.2||" : "not");

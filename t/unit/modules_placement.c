@@ -1,4 +1,4 @@
-/* Where keys belong. The values of plain, consistent and ip_hash are what nginx 1.22.1 answered:
+/* Places of keys. The values of plain, consistent and ip_hash are what nginx 1.22.1 answered:
  * t/320_hash.t asks it for 10,000 keys each. */
 #include "lib/unit.h"
 

@@ -29,7 +29,7 @@ static void teardown(void)
     free(zone.p);
 }
 
-/* What process n sees; it shows `ticket`. */
+/* The queue as process n sees it; it shows `ticket`. */
 static struct wr_queue as(uint32_t n, uint64_t ticket)
 {
     struct wr_queue q = queue;

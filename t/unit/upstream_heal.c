@@ -1,4 +1,4 @@
-/* What heals a group: windows, outliers, ejections, retry budgets, panic. */
+/* Groups that heal themselves: windows, outliers, ejections, retry budgets, panic. */
 #include "lib/unit.h"
 
 #include "upstream/upstream_impl.h"

@@ -22,8 +22,8 @@ struct wr_open_conf {
 extern struct wr_module wr_module_open_path;
 
 /* ---- open_walk: as open(2); links in the path are followed as the configuration says ---- */
-/* How many bytes of path are trusted: those of `from` if path begins with it, else the first
- * slash. */
+/* The number of bytes of path that are trusted: those of `from` if path begins with it, else the
+ * first slash. */
 size_t wr_open_trusted(struct wr_exchange *x, const struct wr_open_conf *c, struct wr_str path);
 /* -1 with errno. */
 int wr_open_walk(struct wr_exchange *x, const struct wr_open_conf *c, const char *path, int flags);

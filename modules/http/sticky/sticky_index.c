@@ -48,8 +48,9 @@ static void add_mark(struct wr_sticky_index *ix, uint32_t mark, const struct wr_
     *bucket = mark + 1;
 }
 
-/* What the peer's values are made of. The slot may be given to another server meanwhile: then the
- * values are wrong, the peer cannot be held, and the view changes. */
+/* Reads the route and the address of which the peer's values are made. The slot may be given to
+ * another server meanwhile: then the values are wrong, the peer cannot be held, and the view
+ * changes. */
 static struct wr_str read_slot(const struct wr_peer *peer, char *route, struct wr_addr *addr)
 {
     memcpy(route, peer->slot->route, sizeof(peer->slot->route));

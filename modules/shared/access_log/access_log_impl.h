@@ -83,7 +83,7 @@ struct wr_access_logs {
 
 extern struct wr_module wr_module_access_log;
 bool wr_set_access_log(struct wr_cf *cf, void *conf);
-/* How many components of a path are "..". */
+/* The number of components of a path that are "..". */
 uint32_t wr_path_climbs(struct wr_str path);
 /* The target of this path. A line without buffer= uses the file with the options of other lines.
  * False: an error was reported. */

@@ -4,8 +4,8 @@
 
 #include "upstream/upstream.h"
 
-/* What this worker has last seen of each peer. Each pick looks at a few of them again, and at those
- * it asks about. */
+/* The load of each peer as this worker has last seen it. Each pick looks at a few of them again,
+ * and at those it asks about. */
 struct wr_hash_load {
     struct wr_hash_seen { uint32_t conns, weight; } *seen; /* by number in the group */
     uint32_t n, at;              /* at: whose turn it is to be looked at */

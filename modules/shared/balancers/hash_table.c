@@ -55,7 +55,7 @@ static struct finder finder_new(uint32_t n)
     return f;
 }
 
-/* Where the id's number is, or belongs. */
+/* The place where the id's number is, or belongs. */
 static uint32_t *find_place(const struct finder *f, const struct wr_hash_members *m, uint64_t id)
 {
     uint32_t i = (uint32_t)id & (f->size - 1);

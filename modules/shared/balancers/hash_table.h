@@ -8,8 +8,8 @@
 
 enum wr_hash_way { WR_HASH_PLAIN, WR_HASH_RING, WR_HASH_MAGLEV };
 
-/* What the table places: the peers of one text (all addresses of a name are one server, as in
- * nginx), or of one address. */
+/* The members that a table places. A member is all peers of one text (all addresses of a name are
+ * one server, as in nginx), or of one address. `at` is malloc'ed. */
 struct wr_hash_members { struct wr_placed *at; uint32_t n; };
 struct wr_hash_table {
     enum wr_hash_way way;

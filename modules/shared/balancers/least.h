@@ -41,8 +41,8 @@ static inline struct wr_load wr_load_by_conns(const struct wr_pick *p, const str
 
 #define WR_LEAST_TURNS 8         /* looked at before all peers are */
 
-/* Of the peers that are as loaded as `best`, whose weights make `sum`: the first one from `turn`
- * on; if it is not among the next few, one by weight. */
+/* Picks among the peers that are as loaded as `best`, whose weights make `sum`: the first one from
+ * `turn` on; if it is not among the next few, one by weight. */
 static inline struct wr_peer *
 wr_least_in_turn(struct wr_upstream *u, struct wr_peer_group *g, const struct wr_pick *p,
                  struct wr_load (*load_of)(const struct wr_pick *, const struct wr_peer *),

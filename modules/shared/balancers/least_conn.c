@@ -2,8 +2,8 @@
  * of all workers, and peers with equally few take turns as in round robin. */
 #include "least.h"
 
-/* Nobody has fewer than none: the first in turn without a connection is picked, and the others need
- * not be looked at. NULL: there is none among the next few. */
+/* The first peer in turn without a connection: no other has fewer, so they need not be looked at.
+ * NULL: there is none among the next few. */
 static struct wr_peer *find_idle(struct wr_upstream *u, struct wr_peer_group *g,
                                  const struct wr_pick *p, uint64_t turn)
 {

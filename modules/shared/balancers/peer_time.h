@@ -50,9 +50,10 @@ static inline uint64_t wr_time_of(enum wr_time_kind kind, const struct wr_try *t
         return t->ended_ms;
     }
 }
-/* What a try says about a peer whose average is avg_ms (0: not measured): a time, or WR_NOT_YET for
- * nothing. A peer that fails, or answers with an error, must not look fast. A try that ended before
- * its time was known (the client left) only says that the peer takes at least so long. */
+/* The time in ms that a try counts for a peer whose average is avg_ms (0: not measured);
+ * WR_NOT_YET: it does not count. A peer that fails, or answers with an error, must not look fast. A
+ * try that ended before its time was known (the client left) only says that the peer takes at least
+ * so long. */
 static inline uint64_t wr_time_sample(enum wr_time_kind kind, const struct wr_try *t,
                                       uint64_t avg_ms)
 {

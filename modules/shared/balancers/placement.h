@@ -18,7 +18,8 @@ uint32_t wr_place_key(struct wr_str key, uint32_t round, uint32_t before);
 /* The same of an address: three octets of IPv4, all of IPv6; a unix socket counts as 0.0.0. */
 #define WR_PLACE_ADDR_BEGIN 89
 uint32_t wr_place_addr(const struct wr_addr *a, uint32_t before);
-/* What a server's points begin with; text: as in the configuration, "host:port" or "unix:path". */
+/* The hash with which a server's points begin; text: as in the configuration, "host:port" or
+ * "unix:path". */
 uint32_t wr_place_server(struct wr_str text);
 
 /* ---- line: servers side by side, each as long as its weight ---- */

@@ -133,7 +133,7 @@ static void put_command(struct wr_check_talk *t, struct check_mysql *s, char com
     put_packet(t, s, wr_str_of(&command, 1));
 }
 
-/* What a login, and the request for SSL, begin with. */
+/* Appends the head of a login, and of the request for SSL. */
 static void put_caps(const struct wr_check_talk *t, const struct check_mysql *s,
                      struct wr_text *out)
 {

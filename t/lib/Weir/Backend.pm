@@ -51,7 +51,7 @@ sub kill {
     unlink $1 if $b->{where} =~ /^unix:(.*)/;
 }
 
-# How many sessions it has had, over all its lives.
+# The number of sessions it has had, over all its lives.
 sub sessions { return -s $_[0]{tally} // 0 }
 
 sub listener {

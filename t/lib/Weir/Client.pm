@@ -112,7 +112,7 @@ sub rest {
     return substr $c->{in}, 0, length $c->{in}, '';
 }
 
-# How the other side ended within that time: 'eof', 'reset', or 'open' when it did not.
+# The way the other side ended within that time: 'eof', 'reset', or 'open' when it did not.
 sub ending {
     my ($c, $seconds) = @_;
     my $until = time + ($seconds // patience());

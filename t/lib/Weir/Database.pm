@@ -23,7 +23,7 @@ my %programs = (
     ldap => [qw(slapd slapadd)],
 );
 
-# What is not installed.
+# The programs that are not installed.
 sub missing {
     my ($class, $kind) = @_;
     return grep { !defined Weir::program($_) } @{ $programs{$kind} } if $kind ne 'smtp';

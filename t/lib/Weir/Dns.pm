@@ -97,7 +97,7 @@ sub take {
     return $bytes;
 }
 
-# How long an answer over UDP may be: 512 bytes, or what EDNS (an OPT record) says.
+# The longest answer over UDP: 512 bytes, or what EDNS (an OPT record) says.
 sub longest {
     my ($rest) = @_;
     return $rest =~ /^\0\0\x29(..)/s ? unpack('n', $1) : 512;

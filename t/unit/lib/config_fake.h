@@ -1,4 +1,4 @@
-/* What the tests of core/config share: text forms of trees and findings, and a small set of made
+/* Shared by the tests of core/config: text forms of trees and findings, and a small set of made
  * modules, enough to have every property a row can have. Included by one test each. */
 #ifndef WR_CONFIG_FAKE_H
 #define WR_CONFIG_FAKE_H
@@ -72,7 +72,7 @@ static WR_UNUSED const char *findings(const struct wr_tree *t)
 
 #ifdef WR_FAKE_MODULES
 
-/* What setters and hooks were called, in order: "name:argument " or "name ". */
+/* The setters and hooks that were called, in order: "name:argument " or "name ". */
 static char fake_trace[4096];
 
 static void fake_note(const char *what, struct wr_str arg)

@@ -1,4 +1,4 @@
-/* What the tests of core/exchange share: two layers with servers, directives that mention and
+/* Shared by the tests of core/exchange: two layers with servers, directives that mention and
  * define variables, rows of variables, and an exchange that was never accepted. Included by one
  * test each. */
 #ifndef EXCHANGE_FAKE_H
@@ -80,7 +80,7 @@ static bool fake_match(struct wr_cf *cf, void *conf)
     return c->match != NULL;
 }
 
-/* What attach was told: "TEXT[ default] ". */
+/* The arguments of attach: "TEXT[ default] ". */
 static char fake_attached[4096];
 
 static bool fake_attach(struct wr_cf *cf, const struct wr_listen_line *line)

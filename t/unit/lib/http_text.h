@@ -50,7 +50,7 @@ static inline void put_bad(struct wr_text *t, const struct wr_h1_progress *p)
     wr_text_fmt(t, "%u %s%s", p->status, p->first_line_done ? "" : "line: ", p->why);
 }
 
-/* What the parser of one kind makes of `text`, as a line; the progress is kept between calls. */
+/* The result of one kind of parser for `text`, as a line; the progress is kept between calls. */
 typedef enum wr_parse (*parse_fn)(struct wr_pool *pool, struct wr_str text,
                                   struct wr_h1_progress *p, struct wr_text *out);
 
