@@ -10,7 +10,7 @@ package Weir::Turnstile;
 # A session gets the server's name and then waits for the client's end. A request is answered with
 # the name after `hold` seconds at most; one of /check at once, uncounted, with 503 while the
 # server is sick; one of /upgrade begins a tunnel that lasts, as a session does, until its end; one
-# of /fail gets 503 after as long.
+# of /fail gets 503 after as long; one of /keep is never answered.
 
 use strict;
 use warnings;
@@ -127,8 +127,8 @@ sub request {
     $t->begin($fh);
     if ($target =~ m{/upgrade}) {
         syswrite $fh, "HTTP/1.1 101 Then\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n";
-    } else {
-        $t->{due}{ fileno $fh } = time + rand $t->{hold};
+    } elsif ($target !~ m{/keep}) {
+        $t->{due}{ fileno $fh } = time + $t->{hold} * rand;
         $t->{fails}{ fileno $fh } = $target =~ m{/fail};
     }
     return 1;
