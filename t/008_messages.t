@@ -144,7 +144,7 @@ stream {
 CONF
         '3 invalid parameter "weight=abc" [weight=abc] (it takes a number, 1 or more)',
         '3 invalid parameter "slow_start=soon" [slow_start=soon] (it takes a time)',
-        '3 the "route" parameter is not known in stream [route=a] (only http has sticky sessions)',
+        '3 the "route" parameter is not known in stream: only http has sticky sessions [route=a]',
         '4 invalid parameter "bakcup" [bakcup] (did you mean "backup"?)',
         '4 invalid parameter "weight" [weight] (write "weight=" and a value)',
         '4 invalid parameter "backup=1" [backup=1] (write "backup": it takes no value)',

@@ -71,10 +71,15 @@ refused("servers_file $dir;", qr/"\Q$dir\E" is not a regular file/, 'a folder');
 POSIX::mkfifo($w->path('fifo'), 0644);
 refused('servers_file fifo;', qr/fifo" is not a regular file/, 'a FIFO');
 refused('servers_file good empty_allowed;', qr/invalid parameter "empty_allowed"/);
-refused('servers_file good; state state;', qr/"state" is incompatible with "servers_file"/);
+refused('servers_file good; state state;', qr/"servers_file" is incompatible with "state"/);
 refused('state state; servers_file good;', qr/"servers_file" is incompatible with "state"/);
 refused('server %{one}; state state;', qr/"state" is incompatible with "server"/);
 refused('state state; server %{one};', qr/"server" is incompatible with "state"/);
+put('backup', "%{one}\n%{two} backup\n");
+put('routes', "%{one} route=a\n");
+refused("$_;", qr/balancing method does not support parameter "backup" in \Q$dir\E\/backup:2\n/)
+    for 'hash $remote_addr; servers_file backup', 'servers_file backup; random';
+refused('servers_file routes;', qr/"route" parameter is not known in stream.* in \Q$dir\E\/routes:1\n/);
 refused('state good;', qr/unknown directive "127\.0\.0\.1:\d+" in \Q$dir\E\/good:1\n/);
 
 # ---- the first list, at both layers
@@ -88,9 +93,9 @@ put('list', "# two of them\n%{one}\n%{two} weight=1 # the second\n");
 put('eager', "%{one}\n%{two}\n");
 put('web', "%{web1}\n");
 put('held', "%{echo}\n");
-put('more', join '', map { "%{one} route=r$_\n" } 1 .. 10);
 put('v6', $V6 ? "[::1]:%{one.port}\n%{unix:five}\n" : "%{unix:five}\n");
 put('mixed', "%{two}\n");
+put('hashed', "%{one}\n");
 my $fs = $slow && Weir::SlowFs->new(at => $w->path('slow'), files => {
     late1 => $w->expand("%{one}\n"), late2 => $w->expand("%{two}\n"),
 });
@@ -112,6 +117,7 @@ stream {
     upstream mixed { server %{one}; servers_file mixed; }
     upstream state { state state; }
     upstream none  { state none; }
+    upstream hashed { servers_file hashed; ip_hash; }
     server { listen %{to_list};  proxy_pass list; }
     server { listen %{to_eager}; proxy_pass eager; }
     server { listen %{to_k8s};   proxy_pass k8s; }
@@ -120,6 +126,7 @@ stream {
     server { listen %{to_mixed}; proxy_pass mixed; }
     server { listen %{to_state}; proxy_pass state; }
     server { listen %{to_none};  proxy_pass none; }
+    server { listen %{to_hashed}; proxy_pass hashed; }
     $stuck
 }
 http {
@@ -167,6 +174,11 @@ becomes { said(qr/\[warn\].*"held": .* has 0 servers, before 1/) } 'its server g
 is $w->ask('to_held'), '', 'the group is empty';
 ok $c->echoes('two'), 'it goes on';
 $c->close;
+
+put('hashed', "%{one}\n%{three} backup\n");
+becomes { said(qr/balancing method does not support parameter "backup" in \Q$dir\E\/hashed:2, the 1 servers/) }
+    'backup is refused where the balancer has no use for it, later as well';
+put('hashed', "%{one}\n");
 
 # ---- broken, empty, gone
 

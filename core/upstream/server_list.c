@@ -96,18 +96,17 @@ static bool unwrap_directive(struct wr_server_list *l, struct line *line)
 static bool set_param(struct wr_server_list *l, const struct wr_list_rules *r,
                       const struct line *line, struct wr_str arg, struct wr_server *s)
 {
-    const char *takes;
+    const char *why;
 
-    switch (wr_server_param(s, arg, r->directives, &takes)) {
+    switch (wr_server_param(s, arg, r->refused, &why)) {
     case WR_PARAM_SET:
         return true;
-    case WR_PARAM_FOR_NAMES:
-        return fault_at(l, line, arg, "invalid parameter \"%.*s\": names are not resolved here, "
-                        "write them in upstream {}", shown_part(arg), arg.p);
+    case WR_PARAM_REFUSED:
+        return fault_at(l, line, arg, "%s", why);
     case WR_PARAM_WRONG:
-        if (takes != NULL)
+        if (why != NULL)
             return fault_at(l, line, arg, "invalid parameter \"%.*s\": it takes %s",
-                            shown_part(arg), arg.p, takes);
+                            shown_part(arg), arg.p, why);
         break;
     case WR_PARAM_UNKNOWN:
         break;
@@ -133,7 +132,7 @@ static bool take_server(struct wr_server_list *l, const struct wr_list_rules *r,
     if (why != NULL)
         return fault_at(l, line, address, "%s in upstream \"%.*s\"", why, shown_part(address),
                         address.p);
-    if (s->named && !r->directives)
+    if (s->named && (r->refused & WR_PARAMS_OF_NAMES) != 0)
         return fault_at(l, line, address, "\"%.*s\" is not an address: names are not resolved "
                         "here, write them in upstream {}", shown_part(address), address.p);
     return true;

@@ -92,36 +92,46 @@ static const struct {
     bool value;
     bool (*set)(struct wr_server *s, struct wr_str v);
     const char *takes;           /* describes the value */
-    bool for_names;              /* has a meaning for names only */
+    uint32_t kind;               /* a bit by which it may be refused; 0: it never is */
 } params[] = {
-    { "weight", true, p_weight, "a number, 1 or more", false },
-    { "max_fails", true, p_max_fails, "a number; 0: failures are not counted", false },
-    { "max_conns", true, p_max_conns, "a number; 0: no limit", false },
-    { "fail_timeout", true, p_fail_timeout, "a time of whole seconds: 30, 5m, 1d", false },
-    { "service", true, p_service, "the name of an SRV record", true },
-    { "backup", false, p_backup, NULL, false },
-    { "down", false, p_down, NULL, false },
-    { "resolve", false, p_resolve, NULL, true },
-    { "drain", false, p_drain, NULL, false },
-    { "route", true, p_route, "a word of at most 63 bytes", false },
-    { "on_down", true, p_on_down, "close or drain", false },
-    { "slow_start", true, p_slow_start, "a time", false },
+    { "weight", true, p_weight, "a number, 1 or more", 0 },
+    { "max_fails", true, p_max_fails, "a number; 0: failures are not counted", 0 },
+    { "max_conns", true, p_max_conns, "a number; 0: no limit", 0 },
+    { "fail_timeout", true, p_fail_timeout, "a time of whole seconds: 30, 5m, 1d", 0 },
+    { "service", true, p_service, "the name of an SRV record", WR_PARAMS_OF_NAMES },
+    { "backup", false, p_backup, NULL, WR_PARAMS_OF_BACKUPS },
+    { "down", false, p_down, NULL, 0 },
+    { "resolve", false, p_resolve, NULL, WR_PARAMS_OF_NAMES },
+    { "drain", false, p_drain, NULL, 0 },
+    { "route", true, p_route, "a word of at most 63 bytes", WR_PARAMS_OF_ROUTES },
+    { "on_down", true, p_on_down, "close or drain", 0 },
+    { "slow_start", true, p_slow_start, "a time", 0 },
 };
 
-enum wr_param_result wr_server_param(struct wr_server *s, struct wr_str arg, bool named,
-                                     const char **takes)
+static const char *const refusals[] = {
+    [WR_PARAMS_OF_NAMES] = "the parameters \"resolve\" and \"service\" are for names, which are not"
+                           " resolved here: write them in upstream {}",
+    [WR_PARAMS_OF_BACKUPS] = "balancing method does not support parameter \"backup\"",
+    [WR_PARAMS_OF_ROUTES] = "the \"route\" parameter is not known in stream: only http has sticky"
+                            " sessions",
+};
+
+enum wr_param_result wr_server_param(struct wr_server *s, struct wr_str arg, uint32_t refused,
+                                     const char **why)
 {
     struct wr_str v = arg;
 
     for (size_t k = 0; k < WR_COUNT(params); k++) {
         if (params[k].value ? !wr_param(arg, params[k].name, &v) : !wr_str_is(arg, params[k].name))
             continue;
-        *takes = params[k].takes;
-        if (params[k].for_names && !named)
-            return WR_PARAM_FOR_NAMES;
+        if ((params[k].kind & refused) != 0) {
+            *why = refusals[params[k].kind];
+            return WR_PARAM_REFUSED;
+        }
+        *why = params[k].takes;
         return params[k].set(s, v) ? WR_PARAM_SET : WR_PARAM_WRONG;
     }
-    *takes = NULL;
+    *why = NULL;
     return WR_PARAM_UNKNOWN;
 }
 

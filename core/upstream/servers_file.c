@@ -145,9 +145,15 @@ static struct wr_server_list *read_at_start(struct wr_cf *cf, struct wr_list_sou
     return l;
 }
 
-static uint16_t default_port_of(const struct wr_upstream *u)
+struct wr_list_rules wr_list_rules_of(const struct wr_upstream *u, bool directives)
 {
-    return u->layer == WR_L7 ? 80 : 0;
+    return (struct wr_list_rules){
+        .default_port = u->layer == WR_L7 ? 80 : 0,
+        .refused = (u->layer == WR_L4 ? WR_PARAMS_OF_ROUTES : 0)
+                 | (u->balancer->no_backup ? WR_PARAMS_OF_BACKUPS : 0)
+                 | (directives ? 0 : WR_PARAMS_OF_NAMES),
+        .directives = directives,
+    };
 }
 
 /* The list changes while the keeper runs: frees the last one. */
@@ -159,10 +165,11 @@ static void free_listed(void *upstream)
     u->listed = NULL;
 }
 
+/* Applied late: the file is read by the same rules later, when the balancer is known. */
 bool wr_set_servers_file(struct wr_cf *cf, void *conf WR_UNUSED)
 {
     struct wr_upstream *u = WR_CHECK(cf->scope->object, UPSTREAM);
-    struct wr_list_source s = { .rules = { .default_port = default_port_of(u) } };
+    struct wr_list_source s = { .rules = wr_list_rules_of(u, false) };
 
     if (cf->nargs == 2 && !wr_str_is(wr_cf_arg(cf, 2), "allow_empty"))
         return wr_cf_error(cf, 2, "invalid parameter \"" WR_FMT "\"", WR_ARG(wr_cf_arg(cf, 2)));
@@ -182,14 +189,11 @@ bool wr_set_servers_file(struct wr_cf *cf, void *conf WR_UNUSED)
 bool wr_set_state(struct wr_cf *cf, void *conf WR_UNUSED)
 {
     struct wr_upstream *u = WR_CHECK(cf->scope->object, UPSTREAM);
-    struct wr_list_source s = { .rules = { .default_port = default_port_of(u),
-                                           .directives = true } };
+    struct wr_list_source s = { .rules = wr_list_rules_of(u, true) };
     struct wr_server_list *l;
 
     if (u->servers.n > 0)
         return wr_cf_error(cf, 0, "\"state\" is incompatible with \"server\"");
-    if (u->list_path != NULL)
-        return wr_cf_error(cf, 0, "\"state\" is incompatible with \"servers_file\"");
     u->has_state = true;
     l = read_at_start(cf, &s, true);
     if (l == NULL)

@@ -100,7 +100,7 @@ static struct look *look_new(struct list_watch *w)
     k->job.done = look_done;
     k->owner = w;
     k->source.path = copy;
-    k->source.rules.default_port = w->u->layer == WR_L7 ? 80 : 0;
+    k->source.rules = wr_list_rules_of(w->u, false);
     k->notify = me.fd;
     k->wd = -1;
     return k;

@@ -142,21 +142,21 @@ static bool set_upstream(struct wr_cf *cf, void *conf)
 static bool server_param(struct wr_cf *cf, uint32_t i, struct wr_server *s)
 {
     struct wr_str arg = wr_cf_arg(cf, i);
-    const char *takes, *hint = NULL;
-    enum wr_param_result result = wr_server_param(s, arg, true, &takes);
+    struct wr_list_rules rules = wr_list_rules_of(WR_CHECK(cf->scope->object, UPSTREAM), true);
+    const char *why, *hint = NULL;
 
-    if (wr_str_is(arg, "backup")
-        && WR_CHECK(cf->scope->object, UPSTREAM)->balancer->no_backup)
-        return wr_cf_error(cf, i, "balancing method does not support parameter \"backup\"");
-    if (wr_str_starts(arg, WR_STR("route=")) && cf->scope->layer == WR_L4)
-        return wr_cf_error_hint(cf, i, "only http has sticky sessions", "the \"route\" parameter is"
-                                " not known in stream");
-    if (result == WR_PARAM_SET)
+    switch (wr_server_param(s, arg, rules.refused, &why)) {
+    case WR_PARAM_SET:
         return true;
-    if (result == WR_PARAM_UNKNOWN)
+    case WR_PARAM_REFUSED:
+        return wr_cf_error(cf, i, "%s", why);
+    case WR_PARAM_UNKNOWN:
         hint = wr_server_param_near(cf->pool, arg);
-    else if (takes != NULL)
-        hint = wr_pool_fmt(cf->pool, "it takes %s", takes).p;
+        break;
+    case WR_PARAM_WRONG:
+        if (why != NULL)
+            hint = wr_pool_fmt(cf->pool, "it takes %s", why).p;
+    }
     return wr_cf_error_hint(cf, i, hint, "invalid parameter \"" WR_FMT "\"", WR_ARG(arg));
 }
 
@@ -186,7 +186,7 @@ static bool set_server(struct wr_cf *cf, void *conf)
         ok &= server_param(cf, i, &s);
     if (!accept_address(cf, 1, text) || !ok)
         return false;
-    why = wr_server_address(&s, text, u->layer == WR_L7 ? 80 : 0);
+    why = wr_server_address(&s, text, wr_list_rules_of(u, true).default_port);
     s.key = server_key(u, text);
     if (why != NULL)
         return wr_cf_error(cf, 1, "%s in upstream \"" WR_FMT "\"", why, WR_ARG(text));
@@ -419,7 +419,7 @@ static const struct wr_directive directives[] = {
     WR_CUSTOM("server", WR_ANY | WR_LV_UPSTREAM | WR_MULTI, 1, WR_ARGS_ANY, set_server, NULL,
               "a server of the group: address, weight=, max_conns=, max_fails=, fail_timeout=, "
               "backup, down, drain, route=, slow_start="),
-    WR_CUSTOM("servers_file", WR_ANY | WR_LV_UPSTREAM, 1, 2, wr_set_servers_file, NULL,
+    WR_CUSTOM("servers_file", WR_ANY | WR_LV_UPSTREAM | WR_LATE, 1, 2, wr_set_servers_file, NULL,
               "a file of servers, an address with parameters a line, read again when it changes; "
               "allow_empty: also when it is empty, or half of it is gone, at once"),
     WR_CUSTOM("state", WR_ANY | WR_LV_UPSTREAM, 1, 1, wr_set_state, NULL,

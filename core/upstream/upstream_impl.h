@@ -27,11 +27,14 @@ struct wr_resolver *wr_resolver_of(struct wr_resolver_conf *c, struct wr_loop *l
 struct wr_server wr_server_new(void); /* with the defaults of its parameters */
 /* Sets text, host, port and addr or named. NULL, or the reason of a failure. Pure. */
 const char *wr_server_address(struct wr_server *s, struct wr_str text, uint16_t default_port);
-enum wr_param_result { WR_PARAM_SET, WR_PARAM_UNKNOWN, WR_PARAM_WRONG, WR_PARAM_FOR_NAMES };
-/* Sets a parameter, "weight=2". named: those for names are accepted. *takes: what it takes, or
- * NULL. Pure. */
-enum wr_param_result wr_server_param(struct wr_server *s, struct wr_str arg, bool named,
-                                     const char **takes) WR_CHECKED;
+enum wr_param_kind {             /* parameters that are refused in some places */
+    WR_PARAMS_OF_NAMES = 1, WR_PARAMS_OF_BACKUPS = 2, WR_PARAMS_OF_ROUTES = 4
+};
+enum wr_param_result { WR_PARAM_SET, WR_PARAM_UNKNOWN, WR_PARAM_WRONG, WR_PARAM_REFUSED };
+/* Sets a parameter, "weight=2". refused: wr_param_kind bits. *why: the reason of a refusal, else a
+ * description of the value, or NULL. Pure. */
+enum wr_param_result wr_server_param(struct wr_server *s, struct wr_str arg, uint32_t refused,
+                                     const char **why) WR_CHECKED;
 const char *wr_server_param_near(struct wr_pool *pool, struct wr_str arg); /* a hint, or NULL */
 /* The identity of a server; seen: how many servers of the group before it have the same text. */
 uint64_t wr_server_key(struct wr_str group, struct wr_str text, uint64_t seen);
@@ -50,8 +53,12 @@ struct wr_server_list {          /* what a file of servers says; in memory of it
 };
 struct wr_list_rules {
     uint16_t default_port;
-    bool directives;             /* lines are `server ...;`, names are accepted */
+    uint32_t refused;            /* wr_param_kind bits; with that of names also names */
+    bool directives;             /* lines are `server ...;` */
 };
+/* The rules for servers of u, by its layer and the balancer it has so far. directives: for `server`
+ * lines, of the configuration or a state file. */
+struct wr_list_rules wr_list_rules_of(const struct wr_upstream *u, bool directives);
 /* Pure. False: out->fault tells why. The list points to text. */
 bool wr_server_list_parse(struct wr_str text, const struct wr_list_rules *r,
                           struct wr_server_list *out);

@@ -12,6 +12,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (size == 0)
         return 0;
     rules.directives = (data[0] & 1) != 0;
+    rules.refused = rules.directives ? data[0] & WR_PARAMS_OF_BACKUPS : WR_PARAMS_OF_NAMES;
     good = wr_server_list_parse(wr_str_of((const char *)data + 1, size - 1), &rules, &l);
     WR_ASSERT(good == (l.fault.line == 0) && l.n <= WR_LIST_LINES_MAX);
     WR_ASSERT(good || (l.fault.why[0] != '\0' && l.fault.column > 0 && l.fault.width > 0));

@@ -7,7 +7,9 @@ static struct wr_server_list list;
 
 static bool parse(const char *text, bool directives)
 {
-    struct wr_list_rules rules = { .default_port = 80, .directives = directives };
+    struct wr_list_rules rules = { .default_port = 80, .directives = directives,
+                                   .refused = directives ? WR_PARAMS_OF_BACKUPS
+                                                         : WR_PARAMS_OF_NAMES };
 
     wr_server_list_free(&list);
     return wr_server_list_parse(wr_str_c(text), &rules, &list);
@@ -54,6 +56,9 @@ START_TEST(lines)
 }
 END_TEST
 
+#define FOR_NAMES "the parameters \"resolve\" and \"service\" are for names, which are not " \
+                  "resolved here: write them in upstream {}"
+
 START_TEST(faults)
 {
     static const struct {
@@ -69,10 +74,10 @@ START_TEST(faults)
         { "[::1", false, 1, 1, 4, "invalid IPv6 address in upstream \"[::1\"" },
         { " backend.test:80", false, 1, 2, 15, "\"backend.test:80\" is not an address: names are "
           "not resolved here, write them in upstream {}" },
-        { "10.0.0.1 resolve", false, 1, 10, 7, "invalid parameter \"resolve\": names are not "
-          "resolved here, write them in upstream {}" },
-        { "10.0.0.1 service=a", false, 1, 10, 9, "invalid parameter \"service=a\": names are not "
-          "resolved here, write them in upstream {}" },
+        { "10.0.0.1 resolve", false, 1, 10, 7, FOR_NAMES },
+        { "10.0.0.1 service=a", false, 1, 10, 9, FOR_NAMES },
+        { "server 10.0.0.1 backup;", true, 1, 17, 6,
+          "balancing method does not support parameter \"backup\"" },
         { "server 10.0.0.1", false, 1, 8, 8, "invalid parameter \"10.0.0.1\"" },
         { "server\n", false, 1, 1, 6, "unexpected \"server\": a line begins with an address" },
         { "10.0.0.1;", false, 1, 1, 9, "unexpected \";\": a server ends with its line" },
