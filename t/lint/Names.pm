@@ -8,7 +8,7 @@ use File::Basename qw(basename);
 # Names of others that look like ours: of protocols, of the kernel, of libraries and of nginx; and
 # names that stand for any.
 my %outside = map { $_ => 1 } qw(
-    fetch_add find_session inet_aton max_connect_errors max_user_watches no_new_privs sd_notify seq_cst
+    fetch_add find_session inet_aton max_connect_errors max_user_watches no_new_privs proxy_cache_rfc9111 sd_notify seq_cst
     ssl_0x21 stream_geo stream_limit_conn supported_versions wr_module_x wr_module_y);
 # Code that is to come, which a document announces in so many words.
 my %planned = map { $_ => 1 } qw(

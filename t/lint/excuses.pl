@@ -3,6 +3,8 @@
 my $tested = 'a part that unit tests or fuzzers call by itself';
 my $outside = 'for modules: those outside of the tree in t/modules and those to come';
 
+my $cache = 'a pure part of the response cache, which is tested before the cache calls it';
+
 {
     # Symbols of a header that no other file than their own uses.
     symbols => {
@@ -17,11 +19,16 @@ my $outside = 'for modules: those outside of the tree in t/modules and those to 
             WR_TYPE_NONE WR_CONTENT_LISTING)),
         (map { $_ => 'the place of a filter to come in the order of all' } qw(
             WR_FR_ADDITION WR_FR_GUNZIP WR_FR_GZIP WR_FR_SSI WR_FR_USERID)),
+        (map { $_ => $cache } qw(
+            WR_STALE_403 WR_STALE_404 WR_STALE_429 wr_cache_control_add wr_cache_control_lists
+            wr_cache_control_request wr_freshness_age wr_freshness_ttl wr_store_judge
+            wr_store_reason wr_use_after_failure wr_use_judge)),
         WR_SYMLINKS_ON => 'what is neither of the others',
         (map { $_ => 'defined below where it is used' } qw(
             wr_step_body wr_step_head)),
     },
     fields => {
+        (map { $_ => $cache } qw(rfc9111 authorization valid use_stale bypass updating)),
         charset => 'for the charset filter, whose rank is kept; t/unit reads it',
         nfiles => 'read as it is counted up',
         of_speaker => 'a speaker\'s own: t/modules/mux',
