@@ -62,6 +62,15 @@ START_TEST(logins)
           .turn = { { ANYTHING, WR_STR("-WRONGPASS invalid username-password pair or user is "
                                        "disabled.\r\n") } },
           .verdict = "WRONGPASS invalid username-password pair or user is disabled" },
+        { NULL, "secret", .turns = 1,
+          .turn = { { ANYTHING, WR_STR("-ERR unknown command `AUTH`, with args beginning with: "
+                                       "`secret`, secre secretsecret\r\n") } },
+          .verdict = "ERR unknown command `AUTH`, with args beginning with: `***`, secre ******" },
+        { NULL, "a secret that is long", .turns = 1,
+          .turn = { { ANYTHING, WR_STR("-ERR args: `a secret`, `a secre`\r\n") } },
+          .verdict = "ERR args: `***`, `a secre`" },
+        { NULL, "secret", .turns = 1, .turn = { { ANYTHING, WR_STR("-secret\r\n") } },
+          .verdict = "***" },
         { NULL, "secret", .turns = 1, .turn = { { ANYTHING, PONG } }, .verdict = NOT_REDIS },
         { NULL, "secret", .turns = 1, .turn = { { ANYTHING, CLOSES } },
           .verdict = "the server closed the connection while logging in" },

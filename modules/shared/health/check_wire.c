@@ -3,6 +3,7 @@
 #include "check_wire.h"
 
 #define MESSAGE_MAX 160 /* bytes of a server's message that are shown */
+#define SECRET_PART 8   /* as many bytes of a password are as good as all of it */
 
 void wr_check_put_be(struct wr_text *t, uint32_t v, unsigned bytes)
 {
@@ -34,6 +35,27 @@ enum wr_check_next wr_check_pass(struct wr_check_talk *t, const char *seen)
     return WR_CHECK_PASS;
 }
 
+/* How many bytes at the beginning of s are of the password: a server that does not know a command
+ * may repeat it, and cut it. */
+static size_t secret_length(const struct wr_check_conf *c, struct wr_str s)
+{
+    size_t n = 0, most = wr_min(c->password.n, s.n);
+
+    while (n < most && s.p[n] == c->password.p[n])
+        n++;
+    return n >= wr_min(c->password.n, (size_t)SECRET_PART) ? n : 0;
+}
+
+static void say_byte(struct wr_text *t, const char *byte)
+{
+    if (*byte >= ' ' && *byte <= '~') {
+        wr_text_char(t, *byte);
+    } else {
+        wr_text_c(t, "\\x");
+        wr_text_hex(t, byte, 1);
+    }
+}
+
 enum wr_check_next wr_check_fail_saying(struct wr_check_talk *t, struct wr_str message)
 {
     size_t n = message.n;
@@ -42,13 +64,13 @@ enum wr_check_next wr_check_fail_saying(struct wr_check_talk *t, struct wr_str m
         n--;
     if (n == 0 && t->why.n == 0)
         return wr_check_fail(t, "an error without a message");
-    for (size_t i = 0; i < wr_min(n, (size_t)MESSAGE_MAX); i++) {
-        if (message.p[i] >= ' ' && message.p[i] <= '~') {
-            wr_text_char(&t->why, message.p[i]);
-        } else {
-            wr_text_c(&t->why, "\\x");
-            wr_text_hex(&t->why, &message.p[i], 1);
-        }
+    message.n = n;
+    for (size_t i = 0, secret; i < wr_min(n, (size_t)MESSAGE_MAX); i += wr_max(secret, (size_t)1)) {
+        secret = secret_length(t->conf, wr_str_skip(message, i));
+        if (secret > 0)
+            wr_text_c(&t->why, "***");
+        else
+            say_byte(&t->why, &message.p[i]);
     }
     return WR_CHECK_FAIL;
 }

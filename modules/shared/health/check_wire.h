@@ -23,7 +23,8 @@ bool wr_check_digest(const EVP_MD *md, const struct wr_str *parts, size_t n,
 /* Passes; what was seen: "logged in". */
 enum wr_check_next wr_check_pass(struct wr_check_talk *t, const char *seen);
 /* Fails. Appends to the reason what the server says, which is a sentence for people: printable
- * ASCII as it is, other bytes as \xXX, without the full stop at its end, cut at 160 bytes. */
+ * ASCII as it is, other bytes as \xXX, without the full stop at its end, cut at 160 bytes; ***
+ * where it repeats the password. */
 enum wr_check_next wr_check_fail_saying(struct wr_check_talk *t, struct wr_str message);
 /* Fails because the bytes have come to an end; the reason ends with `while_doing`. */
 enum wr_check_next wr_check_fail_end(struct wr_check_talk *t, enum wr_check_end end,
