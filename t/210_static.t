@@ -70,6 +70,7 @@ http {
         location /none/ { max_ranges 0; alias %{dir}/html/; }
         location /one/ { max_ranges 1; alias %{dir}/html/; }
         location /limited/ { limit_rate $arg_rate; alias %{dir}/html/; }
+        location /long-head { limit_rate 1k; add_header X-Long $arg_long; return 200 ok; }
         location /no-etag/ { add_header ETag ""; alias %{dir}/html/; }
         location /no-date/ { add_header Last-Modified ""; alias %{dir}/html/; }
         location /dated/ {
@@ -450,6 +451,11 @@ $r = ask('GET /limited/large.txt?rate=' . int $LARGE / 4);
 is sha256_hex($r->{body}), sha256_hex($large), 'a file at a rate';
 cmp_ok time - $begun, '>', 1.5, 'takes its time';
 is_reply ask('GET /limited/a.txt?rate=1m'), 200, $TEXT, 'a short one is not held up';
+$begun = time;
+$r = ask('GET /long-head?long=' . 'l' x 3000);
+is_reply $r, 200, 'ok', 'a head longer than the rate';
+is length((Weir::Http::all($r, 'X-Long'))[0] // ''), 3000, 'is whole';
+cmp_ok time - $begun, '>', 1.5, 'and counts';
 
 chmod 0755, $w->path('html/closed');
 $w->finish;

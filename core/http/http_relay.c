@@ -76,6 +76,13 @@ static void pump_rest(struct wr_exchange *x, bool *moved)
         wr_exchange_wake(x);
 }
 
+/* The head is sent with the first bytes of the body, or alone, once limit_rate allows it. */
+static bool is_head_early(struct wr_exchange *x)
+{
+    return x->down.rate > 0 && x->down.moved == 0 && x->down.q.n == 0
+        && !wr_relay_may_read(&x->down, x->loop);
+}
+
 static enum wr_go relay_run(struct wr_exchange *x)
 {
     uint64_t before = x->down.moved;
@@ -86,6 +93,8 @@ static enum wr_go relay_run(struct wr_exchange *x)
         return wr_http_tunnel_run(x);
     if (x->up.dst != NULL && !x->up.dst_fin && x->tries != NULL && x->peer.ops != NULL)
         pump_rest(x, &moved);
+    if (is_head_early(x))
+        return WR_WAIT;
     down = wr_relay_pump(&x->down, x->loop, &moved);
     if (down == WR_PUMP_DONE)
         return wr_finish(x, 0);

@@ -3,19 +3,24 @@
  * Owns the list of the modules' head filters. */
 #include "http/http_impl.h"
 
-/* The smaller one of limit_rate and proxy_limit_rate: the relay has one rate. */
-static uint64_t rate_of(struct wr_exchange *x, const struct wr_http *h, uint64_t *after)
+/* The smaller one of limit_rate and proxy_limit_rate: the relay has one rate. limit_rate counts the
+ * head, too. */
+static void limit_down(struct wr_exchange *x, const struct wr_http *h)
 {
     const struct wr_http_conf *c = wr_conf_of(x, &wr_module_http);
     uint64_t rate = wr_http_limit_rate(x), own = 0;
 
-    *after = wr_amount(x, &c->limit_rate_after);
     if (wr_http_is_proxied(x, h))
         own = wr_amount(x, &h->proxy_conf->limit_rate);
-    if (own == 0 || (rate > 0 && rate < own))
-        return rate;
-    *after = 0;
-    return own;
+    if (own > 0 && (rate == 0 || own <= rate)) {
+        x->down.rate = wr_min(own, WR_RATE_MAX);
+        return;
+    }
+    x->down.rate = wr_min(rate, WR_RATE_MAX);
+    if (rate > 0) {
+        x->down.rate_after = wr_min(wr_amount(x, &c->limit_rate_after), (uint64_t)INT64_MAX);
+        x->down.taken = h->header_bytes_sent;
+    }
 }
 
 /* X-Accel-Buffering of the reply overrides proxy_buffering. */
@@ -39,7 +44,6 @@ static struct wr_spill *new_spill(struct wr_exchange *x)
 static void begin_down(struct wr_exchange *x, const struct wr_http *h)
 {
     const struct wr_http_conf *c = wr_conf_of(x, &wr_module_http);
-    uint64_t after, rate = rate_of(x, h, &after);
     bool proxied = wr_http_is_proxied(x, h);
 
     x->down_timer.task = &x->task;
@@ -48,11 +52,10 @@ static void begin_down(struct wr_exchange *x, const struct wr_http *h)
         .dst = &x->client,
         .high = proxied ? h->proxy_conf->buffer_size : 32768,
         .rate_from = wr_now(),
-        .rate_after = wr_min(after, (uint64_t)INT64_MAX),
         .turn = !c->sendfile ? 0 : c->sendfile_max_chunk > 0 ? c->sendfile_max_chunk : UINT64_MAX,
         .rate_timer = &x->down_timer,
     };
-    x->down.rate = wr_min(rate, WR_RATE_MAX);
+    limit_down(x, h);
     if (proxied && is_buffered(h)) {
         x->down.high = wr_max(h->proxy_conf->buffers_total, h->proxy_conf->buffer_size);
         x->down.ahead = true;

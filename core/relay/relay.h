@@ -208,6 +208,8 @@ enum wr_pump {
 };
 /* Moves as many bytes as it can in this turn. Sets *moved_any if any were moved. */
 enum wr_pump wr_relay_pump(struct wr_relay *r, struct wr_loop *l, bool *moved_any);
+/* False: not at this rate; the timer is set. */
+bool wr_relay_may_read(struct wr_relay *r, struct wr_loop *l);
 /* True: it waits for a disk or a filter, so that neither side is to blame. */
 static inline bool wr_relay_is_busy(const struct wr_relay *r)
 {

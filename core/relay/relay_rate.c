@@ -18,6 +18,11 @@ size_t wr_relay_read_quota(struct wr_relay *r, struct wr_loop *l, size_t want)
     return 0;
 }
 
+bool wr_relay_may_read(struct wr_relay *r, struct wr_loop *l)
+{
+    return wr_relay_read_quota(r, l, 1) > 0;
+}
+
 /* Without the delay each byte the rate allows would be read by itself. */
 void wr_relay_delay_read(struct wr_relay *r, size_t n)
 {
