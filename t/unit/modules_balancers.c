@@ -153,7 +153,27 @@ static const struct row rows[] = {
     { "least_time last_byte", &wr_module_least_time, 2, { 1, 1 }, { 0 }, 0, { 10, 4000 },
       { 0, 120000 }, false, "bbb" },
     { "least_time last_byte", &wr_module_least_time, 2, { 1, 1 }, { 0 }, 0, { 10, 4000 },
-      { 0, 50000 }, false, "aaa" },
+      { 0, 9999 }, false, "aaaaaaaaa" },
+    /* one pick of eight may go to a peer that was not asked for fail_timeout, if it has nothing to
+     * do, and for as long as it takes */
+    { "least_time last_byte", &wr_module_least_time, 2, { 1, 1 }, { 0 }, 0, { 10, 4000 },
+      { 0, 10000 }, false, "baaaaaaab" },
+    { "least_time last_byte", &wr_module_least_time, 2, { 1, 1 }, { 0, 1 }, 0, { 10, 4000 },
+      { 0, 10000 }, false, "aaaaaaaaa" },
+    { "least_time last_byte", &wr_module_least_time, 2, { 1, 1 }, { 0 }, 0, { 10, 14000 },
+      { 0, 13999 }, false, "aaaaaaaaa" },
+    /* also where all peers are due, as requests are rare */
+    { "least_time header", &wr_module_least_time, 2, { 1, 1 }, { 0 }, 0, { 400, 10 },
+      { 20000, 20000 }, false, "abbbbbbbb" },
+    /* equal: below 5 ms, and within an eighth */
+    { "least_time header", &wr_module_least_time, 2, { 1, 1 }, { 0 }, 0, { 1, 4 }, { 0 }, false,
+      "abab" },
+    { "least_time header", &wr_module_least_time, 2, { 1, 1 }, { 0 }, 0, { 6, 4 }, { 0 }, false,
+      "bbb" },
+    { "least_time header", &wr_module_least_time, 2, { 1, 1 }, { 0 }, 0, { 110, 104 }, { 0 },
+      false, "abab" },
+    { "least_time header", &wr_module_least_time, 2, { 1, 1 }, { 0 }, 0, { 125, 104 }, { 0 },
+      false, "bbb" },
     /* inflight: its one request has waited for 500 ms, half of it counts as 1000 for two */
     { "least_time header inflight", &wr_module_least_time, 2, { 1, 1 }, { 1, 0 }, 0, { 10, 100 },
       { 500, 0 }, false, "bbb" },

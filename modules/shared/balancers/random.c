@@ -47,8 +47,13 @@ static struct wr_peer *random_pick(struct wr_upstream *u, struct wr_peer_group *
         c->timed ? wr_load_timed : wr_load_by_conns;
     struct wr_peer *one = draw_peer(g, p, NULL);
     struct wr_peer *two = one != NULL && c->two ? draw_peer(g, p, one) : NULL;
+    uint64_t chance = c->timed ? wr_random() : 1;
 
-    return two != NULL && wr_load_compare(load_of(p, two), load_of(p, one)) < 0 ? two : one;
+    if (two == NULL || wr_time_may_probe(p, one, chance))
+        return one;
+    if (wr_time_may_probe(p, two, chance))
+        return two;
+    return wr_load_compare(load_of(p, two), load_of(p, one)) < 0 ? two : one;
 }
 
 static void random_done(struct wr_upstream *u, const struct wr_try *t)
