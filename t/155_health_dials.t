@@ -1,7 +1,7 @@
 #!/usr/bin/perl
 # chaos: yes
 
-# How a health check comes to its servers: from the address of proxy_bind, late by up to jitter,
+# A health check on its way to a server: from the address of proxy_bind, late by up to jitter,
 # behind a PROXY header, over TLS with the name and the certificate of the location. And what it
 # leaves behind: no password and no secret is in a log of level debug, in -T, or in a trace, even if
 # a server repeats what it was sent.

@@ -35,8 +35,8 @@ enum wr_check_next wr_check_pass(struct wr_check_talk *t, const char *seen)
     return WR_CHECK_PASS;
 }
 
-/* How many bytes at the beginning of s are of the password: a server that does not know a command
- * may repeat it, and cut it. */
+/* Returns how many bytes at the beginning of s are of the password: a server that does not know a
+ * command may repeat it, and cut it. */
 static size_t secret_length(const struct wr_check_conf *c, struct wr_str s)
 {
     size_t n = 0, most = wr_min(c->password.n, s.n);
