@@ -36,6 +36,8 @@ sub server {
         my ($session) = $request->{target} =~ /new=([^&]*)/;
         my @cookie = defined $session ? ('Set-Cookie' => "s=$session; path=/") : ();
         return hold($fh) if $request->{target} =~ m{/hold};
+        return "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n$name\n\r\n0\r\n"
+            . "s: $session\r\n\r\n" if $request->{target} =~ m{/late} && defined $session;
         my $reply = Weir::HttpServer::reply(200, "$name\n", @cookie);
         if ($request->{target} =~ m{/slow}) {
             Weir::HttpServer::give($fh, substr $reply, 0, -1);
@@ -60,6 +62,8 @@ sub conf {
         head => "server %{a}; server %{b}; $learn zone=head:1m header;",
         short => "server %{a}; server %{b}; $learn zone=short:1m timeout=2;",
         small => "server %{a}; server %{b}; $learn zone=small:32k;",
+        late => 'server %{a}; server %{b};
+                 sticky learn create=$upstream_trailer_s lookup=$cookie_s zone=late:1m;',
         many => 'server %{a}; server %{b}; sticky learn create=$arg_x create=$upstream_cookie_s
                  lookup=$arg_x lookup=$cookie_s zone=many:1m;',
         own => 'server %{a}; server %{b};
@@ -116,6 +120,9 @@ is names(8, 'hash', 'h'), $hashed, 'with hash';
 is names(6, 'many?x=' . session_on('many', 'b')), 'b', 'several variables: the first with a value';
 is get('many?x=own'), my $first = get('many?x=own'), 'and learned from the first of them';
 is names(6, 'many', 'own'), $first, 'looked up by the second';
+
+my $late = session_on('late', 'a');
+becomes { names(8, 'late', $late) eq 'a' } 'named by a trailer';
 
 # A request of the client that has the whole reply finds its session, whatever worker serves it.
 my @lost = grep { my $at = get("main?new=at$_"); get('main', "at$_") ne $at } 1 .. 40;

@@ -308,8 +308,8 @@ static enum wr_filtered run_at_end(struct wr_relay_filter *f, enum wr_push push,
     return WR_FILTERED;
 }
 
-/* Without `header` a session is learned when the reply is complete; a client that has its end finds
- * the session. */
+/* Without `header` a session is learned when the reply is complete. A filter learns it, so that a
+ * client that has the end finds the session in any worker. */
 static void learn_at_end(struct wr_exchange *x)
 {
     const struct wr_response *r = &wr_http_of(x)->res;
@@ -344,8 +344,8 @@ static struct wr_str sticky_reply(struct wr_exchange *x)
     b->learned = false;
     if (s->header || !has_body(x))
         learn_session(x, s, b);
-    else
-        learn_at_end(x);
+    else if (first_text(x, &s->create).n > 0)
+        learn_at_end(x); /* a name that only a trailer brings is learned when the try ends */
     return wr_str_of(NULL, 0);
 }
 
