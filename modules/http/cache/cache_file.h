@@ -23,7 +23,7 @@ struct wr_cache_folder {
                                    * the folder itself */
     _Atomic int fd;               /* of the folder; -1: not opened yet. Once open the number stays,
                                    * also when the path leads to another folder */
-    bool no_nameless;             /* the file system has no O_TMPFILE */
+    _Atomic bool no_nameless;     /* the file system has no O_TMPFILE, or there is no /proc */
     struct {                      /* the loop's thread only */
         uint64_t quiet_ms;        /* the next failure is logged then */
         uint32_t failures;        /* since the last one that was logged */
@@ -38,7 +38,7 @@ void wr_cache_folder_close(struct wr_cache_folder *f); /* no job uses it any mor
  * pool. Blocks. */
 const char *wr_cache_folder_check(struct wr_pool *pool, const char *path) WR_CHECKED;
 
-/* What failed, for the log of the loop's thread. */
+/* A failure, for the log of the loop's thread. */
 struct wr_cache_failure {
     const char *call;             /* "open()"; NULL: nothing did */
     int err;
@@ -46,7 +46,8 @@ struct wr_cache_failure {
 /* Opens the folder unless it is open, makes the marker and adds our levels to it. Returns the
  * descriptor, which the folder keeps; -1 with *why. Blocks. */
 int wr_cache_folder_open(struct wr_cache_folder *f, struct wr_cache_failure *why) WR_CHECKED;
-/* After ENOENT: the path may lead to another folder by now. True: it does, try once more. Blocks. */
+/* After ENOENT: the path may lead to another folder by now. True: it does, try once more.
+ * Blocks. */
 bool wr_cache_folder_again(struct wr_cache_folder *f, struct wr_cache_failure *why) WR_CHECKED;
 /* Logs a failure, one line a minute for each folder. */
 void wr_cache_folder_failed(struct wr_cache_folder *f, const struct wr_cache_failure *why);
@@ -57,12 +58,13 @@ bool wr_cache_folder_settle(struct wr_cache_folder *f, struct wr_cache_failure *
 /* Free bytes of the file system, for users that are not root; UINT64_MAX: not known. Blocks. */
 uint64_t wr_cache_folder_free(struct wr_cache_folder *f);
 
-/* Opens the object's file for reading. With `warm`, only as far as the kernel has the path in memory,
- * else -1 with EAGAIN: then it does not block. -1 with errno. */
+/* Opens the object's file for reading. With `warm`, only as far as the kernel has the path in
+ * memory, else -1 with EAGAIN: then it does not block. -1 with errno. */
 int wr_cache_file_open(struct wr_cache_folder *f, const struct wr_cache_name *name, bool warm);
 enum wr_cache_removed { WR_CACHE_GONE, WR_CACHE_KEPT, WR_CACHE_NOT_REMOVED };
-/* Removes the object's file. created_us: only the object made then, 0: any. KEPT: it is another
- * one, or does not begin like an object of ours. NOT_REMOVED: *why. Blocks. */
+/* Removes the object's file. created_us: only the object made then, 0: any. GONE: there is no such
+ * file (any more). KEPT: it is another object's, or does not begin like one of ours. NOT_REMOVED:
+ * *why. Blocks. */
 enum wr_cache_removed wr_cache_file_remove(struct wr_cache_folder *f,
                                            const struct wr_cache_name *name, uint64_t created_us,
                                            struct wr_cache_failure *why);
@@ -71,5 +73,38 @@ static inline uint64_t wr_cache_file_cost(uint64_t size)
 {
     return (size + 4095) / 4096 * 4096;
 }
+
+/* ---- for cache_*.c that make files ---- */
+struct wr_cache_temp {            /* a file on its way to its name */
+    int fd;                       /* -1: none */
+    char name[40];                /* in WR_CACHE_TEMP; "": it has none */
+};
+/* All block; false with *why. */
+bool wr_cache_temp_open(struct wr_cache_folder *f, struct wr_cache_temp *t,
+                        struct wr_cache_failure *why) WR_CHECKED;
+/* Gives it the name, in place of the file that had it, and closes it. */
+bool wr_cache_temp_place(struct wr_cache_folder *f, struct wr_cache_temp *t,
+                         const struct wr_cache_name *name, struct wr_cache_failure *why) WR_CHECKED;
+void wr_cache_temp_drop(struct wr_cache_folder *f, struct wr_cache_temp *t); /* idempotent */
+/* Removes temporary files of dead processes; returns how many. */
+uint32_t wr_cache_temp_clean(struct wr_cache_folder *f);
+/* The beginning of a file, read and judged. */
+struct wr_cache_head {
+    enum wr_cache_decoded is;     /* WHOLE: the size of the file is right, too */
+    struct wr_cache_object object; /* views into bytes */
+    char *bytes;                  /* malloced; free it in any case */
+    size_t n;                     /* read: all before the body, and often some of it */
+    uint64_t size;                /* of the file */
+    uint64_t used_s;              /* the later one of its access and its change, Unix time */
+};
+/* hint: bytes to read at first; 0: a page. warm: only what is in memory, else EAGAIN: then it does
+ * not block. False with errno: the disk failed, or fd is no regular file (EINVAL). */
+bool wr_cache_head_read(int fd, size_t hint, bool warm, struct wr_cache_head *h) WR_CHECKED;
+/* As openat() below the folder, following no link anywhere. */
+int wr_cache_open_below(int folder, const char *path, int flags, bool warm);
+/* The folder that the name's file lies in, as O_PATH; made if need be. -1 with errno. */
+int wr_cache_open_parent(struct wr_cache_folder *f, const struct wr_cache_name *name, bool make);
+/* Copies n bytes between files; false with errno, EIO when `from` is too short. */
+bool wr_cache_copy(int from, uint64_t from_at, int to, uint64_t to_at, uint64_t n) WR_CHECKED;
 
 #endif

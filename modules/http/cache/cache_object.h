@@ -10,6 +10,8 @@
 #ifndef WR_CACHE_OBJECT_H
 #define WR_CACHE_OBJECT_H
 
+#include "freshness.h"
+
 #include "http/http.h"
 
 #define WR_CACHE_FORMAT 1                 /* raised when the fixed part or its meaning changes */
@@ -21,27 +23,19 @@
 #define WR_CACHE_FIXED 192                /* bytes of the fixed part */
 
 enum wr_cache_flag {                      /* kept as they are; their meaning is the caller's */
-    WR_CACHE_MUST_REVALIDATE = 1u << 0,
-    WR_CACHE_VARIES = 1u << 1,            /* set by encode if there are vary fields */
-    WR_CACHE_HAS_LENGTH = 1u << 2,        /* the server sent Content-Length */
-    WR_CACHE_HEAD_ONLY = 1u << 3,         /* the reply to HEAD: there is no body */
-    WR_CACHE_NO_CACHE = 1u << 4,          /* may be served only after it was validated */
-    WR_CACHE_PUBLIC = 1u << 5,
-    WR_CACHE_PARTIAL = 1u << 6            /* a slice: a reply of 206 */
+    WR_CACHE_VARIES = 1u << 0,            /* set by encode if there are vary fields */
+    WR_CACHE_HAS_LENGTH = 1u << 1         /* the server sent Content-Length */
 };
 
-/* What is stored beside the reply. Times are Unix seconds unless the name says otherwise. */
+/* Stored beside the reply; a part of the format. */
 struct wr_cache_facts {
-    uint64_t created_us;       /* when the request was sent to the server: compared with purges, and
-                                * tells two objects of one name apart */
+    uint64_t created_us;       /* stamp of the request to the server (wr_purge_stamp): compared with
+                                * purges, and tells two objects of one name apart; never 0 */
     uint64_t variant;          /* number of the variant, from its Vary fields; 0: there is none */
-    int64_t date_s;            /* of the field Date; -1: none */
-    int64_t last_modified_s;   /* -1: none */
-    int64_t received_s;
-    int64_t fresh_until_s;
-    uint32_t age_s;            /* when it was received: Age, corrected */
-    uint32_t stale_revalidate_s, stale_error_s; /* how long it may be served stale after that */
+    struct wr_freshness fresh;
+    int64_t last_modified_s;   /* Unix time; -1: none */
     uint32_t flags;            /* enum wr_cache_flag */
+    uint32_t unused;           /* 0 */
 };
 struct wr_cache_vary {
     struct wr_str name, value; /* of a field of the request; value.p NULL: it had none */
@@ -86,8 +80,8 @@ enum wr_cache_decoded {
     WR_CACHE_OTHER_FORMAT,     /* of another version */
     WR_CACHE_BROKEN
 };
-/* bytes: from the beginning of the object on, at least WR_CACHE_FIXED of them for any answer but
- * MORE and FOREIGN. Compares the checksum if `check`: bytes from a file. */
+/* bytes: the beginning of an object. Compares the checksum if `check`: they are from a file. With
+ * MORE, and WR_CACHE_FIXED bytes, the facts and lengths are filled in. */
 enum wr_cache_decoded wr_cache_decode(struct wr_str bytes, bool check, struct wr_cache_object *o);
 /* Restores the reply: fields are views into o->head, arrays are in the pool. Its length is that of
  * the body. False: the head is not well-formed. */
@@ -115,8 +109,8 @@ static inline uint64_t wr_cache_object_size(const struct wr_cache_object *o)
 }
 
 /* ---- names ---- */
-/* The name of an object: the MD5 digest of its key, as nginx's documentation has it; of a variant,
- * of the key and the variant's number behind it. */
+/* The name of an object is the MD5 digest of its key, as in nginx's documentation; that of a variant
+ * is the digest of the key and the variant's number behind it. */
 struct wr_cache_name {
     uint8_t digest[16];
 };

@@ -21,15 +21,18 @@ struct wr_cache_read {            /* in the pool of an exchange; the caller sets
     struct wr_pool *pool;         /* everything below ends with it */
     struct wr_cache_name name;
     struct wr_str key;            /* whole key, compared with that of the file */
-    uint32_t head_hint;           /* bytes before the body, if the caller knows; 0: not known */
+    uint32_t head_hint;           /* bytes to read at first, if the caller knows; 0: a page */
     struct wr_waiter who;
     struct wr_cache_object object; /* its views are in the pool */
-    struct wr_reader reader;      /* of the whole file: the body begins at object.body_at. Its slices
-                                   * must be freed before the pool */
+    struct wr_str at_hand;        /* the first bytes of the body, if any were read: of a small
+                                   * object all. As long as the pool */
+    struct wr_reader reader;      /* of the whole file: the body begins at object.body_at. Free its
+                                   * slices before the pool */
     uint64_t size;                /* of the file */
     struct wr_cache_job *job;     /* NULL: none was begun */
     bool opened;
 };
+/* OPENING is returned until a thread has looked; call it once more after that, and then no more. */
 enum wr_cache_found wr_cache_read_ask(struct wr_cache_read *r);
 
 #endif

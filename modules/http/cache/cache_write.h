@@ -21,7 +21,7 @@ struct wr_cache_write_how {
     struct wr_threads *threads;
     struct wr_loop *loop;
     struct wr_cache_name name;
-    /* Called once, in a task of its own, after finish or abort or when the write fails earlier. The
+    /* Called once, in a task of its own, after finish or when the write fails earlier. The
      * write is freed when it returns. It may do all that a task may. */
     void (*done)(void *arg, const struct wr_cache_written *w);
     void *arg;
@@ -37,16 +37,23 @@ bool wr_cache_write_add(struct wr_cache_write *w, const struct wr_bufq *q);
 size_t wr_cache_write_pending(const struct wr_cache_write *w);
 /* The body is whole. trailers: lines with their line ends, or empty; copied. */
 void wr_cache_write_finish(struct wr_cache_write *w, struct wr_str trailers);
-/* The object is not wanted any more. done is still called, later, with stored = false, unless
- * `silent`: then never, and arg is not used any more. Not after finish. */
-void wr_cache_write_abort(struct wr_cache_write *w, bool silent);
+/* The object is not wanted any more, and w is not used any more. done is not called. Not after
+ * finish, and not after done. */
+void wr_cache_write_abort(struct wr_cache_write *w);
 
 /* After a 304: stores the object again with another head, and the body of the file that is there
  * now if that is the one made at created_us. */
 void wr_cache_refresh(const struct wr_cache_write_how *how, struct wr_str before_body,
                       uint64_t created_us);
 
-/* Ends all writes of this process without calling anybody. Before wr_threads_free. */
+/* Removes the object's file in a thread (NULL: here, and waits), as wr_cache_file_remove. A failure
+ * is logged. */
+void wr_cache_remove_later(struct wr_cache_folder *f, struct wr_threads *t,
+                           const struct wr_cache_name *name, uint64_t created_us);
+
+/* The end of the process: call it before wr_threads_free. Writes whose body is whole are finished
+ * here, as far as half a second suffices, and their `done` is called, here or in wr_threads_free;
+ * of the others nothing is left, and nobody is called. */
 void wr_cache_writes_end(void);
 uint32_t wr_cache_writes(void);   /* that are not done */
 
