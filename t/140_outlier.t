@@ -4,6 +4,8 @@
 # if it is passed on. After its time one try is a probe. Each change is one line. Never more than
 # max_ejected of the servers are out. Both layers, over IPv4, IPv6 and unix sockets; a reload keeps
 # what was learned, also with another size of the zone; so do the deaths of worker and keeper.
+#
+# Holds under chaos; not marked for it, as it waits half a minute for ejections to end.
 
 use strict;
 use warnings;

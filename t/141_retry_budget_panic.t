@@ -1,4 +1,5 @@
 #!/usr/bin/perl
+# chaos: yes
 
 # `retry_budget` bounds the retries of a group over all workers, by a share of its requests and a
 # number a second: beyond it the failure is given to the client. `panic`: if too few servers are

@@ -1,4 +1,5 @@
 #!/usr/bin/perl
+# chaos: yes
 
 # `on_down close` ends the sessions of layer 4 and the upgraded connections to a server that goes
 # down, in all workers of all generations, and no others; `drain` lets them finish. A server goes

@@ -1,4 +1,5 @@
 #!/usr/bin/perl
+# chaos: yes
 
 # Passive checks as in nginx: what counts as an unsuccessful try (max_fails), what goes on to the
 # next server (proxy_next_upstream), for how long (fail_timeout); 403 and 404 never count, statuses

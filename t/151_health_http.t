@@ -1,4 +1,5 @@
 #!/usr/bin/perl
+# chaos: yes
 
 # health_check in a location: a server that answers with the wrong status, head or body gets no
 # requests until it is well again; the log says what a check saw. Several checks of one group,

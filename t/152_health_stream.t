@@ -1,4 +1,5 @@
 #!/usr/bin/perl
+# chaos: yes
 
 # health_check in a stream server: a connection, or what the server says to a text that is sent;
 # PROXY headers, TLS, health_check_timeout; with a master process and without.
@@ -20,7 +21,7 @@ stream {
     upstream silent { server %{f} max_fails=0; }
     match pong { send "PING\x0d\n"; expect ~ "^PONG"; }
     match banner { expect "hello"; }
-    server { listen %{plain};   proxy_pass plain; proxy_connect_timeout 1s;
+    server { listen %{plain};   proxy_pass plain; proxy_connect_timeout 10s;
              health_check interval=200ms fails=2; }
     server { listen %{asked};   proxy_pass asked; health_check interval=200ms match=pong; }
     server { listen %{proxied}; proxy_pass proxied; proxy_protocol on;

@@ -1,4 +1,5 @@
 #!/usr/bin/perl
+# chaos: yes
 
 # The fate of the results of health checks: at a reload and an upgrade, also one that is undone,
 # when a worker, the keeper or the master is killed, when the keeper is stopped, when names get
@@ -107,14 +108,14 @@ becomes { !grep({ $_ == $worker } $w->workers) && 2 == $w->workers } 'a worker i
 is spread('pair'), 'b=8', 'the state is as before';
 my $keeper = $w->keeper;
 $w->signal('KILL', $keeper);
-becomes { $w->keeper && $w->keeper != $keeper } 'the keeper is killed';
+becomes { ($w->keeper // $keeper) != $keeper } 'the keeper is killed';
 is spread('pair'), 'b=8', 'the state is as before';
 comes_back('a', 'with the next keeper');
 goes_down('a', 'with the next keeper');
 $keeper = $w->keeper;
 $w->signal('STOP', $keeper);
 says('a', 'well');
-becomes { $w->keeper && $w->keeper != $keeper } 'a stopped keeper is replaced', 20;
+becomes { ($w->keeper // $keeper) != $keeper } 'a stopped keeper is replaced', 20;
 like $w->error_log, qr/keeper process $keeper has not answered for 3000 ms/,
     'after three times the interval, or three seconds';
 comes_back('a', 'after that');

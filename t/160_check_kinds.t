@@ -1,4 +1,5 @@
 #!/usr/bin/perl
+# chaos: yes
 
 # health_check type=: what is wrong in a configuration, and what becomes of passwords: they are read
 # by the master, and are in no log, in no dump and in no core file; files that others can read are

@@ -1,4 +1,5 @@
 #!/usr/bin/perl
+# chaos: yes
 
 # An upstream may have any name: longer than a file name can be, or with the characters that
 # separate entries in the environment variable of an upgrade. -t accepts the same names as a start.

@@ -4,7 +4,8 @@
 # of group, at both layers, asked of both programs with the same configuration. So is the server
 # that is next when one fails, or has failed before.
 #
-# Most of the servers do not exist: the reply of a failed try names the address that was tried.
+# Most of the servers do not exist: the reply of a failed try names the address that was tried. Not
+# marked for chaos: a hundred thousand requests would take minutes, and chaos does not touch keys.
 
 use strict;
 use warnings;

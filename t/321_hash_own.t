@@ -1,4 +1,5 @@
 #!/usr/bin/perl
+# chaos: yes
 
 # The part of hash that is weir's own: the keys that move when a server goes, comes or is down
 # (consistent, maglev), even shares, bounded loads (balance_factor), servers that are named again by

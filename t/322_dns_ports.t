@@ -1,4 +1,5 @@
 #!/usr/bin/perl
+# chaos: yes
 
 # A forged answer of a name server has to guess the port a question came from: no more than 8
 # questions go out over a socket, also while clients keep asking for names that nobody answers.

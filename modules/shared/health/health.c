@@ -143,7 +143,7 @@ static void run_job(struct wr_task *t)
         if (j->timer.fired)
             begin_talk(j);
         else
-            wr_check_run_end(&j->run, false); /* an event on a link that waits: it is of no use */
+            wr_check_run_look(&j->run);
         return;
     }
     result = wr_check_run_step(&j->run);

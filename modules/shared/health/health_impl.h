@@ -107,5 +107,7 @@ enum wr_check_result wr_check_run_begin(struct wr_check_run *r);
 enum wr_check_result wr_check_run_step(struct wr_check_run *r);
 /* Ends the conversation. keep: the link may carry the next one. Idempotent. */
 void wr_check_run_end(struct wr_check_run *r, bool keep);
+/* Between two conversations the task was woken: the link is closed, unless nothing has come. */
+void wr_check_run_look(struct wr_check_run *r);
 
 #endif

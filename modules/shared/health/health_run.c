@@ -155,6 +155,12 @@ static bool is_link_fit(const struct wr_check_run *r)
         && wr_conn_peek(c, &byte, 1, &got) == WR_IO_AGAIN;
 }
 
+void wr_check_run_look(struct wr_check_run *r)
+{
+    if (r->link != NULL && !is_link_fit(r)) /* else an event of bytes read before, a TLS ticket */
+        close_link(r);
+}
+
 enum wr_check_result wr_check_run_begin(struct wr_check_run *r)
 {
     enum wr_check_result result = WR_CHECK_WAITS;
@@ -163,8 +169,7 @@ enum wr_check_result wr_check_run_begin(struct wr_check_run *r)
     wr_timer_set(r->loop, r->timer, wr_max(r->check->timeout_ms, (uint64_t)1));
     if (!begin_talk(r))
         return WR_CHECK_SKIPPED;
-    if (r->link != NULL && !is_link_fit(r))
-        close_link(r);
+    wr_check_run_look(r);
     if (r->link == NULL) {
         result = open_link(r);
     } else {
