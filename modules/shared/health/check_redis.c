@@ -61,28 +61,16 @@ static enum wr_check_next begin_redis(struct wr_check_talk *t)
     return send_words(t, WR_STR("AUTH"), t->conf->user, t->conf->password);
 }
 
-/* One line, without its end. False: it is not complete. */
-static bool cut_line(struct wr_str *in, struct wr_str *line)
-{
-    size_t n = wr_str_find(*in, '\n');
-
-    if (n == in->n)
-        return false;
-    *line = wr_str_of(in->p, n > 0 && in->p[n - 1] == '\r' ? n - 1 : n);
-    *in = wr_str_skip(*in, n + 1);
-    return true;
-}
-
 /* The answer to ROLE is a list; its first word is the role: "*5", "$5", "slave". */
 static enum wr_check_next take_role(struct wr_check_talk *t, struct wr_str rest)
 {
     struct wr_str size, role;
 
-    if (!cut_line(&rest, &size))
+    if (!wr_check_take_line(&rest, &size))
         return WR_CHECK_MORE;
     if (size.n < 2 || size.p[0] != '$')
         return fail_malformed(t);
-    if (!cut_line(&rest, &role))
+    if (!wr_check_take_line(&rest, &role))
         return WR_CHECK_MORE;
     if (wr_str_is(role, "slave"))
         role = WR_STR("replica");
@@ -121,7 +109,7 @@ static enum wr_check_next take_lines(struct wr_check_talk *t, struct check_redis
 
     if (in.n > 0 && in.p[0] != '+' && in.p[0] != '-' && in.p[0] != '*')
         return fail_malformed(t);
-    while (next == WR_CHECK_MORE && cut_line(&rest, &line)) {
+    while (next == WR_CHECK_MORE && wr_check_take_line(&rest, &line)) {
         enum redis_step step = s->step;
 
         next = take_answer(t, s, line, rest);

@@ -65,16 +65,14 @@ static enum wr_check_next take_replies(struct wr_check_talk *t, struct check_smt
     enum wr_check_next next = WR_CHECK_MORE;
 
     while (next == WR_CHECK_MORE) {
-        struct wr_str rest = wr_str_skip(in, *used), line = rest;
-        size_t n = wr_str_find(rest, '\n');
+        struct wr_str rest = wr_str_skip(in, *used), line;
 
         for (size_t i = 0; i < wr_min(rest.n, (size_t)3); i++)
             if (!is_digit(rest.p[i]))
                 return wr_check_fail(t, "the answer is not one of SMTP");
-        if (n == rest.n)
+        if (!wr_check_take_line(&rest, &line))
             break;
-        *used += n + 1;
-        line.n = n > 0 && line.p[n - 1] == '\r' ? n - 1 : n;
+        *used = in.n - rest.n;
         if (line.n < 3 || (line.n > 3 && line.p[3] != ' ' && line.p[3] != '-'))
             return wr_check_fail(t, "the answer is not one of SMTP");
         if (line.n == 3 || line.p[3] == ' ')

@@ -17,6 +17,17 @@ void wr_check_put_le(struct wr_text *t, uint32_t v, unsigned bytes)
         wr_text_char(t, (char)(v >> 8 * i & 0xff));
 }
 
+bool wr_check_take_line(struct wr_str *in, struct wr_str *line)
+{
+    size_t n = wr_str_find(*in, '\n');
+
+    if (n == in->n)
+        return false;
+    *line = wr_str_of(in->p, n > 0 && in->p[n - 1] == '\r' ? n - 1 : n);
+    *in = wr_str_skip(*in, n + 1);
+    return true;
+}
+
 bool wr_check_digest(const EVP_MD *md, const struct wr_str *parts, size_t n, unsigned char *out)
 {
     EVP_MD_CTX *c = EVP_MD_CTX_new();

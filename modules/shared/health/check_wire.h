@@ -16,6 +16,9 @@ static inline void *wr_check_state(const struct wr_check_talk *t)
 /* Appends the low `bytes` bytes of v, the highest first, or the lowest first. */
 void wr_check_put_be(struct wr_text *t, uint32_t v, unsigned bytes);
 void wr_check_put_le(struct wr_text *t, uint32_t v, unsigned bytes);
+/* Takes a line from *in, without its end (LF or CR LF). False: it is not complete, nothing is
+ * taken. */
+bool wr_check_take_line(struct wr_str *in, struct wr_str *line) WR_CHECKED;
 /* Digest of the parts, one behind the other. out: EVP_MD_get_size(md) bytes. False: OpenSSL has no
  * such digest. */
 bool wr_check_digest(const EVP_MD *md, const struct wr_str *parts, size_t n,
