@@ -135,6 +135,9 @@ becomes { state_of('a') =~ /^down/ } 'a wrong body: the server is down';
 like state_of('a'), qr/^down: body does not match "\^well" \(health_check in \S+:\d+\)$/,
     'and the log says why, and which check it was';
 is asked(), 'b=20', 'no request goes there';
+replies('a', "HTTP/1.1 200 OK\r\nX-Sick: 1\r\n\r\nwell");
+becomes { $w->error_log =~ /"pair": is still down: header "X-Sick" is there \(/ }
+    'another reason is said, too';
 replies('a', 'well again');
 becomes { state_of('a') =~ /^up/ } 'the right body: it is back';
 like state_of('a'), qr/^up: HTTP 200 /, 'the log says what was seen';

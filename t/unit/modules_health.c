@@ -44,6 +44,37 @@ static void unload(void)
     conf = NULL;
 }
 
+/* ---- reasons of servers that stay down ---- */
+
+START_TEST(reasons)
+{
+    static const struct {
+        const char *why;
+        bool changed, said;
+        uint64_t at_ms;
+    } t[] = {
+        { "HTTP 503", false, false, 1000 },  /* down already when this keeper began */
+        { "HTTP 503", false, false, 2000 },
+        { "HTTP 500", false, true, 3000 },
+        { "HTTP 503", false, false, 62999 }, /* within a minute */
+        { "HTTP 500", false, false, 63000 },
+        { "connect refused after 3 ms", false, true, 64000 },
+        { "connect refused after 7 ms", false, false, 200000 },
+        { "connect timed out after 5 s", true, false, 201000 },
+        { "HTTP 503", false, true, 202000 },
+        { "HTTP 500", true, false, 203000 },
+        { "HTTP 500", false, false, 400000 },
+    };
+    struct wr_check_said said = { .n = 0 };
+    char longest[2 * WR_CHECK_WHY_MAX] = { 0 };
+
+    for (size_t i = 0; i < WR_COUNT(t); i++)
+        ck_assert_msg(wr_check_reason_new(&said, wr_str_c(t[i].why), t[i].changed, t[i].at_ms)
+                      == t[i].said, "row %zu", i);
+    ck_assert(wr_check_reason_new(&said, wr_str_of(longest, sizeof(longest)), false, 500000));
+}
+END_TEST
+
 /* ---- counting ---- */
 
 START_TEST(counting)
@@ -322,5 +353,5 @@ START_TEST(refused)
 }
 END_TEST
 
-UNIT_MAIN("modules_health", counting, http_request, http_replies, http_ends, http_too_long,
+UNIT_MAIN("modules_health", reasons, counting, http_request, http_replies, http_ends, http_too_long,
           tcp_replies, refused)

@@ -12,6 +12,7 @@ struct job {                   /* one check of one server */
     struct wr_timer timer;     /* the deadline of a conversation, or the begin of the next one */
     struct wr_check_run run;
     struct wr_check_count count;
+    struct wr_check_said said;
     struct member *member;
     uint64_t due_ms;           /* begin of the conversation, without jitter */
     bool busy;                 /* in a conversation */
@@ -65,7 +66,7 @@ static bool write_bits(const struct member *m)
     return wr_peer_health_set(m->group->u, &m->peer, bits, BITS & ~bits);
 }
 
-static void log_change(const struct job *j)
+static void log_state(const struct job *j, const char *state)
 {
     const struct member *m = j->member;
     const struct wr_check *c = j->run.check;
@@ -77,23 +78,28 @@ static void log_change(const struct job *j)
         (void)snprintf(which, sizeof(which), " (health_check in %s:%u)", c->node->file->path,
                        c->node->words[0].line);
     wr_say(WR_LOG_NOTICE, 0, "health check of \"" WR_FMT "\" in upstream \"" WR_FMT "\": is %s: "
-           WR_FMT "%s", WR_ARG(wr_text_view(&a)), WR_ARG(m->group->u->name),
-           j->count.state == WR_CHECK_UP ? "up" : "down", WR_ARG(wr_text_view(&j->run.talk.why)),
-           which);
+           WR_FMT "%s", WR_ARG(wr_text_view(&a)), WR_ARG(m->group->u->name), state,
+           WR_ARG(wr_text_view(&j->run.talk.why)), which);
 }
 
 static void take_result(struct job *j, enum wr_check_result result)
 {
     const struct wr_check *c = j->run.check;
     struct wr_check_count before = j->count;
+    bool passed = result == WR_CHECK_PASSED, changed;
 
-    if (result == WR_CHECK_SKIPPED
-        || !wr_check_counted(&j->count, result == WR_CHECK_PASSED, c->fails, c->passes))
+    if (result == WR_CHECK_SKIPPED)
         return;
-    if (write_bits(j->member))
-        log_change(j);
-    else
+    changed = wr_check_counted(&j->count, passed, c->fails, c->passes);
+    if (changed && !write_bits(j->member)) {
         j->count = before; /* say so if this keeper becomes the owner again */
+        return;
+    }
+    if (changed)
+        log_state(j, j->count.state == WR_CHECK_UP ? "up" : "down");
+    if (!passed && j->count.state == WR_CHECK_DOWN
+        && wr_check_reason_new(&j->said, wr_text_view(&j->run.talk.why), changed, wr_now()))
+        log_state(j, "still down");
 }
 
 /* ---- jobs ---- */

@@ -77,6 +77,16 @@ struct wr_check_count {
 };
 /* Takes a result; true: the state has changed. */
 bool wr_check_counted(struct wr_check_count *c, bool passed, uint32_t fails, uint32_t passes);
+struct wr_check_said {         /* the reason that was logged last, up to its times; n 0: none */
+    char why[WR_CHECK_WHY_MAX];
+    size_t n;
+    uint64_t quiet_ms;         /* no other reason is logged before */
+};
+/* Takes the reason why a server is down; changed: it has gone down just now, and that is logged.
+ * True: it was down for another reason before, and the new one is to be logged: the first one at
+ * once, then at most one a minute. */
+bool wr_check_reason_new(struct wr_check_said *s, struct wr_str why, bool changed,
+                         uint64_t now_ms);
 
 /* ---- run: one conversation ---- */
 enum wr_check_result {
