@@ -20,15 +20,19 @@ my $cache = 'a pure part of the response cache, which is tested before the cache
         (map { $_ => 'the place of a filter to come in the order of all' } qw(
             WR_FR_ADDITION WR_FR_GUNZIP WR_FR_GZIP WR_FR_SSI WR_FR_USERID)),
         (map { $_ => $cache } qw(
-            WR_STALE_403 WR_STALE_404 WR_STALE_429 wr_cache_control_add wr_cache_control_lists
+            WR_STALE_403 WR_STALE_404 WR_STALE_429 wr_cache_control_add
             wr_cache_control_request wr_freshness_age wr_freshness_ttl wr_store_judge
-            wr_store_reason wr_use_after_failure wr_use_judge)),
-        WR_SYMLINKS_ON => 'what is neither of the others',
+            wr_store_reason wr_use_after_failure wr_use_judge WR_VARY_NAMES_MAX WR_SLICE_TEXT_MAX
+            wr_vary_names wr_vary_variant wr_vary_equal wr_stored_trim wr_stored_merge
+            wr_invalidates wr_invalidation_target wr_slices_of wr_slices_clip wr_slice_text
+            wr_content_range_parse wr_slice_wrong wr_cache_tags_add wr_cache_status_write)),
+        (map { $_ => 'what is neither of the others' } qw(WR_SYMLINKS_ON WR_SINCE_EXACT)),
         (map { $_ => 'defined below where it is used' } qw(
             wr_step_body wr_step_head)),
     },
     fields => {
-        (map { $_ => $cache } qw(rfc9111 authorization valid use_stale bypass updating)),
+        (map { $_ => $cache } qw(rfc9111 authorization valid use_stale bypass updating
+            fwd fwd_status collapsed has_ttl)),
         charset => 'for the charset filter, whose rank is kept; t/unit reads it',
         nfiles => 'read as it is counted up',
         of_speaker => 'a speaker\'s own: t/modules/mux',

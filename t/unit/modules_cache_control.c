@@ -1,4 +1,4 @@
-/* What Cache-Control and its kin say, as one line of text. */
+/* Cache-Control and its kin, read and shown as one line of text. */
 #include "lib/fields.h"
 #include "lib/unit.h"
 

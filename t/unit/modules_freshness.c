@@ -1,5 +1,5 @@
-/* What may be stored, how long it is fresh, and what a request gets. Each row is a rule; where it
- * is one of RFC 9111 the section stands above it. Times are seconds from NOW. */
+/* Tests what may be stored, how long it is fresh, and what a request gets. Each row is a rule;
+ * where it is one of RFC 9111 the section stands above it. Times are seconds from NOW. */
 #include "lib/fields.h"
 #include "lib/unit.h"
 

@@ -237,7 +237,7 @@ static enum wr_store judge_rest(const struct wr_store_ask *a, const struct says 
 
 enum source { BY_NOTHING, BY_ACCEL, BY_REPLY, BY_VALID };
 
-/* Where the lifetime comes from, and how many seconds it has, which may be negative. */
+/* Finds where the lifetime comes from, and its seconds, which may be negative. */
 static enum source find_lifetime(const struct wr_store_ask *a, const struct says *s, int64_t *life)
 {
     const int64_t now = (int64_t)(a->now / MS);
@@ -285,7 +285,7 @@ static bool has_stale_use(const struct wr_freshness *f)
     return f->while_revalidate > 0 || f->if_error > 0;
 }
 
-/* What the reply says about its use once it is stale. */
+/* Takes what the reply says about its use once it is stale. */
 static void set_stale_use(const struct wr_store_ask *a, const struct says *s,
                           struct wr_freshness *out)
 {

@@ -3,6 +3,7 @@
  * passes only once: a body filter cuts it if the ranges ascend; otherwise the whole body is
  * sent. */
 #include "http/http.h"
+#include "precondition.h"
 #include "range_set.h"
 
 struct cutter {
@@ -151,19 +152,12 @@ static enum wr_filter_result not_satisfiable(struct wr_exchange *x)
     return WR_FILTER_ERROR;
 }
 
-/* True: If-Range allows a part, because the body the client has parts of has not changed. */
 static bool is_unchanged(struct wr_http *h)
 {
-    struct wr_str want = wr_fields_value(&h->req.fields, WR_F_IF_RANGE);
-    struct wr_str etag = wr_fields_value(&h->res.fields, WR_F_ETAG);
-    time_t at;
+    const struct wr_validators have = { wr_fields_value(&h->res.fields, WR_F_ETAG),
+                                        wr_response_modified(&h->res) };
 
-    if (want.p == NULL)
-        return true;
-    if (wr_str_ends(want, WR_STR("\"")))
-        return wr_str_eq(want, etag) && !wr_str_starts(etag, WR_STR("W/"));
-    return wr_response_modified(&h->res) != -1 && wr_http_time(want, &at)
-        && at == h->res.last_modified;
+    return wr_if_range_holds(&h->req.fields, &have);
 }
 
 static enum wr_range_result choose_ranges(struct wr_exchange *x, uint32_t max,
