@@ -63,8 +63,11 @@ START_TEST(merged)
         { "ETag: \"a\"\nB: 1", "ETag: \"a\"\nB: 2", WR_MERGE_CHANGED, "ETag: \"a\"\nB: 2" },
         { "ETag: \"a\"\nB: 1", "ETag: \"b\"\nB: 2", WR_MERGE_OTHER, "ETag: \"a\"\nB: 1" },
         { "B: 1", "ETag: \"b\"\nB: 2", WR_MERGE_OTHER, "B: 1" },
-        { "ETag: W/\"a\"", "ETag: W/\"b\"", WR_MERGE_CHANGED, "ETag: W/\"b\"" },
-        { "ETag: W/\"a\"", "ETag: \"a\"", WR_MERGE_OTHER, "ETag: W/\"a\"" },
+        { "ETag: W/\"a\"", "ETag: W/\"b\"", WR_MERGE_OTHER, "ETag: W/\"a\"" },
+        { "ETag: W/\"a\"\nB: 1", "ETag: \"a\"\nB: 2", WR_MERGE_CHANGED,
+          "ETag: W/\"a\"\nB: 2" },
+        { "ETag: \"a\"", "ETag: W/\"a\"", WR_MERGE_SAME, "ETag: \"a\"" },
+        { "ETag: \"a\"\nB: 1", "B: 2", WR_MERGE_CHANGED, "ETag: \"a\"\nB: 2" },
         /* it would be a variant of other fields */
         { "Vary: a, b", "Vary: B\nVary: A", WR_MERGE_SAME, "Vary: a, b" },
         { "Vary: a, b\nC: 1", "Vary: a\nC: 2", WR_MERGE_OTHER, "Vary: a, b\nC: 1" },

@@ -33,6 +33,7 @@
  *   max-age twice                 first, last field     first                 first
  *   max-age that is no number     not stored, or as     stale                 stale
  *                                 if it were absent
+ *   max-age="60" (5.2)            not stored            60                    60
  *   directives in quotes          count                 do not count          do not count
  *   Expires                       if before max-age,    only without          only without
  *                                 wins                  max-age               max-age

@@ -31,13 +31,19 @@ void wr_stored_trim(struct wr_fields *f, const struct wr_cache_control *c)
 
 /* ---- a 304 ---- */
 
-/* 4.3.4: a strong validator of the 304 must be that of the stored reply. */
+static struct wr_str opaque_tag(const struct wr_fields *f)
+{
+    struct wr_str tag = wr_fields_value(f, WR_F_ETAG);
+
+    return wr_str_starts(tag, WR_STR("W/")) ? wr_str_skip(tag, 2) : tag;
+}
+
+/* 4.3.4: the validator of the 304 must be that of the stored reply. A strong one in the 304 is taken
+ * for a stored weak one: servers that compress make it weak with the body only. */
 static bool is_other_etag(const struct wr_fields *stored, const struct wr_fields *fresh)
 {
-    struct wr_str tag = wr_fields_value(fresh, WR_F_ETAG);
-
-    return tag.p != NULL && !wr_str_starts(tag, WR_STR("W/"))
-        && !wr_str_eq(tag, wr_fields_value(stored, WR_F_ETAG));
+    return wr_fields_first(fresh, WR_F_ETAG) != NULL
+        && !wr_str_eq(opaque_tag(stored), opaque_tag(fresh));
 }
 
 /* True: each member of the Vary fields of a is one of those of b. */
@@ -68,7 +74,8 @@ static bool is_other_vary(const struct wr_fields *stored, const struct wr_fields
 static bool may_replace(const struct wr_fields *fresh, const struct wr_field *f)
 {
     return f->id != WR_F_CONTENT_LENGTH && f->id != WR_F_CONTENT_ENCODING
-        && f->id != WR_F_CONTENT_RANGE && f->id != WR_F_SET_COOKIE && f->id != WR_F_VARY
+        && f->id != WR_F_CONTENT_RANGE && f->id != WR_F_ETAG && f->id != WR_F_VARY
+        && f->id != WR_F_SET_COOKIE
         && !is_never_stored(fresh, f);
 }
 

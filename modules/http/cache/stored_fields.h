@@ -16,8 +16,9 @@ enum wr_merge {
                                 * Vary: nothing was changed. Ask again without validators */
 };
 /* Changes `stored` by the fields of a 304. The fields of `fresh` are not copied. Its Set-Cookie is
- * for the client that asked, and what describes the body does not change without it; these stay as
- * they are stored. Age is that of the 304. */
+ * for the client that asked, and what describes the body (Content-Length, Content-Encoding,
+ * Content-Range, ETag) does not change without it; these stay as they are stored. Age is that of
+ * the 304. Last-Modified may have changed: forget a value that was parsed before. */
 enum wr_merge wr_stored_merge(struct wr_pool *pool, struct wr_fields *stored,
                               const struct wr_fields *fresh) WR_CHECKED;
 
