@@ -277,6 +277,14 @@ static bool open_temp(struct wr_cache_folder *f, int fd, struct wr_cache_temp *t
     return atomic_load(&f->no_nameless) && open_named(fd, t);
 }
 
+/* The folder was removed: then the path may lead to another one. ext4 reports EPERM there. */
+static bool is_removed(int fd)
+{
+    struct stat st;
+
+    return fstat(fd, &st) == 0 && st.st_nlink == 0;
+}
+
 bool wr_cache_temp_open(struct wr_cache_folder *f, struct wr_cache_temp *t,
                         struct wr_cache_failure *why)
 {
@@ -287,13 +295,11 @@ bool wr_cache_temp_open(struct wr_cache_folder *f, struct wr_cache_temp *t,
         return false;
     if (open_temp(f, fd, t))
         return true;
-    if (errno != ENOENT)
-        return fail_with(why, "open() of a temporary file", errno);
-    (void)fail_with(why, "open() of a temporary file", ENOENT);
-    /* the folder was removed: the path may lead to another one */
-    return wr_cache_folder_again(f, why)
-        && (open_temp(f, atomic_load(&f->fd), t)
-            || fail_with(why, "open() of a temporary file", errno));
+    (void)fail_with(why, "open() of a temporary file", errno);
+    if (!is_removed(fd) || !wr_cache_folder_again(f, why))
+        return false;
+    return open_temp(f, atomic_load(&f->fd), t)
+        || fail_with(why, "open() of a temporary file", errno);
 }
 
 /* Gives the open file a name in this folder. */

@@ -23,6 +23,7 @@ struct wr_cache_folder {
                                    * the folder itself */
     _Atomic int fd;               /* of the folder; -1: not opened yet. Once open the number stays,
                                    * also when the path leads to another folder */
+    _Atomic bool in_memory;       /* a tmpfs: reading never waits, though the system cannot tell */
     _Atomic bool no_nameless;     /* the file system has no O_TMPFILE, or there is no /proc */
     struct {                      /* the loop's thread only */
         uint64_t quiet_ms;        /* the next failure is logged then */

@@ -6,8 +6,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <linux/magic.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #define MARKER_MAX 4096
@@ -245,9 +247,10 @@ static bool claim_folder(const struct wr_cache_folder *f, int fd, struct wr_cach
 
 /* The folder at the path, claimed. It is made again if somebody removed it, but not by root, who
  * makes folders at start only, with more care. */
-static int open_path(const struct wr_cache_folder *f, struct wr_cache_failure *why)
+static int open_path(struct wr_cache_folder *f, struct wr_cache_failure *why)
 {
     const int flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC;
+    struct statfs s;
     int fd = open(f->path, flags);
 
     if (fd < 0 && errno == ENOENT && geteuid() != 0 && mkdir(f->path, 0700) == 0)
@@ -256,8 +259,10 @@ static int open_path(const struct wr_cache_folder *f, struct wr_cache_failure *w
         (void)fail_with(why, "open()", errno);
         return -1;
     }
-    if (claim_folder(f, fd, why))
+    if (claim_folder(f, fd, why)) {
+        atomic_store(&f->in_memory, fstatfs(fd, &s) == 0 && s.f_type == TMPFS_MAGIC);
         return fd;
+    }
     (void)close(fd);
     return -1;
 }

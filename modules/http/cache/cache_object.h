@@ -88,7 +88,8 @@ enum wr_cache_decoded wr_cache_decode(struct wr_str bytes, bool check, struct wr
 bool wr_cache_reply(const struct wr_cache_object *o, struct wr_pool *pool,
                     struct wr_response *out) WR_CHECKED;
 /* The same for the bytes behind the body: out gets the trailers. */
-bool wr_cache_trailers(struct wr_str bytes, struct wr_pool *pool, struct wr_fields *out) WR_CHECKED;
+bool wr_cache_trailers(struct wr_str bytes, struct wr_pool *pool,
+                       struct wr_fields *out) WR_CHECKED;
 /* Cuts the next field off *rest, a copy of o->vary. False: no more. */
 bool wr_cache_vary_next(struct wr_str *rest, struct wr_cache_vary *out);
 static inline uint32_t wr_cache_ntags(const struct wr_cache_object *o)
@@ -109,8 +110,8 @@ static inline uint64_t wr_cache_object_size(const struct wr_cache_object *o)
 }
 
 /* ---- names ---- */
-/* The name of an object is the MD5 digest of its key, as in nginx's documentation; that of a variant
- * is the digest of the key and the variant's number behind it. */
+/* Names an object: the MD5 digest of its key, as in nginx's documentation; for a variant, of the key
+ * and the variant's number behind it. */
 struct wr_cache_name {
     uint8_t digest[16];
 };

@@ -23,7 +23,7 @@ static bool look_at(struct wr_cache_job *j, bool warm)
     j->fd = wr_cache_file_open(j->folder, &j->name, warm);
     if (j->fd < 0)
         return false;
-    if (wr_cache_head_read(j->fd, j->hint, warm, &j->head))
+    if (wr_cache_head_read(j->fd, j->hint, warm && !j->folder->in_memory, &j->head))
         return true;
     j->err = errno;
     free(j->head.bytes);
@@ -91,7 +91,7 @@ static void take_file(struct wr_cache_read *r, struct wr_cache_job *j)
     r->size = j->head.size;
     r->at_hand = wr_str_of(j->head.bytes + r->object.body_at, j->head.n - r->object.body_at);
     r->at_hand.n = (size_t)wr_min((uint64_t)r->at_hand.n, r->object.body_n);
-    wr_reader_init(&r->reader, file, r->threads);
+    wr_reader_init(&r->reader, file, r->folder->in_memory ? NULL : r->threads);
     r->opened = true;
 }
 
@@ -142,6 +142,8 @@ static enum wr_cache_found look_here(struct wr_cache_read *r)
 
 enum wr_cache_found wr_cache_read_ask(struct wr_cache_read *r)
 {
+    if (r->opened)
+        return WR_CACHE_FOUND;
     if (r->job != NULL)
         return r->job->job.busy ? WR_CACHE_OPENING : take_result(r);
     r->job = wr_calloc(1, sizeof(*r->job));

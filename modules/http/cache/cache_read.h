@@ -32,7 +32,7 @@ struct wr_cache_read {            /* in the pool of an exchange; the caller sets
     struct wr_cache_job *job;     /* NULL: none was begun */
     bool opened;
 };
-/* OPENING is returned until a thread has looked; call it once more after that, and then no more. */
+/* OPENING is returned until a thread has looked. */
 enum wr_cache_found wr_cache_read_ask(struct wr_cache_read *r);
 
 #endif
