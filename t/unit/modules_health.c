@@ -271,6 +271,36 @@ START_TEST(http_too_long)
 }
 END_TEST
 
+/* Heads of 1xx without end, each with a field, and a head of many fields: in memory they are many
+ * times as large, and there is little of it. */
+START_TEST(http_many_heads)
+{
+    static char bytes[WR_CHECK_READ_MAX];
+    static const struct { const char *each, *begin; } t[] = {
+        { "HTTP/1.1 100 C\na:\n\n", "" },
+        { "a:\n", "HTTP/1.1 200 OK\n" },
+    };
+
+    for (size_t i = 0; i < WR_COUNT(t); i++) {
+        const struct wr_check *c = load(true, "", "");
+        static struct side d;
+        struct wr_text all = wr_text_on(bytes, sizeof(bytes));
+
+        wr_text_c(&all, t[i].begin);
+        while (!all.overflow)
+            wr_text_c(&all, t[i].each);
+        side_begin(&d, c->kind, &c->conf, false);
+        side_give(&d, wr_str_of(bytes, sizeof(bytes)), 4096);
+        if (d.next == WR_CHECK_MORE)
+            side_call(&d, WR_CHECK_FULL);
+        ck_assert(d.next == WR_CHECK_FAIL);
+        wr_pool_free(d.t.pool);
+        drop_texts();
+        unload();
+    }
+}
+END_TEST
+
 /* ---- tcp ---- */
 
 START_TEST(tcp_replies)
@@ -354,4 +384,4 @@ START_TEST(refused)
 END_TEST
 
 UNIT_MAIN("modules_health", reasons, counting, http_request, http_replies, http_ends, http_too_long,
-          tcp_replies, refused)
+          http_many_heads, tcp_replies, refused)

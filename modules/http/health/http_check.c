@@ -83,13 +83,35 @@ static enum wr_check_next judge_head(struct wr_check_talk *t, struct wr_str head
     return WR_CHECK_MORE;
 }
 
+/* Fields cost much more memory than their bytes: a head, of which there may be thousands (1xx), has
+ * a pool of its own for as long as it is looked at. */
+static enum wr_check_next parse_head(struct wr_check_talk *t, struct wr_str bytes)
+{
+    struct check_http *s = state_of(t);
+    struct wr_pool *pool = wr_pool_new(0);
+    struct wr_str head = wr_pool_str(pool, bytes);
+    enum wr_check_next next;
+
+    if (wr_h1_response(head, WR_CHECK_READ_MAX, WR_M_GET, pool, &s->progress, &s->res)
+        != WR_PARSE_OK)
+        next = bad_head(t, s->progress.why);
+    else if (s->res.status < 200 && s->res.status != 101)
+        next = WR_CHECK_MORE;
+    else
+        next = judge_head(t, head);
+    s->res = (struct wr_response){ .status = s->res.status, .framing = s->res.framing,
+                                   .keepalive = s->res.keepalive };
+    s->progress = (struct wr_h1_progress){ 0 };
+    wr_pool_free(pool);
+    return next;
+}
+
 /* MORE with *used > 0: a head was read. */
 static enum wr_check_next read_head(struct wr_check_talk *t, struct wr_str in, size_t *used)
 {
     static const struct wr_head_limits limits = { .line = WR_CHECK_READ_MAX,
                                                   .total = WR_CHECK_READ_MAX };
     struct check_http *s = state_of(t);
-    struct wr_str head;
 
     switch (wr_h1_head_end(in, &limits, false, &s->progress)) {
     case WR_PARSE_MORE:
@@ -99,14 +121,8 @@ static enum wr_check_next read_head(struct wr_check_talk *t, struct wr_str in, s
     case WR_PARSE_OK:
         break;
     }
-    head = wr_pool_str(t->pool, wr_str_of(in.p, s->progress.size));
     *used = s->progress.size;
-    wr_response_init(&s->res);
-    if (wr_h1_response(head, WR_CHECK_READ_MAX, WR_M_GET, t->pool, &s->progress, &s->res)
-        != WR_PARSE_OK)
-        return bad_head(t, s->progress.why);
-    s->progress = (struct wr_h1_progress){ 0 };
-    return s->res.status < 200 && s->res.status != 101 ? WR_CHECK_MORE : judge_head(t, head);
+    return parse_head(t, wr_str_of(in.p, s->progress.size));
 }
 
 /* Takes bytes of a body. False: they are not valid. *done: it is complete. */
