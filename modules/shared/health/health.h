@@ -48,7 +48,8 @@ enum wr_check_next {
 enum wr_check_end {
     WR_CHECK_OPEN,             /* more bytes may come */
     WR_CHECK_CLOSED,           /* the server has closed: nothing follows `in` */
-    WR_CHECK_FULL,             /* WR_CHECK_READ_MAX bytes were read: decide with what there is */
+    WR_CHECK_FULL,             /* WR_CHECK_READ_MAX bytes were read, or very many very small pieces:
+                                * decide with what there is */
 };
 struct wr_check_talk {
     const struct wr_check_conf *conf;

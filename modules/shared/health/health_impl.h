@@ -105,6 +105,7 @@ struct wr_check_run {          /* zeroed at first; used again for the next conve
     size_t put;                /* so much of talk.out was sent */
     char *in;                  /* received and not used: in[0..n), malloc'ed */
     size_t n, cap, got;        /* got: received in this conversation */
+    uint32_t reads;            /* in how many pieces */
     uint64_t begun_ms, sent_before;
     bool begun;                /* `begin` was called */
     bool reused;               /* the link has carried a conversation before */

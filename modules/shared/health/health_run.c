@@ -9,6 +9,7 @@
 #define POOL_MAX ((size_t)1 << 20)
 #define OUT_MAX 16384
 #define IN_FIRST 1024
+#define READS_MAX 1024 /* pieces of a reply: a regex looks at all bytes so far with each of them */
 
 /* ---- what a link logs ---- */
 
@@ -103,7 +104,7 @@ static bool begin_talk(struct wr_check_run *r)
     t->why = wr_text_on(r->why, sizeof(r->why));
     t->state = wr_pool_zalloc(t->pool, wr_max(k->state_size, (size_t)1));
     t->can_secure = k->upgrades && r->check->tls != NULL;
-    r->put = r->n = r->got = 0;
+    r->put = r->n = r->got = r->reads = 0;
     r->begun = r->securing = false;
     return RAND_bytes(t->nonce, sizeof(t->nonce)) == 1;
 }
@@ -266,7 +267,8 @@ static enum wr_io read_in(struct wr_check_run *r, enum wr_check_next *next)
 
     if (io == WR_IO_OK) {
         keep_bytes(r, wr_scratch, got);
-        *next = feed_kind(r, r->got < WR_CHECK_READ_MAX ? WR_CHECK_OPEN : WR_CHECK_FULL);
+        *next = feed_kind(r, r->got < WR_CHECK_READ_MAX && ++r->reads < READS_MAX
+                             ? WR_CHECK_OPEN : WR_CHECK_FULL);
     } else if (io == WR_IO_EOF && !(r->reused && r->got == 0)) {
         *next = feed_kind(r, WR_CHECK_CLOSED);
     }
