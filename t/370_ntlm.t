@@ -24,14 +24,14 @@ sub server {
     return Weir::HttpServer::serve(sub {
         my ($request) = @_;
         my ($session) = @$request{qw(session)};
-        my ($said) = $request->{raw} =~ /^Authorization: (.*?)\r$/im;
+        my ($said) = $request->{raw} =~ /^Authorization: ((?:NTLM|Negotiate)\s.*?)\r$/im;
         my $who = "$name session $session";
-        if (($said // '') =~ /^(NTLM|Negotiate) hello (\w+)$/i) {
+        if (($said // '') =~ /^(NTLM|Negotiate)\s+hello (\w+)$/i) {
             $user{$session} = "begins $2";
             return Weir::HttpServer::reply(401, "challenge\n",
                 'WWW-Authenticate' => "$1 challenge-$session");
         }
-        if (($said // '') =~ /^(?:NTLM|Negotiate) answer-(\d+)$/i && $1 == $session
+        if (($said // '') =~ /^(?:NTLM|Negotiate)\s+answer-(\d+)$/i && $1 == $session
             && ($user{$session} // '') =~ /^begins (\w+)/) {
             $user{$session} = "is $1";
         }
@@ -99,6 +99,35 @@ for (1 .. 3) {
     is ask($first, '/own')->{body}, $at, 'the first is still the first';
     is ask($second, '/own')->{body}, $at2, 'and the second the second';
     like ask($other, '/own')->{body}, qr/^nobody at /, 'the other nobody';
+}
+
+# Another way to write it does not make it a connection of all.
+
+for my $scheme ("NTLM\t", 'Negotiate  ') {
+    my ($odd) = login('/own', 'odd', $scheme);
+    like ask($w->connect('web'), '/own')->{body}, qr/^nobody at /, 'a stranger is nobody' for 1 .. 4;
+    $odd->close;
+}
+
+# The number of a client's connection is in memory that every worker may write.
+
+SKIP: {
+    my $master = $w->master;
+    my ($run) = grep { (-s $_) >= 2048 * 128 && -s $_ < 2048 * 128 + 4096 }
+        grep { (readlink $_ // '') =~ /memfd:/ } glob "/proc/$master/fd/*";
+    open my $fh, '+<', $run // '' or skip 'the memory of weir is not to be had', 12;
+    my ($c, $there) = login('/own', 'victor', 'NTLM');
+    my @clients;
+    sysseek $fh, 2048 * 128, 0;
+    sysread $fh, my $number, 8;
+    for (1 .. 6) {
+        sysseek $fh, 2048 * 128, 0;
+        syswrite $fh, pack 'Q', unpack('Q', $number) - 1;    # the next client has his number
+        push @clients, $w->connect('web');
+        unlike ask($clients[-1], '/own', 'NTLM junk')->{body}, qr/^victor/, 'nobody is victor';
+        is ask($c, '/own')->{body}, $there, 'but he';
+    }
+    $_->close for $c, @clients;
 }
 
 # The connection ends with the client's.

@@ -41,9 +41,11 @@ static bool has_lost_body(const struct wr_exchange *x)
 /* With these schemes the connection is authenticated, not the request (RFC 4559 6). */
 static bool authenticates_connection(const struct wr_request *r)
 {
-    struct wr_str scheme = wr_fields_value(&r->fields, WR_F_AUTHORIZATION);
+    struct wr_str value = wr_fields_value(&r->fields, WR_F_AUTHORIZATION);
+    struct wr_str scheme = wr_str_of(value.p, 0);
 
-    scheme.n = wr_min(wr_str_find(scheme, ' '), scheme.n);
+    while (scheme.n < value.n && wr_is_alnum(value.p[scheme.n])) /* a tab may follow, too */
+        scheme.n++;
     return wr_str_ieq(scheme, WR_STR("NTLM")) || wr_str_ieq(scheme, WR_STR("Negotiate"));
 }
 

@@ -117,7 +117,7 @@ struct wr_link_key {             /* links of equal keys are interchangeable */
     const struct wr_addr *bind;  /* local address asked for; NULL: none */
     struct wr_peer_tls_live *tls; /* NULL: plain */
     struct wr_str name, alpn;    /* of the handshake */
-    uint64_t client;             /* number of the only session that may use it; 0: all may */
+    uint64_t client;             /* number of the only client that may use it; 0: all may */
 };
 enum wr_link_state { WR_LINK_CONNECTS, WR_LINK_SECURES, WR_LINK_UP, WR_LINK_DOWN };
 struct wr_peer_link {            /* a connection to a peer; may outlive an exchange */
@@ -175,7 +175,7 @@ static inline uint64_t wr_lease_received(const struct wr_lease *e)
 void wr_peer_link_close(struct wr_peer_link *l);
 /* A link of this key that has room, the newest first; NULL: none. */
 struct wr_peer_link *wr_link_find(struct wr_links *t, const struct wr_link_key *k);
-/* Closes the parked links of that session. */
+/* Closes the parked links of that client. */
 void wr_links_drop_client(struct wr_links *t, uint64_t client);
 /* Leases the link for the exchange; *e must have no link. */
 void wr_lease_begin(struct wr_lease *e, struct wr_exchange *x, struct wr_peer_link *l);

@@ -43,7 +43,7 @@ static struct wr_link_key link_key(struct wr_exchange *x)
         .tls = a->tls != NULL ? a->tls->live : NULL,
         .name = a->tls_name,
         .alpn = a->tls_alpn,
-        .client = a->own != NULL ? x->s->number : 0,
+        .client = a->client,
     };
 }
 

@@ -43,7 +43,7 @@ static struct wr_peer *choose_peer(struct wr_upstream *u, struct wr_peer_group *
 static const struct wr_peer *pick_own(const struct wr_pick *p, struct wr_addr *addr)
 {
     struct wr_tries *a = p->x->tries;
-    const struct wr_peer *peer = a->own != NULL ? wr_own_peer(a->own, p) : NULL;
+    const struct wr_peer *peer = a->client != 0 ? wr_own_peer(p->x, p) : NULL;
 
     if (peer == NULL || !wr_peer_hold(a->u, peer))
         return NULL;
@@ -112,8 +112,8 @@ static struct wr_try *pick_peer(struct wr_exchange *x) /* NULL: no peer */
     t = push_try(x, &addr);
     t->peer = *peer;
     t->held = true;
-    if (a->own != NULL)
-        wr_own_peer_set(a->own, peer);
+    if (a->client != 0)
+        wr_own_peer_set(x, peer);
     a->panic = p.panic;
     wr_outlier_picked(a->u, t);
     if (a->all.n == a->first + 1)
@@ -277,6 +277,8 @@ void wr_try_end(struct wr_exchange *x, bool failed)
         t->received = wr_lease_received(&a->lease);
         if (x->peer.conn == &a->lease.link->conn) /* the link may be freed before the exchange */
             x->peer = (struct wr_endpoint){ 0 };
+        if (wr_unlikely(a->client != 0) && !wr_own_is_kept(x))
+            a->lease.reusable = false;
         wr_lease_end(&a->lease, failed);
     }
     if (!t->held)

@@ -27,7 +27,7 @@ static struct wr_tries *tries_new(struct wr_exchange *x, struct wr_upstream *u,
     a->rows = rows;
     a->speaker = NULL;
     a->tls = NULL;
-    a->own = NULL;
+    a->client = 0;
     a->announce = wr_str_of(NULL, 0);
     a->begun_ms = wr_now();
     a->waited_ms = 0;

@@ -4,13 +4,14 @@
  * Map: upstream_conf (upstream {}, the proxy_* rows both layers share), server_params (of `server`:
  * pure), server_list (files of servers: pure), servers_file (reading them), servers_watch (the
  * keeper's watch over them), peer_names (resolves the servers' names), peer_zone (peers as slots in
- * shared memory), peer_publish (the keeper writes there), peer_members (its lists of slots),
- * peer_ledger (leases each process holds), peer_view (a worker's view), round_robin (the default
- * balancer), schedule (its order: pure), slow_start (peers that come back), start, pick, dial,
- * retry (the steps), queue (waiting for a peer), own_links (of one client: ntlm), secure (what an
- * exchange wants of the handshake), policy, heal and hostport (pure), outlier, retry_budget, panic,
- * on_down, heal_conf (groups that heal themselves), resolver_conf (the resolver directive),
- * upstream_vars ($upstream_addr ...). Connections to peers are in core/link.
+ * shared memory), peer_publish (the keeper writes there), peer_mend (and again), peer_members (its
+ * lists of slots), peer_ledger (leases each process holds), peer_view (a worker's view),
+ * round_robin (the default balancer), schedule (its order: pure), slow_start (peers that come
+ * back), start, pick, dial, retry (the steps), queue (waiting for a peer), own_links (of one
+ * client: ntlm), secure (what an exchange wants of the handshake), policy, heal and hostport
+ * (pure), outlier, retry_budget, panic, on_down, heal_conf (groups that heal themselves),
+ * resolver_conf (the resolver directive), upstream_vars ($upstream_addr ...). Connections to peers
+ * are in core/link.
  *
  * A worker names a peer by its slot number and the slot's generation. Counters are in shared
  * memory: a worker writes its own row of the ledger first, then the slot's total, so that the
@@ -66,7 +67,8 @@ struct wr_upstream {
     struct wr_shm *zone;
     struct wr_shm *previous;     /* the zone this one replaces (other capacity), held; or NULL */
     struct wr_pool *pool;        /* of the configuration */
-    uint64_t run;                /* keeper: `run` of its wr_upstreams_commit */
+    uint64_t run;                /* keeper: `run` of its wr_upstreams_commit; 0: not yet */
+    uint64_t published;          /* keeper: a hash of the members it has published */
     uint32_t full;               /* keeper: number of addresses for which no slot was free */
     bool checked;                /* active checks own the bits CHECK and UNCHECKED of its peers */
     uint32_t born;               /* wr_health bits that a new peer begins with */
@@ -341,7 +343,6 @@ struct wr_upstream_rows {        /* `proxy_*` directives of both layers (in the 
  * proxy_pass, with or without port. */
 void wr_tries_secure(struct wr_exchange *x, const struct wr_peer_tls *tls, struct wr_str host);
 
-struct wr_own_peer;
 struct wr_tries {                /* x->tries: all tries of an exchange */
     struct wr_upstream *u;       /* NULL: an address found at run time */
     const struct wr_upstream_rows *rows;
@@ -352,7 +353,7 @@ struct wr_tries {                /* x->tries: all tries of an exchange */
     struct wr_str tls_alpn;      /* as on the wire; empty: none */
     struct wr_str announce;      /* PROXY header: sent first, before any handshake */
     struct wr_lease lease;       /* of the current try */
-    struct wr_own_peer *own;     /* of the session, whose links are for it alone; or NULL */
+    uint64_t client;             /* whose links are for it alone (ntlm); 0: links of all */
     WR_VEC(struct wr_try) all;   /* the last is the current one */
     struct wr_try only;          /* memory of the first try: mostly it is the only one */
     uint32_t first;              /* index in `all` of the first try of this upstream */

@@ -125,6 +125,7 @@ static inline bool wr_members_have(const struct wr_member_list *l, uint32_t slot
 {
     return (l->has[slot / 64] >> (slot % 64) & 1) != 0;
 }
+uint64_t wr_members_hash(const struct wr_member_list *l);
 void wr_members_add(struct wr_member_list *l, uint32_t slot); /* must not be there yet */
 /* The slot of the server for an address, of a list that was read. A service may have an address
  * twice: skips slots in `taken` (or NULL). */
@@ -140,9 +141,15 @@ bool wr_slot_claim(struct wr_peer_slot *s) WR_CHECKED;
  * apply unless the server has `weight`. */
 bool wr_peer_zone_update(struct wr_upstream *u, struct wr_server *s,
                          const struct wr_name_addr *addrs, uint32_t n);
-/* The same after u->listed was replaced. */
+/* The same after u->listed was replaced, or somebody may have written into the zone. */
 bool wr_peer_zone_relist(struct wr_upstream *u);
 bool wr_upstream_is_owned(const struct wr_upstream *u); /* by this keeper */
+/* Keeper, if it is the owner, after a death: writes again what that process may have written
+ * over. */
+void wr_upstreams_rewrite(struct wr_conf *c);
+/* Keeper that is to be the owner. True: the owner or the members of a zone are not what it has
+ * written (logged). */
+bool wr_upstreams_are_damaged(const struct wr_conf *c);
 /* Keeper: publishes again the groups whose addresses did not all fit. Call it after counts were
  * corrected: slots may be free now. */
 void wr_upstreams_fit(struct wr_conf *c);
@@ -315,9 +322,11 @@ void wr_down_stop(void);
 bool wr_group_panics(struct wr_upstream *u, const struct wr_peers *v, uint64_t now_ms);
 
 /* ---- own links ---- */
-/* The peer that the session has been at, if it is usable; else NULL. */
-const struct wr_peer *wr_own_peer(const struct wr_own_peer *own, const struct wr_pick *p);
-void wr_own_peer_set(struct wr_own_peer *own, const struct wr_peer *peer);
+/* For an exchange with links of its client (x->tries->client). The peer that the session has been
+ * at, if it is usable; else NULL. */
+const struct wr_peer *wr_own_peer(const struct wr_exchange *x, const struct wr_pick *p);
+void wr_own_peer_set(const struct wr_exchange *x, const struct wr_peer *peer);
+bool wr_own_is_kept(const struct wr_exchange *x); /* false: the session ends, and has no peer */
 
 /* ---- steps ---- */
 /* Ends the current try: counts its outcome, gives its lease back. Idempotent. */
