@@ -140,6 +140,7 @@ struct wr_child {
     bool leaving;                 /* it reported LEAVING: it accepts no more clients */
     uint32_t committed;           /* keeper: the number of its last COMMITTED; 0: none */
     uint32_t unanswered;          /* keeper: ALIVE questions that it has not answered */
+    bool asked;                   /* keeper: since then it has not asked for a COMMIT */
     uint64_t ask_ms;              /* when the next such question is sent */
     bool stuck;                   /* it was killed because it did not answer */
 };
@@ -300,7 +301,9 @@ enum wr_message {
     WR_MSG_LEAVING,     /* worker: it accepts no more; others may have its sockets */
     WR_MSG_DIED,        /* to the keeper: a process died; it must take back what that held */
     WR_MSG_BELL,        /* to a worker: wr_bell bits as the number */
-    WR_MSG_ALIVE,       /* to a keeper: is its loop still turning? And its answer: yes */
+    WR_MSG_ALIVE,       /* to a keeper: is its loop still turning? And its answer: yes. Number 1: it
+                         * is the owner of the zones */
+    WR_MSG_DAMAGED,     /* keeper: somebody has written into its zones; COMMIT shall come again */
 };
 struct wr_report {
     uint32_t message;    /* enum wr_message; but a child may send anything */

@@ -94,6 +94,25 @@ static void commit_zones(uint32_t number)
     wr_report_send(WR_MSG_COMMITTED, number, "");
 }
 
+static bool are_zones_damaged(void)
+{
+    bool damaged = false;
+
+    for (uint32_t i = 0; i < wr_modules_count; i++)
+        if (hooks_of(i)->is_damaged != NULL)
+            damaged |= hooks_of(i)->is_damaged(me.cycle->conf);
+    return damaged;
+}
+
+/* The question may be an old one, from before another keeper became the owner: so the master, which
+ * knows the owner, has the last word. */
+static void tell_alive(bool owner)
+{
+    wr_report_send(WR_MSG_ALIVE, 0, "");
+    if (owner && me.committed && are_zones_damaged())
+        wr_report_send(WR_MSG_DAMAGED, 0, "");
+}
+
 /* ---- after a death ---- */
 
 static void begin_checks(void)
@@ -127,7 +146,7 @@ static void on_message(const struct wr_report *r)
     else if (r->message == WR_MSG_DIED)
         begin_checks();
     else if (r->message == WR_MSG_ALIVE)
-        wr_report_send(WR_MSG_ALIVE, 0, "");
+        tell_alive(r->number != 0);
 }
 
 static void on_bell(uint32_t bits, void *arg)

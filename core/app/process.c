@@ -16,17 +16,24 @@
 /* ---- slots ---- */
 
 #define HALF (WR_SLOTS / 2)
+#define LOOK_NS 5000000      /* a thousand looks take one millisecond */
 #define OWN_LOCK_MS 100      /* a keeper holds the lock of a slot for a moment while it sweeps */
 
 static bool given[WR_SLOTS];
 
 /* An orphan of an earlier master may still live in a slot of our half; it holds the slot's lock.
- * locked_too: take such a slot as well. */
+ * locked_too: take such a slot as well. A process may lock every slot, and so many bytes that each
+ * look takes milliseconds: the master does not look for long. */
 static uint32_t find_slot(bool locked_too)
 {
-    for (uint32_t i = wr_master.half * HALF; i < (wr_master.half + 1) * HALF; i++)
+    uint64_t until = wr_time_ns() + LOOK_NS;
+
+    for (uint32_t i = wr_master.half * HALF; i < (wr_master.half + 1) * HALF; i++) {
         if (!given[i] && (locked_too || !wr_locked(wr_self.run_fd, i)))
             return i;
+        if (!locked_too && wr_time_ns() > until)
+            break;
+    }
     return WR_SLOT_NONE;
 }
 

@@ -113,6 +113,17 @@ static void rewrite_owners(void)
     }
 }
 
+/* Once for each question, so that a child cannot keep the master busy. */
+static void commit_again(struct wr_child *ch)
+{
+    const struct wr_cycle *c = wr_running();
+
+    if (!ch->asked || ch != wr_keeper_of(c) || !wr_launch_has_zones(c))
+        return;
+    ch->asked = false;
+    (void)wr_child_send(ch, WR_MSG_COMMIT, c->generation);
+}
+
 void wr_child_reported(struct wr_child *ch, const struct wr_report *r)
 {
     if (r->message == WR_MSG_READY)
@@ -121,6 +132,8 @@ void wr_child_reported(struct wr_child *ch, const struct wr_report *r)
         ch->committed = r->number;
     else if (r->message == WR_MSG_ALIVE)
         ch->unanswered = 0;
+    else if (r->message == WR_MSG_DAMAGED)
+        commit_again(ch);
     else if (r->message == WR_MSG_LEAVING && !ch->leaving) {
         ch->leaving = true;
         if (wr_master.going == WR_RUNNING)
@@ -390,9 +403,9 @@ static uint64_t ask_every_ms(const struct wr_conf *conf)
     return every;
 }
 
-static void ask_keeper(const struct wr_conf *conf, struct wr_child *ch)
+static void ask_keeper(const struct wr_cycle *c, struct wr_child *ch)
 {
-    uint64_t every = ask_every_ms(conf);
+    uint64_t every = ask_every_ms(c->conf);
 
     if (ch->unanswered >= ASKS_MISSED && !ch->stuck) {
         wr_say(WR_LOG_ERROR, 0, "%s %d has not answered for %llu ms, replacing it",
@@ -400,8 +413,10 @@ static void ask_keeper(const struct wr_conf *conf, struct wr_child *ch)
         ch->stuck = true;
         (void)kill(ch->pid, SIGKILL);
     }
-    (void)wr_child_send(ch, WR_MSG_ALIVE, 0); /* if that fails, no answer comes either */
+    /* if that fails, no answer comes either */
+    (void)wr_child_send(ch, WR_MSG_ALIVE, wr_launch_has_zones(c));
     ch->unanswered++;
+    ch->asked = true;
     ch->ask_ms = wr_now() + every;
 }
 
@@ -409,7 +424,7 @@ void wr_children_ask(void)
 {
     for (struct wr_cycle *c = wr_master.cycle; c != NULL; c = c->old) {
         if (is_watched(c) && wr_now() >= wr_keeper_of(c)->ask_ms)
-            ask_keeper(c->conf, wr_keeper_of(c));
+            ask_keeper(c, wr_keeper_of(c));
     }
 }
 

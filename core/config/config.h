@@ -174,6 +174,9 @@ struct wr_keeper_hooks {
     /* True: the counts in shared memory are right again. Called after a sweep every 10 ms, later
      * every second, until all modules return true. */
     bool (*look)(struct wr_conf *conf);
+    /* Called every few seconds in the process that is to be the owner. True: somebody else has
+     * written over what commit wrote. If the master agrees, commit is called again. */
+    bool (*is_damaged)(const struct wr_conf *conf);
     /* Called by the master: how often the work of the keeper is due, in ms; 0: that does not
      * matter. A keeper that is silent three times as long is replaced (core/app/supervise.c). */
     uint64_t (*every)(const struct wr_conf *conf);

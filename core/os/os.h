@@ -284,6 +284,8 @@ struct wr_ledger {
         int32_t differs;      /* sum of the column minus the total */
         uint32_t times;       /* in a row */
     } *seen;
+    uint32_t looked;          /* columns, since the round began */
+    bool right;               /* so far in this round */
     _Atomic uint64_t *used;   /* shared, like the fields below; a bit for each row ever used */
     _Atomic uint32_t *rows;   /* one for each process; untouched ones use no memory */
     void *totals;             /* the total of column 0, in memory of the caller */
@@ -296,12 +298,13 @@ void wr_ledger_show(struct wr_ledger *l); /* copies `held` to our row again */
 /* Takes the counts of a dead process out of the totals. */
 void wr_ledger_clear(struct wr_ledger *l, uint32_t process);
 /* Calls clear() for each slot without a living process, under its lock, and for our own. True:
- * there are living processes of another master. It is possible that nobody reports their death, so
- * sweep again later. */
+ * sweep again later: there are living processes of another master, whose death nobody may report,
+ * or it took too long and some slots are left. */
 bool wr_ledger_sweep(void (*clear)(void *arg, uint32_t process), void *arg);
-/* Compares all totals with their columns once. True: they have agreed several times in a row, no
- * more calls are needed. A total may be too high, as a process may die between the total and its
- * row; it is corrected when both have not changed for several calls. */
+/* Compares all totals with their columns once, a part of them where there are very many. True: they
+ * have agreed several times in a row, no more calls are needed. A total may be too high, as a
+ * process may die between the total and its row; it is corrected when both have not changed for
+ * several calls. */
 bool wr_ledger_look(struct wr_ledger *l, struct wr_pool *pool);
 void wr_ledger_forget(struct wr_ledger *l); /* start the comparison anew */
 /* Pure: a difference is trusted when it was seen several times in a row. */
@@ -392,7 +395,7 @@ static inline bool wr_queue_is_empty(const struct wr_queue *q)
 /* The head does nothing with what is there: take it for gone. It may show itself again. */
 void wr_queue_skip(struct wr_queue *q, struct wr_queue_head h);
 void wr_queue_clear(struct wr_queue *q, uint32_t process); /* a dead one; as wr_ledger_clear */
-uint64_t wr_queue_ticket(void); /* of one who comes now: the monotonic time in ns */
+uint64_t wr_time_ns(void); /* monotonic, asked for now: the ticket of one who comes */
 
 /* ---- host ---- */
 #define WR_HOSTNAME_SIZE 256

@@ -5,6 +5,9 @@
 #include "os/os.h"
 
 #define BELIEVED 3           /* equal comparisons in a row */
+#define SWEEP_NS 100000000   /* all slots take a few milliseconds, unless somebody holds very many
+                              * locks: then the rest is swept a second later */
+#define READS_MAX (1u << 18) /* words of rows read at a time: somebody may say that all are used */
 
 void wr_ledger_place(struct wr_ledger *l, struct wr_zone *z, uint32_t columns)
 {
@@ -49,21 +52,31 @@ void wr_ledger_clear(struct wr_ledger *l, uint32_t process)
     }
 }
 
+/* True: a process of another master has the slot. */
+static bool sweep_slot(uint32_t i, void (*clear)(void *arg, uint32_t process), void *arg)
+{
+    /* The keeper itself counts nothing: clear its row, whose lock it holds already. */
+    bool own = i == wr_self.slot;
+
+    if (!own && !wr_lock(wr_self.run_fd, i, 0))
+        return i / (WR_SLOTS / 2) != wr_self.slot / (WR_SLOTS / 2);
+    clear(arg, i);
+    if (!own)
+        wr_unlock(wr_self.run_fd, i);
+    return false;
+}
+
 bool wr_ledger_sweep(void (*clear)(void *arg, uint32_t process), void *arg)
 {
+    static uint32_t from;
+    uint64_t until = wr_time_ns() + SWEEP_NS;
     bool strangers = false;
 
-    for (uint32_t i = 0; wr_self.run_fd >= 0 && i < WR_SLOTS; i++) {
-        /* The keeper itself counts nothing: clear its row, whose lock it holds already. */
-        bool own = i == wr_self.slot;
-
-        if (!own && !wr_lock(wr_self.run_fd, i, 0)) {
-            strangers |= i / (WR_SLOTS / 2) != wr_self.slot / (WR_SLOTS / 2);
-            continue;
-        }
-        clear(arg, i);
-        if (!own)
-            wr_unlock(wr_self.run_fd, i);
+    for (uint32_t n = 0; wr_self.run_fd >= 0 && n < WR_SLOTS; n++) {
+        strangers |= sweep_slot(from, clear, arg);
+        from = (from + 1) % WR_SLOTS;
+        if (wr_time_ns() > until)
+            return true;
     }
     return strangers;
 }
@@ -126,19 +139,35 @@ static bool check_column(struct wr_ledger *l, uint32_t column)
     }
 }
 
+static uint32_t count_used(const struct wr_ledger *l)
+{
+    uint32_t n = 0;
+
+    for (uint32_t w = 0; w < WR_SLOTS / 64; w++)
+        n += (uint32_t)__builtin_popcountll(atomic_load_explicit(&l->used[w],
+                                                                 memory_order_relaxed));
+    return n;
+}
+
 bool wr_ledger_look(struct wr_ledger *l, struct wr_pool *pool)
 {
-    bool right = true;
+    uint32_t more = READS_MAX / (count_used(l) + 1);
 
     if (l->seen == NULL)
         l->seen = WR_NEW_ARRAY(pool, struct wr_ledger_seen, l->columns);
-    for (uint32_t i = 0; i < l->columns; i++)
-        right &= check_column(l, i);
-    return right;
+    if (l->looked == 0)
+        l->right = true;
+    for (; more > 0 && l->looked < l->columns; more--)
+        l->right &= check_column(l, l->looked++);
+    if (l->looked < l->columns)
+        return false;
+    l->looked = 0;
+    return l->right;
 }
 
 void wr_ledger_forget(struct wr_ledger *l)
 {
+    l->looked = 0;
     if (l->seen != NULL)
         memset(l->seen, 0, l->columns * sizeof(*l->seen));
 }

@@ -34,7 +34,7 @@ void wr_queue_place(struct wr_queue *q, struct wr_zone *z)
     q->places.stride = sizeof(*q->taken);
 }
 
-uint64_t wr_queue_ticket(void)
+uint64_t wr_time_ns(void)
 {
     struct timespec t;
 

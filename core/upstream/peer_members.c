@@ -3,6 +3,10 @@
  * list of thousands is searched once for each of its servers. */
 #include "upstream/upstream_impl.h"
 
+/* A service may have an address WR_NAMES times. Slots in which somebody has written the same server
+ * a hundred thousand times must not make each search as long: what is farther is not found. */
+#define PROBES_MAX (WR_NAMES + 64)
+
 struct wr_member_list wr_members_new(uint32_t slots)
 {
     struct wr_member_list l = { .at = wr_calloc(slots, sizeof(*l.at)),
@@ -41,13 +45,15 @@ static void make_index(struct wr_member_list *l, const struct wr_peer_zone *z)
     for (uint32_t i = 0; i < l->n; i++) {
         const struct wr_peer_slot *s = &z->slot[l->at[i]];
         struct wr_addr addr;
-        uint32_t at;
+        uint32_t at, probes = 0;
 
         if (!wr_slot_addr(s, &addr))
             continue;
-        for (at = place_of(l, s->key, &addr); l->index[at] != 0; at = (at + 1) & l->mask)
-            ;
-        l->index[at] = l->at[i] + 1;
+        at = place_of(l, s->key, &addr);
+        while (l->index[at] != 0 && ++probes < PROBES_MAX)
+            at = (at + 1) & l->mask;
+        if (l->index[at] == 0)
+            l->index[at] = l->at[i] + 1;
     }
 }
 
@@ -69,9 +75,9 @@ struct wr_peer_slot *wr_members_find(const struct wr_member_list *l, const struc
                                      uint64_t key, const struct wr_addr *addr,
                                      const struct wr_member_list *taken)
 {
-    uint32_t at = place_of(l, key, addr);
+    uint32_t at = place_of(l, key, addr), probes = 0;
 
-    for (; l->index[at] != 0; at = (at + 1) & l->mask) {
+    for (; l->index[at] != 0 && probes++ < PROBES_MAX; at = (at + 1) & l->mask) {
         uint32_t slot = l->index[at] - 1;
         struct wr_peer_slot *s = &z->slot[slot];
         struct wr_addr a;
@@ -81,4 +87,9 @@ struct wr_peer_slot *wr_members_find(const struct wr_member_list *l, const struc
             return s;
     }
     return NULL;
+}
+
+uint64_t wr_members_hash(const struct wr_member_list *l)
+{
+    return wr_hash_stable(wr_str_of((const char *)l->at, l->n * sizeof(*l->at)), l->n);
 }

@@ -5,6 +5,7 @@
 #include "upstream/upstream_impl.h"
 
 #define LOCK_MS 100          /* a holder needs far less, unless it is stopped or malicious */
+#define LOCKED_MS 10000      /* after a wait in vain no zone's lock is waited for, for this time */
 
 /* ---- slots ---- */
 
@@ -204,6 +205,7 @@ static bool has_same_members(const struct draft *d)
 static void draft_publish(struct draft *d)
 {
     d->u->full = d->full;
+    d->u->published = wr_members_hash(&d->next);
     wr_roster_publish(&d->z->members, d->next.at, d->next.n);
     wr_waiting_tell(d->u);
     wr_ring_workers(WR_BELL_PEERS);
@@ -341,11 +343,18 @@ static void learn_listed(struct draft *d)
 /* ---- owning and publishing ---- */
 
 /* A holder that does not unlock is stopped or malicious. Publish without the lock then: one of the
- * two lists will remain, and readers check whatever they read. */
+ * two lists will remain, and readers check whatever they read. It may hold the locks of all zones,
+ * and thousands of servers are written one by one: so wait once, then only try for a time. */
 static bool lock_zone(const struct wr_upstream *u)
 {
-    if (wr_zone_lock(&u->peers->zone.zone, LOCK_MS))
+    static uint64_t waits_from_ms;
+    bool waits = wr_now() >= waits_from_ms;
+
+    if (wr_zone_lock(&u->peers->zone.zone, waits ? LOCK_MS : 0))
         return true;
+    if (!waits)
+        return false;
+    waits_from_ms = wr_now() + LOCKED_MS;
     wr_say(WR_LOG_WARN, 0, "upstream \"" WR_FMT "\": its zone is locked by another process, "
            "publishing without the lock", WR_ARG(u->name));
     return false;
@@ -438,15 +447,6 @@ bool wr_peer_zone_relist(struct wr_upstream *u)
 bool wr_upstream_is_owned(const struct wr_upstream *u)
 {
     return atomic_load(u->peers->zone.members.owner) == u->run;
-}
-
-void wr_upstreams_fit(struct wr_conf *c)
-{
-    struct wr_upstreams *all = wr_conf_upstreams(c);
-
-    for (uint32_t i = 0; i < all->all.n; i++)
-        if (all->all.at[i]->full > 0)
-            (void)publish_again(all->all.at[i]);
 }
 
 /* ---- health ---- */

@@ -162,7 +162,7 @@ static void stand_in_line(struct wr_peer_queue *q, struct wr_tries *a)
 {
     struct wr_link *before = q->waiting.prev;
 
-    a->ticket = a->all.n > a->first ? a->begun_ms * 1000000 : wr_queue_ticket();
+    a->ticket = a->all.n > a->first ? a->begun_ms * 1000000 : wr_time_ns();
     while (before != &q->waiting
            && wr_container(before, struct wr_tries, waiting)->ticket > a->ticket)
         before = before->prev;

@@ -384,6 +384,13 @@ static void worker_exit(struct wr_conf *conf)
     }
 }
 
+/* A process that died may have written anywhere before. */
+static bool keeper_sweep(struct wr_conf *conf)
+{
+    wr_upstreams_rewrite(conf);
+    return wr_peers_sweep(conf);
+}
+
 /* Corrects the counts. Slots may be free then: publishes the addresses that did not fit before. */
 static bool keeper_look(struct wr_conf *conf)
 {
@@ -409,8 +416,9 @@ static const struct wr_keeper_hooks keeper = {
     .commit = wr_upstreams_commit,
     .start = keeper_start,
     .stop = keeper_stop,
-    .sweep = wr_peers_sweep,
+    .sweep = keeper_sweep,
     .look = keeper_look,
+    .is_damaged = wr_upstreams_are_damaged,
 };
 
 static const struct wr_directive directives[] = {
