@@ -53,7 +53,7 @@ static bool is_same_key(const struct wr_link_key *a, const struct wr_link_key *b
 static enum wr_room find_room(struct wr_peer_link *l)
 {
     if (!wr_link_is_shared(l))
-        return wr_peer_link_silent(l) ? WR_ROOM_READY : WR_ROOM_GONE;
+        return wr_peer_link_is_silent(l) ? WR_ROOM_READY : WR_ROOM_GONE;
     return l->state < WR_LINK_UP ? WR_ROOM_READY : l->key.speaker->lease(l);
 }
 

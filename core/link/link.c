@@ -35,7 +35,7 @@ static void link_woken(struct wr_task *t)
         wr_peer_link_close(l);
     else if (wr_link_is_shared(l))
         l->key.speaker->run(l);
-    else if (!wr_peer_link_silent(l)) /* an event of bytes read before, a TLS ticket: no input */
+    else if (!wr_peer_link_is_silent(l)) /* an event of bytes read before, a TLS ticket: no input */
         wr_peer_link_close(l);
 }
 

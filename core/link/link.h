@@ -48,6 +48,16 @@ bool wr_set_bind(struct wr_cf *cf, void *conf);
 /* ---- TLS to servers ---- */
 struct wr_peer_tls_live;
 #define WR_ALPN_NAME_MAX 255 /* RFC 7301 3.1 */
+/* Appends a protocol's name as on the wire; an empty one is left out. False: it is too long, and
+ * was left out. */
+static inline bool wr_alpn_append(struct wr_text *t, struct wr_str name)
+{
+    if (name.n > 0 && name.n <= WR_ALPN_NAME_MAX) {
+        wr_text_char(t, (char)name.n);
+        wr_text_str(t, name);
+    }
+    return name.n <= WR_ALPN_NAME_MAX;
+}
 struct wr_peer_alpn { struct wr_template **at; uint32_t n, cap; }; /* protocols to offer */
 struct wr_peer_tls {             /* proxy_ssl_* */
     struct wr_tls_conf tls;
@@ -170,6 +180,17 @@ static inline uint64_t wr_lease_received(const struct wr_lease *e)
 {
     return e->link == NULL ? 0
          : wr_link_is_shared(e->link) ? e->received : e->link->conn.received - e->received;
+}
+/* True: the link is open and has no unread bytes. Bytes sent without a request must not become the
+ * reply to the next one. Peeks, as the ready bit does not tell: the event may come later in this
+ * turn, and a read that got all it asked for leaves the bit set. */
+static inline bool wr_peer_link_is_silent(struct wr_peer_link *l)
+{
+    char byte;
+    size_t got;
+
+    return (l->conn.ready & (WR_HUP | WR_ERR)) == 0
+        && wr_conn_peek(&l->conn, &byte, 1, &got) == WR_IO_AGAIN;
 }
 /* Idempotent; the link is freed at the end of the turn. */
 void wr_peer_link_close(struct wr_peer_link *l);

@@ -17,17 +17,6 @@ enum wr_io wr_peer_link_down(struct wr_peer_link *l, enum wr_failure why);
 enum wr_io wr_peer_link_waits(struct wr_peer_link *l); /* AGAIN, or ERROR after its deadline */
 
 struct wr_peer_link *wr_peer_link_new(const struct wr_link_plan *p, int fd);
-/* True: the parked link has no unread bytes. Bytes sent without a request must not become the reply
- * to the next one. Peeks, as the ready bit does not tell: the event may come later in this turn,
- * and a read that got all it asked for leaves the bit set. */
-static inline bool wr_peer_link_silent(struct wr_peer_link *l)
-{
-    char byte;
-    size_t got;
-
-    return (l->conn.ready & (WR_HUP | WR_ERR)) == 0
-        && wr_conn_peek(&l->conn, &byte, 1, &got) == WR_IO_AGAIN;
-}
 
 /* ---- links by key ---- */
 static inline uint64_t wr_link_key_hash(const struct wr_link_key *k)

@@ -40,3 +40,13 @@ const char *wr_hostport_parse(struct wr_str s, uint16_t default_port, struct wr_
         wr_addr_set_port(&out->addr, out->port);
     return out->port == 0 ? "no port" : NULL;
 }
+
+struct wr_str wr_hostport_host(struct wr_str name)
+{
+    size_t end;
+
+    if (name.n > 0 && name.p[0] == '[')
+        return wr_str_of(name.p, wr_min(wr_str_find(name, ']') + 1, name.n));
+    end = wr_str_find(name, ':');
+    return end == wr_str_rfind(name, ':') ? wr_str_of(name.p, end) : name;
+}

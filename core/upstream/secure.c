@@ -2,25 +2,13 @@
  * and the protocols to offer. Called after the tries have begun. */
 #include "upstream/upstream_impl.h"
 
-/* The part of host:port before the port. */
-static struct wr_str without_port(struct wr_str name)
-{
-    size_t end;
-
-    if (name.n > 0 && name.p[0] == '[')
-        return wr_str_of(name.p, wr_min(wr_str_find(name, ']') + 1, name.n));
-    end = wr_str_find(name, ':');
-    return end == wr_str_rfind(name, ':') ? wr_str_of(name.p, end) : name;
-}
-
 static struct wr_str handshake_name(struct wr_exchange *x, const struct wr_tries *a)
 {
     const struct wr_peer_tls *c = a->tls;
 
-    return without_port(c->name != NULL ? wr_template_str(x, c->name) : a->tls_host);
+    return wr_hostport_host(c->name != NULL ? wr_template_str(x, c->name) : a->tls_host);
 }
 
-/* Makes the list in wire format (RFC 7301 3.1). */
 static struct wr_str alpn_list(struct wr_exchange *x, const struct wr_peer_alpn *list)
 {
     struct wr_text t = wr_text_grow(x->pool, 64, UINT16_MAX);
@@ -28,13 +16,9 @@ static struct wr_str alpn_list(struct wr_exchange *x, const struct wr_peer_alpn 
     for (uint32_t i = 0; i < list->n; i++) {
         struct wr_str name = wr_template_str(x, list->at[i]);
 
-        if (name.n > WR_ALPN_NAME_MAX) {
+        if (!wr_alpn_append(&t, name))
             wr_xlog(x, WR_LOG_ERROR, 0, "a protocol of %zu bytes is not offered to the server",
                     name.n);
-        } else if (name.n > 0) {
-            wr_text_char(&t, (char)name.n);
-            wr_text_str(&t, name);
-        }
     }
     return wr_text_view(&t);
 }

@@ -102,6 +102,8 @@ struct wr_hostport {
 };
 const char *wr_hostport_parse(struct wr_str s, uint16_t default_port,
                               struct wr_hostport *out) WR_CHECKED;
+/* The part of host:port before the port, "[::1]" of "[::1]:80"; all of an address without port. */
+struct wr_str wr_hostport_host(struct wr_str name);
 
 /* ---- resolver directive (both layers and upstream) ---- */
 extern struct wr_module wr_module_resolver;
@@ -115,8 +117,6 @@ struct wr_window {               /* covers its time, and at most a seventh of it
 
 /* ---- shared: slots ---- */
 enum wr_down { WR_DOWN_CONF = 1, WR_DOWN_DRAIN = 2 };
-/* The fate of a peer's sessions when it goes down; unset: proxy_session_drop decides. */
-enum wr_on_down { WR_ON_DOWN_UNSET, WR_ON_DOWN_CLOSE, WR_ON_DOWN_DRAIN };
 enum wr_health {
     WR_HEALTH_CHECK = 1,         /* the active check failed */
     WR_HEALTH_UNCHECKED = 2,     /* a mandatory check has not passed yet */
@@ -258,11 +258,6 @@ static inline bool wr_peer_takes_turn(const struct wr_pick *p, const struct wr_p
     uint32_t warmth = wr_peer_warmth(p, peer);
 
     return wr_likely(warmth >= WR_WARM) || wr_peer_warm_turn(peer, warmth);
-}
-/* The peer is usable again after it was not: slow_start begins. */
-static inline void wr_slot_rises(struct wr_peer_slot *s, uint64_t now_ms)
-{
-    atomic_store_explicit(&s->up_ms, now_ms, memory_order_relaxed);
 }
 struct wr_try;
 struct wr_balancer_ops {

@@ -214,6 +214,11 @@ static inline void wr_peer_probe(const struct wr_peer *peer, uint64_t now_ms)
         atomic_store_explicit(&peer->slot->checked_ms, now_ms, memory_order_relaxed);
 }
 bool wr_peer_failed(const struct wr_peer *peer, uint64_t now_ms);
+/* The peer is usable again after it was not: slow_start begins. */
+static inline void wr_slot_rises(struct wr_peer_slot *s, uint64_t now_ms)
+{
+    atomic_store_explicit(&s->up_ms, now_ms, memory_order_relaxed);
+}
 static inline bool wr_peer_is_tried(const uint64_t *tried, uint32_t slot) /* tried: NULL is fine */
 {
     return tried != NULL && (tried[slot / 64] >> (slot % 64) & 1) != 0;
@@ -313,6 +318,9 @@ static inline void wr_retry_count(struct wr_upstream *u) /* the first try of an 
         wr_window_add(&u->peers->zone.words->tries, WR_BUDGET_MS, wr_now(),
                       (struct wr_tally){ 1, 0 });
 }
+/* The fate of a peer's sessions when it goes down; unset: proxy_session_drop decides. */
+enum wr_on_down { WR_ON_DOWN_UNSET, WR_ON_DOWN_CLOSE, WR_ON_DOWN_DRAIN };
+/* Reads "close" or "drain". */
 bool wr_on_down_read(struct wr_str v, uint32_t *out) WR_CHECKED;
 void wr_try_unwatch(struct wr_tries *a); /* a->at_peer is linked */
 void wr_down_start(const struct wr_upstreams *all, struct wr_loop *l); /* worker */

@@ -1,6 +1,7 @@
 /* peer_time: how long a peer takes, a moving average that all workers share in its slot. Balancers
  * that read it note each try in `done`. An average is forgotten by half every ten seconds without a
- * new measurement, and a peer that was not asked for a while is asked once: no average stays stale. */
+ * new measurement, and a peer that was not asked for a while is asked once: no average stays
+ * stale. */
 #ifndef WR_PEER_TIME_H
 #define WR_PEER_TIME_H
 
@@ -36,9 +37,9 @@ static inline WR_CHECKED bool wr_time_named(uint32_t layer, struct wr_str name,
 #define WR_TIME_MS 256           /* parts of a millisecond in an average */
 #define WR_TIME_HALVES_MS 10000  /* an average without a new measurement halves in this time */
 #define WR_TIME_FAILED_MS 1000   /* a failed try counts as at least this long */
-#define WR_TIME_FLOOR_MS 5       /* shorter times are equal: a busy machine adds as much by chance */
+#define WR_TIME_FLOOR_MS 5       /* shorter times are equal: a busy machine adds so much */
 #define WR_TIME_REST_MS 1000     /* a peer is not asked again, only to measure it, sooner */
-#define WR_TIME_PROBES 8         /* one pick of so many may go to a peer that was not asked lately */
+#define WR_TIME_PROBES 8         /* one pick of so many may go to a peer not asked lately */
 
 static inline uint64_t wr_time_of(enum wr_time_kind kind, const struct wr_try *t)
 {
@@ -85,8 +86,8 @@ static inline uint32_t wr_time_left(uint32_t avg, uint64_t age_ms)
 {
     return avg == 0 ? 0 : wr_max(avg >> wr_min(age_ms / WR_TIME_HALVES_MS, (uint64_t)31), 1u);
 }
-/* Pure: what is compared of an average: three bits after the first. Less than an eighth is chance, and
- * so is what happens below the floor; peers that differ by no more take turns. */
+/* Pure: the part of an average that is compared: three bits after the first. Less than an eighth is
+ * chance, and so is what happens below the floor; peers that differ by no more take turns. */
 static inline uint32_t wr_time_rounded(uint32_t avg)
 {
     avg = wr_max(avg, (uint32_t)(WR_TIME_FLOOR_MS * WR_TIME_MS));

@@ -314,16 +314,6 @@ static bool set_health_check(struct wr_cf *cf, void *conf)
 
 /* ---- when all is known ---- */
 
-/* The part of host:port before the port. */
-static struct wr_str without_port(struct wr_str name)
-{
-    size_t end = wr_str_rfind(name, ':');
-
-    if (name.n > 0 && name.p[0] == '[')
-        return wr_str_of(name.p, wr_min(wr_str_find(name, ']') + 1, name.n));
-    return end == wr_str_find(name, ':') ? wr_str_of(name.p, end) : name;
-}
-
 /* Names with variables have no value without a request: the host of proxy_pass is used. */
 static void take_tls(struct wr_cf *cf, struct wr_check *c, const struct wr_upstream_use *use)
 {
@@ -333,13 +323,10 @@ static void take_tls(struct wr_cf *cf, struct wr_check *c, const struct wr_upstr
     c->tls = use->tls->live;
     if (use->tls->name != NULL && !wr_template_literal(use->tls->name, &name))
         name = use->host;
-    c->tls_name = wr_pool_str(cf->pool, without_port(name));
-    for (uint32_t i = 0; i < use->tls->alpn.n; i++) {
-        if (wr_template_literal(use->tls->alpn.at[i], &name) && name.n > 0 && name.n < 256) {
-            wr_text_char(&alpn, (char)name.n);
-            wr_text_str(&alpn, name);
-        }
-    }
+    c->tls_name = wr_pool_str(cf->pool, wr_hostport_host(name));
+    for (uint32_t i = 0; i < use->tls->alpn.n; i++)
+        if (wr_template_literal(use->tls->alpn.at[i], &name))
+            (void)wr_alpn_append(&alpn, name); /* one that is too long is left out everywhere */
     c->tls_alpn = wr_text_view(&alpn);
 }
 

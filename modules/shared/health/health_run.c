@@ -144,21 +144,15 @@ static void close_link(struct wr_check_run *r)
     r->link = NULL;
 }
 
-/* True: nothing has come since the last conversation, and the link is not too old. */
 static bool is_link_fit(const struct wr_check_run *r)
 {
-    struct wr_conn *c = &r->link->conn;
-    char byte;
-    size_t got;
-
     return wr_now() - r->link->opened_ms < r->check->keepalive_ms
-        && (c->ready & (WR_HUP | WR_ERR)) == 0
-        && wr_conn_peek(c, &byte, 1, &got) == WR_IO_AGAIN;
+        && wr_peer_link_is_silent(r->link);
 }
 
 void wr_check_run_look(struct wr_check_run *r)
 {
-    if (r->link != NULL && !is_link_fit(r)) /* else an event of bytes read before, a TLS ticket */
+    if (r->link != NULL && !is_link_fit(r))
         close_link(r);
 }
 
