@@ -115,6 +115,7 @@ static void evict_turn(struct wr_task *t)
 {
     struct wr_cache_evictor *e = wr_container(t, struct wr_cache_evictor, task);
     const bool looks = e->timer.fired || e->timer.at == 0;
+    bool works;
 
     if (e->job.busy)
         return;
@@ -123,10 +124,11 @@ static void evict_turn(struct wr_task *t)
         return;
     if (e->next == e->n)
         choose_victims(e);
-    if ((e->next < e->n || e->conf.min_free > 0) && !wr_job_start(e->threads, &e->job))
-        e->more = false; /* logged: wait a little */
+    works = e->next < e->n;
+    if ((works || e->conf.min_free > 0) && !wr_job_start(e->threads, &e->job))
+        works = e->more = false; /* logged: wait a little */
     wr_timer_set(e->loop, &e->timer,
-                 e->more || e->next < e->n ? wr_max(e->conf.pace.sleep_ms, 1U) : LOOK_MS);
+                 works || e->more ? wr_max(e->conf.pace.sleep_ms, 1U) : LOOK_MS);
 }
 
 struct wr_cache_evictor *wr_cache_evictor_new(struct wr_loop *l, struct wr_threads *t,

@@ -110,8 +110,8 @@ static inline uint64_t wr_cache_object_size(const struct wr_cache_object *o)
 }
 
 /* ---- names ---- */
-/* Names an object: the MD5 digest of its key, as in nginx's documentation; for a variant, of the key
- * and the variant's number behind it. */
+/* Names an object: the MD5 digest of its key, as in nginx's documentation; for a variant, of the
+ * key and the variant's number behind it. */
 struct wr_cache_name {
     uint8_t digest[16];
 };
@@ -122,7 +122,7 @@ struct wr_cache_name wr_cache_name_of(struct wr_str key, uint64_t variant);
  * end of the name, 1 or 2; 0: no further folder. */
 void wr_cache_path(const struct wr_cache_name *name, const uint8_t levels[static 3],
                    char out[static WR_CACHE_PATH_MAX]);
-/* Of a file's name: 32 digits, lower case. */
+/* Reads the name of a file: 32 digits, lower case. */
 bool wr_cache_name_parse(struct wr_str hex, struct wr_cache_name *out) WR_CHECKED;
 
 #endif
