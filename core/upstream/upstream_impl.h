@@ -132,6 +132,28 @@ void wr_members_add(struct wr_member_list *l, uint32_t slot); /* must not be the
 struct wr_peer_slot *wr_members_find(const struct wr_member_list *l, const struct wr_peer_zone *z,
                                      uint64_t key, const struct wr_addr *addr,
                                      const struct wr_member_list *taken) WR_CHECKED;
+/* ---- drafts: how the keeper makes the next list ---- */
+struct wr_draft {                /* of the next list of members; in private memory */
+    struct wr_upstream *u;
+    struct wr_peer_zone *z;
+    struct wr_peer_zone before;  /* the zone this one replaces; slots 0: none */
+    struct wr_member_list old;   /* members of `before` */
+    struct wr_member_list now, next; /* members of z: published, and of the next list */
+    uint32_t free;               /* claim_free searches from here: no slot before is free */
+    uint32_t full;               /* addresses without a slot */
+    bool changed;                /* weight, rank or `down` of a member that stays */
+};
+struct wr_draft wr_draft_new(struct wr_upstream *u); /* end it with wr_draft_free */
+void wr_draft_free(struct wr_draft *d);
+/* Puts all servers of the upstream into the draft, and their parameters into the slots. */
+void wr_draft_servers(struct wr_draft *d);
+bool wr_draft_is_same(const struct wr_draft *d); /* are the members those that are published? */
+/* Takes over addresses that the zone has: with `same` those of this server, otherwise those of its
+ * host, whatever the port and the parameters were. */
+void wr_draft_learn_name(struct wr_draft *d, struct wr_server *sv, bool same);
+/* Replaces u->listed by the members that are of no `server` line. */
+void wr_draft_learn_listed(struct wr_draft *d);
+struct wr_known_addrs *wr_server_known(struct wr_upstream *u, struct wr_server *sv); /* never NULL */
 /* Keeper: marks a free slot as being written (odd generation); false: a worker has counted a lease
  * in it. */
 bool wr_slot_claim(struct wr_peer_slot *s) WR_CHECKED;
