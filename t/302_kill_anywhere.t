@@ -4,8 +4,8 @@
 # Workers and keepers are killed at any point of their work, again and again, under load, and
 # nobody's count suffers: the servers never see more than max_conns at a time, in spite of all
 # deaths, and in the end as many as before; nobody waits in the queue for a place that a dead
-# process holds; least_conn sees no connection that has ended; health checks go on. Then the master
-# is killed, and a new weir begins.
+# process holds; least_conn sees no connection that has ended; health checks go on. Then all of an
+# upgrade is killed, or all that it replaces, and at last the master.
 
 use strict;
 use warnings;
@@ -147,6 +147,43 @@ becomes { state_of('five') eq 'down' } 'a server that is sick is down';
 is join('', map { get()->{body} } 1 .. 4), "six\n" x 4, 'the other one gets all requests';
 $t{five}->sick(0);
 becomes { state_of('five') eq 'up' } 'and is up again';
+
+# ---- an upgrade: all processes of one of the two masters
+
+sub worker_of {
+    my ($c) = @_;
+    my $port = $c->socket->sockport;
+    return ($w->error_log =~ /(\d+)#\d+: \*\d+ client 127\.0\.0\.1:$port connected/g)[-1] // 0;
+}
+
+# Sessions up to max_conns, at least one of them in one of these processes.
+sub sessions_in {
+    my %in = map { $_ => 1 } @_;
+    for (1 .. 40) {
+        my @c = map { $w->connect('limited') } 1 .. 5;
+        $_->line for @c;
+        return @c if grep { $in{ worker_of($_) } } @c;
+        $_->close for @c;
+        wait_for { !$t{one}->now && !$t{two}->now };
+    }
+    return;
+}
+
+for my $who ('the new', 'the old') {
+    my ($old, $new) = $w->upgrade;
+    my ($dies, $stays) = $who eq 'the new' ? ($new, $old) : ($old, $new);
+    my @victims = grep { $_ != $stays } children($dies);
+    @line = sessions_in(@victims);
+    kill 'KILL', $dies, @victims;
+    $w->{master} = $stays;
+    becomes { $t{one}->now + $t{two}->now < 5 } "$who processes of an upgrade die";
+    push @line, map { $w->connect('limited') } 1 .. 5;
+    becomes { $t{one}->now == 3 && $t{two}->now == 2 } 'their places are free';
+    $_->close for @line;
+    becomes { !$t{one}->now && !$t{two}->now } 'all have ended';
+    becomes { ($w->pid // 0) == $stays } 'the other master goes on';
+    unlink $w->path('weir.pid.oldbin');
+}
 
 # ---- the master
 

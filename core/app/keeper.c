@@ -22,7 +22,7 @@ static struct {
     struct wr_timer timer;
     bool committed;
     bool sweep;                  /* before the next check */
-    bool strangers;              /* processes of another master live */
+    bool again;                  /* sweep again: nobody reports the next death */
     uint32_t looks;              /* checks since the last death */
     uint64_t run;                /* a random number that names this keeper as the zones' owner */
 } me;
@@ -58,17 +58,17 @@ void wr_keeper_stop(void)
             hooks_of(i)->stop();
 }
 
-/* Take back what dead processes held, for every generation this process knows. True: processes of
- * another master live, whose deaths nobody reports. */
+/* Take back what dead processes held, for every generation this process knows. True: processes are
+ * just ending, or another master's live, whose deaths nobody reports. */
 static bool sweep_all(void)
 {
-    bool strangers = false;
+    bool again = false;
 
     for (struct wr_cycle *c = wr_master.cycle; c != NULL; c = c->old)
         for (uint32_t i = 0; i < wr_modules_count; i++)
             if (hooks_of(i)->sweep != NULL)
-                strangers |= hooks_of(i)->sweep(c->conf);
-    return strangers;
+                again |= hooks_of(i)->sweep(c->conf);
+    return again;
 }
 
 static bool are_counts_right(void)
@@ -80,18 +80,6 @@ static bool are_counts_right(void)
             if (hooks_of(i)->look != NULL)
                 right &= hooks_of(i)->look(c->conf);
     return right;
-}
-
-static void commit_zones(uint32_t number)
-{
-    const struct wr_child *own = &me.cycle->child[me.cycle->nchildren - 1];
-    bool before = me.cycle->resumed || own->committed != 0;
-
-    wr_keeper_commit(me.cycle->conf, me.run, before && !me.committed);
-    if (!me.committed)
-        wr_keeper_start(me.cycle->conf, me.loop);
-    me.committed = true;
-    wr_report_send(WR_MSG_COMMITTED, number, "");
 }
 
 static bool are_zones_damaged(void)
@@ -126,11 +114,11 @@ static void check_counts(struct wr_task *t)
 {
     (void)t;
     if (me.sweep)
-        me.strangers = sweep_all();
+        me.again = sweep_all();
     me.sweep = false;
     if (!are_counts_right()) {
         wr_timer_set(me.loop, &me.timer, ++me.looks < LOOKS_MAX ? LOOK_MS : SLOW_MS);
-    } else if (me.strangers) { /* look ourselves: nobody reports when one dies */
+    } else if (me.again) {
         me.sweep = true;
         me.looks = 0;
         wr_timer_set(me.loop, &me.timer, SLOW_MS);
@@ -138,6 +126,20 @@ static void check_counts(struct wr_task *t)
 }
 
 /* ---- messages and signals ---- */
+
+static void commit_zones(uint32_t number)
+{
+    const struct wr_child *own = &me.cycle->child[me.cycle->nchildren - 1];
+    bool before = me.cycle->resumed || own->committed != 0;
+
+    wr_keeper_commit(me.cycle->conf, me.run, before && !me.committed);
+    if (!me.committed)
+        wr_keeper_start(me.cycle->conf, me.loop);
+    else
+        begin_checks(); /* another master has ended, and nobody reports its processes */
+    me.committed = true;
+    wr_report_send(WR_MSG_COMMITTED, number, "");
+}
 
 static void on_message(const struct wr_report *r)
 {

@@ -298,8 +298,8 @@ void wr_ledger_show(struct wr_ledger *l); /* copies `held` to our row again */
 /* Takes the counts of a dead process out of the totals. */
 void wr_ledger_clear(struct wr_ledger *l, uint32_t process);
 /* Calls clear() for each slot without a living process, under its lock, and for our own. True:
- * sweep again later: there are living processes of another master, whose death nobody may report,
- * or it took too long and some slots are left. */
+ * sweep again later: a process is just ending, there are living ones of another master, whose death
+ * nobody may report, or it took too long and some slots are left. */
 bool wr_ledger_sweep(void (*clear)(void *arg, uint32_t process), void *arg);
 /* Compares all totals with their columns once, a part of them where there are very many. True: they
  * have agreed several times in a row, no more calls are needed. A total may be too high, as a

@@ -4,10 +4,19 @@
  * process has the slot. */
 #include "os/os.h"
 
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <unistd.h>
+#ifdef WR_HAVE_PIDFD_OPEN
+#include <sys/pidfd.h>
+#endif
+
 #define BELIEVED 3           /* equal comparisons in a row */
 #define SWEEP_NS 100000000   /* all slots take a few milliseconds, unless somebody holds very many
                               * locks: then the rest is swept a second later */
 #define READS_MAX (1u << 18) /* words of rows read at a time: somebody may say that all are used */
+#define ENDING_MS 5000       /* so long a process may take to end; then its pid is not believed */
 
 void wr_ledger_place(struct wr_ledger *l, struct wr_zone *z, uint32_t columns)
 {
@@ -52,33 +61,68 @@ void wr_ledger_clear(struct wr_ledger *l, uint32_t process)
     }
 }
 
-/* True: a process of another master has the slot. */
+/* The kernel takes a process's locks away before it closes its connections. Counts that are taken
+ * back in between let others come while the peer still has the dead one's. */
+static bool has_ended(pid_t pid)
+{
+#ifdef WR_HAVE_PIDFD_OPEN
+    int fd = pidfd_open(pid, 0);
+    struct pollfd p = { .fd = fd, .events = POLLIN };
+    bool ended = fd < 0 || poll(&p, 1, 0) == 1;
+
+    if (fd >= 0)
+        (void)close(fd);
+    return ended;
+#else
+    return kill(pid, 0) != 0 && errno == ESRCH;
+#endif
+}
+
+/* Nobody has locked the slot, but its process is there still. The pid in the slot may be wrong, or
+ * another process may have it now. */
+static bool is_ending(uint32_t process)
+{
+    static struct { int32_t pid; uint64_t since_ms; } seen[WR_SLOTS];
+    int32_t pid = atomic_load_explicit(&wr_self.run->slot[process].pid, memory_order_relaxed);
+
+    if (pid <= 1 || has_ended(pid))
+        return false;
+    if (seen[process].pid != pid) {
+        seen[process].pid = pid;
+        seen[process].since_ms = wr_now();
+    }
+    return wr_now() - seen[process].since_ms < ENDING_MS;
+}
+
+/* True: a process of another master has the slot, or one is just ending. */
 static bool sweep_slot(uint32_t i, void (*clear)(void *arg, uint32_t process), void *arg)
 {
     /* The keeper itself counts nothing: clear its row, whose lock it holds already. */
-    bool own = i == wr_self.slot;
+    bool own = i == wr_self.slot, ending;
 
     if (!own && !wr_lock(wr_self.run_fd, i, 0))
         return i / (WR_SLOTS / 2) != wr_self.slot / (WR_SLOTS / 2);
-    clear(arg, i);
+    ending = !own && is_ending(i);
+    if (!ending)
+        clear(arg, i);
     if (!own)
         wr_unlock(wr_self.run_fd, i);
-    return false;
+    return ending;
 }
 
 bool wr_ledger_sweep(void (*clear)(void *arg, uint32_t process), void *arg)
 {
     static uint32_t from;
     uint64_t until = wr_time_ns() + SWEEP_NS;
-    bool strangers = false;
+    bool again = false;
 
     for (uint32_t n = 0; wr_self.run_fd >= 0 && n < WR_SLOTS; n++) {
-        strangers |= sweep_slot(from, clear, arg);
+        again |= sweep_slot(from, clear, arg);
         from = (from + 1) % WR_SLOTS;
         if (wr_time_ns() > until)
             return true;
     }
-    return strangers;
+    return again;
 }
 
 /* ---- totals ---- */

@@ -57,17 +57,16 @@ static void clear_rows(void *arg, uint32_t process)
 bool wr_peers_sweep(struct wr_conf *c)
 {
     struct wr_upstreams *all = wr_conf_upstreams(c);
-
-    bool strangers;
+    bool again;
 
     for (uint32_t i = 0; i < all->all.n; i++) {
         wr_ledger_forget(&all->all.at[i]->peers->zone.ledger);
         wr_ledger_forget(&all->all.at[i]->peers->zone.queue.places);
     }
-    strangers = wr_ledger_sweep(clear_rows, all);
+    again = wr_ledger_sweep(clear_rows, all);
     for (uint32_t i = 0; i < all->all.n; i++)
         wr_waiting_tell(all->all.at[i]);
-    return strangers;
+    return again;
 }
 
 bool wr_peers_look(struct wr_conf *c)

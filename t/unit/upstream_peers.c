@@ -567,14 +567,15 @@ START_TEST(totals_are_put_right)
 }
 END_TEST
 
-/* A row belongs to the process that holds the lock of its slot. */
+/* A row belongs to the process that holds the lock of its slot, also while that process ends: the
+ * kernel takes the lock away first. */
 START_TEST(only_the_dead_are_taken_back)
 {
     struct wr_upstream *u;
     int fd = memfd_create("run", MFD_CLOEXEC);
     struct wr_peer p;
     pid_t pid;
-    int go[2];
+    int go[2], end[2];
     char c;
 
     setup();
@@ -582,17 +583,21 @@ START_TEST(only_the_dead_are_taken_back)
     server(u, "127.0.0.1:1", 1, false);
     open_conf(u, NULL);
     wr_self.run_fd = fd;
-    ck_assert_int_eq(pipe(go), 0);
+    ck_assert_int_eq(pipe(go) | pipe(end), 0);
     pid = fork();
     if (pid == 0) {
         wr_self.slot = 4;
         if (!wr_lock(fd, 4, 100) || !wr_peer_hold(u, pick(u, 1)))
             _exit(1);
         (void)!write(go[1], "x", 1);
+        (void)!read(end[0], &c, 1);
+        wr_unlock(fd, 4);
+        (void)!write(go[1], "x", 1);
         pause();
         _exit(1);
     }
     ck_assert_int_eq(read(go[0], &c, 1), 1);
+    atomic_store(&wr_self.run->slot[4].pid, pid);
     (void)wr_peers_sweep(&conf);
     p = *pick(u, 1);
     ck_assert_uint_eq(atomic_load(&p.slot->conns), 1);
@@ -602,13 +607,16 @@ START_TEST(only_the_dead_are_taken_back)
     atomic_store(&p.slot->conns, 100);
     (void)wr_peers_sweep(&conf);
     ck_assert_uint_eq(atomic_load(&p.slot->conns), 1);
+    ck_assert_int_eq(write(end[1], "x", 1) + read(go[0], &c, 1), 2);
+    ck_assert(wr_peers_sweep(&conf));
+    ck_assert_uint_eq(atomic_load(&p.slot->conns), 1);
     ck_assert_int_eq(kill(pid, SIGKILL), 0);
     ck_assert_int_eq(waitpid(pid, NULL, 0), pid);
     ck_assert(!wr_peers_sweep(&conf));
     ck_assert_uint_eq(atomic_load(&pick(u, 1)->slot->conns), 0);
     (void)close(fd);
-    (void)close(go[0]);
-    (void)close(go[1]);
+    for (int i = 0; i < 2; i++)
+        (void)(close(go[i]) + close(end[i]));
     teardown(u);
 }
 END_TEST
