@@ -58,6 +58,12 @@ is $code, 0, '--help of include, which no module has, exits with 0';
 like $out, qr/^    syntax:   include path;$/m, 'and prints its syntax';
 ($code, $out, $err) = $w->bare('--help', 'proxy_pas');
 isnt $code, 0, '--help with a word that is no directive fails';
+($code, $out, $err) = $w->bare('--help', 'max_conns');
+is $code, 0, '--help of a parameter exits with 0';
+like $out, qr/^"max_conns" is not a directive; it is a word of\nserver: .*\n    syntax:   server ADDRESS/,
+    'and explains the directive that has it';
+($code, $out, $err) = $w->bare('--help', 'sticky');
+like $out, qr/^    context:  upstream of http \{\}$/m, 'the layer of a directive of one layer';
 
 # Testing a configuration.
 

@@ -46,6 +46,47 @@ stream {
 CONF
         qr/did you mean "?proxy_pass/],
 
+    ['a parameter as a directive', <<'CONF', qr/unknown directive "max_conns"/,
+stream {
+    upstream u {
+        <>max_conns 10;
+        server 127.0.0.1:1;
+    }
+}
+CONF
+        qr/it is a word of "server": weir --help server/],
+
+    ['a group of the other layer', <<'CONF', qr/no port in upstream "u"/,
+http {
+    upstream u { server 127.0.0.1:1; }
+}
+stream {
+    server { listen 127.0.0.1:1; proxy_pass <>u; }
+}
+CONF
+        qr/the upstream of this name is in http \{\}/],
+
+    ['a group that is not there', <<'CONF', qr/no port in upstream "app_servers"/,
+stream {
+    server { listen 127.0.0.1:1; proxy_pass <>app_servers; }
+}
+CONF
+        qr/there is no upstream of this name; a host needs a port/],
+
+    ['a service with a port', <<'CONF',
+stream {
+    upstream u { server <>app.test:80 service=http resolve; }
+}
+CONF
+        qr/service requires a name without a port in upstream "app\.test:80"/],
+
+    ['backups of a hash', <<'CONF', qr/balancing method does not support parameter "backup"/,
+stream {
+    upstream u { hash $remote_addr; server 127.0.0.1:1; server 127.0.0.1:2 <>backup; }
+}
+CONF
+        qr/leave it out/],
+
     ['an unknown directive that resembles none', <<'CONF', qr/unknown directive "qqqzzz"/],
 stream {
     <>qqqzzz on;

@@ -104,8 +104,10 @@ like $tried[2], qr/^(?:$a{nobody}, $a{nobody2}|$a{nobody2}, $a{nobody}) 0, 0 -, 
 is $tried[3], 'dead 0 - 502', 'both disabled for a while: the group';
 is_deeply [@tried[4 .. 6]], ["$a{nobody6} 0 - 502", "$a{nobody7} 0 - 502", 'first 0 - 502'],
     'one try for each session: one server each, then the group';
-like $w->error_log, qr/no live upstreams while connecting .*, upstream: "dead"/,
-    'the error log names the group, too';
+like $w->error_log, qr/ 2 servers, 2 failed: no live upstreams while connecting .*, upstream: "dead"/,
+    'the error log names the group, too, and the reasons';
+like $w->error_log, qr/ 2 servers, 2 down: no live upstreams while connecting .*, upstream: "alldown"/,
+    'here, too';
 
 is sequence('returns', 4), 'b b b b', 'while it is dead the other serves';
 $w->backend('gone', greet => "gone\n");
@@ -129,6 +131,7 @@ $_->close for @held;
 my $only = $w->connect('fullup');
 is $only->line, 'full', 'one session is allowed';
 is $w->ask('fullup'), '', 'max_conns=1: no second one';
+becomes { $w->error_log =~ / 1 server, 1 at max_conns: no live upstreams while/ } 'the log says why';
 $only->close;
 becomes {
     my $c = $w->connect('fullup');

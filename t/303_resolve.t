@@ -166,6 +166,8 @@ SKIP: {
 publish(grace => ['grace.test 1 FAIL -']);
 becomes { said(qr/"grace\.test" could not be resolved \(2: Server failure\)/) } 'a failure';
 is $w->ask('to_grace'), '127.0.6.1', 'the address stays';
+publish(grace => [names('grace.test', '127.0.6.1')]);
+becomes { said(qr/\[notice\].*"grace\.test" is at 127\.0\.6\.1:/) == 1 } 'its end is said';
 publish(grace => []);
 becomes { said(qr/"grace\.test" could not be resolved \(3: Host not found\)/) } 'no such name';
 is $w->ask('to_grace'), '127.0.6.1', 'the address stays for a while';

@@ -149,7 +149,7 @@ my @workers = $w->workers;
 
 put('list', "%{one}\n%{two}\n%{three} backup\n%{four}\n");
 becomes { seen('to_list') eq 'four one two' } 'a server was added, by a rename';
-becomes { said(qr/\[notice\].*upstream "list": "\Q$dir\E\/list" has 4 servers, before 2 \(2 new, 0 gone\)/) }
+becomes { said(qr/\[notice\].*upstream "list": "\Q$dir\E\/list" has 4 servers, before 2 \(2 new, 0 gone, 0 changed\)/) }
     'the log says so';
 put('list', "%{one} down\n%{two} max_conns=7\n%{three} backup\n%{four} drain\n");
 becomes { seen('to_list') eq 'two' } 'parameters changed';
@@ -200,7 +200,7 @@ becomes { seen('to_list') eq 'four one three' } 'a list that is short for a mome
 is said(qr/"list": .* has 1 servers/), 0, 'is not taken';
 put('list', "%{one}\n");
 becomes { seen('to_list') eq 'one' } 'one that stays is';
-is said(qr/\[warn\].*"list": .* has 1 servers, before 3 \(0 new, 2 gone\)/), 1, 'with a warning';
+is said(qr/\[warn\].*"list": .* has 1 servers, before 3 \(0 new, 2 gone, 0 changed\)/), 1, 'with a warning';
 
 unlink $w->path('list');
 becomes { said(qr/\[error\].*open\(\) "\Q$dir\E\/list" failed, the 1 servers of .* \(2: No such/) }

@@ -286,7 +286,9 @@ sub says {
 
 says($_->[0], qr/\[emerg\] $_->[1]/) for (
     ['sticky;', 'invalid number of arguments in "sticky" directive'],
-    ['sticky cookie;', 'invalid number of arguments in "sticky" directive'],
+    ['sticky cookie;', 'no name of a cookie'],
+    ['sticky route;', 'no variable'],
+    ['sticky learn;', '"sticky learn" must have the "create=" parameter'],
     ['sticky coocie sid;', 'invalid parameter "coocie"'],
     ['sticky cookie sid; sticky cookie sid;', '"sticky" directive is duplicate'],
     ['sticky cookie sid secure secure;', 'duplicate parameter "secure"'],

@@ -62,7 +62,7 @@ static int explain_directive(const char *word)
 {
     if (wr_directive_help(word, stdout))
         return 0;
-    fprintf(stderr, "weir: there is no directive \"%s\"; \"weir --help all\" lists them\n", word);
+    fputs("weir: \"weir --help all\" lists all directives\n", stderr);
     return 1;
 }
 

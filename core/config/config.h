@@ -153,6 +153,8 @@ struct wr_directive {
     const char *def;             /* default as text ("8 4k", "on"), set by the same setter in the
                                   * outermost scope that allows the row; NULL: zero */
     const char *help;            /* one line; never NULL */
+    const char *words;           /* the arguments for --help: "NUMBER [timeout=TIME]"; NULL: made
+                                  * from set, min and max. Words in lower case can be looked up */
 };
 /* The last element of a table has name NULL. */
 
@@ -341,8 +343,8 @@ struct wr_scope *wr_conf_events(const struct wr_conf *c); /* never NULL: it has 
 void wr_diag_print(struct wr_tree *t, FILE *out, const struct wr_log *log);
 /* Appends "http, server, location" for a mask of enum wr_where. */
 void wr_where_text(uint32_t where, struct wr_text *out);
-/* weir --help NAME. "all" lists every row, sorted: name TAB contexts TAB default TAB help. False:
- * no such directive; a similar name is printed. */
+/* weir --help NAME: of a directive, or of those that have NAME among their words. "all" lists every
+ * row, sorted: name TAB contexts TAB default TAB help. False: neither; a similar name is shown. */
 bool wr_directive_help(const char *name, FILE *out);
 
 /* ---- known: names of nginx ---- */
@@ -413,6 +415,9 @@ bool wr_param(struct wr_str s, const char *name, struct wr_str *value);
 #define WR_CUSTOM(nm, wh, mn, mx, setter, df, hl) \
     { .name = nm, .where = (wh), .min = (mn), .max = (mx), .set = (setter), .def = (df), \
       .help = (hl) }
+#define WR_WORDS(nm, wh, mn, mx, setter, wd, df, hl) \
+    { .name = nm, .where = (wh), .min = (mn), .max = (mx), .set = (setter), .words = (wd), \
+      .def = (df), .help = (hl) }
 
 /* Reads argument i as an address, a network or "unix:"; warns about address bits below the mask.
  * False: it is something else; nothing was reported. */

@@ -99,6 +99,7 @@ struct wr_row {
 extern struct wr_row *wr_rows; /* all rows of all modules, in order */
 extern uint32_t wr_rows_count;
 const struct wr_row *wr_row_chain(struct wr_str name); /* NULL: no such name */
+bool wr_row_has_word(const struct wr_row *r, struct wr_str word); /* see wr_directive.words */
 const struct wr_row *wr_row_find(struct wr_str name, uint32_t layer, uint32_t level);
 /* The places where the name is allowed: in this layer or, if nowhere there, in all. */
 uint32_t wr_row_where(const struct wr_row *chain, uint32_t layer);

@@ -28,13 +28,33 @@ static void print_enum(const struct wr_directive *row, FILE *out)
         fputs(" ...", out);
 }
 
+#define SYNTAX_COLUMN 14
+#define WIDTH_MAX 80
+
+/* Continues a line after `column` bytes, and begins new ones at the column of the syntax. */
+static void print_words(struct wr_str words, size_t column, FILE *out)
+{
+    while (words.n > 0) {
+        struct wr_str word = wr_str_cut(&words, ' ');
+
+        if (column + 1 + word.n >= WIDTH_MAX) {
+            fprintf(out, "\n%*s", SYNTAX_COLUMN + 3, "");
+            column = SYNTAX_COLUMN + 3;
+        }
+        fprintf(out, " " WR_FMT, WR_ARG(word));
+        column += 1 + word.n;
+    }
+}
+
 static void print_syntax(const struct wr_directive *row, FILE *out)
 {
     const char *argument = argument_of(row);
     uint32_t i;
 
     fprintf(out, "    syntax:   %s", row->name);
-    if (row->set == wr_set_enum || row->set == wr_set_mask) {
+    if (row->words != NULL) {
+        print_words(wr_str_c(row->words), SYNTAX_COLUMN + strlen(row->name), out);
+    } else if (row->set == wr_set_enum || row->set == wr_set_mask) {
         print_enum(row, out);
     } else if (argument != NULL) {
         fprintf(out, " %s", argument);
@@ -46,7 +66,10 @@ static void print_syntax(const struct wr_directive *row, FILE *out)
         if (row->max == WR_ARGS_ANY)
             fputs(" ...", out);
     }
-    fputs((row->where & (WR_BLOCK | WR_DEFINE)) != 0 ? " { ... }\n" : ";\n", out);
+    if ((row->where & (WR_BLOCK | WR_DEFINE)) == 0)
+        fputs(";\n", out);
+    else
+        fputs(row->words != NULL && strchr(row->words, '{') != NULL ? "\n" : " { ... }\n", out);
 }
 
 /* The contexts of a row as text in buf. */
@@ -102,6 +125,42 @@ static void print_all(FILE *out)
     free(sorted);
 }
 
+/* The layer of a row, where its contexts do not tell it. */
+static const char *layer_of(uint32_t where)
+{
+    if ((where & (WR_LV_LAYER | WR_LV_LOCATION | WR_LV_LOCATION_IF)) != 0)
+        return "";
+    return (where & WR_ANY) == WR_L4 ? " of stream {}" : (where & WR_ANY) == WR_L7 ? " of http {}"
+                                                                                   : "";
+}
+
+static void print_row(const struct wr_row *r, FILE *out)
+{
+    char buf[CONTEXTS_MAX];
+
+    fprintf(out, "%s: %s\n", r->row->name, r->row->help);
+    print_syntax(r->row, out);
+    fprintf(out, "    default:  %s\n    context:  %s%s\n    module:   %s\n",
+            r->row->def != NULL ? r->row->def : "-", contexts_of(r->where, buf), layer_of(r->where),
+            r->module->name);
+}
+
+/* Prints the rows that have the name among their words. False: none has. */
+static bool print_parameter(struct wr_str name, FILE *out)
+{
+    bool any = false;
+
+    for (uint32_t i = 0; i < wr_rows_count; i++) {
+        if (!wr_row_has_word(&wr_rows[i], name))
+            continue;
+        if (!any)
+            fprintf(out, "\"" WR_FMT "\" is not a directive; it is a word of\n", WR_ARG(name));
+        print_row(&wr_rows[i], out);
+        any = true;
+    }
+    return any;
+}
+
 static void print_unknown(struct wr_str name, FILE *out)
 {
     const struct wr_removed_word *gone = wr_known_removed(name);
@@ -127,7 +186,6 @@ static void print_unknown(struct wr_str name, FILE *out)
 bool wr_directive_help(const char *name, FILE *out)
 {
     const struct wr_row *r = wr_row_chain(wr_str_c(name));
-    char buf[CONTEXTS_MAX];
 
     if (strcmp(name, "all") == 0) {
         print_all(out);
@@ -135,16 +193,13 @@ bool wr_directive_help(const char *name, FILE *out)
     }
     if (r == NULL && strcmp(name, include.name) == 0)
         r = &include_row;
+    if (r == NULL && print_parameter(wr_str_c(name), out))
+        return true;
     if (r == NULL) {
         print_unknown(wr_str_c(name), out);
         return false;
     }
-    for (; r != NULL; r = r->next) {
-        fprintf(out, "%s: %s\n", r->row->name, r->row->help);
-        print_syntax(r->row, out);
-        fprintf(out, "    default:  %s\n    context:  %s\n    module:   %s\n",
-                r->row->def != NULL ? r->row->def : "-", contexts_of(r->where, buf),
-                r->module->name);
-    }
+    for (; r != NULL; r = r->next)
+        print_row(r, out);
     return true;
 }

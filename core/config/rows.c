@@ -2,6 +2,8 @@
  * wr_modules_init before the first configuration; lives as long as the process. */
 #include "config/config_impl.h"
 
+#include <ctype.h>
+
 uint32_t wr_modules_count;
 struct wr_row *wr_rows;
 uint32_t wr_rows_count;
@@ -155,4 +157,27 @@ void wr_where_text(uint32_t where, struct wr_text *out)
         if ((where & e->value) != 0
             && !(e->value == WR_LV_LOCATION_IF && (where & WR_LV_SERVER_IF) != 0))
             add_context(out, start, e->name);
+}
+
+static bool is_word_byte(char c)
+{
+    return isalnum((unsigned char)c) || c == '_' || c == '$';
+}
+
+bool wr_row_has_word(const struct wr_row *r, struct wr_str word)
+{
+    const char *p = r->row->words;
+
+    if (word.n == 0 || isdigit((unsigned char)word.p[0]))
+        return false;
+    while (p != NULL && *p != '\0') {
+        size_t n = 0;
+
+        while (is_word_byte(p[n]))
+            n++;
+        if (n > 0 && wr_str_eq(wr_str_of(p, n), word))
+            return true;
+        p += n > 0 ? n : 1;
+    }
+    return false;
 }

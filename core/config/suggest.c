@@ -89,6 +89,22 @@ static bool report_known(struct wr_tree *t, const struct wr_node *n)
     return gone != NULL || w != NULL || module != NULL;
 }
 
+/* A parameter of another directive of this block that was written as a directive. NULL: it is not
+ * one. */
+static const char *word_of_another(struct wr_tree *t, const struct wr_scope *s, struct wr_str name)
+{
+    name.n = wr_str_find(name, '=');
+    for (uint32_t i = 0; i < wr_rows_count; i++) {
+        const struct wr_directive *row = wr_rows[i].row;
+
+        if (wr_row_has_word(&wr_rows[i], name)
+            && wr_row_find(wr_str_c(row->name), s->layer, s->level) != NULL)
+            return wr_pool_fmt(t->pool, "it is a word of \"%s\": weir --help %s", row->name,
+                               row->name).p;
+    }
+    return NULL;
+}
+
 void wr_suggest_unknown(struct wr_tree *t, const struct wr_scope *s, const struct wr_node *n)
 {
     struct wr_str name = n->words[0].text;
@@ -102,6 +118,9 @@ void wr_suggest_unknown(struct wr_tree *t, const struct wr_scope *s, const struc
     if (report_known(t, n))
         return;
     near = wr_suggest_name(name, s->layer, s->level);
+    hint = word_of_another(t, s, name);
+    if (hint != NULL)
+        near = NULL;
     if (wr_str_starts(name, WR_STR("\xef\xbb\xbf")))
         hint = "the file begins with a byte order mark: save it without one";
     else if (near != NULL)

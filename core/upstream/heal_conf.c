@@ -168,15 +168,18 @@ static bool set_on_down(struct wr_cf *cf, void *conf WR_UNUSED)
 }
 
 static const struct wr_directive directives[] = {
-    WR_CUSTOM("outlier", WR_ANY | WR_LV_UPSTREAM, 0, 5, set_outlier, NULL,
-              "ejects a server for a while when as many tries failed within the window, and that "
-              "share of all: errors=5 rate= window=10s eject=30s max_ejected=50%"),
-    WR_CUSTOM("retry_budget", WR_ANY | WR_LV_UPSTREAM, 1, 2, set_retry_budget, NULL,
-              "most retries, as a share of the requests of the last 10 s in all workers; min=3/s "
-              "are allowed in any case"),
-    WR_CUSTOM("panic", WR_ANY | WR_LV_UPSTREAM, 1, 1, set_panic, NULL,
-              "if a smaller share of the servers is healthy, all of them are tried"),
-    WR_CUSTOM("on_down", WR_ANY | WR_LV_UPSTREAM, 1, 1, set_on_down, NULL,
+    WR_WORDS("outlier", WR_ANY | WR_LV_UPSTREAM, 0, 5, set_outlier,
+             "[errors=5] [rate=SHARE] [window=10s] [eject=30s] [max_ejected=50%]", NULL,
+             "ejects a server when as many tries failed within the window, and that share of all; "
+             "for the time of eject, for twice that if its next try fails, and so on up to 10 "
+             "times"),
+    WR_WORDS("retry_budget", WR_ANY | WR_LV_UPSTREAM, 1, 2, set_retry_budget,
+             "SHARE [min=3/s]", NULL,
+             "most retries, as a share of the requests of the last 10 s in all workers (20%); min "
+             "retries a second are allowed in any case"),
+    WR_WORDS("panic", WR_ANY | WR_LV_UPSTREAM, 1, 1, set_panic, "SHARE", NULL,
+              "if a smaller share of the servers is healthy (50%), all of them are tried"),
+    WR_WORDS("on_down", WR_ANY | WR_LV_UPSTREAM, 1, 1, set_on_down, "close | drain", NULL,
               "what becomes of sessions and upgraded connections to a server that goes down: close "
               "ends them, drain lets them finish"),
     { 0 },

@@ -33,13 +33,14 @@ static struct ranks count_ranks(const struct wr_upstream *u, const struct wr_pee
 
 /* ---- the log ---- */
 
-static void say_about(const struct wr_upstream *u, const struct wr_try *t, const char *what)
+static void say_about(enum wr_level level, const struct wr_upstream *u, const struct wr_try *t,
+                      const char *what)
 {
     char buf[WR_ADDR_TEXT_MAX];
     struct wr_text addr = wr_text_on(buf, sizeof(buf));
 
     wr_addr_text(&t->addr, &addr);
-    wr_say(WR_LOG_NOTICE, 0, "upstream \"" WR_FMT "\": server " WR_FMT " %s", WR_ARG(u->name),
+    wr_say(level, 0, "upstream \"" WR_FMT "\": server " WR_FMT " %s", WR_ARG(u->name),
            WR_ARG(wr_text_view(&addr)), what);
 }
 
@@ -55,7 +56,7 @@ static void say_ejected(const struct wr_upstream *u, const struct wr_try *t, uin
                        found.all, (unsigned long long)(u->heal->outlier.window_ms + 999) / 1000);
     (void)snprintf(what, sizeof(what), "is ejected for %llu.%03u s: %s",
                    (unsigned long long)(ms / 1000), (unsigned)(ms % 1000), why);
-    say_about(u, t, what);
+    say_about(WR_LOG_WARN, u, t, what);
 }
 
 static void say_full(struct wr_upstream *u, const struct wr_try *t, struct ranks r)
@@ -68,7 +69,7 @@ static void say_full(struct wr_upstream *u, const struct wr_try *t, struct ranks
         return;
     (void)snprintf(what, sizeof(what), "fails too often but stays: %u of %u servers are ejected, "
                    "max_ejected is %u%%", r.ejected, r.n, u->heal->outlier.max_ejected);
-    say_about(u, t, what);
+    say_about(WR_LOG_WARN, u, t, what);
 }
 
 /* ---- ejecting ---- */
@@ -149,7 +150,7 @@ static void return_peer(const struct wr_upstream *u, const struct wr_try *t)
     wr_slot_rises(s, now);
     atomic_store(&s->ejected_ms, now);
     if ((atomic_fetch_and(&s->health, ~(uint32_t)WR_HEALTH_EJECTED) & WR_HEALTH_EJECTED) != 0)
-        say_about(u, t, "returns: its probe succeeded");
+        say_about(WR_LOG_NOTICE, u, t, "returns: its probe succeeded");
     wr_ring_workers(WR_BELL_PEERS);
 }
 

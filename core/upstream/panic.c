@@ -47,7 +47,7 @@ static void look_at_group(struct wr_upstream *u, const struct wr_peers *v, uint6
     if (atomic_exchange(&v->zone.words->panic, needed) == needed)
         return;
     if (needed)
-        wr_say(WR_LOG_NOTICE, 0, "upstream \"" WR_FMT "\": %u of %u servers healthy, panic is "
+        wr_say(WR_LOG_WARN, 0, "upstream \"" WR_FMT "\": %u of %u servers healthy, panic is "
                "below %u%%: all are tried", WR_ARG(u->name), c.healthy, c.peers, u->heal->panic);
     else
         wr_say(WR_LOG_NOTICE, 0, "upstream \"" WR_FMT "\": %u of %u servers healthy, the panic is "

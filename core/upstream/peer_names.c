@@ -225,7 +225,7 @@ static void publish_addresses(struct watched_name *k, const struct wr_names *n)
     struct wr_name_addr *addrs = wr_calloc(WR_NAMES, sizeof(*addrs));
     uint32_t count = collect_addresses(n, k->s, addrs);
 
-    if (wr_peer_zone_update(k->u, k->s, addrs, count))
+    if (wr_peer_zone_update(k->u, k->s, addrs, count) || k->code != WR_DNS_OK)
         say_addresses(k, addrs, count);
     free(addrs);
 }
@@ -259,11 +259,11 @@ static void name_known(struct watched_name *k, const struct wr_names *n)
 {
     uint64_t ttl = wr_max(wr_min(n->ttl_ms, (uint64_t)TTL_MAX_MS), (uint64_t)TTL_MIN_MS);
 
-    k->code = WR_DNS_OK;
     k->gone_at = 0;
     k->backoff = RETRY_MS;
     k->ask_at = wr_now() + ttl;
     publish_addresses(k, n);
+    k->code = WR_DNS_OK;
     wr_timer_set(k->loop, &k->timer, ttl);
 }
 

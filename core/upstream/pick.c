@@ -167,13 +167,20 @@ uint32_t wr_peers_to_try(struct wr_exchange *x)
 static void log_no_live(struct wr_exchange *x, enum wr_stay why)
 {
     const struct wr_tries *a = x->tries;
+    char buf[256];
+    struct wr_text reasons = wr_text_on(buf, sizeof(buf));
 
+    if (a->u != NULL)
+        wr_unusable_text(x, &reasons);
     if (why == WR_STAY_FULL)
         wr_xlog(x, WR_LOG_ERROR, 0, "no live upstreams, the queue is full (%u places)",
                 a->u->queue->places);
     else if (why == WR_STAY_LATE)
         wr_xlog(x, WR_LOG_ERROR, 0, "no live upstreams, waited %llu ms in the queue",
                 (unsigned long long)(wr_now() - a->waits_from_ms));
+    else if (reasons.n > 0) /* before nginx's text, which people look for */
+        wr_xlog(x, WR_LOG_ERROR, 0, WR_FMT ": no live upstreams",
+                WR_ARG(wr_text_view(&reasons)));
     else
         wr_xlog(x, WR_LOG_ERROR, 0, "no live upstreams");
 }

@@ -156,8 +156,9 @@ static void worker_exit(struct wr_conf *conf)
 }
 
 static const struct wr_directive directives[] = {
-    WR_CUSTOM("resolver", WR_ANY | WR_IN_LOCATIONS | WR_LV_UPSTREAM, 1, WR_ARGS_ANY, set_resolver,
-              NULL,
+    WR_WORDS("resolver", WR_ANY | WR_IN_LOCATIONS | WR_LV_UPSTREAM, 1, WR_ARGS_ANY, set_resolver,
+             "ADDRESS ... [valid=TIME] [ipv4=on|off] [ipv6=on|off] [local=ADDRESS] "
+             "[case_mixing=on|off]", NULL,
               "name servers for names found at run time, and for those of the group's servers; "
               "local=ADDRESS: where questions come from; "
               "case_mixing=on: mixes the case of letters in questions, which answers must repeat"),

@@ -117,17 +117,17 @@ static bool set_param(struct wr_server_list *l, const struct wr_list_rules *r,
 static bool take_server(struct wr_server_list *l, const struct wr_list_rules *r,
                         const struct line *line, struct wr_server *s)
 {
-    struct wr_str address = line->word[0];
+    struct wr_str address = line->word[0], last = line->word[line->n - 1];
     const char *why;
 
     *s = wr_server_new();
+    if (!r->directives && wr_str_is(address, "server"))
+        return fault_at(l, line, address, "unexpected \"server\": a line begins with an address");
+    if (!r->directives && last.p[last.n - 1] == ';')
+        return fault_at(l, line, last, "unexpected \";\": a server ends with its line");
     for (uint32_t i = 1; i < line->n; i++)
         if (!set_param(l, r, line, line->word[i], s))
             return false;
-    if (!r->directives && wr_str_is(address, "server"))
-        return fault_at(l, line, address, "unexpected \"server\": a line begins with an address");
-    if (!r->directives && address.p[address.n - 1] == ';')
-        return fault_at(l, line, address, "unexpected \";\": a server ends with its line");
     why = wr_server_address(s, address, r->default_port);
     if (why != NULL)
         return fault_at(l, line, address, "%s in upstream \"%.*s\"", why, shown_part(address),

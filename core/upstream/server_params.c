@@ -11,13 +11,18 @@ const char *wr_server_address(struct wr_server *s, struct wr_str text, uint16_t 
 {
     struct wr_hostport hp;
     const char *why = wr_hostport_parse(text, s->service.n > 0 ? 1 : default_port, &hp);
+    bool has_port = hp.host.n != text.n;
 
     s->text = text;
     s->host = hp.host;
     s->port = hp.port;
     s->addr = hp.addr;
     s->named = hp.addr.len == 0;
-    return why == NULL && s->service.n > 0 && !s->named ? "service requires a name" : why;
+    if (why != NULL || s->service.n == 0)
+        return why;
+    if (!s->named)
+        return "service requires a name";
+    return has_port ? "service requires a name without a port" : NULL;
 }
 
 static bool param_num(struct wr_str v, uint64_t min, uint32_t *out)

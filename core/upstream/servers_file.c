@@ -172,7 +172,8 @@ bool wr_set_servers_file(struct wr_cf *cf, void *conf WR_UNUSED)
     struct wr_list_source s = { .rules = wr_list_rules_of(u, false) };
 
     if (cf->nargs == 2 && !wr_str_is(wr_cf_arg(cf, 2), "allow_empty"))
-        return wr_cf_error(cf, 2, "invalid parameter \"" WR_FMT "\"", WR_ARG(wr_cf_arg(cf, 2)));
+        return wr_cf_error_hint(cf, 2, "it takes FILE or FILE allow_empty",
+                                "invalid parameter \"" WR_FMT "\"", WR_ARG(wr_cf_arg(cf, 2)));
     if (u->has_state)
         return wr_cf_error(cf, 0, "\"servers_file\" is incompatible with \"state\"");
     u->listed = read_at_start(cf, &s, false);

@@ -115,24 +115,47 @@ static int compare_keys(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-static uint64_t *sorted_keys(const struct wr_server_list *l)
+typedef uint64_t id_of_server(const struct wr_server *s);
+
+static uint64_t key_of(const struct wr_server *s)
+{
+    return s->key;
+}
+
+/* Of the key and the parameters. */
+static uint64_t key_and_params(const struct wr_server *s)
+{
+    uint64_t values[] = {
+        s->key, s->weight, s->max_fails, s->max_conns, s->fail_timeout_ms, s->slow_start_ms,
+        s->on_down, s->backup, s->down, s->drain,
+    };
+
+    return wr_hash_stable(wr_str_of((const char *)values, sizeof(values)),
+                          wr_hash_stable(s->route, 0));
+}
+
+static uint64_t *sorted_ids(const struct wr_server_list *l, id_of_server *id)
 {
     uint64_t *keys = wr_calloc(l->n + 1, sizeof(*keys));
 
     for (uint32_t i = 0; i < l->n; i++)
-        keys[i] = l->at[i].key;
+        keys[i] = id(&l->at[i]);
     qsort(keys, l->n, sizeof(*keys), compare_keys);
     return keys;
 }
 
 /* The number of servers of a that are not in b. */
-static uint32_t count_missing(const struct wr_server_list *a, const struct wr_server_list *b)
+static uint32_t count_missing(const struct wr_server_list *a, const struct wr_server_list *b,
+                              id_of_server *id)
 {
-    uint64_t *keys = sorted_keys(b);
+    uint64_t *keys = sorted_ids(b, id);
     uint32_t n = 0;
 
-    for (uint32_t i = 0; i < a->n; i++)
-        n += bsearch(&a->at[i].key, keys, b->n, sizeof(*keys), compare_keys) == NULL;
+    for (uint32_t i = 0; i < a->n; i++) {
+        uint64_t key = id(&a->at[i]);
+
+        n += bsearch(&key, keys, b->n, sizeof(*keys), compare_keys) == NULL;
+    }
     free(keys);
     return n;
 }
@@ -146,12 +169,13 @@ static bool is_halved(const struct wr_server_list *old, const struct wr_server_l
 static void apply_list(struct list_watch *w, struct wr_server_list *l)
 {
     struct wr_upstream *u = w->u;
-    uint32_t before = u->listed->n, added, gone;
+    uint32_t before = u->listed->n, added, gone, others;
     bool halved = is_halved(u->listed, l), changed;
 
     wr_server_list_keys(l, u->name, u->servers.at, u->servers.n);
-    added = count_missing(l, u->listed);
-    gone = count_missing(u->listed, l);
+    added = count_missing(l, u->listed, key_of);
+    gone = count_missing(u->listed, l, key_of);
+    others = count_missing(l, u->listed, key_and_params) - added;
     wr_server_list_free(u->listed);
     *u->listed = *l;
     *l = (struct wr_server_list){ .n = 0 };
@@ -159,8 +183,8 @@ static void apply_list(struct list_watch *w, struct wr_server_list *l)
     if (!wr_upstream_is_owned(u) || !(changed || added > 0 || gone > 0 || w->looked))
         return;
     wr_say(halved ? WR_LOG_WARN : WR_LOG_NOTICE, 0, "upstream \"" WR_FMT "\": \"%s\" has %u "
-           "servers, before %u (%u new, %u gone)", WR_ARG(u->name), u->list_path, u->listed->n,
-           before, added, gone);
+           "servers, before %u (%u new, %u gone, %u changed)", WR_ARG(u->name), u->list_path,
+           u->listed->n, before, added, gone, others);
 }
 
 static void drop_waiting(struct list_watch *w)

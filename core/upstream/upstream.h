@@ -7,11 +7,11 @@
  * shared memory), peer_publish (the keeper writes there), peer_draft, peer_learn (the next list of
  * members), peer_mend (writes again), peer_members (lists of slots), peer_ledger (leases each
  * process holds), peer_view (a worker's view), round_robin (the default balancer), schedule (its
- * order: pure), slow_start (peers that come back), start, pick, dial, retry (the steps), queue
- * (waiting for a peer), own_links (of one client: ntlm), secure (what an exchange wants of the
- * handshake), policy, heal and hostport (pure), outlier, retry_budget, panic, on_down, heal_conf
- * (groups that heal themselves), resolver_conf (the resolver directive), upstream_vars
- * ($upstream_addr ...). Connections to peers are in core/link.
+ * order: pure), slow_start (peers that come back), start, pick, dial, retry (the steps), unusable
+ * (why no peer is picked), queue (waiting for a peer), own_links (of one client: ntlm), secure
+ * (what an exchange wants of the handshake), policy, heal and hostport (pure), outlier,
+ * retry_budget, panic, on_down, heal_conf (groups that heal themselves), resolver_conf (the
+ * resolver directive), upstream_vars ($upstream_addr ...). Connections to peers are in core/link.
  *
  * A worker names a peer by its slot number and the slot's generation. Counters are in shared
  * memory: a worker writes its own row of the ledger first, then the slot's total, so that the

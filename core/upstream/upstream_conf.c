@@ -149,7 +149,9 @@ static bool server_param(struct wr_cf *cf, uint32_t i, struct wr_server *s)
     case WR_PARAM_SET:
         return true;
     case WR_PARAM_REFUSED:
-        return wr_cf_error(cf, i, "%s", why);
+        if (wr_str_is(arg, "backup"))
+            hint = "leave it out: if a server fails the method chooses another one";
+        return wr_cf_error_hint(cf, i, hint, "%s", why);
     case WR_PARAM_UNKNOWN:
         hint = wr_server_param_near(cf->pool, arg);
         break;
@@ -218,9 +220,11 @@ static bool set_zone(struct wr_cf *cf, void *conf)
     if (cf->nargs < 2)
         return true;
     if (!wr_parse_size(wr_cf_arg(cf, 2), &size))
-        return wr_cf_error(cf, 2, "invalid zone size \"" WR_FMT "\"", WR_ARG(wr_cf_arg(cf, 2)));
+        return wr_cf_error_hint(cf, 2, "it takes a size: 64k, 1m", "invalid zone size \"" WR_FMT
+                                "\"", WR_ARG(wr_cf_arg(cf, 2)));
     if (size < ZONE_MIN)
-        return wr_cf_error(cf, 2, "zone \"" WR_FMT "\" is too small", WR_ARG(u->zone_name));
+        return wr_cf_error_hint(cf, 2, "it takes 32k or more: 64k is usual",
+                                "zone \"" WR_FMT "\" is too small", WR_ARG(u->zone_name));
     u->zone_size = (size_t)wr_min(size, (uint64_t)1 << 30);
     return true;
 }
@@ -244,6 +248,18 @@ static const char *similar_name(struct wr_cf *cf, const struct wr_upstream *u)
     return NULL;
 }
 
+/* At layer 4 a name without a port is meant to be that of a group. */
+static const char *missing_group(struct wr_cf *cf, const struct wr_upstream *u)
+{
+    const struct wr_upstreams *all = wr_cf_state(cf, &wr_module_upstream);
+
+    if (u->layer != WR_L4 || wr_str_find(u->name, ':') < u->name.n)
+        return NULL;
+    return find_group(all, WR_L7, u->name, 0) != NULL
+               ? "the upstream of this name is in http {}: stream {} needs its own"
+               : "there is no upstream of this name; a host needs a port";
+}
+
 static bool complete_implicit(struct wr_cf *cf, struct wr_upstream *u)
 {
     const char *why, *hint = similar_name(cf, u);
@@ -253,6 +269,8 @@ static bool complete_implicit(struct wr_cf *cf, struct wr_upstream *u)
     why = wr_server_address(&s, u->name, u->default_port);
     s.key = server_key(u, u->name);
     if (why != NULL) {
+        if (hint == NULL)
+            hint = missing_group(cf, u);
         wr_diag_add(cf->conf->tree, WR_LOG_EMERG, u->node, u->word, hint,
                     "%s in upstream \"" WR_FMT "\"", why, WR_ARG(u->name));
         return false;
@@ -310,9 +328,11 @@ static bool set_keepalive(struct wr_cf *cf, void *conf)
 
     (void)conf;
     if (cf->nargs == 2 && !wr_str_is(wr_cf_arg(cf, 2), "local"))
-        return wr_cf_error(cf, 2, "invalid parameter \"" WR_FMT "\"", WR_ARG(wr_cf_arg(cf, 2)));
+        return wr_cf_error_hint(cf, 2, "it takes NUMBER or NUMBER local",
+                                "invalid parameter \"" WR_FMT "\"", WR_ARG(wr_cf_arg(cf, 2)));
     if (!wr_str_u64(wr_cf_arg(cf, 1), &n) || n > UINT16_MAX)
-        return wr_cf_error(cf, 1, "invalid value \"" WR_FMT "\" in \"keepalive\" directive",
+        return wr_cf_error_hint(cf, 1, "it takes a number, 0 to 65535; 0: none are kept",
+                                "invalid value \"" WR_FMT "\" in \"keepalive\" directive",
                            WR_ARG(wr_cf_arg(cf, 1)));
     k->connections = (uint32_t)n;
     k->local = cf->nargs == 2;
@@ -422,23 +442,27 @@ static const struct wr_keeper_hooks keeper = {
 };
 
 static const struct wr_directive directives[] = {
-    WR_CUSTOM("upstream", WR_ANY | WR_LV_LAYER | WR_DEFINE | WR_MULTI, 1, 1, set_upstream, NULL,
-              "a group of servers that proxy_pass can name"),
-    WR_CUSTOM("server", WR_ANY | WR_LV_UPSTREAM | WR_MULTI, 1, WR_ARGS_ANY, set_server, NULL,
-              "a server of the group: address, weight=, max_conns=, max_fails=, fail_timeout=, "
-              "backup, down, drain, route=, slow_start="),
-    WR_CUSTOM("servers_file", WR_ANY | WR_LV_UPSTREAM | WR_LATE, 1, 2, wr_set_servers_file, NULL,
-              "a file of servers, an address with parameters a line, read again when it changes; "
+    WR_WORDS("upstream", WR_ANY | WR_LV_LAYER | WR_DEFINE | WR_MULTI, 1, 1, set_upstream, "NAME",
+             NULL, "a group of servers that proxy_pass can name"),
+    WR_WORDS("server", WR_ANY | WR_LV_UPSTREAM | WR_MULTI, 1, WR_ARGS_ANY, set_server,
+             "ADDRESS [weight=1] [max_conns=0] [max_fails=1] [fail_timeout=10s] [backup] [down] "
+             "[drain] [slow_start=TIME] [route=NAME] [resolve] [service=NAME] "
+             "[on_down=close|drain]", NULL,
+             "a server of the group, or all that a name stands for; drain: keeps only its sticky "
+             "clients; service: the name of SRV records"),
+    WR_WORDS("servers_file", WR_ANY | WR_LV_UPSTREAM | WR_LATE, 1, 2, wr_set_servers_file,
+             "FILE [allow_empty]", NULL,
+             "a file of servers, an address with parameters a line, read again when it changes; "
               "allow_empty: also when it is empty, or half of it is gone, at once"),
-    WR_CUSTOM("state", WR_ANY | WR_LV_UPSTREAM, 1, 1, wr_set_state, NULL,
+    WR_WORDS("state", WR_ANY | WR_LV_UPSTREAM, 1, 1, wr_set_state, "FILE", NULL,
               "a file of the group's `server` lines, read at start and reload, never written yet; "
               "if it does not exist the group is empty"),
-    WR_CUSTOM("zone", WR_ANY | WR_LV_UPSTREAM, 1, 2, set_zone, NULL,
+    WR_WORDS("zone", WR_ANY | WR_LV_UPSTREAM, 1, 2, set_zone, "NAME [SIZE]", NULL,
               "room for the group's servers (state is always shared between workers)"),
-    WR_CUSTOM("queue", WR_ANY | WR_LV_UPSTREAM, 1, 2, wr_set_queue, NULL,
+    WR_WORDS("queue", WR_ANY | WR_LV_UPSTREAM, 1, 2, wr_set_queue, "NUMBER [timeout=60s]", NULL,
               "most requests or sessions that wait until a server can be used, in all workers "
-              "together, first in, first out; timeout=: longest wait (60s)"),
-    WR_CUSTOM("keepalive", WR_L7 | WR_LV_UPSTREAM, 1, 2, set_keepalive, "32 local",
+              "together, first in, first out; timeout: the longest wait"),
+    WR_WORDS("keepalive", WR_L7 | WR_LV_UPSTREAM, 1, 2, set_keepalive, "NUMBER [local]", "32 local",
               "most parked (idle) connections to the group's servers in each worker; 0: none; "
               "without the directive 32, or the most in use within the last minute if more"),
     WR_ROW("keepalive_requests", WR_L7 | WR_LV_UPSTREAM, 1, 1, set_keepalive_requests,

@@ -361,6 +361,7 @@ bool wr_own_is_kept(const struct wr_exchange *x); /* false: the session ends, an
 /* ---- steps ---- */
 /* Ends the current try: counts its outcome, gives its lease back. Idempotent. */
 void wr_try_end(struct wr_exchange *x, bool failed);
+void wr_unusable_text(const struct wr_exchange *x, struct wr_text *out); /* why no peer is picked */
 uint32_t wr_peers_to_try(struct wr_exchange *x); /* peers not down, or addresses of the name */
 
 #endif

@@ -63,6 +63,30 @@ START_TEST(several)
 }
 END_TEST
 
+static const char *const peer =
+    "server: a peer\n"
+    "    syntax:   server ADDRESS [weight=1] [max_conns=NUMBER] [fail_timeout=10s]\n"
+    "                  [slow_start=TIME] [backup] [down];\n"
+    "    default:  -\n"
+    "    context:  upstream\n"
+    "    module:   stream\n";
+
+static const char *const words[] = { "weight", "max_conns", "slow_start", "backup", "down" };
+
+START_TEST(words_of_others)
+{
+    char text[1024];
+
+    ck_assert(help(words[_i]));
+    snprintf(text, sizeof(text), "\"%s\" is not a directive; it is a word of\n%s", words[_i],
+             peer);
+    ck_assert_str_eq(out, text);
+    ck_assert(!help("slow"));
+    ck_assert(!help("1"));
+    ck_assert(!help(""));
+}
+END_TEST
+
 START_TEST(unknown)
 {
     ck_assert(!help("proxy_pas"));
@@ -99,5 +123,6 @@ START_TEST(all)
 }
 END_TEST
 
-FAKE_MAIN("config/help", { one, 0 }, { syntax, WR_COUNT(rows) }, { several, 0 }, { unknown, 0 },
+FAKE_MAIN("config/help", { one, 0 }, { syntax, WR_COUNT(rows) }, { several, 0 },
+          { words_of_others, WR_COUNT(words) }, { unknown, 0 },
           { all, 0 })

@@ -312,7 +312,6 @@ START_TEST(tcp_replies)
     } t[] = {
         { "send \"a\\x00b\\r\\n\"; expect \"ok\";", WR_STR_INIT("a\0b\r\n"),
           WR_STR_INIT("not ok"), "pass", "pass" },
-        { "send \"\\x4g\\x\";", WR_STR_INIT("\\x4g\\x"), WR_STR_INIT(""), "pass", "pass" },
         { "expect ~ \"^\\x05.$\";", WR_STR_INIT(""), WR_STR_INIT("\x05z"), "pass", "pass" },
         { "expect ~* OK;", WR_STR_INIT(""), WR_STR_INIT("ok"), "pass", "pass" },
         { "expect \"\\xff\";", WR_STR_INIT(""), WR_STR_INIT("\xfe"), "more",
@@ -369,6 +368,11 @@ START_TEST(refused)
         { false, "keepalive_time=1m", "", "has no parameter \"keepalive_time\"" },
         { false, "type=redis match=m", "", "a check of type \"redis\" has no parameter \"match\"" },
         { false, "type=redis role=primary", "", "unknown role \"primary\"" },
+        { false, "", "send \\x4g;", "invalid escape in \"\\x4g\"" },
+        { false, "", "send a\\x;", "invalid escape in \"a\\x\"" },
+        { false, "", "expect \\x0;", "invalid escape in \"\\x0\"" },
+        { false, "", "send;", "invalid number of arguments in \"send\" directive" },
+        { false, "", "send a b;", "invalid number of arguments in \"send\" directive" },
         { false, "", "expect a; expect b;", "\"expect\" directive is duplicate" },
         { false, "", "expect = b;", "invalid operator \"=\" of \"expect\"" },
     };

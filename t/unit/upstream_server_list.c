@@ -78,7 +78,9 @@ START_TEST(faults)
         { "10.0.0.1 service=a", false, 1, 10, 9, FOR_NAMES },
         { "server 10.0.0.1 backup;", true, 1, 17, 6,
           "balancing method does not support parameter \"backup\"" },
-        { "server 10.0.0.1", false, 1, 8, 8, "invalid parameter \"10.0.0.1\"" },
+        { "server 10.0.0.1;", false, 1, 1, 6, "unexpected \"server\": a line begins with an "
+          "address" },
+        { "10.0.0.1 weight=2;", false, 1, 10, 9, "unexpected \";\": a server ends with its line" },
         { "server\n", false, 1, 1, 6, "unexpected \"server\": a line begins with an address" },
         { "10.0.0.1;", false, 1, 1, 9, "unexpected \";\": a server ends with its line" },
         { "10.0.0.1 a\001b", false, 1, 10, 3, "a control character" },

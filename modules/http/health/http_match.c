@@ -280,22 +280,24 @@ static bool set_require(struct wr_cf *cf, struct http_match *m)
 bool wr_http_match_line(struct wr_cf *cf, struct wr_match *match)
 {
     static const struct {
-        const char *name;
+        const char *name, *takes;
         uint32_t min, max;
         bool (*set)(struct wr_cf *cf, struct http_match *m);
     } lines[] = {
-        { "status", 1, UINT32_MAX, set_status },
-        { "header", 1, 3, set_header },
-        { "body", 2, 2, set_body },
-        { "require", 1, UINT32_MAX, set_require },
+        { "status", "\"status 200 301-399;\" or \"status ! 500;\"", 1, UINT32_MAX, set_status },
+        { "header", "\"header NAME;\", \"header ! NAME;\" or \"header NAME = VALUE;\", VALUE in "
+          "quotes if it has spaces", 1, 3, set_header },
+        { "body", "\"body ~ REGEX;\" or \"body !~ REGEX;\"", 2, 2, set_body },
+        { "require", "\"require $upstream_http_NAME;\"", 1, UINT32_MAX, set_require },
     };
 
     for (size_t i = 0; i < WR_COUNT(lines); i++) {
         if (!wr_str_is(wr_cf_arg(cf, 0), lines[i].name))
             continue;
         if (cf->nargs < lines[i].min || cf->nargs > lines[i].max)
-            return wr_cf_error(cf, 0, "invalid number of arguments in \"%s\" directive",
-                               lines[i].name);
+            return wr_cf_error_hint(cf, 0, wr_pool_fmt(cf->pool, "write %s", lines[i].takes).p,
+                                    "invalid number of arguments in \"%s\" directive",
+                                    lines[i].name);
         return lines[i].set(cf, wr_container(match, struct http_match, base));
     }
     return wr_cf_error(cf, 0, "unknown directive \"" WR_FMT "\" in \"match\": a match of http has "

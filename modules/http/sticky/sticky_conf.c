@@ -5,6 +5,7 @@
 #include <errno.h>
 
 #define ZONE_MIN 32768
+#define ZONE_HINT "it takes 32k or more: 1m keeps 15,000 sessions"
 #define SECRETS_MAX 65536        /* bytes of the file */
 
 static bool bad_param(struct wr_cf *cf, uint32_t i, const char *hint)
@@ -131,7 +132,8 @@ static bool p_zone(struct wr_cf *cf, uint32_t i, struct wr_sticky *s, struct wr_
         return wr_cf_error_hint(cf, i, "it takes NAME:SIZE", "invalid zone size \"" WR_FMT "\"",
                                 WR_ARG(wr_cf_arg(cf, i)));
     if (size < ZONE_MIN)
-        return wr_cf_error(cf, i, "zone \"" WR_FMT "\" is too small", WR_ARG(name));
+        return wr_cf_error_hint(cf, i, ZONE_HINT, "zone \"" WR_FMT "\" is too small",
+                                WR_ARG(name));
     s->zone = wr_table_zone_named(cf, i, &state->zones, name,
                                   (size_t)wr_min(size, (uint64_t)1 << 36));
     return s->zone != NULL;
@@ -233,6 +235,8 @@ static bool report_no_md5(struct wr_cf *cf)
 
 static bool set_cookie(struct wr_cf *cf, struct wr_sticky *s)
 {
+    if (cf->nargs < 2)
+        return wr_cf_error_hint(cf, 1, "write \"sticky cookie NAME\"", "no name of a cookie");
     s->cookie.name = wr_cf_arg(cf, 2);
     if (!is_cookie_name(s->cookie.name))
         return wr_cf_error(cf, 2, "invalid cookie name \"" WR_FMT "\"", WR_ARG(s->cookie.name));
@@ -245,6 +249,8 @@ static bool set_cookie(struct wr_cf *cf, struct wr_sticky *s)
 
 static bool set_route(struct wr_cf *cf, struct wr_sticky *s)
 {
+    if (cf->nargs < 2)
+        return wr_cf_error_hint(cf, 1, "write \"sticky route $VARIABLE ...\"", "no variable");
     for (uint32_t i = 2; i <= cf->nargs; i++)
         if (!add_variable(cf, i, wr_cf_arg(cf, i), &s->lookup))
             return false;
@@ -299,8 +305,12 @@ static bool set_sticky(struct wr_cf *cf, void *conf)
 }
 
 const struct wr_directive wr_sticky_directives[] = {
-    WR_CUSTOM("sticky", WR_L7 | WR_LV_UPSTREAM, 2, WR_ARGS_ANY, set_sticky, NULL,
-              "clients stay with a server: cookie NAME, route $VARIABLE, or learn from replies"),
+    WR_WORDS("sticky", WR_L7 | WR_LV_UPSTREAM, 1, WR_ARGS_ANY, set_sticky,
+             "cookie NAME [expires=TIME|max] [domain=NAME] [httponly] [samesite=strict|lax|none] "
+             "[secure] [path=PATH] [secret_file=FILE] | route $VARIABLE ... | learn "
+             "create=$VARIABLE lookup=$VARIABLE zone=NAME:SIZE [timeout=10m] [header]", NULL,
+             "clients stay with a server: by a cookie that weir sets (secret_file: and signs), by "
+             "the route= of servers, or by a session that a server's reply begins"),
     { 0 }
 };
 

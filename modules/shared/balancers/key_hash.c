@@ -222,7 +222,8 @@ static bool set_param(struct wr_cf *cf, uint32_t i, struct hash_conf *c)
     if (!wr_param(word, "balance_factor", &value))
         return wr_cf_error_hint(cf, i, c->way == WR_HASH_PLAIN
                                        ? "it takes consistent or maglev, and balance_factor=1.25"
-                                       : NULL,
+                                       : "it takes one of consistent and maglev, and "
+                                         "balance_factor=1.25",
                                 "invalid parameter \"" WR_FMT "\"", WR_ARG(word));
     if (parse_factor(value, &c->factor))
         return true;
@@ -245,7 +246,8 @@ static bool set_hash(struct wr_cf *cf, void *conf WR_UNUSED)
 }
 
 static const struct wr_directive directives[] = {
-    WR_CUSTOM("hash", WR_ANY | WR_LV_UPSTREAM | WR_MULTI, 1, 3, set_hash, NULL,
+    WR_WORDS("hash", WR_ANY | WR_LV_UPSTREAM | WR_MULTI, 1, 3, set_hash,
+             "KEY [consistent | maglev] [balance_factor=1.25]", NULL,
               "chooses the server by the hash of a text: consistent or maglev moves few texts when "
               "servers change; balance_factor=1.25 limits each server's part of the connections"),
     { 0 }

@@ -53,12 +53,14 @@ static bool set_least_time(struct wr_cf *cf, void *conf WR_UNUSED)
                                 "invalid parameter \"" WR_FMT "\"", WR_ARG(wr_cf_arg(cf, 1)));
     c->inflight = cf->nargs == 2;
     if (c->inflight && !wr_str_is(wr_cf_arg(cf, 2), "inflight"))
-        return wr_cf_error(cf, 2, "invalid parameter \"" WR_FMT "\"", WR_ARG(wr_cf_arg(cf, 2)));
+        return wr_cf_error_hint(cf, 2, "it takes inflight",
+                                "invalid parameter \"" WR_FMT "\"", WR_ARG(wr_cf_arg(cf, 2)));
     return wr_upstream_balance(cf, &least_time, c);
 }
 
 static const struct wr_directive directives[] = {
-    WR_CUSTOM("least_time", WR_ANY | WR_LV_UPSTREAM, 1, 2, set_least_time, NULL,
+    WR_WORDS("least_time", WR_ANY | WR_LV_UPSTREAM, 1, 2, set_least_time,
+             "header|last_byte|connect|first_byte [inflight]", NULL,
               "picks the server with the least average time and the fewest connections: http: "
               "header or last_byte, stream: connect, first_byte or last_byte; inflight: waiting "
               "requests count, too"),

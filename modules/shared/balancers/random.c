@@ -95,16 +95,19 @@ static bool set_random(struct wr_cf *cf, void *conf WR_UNUSED)
     WR_TYPED(c, TIME_CONF);
     c->two = cf->nargs > 0;
     if (c->two && !wr_str_is(wr_cf_arg(cf, 1), "two"))
-        return wr_cf_error(cf, 1, "invalid parameter \"" WR_FMT "\"", WR_ARG(wr_cf_arg(cf, 1)));
+        return wr_cf_error_hint(cf, 1,
+                                "write \"random;\", \"random two;\" or \"random two least_conn;\"",
+                                "invalid parameter \"" WR_FMT "\"", WR_ARG(wr_cf_arg(cf, 1)));
     if (cf->nargs == 2 && !set_method(cf, c))
         return false;
     return wr_upstream_balance(cf, &random_ops, c);
 }
 
 static const struct wr_directive directives[] = {
-    WR_CUSTOM("random", WR_ANY | WR_LV_UPSTREAM, 0, 2, set_random, NULL,
-              "draws a server by weight; two: draws two and picks the one with fewer connections, "
-              "or less time: least_time=header ..."),
+    WR_WORDS("random", WR_ANY | WR_LV_UPSTREAM, 0, 2, set_random,
+             "[two [least_conn | least_time=header|last_byte|connect|first_byte]]", NULL,
+             "draws a server by weight; two: draws two and picks the one with fewer connections, "
+             "or less time: least_time as in the directive least_time"),
     { 0 }
 };
 

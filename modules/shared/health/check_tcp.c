@@ -70,6 +70,23 @@ static struct wr_match *tcp_match_new(struct wr_pool *pool, struct wr_str name)
     return &m->base;
 }
 
+/* Word i, with bytes as \xXX. */
+static bool read_text(struct wr_cf *cf, uint32_t i, struct wr_str *out)
+{
+    struct wr_str word = wr_cf_arg(cf, i);
+
+    for (size_t k = 0; k + 1 < word.n; k++) {
+        bool escape = word.p[k] == '\\' && word.p[k + 1] == 'x';
+
+        if (escape && (word.n - k < 4 || wr_hex_digit(word.p[k + 2]) < 0
+                       || wr_hex_digit(word.p[k + 3]) < 0))
+            return wr_cf_error_hint(cf, i, "\"\\x\" takes two hexadecimal digits: \\x0a",
+                                    "invalid escape in \"" WR_FMT "\"", WR_ARG(word));
+    }
+    *out = wr_check_unescape(cf->pool, word);
+    return true;
+}
+
 static bool set_expect(struct wr_cf *cf, struct tcp_match *m)
 {
     struct wr_str op = wr_cf_arg(cf, 1);
@@ -78,8 +95,8 @@ static bool set_expect(struct wr_cf *cf, struct tcp_match *m)
     if (m->expect.p != NULL || m->regex != NULL)
         return wr_cf_error(cf, 0, "\"expect\" directive is duplicate");
     if (cf->nargs == 1) {
-        m->expect = wr_check_unescape(cf->pool, op);
-        return m->expect.n > 0 || wr_cf_error(cf, 1, "\"expect\" needs a text");
+        return read_text(cf, 1, &m->expect)
+            && (m->expect.n > 0 || wr_cf_error(cf, 1, "\"expect\" needs a text"));
     }
     if (!fold && !wr_str_is(op, "~"))
         return wr_cf_error(cf, 1, "invalid operator \"" WR_FMT "\" of \"expect\": write \"expect "
@@ -97,15 +114,17 @@ static bool tcp_match_line(struct wr_cf *cf, struct wr_match *match)
         return set_expect(cf, m);
     if (!wr_str_is(name, "send"))
         return wr_str_is(name, "expect")
-             ? wr_cf_error(cf, 0, "invalid number of arguments in \"expect\" directive")
+             ? wr_cf_error_hint(cf, 0, "write \"expect TEXT;\" or \"expect ~ REGEX;\"",
+                                "invalid number of arguments in \"expect\" directive")
              : wr_cf_error(cf, 0, "unknown directive \"" WR_FMT "\" in \"match\": a match of "
                            "stream has \"send\" and \"expect\"", WR_ARG(name));
     if (cf->nargs != 1)
-        return wr_cf_error(cf, 0, "invalid number of arguments in \"send\" directive");
+        return wr_cf_error_hint(cf, 0, "write \"send TEXT;\", TEXT in quotes if it has spaces",
+                                "invalid number of arguments in \"send\" directive");
     if (m->send.p != NULL)
         return wr_cf_error(cf, 0, "\"send\" directive is duplicate");
-    m->send = wr_check_unescape(cf->pool, wr_cf_arg(cf, 1));
-    return m->send.n <= 8192 || wr_cf_error(cf, 1, "text of \"send\" is too long");
+    return read_text(cf, 1, &m->send)
+        && (m->send.n <= 8192 || wr_cf_error(cf, 1, "text of \"send\" is too long"));
 }
 
 const struct wr_check_kind wr_check_tcp = {

@@ -379,15 +379,39 @@ bool wr_health_check(struct wr_cf *cf)
     return ok;
 }
 
+static bool set_timeout(struct wr_cf *cf, void *conf)
+{
+    const struct wr_health_scope *s = conf;
+
+    return wr_set_msec(cf, conf)
+        && (s->timeout_ms > 0
+            || wr_cf_error_hint(cf, 1, "it takes a time: 5s, 500ms", "invalid value \"" WR_FMT
+                                "\" in \"health_check_timeout\" directive",
+                                WR_ARG(wr_cf_arg(cf, 1))));
+}
+
+#define OF_ALL "[interval=5s] [jitter=TIME] [fails=1] [passes=1] [port=NUMBER] [mandatory " \
+               "[persistent]] "
+
 const struct wr_directive wr_health_directives[] = {
-    WR_CUSTOM("health_check", WR_L7 | WR_LV_LOCATION | WR_MULTI, 0, WR_ARGS_ANY, set_health_check,
-              NULL, "asks the servers of the group regularly; those that fail get no requests"),
-    WR_CUSTOM("health_check", WR_L4 | WR_LV_SERVER | WR_MULTI, 0, WR_ARGS_ANY, set_health_check,
-              NULL, "asks the servers of the group regularly; those that fail get no sessions"),
-    WR_CUSTOM("match", WR_ANY | WR_LV_LAYER | WR_DEFINE | WR_MULTI, 1, 1, set_match, NULL,
-              "the replies that pass a health check"),
-    WR_ROW("health_check_timeout", WR_ANY | WR_IN_LOCATIONS, 1, 1, wr_set_msec,
-           struct wr_health_scope, timeout_ms, NULL, "5s",
-           "a health check that takes longer has failed"),
+    WR_WORDS("health_check", WR_L7 | WR_LV_LOCATION | WR_MULTI, 0, WR_ARGS_ANY, set_health_check,
+             OF_ALL "[uri=/] [match=NAME] [keepalive_time=TIME]", NULL,
+             "beside proxy_pass: asks the servers of its group regularly; those that fail get no "
+             "requests"),
+    WR_WORDS("health_check", WR_L4 | WR_LV_SERVER | WR_MULTI, 0, WR_ARGS_ANY, set_health_check,
+             OF_ALL "[match=NAME] [type=pgsql|redis|mysql|smtp|ldap] [user=NAME] "
+             "[password_file=FILE] [database=NAME] [role=primary|standby|master|replica|any]",
+             NULL, "beside proxy_pass: asks the servers of its group regularly; those that fail "
+             "get no sessions"),
+    WR_WORDS("match", WR_L7 | WR_LV_LAYER | WR_DEFINE | WR_MULTI, 1, 1, set_match,
+             "NAME { status [!] CODE|FROM-TO ...; header [!] NAME [OPERATOR TEXT]; body ~|!~ "
+             "REGEX; require $upstream_http_NAME ...; }", NULL,
+             "the replies that pass a health check: all lines must hold; OPERATOR: = != ~ !~"),
+    WR_WORDS("match", WR_L4 | WR_LV_LAYER | WR_DEFINE | WR_MULTI, 1, 1, set_match,
+             "NAME { send TEXT; expect TEXT | ~ REGEX; }", NULL,
+             "the replies that pass a health check; bytes in TEXT as \\xXX"),
+    { .name = "health_check_timeout", .where = WR_ANY | WR_IN_LOCATIONS, .min = 1, .max = 1,
+      .set = set_timeout, .offset = offsetof(struct wr_health_scope, timeout_ms), .def = "5s",
+      .words = "TIME", .help = "a health check that takes longer has failed" },
     { 0 },
 };

@@ -219,8 +219,9 @@ static const struct wr_directive fake_stream_rows[] = {
     WR_CUSTOM("server", WR_L4 | WR_LV_LAYER | WR_BLOCK | WR_MULTI, 0, 0, fake_block, NULL, "one"),
     WR_CUSTOM("upstream", WR_L4 | WR_LV_LAYER | WR_DEFINE | WR_MULTI, 1, 1, fake_block, NULL,
               "a group"),
-    WR_CUSTOM("server", WR_ANY | WR_LV_UPSTREAM | WR_MULTI, 1, WR_ARGS_ANY, fake_mark, NULL,
-              "a peer"),
+    WR_WORDS("server", WR_ANY | WR_LV_UPSTREAM | WR_MULTI, 1, WR_ARGS_ANY, fake_mark,
+             "ADDRESS [weight=1] [max_conns=NUMBER] [fail_timeout=10s] [slow_start=TIME] [backup] "
+             "[down]", NULL, "a peer"),
     WR_CUSTOM("listen", WR_L4 | WR_LV_SERVER | WR_MULTI, 1, WR_ARGS_ANY, fake_mark, NULL,
               "an address"),
     { 0 },
