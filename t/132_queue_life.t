@@ -97,6 +97,31 @@ sub kill_worker {
     return;
 }
 
+# A worker is stopped whose session is the first of those that wait.
+sub stop_first {
+    my ($holder, @line) = fill();
+    for (1 .. 20) {
+        last if worker_of($line[0]) != worker_of($holder);
+        $holder->close;
+        serve_in_order(@line);
+        ($holder, @line) = fill();
+    }
+    my $stopped = worker_of($line[0]);
+    my ($next) = grep { worker_of($_) != $stopped } @line;
+    $w->signal('STOP', $stopped);
+    $holder->close;
+    is $next->line, 'one', 'a worker has stopped: the first session of the other one is served';
+    $w->signal('CONT', $stopped);
+    $next->close;
+    @line = grep { $_ != $next } @line;
+    becomes {
+        my %had = map { $_ => $_->close } grep { defined $_->line(0) } @line;
+        !(@line = grep { !exists $had{$_} } @line);
+    } 'it goes on: all are served';
+    ok exactly(40), 'exactly as many places as before';
+    return;
+}
+
 # By signal: another user than weir's gets no answer to -s reload.
 sub reload {
     my ($places) = @_;
@@ -110,6 +135,8 @@ sub all_of_it {
     kill_worker('a worker with waiting sessions is killed');
     kill_worker('the worker whose session has the server', holder => 1);
     kill_worker('the keeper dies with it', holder => 1, keeper => 1);
+
+    stop_first();
 
     # Reload: old and new workers in one line.
 

@@ -235,8 +235,11 @@ ok let_go('a', $holder), 'the other one goes on';
 
 becomes { $w->error_log =~ /upstream "check": is down: HTTP 503/ } 'a server is sick';
 @line = map { waits_for($_) } qw(check check must must);
+is(($w->reload(conf()))[0], 0, 'a reload');
+push @line, map { waits_for($_) } qw(check must);
 unlink $w->path('sick.sick');
-is join(' ', map { served($_) } @line), 'sick sick sick sick', 'a check passes: all are served';
+is join(' ', map { served($_) } @line), join(' ', ('sick') x 6),
+    'a check passes: all are served, in both generations';
 
 $w->{backend}{banner}->kill;
 becomes { $w->error_log =~ /upstream "banner": is down: connect refused/ } 'stream: a server is down';
