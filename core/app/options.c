@@ -117,7 +117,7 @@ void wr_options_usage(FILE *out)
             "  -e filename   : set error log file (default: %s)\n"
             "  -c filename   : set configuration file (default: %s)\n"
             "  -g directives : set global directives out of configuration file\n"
-            "  --help WORD   : explain a directive; \"all\" lists all directives\n"
+            "  --help WORD   : explain a directive or parameter; \"all\" lists directives\n"
             "  --demo        : run an example on free ports and show what to type\n",
             WR_PREFIX, WR_ERROR_LOG_PATH, WR_CONF_PATH);
 }

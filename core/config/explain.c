@@ -317,6 +317,8 @@ static void print_line(FILE *out, const struct wr_diag *d)
         line = wr_str_skip(line, cut);
         if (line.n > LINE_MAX_SHOWN) {
             line.n = LINE_MAX_SHOWN;
+            while (line.n > 0 && (line.p[line.n] & 0xc0) == 0x80) /* not a part of a character */
+                line.n--;
             behind = "...";
         }
     }

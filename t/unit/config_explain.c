@@ -71,6 +71,30 @@ START_TEST(looks)
 END_TEST
 
 /* A long line is cut around the carets, which stay below their word. */
+/* A line is not cut in the middle of a character. */
+START_TEST(long_characters)
+{
+    struct wr_pool *pool = wr_pool_new(0);
+    struct wr_text text = wr_text_grow(pool, 1024, 1 << 16);
+    struct wr_conf *c;
+    const char *end;
+
+    wr_text_c(&text, "foo_bar_baz \"");
+    for (int i = 0; i < _i; i++)
+        wr_text_char(&text, 'x');
+    for (int i = 0; i < 100; i++)
+        wr_text_c(&text, "\xe2\x9c\x93");
+    wr_text_c(&text, "\";");
+    wr_text_char(&text, '\0');
+    c = fake_load(text.p);
+    end = strstr(printed(c->tree), "...\n");
+    ck_assert_ptr_nonnull(end);
+    ck_assert_int_eq(strncmp(end - 3, "\xe2\x9c\x93", 3), 0);
+    wr_conf_free(c);
+    wr_pool_free(pool);
+}
+END_TEST
+
 START_TEST(long_line)
 {
     struct wr_pool *pool = wr_pool_new(0);
@@ -186,5 +210,6 @@ START_TEST(warnings)
 }
 END_TEST
 
-FAKE_MAIN("config/explain", { looks, WR_COUNT(rows) }, { long_line, 40 }, { command_line, 0 },
+FAKE_MAIN("config/explain", { looks, WR_COUNT(rows) }, { long_line, 40 },
+          { long_characters, 3 }, { command_line, 0 },
           { too_many, 0 }, { variable_places, WR_COUNT(variables) }, { warnings, 0 })
