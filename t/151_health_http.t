@@ -117,7 +117,7 @@ CONF
 sub state_of {
     my ($name) = @_;
     my $where = $w->address($name);
-    my @lines = $w->error_log =~ /health check of "\Q$where\E" in upstream "[\w.]+": is (.*)/g;
+    my @lines = $w->error_log =~ /health check of "\Q$where\E" in upstream "[\w.]+": is (?:still )?(.*)/g;
     return $lines[-1] // '';
 }
 
@@ -185,7 +185,7 @@ ok !(sleep 0.5 and state_of('kept') !~ /^up|refused/), 'a kept connection that b
 # TLS, with the name of the location.
 sub in_group {
     my ($group) = @_;
-    my @lines = $w->error_log =~ /health check of "[^"]*" in upstream "$group": is (.*)/g;
+    my @lines = $w->error_log =~ /health check of "[^"]*" in upstream "$group": is (?:still )?(.*)/g;
     return $lines[-1] // '';
 }
 becomes { in_group('secret') eq 'up: HTTP 200' } 'a server over TLS';

@@ -34,7 +34,7 @@ CONF
 sub state_of {
     my ($name) = @_;
     my $where = $w->address($name);
-    my @lines = $w->error_log =~ /health check of "\Q$where\E" in upstream "\w+": is (.*)/g;
+    my @lines = $w->error_log =~ /health check of "\Q$where\E" in upstream "\w+": is (?:still )?(.*)/g;
     return $lines[-1] // '';
 }
 

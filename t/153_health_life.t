@@ -67,7 +67,7 @@ sub spread {
 sub changes {
     my ($name) = @_;
     my $where = $w->{backend}{$name}{where};
-    return my @all = $w->error_log =~ /health check of "\Q$where\E" in upstream "\w+": is (\w+)/g;
+    return my @all = $w->error_log =~ /health check of "\Q$where\E" in upstream "\w+": is (up|down)/g;
 }
 
 sub is_down { my @c = changes($_[0]); return @c && $c[-1] eq 'down' }

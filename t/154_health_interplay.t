@@ -90,7 +90,7 @@ sub said { my ($what) = @_; return scalar grep { /$what/ } split /\n/, $w->error
 sub state_of {
     my ($name, $group) = @_;
     my $where = $w->address($name);
-    return ($w->error_log =~ /health check of "\Q$where\E" in upstream "$group": is (\w+)/g)[-1] // 'up';
+    return ($w->error_log =~ /health check of "\Q$where\E" in upstream "$group": is (up|down)/g)[-1] // 'up';
 }
 
 sub goes {

@@ -146,7 +146,7 @@ CONF
 
 sub state_of {
     my ($group) = @_;
-    return ($w->error_log =~ /health check of "[^"]*" in upstream "$group": is (.*)/g)[-1] // '';
+    return ($w->error_log =~ /health check of "[^"]*" in upstream "$group": is (?:still )?(.*)/g)[-1] // '';
 }
 
 # ---- where they come from

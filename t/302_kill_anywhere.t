@@ -137,7 +137,7 @@ $_->close for @line;
 sub state_of {
     my ($name) = @_;
     my $where = $w->address($name);
-    return ($w->error_log =~ /health check of "\Q$where\E" in upstream "web": is (\w+)/g)[-1] // '';
+    return ($w->error_log =~ /health check of "\Q$where\E" in upstream "web": is (up|down)/g)[-1] // '';
 }
 is state_of($_), '', "$_: no check failed because of a death" for qw(five six);
 my $checks = $t{five}->checks;

@@ -43,7 +43,7 @@ sub changed {
     my ($w, $group, $where, $what) = @_;
     my $address = $where =~ /^\d+$/ ? "127.0.0.1:$where" : $where;
     my @lines = grep { /"\Q$address\E" in upstream "\Q$group\E"/ } split /\n/, $w->error_log;
-    return @lines && $lines[-1] =~ $what;
+    return @lines && $lines[-1] =~ s/is still down/is down/r =~ $what;
 }
 
 # The user that servers run as.
