@@ -45,7 +45,7 @@ static struct own_peer *begin_own(struct wr_session *s, struct wr_upstream *u)
     return own;
 }
 
-/* What a session authenticates that has ended, or is nobody's, is used once. */
+/* A session that has ended, or is nobody's, gets a link that is used once. */
 void wr_tries_own_link(struct wr_exchange *x, bool begin)
 {
     struct wr_upstream *u = x->tries->u;

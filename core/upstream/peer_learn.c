@@ -1,6 +1,6 @@
-/* peer_learn: servers that a zone has from before and the configuration does not: addresses of names
- * that were not answered at start, and all that a keeper had learned that died. The memory may hold
- * anything: each word is checked. Called by peer_publish when a keeper commits. */
+/* peer_learn: servers that a zone has from before and the configuration does not: addresses of
+ * names that were not answered at start, and all that a keeper had learned that died. The memory
+ * may hold anything: each word is checked. Called by peer_publish when a keeper commits. */
 #include "upstream/upstream_impl.h"
 
 /* ---- addresses of a name that the zone has from before ---- */
@@ -67,13 +67,6 @@ void wr_draft_learn_name(struct wr_draft *d, struct wr_server *sv, bool same)
 
 /* ---- servers of a file that the zone has from before ---- */
 
-static int compare_keys(const void *a, const void *b)
-{
-    const uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-
-    return (x > y) - (x < y);
-}
-
 /* A server made again of its slot. Its text is put at `text`, with room for a slot's name and
  * route. */
 static struct wr_server server_of(const struct wr_peer_slot *s, char *text)
@@ -104,17 +97,14 @@ void wr_draft_learn_listed(struct wr_draft *d)
 {
     struct wr_upstream *u = d->u;
     const size_t room = sizeof(d->z->slot->name) + sizeof(d->z->slot->route);
-    uint64_t *keys = wr_calloc(u->servers.n + 1, sizeof(*keys));
+    uint64_t *keys = wr_server_ids(u->servers.at, u->servers.n, wr_server_key_of);
     struct wr_server_list l = { .at = wr_calloc(d->now.n + 1, sizeof(*l.at)),
                                 .text = wr_calloc(d->now.n + 1, room) };
 
-    for (uint32_t i = 0; i < u->servers.n; i++)
-        keys[i] = u->servers.at[i].key;
-    qsort(keys, u->servers.n, sizeof(*keys), compare_keys);
     for (uint32_t i = 0; i < d->now.n; i++) {
         struct wr_server sv = server_of(&d->z->slot[d->now.at[i]], l.text + l.n * room);
 
-        if (bsearch(&sv.key, keys, u->servers.n, sizeof(*keys), compare_keys) == NULL
+        if (!wr_server_ids_have(keys, u->servers.n, sv.key)
             && wr_slot_addr(&d->z->slot[d->now.at[i]], &sv.addr))
             l.at[l.n++] = sv;
     }

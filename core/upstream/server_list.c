@@ -238,3 +238,32 @@ void wr_server_list_keys(struct wr_server_list *l, struct wr_str group,
                                      count_text(table, size - 1, l->at[i].text));
     free(table);
 }
+
+/* ---- sets of servers ---- */
+
+static int compare_ids(const void *a, const void *b)
+{
+    const uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+    return (x > y) - (x < y);
+}
+
+uint64_t wr_server_key_of(const struct wr_server *s)
+{
+    return s->key;
+}
+
+uint64_t *wr_server_ids(const struct wr_server *at, uint32_t n, wr_server_id *id)
+{
+    uint64_t *ids = wr_calloc((size_t)n + 1, sizeof(*ids));
+
+    for (uint32_t i = 0; i < n; i++)
+        ids[i] = id(&at[i]);
+    qsort(ids, n, sizeof(*ids), compare_ids);
+    return ids;
+}
+
+bool wr_server_ids_have(const uint64_t *ids, uint32_t n, uint64_t id)
+{
+    return bsearch(&id, ids, n, sizeof(*ids), compare_ids) != NULL;
+}

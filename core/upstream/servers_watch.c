@@ -5,7 +5,6 @@
 #include "upstream/upstream_impl.h"
 
 #include <errno.h>
-#include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/inotify.h>
 #include <unistd.h>
@@ -108,21 +107,7 @@ static struct look *look_new(struct list_watch *w)
 
 /* ---- what was read ---- */
 
-static int compare_keys(const void *a, const void *b)
-{
-    const uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-
-    return (x > y) - (x < y);
-}
-
-typedef uint64_t id_of_server(const struct wr_server *s);
-
-static uint64_t key_of(const struct wr_server *s)
-{
-    return s->key;
-}
-
-/* Of the key and the parameters. */
+/* A number of the key and the parameters. */
 static uint64_t key_and_params(const struct wr_server *s)
 {
     uint64_t values[] = {
@@ -134,29 +119,16 @@ static uint64_t key_and_params(const struct wr_server *s)
                           wr_hash_stable(s->route, 0));
 }
 
-static uint64_t *sorted_ids(const struct wr_server_list *l, id_of_server *id)
-{
-    uint64_t *keys = wr_calloc(l->n + 1, sizeof(*keys));
-
-    for (uint32_t i = 0; i < l->n; i++)
-        keys[i] = id(&l->at[i]);
-    qsort(keys, l->n, sizeof(*keys), compare_keys);
-    return keys;
-}
-
 /* The number of servers of a that are not in b. */
 static uint32_t count_missing(const struct wr_server_list *a, const struct wr_server_list *b,
-                              id_of_server *id)
+                              wr_server_id *id)
 {
-    uint64_t *keys = sorted_ids(b, id);
+    uint64_t *ids = wr_server_ids(b->at, b->n, id);
     uint32_t n = 0;
 
-    for (uint32_t i = 0; i < a->n; i++) {
-        uint64_t key = id(&a->at[i]);
-
-        n += bsearch(&key, keys, b->n, sizeof(*keys), compare_keys) == NULL;
-    }
-    free(keys);
+    for (uint32_t i = 0; i < a->n; i++)
+        n += !wr_server_ids_have(ids, b->n, id(&a->at[i]));
+    free(ids);
     return n;
 }
 
@@ -173,8 +145,8 @@ static void apply_list(struct list_watch *w, struct wr_server_list *l)
     bool halved = is_halved(u->listed, l), changed;
 
     wr_server_list_keys(l, u->name, u->servers.at, u->servers.n);
-    added = count_missing(l, u->listed, key_of);
-    gone = count_missing(u->listed, l, key_of);
+    added = count_missing(l, u->listed, wr_server_key_of);
+    gone = count_missing(u->listed, l, wr_server_key_of);
     others = count_missing(l, u->listed, key_and_params) - added;
     wr_server_list_free(u->listed);
     *u->listed = *l;

@@ -65,6 +65,12 @@ bool wr_server_list_parse(struct wr_str text, const struct wr_list_rules *r,
 void wr_server_list_free(struct wr_server_list *l); /* what is in it; NULL is fine */
 void wr_server_list_keys(struct wr_server_list *l, struct wr_str group,
                          const struct wr_server *before, uint32_t nbefore);
+/* A number by which servers are compared, of their keys or of more. */
+typedef uint64_t wr_server_id(const struct wr_server *s);
+uint64_t wr_server_key_of(const struct wr_server *s);
+/* The numbers of n servers, in order; malloc'ed, the caller's. */
+uint64_t *wr_server_ids(const struct wr_server *at, uint32_t n, wr_server_id *id);
+bool wr_server_ids_have(const uint64_t *ids, uint32_t n, uint64_t id);
 struct wr_file_id { uint64_t device, inode, size, changed, touched; };
 struct wr_list_source {          /* a file, and what a look at it found */
     const char *path;
@@ -153,7 +159,8 @@ bool wr_draft_is_same(const struct wr_draft *d); /* are the members those that a
 void wr_draft_learn_name(struct wr_draft *d, struct wr_server *sv, bool same);
 /* Replaces u->listed by the members that are of no `server` line. */
 void wr_draft_learn_listed(struct wr_draft *d);
-struct wr_known_addrs *wr_server_known(struct wr_upstream *u, struct wr_server *sv); /* never NULL */
+/* The addresses known of a name, empty if there are none yet. */
+struct wr_known_addrs *wr_server_known(struct wr_upstream *u, struct wr_server *sv);
 /* Keeper: marks a free slot as being written (odd generation); false: a worker has counted a lease
  * in it. */
 bool wr_slot_claim(struct wr_peer_slot *s) WR_CHECKED;

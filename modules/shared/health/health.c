@@ -333,10 +333,13 @@ static void uncheck_group(struct wr_upstream *u)
 /* Another keeper has owned the zone meanwhile: its results are newer than ours. */
 static void read_all(void)
 {
-    for (uint32_t i = 0; i < me.n; i++)
-        for (uint32_t k = 0; k < me.groups[i].n; k++)
-            for (uint32_t c = 0; c < me.groups[i].nchecks && me.groups[i].at[k] != NULL; c++)
-                read_state(&me.groups[i].at[k]->jobs[c]);
+    for (uint32_t i = 0; i < me.n; i++) {
+        const struct group *g = &me.groups[i];
+
+        for (uint32_t k = 0; k < g->n; k++)
+            for (uint32_t c = 0; g->at[k] != NULL && c < g->nchecks; c++)
+                read_state(&g->at[k]->jobs[c]);
+    }
 }
 
 static void health_commit(struct wr_conf *conf, uint64_t run WR_UNUSED, bool learn)
