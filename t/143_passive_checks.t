@@ -56,15 +56,15 @@ my @rows = (
 
 my ($groups, $locations) = ('', '');
 for (@rows) {
-    my ($name, $params, $next) = @$_;
+    my ($name, $params, $next, $what) = @$_;
     $groups .= "upstream $name { server %{bad} $params fail_timeout=1h; server %{good}; }\n";
-    $locations .= "location /$name/ { proxy_pass http://$name; proxy_next_upstream $next; }\n";
+    my $time = $what eq 'silent' ? 'proxy_read_timeout 2s;' : '';
+    $locations .= "location /$name/ { proxy_pass http://$name; proxy_next_upstream $next; $time }\n";
 }
 $w->start(<<"CONF");
 http {
     $groups
     upstream window { server %{bad} max_fails=2 fail_timeout=1s; server %{good}; }
-    proxy_read_timeout 1s;
     server {
         listen %{web};
         $locations

@@ -88,7 +88,7 @@ http {
                             health_check interval=200ms uri=/health match=well mandatory; }
         location /kept/   { proxy_pass http://kept;
                             health_check interval=100ms keepalive_time=1m uri=/health match=well; }
-        location /plain/  { proxy_pass https://plain; health_check_timeout 1s; health_check interval=200ms; }
+        location /plain/  { proxy_pass https://plain; health_check_timeout 3s; health_check interval=200ms; }
         location /secret/ { proxy_pass https://secret; proxy_ssl_name one; proxy_ssl_verify on;
                             proxy_ssl_trusted_certificate ca.crt; proxy_ssl_server_name on;
                             health_check interval=200ms match=one mandatory; }
@@ -97,7 +97,7 @@ http {
                             health_check interval=200ms; }
         location /own/    { proxy_pass http://own;
                             health_check interval=200ms uri=/health port=%{own.port}; }
-        location /hostile/ { proxy_pass http://hostile; health_check_timeout 1s;
+        location /hostile/ { proxy_pass http://hostile; health_check_timeout 3s;
                             health_check interval=200ms; }
         location /endless/ { proxy_pass http://endless;
                             health_check interval=200ms match=full mandatory; }
