@@ -235,9 +235,13 @@ static void new_name(char out[static 40])
 
 static int open_temp_folder(int fd, bool make)
 {
-    if (make && mkdirat(fd, WR_CACHE_TEMP, 0700) != 0 && errno != EEXIST)
-        return -1;
-    return wr_cache_open_below(fd, WR_CACHE_TEMP, O_RDONLY | O_DIRECTORY, false);
+    const int flags = O_RDONLY | O_DIRECTORY;
+    int folder = wr_cache_open_below(fd, WR_CACHE_TEMP, flags, false);
+
+    if (folder >= 0 || errno != ENOENT || !make
+        || (mkdirat(fd, WR_CACHE_TEMP, 0700) != 0 && errno != EEXIST))
+        return folder;
+    return wr_cache_open_below(fd, WR_CACHE_TEMP, flags, false);
 }
 
 /* With a name in WR_CACHE_TEMP, and a lock that ends with us. */

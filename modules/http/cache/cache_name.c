@@ -118,19 +118,21 @@ struct wr_cache_name wr_cache_name_of(struct wr_str key, uint64_t variant)
 void wr_cache_path(const struct wr_cache_name *name, const uint8_t levels[static 3],
                    char out[static WR_CACHE_PATH_MAX])
 {
+    static const char digits[16] = "0123456789abcdef";
     char hex[WR_CACHE_HEX];
-    struct wr_text digits = wr_text_on(hex, sizeof(hex));
-    struct wr_text t = wr_text_on(out, WR_CACHE_PATH_MAX - 1);
-    size_t end = sizeof(hex);
+    size_t end = sizeof(hex), n = 0;
 
-    wr_text_hex(&digits, name->digest, sizeof(name->digest));
-    for (size_t i = 0; i < 3 && levels[i] > 0; i++) {
+    for (size_t i = 0; i < sizeof(hex); i++)
+        hex[i] = digits[name->digest[i / 2] >> (i % 2 == 0 ? 4 : 0) & 15];
+    for (size_t i = 0; i < 3 && (levels[i] == 1 || levels[i] == 2); i++) {
         end -= levels[i];
-        wr_text_str(&t, wr_str_of(hex + end, levels[i]));
-        wr_text_char(&t, '/');
+        out[n++] = hex[end];
+        if (levels[i] == 2)
+            out[n++] = hex[end + 1];
+        out[n++] = '/';
     }
-    wr_text_str(&t, wr_str_of(hex, sizeof(hex)));
-    out[t.n] = '\0';
+    memcpy(out + n, hex, sizeof(hex));
+    out[n + sizeof(hex)] = '\0';
 }
 
 static int digit_of(char c)
