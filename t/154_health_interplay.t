@@ -2,14 +2,16 @@
 # chaos: yes
 
 # Health checks with what else a group can do: on_down by a check that fails, and by a server that
-# leaves a servers_file; slow_start after a check that passes; sticky; backups and servers marked
-# down; ejections and panic; a file system that never answers.
+# leaves a servers_file, in old workers as well; one check for all generations and masters;
+# slow_start after a check that passes; sticky; backups and servers marked down; ejections and panic;
+# a file system that never answers.
 
 use strict;
 use warnings;
 use FindBin;
 use lib "$FindBin::Bin/lib";
 use Test::More;
+use Time::HiRes qw(time);
 use Weir;
 use Weir::Http;
 use Weir::SlowFs;
@@ -73,6 +75,13 @@ http {
             proxy_pass http://tunnels;
             health_check interval=100ms uri=/check;
         }
+        location /idle {
+            proxy_http_version 1.1;
+            proxy_set_header Upgrade $http_upgrade;
+            proxy_set_header Connection upgrade;
+            proxy_pass http://%{idle};
+            health_check interval=200ms uri=/check;
+        }
         location /slowly { proxy_pass http://slowly; health_check interval=100ms uri=/check; }
         location /bound  { proxy_pass http://bound;  health_check interval=100ms uri=/check; }
         location /spare  { proxy_pass http://spare;  health_check interval=100ms uri=/check; }
@@ -130,6 +139,15 @@ goes('x', 'up', 'closes', 'drains');
 is live($later), 2, 'that it is up again ends nothing';
 $_->close for map { @$_ } $later, values %of;
 
+my $old = sessions('closes', 8);
+is +($w->reload)[0], 0, 'a reload';
+goes('y', 'down', 'closes', 'drains');
+becomes { said(qr/the server failed its health check, the session is closed/) == 8 }
+    'the old workers close their sessions, too';
+is live($old), 4, 'and only those of that server';
+goes('y', 'up', 'closes', 'drains');
+$_->close for @$old;
+
 sub tunnel {
     my $c = $w->connect('web');
     $c->send(Weir::Http::request('GET /tunnels/upgrade', Upgrade => 'x', Connection => 'upgrade'));
@@ -142,6 +160,26 @@ goes('a', 'down', 'tunnels');
 becomes { $t{a}->now == 0 } 'those of the server that is down end';
 is live(\@tunnels), 2, 'the others go on';
 $_->close for @tunnels;
+
+# ---- a server is asked once, not once for each generation that has sessions, or each master
+
+my $tunnel = $w->connect('web');
+$tunnel->send(Weir::Http::request('GET /idle/upgrade', Upgrade => 'x', Connection => 'upgrade'));
+is(Weir::Http::reply($tunnel)->{status}, 101, 'a session');
+is +($w->reload)[0], 0, 'a reload';
+sub asked_once {
+    my ($asked, $since) = ($t{idle}->checks, time);
+    wait_for { $t{idle}->checks >= $asked + 10 };
+    cmp_ok time - $since, '>', 1.6, "$_[0]: ten checks take their time";
+}
+asked_once('two generations');
+my ($first, $second) = $w->upgrade;
+asked_once('two masters');
+$w->signal('QUIT', $second);
+becomes { !alive($second) } 'the upgrade is undone';
+$w->{master} = $first;
+asked_once('the old master again');
+$tunnel->close;
 
 # ---- on_down: a server that leaves a file
 
@@ -197,7 +235,7 @@ goes($other, 'up', 'panic');
 # ---- a file system that never answers
 
 SKIP: {
-    skip 'needs root and FUSE', 4 if !$fs;
+    skip 'needs FUSE, as root', 7 if !$fs;
     my $keeper = $w->keeper;
     $fs->hold;
     $w->signal('KILL', $keeper);    # the next one has read nothing yet
