@@ -39,7 +39,8 @@ uint32_t wr_roster_read(const struct wr_roster *r, uint32_t *out, uint32_t *vers
 
         *version = wr_roster_version(r);
         list = r->list[*version & 1];
-        n = wr_min(atomic_load_explicit(&list[0], memory_order_relaxed), r->most);
+        n = atomic_load_explicit(&list[0], memory_order_relaxed); /* once: wr_min reads it twice */
+        n = wr_min(n, r->most);
         count = 0;
         for (uint32_t i = 1; i <= n; i++) {
             uint32_t number = atomic_load_explicit(&list[i], memory_order_relaxed);
