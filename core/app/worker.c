@@ -224,6 +224,13 @@ static void end_worker(void)
 
 /* ---- signals and messages ---- */
 
+static void ring_modules(uint32_t bits)
+{
+    for (uint32_t i = 0; bits != 0 && i < wr_modules_count; i++)
+        if (wr_modules[i]->worker_rung != NULL)
+            wr_modules[i]->worker_rung(bits);
+}
+
 static void on_bell(uint32_t bits, void *arg)
 {
     struct wr_signals *s = &wr_signals;
@@ -242,6 +249,7 @@ static void on_bell(uint32_t bits, void *arg)
         wr_waiting_called();
     if ((bits & WR_BELL_PEERS) != 0)
         wr_peers_called();
+    ring_modules(bits);
     if (s->hup) {
         s->hup = 0;
         wr_refuse_reload("there is no master process (master_process off): restart weir instead");

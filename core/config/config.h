@@ -220,6 +220,7 @@ struct wr_module {
     /* Called in each worker and in the only process, but not in the keeper. */
     bool (*worker_init)(struct wr_conf *conf, struct wr_loop *loop);
     void (*worker_exit)(struct wr_conf *conf);
+    void (*worker_rung)(uint32_t bits); /* the bell of this worker rang: enum wr_bell */
     const struct wr_keeper_hooks *keeper;      /* NULL: none */
     uint32_t index;              /* in wr_modules and in wr_scope.conf; set at start */
 };

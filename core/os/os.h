@@ -155,6 +155,7 @@ enum wr_bell {
     WR_BELL_TRACE = 1u << 1,  /* dump the trace rings of the running exchanges */
     WR_BELL_QUEUE = 1u << 2,  /* what an exchange waits for may be there (wr_queue) */
     WR_BELL_PEERS = 1u << 3,  /* a peer went up or down, or left its group */
+    WR_BELL_CACHE = 1u << 4,  /* an entry of a cache that somebody waits for has changed */
 };
 #define WR_SIGBELL SIGURG     /* ignored where it is not handled */
 
