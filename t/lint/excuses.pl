@@ -31,7 +31,7 @@ my $cache = 'a pure part of the response cache, which is tested before the cache
             wr_step_body wr_step_head)),
     },
     fields => {
-        (map { $_ => $cache } qw(rfc9111 authorization valid use_stale bypass updating
+        (map { $_ => $cache } qw(rfc9111 authorization valid use_stale bypass
             fwd fwd_status collapsed has_ttl)),
         charset => 'for the charset filter, whose rank is kept; t/unit reads it',
         nfiles => 'read as it is counted up',

@@ -7,11 +7,11 @@
  *   read:   wr_cache_memory_copy for what fits an extent, else wr_cache_pin_take, parts, drop
  *   follow: wr_cache_pin_take of view.filling; wr_cache_pin_filled tells how many bytes are there
  *
- * Bytes that are pinned, or are being filled by a living process, are used for nothing else, however
- * long it takes: a reader's pin is a word in shared memory with the number of the object. What a
- * dead process filled or pinned is free again: its slot in `run` tells that it is dead. No locks,
- * no system calls but a look at the lock of a slot that stands in the way. Belongs to the thread of
- * the loop. */
+ * Bytes that are pinned, or are being filled by a living process, are used for nothing else,
+ * however long it takes: a reader's pin is a word in shared memory with the number of the object.
+ * What a dead process filled or pinned is free again: its slot in `run` tells that it is dead. No
+ * locks, no system calls but a look at the lock of a slot that stands in the way. Belongs to the
+ * thread of the loop. */
 #ifndef WR_CACHE_MEMORY_H
 #define WR_CACHE_MEMORY_H
 
@@ -24,8 +24,7 @@ struct wr_cache_memory {          /* private fields first, shared ones from `hea
     uint32_t blocks;              /* capacity; 0: there is no tier */
     struct wr_cache_index *ix;
     struct wr_cache_own *own;     /* blocks that this process fills; made at the first fill */
-    struct wr_cache_pin *pins;    /* the words of this process */
-    uint32_t npins;
+    struct wr_cache_pins *pins;   /* of this process; made at the first one */
     struct wr_cache_tier *head;
     struct wr_cache_block *block;
     struct wr_cache_extent *extent;
@@ -35,6 +34,7 @@ struct wr_cache_memory {          /* private fields first, shared ones from `hea
 /* Takes the next parts of z, `bytes` of them for objects (0: no tier), and a little more. */
 void wr_cache_memory_place(struct wr_cache_memory *m, struct wr_zone *z, size_t bytes,
                            struct wr_cache_index *ix);
+void wr_cache_memory_end(struct wr_cache_memory *m); /* nothing is pinned or filled any more */
 size_t wr_cache_memory_most(const struct wr_cache_memory *m); /* bytes of an object at most */
 
 /* ---- fill ---- */
@@ -45,8 +45,8 @@ struct wr_cache_fill *wr_cache_fill_new(struct wr_cache_memory *m, size_t size);
 /* Appends; readers see the bytes when it returns. False: it became too large or there is no room:
  * what was appended before stays readable, end the fill. The caller rings followers. */
 bool wr_cache_fill_add(struct wr_cache_fill *f, struct wr_str bytes) WR_CHECKED;
-/* To append without a copy: *p gets the place of at most the returned number of bytes, at least 1; 0
- * as above. Then tell how many were written. */
+/* To append without a copy: *p gets the place of at most the returned number of bytes, at least 1;
+ * 0 as above. Then tell how many were written. */
 size_t wr_cache_fill_room(struct wr_cache_fill *f, char **p);
 void wr_cache_fill_wrote(struct wr_cache_fill *f, size_t n);
 /* Overwrites bytes that were appended, before the object is finished (lengths in its head). */
@@ -83,13 +83,16 @@ enum wr_cache_filled { WR_CACHE_FILLING, WR_CACHE_FILLED, WR_CACHE_FILL_BROKEN }
 /* How many bytes are there, in *n. BROKEN: no more will come (the caller has looked at whether the
  * leader lives: wr_cache_index_find). */
 enum wr_cache_filled wr_cache_pin_filled(const struct wr_cache_pinned *p, uint64_t *n);
-struct wr_cache_at { uint32_t extent; uint64_t begins; }; /* zero: the beginning */
+struct wr_cache_at { uint32_t cell; uint64_t begins; }; /* zero: the beginning */
 /* The bytes from `offset` on that lie together, at most `most`; *hint makes reading in order fast.
  * Empty: there are none (yet), or the memory was damaged. Valid until the pin is dropped. */
 struct wr_str wr_cache_pin_part(const struct wr_cache_pinned *p, struct wr_cache_at *hint,
                                 uint64_t offset, size_t most);
 
+void wr_cache_pins_end(struct wr_cache_memory *m); /* part of wr_cache_memory_end */
+
 /* ---- keeper ---- */
-void wr_cache_memory_clear(struct wr_cache_memory *m, uint32_t process); /* the pins of a dead one */
+/* The pins of a dead process. */
+void wr_cache_memory_clear(struct wr_cache_memory *m, uint32_t process);
 
 #endif

@@ -1,5 +1,5 @@
-/* cache_store: the shared memory of one proxy_cache_path: the index and the memory tier in a segment
- * "cache/NAME", the purges in a segment "cache-purges/NAME".
+/* cache_store: the shared memory of one proxy_cache_path: the index and the memory tier in a
+ * segment "cache/NAME", the purges in a segment "cache-purges/NAME".
  *
  * Reload with the same sizes, and USR2: everything goes on. With another keys_zone or memory size:
  * the purges go on, index and memory begin anew, and the keeper copies what the old segment has
@@ -24,8 +24,10 @@ struct wr_cache_store {
 bool wr_cache_store_open(struct wr_cache_store *s, struct wr_conf *conf, struct wr_str name,
                          size_t keys, size_t memory) WR_CHECKED;
 /* Keeper, after a reload with other sizes: copies the next entries, with their objects in memory,
- * that the new segment lacks. True: there is nothing to copy (any more). */
+ * that the new segment lacks; when all are copied and the old generation has ended, gives the
+ * memory back. True: all that is done. False: call it again, in a while. */
 bool wr_cache_store_copy(struct wr_cache_store *s);
+void wr_cache_store_end(struct wr_cache_store *s); /* before the loop of this process is freed */
 /* Keeper: a process is dead (the lock of its slot is held by the caller: wr_ledger_sweep). */
 void wr_cache_store_clear(struct wr_cache_store *s, uint32_t process);
 

@@ -11,12 +11,13 @@
 
 #include "cache_object.h"
 
+#include "event/event.h"
+
 #define WR_CACHE_LOOK_MS 500
 
+struct wr_cache_waiting;
 struct wr_cache_waits {
-    struct wr_link list;          /* private: the waiters of this process, of all names */
-    struct wr_link busy;          /* private: in the list of waits that have waiters */
-    struct wr_loop *loop;         /* private: of the waiters; NULL: there was none yet */
+    struct wr_cache_waiting *here; /* private: the waiters of this process; NULL: none yet */
     _Atomic uint64_t *words;      /* shared: slot + 1 in 16 bits, 48 bits of the name; 0: free */
     _Atomic uint32_t *changes;    /* shared: counts rings, by name */
 };
@@ -26,7 +27,7 @@ struct wr_cache_waiter {          /* in the pool of its exchange; zero: waits fo
     struct wr_task *task;         /* woken at a change */
     struct wr_cache_name name;
     uint32_t change;              /* the count when it last looked */
-    uint32_t word;                /* its place + 1; 0: none, or another waiter of this process has it */
+    uint32_t word;                /* its place + 1; 0: none, or a fellow has it */
 };
 void wr_cache_waits_place(struct wr_cache_waits *w, struct wr_zone *z);
 /* Idempotent for one name: call it before each look. The loop is that of the task. */
@@ -39,6 +40,7 @@ void wr_cache_wait_end(struct wr_cache_waiter *who); /* idempotent; before its p
 void wr_cache_waits_ring(struct wr_cache_waits *w, const struct wr_cache_name *name);
 /* This process was rung: WR_BELL_CACHE. */
 void wr_cache_waits_called(void);
+void wr_cache_waits_end(struct wr_cache_waits *w); /* before the loop ends; nobody waits any more */
 void wr_cache_waits_clear(struct wr_cache_waits *w, uint32_t process); /* a dead one */
 
 #endif

@@ -8,8 +8,8 @@
  * server, a purge when it is made: what was made before the purge is purged, also when it is stored
  * afterwards.
  *
- * When a table is full, the oldest purge is forgotten, and its stamp becomes the floor: objects with
- * tags (or, for prefixes, all objects) made before the floor count as purged. Nothing that was
+ * When a table is full, the oldest purge is forgotten, and its stamp becomes the floor: objects
+ * with tags (or, for prefixes, all objects) made before the floor count as purged. Nothing that was
  * purged revives. The table has a segment of its own, whose size depends on nothing in the
  * configuration: every reload keeps it. */
 #ifndef WR_TAG_TABLE_H
