@@ -8,7 +8,9 @@ enum {
     CLASS_IN = 1,
     NAME_MAX_WIRE = 255, POINTER = 0xc0, FLAG_ANSWER = 0x8000, RCODE = 0x0f,
     RECORDS_LOOKED_AT = 1024, /* a message of 64 KB can contain 5000 */
-    CHAIN_MAX = 16, JUMPS_MAX = 64
+    CHAIN_MAX = 16, JUMPS_MAX = 64,
+    NAME_BYTES_MAX = 1 << 19  /* of all names in a message, read through pointers and again for each
+                               * alias: a few milliseconds */
 };
 
 struct message {
@@ -16,6 +18,7 @@ struct message {
     const unsigned char *p;
     size_t n;
     uint16_t answers, authority;
+    size_t name_bytes;        /* read so far */
 };
 
 struct record {
@@ -50,16 +53,20 @@ static char printable_byte(uint8_t c)
 
 static void take_label(struct wr_scan *s, size_t n, struct wr_text *out)
 {
+    struct wr_str bytes = wr_scan_take(s, n);
+    char label[UINT8_MAX];
+
     if (out->n > 0)
         wr_text_char(out, '.');
-    while (n-- > 0 && !s->bad)
-        wr_text_char(out, printable_byte(wr_scan_u8(s)));
+    for (size_t i = 0; i < bytes.n; i++)
+        label[i] = printable_byte((uint8_t)bytes.p[i]);
+    wr_text_str(out, wr_str_of(label, bytes.n));
 }
 
 /* Reads a name at *s and leaves *s behind it. Each pointer must lead to an offset before the
  * beginning of the name, or of the part that the last pointer led to, so they cannot form a circle.
  * There may be JUMPS_MAX of them. */
-static bool take_name(const struct message *m, struct wr_scan *s, char *name, size_t size)
+static bool take_name(struct message *m, struct wr_scan *s, char *name, size_t size)
 {
     struct wr_text out = wr_text_on(name, size - 1);
     struct wr_scan jumped, *at = s;
@@ -68,6 +75,7 @@ static bool take_name(const struct message *m, struct wr_scan *s, char *name, si
     uint8_t n;
 
     while ((n = wr_scan_u8(at)) != 0) {
+        m->name_bytes += (size_t)n + 1; /* a pointer counts as many */
         if ((n & POINTER) == POINTER) {
             size_t to = (size_t)(n & ~POINTER) << 8 | wr_scan_u8(at);
 
@@ -83,7 +91,7 @@ static bool take_name(const struct message *m, struct wr_scan *s, char *name, si
         }
     }
     name[out.n] = '\0';
-    return !at->bad && !out.overflow;
+    return !at->bad && !out.overflow && m->name_bytes <= NAME_BYTES_MAX;
 }
 
 /* ---- records ---- */
@@ -126,7 +134,7 @@ static bool take_address(struct record *r, struct wr_dns_record *out)
     return true;
 }
 
-static bool take_target(const struct message *m, struct record *r, struct wr_dns_record *out)
+static bool take_target(struct message *m, struct record *r, struct wr_dns_record *out)
 {
     if (r->type == TYPE_SRV) {
         out->priority = wr_scan_u16(&r->data);
@@ -137,7 +145,7 @@ static bool take_target(const struct message *m, struct record *r, struct wr_dns
            && wr_scan_left(&r->data) == 0;
 }
 
-static bool read_data(const struct message *m, struct record *r, struct wr_dns_record *out)
+static bool read_data(struct message *m, struct record *r, struct wr_dns_record *out)
 {
     memset(out, 0, sizeof(*out));
     out->type = r->type;
@@ -163,22 +171,26 @@ struct chain {
     bool moved;               /* an alias was followed in this pass */
 };
 
-static bool keep_record(struct chain *c, const struct record *r, const struct wr_dns_record *rec,
+/* True: of the name and the type that we look for, or an alias of the name. */
+static bool is_looked_for(const struct chain *c, const struct record *r)
+{
+    return r->class == CLASS_IN && (r->type == c->type || r->type == TYPE_CNAME)
+        && wr_str_ieq(wr_str_c(r->owner), wr_str_c(c->want));
+}
+
+static bool keep_record(struct chain *c, const struct wr_dns_record *rec,
                         struct wr_dns_answer *out)
 {
-    if (r->class != CLASS_IN || !wr_str_ieq(wr_str_c(r->owner), wr_str_c(c->want)))
-        return true;
-    if (r->type == c->type) {
-        out->ttl = wr_min(out->ttl, r->ttl);
+    out->ttl = wr_min(out->ttl, rec->ttl);
+    if (rec->type == c->type) {
         if (out->n < WR_COUNT(out->at))
             out->at[out->n++] = *rec;
-    } else if (r->type == TYPE_CNAME) {
-        if (++c->hops > CHAIN_MAX)
-            return false;
-        out->ttl = wr_min(out->ttl, r->ttl);
-        memcpy(c->want, rec->name, sizeof(c->want));
-        c->moved = true;
+        return true;
     }
+    if (++c->hops > CHAIN_MAX)
+        return false;
+    memcpy(c->want, rec->name, sizeof(c->want));
+    c->moved = true;
     return true;
 }
 
@@ -188,10 +200,12 @@ static bool pass_answers(struct message *m, struct chain *c, struct wr_dns_answe
     struct wr_dns_record rec;
     struct record r;
 
-    for (unsigned i = 0; i < m->answers; i++)
-        if (i >= RECORDS_LOOKED_AT || !take_record(m, &r) || !read_data(m, &r, &rec)
-            || !keep_record(c, &r, &rec, out))
+    for (unsigned i = 0; i < m->answers; i++) {
+        if (i >= RECORDS_LOOKED_AT || !take_record(m, &r))
             return false;
+        if (is_looked_for(c, &r) && (!read_data(m, &r, &rec) || !keep_record(c, &rec, out)))
+            return false;
+    }
     return true;
 }
 

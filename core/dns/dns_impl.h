@@ -55,6 +55,7 @@ struct wr_question {
     uint32_t nservices;
     uint32_t ttl;             /* of the SRV records, s */
     bool targets;             /* the parts ask for the targets */
+    uint32_t kept;            /* records of the parts so far */
 };
 void wr_question_start(struct wr_question *q);
 /* True: out has the result, and out->at is the caller's to free. False: it asked again (after a

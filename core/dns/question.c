@@ -6,6 +6,7 @@
 enum {
     TYPE_A = 1, TYPE_AAAA = 28, TYPE_SRV = 33,
     TARGETS_MAX = 256,                 /* different ones; further records are dropped */
+    TARGET_ADDRESSES = 16,             /* of each target; more while all have less than WR_NAMES */
     ASKS_A_ROUND = 32,
     TTL_MIN = 1, TTL_MAX = 3600,       /* s */
     ALIASES_MAX = 16,                  /* followed one after the other */
@@ -37,6 +38,14 @@ static bool follow_alias(struct wr_part *p, const struct wr_dns_answer *answer)
     return true;
 }
 
+/* Hundreds of targets, each with hundreds of addresses, would take a hundred megabytes. */
+static uint32_t how_many_to_keep(const struct wr_question *q, uint32_t n)
+{
+    uint32_t room = q->kept < WR_NAMES ? WR_NAMES - q->kept : 0;
+
+    return q->targets ? wr_min(n, wr_max(room, (uint32_t)TARGET_ADDRESSES)) : n;
+}
+
 static void answered(struct wr_ask *a, const struct wr_dns_answer *answer)
 {
     struct wr_part *p = wr_container(a, struct wr_part, ask);
@@ -47,10 +56,11 @@ static void answered(struct wr_ask *a, const struct wr_dns_answer *answer)
     if (p->answered) {
         p->code = answer->code;
         p->ttl = p->aliases > 0 && answer->n > 0 ? wr_min(answer->ttl, p->chain_ttl) : answer->ttl;
-        p->n = answer->n;
+        p->n = how_many_to_keep(q, answer->n);
+        q->kept += p->n;
         /* copy: the answer is on the stack of the channel's callback */
-        p->records = answer->n > 0 ? wr_calloc(answer->n, sizeof(*p->records)) : NULL;
-        for (uint32_t i = 0; i < answer->n; i++)
+        p->records = p->n > 0 ? wr_calloc(p->n, sizeof(*p->records)) : NULL;
+        for (uint32_t i = 0; i < p->n; i++)
             p->records[i] = answer->at[i];
     }
     if (--q->pending == 0)
@@ -111,6 +121,7 @@ void wr_question_start(struct wr_question *q)
     q->parts = wr_calloc(2, sizeof(*q->parts));
     q->nparts = 0;
     q->targets = false;
+    q->kept = 0;
     q->ttl = UINT32_MAX;
     if (q->srv)
         add_part(q, TYPE_SRV, NULL);
@@ -160,6 +171,7 @@ static void ask_targets(struct wr_question *q)
     q->parts = wr_calloc(2 * TARGETS_MAX, sizeof(*q->parts));
     q->nparts = 0;
     q->targets = true;
+    q->kept = 0;
     q->ttl = old->ttl;
     /* RFC 2782: the target "." (an empty name) means that there is no such service */
     for (uint32_t i = 0; i < q->nservices && q->nparts < 2 * TARGETS_MAX - 1; i++) {

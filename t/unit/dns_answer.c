@@ -433,6 +433,39 @@ START_TEST(a_long_way_of_pointers)
 }
 END_TEST
 
+/* Names of 200 bytes in all records, and aliases from the last one to the first, so that each is
+ * found by another pass: refused when it has cost enough. What a large service needs is far less. */
+START_TEST(long_names_again_and_again)
+{
+    char owner[300] = "", deep[16], from[16], to[16];
+    unsigned passes[] = { 1, 14 };
+
+    for (unsigned i = 0; i < 199; i++)
+        owner[i] = i % 2 == 0 ? 'x' : '.';
+    for (size_t i = 0; i < WR_COUNT(passes); i++) {
+        size_t at;
+
+        begin(0, 512 + passes[i], 0, "q0");
+        at = record("@12", 99, 1);
+        (void)snprintf(deep, sizeof(deep), "@%zu", m.n);
+        name(owner);
+        end(at);
+        for (unsigned k = passes[i] - 1; k > 0; k--) {
+            (void)snprintf(from, sizeof(from), "q%u", k - 1);
+            (void)snprintf(to, sizeof(to), "q%u", k);
+            alias(from, 1, to);
+        }
+        for (unsigned k = 0; k < 511; k++)
+            alias(deep, 1, deep);
+        (void)snprintf(to, sizeof(to), "q%u", passes[i] - 1);
+        address(to, 1, 1);
+        parse("q0", A);
+        ck_assert_int_eq(out.code, i == 0 ? WR_DNS_OK : WR_DNS_BAD);
+        ck_assert_uint_eq(out.n, i == 0);
+    }
+}
+END_TEST
+
 START_TEST(odd_bytes_in_names)
 {
     size_t at;
@@ -515,8 +548,8 @@ int main(void)
     const TTest *const tests[] = {
         addresses_with_the_smallest_ttl, ipv6_addresses, the_chain_in_order_and_backwards,
         an_alias_alone, a_chain_in_a_circle, services, pointers, negative_answers, codes,
-        cut_anywhere, hostile, a_name_too_long, a_long_way_of_pointers, odd_bytes_in_names,
-        more_than_fit, the_question_to_the_letter, NULL,
+        cut_anywhere, hostile, a_name_too_long, a_long_way_of_pointers,
+        long_names_again_and_again, odd_bytes_in_names, more_than_fit, the_question_to_the_letter, NULL,
     };
 
     return run_suite("dns_answer", tests);
