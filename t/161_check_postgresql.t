@@ -61,9 +61,10 @@ my %login = (nobody => '', trust => 'user=weir', map({ ($_ => "user=weir_$_ "
     . 'password_file=%{dir}/secret') } qw(md5 scram password tls)));
 my %refused = (wrong_md5 => 'user=weir_md5 password_file=wrong',
     wrong_scram => 'user=weir_scram password_file=wrong', absent => 'user=weir_md5', other => 'user=weir database=none',
-    in_clear => 'user=weir_tls password_file=secret');
+    in_clear => 'user=weir_tls password_file=secret',
+    asked_for => 'user=weir_password password_file=secret');
 my $groups = join '', map {
-    my $tls = $_ eq 'tls' ? 'proxy_ssl on;' : '';
+    my $tls = /^(?:tls|password)$/ ? 'proxy_ssl on;' : '';
     my $how = $login{$_} // $refused{$_};
     "upstream $_ { zone $_ 64k; server %{one}; server %{two}; }
      server { listen %{at_$_}; proxy_pass $_; $tls
@@ -108,6 +109,8 @@ becomes { down('other', 'one', qr/database "none" does not exist/) } 'another da
 becomes { down('absent', 'one', qr/the server asks for a password/) } 'no password was given';
 becomes { down('in_clear', 'one', qr/pg_hba\.conf rejects connection .* no encryption/) }
     'not without TLS';
+becomes { down('asked_for', 'one', qr/the server asks for the password itself/) }
+    'nor is a password sent that anybody could read';
 
 # ---- roles
 

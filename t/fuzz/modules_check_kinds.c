@@ -39,6 +39,8 @@ static enum wr_check_next call_kind(const struct wr_check_kind *kind, struct wr_
     WR_ASSERT(end == WR_CHECK_OPEN || next == WR_CHECK_PASS || next == WR_CHECK_FAIL);
     for (size_t i = 0; i < t->why.n; i++)
         WR_ASSERT(t->why.p[i] >= ' ' && t->why.p[i] <= '~');
+    if (next == WR_CHECK_WORK)
+        return WR_CHECK_MORE;
     if (next != WR_CHECK_TLS)
         return next;
     WR_ASSERT(t->can_secure && kind->upgrades);

@@ -3,6 +3,8 @@
 
 #include "../../modules/shared/health/scram.h"
 
+#include <openssl/hmac.h>
+
 #define STARTUP_WEIR \
     WR_STR("\0\0\0\x3b\0\3\0\0user\0weir\0database\0postgres\0application_name\0weir\0\0")
 #define QUIT WR_STR("X\0\0\0\4")
@@ -11,6 +13,9 @@
 #define LOGIN_OK msg('R', WR_STR("\0\0\0\0"))
 #define ROW(c) msg('D', WR_STR("\0\1\0\0\0\1" c))
 #define SCRAM msg('R', WR_STR("\0\0\0\nSCRAM-SHA-256-PLUS\0SCRAM-SHA-256\0\0"))
+#define IN_CLEAR                                                                    \
+    "the server asks for the password itself, which is sent over TLS only: set proxy_ssl on, or " \
+    "let the server use scram-sha-256"
 #define NONCE "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
 #define SCRAM_FIRST msg('p', WR_STR("SCRAM-SHA-256\0\0\0\0\x28n,,n=,r=" NONCE))
 #define CONTINUE(text) msg('R', WR_STR("\0\0\0\x0b" text))
@@ -92,10 +97,8 @@ START_TEST(logins)
           .turn = { { WR_STR("\0\0\0\x35\0\3\0\0user\0weir\0database\0db\0"
                              "application_name\0weir\0\0"), error("3D000", "no db") } },
           .verdict = "no db" },
-        { "weir", "secret", .turns = 2,
-          .turn = { { ANYTHING, msg('R', WR_STR("\0\0\0\3")) },
-                    { msg('p', WR_STR("secret\0")), session() } },
-          .verdict = "pass", .last = QUIT },
+        { "weir", "secret", .turns = 1, .turn = { { ANYTHING, msg('R', WR_STR("\0\0\0\3")) } },
+          .verdict = IN_CLEAR, .last = WR_STR("") },
         { "weir", "secret", .turns = 2,
           .turn = { { ANYTHING, msg('R', WR_STR("\0\0\0\5salt")) },
                     { msg('p', WR_STR("md5047c161fa3f204bd79ff971892f19158\0")), session() } },
@@ -111,7 +114,7 @@ START_TEST(logins)
           .verdict = "the server asks for a way of logging in that is not password, md5 or "
                      "SCRAM-SHA-256" },
         { "weir", "secret", .turns = 2,
-          .turn = { { ANYTHING, msg('R', WR_STR("\0\0\0\3")) },
+          .turn = { { ANYTHING, msg('R', WR_STR("\0\0\0\5salt")) },
                     { ANYTHING, msg('R', WR_STR("\0\0\0\3")) } },
           .verdict = NOT_PG },
         { "weir", "secret", .turns = 1, .turn = { { ANYTHING, msg('R', WR_STR("\0\0\0\5sal")) } },
@@ -190,6 +193,40 @@ START_TEST(scram)
 }
 END_TEST
 
+/* A server may ask for many iterations, and for others each time: they are made in several turns,
+ * with the result that OpenSSL has for all of them at once. */
+START_TEST(scram_takes_turns)
+{
+    static const struct { const char *iterations; int n; unsigned turns; } t[] = {
+        { ",i=1", 1, 1 }, { ",i=2", 2, 1 }, { ",i=4096", 4096, 1 }, { ",i=4097", 4097, 2 },
+        { ",i=10000", 10000, 3 }, { ",i=10000", 10000, 1 }, /* remembered */
+    };
+
+    for (size_t i = 0; i < WR_COUNT(t); i++) {
+        struct wr_str first = JOIN(WR_STR("r=" NONCE "x,s=MDEy"), wr_str_c(t[i].iterations));
+        struct wr_str all = JOIN(WR_STR("n=,r=" NONCE ","), first, WR_STR(",c=biws,r=" NONCE "x"));
+        unsigned char salted[32], key[32], server[32];
+        char buf[512];
+        struct wr_text out = wr_text_on(buf, sizeof(buf));
+        struct wr_scram s = { .nonce_n = 0 };
+        enum wr_scram_result r = WR_SCRAM_MORE;
+        unsigned turns = 0;
+
+        wr_scram_begin(&s, (const unsigned char[24]){ 0 }, 24, &out);
+        for (; r == WR_SCRAM_MORE; turns++)
+            r = wr_scram_prove(&s, WR_STR("secret"), first, &out);
+        ck_assert_int_eq(r, WR_SCRAM_OK);
+        ck_assert_uint_eq(turns, t[i].turns);
+        ck_assert_int_eq(PKCS5_PBKDF2_HMAC("secret", 6, (const unsigned char *)"012", 3, t[i].n,
+                                           EVP_sha256(), 32, salted), 1);
+        ck_assert(HMAC(EVP_sha256(), salted, 32, (const unsigned char *)"Server Key", 10, key, NULL)
+                  && HMAC(EVP_sha256(), key, 32, (const unsigned char *)all.p, all.n, server, NULL));
+        ck_assert_mem_eq(s.server, server, 32);
+        drop_texts();
+    }
+}
+END_TEST
+
 START_TEST(role_asked_for)
 {
     const struct { uint32_t role; struct wr_str row; const char *verdict; } t[] = {
@@ -223,6 +260,10 @@ START_TEST(over_tls)
     const struct told t[] = {
         { "weir", NULL, .tls = true, .turns = 2,
           .turn = { { request, WR_STR("S") }, { STARTUP_WEIR, session() } },
+          .verdict = "pass", .last = QUIT },
+        { "weir", "secret", .tls = true, .turns = 3,
+          .turn = { { request, WR_STR("S") }, { STARTUP_WEIR, msg('R', WR_STR("\0\0\0\3")) },
+                    { msg('p', WR_STR("secret\0")), session() } },
           .verdict = "pass", .last = QUIT },
         { .tls = true, .turns = 1, .turn = { { request, WR_STR("N") } },
           .verdict = "the server does not accept SSL, and proxy_ssl is on" },
@@ -282,4 +323,5 @@ START_TEST(hostile)
 }
 END_TEST
 
-UNIT_MAIN("check_pgsql", without_user, logins, scram, role_asked_for, over_tls, hostile)
+UNIT_MAIN("check_pgsql", without_user, logins, scram, scram_takes_turns,
+          role_asked_for, over_tls, hostile)

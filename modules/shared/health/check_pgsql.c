@@ -1,7 +1,7 @@
 /* check_pgsql: is a PostgreSQL server up, and is it a primary or a standby? Pure.
  *
- * With user= it logs in (trust, password, md5, SCRAM-SHA-256), asks pg_is_in_recovery() if role= is
- * given, and leaves properly. Without, the server is up when it asks for a password, or refuses
+ * With user= it logs in (trust, md5, SCRAM-SHA-256, and password over TLS), asks pg_is_in_recovery()
+ * if role= is given, and leaves properly. Without, the server is up when it asks for a password, or refuses
  * the user: one that starts up, shuts down or is full says that first. The format of messages:
  * PostgreSQL's documentation, "Frontend/Backend Protocol", version 3. */
 #include "check_wire.h"
@@ -95,8 +95,12 @@ static enum wr_check_next leave_server(struct wr_check_talk *t, enum wr_check_ne
 
 /* ---- login ---- */
 
+/* Whoever is between here and the server can ask for it instead of SCRAM. */
 static enum wr_check_next send_cleartext(struct wr_check_talk *t)
 {
+    if (!t->secured)
+        return wr_check_fail(t, "the server asks for the password itself, which is sent over TLS "
+                             "only: set proxy_ssl on, or let the server use scram-sha-256");
     put_message(t, 'p', t->conf->password, WR_STR("\0"));
     return WR_CHECK_MORE;
 }
@@ -158,6 +162,8 @@ static enum wr_check_next send_proof(struct wr_check_talk *t, struct check_pgsql
     switch (wr_scram_prove(&s->scram, t->conf->password, server_first, &last)) {
     case WR_SCRAM_OK:
         break;
+    case WR_SCRAM_MORE:
+        return WR_CHECK_WORK;
     case WR_SCRAM_MALFORMED:
         return wr_check_fail(t, "the server's message of SCRAM-SHA-256 is malformed");
     case WR_SCRAM_TOO_LONG:
@@ -348,8 +354,9 @@ static enum wr_check_next take_messages(struct wr_check_talk *t, struct check_pg
         body = wr_scan_take(&b, n - 4);
         if (b.bad)
             break;
-        *used += 1 + (size_t)n;
         next = take_message(t, s, type, body);
+        if (next != WR_CHECK_WORK)
+            *used += 1 + (size_t)n;
     }
     return next;
 }
@@ -366,7 +373,7 @@ static enum wr_check_next input_pgsql(struct wr_check_talk *t, struct wr_str in,
         next = take_ssl(t, s, in, used);
     else
         next = take_messages(t, s, in, used);
-    if ((next == WR_CHECK_MORE || next == WR_CHECK_TLS) && end != WR_CHECK_OPEN)
+    if (next != WR_CHECK_PASS && next != WR_CHECK_FAIL && end != WR_CHECK_OPEN)
         return wr_check_fail_end(t, end, doing[s->step]);
     return next;
 }

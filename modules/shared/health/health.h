@@ -41,6 +41,8 @@ enum wr_check_next {
     WR_CHECK_MORE,             /* send what is in `out`, then wait for more bytes */
     WR_CHECK_TLS,              /* send what is in `out`, shake hands, then call `input` again with
                                 * `secured` set; only if `can_secure` */
+    WR_CHECK_WORK,             /* nothing is sent or waited for: `input` is called again in the next
+                                * turn, with the bytes that were not used. For what takes long */
     WR_CHECK_PASS,             /* the server is fine; `why` may have what was seen ("HTTP 200").
                                 * What is in `out` is sent as well as one write can (QUIT) */
     WR_CHECK_FAIL,             /* it is not: `why` has the reason. `out` as above */

@@ -110,6 +110,7 @@ struct wr_check_run {          /* zeroed at first; used again for the next conve
     bool begun;                /* `begin` was called */
     bool reused;               /* the link has carried a conversation before */
     bool securing;             /* the kind has asked for TLS */
+    struct wr_link work;       /* among those whose kind wants to be called again */
     char why[WR_CHECK_WHY_MAX];
 };
 /* Begins a conversation; later results come from wr_check_run_step, when the task is woken. The

@@ -9,6 +9,7 @@
 #define POOL_MAX ((size_t)1 << 20)
 #define OUT_MAX 16384
 #define IN_FIRST 1024
+#define READS_AT_ONCE 16 /* in one turn */
 #define READS_MAX 1024 /* pieces of a reply: a regex looks at all bytes so far with each of them */
 
 /* ---- what a link logs ---- */
@@ -86,6 +87,37 @@ static enum wr_check_result dial_failed(struct wr_check_run *r, enum wr_failure 
         wr_text_c(t, logged);
     }
     return WR_CHECK_FAILED;
+}
+
+/* ---- work ---- */
+
+/* Kinds that need much time take turns, one in a turn of the loop: a thousand servers may want it at
+ * the same time. */
+static struct wr_link workers = { &workers, &workers };
+
+static struct wr_check_run *first_worker(void)
+{
+    return wr_list_empty(&workers) ? NULL : wr_container(workers.next, struct wr_check_run, work);
+}
+
+/* Takes its turn in the next turn of the loop, if it is the first then. */
+static enum wr_check_result work_later(struct wr_check_run *r)
+{
+    wr_list_push(&workers, &r->work);
+    if (first_worker() == r)
+        wr_task_wake(r->loop, r->task);
+    return WR_CHECK_WAITS;
+}
+
+static void leave_work(struct wr_check_run *r)
+{
+    bool first = first_worker() == r;
+
+    if (!wr_linked(&r->work))
+        return;
+    wr_list_remove(&r->work);
+    if (first && first_worker() != NULL)
+        wr_task_wake(r->loop, first_worker()->task);
 }
 
 /* ---- the conversation ---- */
@@ -176,6 +208,7 @@ enum wr_check_result wr_check_run_begin(struct wr_check_run *r)
 
 void wr_check_run_end(struct wr_check_run *r, bool keep)
 {
+    leave_work(r);
     if (!keep)
         close_link(r);
     if (r->talk.pool != NULL)
@@ -247,7 +280,7 @@ static enum wr_check_next feed_kind(struct wr_check_run *r, enum wr_check_end en
     if (used > 0 && used < r->n)
         memmove(r->in, r->in + used, r->n - used);
     r->n -= used;
-    if (next != WR_CHECK_MORE || end == WR_CHECK_OPEN)
+    if ((next != WR_CHECK_MORE && next != WR_CHECK_WORK) || end == WR_CHECK_OPEN)
         return next;
     r->talk.why.n = 0;
     return wr_check_fail(&r->talk, end == WR_CHECK_FULL ? "the reply is longer than 64 KB"
@@ -282,11 +315,23 @@ static enum wr_check_result verdict_of(struct wr_check_run *r, enum wr_check_nex
     return next == WR_CHECK_PASS ? WR_CHECK_PASSED : WR_CHECK_FAILED;
 }
 
-/* Sends and reads until the kind has a verdict, wants a handshake, or nothing comes. */
+static enum wr_check_result read_later(struct wr_check_run *r)
+{
+    wr_task_wake(r->loop, r->task);
+    return WR_CHECK_WAITS;
+}
+
+/* Sends and reads until the kind has a verdict, wants a handshake or time, or nothing comes. */
 static enum wr_check_result talk_on(struct wr_check_run *r, enum wr_check_next next)
 {
-    while (next == WR_CHECK_MORE || next == WR_CHECK_TLS) {
-        enum wr_io io = send_out(r);
+    for (unsigned reads = 0; next != WR_CHECK_PASS && next != WR_CHECK_FAIL; reads++) {
+        enum wr_io io;
+
+        if (next == WR_CHECK_WORK)
+            return work_later(r);
+        if (reads == READS_AT_ONCE)
+            return read_later(r);
+        io = send_out(r);
 
         if (io == WR_IO_AGAIN)
             return wait_more(r);
@@ -333,6 +378,12 @@ enum wr_check_result wr_check_run_step(struct wr_check_run *r)
 
     if (r->timer->fired)
         return timed_out(r);
+    if (wr_linked(&r->work) && first_worker() != r) /* some event: not yet */
+        return WR_CHECK_WAITS;
+    if (wr_linked(&r->work)) {
+        leave_work(r);
+        return talk_on(r, feed_kind(r, WR_CHECK_OPEN));
+    }
     if (r->begun && !r->securing)
         return talk_on(r, WR_CHECK_MORE);
     io = r->link->state == WR_LINK_UP ? WR_IO_OK : dial_link(r);

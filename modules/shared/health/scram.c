@@ -4,13 +4,16 @@
  * the same from check to check: the last ones are remembered, in memory that no core file gets. */
 #include "scram.h"
 
+#include <openssl/core_names.h>
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
+#include <openssl/params.h>
 
 #define N 32           /* bytes of SHA-256 */
 #define SALT_MAX 128
 #define REMEMBERED 16
+#define ROUNDS 4096    /* iterations at a time: a millisecond or two, and all that most servers ask */
 
 struct key_pair {
     unsigned char of[N]; /* SHA-256 of password, salt and iterations */
@@ -41,6 +44,7 @@ void wr_scram_begin(struct wr_scram *s, const unsigned char *random, size_t n, s
     int made = EVP_EncodeBlock((unsigned char *)s->nonce, random, (int)wr_min(n, (size_t)24));
 
     s->nonce_n = (size_t)made;
+    s->rounds = 0;
     wr_text_c(out, "n,,n=,r=");
     wr_text_str(out, wr_str_of(s->nonce, s->nonce_n));
 }
@@ -99,20 +103,54 @@ static bool digest_facts(struct wr_str password, const struct server_first *f, u
     return ok;
 }
 
-static bool make_keys(struct wr_str password, const struct server_first *f, struct key_pair *k)
+/* HMAC with the password as its key, for many texts. NULL: OpenSSL does not offer it. */
+static EVP_MAC_CTX *open_mac(struct wr_str password)
 {
-    unsigned char salted[N];
-    bool ok = PKCS5_PBKDF2_HMAC(password.p, (int)password.n, f->salt, (int)f->salt_n,
-                                (int)f->iterations, EVP_sha256(), N, salted) == 1
-        && make_hmac(salted, WR_STR("Client Key"), k->client)
-        && make_hmac(salted, WR_STR("Server Key"), k->server);
+    static EVP_MAC *hmac;
+    static char sha256[] = "SHA256";
+    const OSSL_PARAM params[] = {
+        OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, sha256, 0),
+        OSSL_PARAM_construct_end(),
+    };
+    EVP_MAC_CTX *c;
 
-    OPENSSL_cleanse(salted, sizeof(salted));
+    if (hmac == NULL)
+        hmac = EVP_MAC_fetch(NULL, "HMAC", NULL);
+    c = hmac != NULL ? EVP_MAC_CTX_new(hmac) : NULL;
+    if (c != NULL && EVP_MAC_init(c, (const unsigned char *)(password.n > 0 ? password.p : ""),
+                                  password.n, params) == 1)
+        return c;
+    EVP_MAC_CTX_free(c);
+    return NULL;
+}
+
+/* The next iterations of PBKDF2 (RFC 8018 5.2), for a key as long as the digest. False: a digest is
+ * missing. */
+static bool make_rounds(struct wr_scram *s, struct wr_str password, const struct server_first *f)
+{
+    static const unsigned char first[4] = { 0, 0, 0, 1 };
+    EVP_MAC_CTX *c = open_mac(password);
+    bool ok = c != NULL;
+
+    for (uint32_t i = 0; ok && i < ROUNDS && s->rounds < f->iterations; i++) {
+        ok = i == 0 || EVP_MAC_init(c, NULL, 0, NULL) == 1;
+        if (s->rounds == 0)
+            ok = ok && EVP_MAC_update(c, f->salt, f->salt_n) == 1
+              && EVP_MAC_update(c, first, sizeof(first)) == 1;
+        else
+            ok = ok && EVP_MAC_update(c, s->round, N) == 1;
+        ok = ok && EVP_MAC_final(c, s->round, NULL, N) == 1;
+        for (unsigned k = 0; ok && k < N; k++)
+            s->salted[k] = (s->rounds == 0 ? 0 : s->salted[k]) ^ s->round[k];
+        s->rounds++;
+    }
+    EVP_MAC_CTX_free(c);
     return ok;
 }
 
-/* NULL: a digest is missing, or there is no memory. */
-static const struct key_pair *find_keys(struct wr_str password, const struct server_first *f)
+/* Finds the keys for this password, or makes them. */
+static enum wr_scram_result find_keys(struct wr_scram *s, struct wr_str password,
+                                      const struct server_first *f, const struct key_pair **out)
 {
     unsigned char of[N];
     struct key_pair *k;
@@ -120,17 +158,24 @@ static const struct key_pair *find_keys(struct wr_str password, const struct ser
     if (remembered == NULL) {
         remembered = wr_vault_alloc(REMEMBERED * sizeof(*remembered));
         if (remembered == NULL)
-            return NULL;
+            return WR_SCRAM_NO_DIGEST;
         memset(remembered, 0, REMEMBERED * sizeof(*remembered));
     }
     if (!digest_facts(password, f, of))
-        return NULL;
-    k = &remembered[of[0] % REMEMBERED];
+        return WR_SCRAM_NO_DIGEST;
+    *out = k = &remembered[of[0] % REMEMBERED];
     if (k->used && memcmp(k->of, of, N) == 0)
-        return k;
-    k->used = make_keys(password, f, k);
+        return WR_SCRAM_OK;
+    if (!make_rounds(s, password, f))
+        return WR_SCRAM_NO_DIGEST;
+    if (s->rounds < f->iterations)
+        return WR_SCRAM_MORE;
+    k->used = make_hmac(s->salted, WR_STR("Client Key"), k->client)
+           && make_hmac(s->salted, WR_STR("Server Key"), k->server);
     memcpy(k->of, of, N);
-    return k->used ? k : NULL;
+    OPENSSL_cleanse(s->salted, N);
+    s->rounds = 0;
+    return k->used ? WR_SCRAM_OK : WR_SCRAM_NO_DIGEST;
 }
 
 /* Signs the messages so far: gives the client's proof, and what the server has to send. */
@@ -155,6 +200,7 @@ enum wr_scram_result wr_scram_prove(struct wr_scram *s, struct wr_str password,
     struct wr_text messages = wr_text_on(buf, sizeof(buf));
     struct server_first f;
     const struct key_pair *k;
+    enum wr_scram_result found;
     unsigned char proof[N], base64[N * 4 / 3 + 4];
 
     if (server_first.n > WR_SCRAM_FIRST_MAX || !parse_first(s, server_first, &f))
@@ -167,8 +213,10 @@ enum wr_scram_result wr_scram_prove(struct wr_scram *s, struct wr_str password,
     wr_text_str(&messages, server_first);
     wr_text_c(&messages, ",c=biws,r=");
     wr_text_str(&messages, f.nonce);
-    k = find_keys(password, &f);
-    if (k == NULL || messages.overflow || !sign_messages(s, k, wr_text_view(&messages), proof))
+    found = find_keys(s, password, &f, &k);
+    if (found != WR_SCRAM_OK)
+        return found;
+    if (messages.overflow || !sign_messages(s, k, wr_text_view(&messages), proof))
         return WR_SCRAM_NO_DIGEST;
     wr_text_c(out, "c=biws,r=");
     wr_text_str(out, f.nonce);

@@ -5,16 +5,19 @@
 
 #include "os/os.h"
 
-#define WR_SCRAM_ITERATIONS_MAX 100000 /* a server cannot make this process count for longer */
+#define WR_SCRAM_ITERATIONS_MAX 100000 /* a server cannot make this process count further */
 #define WR_SCRAM_FIRST_MAX 1024        /* longest first message of a server */
 
 struct wr_scram {
     char nonce[36];            /* of the client, printable */
     size_t nonce_n;
     unsigned char server[32];  /* the signature that the server has to send */
+    unsigned char round[32], salted[32]; /* of the key that is being made */
+    uint64_t rounds;           /* iterations done */
 };
 enum wr_scram_result {
     WR_SCRAM_OK,
+    WR_SCRAM_MORE,             /* the key takes longer: call again with the same, in another turn */
     WR_SCRAM_MALFORMED,        /* not a message of SCRAM, or not for this client */
     WR_SCRAM_TOO_LONG,         /* more than WR_SCRAM_ITERATIONS_MAX iterations are asked for */
     WR_SCRAM_NO_DIGEST,        /* OpenSSL does not offer SHA-256 or PBKDF2 */
