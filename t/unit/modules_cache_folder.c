@@ -220,5 +220,38 @@ START_TEST(exchanged_folder)
 }
 END_TEST
 
+/* The path is looked at once a second: here that is due at once. */
+START_TEST(renamed_folder)
+{
+    struct wr_cache_failure why;
+    const char *old;
+    int fd;
+
+    setup();
+    old = wr_pool_fmt(pool, "%s-old", folder_path).p;
+    fd = wr_cache_folder_open(&folder, &why);
+    ck_assert_int_ge(fd, 0);
+    ck_assert_int_eq(rename(folder_path, old), 0);
+    ck_assert_int_eq(mkdir(folder_path, 0700), 0);
+    ck_assert_int_eq(wr_cache_folder_open(&folder, &why), fd);
+    ck_assert_int_eq(access(in_folder(WR_CACHE_MARKER), F_OK), -1);
+    atomic_store(&folder.checked_ms, 0);
+    ck_assert_int_eq(wr_cache_folder_open(&folder, &why), fd);
+    ck_assert_str_eq(marker_text(), "weir cache\nlevels 1:2\n");
+    remove_tree(old);
+    /* somebody's folder is not used; the one that is held is, until it is removed */
+    ck_assert_int_eq(rename(folder_path, old), 0);
+    ck_assert_int_eq(mkdir(folder_path, 0700), 0);
+    write_file(in_folder("index.html"), "x", 1);
+    atomic_store(&folder.checked_ms, 0);
+    ck_assert_int_eq(wr_cache_folder_open(&folder, &why), fd);
+    remove_tree(old);
+    atomic_store(&folder.checked_ms, 0);
+    ck_assert_int_eq(wr_cache_folder_open(&folder, &why), -1);
+    ck_assert_int_eq(why.err, ENOTEMPTY);
+    teardown();
+}
+END_TEST
+
 UNIT_MAIN("cache folder", whose_folder, the_marker, removing, links_as_folders, left_over_files,
-          failures_in_the_log, exchanged_folder)
+          failures_in_the_log, exchanged_folder, renamed_folder)

@@ -387,6 +387,29 @@ START_TEST(min_free)
 }
 END_TEST
 
+/* Files that cannot be removed do not empty the index. */
+START_TEST(removing_fails)
+{
+    struct wr_cache_evictor *e;
+
+    begin();
+    said_keep();
+    fill_index(20);
+    remove_tree(folder_path);
+    write_file(folder_path, "", 0); /* so that it is not made again */
+    atomic_store(&folder.checked_ms, 0);
+    e = new_evictor(0, 0);
+    turn_until(idx.kept == 7);
+    for (int i = 0; i < 5; i++)
+        wr_loop_turn(loop, 20);
+    ck_assert_uint_eq(idx.n, 13);
+    ck_assert(said("cache: open() in"));
+    wr_cache_evictor_free(e);
+    (void)unlink(folder_path);
+    end();
+}
+END_TEST
+
 START_TEST(evictor_ends_early)
 {
     struct wr_cache_evictor *e;
@@ -420,6 +443,7 @@ int main(void)
     tcase_add_test(t, down_to_max_size);
     tcase_add_test(t, outdated);
     tcase_add_test(t, min_free);
+    tcase_add_test(t, removing_fails);
     tcase_add_loop_test(t, evictor_ends_early, 0, 8);
     suite_add_tcase(suite, t);
     runner = srunner_create(suite);

@@ -486,6 +486,55 @@ END_TEST
 
 /* ---- a bad disk ---- */
 
+static int gate[2];
+
+static void wait_gate(struct wr_job *j)
+{
+    char c;
+
+    (void)j;
+    (void)!read(gate[0], &c, 1);
+}
+
+static void pass_gate(struct wr_job *j)
+{
+    (void)j;
+}
+
+/* A disk that does not answer: memory is bounded, and nobody waits. */
+START_TEST(a_hanging_disk)
+{
+    static struct wr_job blocked[2];
+    struct wr_cache_write *w[3];
+    struct wr_str piece;
+    size_t n = 0;
+
+    begin();
+    said_keep();
+    piece = make_body(16 << 20);
+    ck_assert_int_eq(pipe(gate), 0);
+    for (int i = 0; i < 2; i++) {
+        blocked[i].run = wait_gate;
+        blocked[i].done = pass_gate;
+        ck_assert(wr_job_start(threads, &blocked[i]));
+    }
+    for (int i = 0; i < 3; i++) {
+        w[i] = new_write(wr_pool_fmt(pool, "k%d", i), CREATED);
+        for (n = 0; n < 10 && add(w[i], piece); n++)
+            ;
+        ck_assert_uint_le(n, 5);
+    }
+    ck_assert(said("cache: writing in time in"));
+    ck_assert(!add(w[0], piece));
+    ck_assert_int_eq(write(gate[1], "xx", 2), 2);
+    turn_until(wr_cache_writes() == 0);
+    ck_assert_uint_eq(written.calls, 3);
+    ck_assert(!written.is.stored);
+    ck_assert(store(WR_STR("after"), CREATED, WR_STR("x")));
+    teardown();
+}
+END_TEST
+
 /* For a child: events of its own. */
 static void begin_again(void)
 {
@@ -678,6 +727,7 @@ int main(void)
     tcase_add_loop_test(t, a_new_head, 0, 2);
     tcase_add_test(t, removed_later);
     tcase_add_test(t, at_the_end);
+    tcase_add_test(t, a_hanging_disk);
     tcase_add_loop_test(t, a_full_disk, 0, 2);
     tcase_add_test(t, no_rights);
     tcase_add_test(t, a_folder_that_goes_away);

@@ -2,6 +2,7 @@
 #include "cache_evict.h"
 
 #define LOOK_MS 500
+#define REST_MS 10000          /* when nothing can be removed: the index must not be emptied */
 
 struct wr_cache_evictor {
     struct wr_job job;
@@ -15,6 +16,7 @@ struct wr_cache_evictor {
     void *arg;
     bool orphan;               /* its owner has ended: the job frees it */
     bool more;                 /* the last look found more than fit into a turn */
+    uint64_t rest_until_ms;    /* the disk refuses to remove files */
     /* the thread's while job.busy */
     struct victim {
         struct wr_cache_victim is;
@@ -81,8 +83,10 @@ static void report_gone(struct wr_cache_evictor *e)
     for (; e->from < e->next; e->from++)
         if (e->ops->gone != NULL)
             e->ops->gone(e->arg, &e->victim[e->from].is, e->victim[e->from].removed);
-    if (e->why.call != NULL)
+    if (e->why.call != NULL) {
         wr_cache_folder_failed(e->folder, &e->why);
+        e->rest_until_ms = wr_now() + REST_MS;
+    }
     e->why.call = NULL;
 }
 
@@ -122,7 +126,7 @@ static void evict_turn(struct wr_task *t)
     report_gone(e);
     if (!looks) /* a job has ended; the timer is set */
         return;
-    if (e->next == e->n)
+    if (e->next == e->n && wr_now() >= e->rest_until_ms)
         choose_victims(e);
     works = e->next < e->n;
     if ((works || e->conf.min_free > 0) && !wr_job_start(e->threads, &e->job))

@@ -207,10 +207,13 @@ enum wr_cache_removed wr_cache_file_remove(struct wr_cache_folder *f,
                                            struct wr_cache_failure *why)
 {
     static const uint8_t none[3];
-    int parent = wr_cache_open_parent(f, name, false);
     char hex[WR_CACHE_PATH_MAX];
     enum wr_cache_removed r;
+    int parent;
 
+    if (wr_cache_folder_open(f, why) < 0)
+        return WR_CACHE_NOT_REMOVED;
+    parent = wr_cache_open_parent(f, name, false);
     if (parent < 0 && (errno == ENOENT || errno == ENOTDIR || errno == ELOOP))
         return WR_CACHE_GONE;
     if (parent < 0) {
@@ -302,8 +305,10 @@ bool wr_cache_temp_open(struct wr_cache_folder *f, struct wr_cache_temp *t,
     (void)fail_with(why, "open() of a temporary file", errno);
     if (!is_removed(fd) || !wr_cache_folder_again(f, why))
         return false;
-    return open_temp(f, atomic_load(&f->fd), t)
-        || fail_with(why, "open() of a temporary file", errno);
+    if (!open_temp(f, atomic_load(&f->fd), t))
+        return fail_with(why, "open() of a temporary file", errno);
+    *why = (struct wr_cache_failure){ .call = NULL };
+    return true;
 }
 
 /* Gives the open file a name in this folder. */

@@ -23,6 +23,7 @@ struct wr_cache_folder {
                                    * the folder itself */
     _Atomic int fd;               /* of the folder; -1: not opened yet. Once open the number stays,
                                    * also when the path leads to another folder */
+    _Atomic uint64_t checked_ms;  /* when the path was last seen to lead to it */
     _Atomic bool in_memory;       /* a tmpfs: reading never waits, though the system cannot tell */
     _Atomic bool no_nameless;     /* the file system has no O_TMPFILE, or there is no /proc */
     struct {                      /* the loop's thread only */
@@ -44,11 +45,11 @@ struct wr_cache_failure {
     const char *call;             /* "open()"; NULL: nothing did */
     int err;
 };
-/* Opens the folder unless it is open, makes the marker and adds our levels to it. Returns the
- * descriptor, which the folder keeps; -1 with *why. Blocks. */
+/* Opens the folder unless it is open, makes the marker and adds our levels to it. Looks once a
+ * second whether the path leads to another folder by now (removed and made again, mounted over).
+ * Returns the descriptor, which the folder keeps; -1 with *why. Blocks. */
 int wr_cache_folder_open(struct wr_cache_folder *f, struct wr_cache_failure *why) WR_CHECKED;
-/* After ENOENT: the path may lead to another folder by now. True: it does, try once more.
- * Blocks. */
+/* The same at once, after a failure. True: it leads to another one, try once more. Blocks. */
 bool wr_cache_folder_again(struct wr_cache_folder *f, struct wr_cache_failure *why) WR_CHECKED;
 /* Logs a failure, one line a minute for each folder. */
 void wr_cache_folder_failed(struct wr_cache_folder *f, const struct wr_cache_failure *why);

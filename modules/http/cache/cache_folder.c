@@ -15,6 +15,7 @@
 #define MARKER_MAX 4096
 #define MARKER_FIRST "weir cache\n" /* what follows in a later version must not matter to us */
 #define QUIET_MS 60000
+#define CHECK_MS 1000
 
 static pthread_mutex_t opening = PTHREAD_MUTEX_INITIALIZER;
 
@@ -267,29 +268,6 @@ static int open_path(struct wr_cache_folder *f, struct wr_cache_failure *why)
     return -1;
 }
 
-static int open_once(struct wr_cache_folder *f, struct wr_cache_failure *why)
-{
-    int fd = atomic_load(&f->fd);
-
-    if (fd < 0) {
-        fd = open_path(f, why);
-        atomic_store(&f->fd, fd);
-    }
-    return fd;
-}
-
-int wr_cache_folder_open(struct wr_cache_folder *f, struct wr_cache_failure *why)
-{
-    int fd = atomic_load_explicit(&f->fd, memory_order_acquire);
-
-    if (wr_likely(fd >= 0))
-        return fd;
-    (void)pthread_mutex_lock(&opening);
-    fd = open_once(f, why);
-    (void)pthread_mutex_unlock(&opening);
-    return fd;
-}
-
 static bool is_same_folder(int a, int b)
 {
     struct stat sa, sb;
@@ -313,6 +291,49 @@ static bool exchange_folder(struct wr_cache_folder *f, struct wr_cache_failure *
     other = !is_same_folder(held, fd) && dup3(fd, held, O_CLOEXEC) == held;
     (void)close(fd);
     return other;
+}
+
+static uint64_t thread_ms(void)
+{
+    struct timespec t;
+
+    (void)clock_gettime(CLOCK_MONOTONIC_COARSE, &t);
+    return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
+/* The folder that is held, unless it was removed and the path does not lead to another one. */
+static int check_folder(struct wr_cache_folder *f, struct wr_cache_failure *why)
+{
+    int fd = atomic_load(&f->fd);
+    struct wr_cache_failure other;
+    struct stat held, now;
+
+    if (fd < 0) {
+        (void)exchange_folder(f, why);
+        return atomic_load(&f->fd);
+    }
+    if (fstat(fd, &held) == 0 && (stat(f->path, &now) != 0 || now.st_dev != held.st_dev
+                                  || now.st_ino != held.st_ino)
+        && !exchange_folder(f, &other) && held.st_nlink == 0) {
+        *why = other;
+        return -1;
+    }
+    return fd;
+}
+
+int wr_cache_folder_open(struct wr_cache_folder *f, struct wr_cache_failure *why)
+{
+    const uint64_t now = thread_ms();
+    int fd = atomic_load_explicit(&f->fd, memory_order_acquire);
+
+    if (wr_likely(fd >= 0 && now < atomic_load(&f->checked_ms) + CHECK_MS))
+        return fd;
+    (void)pthread_mutex_lock(&opening);
+    fd = check_folder(f, why);
+    if (fd >= 0)
+        atomic_store(&f->checked_ms, now);
+    (void)pthread_mutex_unlock(&opening);
+    return fd;
 }
 
 bool wr_cache_folder_again(struct wr_cache_folder *f, struct wr_cache_failure *why)

@@ -40,6 +40,7 @@ struct wr_cache_write {
 
 static struct wr_link writes = { &writes, &writes };
 static uint32_t count;
+static size_t held;            /* bytes of all, pending or in a batch */
 
 /* ---- in a thread ---- */
 
@@ -205,10 +206,16 @@ static void write_run(struct wr_job *j)
 
 /* ---- in the loop ---- */
 
+static void drop_bytes(struct wr_bufq *q)
+{
+    held -= q->n;
+    wr_bufq_clear(q);
+}
+
 static void free_write(struct wr_cache_write *w)
 {
-    wr_bufq_clear(&w->pending);
-    wr_bufq_clear(&w->batch);
+    drop_bytes(&w->pending);
+    drop_bytes(&w->batch);
     wr_cache_temp_drop(w->how.folder, &w->temp);
     wr_task_cancel(&w->task);
     wr_list_remove(&w->link);
@@ -253,7 +260,7 @@ static void start_work(struct wr_cache_write *w, enum work work)
     if (wr_job_start(w->how.threads, &w->job))
         return;
     w->unwanted = true; /* the reason was logged */
-    wr_bufq_clear(&w->batch);
+    drop_bytes(&w->batch);
     wr_cache_temp_drop(w->how.folder, &w->temp);
     settle_write(w);
 }
@@ -264,7 +271,7 @@ static void go_on(struct wr_cache_write *w)
     if (w->job.busy || w->settled)
         return;
     if (w->unwanted)
-        wr_bufq_clear(&w->pending);
+        drop_bytes(&w->pending);
     if (w->unwanted && w->temp.fd >= 0)
         start_work(w, DROP);
     else if (w->unwanted || w->placed)
@@ -277,7 +284,7 @@ static void go_on(struct wr_cache_write *w)
 
 static void note_result(struct wr_cache_write *w)
 {
-    wr_bufq_clear(&w->batch);
+    drop_bytes(&w->batch);
     if (w->failed)
         w->unwanted = true;
     if (w->why.call != NULL)
@@ -363,7 +370,8 @@ static void add_slice(struct wr_bufq *to, const struct wr_slice *s)
 
 static bool is_too_slow(const struct wr_cache_write *w, size_t more)
 {
-    return w->pending.n > WR_CACHE_PENDING_MAX || more > WR_CACHE_PENDING_MAX - w->pending.n;
+    return more > WR_CACHE_PENDING_MAX - wr_min(w->pending.n, (size_t)WR_CACHE_PENDING_MAX)
+        || more > WR_CACHE_PENDING_ALL - wr_min(held, (size_t)WR_CACHE_PENDING_ALL);
 }
 
 bool wr_cache_write_add(struct wr_cache_write *w, const struct wr_bufq *q)
@@ -378,6 +386,8 @@ bool wr_cache_write_add(struct wr_cache_write *w, const struct wr_bufq *q)
     for (const struct wr_slice *s = q->head; s != NULL && !w->unwanted; s = s->next)
         if (s->n > 0)
             add_slice(&w->pending, s);
+    if (!w->unwanted)
+        held += q->n;
     go_on(w);
     return !w->unwanted;
 }

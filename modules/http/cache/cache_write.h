@@ -8,7 +8,9 @@
 
 #include "cache_file.h"
 
-#define WR_CACHE_PENDING_MAX (64 << 20) /* a disk that is so far behind: the write fails */
+/* A disk that is so far behind makes a write fail: bytes of one write, and of all in a process. */
+#define WR_CACHE_PENDING_MAX (64 << 20)
+#define WR_CACHE_PENDING_ALL (256 << 20)
 
 struct wr_cache_write;
 struct wr_cache_written {
