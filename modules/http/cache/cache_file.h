@@ -76,7 +76,7 @@ static inline uint64_t wr_cache_file_cost(uint64_t size)
     return (size + 4095) / 4096 * 4096;
 }
 
-/* ---- for cache_*.c that make files ---- */
+/* ---- cache_temp: files on their way to a name; for cache_*.c ---- */
 struct wr_cache_temp {            /* a file on its way to its name */
     int fd;                       /* -1: none */
     char name[40];                /* in WR_CACHE_TEMP; "": it has none */
@@ -90,6 +90,10 @@ bool wr_cache_temp_place(struct wr_cache_folder *f, struct wr_cache_temp *t,
 void wr_cache_temp_drop(struct wr_cache_folder *f, struct wr_cache_temp *t); /* idempotent */
 /* Removes temporary files of dead processes; returns how many. */
 uint32_t wr_cache_temp_clean(struct wr_cache_folder *f);
+/* Copies n bytes between files; false with errno, EIO when `from` is too short. */
+bool wr_cache_copy(int from, uint64_t from_at, int to, uint64_t to_at, uint64_t n) WR_CHECKED;
+
+/* ---- cache_head ---- */
 /* The beginning of a file, read and judged. */
 struct wr_cache_head {
     enum wr_cache_decoded is;     /* WHOLE: the size of the file is right, too */
@@ -102,11 +106,11 @@ struct wr_cache_head {
 /* hint: bytes to read at first; 0: a page. warm: only what is in memory, else EAGAIN: then it does
  * not block. False with errno: the disk failed, or fd is no regular file (EINVAL). */
 bool wr_cache_head_read(int fd, size_t hint, bool warm, struct wr_cache_head *h) WR_CHECKED;
+
+/* ---- cache_file, for other cache_*.c ---- */
 /* As openat() below the folder, following no link anywhere. */
 int wr_cache_open_below(int folder, const char *path, int flags, bool warm);
 /* The folder that the name's file lies in, as O_PATH; made if need be. -1 with errno. */
 int wr_cache_open_parent(struct wr_cache_folder *f, const struct wr_cache_name *name, bool make);
-/* Copies n bytes between files; false with errno, EIO when `from` is too short. */
-bool wr_cache_copy(int from, uint64_t from_at, int to, uint64_t to_at, uint64_t n) WR_CHECKED;
 
 #endif
