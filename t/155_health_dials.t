@@ -54,28 +54,36 @@ my %secret = map { $_ => "the secret of $_" } qw(redis pgsql ldap cookie);
 $w->write("$_.secret", "$secret{$_}\n") for keys %secret;
 chmod 0600, map { $w->path("$_.secret") } keys %secret;
 
+# Reads on until the words are there: a client may send them in pieces.
+sub hear {
+    my ($fh, $words) = @_;
+    my $asked = '';
+    until (index($asked, $words) >= 0) {
+        sysread $fh, $asked, 4096, length $asked or return;
+    }
+    return $asked;
+}
+
 sub repeats {
-    my ($name, $answer) = @_;
+    my ($name, $first, $answer) = @_;
     $w->backend($name, serve => sub {
         my ($fh) = @_;
-        sysread $fh, my $asked, 4096 or return;
-        write_down($name, $asked);
-        $answer->($fh, $asked);
+        write_down($name, hear($fh, $first) // return);
+        $answer->($fh);
     });
 }
-repeats('redis', sub {
+repeats('redis', $secret{redis}, sub {
     my ($fh) = @_;
     syswrite $fh, "-ERR unknown command `AUTH`, with args beginning with: `$secret{redis}`, \r\n";
 });
-repeats('pgsql', sub {
+repeats('pgsql', 'weir', sub {
     my ($fh) = @_;
     syswrite $fh, "R\0\0\0\x08\0\0\0\3";
-    sysread $fh, my $password, 4096 or return;
-    write_down('pgsql', $password);
+    write_down('pgsql', hear($fh, $secret{pgsql}) // return);
     my $text = "SFATAL\0C28P01\0Mwrong: $secret{pgsql}\0\0";
     syswrite $fh, 'E' . pack('N', 4 + length $text) . $text;
 });
-repeats('ldap', sub {
+repeats('ldap', $secret{ldap}, sub {
     my ($fh) = @_;
     my $text = "no: $secret{ldap}";
     my $result = "\x0a\x01\x31\x04\0\x04" . chr(length $text) . $text;
