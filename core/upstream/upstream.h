@@ -1,17 +1,18 @@
 /* upstream: groups of peers, and an exchange's tries of them: choosing a peer, connecting to it,
  * trying another. Layers 4 and 7 share these files.
  *
- * Map: upstream_conf (upstream {}, the proxy_* rows both layers share), server_params (of `server`:
- * pure), server_list (files of servers: pure), servers_file (reading them), servers_watch (the
- * keeper's watch over them), peer_names (resolves the servers' names), peer_zone (peers as slots in
- * shared memory), peer_publish (the keeper writes there), peer_draft, peer_learn (the next list of
- * members), peer_mend (writes again), peer_members (lists of slots), peer_ledger (leases each
- * process holds), peer_view (a worker's view), round_robin (the default balancer), schedule (its
- * order: pure), slow_start (peers that come back), start, pick, dial, retry (the steps), unusable
- * (why no peer is picked), queue (waiting for a peer), own_links (of one client: ntlm), secure
- * (what an exchange wants of the handshake), policy, heal and hostport (pure), outlier,
- * retry_budget, panic, on_down, heal_conf (groups that heal themselves), resolver_conf (the
- * resolver directive), upstream_vars ($upstream_addr ...). Connections to peers are in core/link.
+ * Map: upstream_conf (upstream {}), keepalive_conf, upstream_keeper (hooks of the keeper),
+ * server_params (of `server`: pure), server_list (files of servers: pure), servers_file (reading
+ * them), servers_watch (the keeper's watch over them), peer_names (resolves the servers' names),
+ * peer_zone (peers as slots in shared memory), peer_publish (the keeper writes there), peer_draft,
+ * peer_learn (the next list of members), peer_mend (writes again), peer_members (lists of slots),
+ * peer_ledger (leases each process holds), peer_view (a worker's view), round_robin (the default
+ * balancer), schedule (its order: pure), slow_start (peers that come back), start, pick, dial,
+ * retry (the steps), unusable (why no peer is picked), queue (waiting for a peer), own_links (of
+ * one client: ntlm), secure (what an exchange wants of the handshake), policy, heal and hostport
+ * (pure), outlier, retry_budget, panic, on_down, heal_conf (groups that heal themselves),
+ * resolver_conf (the resolver directive), upstream_vars ($upstream_addr ...). Connections to peers
+ * are in core/link.
  *
  * A worker names a peer by its slot number and the slot's generation. Counters are in shared
  * memory: a worker writes its own row of the ledger first, then the slot's total, so that the

@@ -1,5 +1,5 @@
-/* upstream_conf: upstream {} with its server, zone and keepalive lines, for both layers, and the
- * implicit groups of a proxy_pass that names an address. Owns the list of all upstreams of a
+/* upstream_conf: upstream {} with its server and zone lines, for both layers, and the implicit
+ * groups of a proxy_pass that names an address. Owns the list of all upstreams of a
  * configuration. */
 #include "upstream/upstream_impl.h"
 
@@ -312,46 +312,6 @@ static bool check(struct wr_cf *cf)
     return ok;
 }
 
-/* Returns the group's settings. While defaults are set: those that every group begins with. */
-static struct wr_keepalive *keepalive_of(struct wr_cf *cf)
-{
-    struct wr_upstreams *all = wr_cf_state(cf, &wr_module_upstream);
-
-    return cf->defaulting ? &all->keepalive
-                          : &WR_CHECK(cf->scope->object, UPSTREAM)->links.keepalive;
-}
-
-static bool set_keepalive(struct wr_cf *cf, void *conf)
-{
-    struct wr_keepalive *k = keepalive_of(cf);
-    uint64_t n;
-
-    (void)conf;
-    if (cf->nargs == 2 && !wr_str_is(wr_cf_arg(cf, 2), "local"))
-        return wr_cf_error_hint(cf, 2, "it takes NUMBER or NUMBER local",
-                                "invalid parameter \"" WR_FMT "\"", WR_ARG(wr_cf_arg(cf, 2)));
-    if (!wr_str_u64(wr_cf_arg(cf, 1), &n) || n > UINT16_MAX)
-        return wr_cf_error_hint(cf, 1, "it takes a number, 0 to 65535; 0: none are kept",
-                                "invalid value \"" WR_FMT "\" in \"keepalive\" directive",
-                           WR_ARG(wr_cf_arg(cf, 1)));
-    k->connections = (uint32_t)n;
-    k->local = cf->nargs == 2;
-    k->grows = cf->defaulting;
-    return true;
-}
-
-static bool set_keepalive_requests(struct wr_cf *cf, void *conf)
-{
-    (void)conf;
-    return wr_set_num(cf, keepalive_of(cf));
-}
-
-static bool set_keepalive_ms(struct wr_cf *cf, void *conf)
-{
-    (void)conf;
-    return wr_set_msec(cf, keepalive_of(cf));
-}
-
 static bool set_ntlm(struct wr_cf *cf, void *conf WR_UNUSED)
 {
     WR_CHECK(cf->scope->object, UPSTREAM)->own_links = true;
@@ -404,43 +364,6 @@ static void worker_exit(struct wr_conf *conf)
     }
 }
 
-/* A process that died may have written anywhere before. */
-static bool keeper_sweep(struct wr_conf *conf)
-{
-    wr_upstreams_rewrite(conf);
-    return wr_peers_sweep(conf);
-}
-
-/* Corrects the counts. Slots may be free then: publishes the addresses that did not fit before. */
-static bool keeper_look(struct wr_conf *conf)
-{
-    bool right = wr_peers_look(conf);
-
-    wr_upstreams_fit(conf);
-    return right;
-}
-
-static void keeper_start(struct wr_conf *conf, struct wr_loop *l)
-{
-    wr_names_watch(conf, l);
-    wr_lists_watch(conf, l);
-}
-
-static void keeper_stop(void)
-{
-    wr_lists_unwatch();
-    wr_names_unwatch();
-}
-
-static const struct wr_keeper_hooks keeper = {
-    .commit = wr_upstreams_commit,
-    .start = keeper_start,
-    .stop = keeper_stop,
-    .sweep = keeper_sweep,
-    .look = keeper_look,
-    .is_damaged = wr_upstreams_are_damaged,
-};
-
 static const struct wr_directive directives[] = {
     WR_WORDS("upstream", WR_ANY | WR_LV_LAYER | WR_DEFINE | WR_MULTI, 1, 1, set_upstream, "NAME",
              NULL, "a group of servers that proxy_pass can name"),
@@ -462,15 +385,16 @@ static const struct wr_directive directives[] = {
     WR_WORDS("queue", WR_ANY | WR_LV_UPSTREAM, 1, 2, wr_set_queue, "NUMBER [timeout=60s]", NULL,
               "most requests or sessions that wait until a server can be used, in all workers "
               "together, first in, first out; timeout: the longest wait"),
-    WR_WORDS("keepalive", WR_L7 | WR_LV_UPSTREAM, 1, 2, set_keepalive, "NUMBER [local]", "32 local",
+    WR_WORDS("keepalive", WR_L7 | WR_LV_UPSTREAM, 1, 2, wr_set_keepalive, "NUMBER [local]",
+              "32 local",
               "most parked (idle) connections to the group's servers in each worker; 0: none; "
               "without the directive 32, or the most in use within the last minute if more"),
-    WR_ROW("keepalive_requests", WR_L7 | WR_LV_UPSTREAM, 1, 1, set_keepalive_requests,
+    WR_ROW("keepalive_requests", WR_L7 | WR_LV_UPSTREAM, 1, 1, wr_set_keepalive_requests,
            struct wr_keepalive, requests, NULL, "1000",
            "a connection to a server is closed after this many requests"),
-    WR_ROW("keepalive_time", WR_L7 | WR_LV_UPSTREAM, 1, 1, set_keepalive_ms, struct wr_keepalive,
+    WR_ROW("keepalive_time", WR_L7 | WR_LV_UPSTREAM, 1, 1, wr_set_keepalive_ms, struct wr_keepalive,
            time_ms, NULL, "1h", "a connection that is older is not used again"),
-    WR_ROW("keepalive_timeout", WR_L7 | WR_LV_UPSTREAM, 1, 1, set_keepalive_ms,
+    WR_ROW("keepalive_timeout", WR_L7 | WR_LV_UPSTREAM, 1, 1, wr_set_keepalive_ms,
            struct wr_keepalive, timeout_ms, NULL, "60s",
            "a parked (idle) connection is closed after this time"),
     WR_CUSTOM("ntlm", WR_L7 | WR_LV_UPSTREAM, 0, 0, set_ntlm, NULL,
@@ -488,5 +412,5 @@ struct wr_module wr_module_upstream = {
     .check = check,
     .worker_init = worker_init,
     .worker_exit = worker_exit,
-    .keeper = &keeper,
+    .keeper = &wr_upstreams_keeper,
 };

@@ -12,6 +12,10 @@ struct wr_upstreams {            /* state of wr_module_upstream */
     struct wr_keepalive keepalive; /* defaults of a group of layer 7 */
 };
 struct wr_upstreams *wr_conf_upstreams(const struct wr_conf *c);
+extern const struct wr_keeper_hooks wr_upstreams_keeper;
+bool wr_set_keepalive(struct wr_cf *cf, void *conf);
+bool wr_set_keepalive_requests(struct wr_cf *cf, void *conf);
+bool wr_set_keepalive_ms(struct wr_cf *cf, void *conf);
 struct wr_resolver_conf {        /* the resolver directive */
     struct wr_resolver_opts opts;
     uint64_t grace_ms;           /* how long a name that is gone keeps its addresses */
