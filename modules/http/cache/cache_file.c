@@ -1,4 +1,4 @@
-/* cache_file: the files of a cache by their objects' names: opened and removed. See cache_file.h. */
+/* cache_file: the files of a cache by their objects' names: opened, removed; see cache_file.h. */
 #include "cache_file.h"
 
 #include <errno.h>
