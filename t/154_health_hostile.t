@@ -63,7 +63,7 @@ my $http = join '', map { <<"CONF" } qw(heads fields huge huger);
     server { listen %{to_$_}; location / { proxy_pass http://$_; health_check interval=300ms match=b; } }
 CONF
 my $many = join ' ', map { 'server %{database};' } 1 .. $DATABASES;
-$ENV{WR_ASK_MS} = 1000;
+$ENV{WR_ASK_MS} = 5000;    # not 1 s, as these intervals ask for: the machine may be busy
 $w->start(<<"CONF");
 http {
     match b { body ~ x; }
@@ -78,7 +78,7 @@ stream {
     server { listen %{to_crumbs}; proxy_pass crumbs; health_check match=crumbs; }
     upstream database { $many }
     server { listen %{to_database}; proxy_pass database;
-             health_check type=pgsql user=u password_file=secret interval=1s; }
+             health_check type=pgsql user=u password_file=secret interval=5s; }
 }
 CONF
 
