@@ -73,6 +73,23 @@ stream {
 CONF
         qr/there is no upstream of this name; a host needs a port/],
 
+    ['a match of the other layer', <<'CONF', qr/match "m" is not defined/,
+http {
+    server { listen 1; location / { proxy_pass http://127.0.0.1:2; health_check <>match=m; } }
+}
+stream {
+    match m { expect x; }
+}
+CONF
+        qr/it is in stream \{\}: http \{\} needs its own/],
+
+    ['a check of another name', <<'CONF', qr/unknown type "postgresql" of health check/,
+stream {
+    server { listen 1; proxy_pass 127.0.0.1:2; health_check <>type=postgresql; }
+}
+CONF
+        qr/write "type=pgsql"/],
+
     ['a service with a port', <<'CONF',
 stream {
     upstream u { server <>app.test:80 service=http resolve; }

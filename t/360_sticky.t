@@ -327,6 +327,12 @@ says($_->[0], qr/\[emerg\] $_->[1]/) for (
         'the size 2097152 of shared memory zone "z" conflicts with already declared size 1048576'],
 );
 says('sticky cookie sid exires=1h;', qr/\[emerg\].*did you mean "expires=/s, 'a hint');
+$t->write('secret', "0123456789abcdef\n");
+chmod 0644, $t->path('secret');
+says('sticky cookie sid secret_file=secret;',
+    qr/\[warn\] the secret in ".*\/secret" can be read by other users: chmod o= /);
+chmod 0640, $t->path('secret');
+says('sticky cookie sid secret_file=secret;', qr/^(?!.*warn).*syntax is ok/s, 'a closed file');
 says('sticky cookie sid; least_conn;', qr/\[warn\] load balancing method "least_conn" should be/);
 says('least_conn; sticky cookie sid;', qr/^(?!.*warn).*syntax is ok/s);
 says('sticky cookie sid samesite=none;', qr/\[warn\] browsers drop cookies/);

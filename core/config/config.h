@@ -307,6 +307,8 @@ bool wr_cf_block(struct wr_cf *cf, uint32_t layer, uint32_t level, void *object,
                  struct wr_scope **out);
 /* Makes a path absolute: relative to the prefix or, with conf, to the folder of the main file. */
 const char *wr_cf_path(struct wr_cf *cf, struct wr_str path, bool conf);
+/* Warns if others than the owner and his group can read the file with `what` in it. */
+void wr_cf_warn_open(struct wr_cf *cf, uint32_t word, const char *path, const char *what);
 /* Registers a folder for temporary files, which is created before workers start. path: absolute,
  * lives as long as the configuration. */
 void wr_cf_temp_folder(struct wr_cf *cf, const char *path);

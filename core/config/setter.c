@@ -2,6 +2,8 @@
  * the directive, absolute paths. Owns nothing. */
 #include "config/config_impl.h"
 
+#include <sys/stat.h>
+
 static void report_at(const struct wr_cf *cf, const struct wr_node *n, uint32_t i,
                       enum wr_level level, const char *hint, const char *fmt, va_list ap)
 {
@@ -72,6 +74,15 @@ const char *wr_cf_path(struct wr_cf *cf, struct wr_str path, bool conf)
         return wr_pool_cstr(cf->pool, path);
     return wr_pool_fmt(cf->pool, "%s" WR_FMT, conf ? cf->conf->tree->prefix : cf->conf->prefix,
                        WR_ARG(path)).p;
+}
+
+void wr_cf_warn_open(struct wr_cf *cf, uint32_t word, const char *path, const char *what)
+{
+    struct stat st;
+
+    if (stat(path, &st) == 0 && (st.st_mode & S_IRWXO) != 0)
+        wr_cf_warn(cf, word, "%s in \"%s\" can be read by other users: chmod o= \"%s\"", what, path,
+                   path);
 }
 
 void wr_cf_temp_folder(struct wr_cf *cf, const char *path)

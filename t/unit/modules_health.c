@@ -349,6 +349,8 @@ START_TEST(refused)
         { true, "udp", "", "invalid parameter \"udp\"" },
         { true, "persistent", "", "\"persistent\" needs \"mandatory\"" },
         { true, "match=n", "", "match \"n\" is not defined" },
+        { false, "type=postgres", "", "unknown type \"postgres\" of health check" },
+        { true, "type=pgsql", "", "unknown type \"pgsql\" of health check; here are: http" },
         { true, "type=grpc", "", "type=grpc comes with HTTP/2, which this build does not have" },
         { true, "type=x", "", "unknown type \"x\" of health check; here are: http" },
         { true, "user=a", "", "a check of type \"http\" has no parameter \"user\"" },

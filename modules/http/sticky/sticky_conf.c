@@ -89,6 +89,7 @@ static bool p_secret_file(struct wr_cf *cf, uint32_t i, struct wr_sticky *s, str
     text = wr_file_read(cf->pool, path, SECRETS_MAX);
     if (text.p == NULL)
         return wr_cf_error(cf, i, "cannot read \"%s\" (%d: %s)", path, errno, strerror(errno));
+    wr_cf_warn_open(cf, i, path, "the secret");
     why = wr_sticky_secrets(text, s->secrets, &s->nsecrets);
     return why == NULL
         || wr_cf_error_hint(cf, i, "one secret a line, 16 bytes or more; the first signs, all"

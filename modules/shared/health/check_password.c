@@ -3,19 +3,9 @@
 #include "health_impl.h"
 
 #include <errno.h>
-#include <sys/stat.h>
 
 #define FILE_MAX 4096
 #define PASSWORD_MAX 1000 /* the kinds put it into messages of their own, which are short */
-
-static void warn_if_open(struct wr_cf *cf, uint32_t i, const char *path)
-{
-    struct stat st;
-
-    if (stat(path, &st) == 0 && (st.st_mode & S_IRWXO) != 0)
-        wr_cf_warn(cf, i, "the password in \"%s\" can be read by other users: chmod o= \"%s\"",
-                   path, path);
-}
 
 bool wr_check_password_read(struct wr_cf *cf, uint32_t i, struct wr_str file, struct wr_str *out)
 {
@@ -37,6 +27,6 @@ bool wr_check_password_read(struct wr_cf *cf, uint32_t i, struct wr_str file, st
     if (out->n > PASSWORD_MAX)
         return wr_cf_error(cf, i, "the password in \"%s\" is longer than %d bytes", path,
                            PASSWORD_MAX);
-    warn_if_open(cf, i, path);
+    wr_cf_warn_open(cf, i, path, "the password");
     return true;
 }

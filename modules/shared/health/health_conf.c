@@ -228,6 +228,18 @@ static bool take_param(struct wr_cf *cf, uint32_t i, struct wr_check *c)
 
 /* ---- health_check ---- */
 
+/* What users of other programs write. NULL: nothing like it. */
+static const char *meant_type(struct wr_cf *cf, struct wr_str type)
+{
+    const struct wr_health_conf *h = wr_health_of(cf->conf);
+
+    if (cf->scope->layer == WR_L7 && find_kind(h, WR_L4, type) != NULL)
+        return "stream {} has it: put the group there, with a server of its own";
+    if (wr_str_starts(type, WR_STR("postgres")))
+        return "write \"type=pgsql\"";
+    return wr_str_is(type, "mariadb") ? "write \"type=mysql\"" : NULL;
+}
+
 static bool unknown_type(struct wr_cf *cf, uint32_t i, struct wr_str type)
 {
     const struct wr_health_conf *h = wr_health_of(cf->conf);
@@ -238,8 +250,9 @@ static bool unknown_type(struct wr_cf *cf, uint32_t i, struct wr_str type)
     for (uint32_t k = 0; k < h->kinds.n; k++)
         if ((h->kinds.at[k]->layers & cf->scope->layer) != 0)
             wr_text_fmt(&names, "%s%s", names.n > 0 ? ", " : "", h->kinds.at[k]->name);
-    return wr_cf_error(cf, i, "unknown type \"" WR_FMT "\" of health check; here are: " WR_FMT,
-                       WR_ARG(type), WR_ARG(wr_text_view(&names)));
+    return wr_cf_error_hint(cf, i, meant_type(cf, type),
+                            "unknown type \"" WR_FMT "\" of health check; here are: " WR_FMT,
+                            WR_ARG(type), WR_ARG(wr_text_view(&names)));
 }
 
 /* The other parameters depend on the kind. */
@@ -353,6 +366,21 @@ static void take_use(struct wr_cf *cf, struct wr_check *c, const struct wr_upstr
         c->bind.len = 0;
 }
 
+/* A block of the other layer, or one with a similar name. NULL: there is none. */
+static const char *other_match(struct wr_cf *cf, const struct wr_check *c)
+{
+    const struct wr_health_conf *h = wr_health_of(cf->conf);
+    struct wr_param_near near = wr_param_near(c->match_name);
+
+    if (find_match(h, WR_ANY & ~c->scope->layer, c->match_name) != NULL)
+        return c->scope->layer == WR_L4 ? "it is in http {}: stream {} needs its own"
+                                        : "it is in stream {}: http {} needs its own";
+    for (const struct wr_match *m = h->matches; m != NULL; m = m->next)
+        if ((m->kind->layers & c->scope->layer) != 0)
+            wr_param_consider(cf->pool, &near, wr_pool_cstr(cf->pool, m->name), false);
+    return near.hint;
+}
+
 static bool resolve_check(struct wr_cf *cf, struct wr_check *c)
 {
     const struct wr_upstream_use *use = wr_upstream_use_of(cf->conf, c->scope);
@@ -364,9 +392,10 @@ static bool resolve_check(struct wr_cf *cf, struct wr_check *c)
     if (c->match_name.p == NULL)
         return true;
     c->conf.match = find_match(wr_health_of(cf->conf), c->scope->layer, c->match_name);
-    return c->conf.match != NULL
-        || wr_cf_error_at(cf, c->node, c->match_word, "match \"" WR_FMT "\" is not defined",
-                          WR_ARG(c->match_name));
+    if (c->conf.match == NULL)
+        wr_diag_add(cf->conf->tree, WR_LOG_EMERG, c->node, c->match_word, other_match(cf, c),
+                    "match \"" WR_FMT "\" is not defined", WR_ARG(c->match_name));
+    return c->conf.match != NULL;
 }
 
 bool wr_health_check(struct wr_cf *cf)
