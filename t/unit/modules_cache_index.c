@@ -334,7 +334,7 @@ static void random_step(void)
     switch (next_random() % 8) {
     case 0:
         if (wr_cache_index_lead(ix, &name, 1000, &v) == WR_CACHE_LEADS) {
-            (void)put_object(number, 1 + next_random() % 3000);
+            (void)put_object_led(number, 1 + next_random() % 3000, &v);
             wr_cache_index_lead_end(ix, &v);
         }
         break;

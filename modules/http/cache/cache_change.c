@@ -71,8 +71,18 @@ static struct wr_cache_entry *entry_to_store(struct wr_cache_index *ix,
     if (is_purged(s->created_us, WR_READ(e->purged_us)) ||
         (WR_READ(e->created_us) > s->created_us && WR_READ(e->created_us) < day_ahead()))
         return NULL;
-    wr_cache_entry_open(e);
-    return e;
+    return wr_cache_entry_open(e) ? e : NULL;
+}
+
+/* The entry is open. */
+static void put_object(struct wr_cache_index *ix, uint32_t shard, struct wr_cache_entry *e,
+                       const struct wr_cache_stored *s)
+{
+    put_memory(ix, shard, e, &s->memory);
+    WR_WRITE(e->created_us, s->created_us);
+    WR_WRITE(e->cleared_us, s->created_us);
+    WR_WRITE(e->flags, s->flags);
+    WR_WRITE(e->used_ms, s->used_ms != 0 ? s->used_ms : wr_now());
 }
 
 bool wr_cache_index_store(struct wr_cache_index *ix, const struct wr_cache_name *name,
@@ -90,11 +100,7 @@ bool wr_cache_index_store(struct wr_cache_index *ix, const struct wr_cache_name 
     e = entry_to_store(ix, &p, s, &made);
     if (e != NULL) {
         count_pages(ix, p.shard, e, pages_of(s->disk));
-        put_memory(ix, p.shard, e, &s->memory);
-        WR_WRITE(e->created_us, s->created_us);
-        WR_WRITE(e->cleared_us, s->created_us);
-        WR_WRITE(e->flags, s->flags);
-        WR_WRITE(e->used_ms, s->used_ms != 0 ? s->used_ms : wr_now());
+        put_object(ix, p.shard, e, s);
         if (made)
             wr_cache_shard_link(ix, &p, e);
         else
@@ -104,6 +110,34 @@ bool wr_cache_index_store(struct wr_cache_index *ix, const struct wr_cache_name 
     if (e != NULL)
         ring_name(ix, name);
     return e != NULL;
+}
+
+/* Without a lock, as nobody else may drop the entry. The counts of files are under the lock. */
+static bool store_unlocked(struct wr_cache_index *ix, struct wr_cache_entry *e, uint64_t leader,
+                           const struct wr_cache_stored *s)
+{
+    uint32_t shard = wr_cache_entry_number(ix, e) / ix->each;
+    bool stored;
+
+    if (s->disk != 0 || s->created_us > day_ahead() || !wr_cache_entry_open(e))
+        return false;
+    stored = WR_READ(e->leader) == leader && WR_READ(e->pages) == 0
+             && !is_purged(s->created_us, WR_READ(e->purged_us))
+             && WR_READ(e->created_us) <= s->created_us;
+    if (stored)
+        put_object(ix, shard, e, s);
+    wr_cache_entry_close(e);
+    return stored;
+}
+
+bool wr_cache_index_store_led(struct wr_cache_index *ix, const struct wr_cache_view *led,
+                              const struct wr_cache_stored *s)
+{
+    if (!wr_cache_index_leads(ix, led) ||
+        !store_unlocked(ix, &ix->entry[led->at], led->leader, s))
+        return wr_cache_index_store(ix, &led->name, s);
+    ring_name(ix, &led->name);
+    return true;
 }
 
 /* Locks the shard of the name; the entry if its object was made at created_us, else NULL and not
@@ -128,15 +162,32 @@ static struct wr_cache_entry *lock_object(struct wr_cache_index *ix,
     return NULL;
 }
 
+/* The same, and opens it. */
+static struct wr_cache_entry *open_object(struct wr_cache_index *ix,
+                                          const struct wr_cache_name *name, uint64_t created_us,
+                                          uint32_t *shard)
+{
+    struct wr_cache_entry *e = lock_object(ix, name, created_us, shard);
+
+    if (e == NULL)
+        return NULL;
+    if (wr_cache_entry_open(e)) {
+        if (WR_READ(e->created_us) == created_us)
+            return e;
+        wr_cache_entry_close(e);
+    }
+    wr_cache_shard_unlock(ix, *shard);
+    return NULL;
+}
+
 bool wr_cache_index_set_disk(struct wr_cache_index *ix, const struct wr_cache_name *name,
                              uint64_t created_us, uint64_t bytes)
 {
     uint32_t shard;
-    struct wr_cache_entry *e = lock_object(ix, name, created_us, &shard);
+    struct wr_cache_entry *e = open_object(ix, name, created_us, &shard);
 
     if (e == NULL)
         return false;
-    wr_cache_entry_open(e);
     count_pages(ix, shard, e, pages_of(bytes));
     wr_cache_entry_close(e);
     wr_cache_shard_unlock(ix, shard);
@@ -147,11 +198,10 @@ bool wr_cache_index_set_memory(struct wr_cache_index *ix, const struct wr_cache_
                                uint64_t created_us, const struct wr_cache_ref *memory)
 {
     uint32_t shard;
-    struct wr_cache_entry *e = lock_object(ix, name, created_us, &shard);
+    struct wr_cache_entry *e = open_object(ix, name, created_us, &shard);
 
     if (e == NULL)
         return false;
-    wr_cache_entry_open(e);
     put_memory(ix, shard, e, memory);
     wr_cache_entry_close(e);
     wr_cache_shard_unlock(ix, shard);
@@ -159,13 +209,20 @@ bool wr_cache_index_set_memory(struct wr_cache_index *ix, const struct wr_cache_
 }
 
 /* The object goes, and with it the entry, unless somebody leads. */
-static void remove_object(struct wr_cache_index *ix, uint32_t shard, struct wr_cache_entry *e)
+static bool remove_object(struct wr_cache_index *ix, uint32_t shard, struct wr_cache_entry *e,
+                          uint64_t created_us)
 {
+    bool same;
+
     if (wr_cache_shard_drop(ix, shard, e))
-        return;
-    wr_cache_entry_open(e);
-    wr_cache_entry_clear_object(ix, shard, e);
+        return true;
+    if (!wr_cache_entry_open(e))
+        return false;
+    same = WR_READ(e->created_us) == created_us; /* the leader may just have stored another one */
+    if (same)
+        wr_cache_entry_clear_object(ix, shard, e);
     wr_cache_entry_close(e);
+    return same;
 }
 
 bool wr_cache_index_remove(struct wr_cache_index *ix, const struct wr_cache_name *name,
@@ -173,15 +230,17 @@ bool wr_cache_index_remove(struct wr_cache_index *ix, const struct wr_cache_name
 {
     uint32_t shard;
     struct wr_cache_entry *e = lock_object(ix, name, created_us, &shard);
+    bool removed;
 
     if (e == NULL)
         return false;
     if (v != NULL)
         (void)wr_cache_entry_copy(ix, wr_cache_entry_number(ix, e), v);
-    remove_object(ix, shard, e);
+    removed = remove_object(ix, shard, e, created_us);
     wr_cache_shard_unlock(ix, shard);
-    ring_name(ix, name);
-    return true;
+    if (removed)
+        ring_name(ix, name);
+    return removed;
 }
 
 bool wr_cache_index_purge(struct wr_cache_index *ix, const struct wr_cache_name *name, uint64_t us,
@@ -203,12 +262,10 @@ bool wr_cache_index_purge(struct wr_cache_index *ix, const struct wr_cache_name 
         (void)wr_cache_entry_copy(ix, wr_cache_entry_number(ix, e), &was);
     else
         e = wr_cache_shard_new(ix, &p); /* for those who fill it without leading */
-    if (e == NULL) {
+    if (e == NULL || (!made && !wr_cache_entry_open(e))) {
         wr_cache_shard_unlock(ix, p.shard);
         return false;
     }
-    if (!made)
-        wr_cache_entry_open(e);
     WR_WRITE(e->purged_us, us);
     if (!soft && WR_READ(e->created_us) <= us)
         wr_cache_entry_clear_object(ix, p.shard, e);

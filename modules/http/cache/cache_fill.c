@@ -14,6 +14,7 @@ struct wr_cache_fill {
     bool sized, finished;
     uint32_t filled, in_last;      /* bytes: of the object, in its last extent */
     struct part *parts;
+    struct part first;             /* most objects have one */
     uint32_t nparts, room;
     struct wr_cache_fill *moved;   /* the finished object is this one */
 };
@@ -44,8 +45,12 @@ static bool add_extent(struct wr_cache_fill *f)
     if (f->sized && left < WR_CACHE_EXTENT)
         n = wr_max(wr_cache_cells_for((uint32_t)left), 1U);
     if (f->nparts == f->room) {
-        f->room = f->room == 0 ? 4 : 2 * f->room;
-        f->parts = wr_realloc(f->parts, f->room * sizeof(*f->parts));
+        struct part *old = f->parts != &f->first ? f->parts : NULL;
+
+        f->room *= 4;
+        f->parts = wr_realloc(old, f->room * sizeof(*f->parts));
+        if (old == NULL)
+            f->parts[0] = f->first;
     }
     p = &f->parts[f->nparts];
     *p = (struct part){ .cells = n };
@@ -65,6 +70,13 @@ static bool add_extent(struct wr_cache_fill *f)
     return true;
 }
 
+static void free_fill(struct wr_cache_fill *f)
+{
+    if (f->parts != &f->first)
+        free(f->parts);
+    free(f);
+}
+
 struct wr_cache_fill *wr_cache_fill_new(struct wr_cache_memory *m, size_t size)
 {
     size_t most = wr_cache_memory_most(m);
@@ -74,15 +86,15 @@ struct wr_cache_fill *wr_cache_fill_new(struct wr_cache_memory *m, size_t size)
         return NULL;
     f = wr_calloc(1, sizeof(*f));
     f->m = m;
+    f->parts = &f->first;
+    f->room = 1;
     f->sized = size != SIZE_MAX;
     f->size = wr_min(size, most);
     f->number = atomic_fetch_add(&m->head->number, 1) + 1;
-    if (f->number == 0 || !add_extent(f)) {
-        free(f->parts);
-        free(f);
-        return NULL;
-    }
-    return f;
+    if (f->number != 0 && add_extent(f))
+        return f;
+    free_fill(f);
+    return NULL;
 }
 
 size_t wr_cache_fill_room(struct wr_cache_fill *f, char **p)
@@ -212,6 +224,5 @@ void wr_cache_fill_end(struct wr_cache_fill *f)
         drop_bytes(f);
     for (uint32_t i = 0; i < f->nparts; i++)
         wr_cache_room_end(f->m, f->parts[i].room);
-    free(f->parts);
-    free(f);
+    free_fill(f);
 }

@@ -121,7 +121,7 @@ static bool take_word(struct wr_cache_index *ix, const struct wr_cache_view *v,
                       _Atomic uint64_t *word, uint64_t old, uint64_t me)
 {
     struct wr_cache_entry *e = &ix->entry[v->at];
-    uint64_t name[2];
+    uint64_t name[2], was = old;
 
     if (!atomic_compare_exchange_strong(word, &old, me))
         return false;
@@ -130,7 +130,7 @@ static bool take_word(struct wr_cache_index *ix, const struct wr_cache_view *v,
     if (wr_cache_entry_in_use(e) && WR_READ(e->name[0]) == name[0] &&
         WR_READ(e->name[1]) == name[1])
         return true;
-    (void)atomic_compare_exchange_strong(word, &me, 0); /* it is being changed */
+    (void)atomic_compare_exchange_strong(word, &me, was); /* it is being changed */
     return false;
 }
 

@@ -124,6 +124,10 @@ struct wr_cache_stored {          /* of a new object */
  * purged since created_us, has a younger object, or there is no room or lock. Rings. */
 bool wr_cache_index_store(struct wr_cache_index *ix, const struct wr_cache_name *name,
                           const struct wr_cache_stored *s);
+/* The same by the leader, with its token: without a lock, if neither the old nor the new object has
+ * a file. */
+bool wr_cache_index_store_led(struct wr_cache_index *ix, const struct wr_cache_view *led,
+                              const struct wr_cache_stored *s);
 /* The object made at created_us is on the disk (bytes > 0) or no longer (0). False: it is not the
  * one of its name by now (the file is to be removed), or there is no lock. */
 bool wr_cache_index_set_disk(struct wr_cache_index *ix, const struct wr_cache_name *name,

@@ -13,12 +13,15 @@
  * that it finds the right one or none. */
 #include "cache_entry.h"
 
+#include <sched.h>
+
 #define LOCKS_AT 1                 /* byte 0 is the lock of the zone */
 #define LOCK_MS 3                  /* then go on without */
 #define SHARDS_MAX 64
 #define SHARD_LEAST 4096           /* entries: fewer, and shards fill too unevenly */
-#define SAMPLE 64                  /* entries of which the least recently used one goes */
+#define SAMPLE 32                  /* entries of which the least recently used ones go */
 #define EXACT_MOST 1024            /* so many are all looked at */
+#define OPEN_TRIES 200
 #define LINES 4                    /* bytes lost between the parts, in cache lines */
 
 static uint32_t shards_for(size_t bytes)
@@ -122,6 +125,31 @@ bool wr_cache_entry_copy(const struct wr_cache_index *ix, uint32_t at, struct wr
     return WR_READ(e->generation) == g;
 }
 
+/* ---- opening ---- */
+
+bool wr_cache_entry_open(struct wr_cache_entry *e)
+{
+    for (uint32_t tries = 0; tries < OPEN_TRIES; tries++) {
+        uint32_t g = WR_READ(e->generation);
+
+        if ((g & 1) == 0 && atomic_compare_exchange_strong(&e->generation, &g, g | 1)) {
+            atomic_thread_fence(memory_order_seq_cst);
+            return true;
+        }
+        if (tries > OPEN_TRIES / 2)
+            (void)sched_yield();
+    }
+    return false;
+}
+
+bool wr_cache_entry_is_led_open(const struct wr_cache_entry *e)
+{
+    uint64_t leader = WR_READ(e->leader);
+
+    return (WR_READ(e->generation) & 1) != 0 && leader != 0
+        && !wr_cache_leader_is_over(leader, 0);
+}
+
 /* ---- chains, under the lock ---- */
 
 /* Entry number i of a chain of this shard; NULL: damage. */
@@ -145,7 +173,7 @@ static _Atomic uint32_t *chain_word(const struct wr_cache_index *ix,
 
         if (i == 0 || (e != NULL && e == of))
             return word;
-        if (e == NULL || !wr_cache_entry_in_use(e))
+        if (e == NULL || (!wr_cache_entry_in_use(e) && !wr_cache_entry_is_led_open(e)))
             break;
         if (of == NULL && has_name(e, p))
             return word;
@@ -208,7 +236,7 @@ static void tell_dropped(const struct wr_cache_index *ix, const struct wr_cache_
 
 static void empty_entry(struct wr_cache_entry *e)
 {
-    wr_cache_entry_open(e);
+    wr_cache_entry_seize(e);
     WR_WRITE(e->memory_number, 0);
     WR_WRITE(e->created_us, 0);
     WR_WRITE(e->pages, 0);
@@ -230,7 +258,8 @@ static void mend_shard(struct wr_cache_index *ix, uint32_t shard)
     for (uint32_t i = 0; i < fresh; i++) {
         struct wr_cache_entry *e = &ix->entry[first + i];
 
-        if (wr_cache_entry_in_use(e) && link_again(ix, shard, e)) {
+        if ((wr_cache_entry_in_use(e) || wr_cache_entry_is_led_open(e)) &&
+            link_again(ix, shard, e)) {
             count_entry(&c, e);
             continue;
         }
@@ -251,7 +280,8 @@ void wr_cache_shard_check(struct wr_cache_index *ix, uint32_t shard)
     struct counts c = { 0 };
 
     for (uint32_t i = 0; i < fresh; i++)
-        if (wr_cache_entry_in_use(&ix->entry[first + i]))
+        if (wr_cache_entry_in_use(&ix->entry[first + i]) ||
+            wr_cache_entry_is_led_open(&ix->entry[first + i]))
             count_entry(&c, &ix->entry[first + i]);
     if (c.entries != WR_READ(s->entries) || c.pages != WR_READ(s->pages))
         mend_shard(ix, shard);
@@ -315,7 +345,8 @@ bool wr_cache_shard_drop(struct wr_cache_index *ix, uint32_t shard, struct wr_ca
     struct wr_cache_place p = place_of_entry(ix, e);
     _Atomic uint32_t *word;
 
-    wr_cache_entry_open(e); /* then look at the leader: who becomes one looks at the generation */
+    if (!wr_cache_entry_open(e)) /* then look at the leader: who becomes one looks whether it is open */
+        return false;
     if (!wr_cache_leader_is_over(WR_READ(e->leader), 0)) {
         wr_cache_entry_close(e);
         return false;
@@ -368,14 +399,19 @@ static bool drop_oldest(struct wr_cache_index *ix, uint32_t shard, uint32_t firs
     return true;
 }
 
+/* Small shards are looked at as a whole; in others two of a sample go, so that the next request for
+ * room need not look. */
 static bool make_room(struct wr_cache_index *ix, uint32_t shard)
 {
     struct wr_cache_shard *s = &ix->shard[shard];
     uint32_t n = ix->each <= EXACT_MOST ? ix->each : SAMPLE, hand = WR_READ(s->hand) % ix->each;
 
     WR_WRITE(s->hand, hand + n);
-    return drop_oldest(ix, shard, hand, n, false) || drop_oldest(ix, shard, hand, n, false)
-        || drop_oldest(ix, shard, hand, n, true);
+    if (!drop_oldest(ix, shard, hand, n, false))
+        return drop_oldest(ix, shard, hand, n, false) || drop_oldest(ix, shard, hand, n, true);
+    if (n == SAMPLE)
+        (void)drop_oldest(ix, shard, hand, n, false);
+    return true;
 }
 
 /* A bucket that is full: somebody knows the seed, or is very unlucky. */

@@ -5,7 +5,7 @@
  * one process for one name share a word. No ring is lost. One side is a waiter W, the other a
  * process C that changes the facts; all accesses are sequentially consistent:
  *
- *     W: notes the count of changes, writes the word, looks at the facts, sleeps
+ *     W: notes the count of changes, counts a word, writes it, looks at the facts, sleeps
  *     C: changes the facts, counts the change, looks at the words, rings
  *
  * If C does not see the word, then W looks after the change. A process that is rung wakes those of
@@ -33,6 +33,7 @@ static struct wr_link busy_waits = { &busy_waits, &busy_waits };
 void wr_cache_waits_place(struct wr_cache_waits *w, struct wr_zone *z)
 {
     *w = (struct wr_cache_waits){ .words = wr_zone_part(z, sizeof(*w->words) * GROUPS * GROUP) };
+    w->taken = wr_zone_part(z, sizeof(*w->taken) * GROUPS);
     w->changes = wr_zone_part(z, sizeof(*w->changes) * COUNTS);
 }
 
@@ -52,6 +53,11 @@ static _Atomic uint64_t *group_of(const struct wr_cache_waits *w, uint64_t hash)
 static _Atomic uint32_t *count_of(const struct wr_cache_waits *w, const struct wr_cache_name *name)
 {
     return &w->changes[hash_of(name) % COUNTS];
+}
+
+static _Atomic uint32_t *taken_of(const struct wr_cache_waits *w, const struct wr_cache_name *name)
+{
+    return &w->taken[hash_of(name) % GROUPS];
 }
 
 static struct wr_link *list_of(struct wr_cache_waiting *p, const struct wr_cache_name *name)
@@ -77,6 +83,7 @@ static uint32_t take_word(const struct wr_cache_waits *w, const struct wr_cache_
     _Atomic uint64_t *group = group_of(w, hash_of(name));
     uint64_t word = word_of(name);
 
+    (void)atomic_fetch_add(taken_of(w, name), 1); /* first: who rings looks only if there are any */
     for (uint32_t i = 0; wr_self.slot < WR_SLOTS && i < GROUP; i++) {
         uint64_t none = 0;
 
@@ -84,6 +91,7 @@ static uint32_t take_word(const struct wr_cache_waits *w, const struct wr_cache_
             atomic_compare_exchange_strong(&group[i], &none, word))
             return (uint32_t)(&group[i] - w->words) + 1;
     }
+    (void)atomic_fetch_sub(taken_of(w, name), 1);
     return 0;
 }
 
@@ -91,7 +99,8 @@ static void give_word(const struct wr_cache_waits *w, const struct wr_cache_wait
 {
     uint64_t word = word_of(&who->name);
 
-    (void)atomic_compare_exchange_strong(&w->words[who->word - 1], &word, 0);
+    if (atomic_compare_exchange_strong(&w->words[who->word - 1], &word, 0))
+        (void)atomic_fetch_sub(taken_of(w, &who->name), 1);
 }
 
 /* ---- waking ---- */
@@ -123,7 +132,7 @@ void wr_cache_waits_ring(struct wr_cache_waits *w, const struct wr_cache_name *n
     _Atomic uint64_t *group = group_of(w, hash_of(name));
     uint32_t change = atomic_fetch_add(count_of(w, name), 1) + 1;
 
-    for (uint32_t i = 0; i < GROUP; i++) {
+    for (uint32_t i = 0; i < GROUP && atomic_load(taken_of(w, name)) != 0; i++) {
         uint64_t word = atomic_load(&group[i]);
         uint32_t slot = (uint32_t)(word >> 48) - 1;
 
@@ -273,7 +282,7 @@ void wr_cache_waits_clear(struct wr_cache_waits *w, uint32_t process)
     for (uint32_t i = 0; i < GROUPS * GROUP; i++) {
         uint64_t word = atomic_load_explicit(&w->words[i], memory_order_relaxed);
 
-        if (word >> 48 == process + 1)
-            (void)atomic_compare_exchange_strong(&w->words[i], &word, 0);
+        if (word >> 48 == process + 1 && atomic_compare_exchange_strong(&w->words[i], &word, 0))
+            (void)atomic_fetch_sub(&w->taken[i / GROUP], 1);
     }
 }

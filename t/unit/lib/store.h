@@ -136,8 +136,8 @@ static inline struct wr_cache_fill *fill_object(uint64_t name, uint64_t stamp, s
     return f;
 }
 
-/* Stores an object of n bytes in memory. False: no room, or refused. */
-static inline bool put_object(uint64_t name, size_t n)
+/* Stores an object of n bytes in memory, as the leader if led. False: no room, or refused. */
+static inline bool put_object_led(uint64_t name, size_t n, const struct wr_cache_view *led)
 {
     struct wr_cache_stored s = { .created_us = wr_purge_stamp(&store.purges) };
     struct wr_cache_name id = name_of(name);
@@ -147,9 +147,15 @@ static inline bool put_object(uint64_t name, size_t n)
     if (f == NULL)
         return false;
     s.memory = wr_cache_fill_finish(f);
-    stored = wr_cache_index_store(&store.index, &id, &s);
+    stored = led != NULL ? wr_cache_index_store_led(&store.index, led, &s)
+                         : wr_cache_index_store(&store.index, &id, &s);
     wr_cache_fill_end(f);
     return stored;
+}
+
+static inline bool put_object(uint64_t name, size_t n)
+{
+    return put_object_led(name, n, NULL);
 }
 
 enum got { ABSENT, RIGHT, WRONG };
