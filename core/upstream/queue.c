@@ -137,6 +137,8 @@ void wr_waiting_begin(struct wr_upstream *u, struct wr_loop *l)
 
 /* ---- waiting ---- */
 
+/* A draining peer serves only clients that are bound to it. They need not stand behind the others,
+ * who wait for other peers. */
 static bool is_bound_to_draining(struct wr_exchange *x)
 {
     struct wr_upstream *u = x->tries->u;

@@ -264,7 +264,8 @@ struct wr_try;
 struct wr_balancer_ops {
     const char *name;            /* the directive in upstream {} */
     bool warms;                  /* slow_start works with it */
-    /* Called once in each worker: makes u->balancer_state in u->pool. NULL: no state needed. */
+    /* Called once in each worker: makes u->balancer_state in u->pool. False: the worker cannot
+     * start; logged. NULL: no state needed. */
     bool (*init)(struct wr_upstream *u, struct wr_loop *l);
     /* Returns NULL when no peer of this group is usable. Where the group has a `queue` the exchange
      * waits, and pick is called again when it is first and something has changed. */
@@ -282,9 +283,10 @@ void wr_waiting_called(void); /* another process has: WR_BELL_QUEUE */
 extern const struct wr_balancer_ops wr_round_robin;
 
 /* ---- clients that stay with a peer ---- */
-struct wr_sticky_ops {
+struct wr_sticky_ops {           /* no member is NULL */
     /* Asked before the balancer, in the same way: the usable peer of g that the client is bound to.
-     * NULL: there is none, ask the balancer. Called again if the peer could not be held. */
+     * NULL: there is none, ask the balancer. Called again if the peer could not be held, and by the
+     * queue with p->crowded set. */
     struct wr_peer *(*find)(struct wr_upstream *u, struct wr_peer_group *g, struct wr_pick *p);
     /* Layer 7: the current try has the reply that is used. Returns the value of a Set-Cookie field
      * for the client; p NULL: none. */

@@ -434,7 +434,7 @@ START_TEST(a_long_way_of_pointers)
 END_TEST
 
 /* Names of 200 bytes in all records, and aliases from the last one to the first, so that each is
- * found by another pass: refused when it has cost enough. What a large service needs is far less. */
+ * found by another pass: refused when it has cost enough. A large service needs far less. */
 START_TEST(long_names_again_and_again)
 {
     char owner[300] = "", deep[16], from[16], to[16];
@@ -549,7 +549,8 @@ int main(void)
         addresses_with_the_smallest_ttl, ipv6_addresses, the_chain_in_order_and_backwards,
         an_alias_alone, a_chain_in_a_circle, services, pointers, negative_answers, codes,
         cut_anywhere, hostile, a_name_too_long, a_long_way_of_pointers,
-        long_names_again_and_again, odd_bytes_in_names, more_than_fit, the_question_to_the_letter, NULL,
+        long_names_again_and_again, odd_bytes_in_names, more_than_fit,
+        the_question_to_the_letter, NULL,
     };
 
     return run_suite("dns_answer", tests);

@@ -220,7 +220,8 @@ START_TEST(scram_takes_turns)
         ck_assert_int_eq(PKCS5_PBKDF2_HMAC("secret", 6, (const unsigned char *)"012", 3, t[i].n,
                                            EVP_sha256(), 32, salted), 1);
         ck_assert(HMAC(EVP_sha256(), salted, 32, (const unsigned char *)"Server Key", 10, key, NULL)
-                  && HMAC(EVP_sha256(), key, 32, (const unsigned char *)all.p, all.n, server, NULL));
+                  && HMAC(EVP_sha256(), key, 32, (const unsigned char *)all.p, all.n, server,
+                          NULL));
         ck_assert_mem_eq(s.server, server, 32);
         drop_texts();
     }

@@ -1,9 +1,10 @@
 /* check_pgsql: is a PostgreSQL server up, and is it a primary or a standby? Pure.
  *
- * With user= it logs in (trust, md5, SCRAM-SHA-256, and password over TLS), asks pg_is_in_recovery()
- * if role= is given, and leaves properly. Without, the server is up when it asks for a password, or refuses
- * the user: one that starts up, shuts down or is full says that first. The format of messages:
- * PostgreSQL's documentation, "Frontend/Backend Protocol", version 3. */
+ * With user= it logs in (trust, md5, SCRAM-SHA-256, and password over TLS), asks
+ * pg_is_in_recovery() if role= is given, and leaves properly. Without, the server is up when it
+ * asks for a password, or refuses the user: one that starts up, shuts down or is full says that
+ * first. The format of messages: PostgreSQL's documentation, "Frontend/Backend Protocol",
+ * version 3. */
 #include "check_wire.h"
 #include "scram.h"
 
@@ -95,7 +96,7 @@ static enum wr_check_next leave_server(struct wr_check_talk *t, enum wr_check_ne
 
 /* ---- login ---- */
 
-/* Whoever is between here and the server can ask for it instead of SCRAM. */
+/* An attacker between here and the server can ask for it instead of SCRAM. */
 static enum wr_check_next send_cleartext(struct wr_check_talk *t)
 {
     if (!t->secured)

@@ -91,8 +91,8 @@ static enum wr_check_result dial_failed(struct wr_check_run *r, enum wr_failure 
 
 /* ---- work ---- */
 
-/* Kinds that need much time take turns, one in a turn of the loop: a thousand servers may want it at
- * the same time. */
+/* Kinds that need much time take turns, one in a turn of the loop: a thousand servers may want it
+ * at the same time. */
 static struct wr_link workers = { &workers, &workers };
 
 static struct wr_check_run *first_worker(void)

@@ -13,7 +13,7 @@
 #define N 32           /* bytes of SHA-256 */
 #define SALT_MAX 128
 #define REMEMBERED 16
-#define ROUNDS 4096    /* iterations at a time: a millisecond or two, and all that most servers ask */
+#define ROUNDS 4096    /* iterations at a time: 1 or 2 ms, and all that most servers ask */
 
 struct key_pair {
     unsigned char of[N]; /* SHA-256 of password, salt and iterations */
