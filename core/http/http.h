@@ -4,12 +4,13 @@
  * directives), mime (types), path (root and alias), speakers (chooses the version of HTTP of a
  * client connection), http_session (what all speakers have in common), http_tls (the handshake
  * before the first request), http_route (the steps up to the content), http_upstream (sending to a
- * server, up to the reply's head), respond, http_relay, http_tunnel (the steps after it), body
- * (request bodies: limits, buffering, temp files), subrequest (children for the same server),
- * file_threads (the threads that read files), reply_head (its fields), short_reply (replies of our
- * own), accel_fields (fields that outlive X-Accel-Redirect), proxy_rows (common to proxy modules),
- * error_page (the directive, and how errors are answered), error_text (built-in pages), http_vars,
- * reply_vars, http_upstream_vars (variables).
+ * server, up to the reply's head), take_reply (what becomes of the reply), respond, http_relay,
+ * http_tunnel (the steps after it), body (request bodies: limits, buffering, temp files),
+ * subrequest (children for the same server), file_threads (the threads that read files), reply_head
+ * (its fields), short_reply (replies of our own), accel_fields (fields that outlive
+ * X-Accel-Redirect), proxy_rows (common to proxy modules), error_page (the directive, and how
+ * errors are answered), error_text (built-in pages), http_vars, reply_vars, http_upstream_vars
+ * (variables).
  *
  * A request: its speaker reads a head -> wr_http_request_new, server by Host -> phases (SET, FIND,
  * REWRITE, PREACCESS, ACCESS, PRECONTENT, CONTENT) -> a content hook either fills h->res and calls

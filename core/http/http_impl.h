@@ -34,6 +34,17 @@ static inline void wr_http_want_body(struct wr_exchange *x)
     }
 }
 
+/* ---- sending to a server ---- */
+/* True: a part of the body was sent on and not kept, so there cannot be another try. */
+static inline bool wr_http_has_lost_body(const struct wr_exchange *x)
+{
+    return x->up.taken > 0 && !wr_http_of(x)->body.complete;
+}
+/* Ends the reply of the current try; the step retry decides what comes next. */
+enum wr_go wr_http_fail_try(struct wr_exchange *x, enum wr_failure why);
+/* The final reply of the server is in h->res, as received: sets the next step. */
+enum wr_go wr_http_take_reply(struct wr_exchange *x);
+
 /* ---- reply_head ---- */
 /* Fills out from h->res. Also decides h->res.framing: LENGTH, NONE, or CHUNKED if the length is not
  * known. */

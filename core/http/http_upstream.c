@@ -32,12 +32,6 @@ static enum wr_go body_run(struct wr_exchange *x)
 
 const struct wr_step wr_step_body = { "body", "reading client request body", body_run };
 
-/* True: a part of the body was sent on and not kept, so there cannot be another try. */
-static bool has_lost_body(const struct wr_exchange *x)
-{
-    return x->up.taken > 0 && !wr_http_of(x)->body.complete;
-}
-
 /* With these schemes the connection is authenticated, not the request (RFC 4559 6). */
 static bool authenticates_connection(const struct wr_request *r)
 {
@@ -55,7 +49,7 @@ enum wr_verdict wr_http_proxy(struct wr_exchange *x, const struct wr_http_proxy_
 {
     struct wr_http *h = wr_http_of(x);
 
-    if (has_lost_body(x)) { /* an earlier proxy_pass sent its beginning */
+    if (wr_http_has_lost_body(x)) { /* an earlier proxy_pass sent its beginning */
         wr_xlog(x, WR_LOG_ERROR, 0, "a request body that was sent on cannot be sent again");
         return wr_reject(x, 502, NULL);
     }
@@ -162,14 +156,14 @@ static struct wr_try_verdict judge_try(const struct wr_exchange *x, enum wr_fail
     });
 }
 
-static enum wr_go fail_try(struct wr_exchange *x, enum wr_failure why)
+enum wr_go wr_http_fail_try(struct wr_exchange *x, enum wr_failure why)
 {
     struct wr_http *h = wr_http_of(x);
     struct wr_tries *a = x->tries;
     struct wr_try_verdict v = judge_try(x, why);
 
     a->failure = v.failure;
-    a->lost = a->lost || has_lost_body(x);
+    a->lost = a->lost || wr_http_has_lost_body(x);
     a->sealed = a->sealed || (v.processed && !wr_method_idempotent(h->req.method));
     if (x->peer.ops != NULL)
         x->peer.ops->end(&x->peer, WR_END_RESET);
@@ -284,7 +278,7 @@ static enum wr_go keep_patience(struct wr_exchange *x, bool moved)
         wr_http_of(x)->keepalive = false;
         return x->layer->reject(x, 408);
     case WR_TIMEOUT_FAIL:
-        return fail_try(x, WR_FAIL_TIMEOUT);
+        return wr_http_fail_try(x, WR_FAIL_TIMEOUT);
     default: /* within the timeout */
         return WR_WAIT;
     }
@@ -293,7 +287,7 @@ static enum wr_go keep_patience(struct wr_exchange *x, bool moved)
 static enum wr_go invalid_reply(struct wr_exchange *x, const char *why)
 {
     wr_xlog(x, WR_LOG_ERROR, 0, "%s", why);
-    return fail_try(x, WR_FAIL_INVALID);
+    return wr_http_fail_try(x, WR_FAIL_INVALID);
 }
 
 static enum wr_go upstream_failed(struct wr_exchange *x, enum wr_io io)
@@ -309,95 +303,7 @@ static enum wr_go upstream_failed(struct wr_exchange *x, enum wr_io io)
         wr_xlog(x, WR_LOG_ERROR, 0, "upstream prematurely closed connection");
     else
         wr_xlog(x, WR_LOG_ERROR, e->link->conn.error, "recv() failed");
-    return fail_try(x, WR_FAIL_ERROR);
-}
-
-/* True: proxy_next_upstream names the status, and there is another server to try. */
-static bool must_try_another(struct wr_exchange *x)
-{
-    struct wr_tries *a = x->tries;
-    struct wr_retry_facts f = {
-        .failure = WR_FAIL_STATUS, .next = a->rows->next,
-        .tries = a->all.n - a->first - a->stale,
-        .max_tries = a->rows->next_tries, .elapsed_ms = wr_now() - a->begun_ms,
-        .max_ms = a->rows->next_timeout_ms,
-        .lost = has_lost_body(x),
-    };
-
-    if (wr_http_of(x)->res.status < 400
-        || (a->rows->next & wr_next_of_status(wr_http_of(x)->res.status)) == 0)
-        return false;
-    f.sent = !wr_method_idempotent(wr_http_of(x)->req.method);
-    return wr_retry_policy(&f) == WR_RETRY_NEXT && wr_peer_is_left(x) && wr_retry_take(x);
-}
-
-/* proxy_intercept_errors: error_page makes the reply, which keeps the server's fields about
- * authentication. */
-static enum wr_go intercept_reply(struct wr_exchange *x)
-{
-    struct wr_http *h = wr_http_of(x);
-    struct wr_fields came = h->res.fields;
-    unsigned status = h->res.status;
-
-    wr_response_init(&h->res);
-    for (uint32_t i = 0; i < came.n; i++) {
-        const struct wr_field *f = &came.at[i];
-
-        if (!f->gone && (f->id == WR_F_WWW_AUTHENTICATE || f->id == WR_F_PROXY_AUTHENTICATE))
-            wr_fields_put(x->pool, &h->res.fields, f->id, f->name, f->value);
-    }
-    return x->layer->reject(x, status);
-}
-
-/* The cookie that binds the client to this server; p NULL: none. */
-static struct wr_str sticky_cookie(struct wr_exchange *x)
-{
-    const struct wr_upstream *u = x->tries->u;
-
-    return u != NULL && u->sticky != NULL ? u->sticky->reply(x) : wr_str_of(NULL, 0);
-}
-
-static void add_cookie(struct wr_exchange *x, struct wr_fields *f, struct wr_str cookie)
-{
-    if (cookie.p != NULL)
-        (void)wr_fields_add_id(x->pool, f, WR_F_SET_COOKIE, cookie);
-}
-
-static enum wr_go take_reply(struct wr_exchange *x)
-{
-    struct wr_http *h = wr_http_of(x);
-    struct wr_try *t = wr_try_now(x->tries);
-    struct wr_str cookie;
-
-    t->header_ms = wr_now() - t->begun_ms;
-    t->head_size = h->res.head_size;
-    wr_http_keep_reply(x);
-    t->status = h->res.status;
-    if (must_try_another(x))
-        return fail_try(x, WR_FAIL_STATUS);
-    cookie = sticky_cookie(x);
-    if (h->proxy_conf->intercept_errors && h->res.status >= 300
-        && wr_http_has_page(x, h->res.status)) {
-        add_cookie(x, &h->kept, cookie);
-        return intercept_reply(x);
-    }
-    switch (h->proxy->reply(x)) {
-    case WR_PASS:
-        add_cookie(x, &h->res.fields, cookie); /* is neither hidden nor rewritten */
-        break;
-    case WR_TAKEN:
-        add_cookie(x, &h->kept, cookie);
-        return WR_GO;
-    default: /* rejected */
-        return x->layer->reject(x, x->status != 0 ? x->status : 502);
-    }
-    if (h->res.status == 101) {
-        h->tunnel = true;
-        h->keepalive = h->expect = false;
-    }
-    x->status = h->res.status;
-    x->step = &wr_step_respond;
-    return WR_GO;
+    return wr_http_fail_try(x, WR_FAIL_ERROR);
 }
 
 static bool asked_to_upgrade(const struct wr_http *h)
@@ -423,7 +329,7 @@ static enum wr_go head_run(struct wr_exchange *x)
     if (io == WR_IO_OK && h->res.status == 101 && !asked_to_upgrade(h))
         return invalid_reply(x, "upstream sent 101 that was not asked for");
     if (io == WR_IO_OK)
-        return take_reply(x);
+        return wr_http_take_reply(x);
     if (io != WR_IO_AGAIN)
         return upstream_failed(x, io);
     return keep_patience(x, moved);
