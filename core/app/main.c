@@ -95,6 +95,7 @@ int main(int argc, char **argv)
     wr_modules_init();
     wr_phases_init();
     wr_filters_init();
+    wr_proxy_hook_init();
     if (!wr_options_parse(argc, argv, &o))
         return WR_EXIT_USAGE;
     if (is_only_information(&o, &code))

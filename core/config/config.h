@@ -140,6 +140,7 @@ struct wr_loop;
 struct wr_variable;
 struct wr_phase_hook;
 struct wr_filter;
+struct wr_proxy_hook;
 
 struct wr_directive {
     const char *name;
@@ -204,6 +205,7 @@ struct wr_module {
     bool (*has_work)(const void *conf);
     const struct wr_filter *filters;           /* http.h; the last one has head NULL */
     const struct wr_http_speaker *speaker;     /* http.h */
+    const struct wr_proxy_hook *proxy_hook;    /* http.h; one module at most has one */
     /* Sets the fields of WR_LOCAL rows back to their defaults when a server or location is entered;
      * conf is a private copy. NULL: there is no such row. */
     void (*enter)(struct wr_scope *scope, void *conf);

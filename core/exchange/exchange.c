@@ -222,7 +222,7 @@ enum wr_go wr_finish(struct wr_exchange *x, unsigned status)
         x->peer.ops->end(&x->peer, WR_END_REUSE);
     if (x->tries_end != NULL)
         x->tries_end(x);
-    if (x->parent == NULL)
+    if (x->parent == NULL && !x->detached)
         wr_phases_log(x);
     leave_owner(x);
     wr_exchange_drop(x);
@@ -251,8 +251,12 @@ void wr_exchange_detach(struct wr_exchange *x)
     WR_ASSERT(x->parent == NULL && !x->ending);
     if (x->detached)
         return;
+    wr_phases_log(x); /* what is logged is what the client got */
     x->detached = true;
     x->left = NULL;
-    wr_endpoint_store(&x->client, x->pool, wr_exchange_waiter(x), NULL);
     wr_session_detach(x);
+    if (x->over != NULL)
+        x->over(x);
+    x->over = NULL;
+    wr_endpoint_store(&x->client, x->pool, wr_exchange_waiter(x), NULL);
 }

@@ -262,7 +262,8 @@ struct wr_exchange {
     struct wr_exchange *main;   /* the topmost parent, or itself: has the variables and captures */
     struct wr_link children;
     uint32_t waits;             /* queries and jobs under way that will wake it */
-    void (*over)(struct wr_exchange *x); /* wr_finish has run: its owner goes on; may be NULL */
+    /* wr_finish or wr_exchange_detach has run: its owner goes on. Called once; may be NULL. */
+    void (*over)(struct wr_exchange *x);
     /* The client has ended its side (FIN, RST) while a step waits: go on waiting, or finish. NULL:
      * the end is ignored here, and passed on like any byte. */
     enum wr_go (*left)(struct wr_exchange *x);
@@ -318,7 +319,8 @@ static inline void wr_session_own(struct wr_exchange *x)
  * 7, PREACCESS and ACCESS: those phases are run for its parent only. */
 struct wr_exchange *wr_child_new(struct wr_exchange *x, const struct wr_scope *scope,
                                  const struct wr_step *first);
-/* Lets x go on without its client: the bytes it still sends are swallowed. x is not a child. */
+/* Lets x go on without its client, which is logged now: bytes that are still sent are swallowed. x
+ * is not a child. */
 void wr_exchange_detach(struct wr_exchange *x);
 /* Runs steps while they return GO: called by its task, at first by the session that made it. */
 void wr_exchange_run(struct wr_exchange *x);

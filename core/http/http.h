@@ -4,13 +4,13 @@
  * directives), mime (types), path (root and alias), speakers (chooses the version of HTTP of a
  * client connection), http_session (what all speakers have in common), http_tls (the handshake
  * before the first request), http_route (the steps up to the content), http_upstream (sending to a
- * server, up to the reply's head), take_reply (what becomes of the reply), respond, http_relay,
- * http_tunnel (the steps after it), body (request bodies: limits, buffering, temp files),
- * subrequest (children for the same server), file_threads (the threads that read files), reply_head
- * (its fields), short_reply (replies of our own), accel_fields (fields that outlive
- * X-Accel-Redirect), proxy_rows (common to proxy modules), error_page (the directive, and how
- * errors are answered), error_text (built-in pages), http_vars, reply_vars, http_upstream_vars
- * (variables).
+ * server, up to the reply's head), take_reply (what becomes of the reply), proxy_hook (where a
+ * cache joins), respond, http_relay, http_tunnel (the steps after it), body (request bodies:
+ * limits, buffering, temp files), subrequest (children for the same server), file_threads (the
+ * threads that read files), reply_head (its fields), short_reply (replies of our own),
+ * accel_fields (fields that outlive X-Accel-Redirect), proxy_rows (common to proxy modules),
+ * error_page (the directive, and how errors are answered), error_text (built-in pages), http_vars,
+ * reply_vars, http_upstream_vars (variables).
  *
  * A request: its speaker reads a head -> wr_http_request_new, server by Host -> phases (SET, FIND,
  * REWRITE, PREACCESS, ACCESS, PRECONTENT, CONTENT) -> a content hook either fills h->res and calls
@@ -107,8 +107,8 @@ struct wr_body {               /* of a request */
     bool complete;
 };
 enum wr_filter_rank {          /* head filters, in this order */
-    WR_FR_NOT_MODIFIED, WR_FR_HEADERS, WR_FR_USERID, WR_FR_CHARSET, WR_FR_SSI, WR_FR_SUB,
-    WR_FR_ADDITION, WR_FR_GUNZIP, WR_FR_GZIP, WR_FR_RANGE, WR_FR_CHUNKED
+    WR_FR_SLICE, WR_FR_NOT_MODIFIED, WR_FR_HEADERS, WR_FR_USERID, WR_FR_CHARSET, WR_FR_SSI,
+    WR_FR_SUB, WR_FR_ADDITION, WR_FR_GUNZIP, WR_FR_GZIP, WR_FR_RANGE, WR_FR_CHUNKED
 };
 /* ERROR: an error page replaces this reply, with the status in h->res.status (412, 416, 500). The
  * page is sent with the fields in h->res.fields (Content-Range of a 416): the filter removes those
@@ -245,6 +245,8 @@ struct wr_http_proxy_ops {
     /* Hides, renames and rewrites fields of the final reply, which is in h->res as received. PASS:
      * respond; TAKEN: the step was set (X-Accel-Redirect); REJECTED: wr_reject was called. */
     enum wr_verdict (*reply)(struct wr_exchange *x);
+    /* Appends the URL that a server is asked for: names the reply in a cache. */
+    void (*url)(struct wr_exchange *x, struct wr_text *t);
     /* Appends the URL that the error log shows after "upstream: "; NULL: "http://ADDRESS". */
     void (*log_url)(const struct wr_exchange *x, struct wr_text *t);
 };
@@ -314,6 +316,21 @@ void wr_http_origin(struct wr_exchange *x, struct wr_text *t);
 enum wr_verdict wr_http_proxy(struct wr_exchange *x, const struct wr_http_proxy_ops *ops,
                               const struct wr_http_proxy_conf *conf, struct wr_upstream *u,
                               struct wr_str target, uint16_t default_port);
+/* A cache's part in the requests of proxy modules. Not called where its has_work says so. */
+struct wr_proxy_hook {
+    /* PASS: ask a server. TAKEN: wr_http_serve was called. HOLD: something is armed; call again. */
+    enum wr_verdict (*start)(struct wr_exchange *x);
+    void (*request)(struct wr_exchange *x, struct wr_request_out *out); /* after the proxy module */
+    /* The final reply is in h->res as received, its body at x->peer: both may be replaced. */
+    void (*head)(struct wr_exchange *x);
+    void (*intercept)(struct wr_exchange *x); /* error_page replaces it: its body is not read */
+    bool (*fail)(struct wr_exchange *x);  /* no server has replied. True: serve was called */
+    bool (*after)(struct wr_exchange *x); /* it was sent. True: ask_again was called */
+};
+void wr_proxy_hook_init(void); /* finds the hook; call it once, after wr_modules_init */
+void wr_http_serve(struct wr_exchange *x);     /* passes on h->res and x->peer as a server's */
+void wr_http_ask_again(struct wr_exchange *x); /* content hooks run once more, for nobody */
+
 struct wr_http {               /* x->of_layer */
     uint32_t magic;
     struct wr_request req;
@@ -354,6 +371,10 @@ struct wr_http {               /* x->of_layer */
     bool pipelined;            /* received before the reply to the last request was sent */
     bool tunnel;               /* upgraded: raw from here on */
     bool aborted;              /* the reply was cut short: the connection cannot go on */
+    bool asking, wanted;       /* a server has not replied yet; its reply is read to the end even
+                                * if the client leaves */
+    bool sliced;               /* it asks for a part, which is one reply of its own */
+    bool conditional;          /* a proxied reply, but weir evaluates the request's conditions */
 };
 static inline struct wr_http *wr_http_of(const struct wr_exchange *x)
 {

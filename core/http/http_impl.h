@@ -45,6 +45,16 @@ enum wr_go wr_http_fail_try(struct wr_exchange *x, enum wr_failure why);
 /* The final reply of the server is in h->res, as received: sets the next step. */
 enum wr_go wr_http_take_reply(struct wr_exchange *x);
 
+/* ---- proxy_hook: NULL where the module has nothing to do ---- */
+const struct wr_proxy_hook *wr_proxy_hook_of(const struct wr_exchange *x);
+/* True: the hook serves another reply instead of this failure; the step was set. */
+bool wr_proxy_hook_fails(struct wr_exchange *x, unsigned status);
+/* The client has left or is too slow: lets the exchange go on without it if its reply is wanted.
+ * False: it is not. */
+bool wr_http_go_on(struct wr_exchange *x);
+/* The reply was sent. True: the exchange goes on, for the hook; the step was set. */
+bool wr_proxy_hook_after(struct wr_exchange *x);
+
 /* ---- reply_head ---- */
 /* Fills out from h->res. Also decides h->res.framing: LENGTH, NONE, or CHUNKED if the length is not
  * known. */
@@ -61,7 +71,8 @@ enum wr_go wr_http_tunnel_run(struct wr_exchange *x); /* step relay of an upgrad
 /* True: the reply comes from a peer, not from a file or a text. */
 static inline bool wr_http_is_proxied(const struct wr_exchange *x, const struct wr_http *h)
 {
-    return h->proxy != NULL && x->peer.ops != NULL && x->peer.ops->give == NULL;
+    return h->proxy != NULL && x->tries != NULL && x->peer.ops != NULL
+        && x->peer.ops->give == NULL;
 }
 /* True: a body that streams through has exceeded client_max_body_size; its length was not known
  * before. */

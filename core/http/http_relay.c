@@ -41,7 +41,10 @@ static enum wr_go end_too_slow(struct wr_exchange *x)
 
     if (!awaits_client(x))
         wr_try_now(x->tries)->cut = true;
-    else if (c->reset_timedout)
+    else if (wr_http_go_on(x)) {
+        wr_exchange_wake(x);
+        return WR_WAIT;
+    } else if (c->reset_timedout)
         wr_http_abort(x, WR_ABORT_RESET);
     return wr_http_cut(x, WR_PUMP_IDLE);
 }
@@ -97,7 +100,11 @@ static enum wr_go relay_run(struct wr_exchange *x)
         return WR_WAIT;
     down = wr_relay_pump(&x->down, x->loop, &moved);
     if (down == WR_PUMP_DONE)
-        return wr_finish(x, 0);
+        return wr_proxy_hook_after(x) ? WR_GO : wr_finish(x, 0);
+    if (down == WR_PUMP_DST_ERROR && wr_http_go_on(x)) {
+        wr_exchange_wake(x);
+        return WR_WAIT;
+    }
     if (down == WR_PUMP_SRC_ERROR || down == WR_PUMP_DST_ERROR)
         return wr_http_cut(x, down);
     /* Bytes from the peer must not extend the timeout of a client that does not read. */

@@ -146,6 +146,8 @@ static enum wr_go no_content(struct wr_exchange *x)
 
 static enum wr_go reject(struct wr_exchange *x, unsigned status)
 {
+    if (wr_proxy_hook_fails(x, status))
+        return WR_GO;
     return wr_http_error(x, status) == WR_HOLD ? WR_WAIT : WR_GO;
 }
 

@@ -7,8 +7,11 @@
 
 void wr_http_leave_upstream(struct wr_exchange *x)
 {
+    struct wr_http *h = wr_http_of(x);
+
     if (x->peer.ops != NULL)
         x->peer.ops->end(&x->peer, WR_END_FIN);
+    h->asking = h->wanted = h->conditional = false;
     if (x->tries == NULL)
         return;
     wr_relay_end(&x->up, x->loop);
@@ -47,6 +50,7 @@ enum wr_verdict wr_http_proxy(struct wr_exchange *x, const struct wr_http_proxy_
                               const struct wr_http_proxy_conf *conf, struct wr_upstream *u,
                               struct wr_str target, uint16_t default_port)
 {
+    const struct wr_proxy_hook *hook = wr_proxy_hook_of(x);
     struct wr_http *h = wr_http_of(x);
 
     if (wr_http_has_lost_body(x)) { /* an earlier proxy_pass sent its beginning */
@@ -56,6 +60,14 @@ enum wr_verdict wr_http_proxy(struct wr_exchange *x, const struct wr_http_proxy_
     h->proxy = ops;
     h->proxy_conf = conf;
     h->peer_speaker = conf->speaker;
+    h->asking = false;
+    if (hook != NULL) {
+        enum wr_verdict v = hook->start(x);
+
+        if (v != WR_PASS)
+            return v;
+    }
+    h->asking = true;
     if (u != NULL)
         wr_upstream_start(x, u, &conf->rows);
     else if (!wr_upstream_start_text(x, target, default_port, &conf->rows))
@@ -109,9 +121,12 @@ static bool send_request(struct wr_exchange *x, uint64_t length)
 {
     struct wr_http *h = wr_http_of(x);
     struct wr_request_out out = wr_request_out(&h->req, length);
+    const struct wr_proxy_hook *hook = wr_proxy_hook_of(x);
 
     if (!h->proxy->request(x, &out))
         return false;
+    if (hook != NULL)
+        hook->request(x, &out);
     h->upstream_method = out.method;
     return h->peer_speaker->peer.request(x, &out);
 }
@@ -185,6 +200,8 @@ void wr_http_abort(struct wr_exchange *x, enum wr_abort how)
 static enum wr_go client_gone(struct wr_exchange *x)
 {
     wr_xlog(x, WR_LOG_INFO, wr_endpoint_error(&x->client), "client prematurely closed connection");
+    if (wr_http_go_on(x))
+        return WR_WAIT;
     wr_http_abort(x, WR_ABORT_LEFT);
     return wr_finish(x, wr_http_of(x)->head_sent ? 0 : 499);
 }

@@ -41,6 +41,22 @@ static struct wr_spill *new_spill(struct wr_exchange *x)
     return wr_spill_new(&how, c->max_temp_file);
 }
 
+static enum wr_filtered drop_run(struct wr_relay_filter *f, enum wr_push push WR_UNUSED,
+                                 struct wr_bufq *out WR_UNUSED)
+{
+    wr_bufq_clear(&f->in);
+    return WR_FILTERED;
+}
+
+/* The client gets no body, but all of it is read. */
+static struct wr_relay_filter *drop_filter(struct wr_pool *pool)
+{
+    struct wr_relay_filter *f = WR_NEW(pool, struct wr_relay_filter);
+
+    f->run = drop_run;
+    return f;
+}
+
 static void begin_down(struct wr_exchange *x, const struct wr_http *h)
 {
     const struct wr_http_conf *c = wr_conf_of(x, &wr_module_http);
@@ -66,10 +82,12 @@ static void begin_down(struct wr_exchange *x, const struct wr_http *h)
             x->down.spill = new_spill(x);
         }
     }
-    if (h->header_only)
-        x->down.src = NULL; /* if a HEAD was sent as GET, its reply has a body to drop */
     if (!h->header_only)
         x->down.filters = h->filters;
+    else if (h->wanted)
+        x->down.filters = drop_filter(x->pool);
+    else
+        x->down.src = NULL; /* if a HEAD was sent as GET, its reply has a body to drop */
 }
 
 static struct placed_filter {

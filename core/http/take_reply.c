@@ -53,22 +53,17 @@ static void add_cookie(struct wr_exchange *x, struct wr_fields *f, struct wr_str
         (void)wr_fields_add_id(x->pool, f, WR_F_SET_COOKIE, cookie);
 }
 
-enum wr_go wr_http_take_reply(struct wr_exchange *x)
+/* Passes the reply on, changed as the proxy module does it; cookie: added to it, p NULL: none. */
+static enum wr_go pass_reply(struct wr_exchange *x, struct wr_str cookie)
 {
+    const struct wr_proxy_hook *hook = wr_proxy_hook_of(x);
     struct wr_http *h = wr_http_of(x);
-    struct wr_try *t = wr_try_now(x->tries);
-    struct wr_str cookie;
 
-    t->header_ms = wr_now() - t->begun_ms;
-    t->head_size = h->res.head_size;
-    wr_http_keep_reply(x);
-    t->status = h->res.status;
-    if (must_try_another(x))
-        return wr_http_fail_try(x, WR_FAIL_STATUS);
-    cookie = sticky_cookie(x);
     if (h->proxy_conf->intercept_errors && h->res.status >= 300
         && wr_http_has_page(x, h->res.status)) {
         add_cookie(x, &h->kept, cookie);
+        if (hook != NULL)
+            hook->intercept(x);
         return intercept_reply(x);
     }
     switch (h->proxy->reply(x)) {
@@ -88,4 +83,30 @@ enum wr_go wr_http_take_reply(struct wr_exchange *x)
     x->status = h->res.status;
     x->step = &wr_step_respond;
     return WR_GO;
+}
+
+enum wr_go wr_http_take_reply(struct wr_exchange *x)
+{
+    const struct wr_proxy_hook *hook = wr_proxy_hook_of(x);
+    struct wr_http *h = wr_http_of(x);
+    struct wr_try *t = wr_try_now(x->tries);
+    struct wr_str cookie;
+
+    t->header_ms = wr_now() - t->begun_ms;
+    t->head_size = h->res.head_size;
+    wr_http_keep_reply(x);
+    t->status = h->res.status;
+    if (must_try_another(x))
+        return wr_http_fail_try(x, WR_FAIL_STATUS);
+    h->asking = false;
+    cookie = sticky_cookie(x);
+    if (hook != NULL)
+        hook->head(x);
+    return pass_reply(x, cookie);
+}
+
+void wr_http_serve(struct wr_exchange *x)
+{
+    wr_http_keep_reply(x);
+    (void)pass_reply(x, wr_str_of(NULL, 0));
 }

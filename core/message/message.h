@@ -174,6 +174,7 @@ struct wr_response {
     uint8_t version;           /* of the peer's reply */
     enum wr_framing framing;   /* as received, or what the content will be */
     uint64_t length;           /* of WR_BODY_LENGTH; of HEAD and 304: see has_length */
+    uint64_t offset;           /* bytes of the whole that come before the body (slice) */
     bool has_length;           /* the peer sent Content-Length (it is not among the fields) */
     struct wr_str type;        /* Content-Type, with the server's parameters; p NULL: none */
     struct wr_str charset;     /* X-Accel-Charset; p NULL: none, "off": no charset is added */

@@ -1,5 +1,6 @@
-/* not_modified: conditional requests (RFC 9110 13) for files that weir itself sends. The first of
- * the head filters. For a proxied request the server has decided, from the fields passed on. */
+/* not_modified: conditional requests (RFC 9110 13) for files that weir itself sends, and replies of
+ * a cache. The first of the head filters. For another proxied request the server has decided, from
+ * the fields passed on. */
 #include "http/http.h"
 #include "precondition.h"
 
@@ -35,11 +36,13 @@ static enum wr_filter_result not_modified_head(struct wr_exchange *x)
     struct wr_http *h = wr_http_of(x);
     struct wr_validators have;
 
-    if (h->res.status != 200 || h->proxy != NULL || !is_conditional(&h->req.fields))
+    if (h->res.status != 200 || (h->proxy != NULL && !h->conditional)
+        || !is_conditional(&h->req.fields))
         return WR_FILTER_OK;
     have.etag = wr_fields_value(&h->res.fields, WR_F_ETAG);
     have.modified = wr_response_modified(&h->res);
-    switch (wr_precondition(&h->req.fields, &have, (enum wr_since)c->if_modified_since, false)) {
+    switch (wr_precondition(&h->req.fields, &have, (enum wr_since)c->if_modified_since,
+                            h->conditional)) {
     case WR_PRECONDITION_FAILED:
         return fail_precondition(h);
     case WR_PRECONDITION_UNCHANGED:

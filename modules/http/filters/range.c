@@ -132,6 +132,7 @@ static void give_parts(struct wr_exchange *x, struct cutter *c)
         return;
     }
     c->filter = (struct wr_relay_filter){ .run = cut_run };
+    c->at = res->offset;
     wr_http_add_body_filter(x, &c->filter);
 }
 

@@ -52,7 +52,7 @@ static enum wr_verdict pass_on(struct wr_exchange *x, const struct wr_proxy_conf
     struct wr_upstream *u = c->pass.upstream;
     enum wr_verdict v = wr_http_proxy(x, &ops, &c->base, u, url->target, wr_proxy_url_port(url));
 
-    if (v == WR_TAKEN && url->secure)
+    if (v == WR_TAKEN && url->secure && wr_http_of(x)->asking)
         wr_tries_secure(x, &c->tls, url->host);
     return v;
 }
@@ -105,8 +105,19 @@ static void log_url(const struct wr_exchange *x, struct wr_text *t)
     wr_text_str(t, wr_proxy_target(x->pool, wr_http_of(x), &c->pass, wr_proxy_url_of(x)));
 }
 
+/* "http://backend/uri", with the name in proxy_pass. */
+static void put_url(struct wr_exchange *x, struct wr_text *t)
+{
+    const struct wr_proxy_conf *c = wr_conf_of(x, &wr_module_http_proxy);
+    const struct wr_proxy_url *url = wr_proxy_url_of(x);
+
+    wr_text_str(t, url->origin);
+    wr_text_str(t, wr_proxy_target(x->pool, wr_http_of(x), &c->pass, url));
+}
+
 static const struct wr_http_proxy_ops ops = {
     .name = "proxy",
+    .url = put_url,
     .request = wr_proxy_request,
     .reply = wr_proxy_reply,
     .log_url = log_url,
