@@ -24,7 +24,8 @@
 
 enum wr_cache_flag {                      /* kept as they are; their meaning is the caller's */
     WR_CACHE_VARIES = 1u << 0,            /* set by encode if there are vary fields */
-    WR_CACHE_HAS_LENGTH = 1u << 1         /* the server sent Content-Length */
+    WR_CACHE_HAS_LENGTH = 1u << 1,        /* the server sent Content-Length */
+    WR_CACHE_BODILESS = 1u << 2           /* its body is not stored: error_page replaces it */
 };
 
 /* Stored beside the reply; a part of the format. */

@@ -1,7 +1,7 @@
 /* cache_tags: see cache_tags.h. */
 #include "cache_tags.h"
 
-#define SEED 0x74616773U       /* "tags": numbers are kept in files */
+#include "tag_table.h"
 
 static bool is_separator(char c)
 {
@@ -34,7 +34,7 @@ const char *wr_cache_tags_add(struct wr_cache_tags *t, struct wr_str list)
     struct wr_str tag;
 
     while (cut_tag(&list, &tag)) {
-        uint64_t number = wr_hash_stable(tag, SEED);
+        uint64_t number = wr_purge_tag_of(tag);
 
         if (tag.n > WR_CACHE_TAG_MAX)
             return "a tag of more than 128 bytes";

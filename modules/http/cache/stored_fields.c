@@ -38,8 +38,8 @@ static struct wr_str opaque_tag(const struct wr_fields *f)
     return wr_str_starts(tag, WR_STR("W/")) ? wr_str_skip(tag, 2) : tag;
 }
 
-/* 4.3.4: the validator of the 304 must be that of the stored reply. A strong one in the 304 is taken
- * for a stored weak one: servers that compress make it weak with the body only. */
+/* The validator of the 304 must be that of the stored reply (4.3.4). A strong one of the 304 is the
+ * same as a stored weak one: servers that compress make it weak with the body only. */
 static bool is_other_etag(const struct wr_fields *stored, const struct wr_fields *fresh)
 {
     return wr_fields_first(fresh, WR_F_ETAG) != NULL

@@ -100,6 +100,11 @@ static struct wr_purge_set *set_of(const struct wr_purges *p, uint64_t tag)
     return &p->sets[(tag >> 16) % SETS];
 }
 
+uint64_t wr_purge_prefix_of(struct wr_str prefix)
+{
+    return wr_hash_stable(prefix, PREFIX_SEED);
+}
+
 uint64_t wr_purge_tag_of(struct wr_str tag)
 {
     uint64_t hash = wr_hash_stable(tag, TAG_SEED);
@@ -207,7 +212,7 @@ bool wr_purge_prefix(struct wr_purges *p, struct wr_str prefix, bool soft)
     if (prefix.n > WR_CACHE_KEY_MAX || !lock_table(p))
         return false;
     us = wr_purge_stamp(p);
-    put_prefix(p, wr_hash_stable(prefix, PREFIX_SEED), (uint32_t)prefix.n, soft ? 0 : us,
+    put_prefix(p, wr_purge_prefix_of(prefix), (uint32_t)prefix.n, soft ? 0 : us,
                soft ? us : 0);
     unlock_table(p, us);
     return true;

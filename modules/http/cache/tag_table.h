@@ -35,6 +35,7 @@ uint64_t wr_purge_stamp(struct wr_purges *p);
 bool wr_purge_saw(struct wr_purges *p, uint64_t us) WR_CHECKED;
 
 uint64_t wr_purge_tag_of(struct wr_str tag); /* its 64-bit hash, the same for ever; never 0 */
+uint64_t wr_purge_prefix_of(struct wr_str prefix); /* likewise */
 /* False: another process has the lock; nothing was purged, try again. */
 bool wr_purge_tag(struct wr_purges *p, uint64_t tag, bool soft) WR_CHECKED;
 /* All keys that begin with the prefix; empty: all keys. */

@@ -1,0 +1,133 @@
+/* cache_conf: setters of the rows that each family of proxy modules has (proxy_cache ...). */
+#include "cache_impl.h"
+
+const struct wr_enum wr_stale_words[] = {
+    { "error", WR_STALE_ERROR },
+    { "timeout", WR_STALE_TIMEOUT },
+    { "invalid_header", WR_STALE_INVALID },
+    { "updating", WR_STALE_UPDATING },
+    { "http_500", WR_STALE_500 },
+    { "http_502", WR_STALE_502 },
+    { "http_503", WR_STALE_503 },
+    { "http_504", WR_STALE_504 },
+    { "http_403", WR_STALE_403 },
+    { "http_404", WR_STALE_404 },
+    { "http_429", WR_STALE_429 },
+    { "off", WR_STALE_OFF },
+    { 0 },
+};
+
+bool wr_cache_set_zone(struct wr_cf *cf, void *conf)
+{
+    struct wr_cache_rows *r = WR_FIELD(cf, conf, struct wr_cache_rows);
+    struct wr_str name = wr_cf_arg(cf, 1);
+
+    r->zone = NULL;
+    r->zone_tpl = NULL;
+    r->zone_name = wr_str_of(NULL, 0);
+    r->node = cf->node;
+    if (wr_str_is(name, "off"))
+        return true;
+    r->zone_name = name;
+    if (wr_str_find(name, '$') == name.n)
+        return true; /* `finish` finds the zone, which may be defined below */
+    r->zone_tpl = wr_template_new(cf, 1, name);
+    return r->zone_tpl != NULL;
+}
+
+/* ---- proxy_cache_valid ---- */
+
+static bool add_valid(struct wr_cf *cf, struct wr_cache_rows *r, uint32_t i, uint64_t s)
+{
+    struct wr_str arg = wr_cf_arg(cf, i);
+    uint64_t status = 0;
+
+    if (!wr_str_is(arg, "any") && (!wr_str_u64(arg, &status) || status < 100 || status > 599))
+        return wr_cf_error(cf, i, "invalid status \"" WR_FMT "\"", WR_ARG(arg));
+    *wr_vec_push(cf->pool, &r->valid) = (struct wr_cache_valid){ (uint32_t)status, s };
+    return true;
+}
+
+bool wr_cache_set_valid(struct wr_cf *cf, void *conf)
+{
+    static const uint32_t usual[] = { 200, 301, 302 };
+    struct wr_cache_rows *r = WR_FIELD(cf, conf, struct wr_cache_rows);
+    uint64_t s;
+
+    if (cf->first)
+        memset(&r->valid, 0, sizeof(r->valid));
+    if (!wr_parse_sec(wr_cf_arg(cf, cf->nargs), &s))
+        return wr_cf_error(cf, cf->nargs, "invalid time value \"" WR_FMT "\"",
+                           WR_ARG(wr_cf_arg(cf, cf->nargs)));
+    for (uint32_t i = 1; i < cf->nargs; i++)
+        if (!add_valid(cf, r, i, s))
+            return false;
+    for (size_t i = 0; cf->nargs == 1 && i < WR_COUNT(usual); i++)
+        *wr_vec_push(cf->pool, &r->valid) = (struct wr_cache_valid){ usual[i], s };
+    return true;
+}
+
+int64_t wr_cache_valid_s(const struct wr_cache_rows *r, unsigned status)
+{
+    for (uint32_t i = 0; i < r->valid.n; i++)
+        if (r->valid.at[i].status == status || r->valid.at[i].status == 0)
+            return (int64_t)r->valid.at[i].s;
+    return -1;
+}
+
+/* ---- proxy_cache_methods ---- */
+
+bool wr_cache_set_methods(struct wr_cf *cf, void *conf)
+{
+    struct wr_cache_rows *r = WR_FIELD(cf, conf, struct wr_cache_rows);
+
+    r->methods = 1u << WR_M_GET | 1u << WR_M_HEAD; /* always, as in nginx */
+    for (uint32_t i = 1; i <= cf->nargs; i++) {
+        enum wr_method m = wr_method_of(wr_cf_arg(cf, i));
+
+        if (m != WR_M_GET && m != WR_M_HEAD && m != WR_M_POST)
+            return wr_cf_error_hint(cf, i, "allowed: GET, HEAD, POST", "invalid value \"" WR_FMT
+                                    "\"", WR_ARG(wr_cf_arg(cf, i)));
+        r->methods |= 1u << m;
+    }
+    return true;
+}
+
+bool wr_cache_set_range(struct wr_cf *cf, void *conf)
+{
+    struct wr_cache_rows *r = WR_FIELD(cf, conf, struct wr_cache_rows);
+
+    r->limits_range = true;
+    return wr_parse_size(wr_cf_arg(cf, 1), &r->max_range_offset)
+        || wr_cf_error(cf, 1, "\"%s\" directive invalid value", cf->row->name);
+}
+
+/* ---- lists of texts ---- */
+
+struct tests {
+    WR_VEC(struct wr_template *) list;
+};
+
+bool wr_cache_set_tests(struct wr_cf *cf, void *conf)
+{
+    struct tests *t = WR_FIELD(cf, conf, struct tests);
+
+    if (cf->first)
+        memset(t, 0, sizeof(*t));
+    for (uint32_t i = 1; i <= cf->nargs; i++) {
+        struct wr_template *text = wr_template_new(cf, i, wr_cf_arg(cf, i));
+
+        if (text == NULL)
+            return false;
+        *wr_vec_push(cf->pool, &t->list) = text;
+    }
+    return true;
+}
+
+bool wr_cache_is_any(struct wr_exchange *x, struct wr_template *const *at, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++)
+        if (wr_template_true(x, at[i]))
+            return true;
+    return false;
+}

@@ -1,0 +1,480 @@
+/* cache_keep: a server's reply on its way into the cache: its endpoint is wrapped, and what is
+ * read from it is also written to a file, to the memory tier, or both. What is stored outlives the
+ * exchange, so its state is memory of its own.
+ *
+ * The end is when the whole body was read: the memory tier has the object at once, the file when
+ * threads have written it. Until then the request leads; whoever waits for it is rung at the end.
+ */
+#include "cache_impl.h"
+#include "stored_fields.h"
+
+struct wr_cache_keep {
+    uint32_t magic;
+    struct wr_link link;         /* of all of this process */
+    struct wr_cache_ctx *ctx;    /* of the exchange that still reads the body; NULL: it has ended */
+    struct wr_cache_zone *zone;  /* of the configuration, which outlives all writes */
+    struct wr_cache_name name;
+    struct wr_cache_view view;   /* token of leads, updates */
+    bool leads, updates;
+    bool in_memory;              /* the index has the object in memory already */
+    uint64_t created_us, body_n;
+    uint32_t flags;
+    struct wr_freshness fresh;
+    struct wr_str before;        /* before the body; in the exchange's pool: until the body ended */
+    struct wr_cache_write *write; /* NULL: no file */
+    struct wr_cache_fill *memory; /* NULL: not in memory */
+};
+
+/* The body was read, or will not be. */
+static struct wr_cache_keep *let_go(struct wr_cache_ctx *c)
+{
+    struct wr_cache_keep *f = c->fill;
+
+    c->fill = NULL;
+    if (f != NULL)
+        f->ctx = NULL;
+    return f;
+}
+
+static void end_lead(struct wr_cache_keep *f)
+{
+    struct wr_cache_index *ix = &f->zone->store.index;
+
+    if (f->leads)
+        wr_cache_index_lead_end(ix, &f->view);
+    if (f->updates)
+        wr_cache_index_update_end(ix, &f->view);
+    f->leads = f->updates = false;
+}
+
+static struct wr_link all = { &all, &all };
+
+static void end_filling(struct wr_cache_keep *f)
+{
+    if (f->ctx != NULL)
+        f->ctx->fill = NULL;
+    wr_list_remove(&f->link);
+    end_lead(f);
+    if (f->memory != NULL)
+        wr_cache_fill_end(f->memory);
+    WR_UNTYPED(f);
+    free(f);
+}
+
+/* ---- file ---- */
+
+static void file_written(void *arg, const struct wr_cache_written *w)
+{
+    struct wr_cache_keep *f = WR_CHECK(arg, CACHE_KEEP);
+    struct wr_cache_index *ix = &f->zone->store.index;
+    struct wr_cache_stored s = {
+        .created_us = f->created_us, .disk = wr_cache_file_cost(w->size), .flags = f->flags,
+    };
+    bool known = true;
+
+    if (w->stored)
+        known = f->in_memory ? wr_cache_index_set_disk(ix, &f->name, f->created_us, s.disk)
+                             : wr_cache_index_store(ix, &f->name, &s);
+    if (!known)
+        wr_cache_remove_later(&f->zone->folder, wr_cache_threads, &f->name, f->created_us);
+    end_filling(f);
+}
+
+/* ---- memory ---- */
+
+static void add_memory(struct wr_cache_keep *f, struct wr_str bytes)
+{
+    if (f->memory == NULL || wr_cache_fill_add(f->memory, bytes))
+        return;
+    wr_cache_fill_end(f->memory);
+    f->memory = NULL;
+}
+
+/* body_n is known now: the bytes before the body are sealed and written again. */
+static void store_memory(struct wr_cache_keep *f)
+{
+    char *before = wr_malloc(f->before.n);
+    struct wr_cache_stored s = { .created_us = f->created_us, .flags = f->flags };
+
+    memcpy(before, f->before.p, f->before.n);
+    wr_cache_seal(before, f->before.n, f->body_n, 0);
+    wr_cache_fill_patch(f->memory, 0, wr_str_of(before, f->before.n));
+    free(before);
+    s.memory = wr_cache_fill_finish(f->memory);
+    f->in_memory = wr_cache_index_store(&f->zone->store.index, &f->name, &s);
+    wr_cache_fill_end(f->memory);
+    f->memory = NULL;
+}
+
+/* ---- the body ---- */
+
+void wr_cache_keep_add(struct wr_cache_ctx *c, const char *p, size_t n)
+{
+    struct wr_cache_keep *f = c->fill;
+    struct wr_bufq q = { 0 };
+
+    if (f == NULL || n == 0)
+        return;
+    f->body_n += n;
+    add_memory(f, wr_str_of(p, n));
+    if (f->write != NULL) {
+        wr_bufq_copy(&q, p, n);
+        if (!wr_cache_write_add(f->write, &q)) /* `done` frees f */
+            (void)let_go(c);
+        wr_bufq_clear(&q);
+        return;
+    }
+    if (f->memory == NULL)
+        wr_cache_keep_drop(c);
+}
+
+void wr_cache_keep_end(struct wr_cache_ctx *c)
+{
+    struct wr_cache_keep *f = let_go(c);
+
+    if (f == NULL)
+        return;
+    c->kept = true;
+    if (f->memory != NULL)
+        store_memory(f);
+    if (f->in_memory)
+        end_lead(f);
+    if (f->leads)
+        wr_cache_index_set_user(&f->zone->store.index, &f->view, wr_cache_say(WR_CACHE_SOON));
+    if (f->write != NULL)
+        wr_cache_write_finish(f->write, wr_str_of(NULL, 0));
+    else
+        end_filling(f);
+}
+
+void wr_cache_keep_drop(struct wr_cache_ctx *c)
+{
+    struct wr_cache_keep *f = let_go(c);
+
+    if (f == NULL)
+        return;
+    if (f->write != NULL)
+        wr_cache_write_abort(f->write);
+    end_filling(f);
+}
+
+void wr_cache_keeps_end(void)
+{
+    struct wr_link *l;
+
+    wr_cache_writes_end();
+    while ((l = all.next) != &all)
+        end_filling(wr_container(l, struct wr_cache_keep, link));
+}
+
+/* ---- the beginning ---- */
+
+static struct wr_cache_facts facts_of(struct wr_exchange *x, const struct wr_cache_ctx *c,
+                                      const struct wr_freshness *fresh)
+{
+    struct wr_response *r = &wr_http_of(x)->res;
+
+    return (struct wr_cache_facts){
+        .created_us = c->created_us,
+        .variant = c->variant,
+        .fresh = *fresh,
+        .last_modified_s = wr_response_modified(r),
+        .flags = (r->has_length ? WR_CACHE_HAS_LENGTH : 0u)
+                 | (c->bodiless ? WR_CACHE_BODILESS : 0u)
+                 | (c->varies != NULL ? WR_CACHE_VARIES : 0u),
+    };
+}
+
+/* The reply as it is stored. */
+static struct wr_response stored_reply(struct wr_exchange *x, const struct wr_cache_ctx *c)
+{
+    const struct wr_http *h = wr_http_of(x);
+    struct wr_response r = h->res;
+    struct wr_cache_control control;
+
+    wr_cache_control_init(&control);
+    if (c->rows->rfc9111)
+        control = wr_cache_control_reply(&h->res.fields);
+    r.fields = (struct wr_fields){ 0 };
+    for (uint32_t i = 0; i < h->res.fields.n; i++) {
+        const struct wr_field *f = &h->res.fields.at[i];
+
+        if (!f->gone)
+            wr_fields_put(x->pool, &r.fields, (enum wr_field_id)f->id, f->name, f->value);
+    }
+    wr_stored_trim(&r.fields, &control);
+    return r;
+}
+
+/* False: it is too long to be stored, which is no error. */
+static bool encode_reply(struct wr_exchange *x, const struct wr_cache_ctx *c,
+                   const struct wr_cache_facts *facts, struct wr_str *out)
+{
+    struct wr_text t = wr_text_grow(x->pool, 1024, WR_CACHE_BEFORE_BODY_MAX);
+    struct wr_response r = stored_reply(x, c);
+    struct wr_cache_parts parts = {
+        .facts = facts, .key = c->key, .res = &r, .tags = c->tags.at, .ntags = c->tags.n,
+        .vary = c->varies != NULL ? c->varies->at : NULL,
+        .nvary = c->varies != NULL ? c->varies->n : 0,
+    };
+
+    if (!wr_cache_encode(&t, &parts))
+        return false;
+    *out = wr_text_view(&t);
+    return true;
+}
+
+static void drop_field(struct wr_fields *f, struct wr_str name)
+{
+    struct wr_field *at = NULL;
+
+    while ((at = wr_fields_find(f, name, at)) != NULL)
+        wr_fields_drop(f, at);
+}
+
+/* The reply's tags, and the one by which a purge of the key finds its variants. False: they cannot
+ * all be kept, so a purge might pass the reply by. */
+static bool take_tags(struct wr_exchange *x, struct wr_cache_ctx *c)
+{
+    const char *why;
+
+    c->tags.n = 0;
+    if (c->rows->tag != NULL) {
+        why = wr_cache_tags_add(&c->tags, wr_template_str(x, c->rows->tag));
+        if (why != NULL) {
+            wr_xlog(x, WR_LOG_WARN, 0, "not stored: %s", why);
+            return false;
+        }
+        drop_field(&wr_http_of(x)->res.fields, WR_STR("Cache-Tag"));
+    }
+    if (c->variant != 0 && c->tags.n == WR_CACHE_TAGS_MAX)
+        return false;
+    if (c->variant != 0)
+        c->tags.at[c->tags.n++] = wr_cache_key_tag(c->key);
+    return true;
+}
+
+static struct wr_cache_write_how how_of(struct wr_exchange *x, struct wr_cache_keep *f)
+{
+    return (struct wr_cache_write_how){
+        .folder = &f->zone->folder, .threads = wr_cache_threads, .loop = x->loop,
+        .name = f->name, .done = file_written, .arg = f,
+    };
+}
+
+static struct wr_cache_keep *new_filling(struct wr_cache_ctx *c, uint32_t flags)
+{
+    struct wr_cache_keep *f = wr_calloc(1, sizeof(*f));
+
+    WR_TYPED(f, CACHE_KEEP);
+    f->zone = c->zone;
+    f->name = c->name;
+    f->view = c->view;
+    f->leads = c->leads;
+    f->updates = c->updates;
+    f->created_us = c->created_us;
+    f->flags = flags;
+    wr_list_push(&all, &f->link);
+    c->leads = c->updates = false;
+    return f;
+}
+
+/* With a disk, memory is for what was asked for before. */
+static void begin_memory(struct wr_cache_keep *f, uint64_t length)
+{
+    struct wr_cache_memory *m = &f->zone->store.memory;
+    size_t size = SIZE_MAX;
+
+    if (m->blocks == 0 || (f->zone->disk && f->view.uses < 2))
+        return;
+    if (length < SIZE_MAX - f->before.n)
+        size = f->before.n + (size_t)length;
+    f->memory = wr_cache_fill_new(m, size);
+    add_memory(f, f->before);
+}
+
+/* Stores a reply without a body. */
+static void store_whole(struct wr_exchange *x, struct wr_cache_ctx *c,
+                        const struct wr_freshness *fresh)
+{
+    struct wr_cache_facts facts = facts_of(x, c, fresh);
+    struct wr_cache_keep *f;
+    struct wr_str before;
+
+    if (!encode_reply(x, c, &facts, &before))
+        return;
+    f = new_filling(c, facts.flags);
+    f->before = before;
+    begin_memory(f, 0);
+    if (f->zone->disk && wr_cache_threads != NULL) {
+        struct wr_cache_write_how how = how_of(x, f);
+
+        f->write = wr_cache_write_new(&how, before);
+    }
+    c->fill = f;
+    f->ctx = c;
+    wr_cache_keep_end(c);
+}
+
+/* Stores what the key's replies vary by, under the name of the key itself. */
+static void store_marker(struct wr_exchange *x, struct wr_cache_ctx *c)
+{
+    struct wr_cache_ctx marker = *c;
+    struct wr_variant names = *c->varies;
+    struct wr_freshness none = { 0 };
+    struct wr_response reply = wr_http_of(x)->res, *r = &wr_http_of(x)->res;
+
+    for (uint32_t i = 0; i < names.n; i++)
+        names.at[i].value = wr_str_of(NULL, 0);
+    marker.varies = &names;
+    marker.variant = 0;
+    marker.tags.n = 0;
+    marker.name = wr_cache_name_of(c->key, 0);
+    marker.leads = marker.updates = false;
+    wr_response_init(r);
+    r->status = 200;
+    store_whole(x, &marker, &none);
+    *r = reply;
+}
+
+/* Finds out which variant of the key the reply is. False: it is one for this request only. */
+static bool place_variant(struct wr_exchange *x, struct wr_cache_ctx *c)
+{
+    const struct wr_http *h = wr_http_of(x);
+    struct wr_text names = wr_text_grow(x->pool, 64, WR_VARY_NAMES_MAX);
+    bool known = c->names.p != NULL;
+    struct wr_str before = c->names;
+
+    if ((h->proxy_conf->ignore & WR_IGNORE_VARY) == 0)
+        switch (wr_vary_names(&h->res.fields, &names)) {
+        case WR_VARY_NEVER:
+            return false;
+        case WR_VARY_NONE:
+        case WR_VARY_BY:
+            break;
+        }
+    if (!wr_cache_vary_by(x, c, wr_text_view(&names)))
+        return false;
+    if (names.n > 0 && !(known && wr_str_eq(before, c->names)))
+        store_marker(x, c);
+    return true;
+}
+
+void wr_cache_keep_begin(struct wr_exchange *x, struct wr_cache_ctx *c,
+                         const struct wr_freshness *fresh)
+{
+    struct wr_http *h = wr_http_of(x);
+    struct wr_cache_facts facts;
+    struct wr_str before;
+    struct wr_cache_keep *f;
+    struct wr_cache_write_how how;
+
+    if (!place_variant(x, c) || !take_tags(x, c)) {
+        wr_cache_lead_end(c);
+        return;
+    }
+    facts = facts_of(x, c, fresh);
+    if (!encode_reply(x, c, &facts, &before)) {
+        wr_cache_lead_end(c);
+        return;
+    }
+    f = new_filling(c, facts.flags);
+    f->fresh = *fresh;
+    f->before = before;
+    begin_memory(f, h->res.framing == WR_BODY_LENGTH ? h->res.length : UINT64_MAX);
+    if (f->zone->disk && wr_cache_threads != NULL) {
+        how = how_of(x, f);
+        f->write = wr_cache_write_new(&how, before);
+    }
+    if (f->write == NULL && f->memory == NULL) {
+        end_filling(f);
+        return;
+    }
+    c->fill = f;
+    f->ctx = c;
+    wr_cache_tee(x, c);
+    h->wanted = true;
+    h->conditional = true;
+    h->res.ranges = h->res.status == 200;
+    if (h->res.framing == WR_BODY_NONE || wr_endpoint_at_end(&x->peer))
+        wr_cache_keep_end(c);
+}
+
+void wr_cache_keep_head(struct wr_exchange *x, struct wr_cache_ctx *c)
+{
+    struct wr_cache_keep *f = c->fill;
+    struct wr_freshness fresh = f->fresh;
+
+    c->leads = f->leads;
+    c->updates = f->updates;
+    c->view = f->view;
+    f->leads = f->updates = false;
+    wr_cache_keep_drop(c);
+    c->bodiless = true;
+    store_whole(x, c, &fresh);
+}
+
+/* ---- after a 304 ---- */
+
+/* The body of what was found, if it is in memory. */
+static bool copy_body(const struct wr_cache_ctx *c, struct wr_cache_fill *to)
+{
+    struct wr_cache_at at = { 0 };
+    uint64_t from = c->object.body_at, end = from + c->object.body_n;
+
+    if (c->whole.p != NULL)
+        return wr_cache_fill_add(to, wr_str_of(c->whole.p + from, (size_t)c->object.body_n));
+    while (from < end) {
+        struct wr_str part = wr_cache_pin_part(&c->pinned, &at, from, WR_CACHE_EXTENT);
+
+        part.n = (size_t)wr_min((uint64_t)part.n, end - from);
+        if (part.n == 0 || !wr_cache_fill_add(to, part))
+            return false;
+        from += part.n;
+    }
+    return true;
+}
+
+static void memory_again(struct wr_cache_ctx *c, struct wr_cache_keep *f)
+{
+    struct wr_cache_memory *m = &f->zone->store.memory;
+
+    if (m->blocks == 0 || (c->whole.p == NULL && c->pinned.m == NULL))
+        return;
+    f->memory = wr_cache_fill_new(m, f->before.n + (size_t)c->object.body_n);
+    add_memory(f, f->before);
+    f->body_n = c->object.body_n;
+    if (f->memory != NULL && copy_body(c, f->memory)) {
+        store_memory(f);
+    } else if (f->memory != NULL) {
+        wr_cache_fill_end(f->memory);
+        f->memory = NULL;
+    }
+}
+
+void wr_cache_keep_again(struct wr_exchange *x, struct wr_cache_ctx *c,
+                         const struct wr_freshness *fresh)
+{
+    struct wr_cache_facts facts = facts_of(x, c, fresh);
+    struct wr_str before;
+    struct wr_cache_keep *f;
+    struct wr_cache_write_how how;
+
+    c->tags.n = wr_cache_ntags(&c->object);
+    for (uint32_t i = 0; i < c->tags.n; i++)
+        c->tags.at[i] = wr_cache_tag(&c->object, i);
+    if (!encode_reply(x, c, &facts, &before)) {
+        wr_cache_lead_end(c);
+        return;
+    }
+    f = new_filling(c, facts.flags);
+    f->before = before;
+    memory_again(c, f);
+    if (f->in_memory)
+        end_lead(f);
+    how = how_of(x, f);
+    if (f->zone->disk && wr_cache_threads != NULL)
+        wr_cache_refresh(&how, before, c->object.facts.created_us);
+    else
+        end_filling(f);
+}

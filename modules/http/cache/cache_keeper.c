@@ -1,0 +1,160 @@
+/* cache_keeper: what the keeper does for each zone: reads what lies in its folder after a start,
+ * and removes what is too much or was not used for long. Threads touch the disk; the loop only
+ * changes the index. */
+#include "cache_impl.h"
+
+static struct wr_threads *threads;
+static struct wr_cache_zone *zones; /* between start and stop */
+
+static struct wr_cache_index *index_of(void *zone)
+{
+    struct wr_cache_zone *z = WR_CHECK(zone, CACHE_ZONE);
+
+    return &z->store.index;
+}
+
+/* ---- loading ---- */
+
+static bool is_known(void *arg, const struct wr_cache_name *name)
+{
+    struct wr_cache_view v;
+
+    return wr_cache_index_find(index_of(arg), name, &v) && v.disk > 0;
+}
+
+/* When it was last used, on this machine's monotonic clock; at least 1. */
+static uint64_t used_ms(uint64_t used_s)
+{
+    uint64_t ago_ms = wr_clock.wall_ms - wr_min(wr_clock.wall_ms, used_s * 1000);
+
+    return wr_now() > ago_ms ? wr_now() - ago_ms : 1;
+}
+
+static bool take_loaded(void *arg, const struct wr_cache_loaded *l)
+{
+    struct wr_cache_zone *z = WR_CHECK(arg, CACHE_ZONE);
+    const struct wr_cache_facts *facts = &l->object->facts;
+    uint64_t now_s = wr_clock.wall_ms / 1000;
+    struct wr_cache_stored s = {
+        .created_us = facts->created_us,
+        .used_ms = used_ms(l->used_s),
+        .disk = wr_cache_file_cost(l->size),
+        .flags = facts->flags,
+    };
+
+    if (now_s > l->used_s && now_s - l->used_s > z->inactive_s)
+        return false;
+    return wr_purge_saw(&z->store.purges, facts->created_us)
+        && wr_purge_check(&z->store.purges, facts->created_us, l->object->key, l->object->tags)
+               != WR_PURGED_GONE
+        && wr_cache_index_store(&z->store.index, &l->name, &s);
+}
+
+static void is_loaded(void *arg, const struct wr_cache_load_sums *sums)
+{
+    const struct wr_cache_zone *z = WR_CHECK(arg, CACHE_ZONE);
+
+    if (!sums->failed)
+        atomic_store(z->loaded, 1);
+    if (sums->files + sums->removed > 0)
+        wr_say(WR_LOG_NOTICE, 0, "http file cache: %s %.3fM, %llu files", z->path,
+               (double)sums->bytes / 1048576, (unsigned long long)sums->files);
+}
+
+static const struct wr_cache_load_ops load_ops = { is_known, take_loaded, is_loaded };
+
+/* ---- evicting ---- */
+
+static uint64_t count_bytes(void *arg)
+{
+    return wr_cache_index_totals(index_of(arg)).disk;
+}
+
+static bool take_victim(void *arg, enum wr_cache_wanted why, struct wr_cache_victim *out)
+{
+    const struct wr_cache_zone *z = WR_CHECK(arg, CACHE_ZONE);
+    uint64_t inactive_ms = z->inactive_s * 1000, before = UINT64_MAX;
+    struct wr_cache_view v;
+
+    if (why == WR_CACHE_OUTDATED)
+        before = wr_now() > inactive_ms ? wr_now() - inactive_ms : 0;
+    if (before == 0 || !wr_cache_index_take(index_of(arg), before, &v))
+        return false;
+    *out = (struct wr_cache_victim){ v.name, v.created_us, v.disk };
+    return true;
+}
+
+static const struct wr_cache_evict_ops evict_ops = { count_bytes, take_victim, NULL };
+
+/* ---- hooks ---- */
+
+static void commit(struct wr_conf *conf, uint64_t run, bool learn)
+{
+    (void)conf;
+    (void)run;
+    (void)learn;
+}
+
+static void start(struct wr_conf *conf, struct wr_loop *loop)
+{
+    const struct wr_cache_state *state = wr_conf_state(conf, &wr_module_http_cache);
+
+    zones = state->zones;
+    for (struct wr_cache_zone *z = zones; z != NULL; z = z->next) {
+        struct wr_cache_evict_conf how = {
+            .max_size = z->max_size, .min_free = z->min_free,
+            .pace = z->manager_pace,
+        };
+        struct wr_cache_load_conf load = { z->loader_pace, z->inactive_s };
+
+        if (!z->disk)
+            continue;
+        if (threads == NULL)
+            threads = wr_threads_new(loop, WR_STR("cache"), 4, 65536);
+        wr_cache_purges_settle(z, threads, wr_cache_purges_read(z));
+        z->loader = wr_cache_loader_new(loop, threads, &z->folder, &load, &load_ops, z);
+        z->evictor = wr_cache_evictor_new(loop, threads, &z->folder, &how, &evict_ops, z);
+    }
+}
+
+static void stop(void)
+{
+    for (struct wr_cache_zone *z = zones; z != NULL; z = z->next) {
+        wr_cache_loader_free(z->loader);
+        wr_cache_evictor_free(z->evictor);
+    }
+    wr_threads_free(threads);
+    threads = NULL;
+    for (struct wr_cache_zone *z = zones; z != NULL; z = z->next)
+        wr_cache_store_end(&z->store);
+    zones = NULL;
+}
+
+static void clear_process(void *arg, uint32_t process)
+{
+    wr_cache_store_clear(arg, process);
+}
+
+static bool sweep(struct wr_conf *conf)
+{
+    const struct wr_cache_state *state = wr_conf_state(conf, &wr_module_http_cache);
+    bool again = false;
+
+    for (struct wr_cache_zone *z = state->zones; z != NULL; z = z->next)
+        again |= wr_ledger_sweep(clear_process, &z->store);
+    return again;
+}
+
+static bool look(struct wr_conf *conf)
+{
+    const struct wr_cache_state *state = wr_conf_state(conf, &wr_module_http_cache);
+    bool done = true;
+
+    for (struct wr_cache_zone *z = state->zones; z != NULL; z = z->next)
+        done &= wr_cache_store_copy(&z->store);
+    return done;
+}
+
+const struct wr_keeper_hooks wr_cache_keeper = {
+    .commit = commit, .start = start, .stop = stop, .sweep = sweep, .look = look,
+};
