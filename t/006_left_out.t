@@ -1,8 +1,8 @@
 #!/usr/bin/perl
 
-# TCP proxying, location routing and header injection can be left out: configure says so, the rest
-# works, and a configuration that needs one of them is refused as "not in this build". So is one
-# that needs response caching.
+# TCP proxying, location routing, header injection and response caching can be left out: configure
+# says so, the rest works, and a configuration that needs one of them is refused as "not in this
+# build".
 
 use strict;
 use warnings;
@@ -13,7 +13,7 @@ use Weir;
 use Weir::Http;
 
 my $w = Weir->new;
-my @out = qw(stream_proxy location headers);
+my @out = qw(stream_proxy location headers http_cache);
 ($w->{bin}, my $said) = $w->built_with(map { "--without-$_" } @out);
 like $said, qr/^\s*$_ +out, as asked/m, "configure says that $_ is out" for @out;
 
