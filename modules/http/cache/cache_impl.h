@@ -142,8 +142,8 @@ enum wr_cache_finding {
     WR_CACHE_READING           /* a thread opens the file: ask again when woken */
 };
 enum wr_cache_finding wr_cache_find(struct wr_exchange *x, struct wr_cache_ctx *c);
-/* Takes `names` as the fields that replies of the key vary by (n 0: none), and makes c->name that of
- * this request's variant. False: its values are too long. */
+/* Takes `names` as the fields that replies vary by (n 0: none), and makes c->name that of this
+ * request's variant. False: its values are too long. */
 bool wr_cache_vary_by(struct wr_exchange *x, struct wr_cache_ctx *c, struct wr_str names);
 /* cache_admit: takes the object that was found in a file into memory. */
 void wr_cache_admit(struct wr_exchange *x, struct wr_cache_ctx *c);
