@@ -45,8 +45,14 @@ enum wr_go wr_http_fail_try(struct wr_exchange *x, enum wr_failure why);
 /* The final reply of the server is in h->res, as received: sets the next step. */
 enum wr_go wr_http_take_reply(struct wr_exchange *x);
 
-/* ---- proxy_hook: NULL where the module has nothing to do ---- */
-const struct wr_proxy_hook *wr_proxy_hook_of(const struct wr_exchange *x);
+/* ---- proxy_hook ---- */
+extern const struct wr_proxy_hook *wr_proxy_hook; /* NULL: no module has one */
+extern uint64_t wr_proxy_hook_idle;
+/* NULL where the module has nothing to do. */
+static inline const struct wr_proxy_hook *wr_proxy_hook_of(const struct wr_exchange *x)
+{
+    return (x->scope->idle & wr_proxy_hook_idle) == 0 ? wr_proxy_hook : NULL;
+}
 /* True: the hook serves another reply instead of this failure; the step was set. */
 bool wr_proxy_hook_fails(struct wr_exchange *x, unsigned status);
 /* The client has left or is too slow: lets the exchange go on without it if its reply is wanted.

@@ -100,7 +100,7 @@ static enum wr_go relay_run(struct wr_exchange *x)
         return WR_WAIT;
     down = wr_relay_pump(&x->down, x->loop, &moved);
     if (down == WR_PUMP_DONE)
-        return wr_proxy_hook_after(x) ? WR_GO : wr_finish(x, 0);
+        return wr_proxy_hook_of(x) != NULL && wr_proxy_hook_after(x) ? WR_GO : wr_finish(x, 0);
     if (down == WR_PUMP_DST_ERROR && wr_http_go_on(x)) {
         wr_exchange_wake(x);
         return WR_WAIT;

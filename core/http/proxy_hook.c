@@ -2,21 +2,16 @@
  * it of failures, and lets an exchange go on without its client. */
 #include "http/http_impl.h"
 
-static const struct wr_proxy_hook *the_hook; /* NULL: no module has one */
-static uint64_t idle_bit;
+const struct wr_proxy_hook *wr_proxy_hook;
+uint64_t wr_proxy_hook_idle;
 
 void wr_proxy_hook_init(void)
 {
     for (struct wr_module *const *m = wr_modules; *m != NULL; m++)
         if ((*m)->proxy_hook != NULL) {
-            the_hook = (*m)->proxy_hook;
-            idle_bit = wr_module_idle_bit(*m);
+            wr_proxy_hook = (*m)->proxy_hook;
+            wr_proxy_hook_idle = wr_module_idle_bit(*m);
         }
-}
-
-const struct wr_proxy_hook *wr_proxy_hook_of(const struct wr_exchange *x)
-{
-    return (x->scope->idle & idle_bit) == 0 ? the_hook : NULL;
 }
 
 bool wr_proxy_hook_fails(struct wr_exchange *x, unsigned status)
