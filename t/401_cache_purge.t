@@ -38,7 +38,7 @@ $w->backend('b', serve => Weir::HttpServer::serve(\&answer));
 my $conf = <<'CONF';
 worker_processes 2;
 http {
-    proxy_cache_path cache levels=1:2 keys_zone=disk:1m;
+    proxy_cache_path cache levels=1:2 keys_zone=disk:1m purger=on purger_sleep=10ms;
     proxy_cache_path unused keys_zone=memory:1m memory=4m disk=off;
     map $arg_zone $zone { default disk; memory memory; }
     map $request_method $purge { default 0; PURGE 1; }
@@ -167,5 +167,15 @@ $w->stop;
 $w->start($conf);
 isnt get('/tagged?tags=tagged')->{body}, $tagged, 'a restart does not revive it';
 isnt get('/images/restart')->{body}, $image, 'nor that';
+
+# purger=on: files of what was purged go although nobody asks for them.
+sub files {
+    my ($dir) = @_;
+    return map { -d $_ ? files($_) : m{/[0-9a-f]{32}$} ? $_ : () } glob "$dir/*";
+}
+my $before = files($w->path('cache'));
+stored("/images/purged/$_") for 1 .. 5;
+is purge('/images/purged/*'), 204, 'purged';
+becomes { files($w->path('cache')) <= $before } 'the purger removes the files';
 $w->finish;
 done_testing;

@@ -38,8 +38,11 @@ struct wr_cache_zone {         /* of a configuration */
     struct wr_cache_folder folder;
     struct wr_cache_store store;
     _Atomic uint32_t *loaded;  /* shared: the index knows all files of the folder */
-    struct wr_cache_loader *loader;   /* keeper only */
-    struct wr_cache_evictor *evictor;
+    struct wr_cache_evictor *evictor; /* keeper only, like the fields below */
+    struct wr_cache_loader *loader, *purger; /* NULL: does not run */
+    struct wr_timer purge_timer;
+    struct wr_task purge_task;
+    uint64_t purged_us;               /* purges up to then were looked for in all files */
     struct wr_cache_zone *next;
 };
 struct wr_cache_state {        /* of a configuration */

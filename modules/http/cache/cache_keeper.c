@@ -3,7 +3,10 @@
  * changes the index. */
 #include "cache_impl.h"
 
+#define PURGE_LOOK_MS 2000     /* between two looks whether something was purged */
+
 static struct wr_threads *threads;
+static struct wr_loop *the_loop;
 static struct wr_cache_zone *zones; /* between start and stop */
 
 static struct wr_cache_index *index_of(void *zone)
@@ -63,6 +66,60 @@ static void is_loaded(void *arg, const struct wr_cache_load_sums *sums)
 
 static const struct wr_cache_load_ops load_ops = { is_known, take_loaded, is_loaded };
 
+/* ---- purger=on: files of what was purged are removed although nobody asks for them ---- */
+
+static bool is_unknown(void *arg, const struct wr_cache_name *name)
+{
+    (void)arg;
+    (void)name;
+    return false;
+}
+
+static bool is_wanted(void *arg, const struct wr_cache_loaded *l)
+{
+    struct wr_cache_zone *z = WR_CHECK(arg, CACHE_ZONE);
+    const struct wr_cache_facts *facts = &l->object->facts;
+
+    if (wr_purge_check(&z->store.purges, facts->created_us, l->object->key, l->object->tags)
+        != WR_PURGED_GONE)
+        return true;
+    (void)wr_cache_index_remove(&z->store.index, &l->name, facts->created_us, NULL);
+    return false;
+}
+
+static void has_purged(void *arg, const struct wr_cache_load_sums *sums)
+{
+    struct wr_cache_zone *z = WR_CHECK(arg, CACHE_ZONE);
+
+    (void)sums;
+    wr_cache_loader_free(z->purger);
+    z->purger = NULL;
+}
+
+static const struct wr_cache_load_ops purge_ops = { is_unknown, is_wanted, has_purged };
+
+/* Reads all files once more when something was purged since the last time. */
+static void look_for_purges(struct wr_task *t)
+{
+    struct wr_cache_zone *z = wr_container(t, struct wr_cache_zone, purge_task);
+    struct wr_cache_load_conf how = { z->purger_pace, z->inactive_s };
+    uint64_t newest = wr_purge_newest(&z->store.purges);
+
+    wr_timer_set(the_loop, &z->purge_timer, PURGE_LOOK_MS);
+    if (newest == z->purged_us || z->purger != NULL)
+        return;
+    z->purged_us = newest;
+    z->purger = wr_cache_loader_new(the_loop, threads, &z->folder, &how, &purge_ops, z);
+}
+
+static void start_purger(struct wr_cache_zone *z)
+{
+    z->purge_task.run = look_for_purges;
+    z->purge_timer.task = &z->purge_task;
+    z->purged_us = wr_purge_newest(&z->store.purges); /* the loader looks at these */
+    wr_timer_set(the_loop, &z->purge_timer, PURGE_LOOK_MS);
+}
+
 /* ---- evicting ---- */
 
 static uint64_t count_bytes(void *arg)
@@ -100,6 +157,7 @@ static void start(struct wr_conf *conf, struct wr_loop *loop)
     const struct wr_cache_state *state = wr_conf_state(conf, &wr_module_http_cache);
 
     zones = state->zones;
+    the_loop = loop;
     for (struct wr_cache_zone *z = zones; z != NULL; z = z->next) {
         struct wr_cache_evict_conf how = {
             .max_size = z->max_size, .min_free = z->min_free,
@@ -113,6 +171,8 @@ static void start(struct wr_conf *conf, struct wr_loop *loop)
             threads = wr_threads_new(loop, WR_STR("cache"), 4, 65536);
         wr_cache_purges_settle(z, threads, wr_cache_purges_read(z));
         z->loader = wr_cache_loader_new(loop, threads, &z->folder, &load, &load_ops, z);
+        if (z->purge)
+            start_purger(z);
         z->evictor = wr_cache_evictor_new(loop, threads, &z->folder, &how, &evict_ops, z);
     }
 }
@@ -120,6 +180,9 @@ static void start(struct wr_conf *conf, struct wr_loop *loop)
 static void stop(void)
 {
     for (struct wr_cache_zone *z = zones; z != NULL; z = z->next) {
+        wr_timer_off(the_loop, &z->purge_timer);
+        wr_task_cancel(&z->purge_task);
+        wr_cache_loader_free(z->purger);
         wr_cache_loader_free(z->loader);
         wr_cache_evictor_free(z->evictor);
     }
