@@ -5,9 +5,10 @@
 static void add_age(struct wr_exchange *x, const struct wr_cache_object *o)
 {
     struct wr_fields *fields = &wr_http_of(x)->res.fields;
+    struct wr_text t = wr_text_grow(x->pool, 12, 12);
 
-    wr_fields_set(x->pool, fields, WR_F_AGE,
-                  wr_pool_fmt(x->pool, "%u", wr_freshness_age(&o->facts.fresh, wr_clock.wall_ms)));
+    wr_text_u64(&t, wr_freshness_age(&o->facts.fresh, wr_clock.wall_ms));
+    wr_fields_set(x->pool, fields, WR_F_AGE, wr_text_view(&t));
 }
 
 /* Slices of the pinned memory, in order. */
