@@ -110,11 +110,20 @@ bool wr_cache_temp_open(struct wr_cache_folder *f, struct wr_cache_temp *t,
     return true;
 }
 
-/* Gives the open file a name in this folder. */
+/* Gives the open file a name in this folder. Kernels before 6.10 want the way by /proc of processes
+ * without rights. */
 static bool link_into(int file, int folder, const char *name)
 {
+    static _Atomic bool by_proc;
     char path[32];
 
+    if (!atomic_load_explicit(&by_proc, memory_order_relaxed)) {
+        if (linkat(file, "", folder, name, AT_EMPTY_PATH) == 0)
+            return true;
+        if (errno != ENOENT)
+            return false;
+        atomic_store_explicit(&by_proc, true, memory_order_relaxed);
+    }
     (void)snprintf(path, sizeof(path), "/proc/self/fd/%d", file);
     return linkat(AT_FDCWD, path, folder, name, AT_SYMLINK_FOLLOW) == 0;
 }
