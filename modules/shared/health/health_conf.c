@@ -1,6 +1,5 @@
 /* health_conf: the directives of active health checks: health_check in a location or a stream
- * server, match { } and health_check_timeout. What a check needs of the proxy_* directives around
- * it is copied when all of them are known. */
+ * server, match { } and health_check_timeout. */
 #include "health_impl.h"
 
 bool wr_health_prepare(struct wr_cf *cf)
@@ -35,8 +34,7 @@ static const struct wr_check_kind *find_kind(const struct wr_health_conf *h, uin
 
 /* ---- match NAME { } ---- */
 
-static struct wr_match *find_match(const struct wr_health_conf *h, uint32_t layer,
-                                   struct wr_str name)
+struct wr_match *wr_match_find(const struct wr_health_conf *h, uint32_t layer, struct wr_str name)
 {
     struct wr_match *m = h->matches;
 
@@ -56,7 +54,7 @@ static bool set_match(struct wr_cf *cf, void *conf)
     (void)conf;
     if (k == NULL)
         return wr_cf_error(cf, 0, "this build has no health checks of http");
-    if (find_match(h, cf->scope->layer, wr_cf_arg(cf, 1)) != NULL)
+    if (wr_match_find(h, cf->scope->layer, wr_cf_arg(cf, 1)) != NULL)
         return wr_cf_error(cf, 1, "duplicate match \"" WR_FMT "\"", WR_ARG(wr_cf_arg(cf, 1)));
     m = k->match_new(cf->pool, wr_cf_arg(cf, 1));
     m->kind = k;
@@ -323,89 +321,6 @@ static bool set_health_check(struct wr_cf *cf, void *conf)
         return false;
     *wr_vec_push(cf->pool, &h->checks) = c;
     return true;
-}
-
-/* ---- when all is known ---- */
-
-/* Names with variables have no value without a request: the host of proxy_pass is used. */
-static void take_tls(struct wr_cf *cf, struct wr_check *c, const struct wr_upstream_use *use)
-{
-    struct wr_text alpn = wr_text_grow(cf->pool, 64, UINT16_MAX);
-    struct wr_str name = use->host;
-
-    c->tls = use->tls->live;
-    if (use->tls->name != NULL && !wr_template_literal(use->tls->name, &name))
-        name = use->host;
-    c->tls_name = wr_pool_str(cf->pool, wr_hostport_host(name));
-    for (uint32_t i = 0; i < use->tls->alpn.n; i++)
-        if (wr_template_literal(use->tls->alpn.at[i], &name))
-            (void)wr_alpn_append(&alpn, name); /* one that is too long is left out everywhere */
-    c->tls_alpn = wr_text_view(&alpn);
-}
-
-static void take_use(struct wr_cf *cf, struct wr_check *c, const struct wr_upstream_use *use)
-{
-    const struct wr_health_scope *s = wr_scope_conf(c->scope, &wr_module_health);
-    struct wr_str text;
-
-    c->u = use->u;
-    c->u->checked = true;
-    if (c->mandatory)
-        c->u->born |= WR_HEALTH_UNCHECKED;
-    c->timeout_ms = s->timeout_ms;
-    c->dial = use->rows->dial;
-    c->dial.connect_timeout_ms = wr_min(c->dial.connect_timeout_ms, c->timeout_ms);
-    c->conf.host = use->host;
-    if (use->host_field != NULL && wr_template_literal(use->host_field, &text))
-        c->conf.host = text;
-    c->announces = use->proxy_protocol;
-    if (use->tls != NULL)
-        take_tls(cf, c, use);
-    if (c->dial.bind != NULL && wr_template_literal(c->dial.bind, &text)
-        && !wr_addr_parse(text, 0, &c->bind))
-        c->bind.len = 0;
-}
-
-/* A block of the other layer, or one with a similar name. NULL: there is none. */
-static const char *other_match(struct wr_cf *cf, const struct wr_check *c)
-{
-    const struct wr_health_conf *h = wr_health_of(cf->conf);
-    struct wr_param_near near = wr_param_near(c->match_name);
-
-    if (find_match(h, WR_ANY & ~c->scope->layer, c->match_name) != NULL)
-        return c->scope->layer == WR_L4 ? "it is in http {}: stream {} needs its own"
-                                        : "it is in stream {}: http {} needs its own";
-    for (const struct wr_match *m = h->matches; m != NULL; m = m->next)
-        if ((m->kind->layers & c->scope->layer) != 0)
-            wr_param_consider(cf->pool, &near, wr_pool_cstr(cf->pool, m->name), false);
-    return near.hint;
-}
-
-static bool resolve_check(struct wr_cf *cf, struct wr_check *c)
-{
-    const struct wr_upstream_use *use = wr_upstream_use_of(cf->conf, c->scope);
-
-    if (use == NULL)
-        return wr_cf_error_at(cf, c->node, 0, "\"health_check\" needs a \"proxy_pass\" to a group "
-                              "or an address, without variables, beside it");
-    take_use(cf, c, use);
-    if (c->match_name.p == NULL)
-        return true;
-    c->conf.match = find_match(wr_health_of(cf->conf), c->scope->layer, c->match_name);
-    if (c->conf.match == NULL)
-        wr_diag_add(cf->conf->tree, WR_LOG_EMERG, c->node, c->match_word, other_match(cf, c),
-                    "match \"" WR_FMT "\" is not defined", WR_ARG(c->match_name));
-    return c->conf.match != NULL;
-}
-
-bool wr_health_check(struct wr_cf *cf)
-{
-    struct wr_health_conf *h = wr_health_of(cf->conf);
-    bool ok = true;
-
-    for (uint32_t i = 0; i < h->checks.n; i++)
-        ok = resolve_check(cf, h->checks.at[i]) && ok;
-    return ok;
 }
 
 static bool set_timeout(struct wr_cf *cf, void *conf)

@@ -1,6 +1,7 @@
 /* health_impl: private to the files of active health checks.
  *
  *   health_conf.c    the directives: health_check, match, health_check_timeout
+ *   health_use.c     what a check takes over from the directives around it
  *   health_kinds.c   the kinds of both layers, and what they share (pure)
  *   check_tcp.c      the kind of a stream server: connect, send, expect (pure)
  *   check_pgsql.c, check_redis.c, check_mysql.c, check_smtp.c, check_ldap.c
@@ -52,7 +53,9 @@ static inline struct wr_health_conf *wr_health_of(const struct wr_conf *c)
 }
 extern const struct wr_directive wr_health_directives[];
 bool wr_health_prepare(struct wr_cf *cf);
-bool wr_health_check(struct wr_cf *cf);
+/* The match block of that name in one of the layers; NULL: there is none. */
+struct wr_match *wr_match_find(const struct wr_health_conf *h, uint32_t layer, struct wr_str name);
+bool wr_health_check(struct wr_cf *cf); /* health_use: wr_module.check */
 
 /* ---- kinds ---- */
 /* The kinds of this folder, in the order of messages; ends with NULL. To add one: a file with its
