@@ -2,13 +2,12 @@
  * limits, rights, environment. Called by supervise in the master, by worker and keeper in the
  * child.
  *
- * The processes of a generation inherit the doorbells (eventfds) of each other. Each generation has
- * new ones, because an old one may be full. The master keeps its own list of the slots in use: any
+ * The processes of a generation inherit the doorbells of each other. Each generation has new ones:
+ * what an old process does to one harms its own generation only. The master keeps its own list of the slots in use: any
  * process can write to the segment, so its contents may be wrong. */
 #include "app/app.h"
 
 #include <errno.h>
-#include <sys/eventfd.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -39,9 +38,9 @@ static uint32_t find_slot(bool locked_too)
 
 static bool make_bell(uint32_t i)
 {
-    wr_self.bell_of[i] = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    wr_self.bell_of[i] = wr_bell_new();
     if (wr_self.bell_of[i] < 0)
-        wr_say(WR_LOG_EMERG, errno, "eventfd() failed");
+        wr_say(WR_LOG_EMERG, errno, "timerfd_create() of a doorbell failed");
     return wr_self.bell_of[i] >= 0;
 }
 

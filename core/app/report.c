@@ -6,7 +6,7 @@
  * them than it was asked for is not listened to any more. Nothing a child does may make the master
  * wait:
  *   - Each side has an open file of its own, so that a child cannot change the flags of the
- *     master's (an eventfd would be one open file for both).
+ *     master's (a doorbell is one open file for all).
  *   - The master reads from a pipe, not from a socket: a socket can carry descriptors, and the last
  *     close of somebody's socket may take hours (SO_LINGER).
  *   - It writes to a socket that is shut down for reading, not to a pipe: the writer of a pipe

@@ -26,14 +26,6 @@ static void note_ask(const siginfo_t *info)
     nasks++;
 }
 
-static void wake_loop(void)
-{
-    const uint64_t one = 1;
-
-    if (wr_self.bell_fd >= 0)
-        (void)!write(wr_self.bell_fd, &one, sizeof(one));
-}
-
 static void on_signal(int signo, siginfo_t *info, void *context)
 {
     struct wr_signals *s = &wr_signals;
@@ -62,7 +54,7 @@ static void on_signal(int signo, siginfo_t *info, void *context)
     case WR_SIGBELL: break; /* the bits are in the slot */
     default: s->trace = 1; s->trace_from = info->si_pid; break; /* WR_SIGTRACE: not a constant */
     }
-    wake_loop();
+    wr_bell_self();
     errno = err;
 }
 

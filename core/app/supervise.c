@@ -163,9 +163,8 @@ void wr_children_signal(int signo)
     }
 }
 
-/* Ring by a message, not by the eventfd: other processes have the eventfd too, and could fill it,
- * so that a write blocks. If the message cannot be sent, set the bits; the worker finds them in its
- * next turn. */
+/* Ring by a message: the master reads nothing of the slots, not even whether a process sleeps. If
+ * the message cannot be sent, set the bits; the worker finds them in its next turn. */
 void wr_child_ring(struct wr_child *ch, uint32_t bits)
 {
     if (ch->pid > 0 && !wr_child_send(ch, WR_MSG_BELL, bits))

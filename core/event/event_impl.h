@@ -36,7 +36,7 @@ struct wr_loop {
     uint32_t timers, heap_cap;
     uint64_t turns;
     bool stop;
-    bool rung;                /* EINTR, or the eventfd was written, in this turn */
+    bool rung;                /* EINTR, or the bell was struck, in this turn */
     struct wr_watch bell;
     void (*on_bell)(uint32_t bits, void *);
     void *bell_arg;

@@ -238,7 +238,7 @@ static void answer_bell(struct wr_loop *l, struct wr_slot *slot)
 {
     uint32_t bits = 0;
 
-    /* the eventfd is not written while we are awake: check the word in every turn */
+    /* the bell is not struck while we are awake: check the word in every turn */
     if (slot != NULL && atomic_load_explicit(&slot->bell, memory_order_relaxed) != 0)
         bits = wr_bell_take();
     if ((bits != 0 || l->rung) && l->on_bell != NULL)

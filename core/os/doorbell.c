@@ -5,7 +5,7 @@
 
 #include <errno.h>
 #include <signal.h>
-#include <unistd.h>
+#include <sys/timerfd.h>
 
 static struct wr_run private_run;
 
@@ -20,9 +20,28 @@ void wr_self_init(void)
     wr_self = (struct wr_self)NOBODY;
 }
 
-/* A process of another generation, or of another master, has an eventfd that this one does not
- * have, or one that has replaced the one we know. It is woken by a signal, which goes to the
- * process that holds the lock of the slot: the kernel names it, not the shared memory. */
+/* A timer, because setting one never waits. All processes of a generation have the same open file:
+ * any of them could fill an eventfd, a pipe or a socket and make it blocking, and the next ring
+ * would wait for ever. Nobody reads it: each time it runs out is an edge of its own. */
+int wr_bell_new(void)
+{
+    return timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
+}
+
+static bool strike_bell(int fd)
+{
+    return timerfd_settime(fd, 0, &(struct itimerspec){ .it_value.tv_nsec = 1 }, NULL) == 0;
+}
+
+void wr_bell_self(void)
+{
+    if (wr_self.bell_fd >= 0)
+        (void)strike_bell(wr_self.bell_fd);
+}
+
+/* A process of another generation, or of another master, has a timer that this one does not have,
+ * or one that has replaced the one we know. It is woken by a signal, which goes to the process that
+ * holds the lock of the slot: the kernel names it, not the shared memory. */
 static void wake_stranger(uint32_t slot)
 {
     pid_t pid = wr_self.run_fd >= 0 ? wr_locked_by(wr_self.run_fd, slot) : 0;
@@ -33,17 +52,14 @@ static void wake_stranger(uint32_t slot)
 
 static void wake_process(uint32_t slot)
 {
-    const uint64_t one = 1;
-
     if (wr_self.bell_of[slot] < 0
         || atomic_load(&wr_self.run->slot[slot].generation) != wr_self.generation) {
         wake_stranger(slot);
         return;
     }
-    /* EAGAIN: the counter is full of rings that nobody has read yet, so the process will wake
-     * anyway. */
-    if (write(wr_self.bell_of[slot], &one, sizeof(one)) < 0 && errno != EAGAIN)
-        wr_say(WR_LOG_ALERT, errno, "write() to the doorbell of slot %u failed", (unsigned)slot);
+    if (!strike_bell(wr_self.bell_of[slot]))
+        wr_say(WR_LOG_ALERT, errno, "timerfd_settime() of the doorbell of slot %u failed",
+               (unsigned)slot);
 }
 
 void wr_ring(uint32_t slot, uint32_t bits)

@@ -181,21 +181,23 @@ struct wr_self {              /* this process */
     enum wr_kind kind;
     uint32_t generation;
     uint32_t index, workers;  /* number of the worker in its generation, and how many there are */
-    int bell_fd;              /* our eventfd, -1: none */
-    int bell_of[WR_SLOTS];    /* eventfds of the other processes, -1: unknown */
+    int bell_fd;              /* our doorbell, -1: none */
+    int bell_of[WR_SLOTS];    /* those of the other processes, -1: unknown */
     struct wr_run *run;       /* never NULL: private memory until the master makes a segment */
     int run_fd;               /* the memfd of run, for the locks of slots; -1: none */
 };
 extern struct wr_self wr_self;
 void wr_self_init(void);
-/* Sets bits in the slot's bell, and wakes the process only if it sleeps: by its eventfd, or by
+int wr_bell_new(void); /* a descriptor, to be watched edge triggered and never read; -1: errno */
+/* Sets bits in the slot's bell, and wakes the process only if it sleeps: by its doorbell, or by
  * WR_SIGBELL if it is of another generation. A process that goes to sleep therefore first stores
- * asleep = 1 and then checks its bell once more. Do not ring the master: another process may have
- * filled its eventfd and made it blocking. */
+ * asleep = 1 and then checks its bell once more. It never waits, whatever others have done to the
+ * descriptor. The master has no bell. */
 void wr_ring(uint32_t slot, uint32_t bits);
 /* Rings the workers of all generations. */
 void wr_ring_workers(uint32_t bits);
-uint32_t wr_bell_take(void); /* returns our bits and clears them; does not read the eventfd */
+void wr_bell_self(void);     /* wakes our own loop; may be called by a signal handler */
+uint32_t wr_bell_take(void); /* returns our bits and clears them */
 
 /* ---- zone: a segment in parts; docs/decisions/zones.md ---- */
 /* Every process of the instance may write any byte of a segment at any time. So the places and

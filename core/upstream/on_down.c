@@ -1,7 +1,7 @@
 /* on_down: ends the sessions of layer 4, and the upgraded connections, whose peer has gone down, if
  * they shall end then (on_down close, proxy_session_drop). Each worker has a list of them for each
  * slot. It looks at the slots that have any when its bell rings, and every second: a process that
- * rings may not know the eventfd of a newer one.
+ * rings may not know the bell of a newer one.
  *
  * A session that begins on a peer that is down already (all are tried in a panic) ends only when
  * the peer has been up meanwhile and goes down again. */
