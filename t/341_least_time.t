@@ -15,6 +15,8 @@ use Weir::HttpServer;
 
 my $w = Weir->new;
 
+# A slow server is asked again after fail_timeout, only to measure it: not in `header`.
+
 # Answers with its name after a time; the head at once if asked for.
 sub web {
     my ($name, $seconds, $status) = @_;
@@ -31,7 +33,7 @@ sub web {
 }
 $w->backend('fast', serve => web('fast'));
 $w->backend('unix:quick', serve => web('quick'));
-$w->backend('slow', serve => web('slow', 0.3));
+$w->backend('slow', serve => web('slow', 0.9));
 $w->backend('bad', serve => web('bad', 0, 503));
 $w->backend('t1', greet => "t1\n");
 $w->backend('t2', greet => "t2\n");
@@ -46,7 +48,7 @@ worker_processes 2;
 http {
     access_log off;
     proxy_next_upstream error timeout;
-    upstream header    { least_time header;    server %{fast}; server %{slow}; }
+    upstream header    { least_time header;    server %{fast}; server %{slow} fail_timeout=1h; }
     upstream last      { least_time last_byte inflight; server %{unix:quick}; server %{slow}; }
     upstream failing   { least_time header;    server %{fast}; server %{nobody} max_fails=0; }
     upstream errors    { least_time header;    server %{fast}; server %{bad}; }

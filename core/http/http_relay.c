@@ -3,6 +3,13 @@
  * tunnel (http_tunnel). */
 #include "http/http_impl.h"
 
+/* The peer might have taken longer for the whole reply. */
+static void note_left(struct wr_exchange *x)
+{
+    if (wr_http_is_proxied(x, wr_http_of(x)))
+        wr_try_now(x->tries)->left = true;
+}
+
 enum wr_go wr_http_cut(struct wr_exchange *x, enum wr_pump p)
 {
     const struct wr_http *h = wr_http_of(x);
@@ -17,6 +24,7 @@ enum wr_go wr_http_cut(struct wr_exchange *x, enum wr_pump p)
         else
             wr_xlog(x, WR_LOG_ERROR, wr_try_conn(x->tries)->error, "recv() failed");
     } else if (p == WR_PUMP_DST_ERROR) {
+        note_left(x);
         if (wr_endpoint_error(&x->client) != 0)
             wr_xlog(x, WR_LOG_INFO, wr_endpoint_error(&x->client), "send() failed");
         else if (x->parent != NULL)
@@ -39,13 +47,16 @@ static enum wr_go end_too_slow(struct wr_exchange *x)
 {
     const struct wr_http_conf *c = wr_conf_of(x, &wr_module_http);
 
-    if (!awaits_client(x))
+    if (!awaits_client(x)) {
         wr_try_now(x->tries)->cut = true;
-    else if (wr_http_go_on(x)) {
+    } else if (wr_http_go_on(x)) {
         wr_exchange_wake(x);
         return WR_WAIT;
-    } else if (c->reset_timedout)
-        wr_http_abort(x, WR_ABORT_RESET);
+    } else {
+        note_left(x);
+        if (c->reset_timedout)
+            wr_http_abort(x, WR_ABORT_RESET);
+    }
     return wr_http_cut(x, WR_PUMP_IDLE);
 }
 

@@ -200,8 +200,19 @@ static void look_at_all(struct wr_task *t)
         wr_timer_set(me.loop, &me.timer, LOOK_MS);
 }
 
+/* Balancers with tables of the peers begin with them now, not when the next exchange comes. */
+static void refresh_views(const struct wr_upstreams *all)
+{
+    for (uint32_t i = 0; i < all->all.n; i++)
+        if (all->all.at[i]->balancer->changed != NULL)
+            (void)wr_peers_view(all->all.at[i]);
+}
+
 void wr_peers_called(void)
 {
+    if (me.loop == NULL)
+        return;
+    refresh_views(me.all);
     if (me.sessions > 0)
         wr_task_wake(me.loop, &me.task);
 }

@@ -48,7 +48,7 @@ void wr_peers_rebuild(struct wr_upstream *u)
     group_schedule(&v->main, v->pool);
     group_schedule(&v->backup, v->pool);
     if (u->balancer->changed != NULL)
-        u->balancer->changed(u);
+        u->balancer->changed(u, &v->main);
     if (u->sticky != NULL)
         u->sticky->changed(u);
     wr_ledger_show(&z->ledger);

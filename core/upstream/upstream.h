@@ -207,6 +207,8 @@ struct wr_peer_group {
         uint64_t *end;           /* by peer: the end of its part of `steps` */
         uint32_t *guide;         /* a peer to begin the search with, by `steps` >> shift */
     } schedule;
+#define WR_GROUP_LOW 8
+    uint32_t nlow, low[WR_GROUP_LOW]; /* for balancers: peers found little loaded */
 };
 
 /* Keeper: copies the peers as published to out (room for `most`, NULL with 0) and returns how many
@@ -273,7 +275,9 @@ struct wr_balancer_ops {
     /* Called once for each try of a picked peer when its lease ends; t->failed, t->status, times
      * and bytes tell the outcome. The slot's `conns` still includes the try. NULL: not called. */
     void (*done)(struct wr_upstream *u, const struct wr_try *t);
-    void (*changed)(struct wr_upstream *u); /* this worker's view is new; NULL: not called */
+    /* This worker's view is new: g has its main peers from now on. NULL: not called. */
+    void (*changed)(struct wr_upstream *u, struct wr_peer_group *g);
+    void (*end)(struct wr_upstream *u); /* the loop ends: cancel tasks, timers. NULL: not called */
     bool no_backup;              /* as in nginx: `backup` behind the directive is refused */
 };
 /* A peer of u may have become usable: wakes the exchange that waits longest for one, whichever
@@ -314,6 +318,7 @@ struct wr_try {
     bool failed, held;           /* held: counted in the slot and the ledger */
     bool anew;                   /* first try after an internal redirect to another upstream */
     bool cut;                    /* the peer failed behind the head of its reply */
+    bool left;                   /* layer 7: the client left before the end of the reply */
     bool counted;                /* outlier: the outcome is known and counted */
     bool probe;                  /* outlier: decides whether the peer returns */
 };

@@ -348,6 +348,7 @@ static bool worker_init(struct wr_conf *conf, struct wr_loop *l)
         if (u->balancer->init != NULL && !u->balancer->init(u, l))
             return false;
     }
+    wr_peers_called();
     return true;
 }
 
@@ -359,8 +360,12 @@ static void worker_exit(struct wr_conf *conf)
     wr_down_stop();
 
     for (uint32_t i = 0; i < all->all.n; i++) {
-        wr_links_drop(&all->all.at[i]->links);
-        wr_peers_drop(all->all.at[i]);
+        struct wr_upstream *u = all->all.at[i];
+
+        if (u->balancer->end != NULL)
+            u->balancer->end(u);
+        wr_links_drop(&u->links);
+        wr_peers_drop(u);
     }
 }
 

@@ -277,6 +277,43 @@ START_TEST(equal_ones_far_apart_share)
 }
 END_TEST
 
+/* All of many are busy, most of the idle ones cannot be used: few are looked at by a pick, and yet
+ * the connections are spread evenly. */
+START_TEST(many_busy_ones_fill_evenly)
+{
+    uint32_t weights[PEERS_MAX], want[PEERS_MAX], exact = 0;
+    struct wr_module *const modules[] = { &wr_module_least_conn, &wr_module_least_time };
+
+    for (unsigned m = 0; m < WR_COUNT(modules); m++) {
+        exact = 0;
+        for (uint32_t i = 0; i < PEERS_MAX; i++)
+            weights[i] = 1 + i % 3;
+        make_group(WR_L4, modules[m], m == 0 ? "least_conn" : "least_time connect", weights,
+                   PEERS_MAX);
+        for (uint32_t i = 0; i < PEERS_MAX; i++) {
+            struct wr_peer_slot *s = slot_of(i);
+
+            atomic_store(&s->health, i % 10 != 7 ? 0 : WR_HEALTH_CHECK);
+            atomic_store(&s->conns, i % 10 != 7 ? 3 * weights[i] - m : 0);
+            atomic_store(&s->time_avg, 40 * WR_TIME_MS);
+            atomic_store(&s->timed_ms, NOW);
+            want[i] = i % 10 != 7 ? 4 * weights[i] - m : 0;
+        }
+        for (uint32_t i = 0; i < PEERS_MAX; i++)
+            (void)picks(i % 10 != 7 ? weights[i] : 0, true);
+        for (uint32_t i = 0; i < PEERS_MAX; i++) {
+            uint32_t conns = atomic_load(&slot_of(i)->conns);
+
+            ck_assert_msg(conns <= want[i] + 1 && conns + 1 >= want[i],
+                          "module %u, peer %u: %u, not %u", m, i, conns, want[i]);
+            exact += conns == want[i];
+        }
+        ck_assert_uint_ge(exact, PEERS_MAX * 9 / 10);
+        drop_group();
+    }
+}
+END_TEST
+
 /* ---- slow_start ---- */
 
 START_TEST(warmth_grows)
@@ -404,33 +441,38 @@ START_TEST(samples)
         enum wr_time_kind kind;
         uint64_t connect, first, header, ended;
         unsigned status;
-        bool failed;
+        bool failed, left;
         uint64_t avg, want;
     } tries[] = {
-        { WR_TIME_CONNECT, 1, 2, WR_NOT_YET, 9, 0, false, 5, 1 },
-        { WR_TIME_FIRST_BYTE, 1, 2, WR_NOT_YET, 9, 0, false, 5, 2 },
-        { WR_TIME_HEADER, 1, WR_NOT_YET, 3, 9, 200, false, 5, 3 },
-        { WR_TIME_LAST_BYTE, 1, WR_NOT_YET, 3, 9, 200, false, 5, 9 },
+        { WR_TIME_CONNECT, 1, 2, WR_NOT_YET, 9, 0, false, false, 5, 1 },
+        { WR_TIME_FIRST_BYTE, 1, 2, WR_NOT_YET, 9, 0, false, false, 5, 2 },
+        { WR_TIME_HEADER, 1, WR_NOT_YET, 3, 9, 200, false, false, 5, 3 },
+        { WR_TIME_LAST_BYTE, 1, WR_NOT_YET, 3, 9, 200, false, false, 5, 9 },
         /* a failure is never fast */
-        { WR_TIME_CONNECT, WR_NOT_YET, WR_NOT_YET, WR_NOT_YET, 0, 502, true, 0, 1000 },
-        { WR_TIME_CONNECT, WR_NOT_YET, WR_NOT_YET, WR_NOT_YET, 0, 502, true, 900, 1800 },
-        { WR_TIME_HEADER, 1, WR_NOT_YET, WR_NOT_YET, 60000, 504, true, 5, 60000 },
+        { WR_TIME_CONNECT, WR_NOT_YET, WR_NOT_YET, WR_NOT_YET, 0, 502, true, false, 0, 1000 },
+        { WR_TIME_CONNECT, WR_NOT_YET, WR_NOT_YET, WR_NOT_YET, 0, 502, true, false, 900, 1800 },
+        { WR_TIME_HEADER, 1, WR_NOT_YET, WR_NOT_YET, 60000, 504, true, false, 5, 60000 },
         /* nor is an error page */
-        { WR_TIME_HEADER, 1, WR_NOT_YET, 3, 9, 503, false, 5, 5 },
-        { WR_TIME_HEADER, 1, WR_NOT_YET, 30, 90, 503, false, 5, 30 },
-        { WR_TIME_HEADER, 1, WR_NOT_YET, 3, 9, 500, false, 0, 1000 },
-        { WR_TIME_HEADER, 1, WR_NOT_YET, 3, 9, 404, false, 5, 3 },
+        { WR_TIME_HEADER, 1, WR_NOT_YET, 3, 9, 503, false, false, 5, 5 },
+        { WR_TIME_HEADER, 1, WR_NOT_YET, 30, 90, 503, false, false, 5, 30 },
+        { WR_TIME_HEADER, 1, WR_NOT_YET, 3, 9, 500, false, false, 0, 1000 },
+        { WR_TIME_HEADER, 1, WR_NOT_YET, 3, 9, 404, false, false, 5, 3 },
         /* the client left, or a parked link was closed */
-        { WR_TIME_HEADER, 1, WR_NOT_YET, WR_NOT_YET, 9, 0, false, 5, 9 },
-        { WR_TIME_HEADER, 1, WR_NOT_YET, WR_NOT_YET, 4, 0, false, 5, WR_NOT_YET },
-        { WR_TIME_HEADER, 1, WR_NOT_YET, WR_NOT_YET, 0, 502, false, 0, WR_NOT_YET },
+        { WR_TIME_HEADER, 1, WR_NOT_YET, WR_NOT_YET, 9, 0, false, false, 5, 9 },
+        { WR_TIME_HEADER, 1, WR_NOT_YET, WR_NOT_YET, 4, 0, false, false, 5, WR_NOT_YET },
+        { WR_TIME_HEADER, 1, WR_NOT_YET, WR_NOT_YET, 0, 502, false, false, 0, WR_NOT_YET },
+        /* amid the body */
+        { WR_TIME_LAST_BYTE, 1, WR_NOT_YET, 3, 9, 200, false, true, 50, WR_NOT_YET },
+        { WR_TIME_LAST_BYTE, 1, WR_NOT_YET, 3, 90, 200, false, true, 50, 90 },
+        { WR_TIME_LAST_BYTE, 1, WR_NOT_YET, 3, 9, 200, false, true, 0, WR_NOT_YET },
+        { WR_TIME_HEADER, 1, WR_NOT_YET, 3, 9, 200, false, true, 50, 3 },
     };
 
     for (size_t i = 0; i < WR_COUNT(tries); i++) {
         struct wr_try t = {
             .connect_ms = tries[i].connect, .first_byte_ms = tries[i].first,
             .header_ms = tries[i].header, .ended_ms = tries[i].ended, .status = tries[i].status,
-            .failed = tries[i].failed,
+            .failed = tries[i].failed, .left = tries[i].left,
         };
         uint64_t got = wr_time_sample(tries[i].kind, &t, tries[i].avg);
 
@@ -508,7 +550,8 @@ START_TEST(nonsense_in_the_slots)
 END_TEST
 
 UNIT_MAIN("modules/balancers", picks_by_table, random_draws_by_weight, random_among_few,
-          equal_ones_far_apart_share, warmth_grows, round_robin_skips_turns_of_the_cold,
+          equal_ones_far_apart_share, many_busy_ones_fill_evenly, warmth_grows,
+          round_robin_skips_turns_of_the_cold,
           least_conn_and_least_time_spare_the_cold, begins_when_a_peer_comes_back,
           begins_when_a_check_passes_again, samples, averages, learns_from_tries,
           nonsense_in_the_slots)

@@ -3,7 +3,10 @@
  * in steps while picks go on with the table before. Owned by the balancer hash. */
 #include "hash_table.h"
 
-#define STEP_UNITS 16384     /* of work in a turn: a fraction of a millisecond */
+#include <time.h>
+
+#define STEP_UNITS 512       /* of work between two looks at the clock */
+#define STEP_NS 200000       /* of work in a turn */
 #define NOBODY UINT32_MAX
 
 /* ---- the peers of the view ---- */
@@ -178,11 +181,32 @@ static void take_table(struct wr_hash_table *t)
     bind_peers(t);
 }
 
+static uint64_t now_ns(void)
+{
+    struct timespec ts;
+
+    (void)clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
+}
+
+/* Memory that is touched for the first time costs many times as much as other: the clock bounds a
+ * turn's work, not a number of units. */
+static bool work_for_a_turn(struct wr_hash_table *t)
+{
+    uint64_t end = now_ns() + STEP_NS;
+    bool done;
+
+    do
+        done = work_step(t, STEP_UNITS);
+    while (!done && now_ns() < end);
+    return done;
+}
+
 static void table_task(struct wr_task *task)
 {
     struct wr_hash_table *t = wr_container(task, struct wr_hash_table, task);
 
-    if (work_step(t, STEP_UNITS))
+    if (work_for_a_turn(t))
         take_table(t);
     else
         wr_task_wake(t->loop, &t->task);
@@ -205,6 +229,11 @@ static void begin_work(struct wr_hash_table *t, struct wr_hash_members next)
 void wr_hash_table_init(struct wr_hash_table *t, enum wr_hash_way way, struct wr_loop *l)
 {
     *t = (struct wr_hash_table){ .way = way, .loop = l, .task = { .run = table_task } };
+}
+
+void wr_hash_table_pause(struct wr_hash_table *t)
+{
+    wr_task_cancel(&t->task);
 }
 
 void wr_hash_table_end(struct wr_hash_table *t)
@@ -232,13 +261,6 @@ void wr_hash_table_sync(struct wr_hash_table *t, const struct wr_upstream *u,
     for (uint32_t i = 0; i < g->n; i++)
         t->peers[i] = read_peer(t, u, &g->at[i]);
     m = make_members(t);
-    if (t->of.n == 0) {
-        begin_work(t, m);
-        while (!work_step(t, STEP_UNITS))
-            ;
-        take_table(t);
-        return;
-    }
     bind_peers(t);
     if (is_same(&m, t->working ? &t->next : &t->of)) {
         drop_members(&m);
@@ -248,6 +270,15 @@ void wr_hash_table_sync(struct wr_hash_table *t, const struct wr_upstream *u,
     } else {
         begin_work(t, m);
     }
+}
+
+void wr_hash_table_finish(struct wr_hash_table *t)
+{
+    if (wr_likely(t->of.n > 0) || !t->working)
+        return;
+    while (!work_step(t, STEP_UNITS))
+        ;
+    take_table(t);
 }
 
 /* ---- the peers of a member ---- */

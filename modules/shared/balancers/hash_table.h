@@ -36,12 +36,14 @@ struct wr_hash_table {
     bool working;
 };
 void wr_hash_table_init(struct wr_hash_table *t, enum wr_hash_way way, struct wr_loop *l);
+void wr_hash_table_pause(struct wr_hash_table *t); /* before the loop is freed */
 void wr_hash_table_end(struct wr_hash_table *t);
-/* The view has changed. The first table is made at once. Later the one in use stays, without the
- * peers that have gone, until the loop has made the next in steps: keys that the new peers get move
- * then. */
+/* The view has changed. The loop makes the next table in steps; until it is there the one in use
+ * stays, without the peers that have gone: keys that the new peers get move then. */
 void wr_hash_table_sync(struct wr_hash_table *t, const struct wr_upstream *u,
                         const struct wr_peer_group *g);
+/* Before a pick: without a table in use the first one is finished at once. */
+void wr_hash_table_finish(struct wr_hash_table *t);
 /* The usable peer of a member whose turn it is; NULL: none. usable: also called with arg. */
 typedef bool wr_hash_usable(const struct wr_peer *peer, uint32_t number, void *arg);
 struct wr_peer *wr_hash_member_peer(struct wr_hash_table *t, struct wr_peer_group *g,

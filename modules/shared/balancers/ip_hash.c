@@ -24,7 +24,7 @@ static bool ip_hash_init(struct wr_upstream *u, struct wr_loop *l WR_UNUSED)
     return true;
 }
 
-static void ip_hash_changed(struct wr_upstream *u)
+static void ip_hash_changed(struct wr_upstream *u, struct wr_peer_group *g WR_UNUSED)
 {
     if (u->balancer_state != NULL)
         wr_weights_begin(WR_CHECK(u->balancer_state, WEIGHTS));

@@ -26,6 +26,10 @@ struct hash_state {              /* of a group, in this worker */
     uint32_t magic;
     const struct hash_conf *conf;
     bool stale;                  /* the view has changed */
+    struct wr_peer_group *group; /* of the view; NULL: there was none yet */
+    struct wr_upstream *u;
+    struct wr_loop *loop;
+    struct wr_task task;         /* follows the view before an exchange comes */
     struct wr_line_of_weights line;
     struct wr_hash_table table;
     struct wr_hash_load load;
@@ -44,25 +48,6 @@ static void free_state(void *arg)
     wr_hash_load_end(&s->load);
 }
 
-static bool hash_init(struct wr_upstream *u, struct wr_loop *l)
-{
-    struct hash_state *s = WR_NEW(u->pool, struct hash_state);
-
-    WR_TYPED(s, HASH_STATE);
-    s->conf = WR_CHECK(u->balancer_conf, HASH_CONF);
-    s->stale = true;
-    wr_hash_table_init(&s->table, s->conf->way, l);
-    wr_pool_cleanup(u->pool, free_state, s);
-    u->balancer_state = s;
-    return true;
-}
-
-static void hash_changed(struct wr_upstream *u)
-{
-    if (u->balancer_state != NULL)
-        WR_CHECK(u->balancer_state, HASH_STATE)->stale = true;
-}
-
 static void sync_state(struct hash_state *s, const struct wr_upstream *u,
                        const struct wr_peer_group *g)
 {
@@ -77,6 +62,53 @@ static void sync_state(struct hash_state *s, const struct wr_upstream *u,
     for (uint32_t i = 0; i < g->n; i++)
         wr_weights_add(&s->line,
                        atomic_load_explicit(&g->at[i].slot->weight, memory_order_relaxed));
+}
+
+static void follow_view(struct wr_task *task)
+{
+    struct hash_state *s = wr_container(task, struct hash_state, task);
+
+    if (s->stale)
+        sync_state(s, s->u, s->group);
+}
+
+static bool hash_init(struct wr_upstream *u, struct wr_loop *l)
+{
+    struct hash_state *s = WR_NEW(u->pool, struct hash_state);
+
+    WR_TYPED(s, HASH_STATE);
+    s->conf = WR_CHECK(u->balancer_conf, HASH_CONF);
+    s->stale = true;
+    s->u = u;
+    s->loop = l;
+    s->task.run = follow_view;
+    wr_hash_table_init(&s->table, s->conf->way, l);
+    wr_pool_cleanup(u->pool, free_state, s);
+    u->balancer_state = s;
+    return true;
+}
+
+static void hash_end(struct wr_upstream *u)
+{
+    struct hash_state *s;
+
+    if (u->balancer_state == NULL)
+        return;
+    s = WR_CHECK(u->balancer_state, HASH_STATE);
+    wr_task_cancel(&s->task);
+    wr_hash_table_pause(&s->table);
+}
+
+static void hash_changed(struct wr_upstream *u, struct wr_peer_group *g)
+{
+    struct hash_state *s;
+
+    if (u->balancer_state == NULL)
+        return;
+    s = WR_CHECK(u->balancer_state, HASH_STATE);
+    s->stale = true;
+    s->group = g;
+    wr_task_wake(s->loop, &s->task);
 }
 
 /* ---- picks ---- */
@@ -173,6 +205,7 @@ static struct wr_peer *hash_pick(struct wr_upstream *u, struct wr_peer_group *g,
         return wr_round_robin.pick(u, g, p);
     if (s->stale)
         sync_state(s, u, g);
+    wr_hash_table_finish(&s->table);
     k.key = wr_template_str(p->x, s->conf->key);
     if (k.key.n == 0)
         return wr_round_robin.pick(u, g, p);
@@ -187,6 +220,7 @@ static const struct wr_balancer_ops hash = {
     .init = hash_init,
     .pick = hash_pick,
     .changed = hash_changed,
+    .end = hash_end,
     .no_backup = true,
 };
 

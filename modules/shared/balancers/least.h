@@ -41,6 +41,12 @@ static inline struct wr_load wr_load_by_conns(const struct wr_pick *p, const str
 
 #define WR_LEAST_TURNS 8         /* looked at before all peers are */
 
+/* Turns spread evenly over 0 ... sum - 1: by the golden section. */
+static inline uint64_t wr_least_place(uint64_t turn, uint64_t sum)
+{
+    return (uint64_t)((double)(turn * 0x9e3779b97f4a7c15U) * 0x1p-64 * (double)sum) % sum;
+}
+
 /* Picks among the peers that are as loaded as `best`, whose weights make `sum`: the first one from
  * `turn` on; if it is not among the next few, one by weight. */
 static inline struct wr_peer *
@@ -60,8 +66,7 @@ wr_least_in_turn(struct wr_upstream *u, struct wr_peer_group *g, const struct wr
             (void)wr_turns_take(u, p, i);
         return peer;
     }
-    /* The golden section spreads the turns evenly over the weights. */
-    place = (uint64_t)((double)(turn * 0x9e3779b97f4a7c15U) * 0x1p-64 * (double)sum);
+    place = wr_least_place(turn, sum);
     for (uint32_t i = 0; i < g->n; i++) {
         struct wr_load l = load_of(p, &g->at[i]);
 
@@ -102,6 +107,81 @@ wr_least_pick(struct wr_upstream *u, struct wr_peer_group *g, const struct wr_pi
         return least;
     other = wr_least_in_turn(u, g, p, load_of, turn, best, sum);
     return other != NULL ? other : least; /* all may have changed meanwhile */
+}
+
+/* ---- many peers: a bounded number is looked at ---- */
+#define WR_LEAST_ALL 32          /* a group of so many peers is compared as a whole */
+#define WR_LEAST_LOOKS 16        /* peers looked at by a pick in a larger one */
+
+struct wr_least_few {            /* the least loaded of those looked at, in order */
+    uint32_t n;
+    struct { uint32_t at; struct wr_load load; } of[WR_GROUP_LOW];
+};
+
+/* Of equally loaded ones the last offered comes first, so that they change from pick to pick. */
+static inline void wr_least_offer(struct wr_least_few *f, const struct wr_peer_group *g,
+                                  const struct wr_pick *p, uint32_t at, struct wr_load load)
+{
+    uint32_t i = f->n;
+
+    if ((i == WR_GROUP_LOW && wr_load_compare(load, f->of[i - 1].load) > 0)
+        || !wr_peer_usable(p, &g->at[at]))
+        return;
+    if (i < WR_GROUP_LOW)
+        f->n++;
+    else
+        i--;
+    for (; i > 0 && wr_load_compare(load, f->of[i - 1].load) <= 0; i--)
+        f->of[i] = f->of[i - 1];
+    f->of[i].at = at;
+    f->of[i].load = load;
+}
+
+/* One of those that are as loaded as the first, by weight. f->n is not 0. */
+static inline uint32_t wr_least_of_few(const struct wr_least_few *f, uint64_t turn)
+{
+    uint64_t sum = 0, place;
+    uint32_t n = 0;
+
+    while (n < f->n && wr_load_compare(f->of[n].load, f->of[0].load) == 0)
+        sum += f->of[n++].load.weight;
+    place = wr_least_place(turn, sum);
+    for (n = 0; place >= f->of[n].load.weight; n++)
+        place -= f->of[n].load.weight;
+    return f->of[n].at;
+}
+
+/* Picks as wr_least_pick does, at a cost that does not grow with the group: of a large one it looks
+ * at a few peers, others with each turn, and at the least loaded of those it has seen before. */
+static inline struct wr_peer *
+wr_least_find(struct wr_upstream *u, struct wr_peer_group *g, const struct wr_pick *p,
+              struct wr_load (*load_of)(const struct wr_pick *, const struct wr_peer *),
+              uint64_t turn)
+{
+    struct wr_least_few few = { .n = 0 };
+    uint64_t seen = 0;           /* bits of the window that were among the known ones */
+    uint32_t first;
+
+    if (g->n <= WR_LEAST_ALL)
+        return wr_least_pick(u, g, p, load_of, turn);
+    first = (uint32_t)wr_least_place(turn, g->n);
+    for (uint32_t i = 0; i < g->nlow; i++) {
+        uint32_t off = (g->low[i] + g->n - first) % g->n;
+
+        seen |= off < WR_LEAST_LOOKS ? 1ULL << off : 0;
+        wr_least_offer(&few, g, p, g->low[i], load_of(p, &g->at[g->low[i]]));
+    }
+    for (uint32_t i = 0; i < WR_LEAST_LOOKS; i++) {
+        uint32_t at = (first + i) % g->n;
+
+        if ((seen >> i & 1) == 0)
+            wr_least_offer(&few, g, p, at, load_of(p, &g->at[at]));
+    }
+    g->nlow = few.n;
+    for (uint32_t i = 0; i < few.n; i++)
+        g->low[i] = few.of[i].at;
+    return few.n > 0 ? &g->at[wr_least_of_few(&few, turn)]
+                     : wr_least_pick(u, g, p, load_of, turn);
 }
 
 #endif

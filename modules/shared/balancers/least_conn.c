@@ -1,5 +1,6 @@
 /* least_conn: picks the peer with the fewest connections for its weight. The connections are those
- * of all workers, and peers with equally few take turns as in round robin. */
+ * of all workers, and peers with equally few take turns as in round robin. Among more than 32 peers
+ * that are all busy it is the least loaded of those looked at lately. */
 #include "least.h"
 
 /* The first peer in turn without a connection: no other has fewer, so they need not be looked at.
@@ -26,7 +27,7 @@ static struct wr_peer *least_conn_pick(struct wr_upstream *u, struct wr_peer_gro
     uint64_t turn = wr_turns_take(u, p, 1);
     struct wr_peer *idle = find_idle(u, g, p, turn);
 
-    return idle != NULL ? idle : wr_least_pick(u, g, p, wr_load_by_conns, turn);
+    return idle != NULL ? idle : wr_least_find(u, g, p, wr_load_by_conns, turn);
 }
 
 static const struct wr_balancer_ops least_conn = {

@@ -2,11 +2,13 @@
  * weight. Times and connections are those of all workers. */
 #include "peer_time.h"
 
-/* The first peer that may be asked only to measure it again. */
+/* The first of some peers that may be asked only to measure it again. */
 static struct wr_peer *find_due(struct wr_peer_group *g, const struct wr_pick *p, uint64_t turn)
 {
-    for (uint32_t i = 0; turn % WR_TIME_PROBES == 0 && i < g->n; i++) {
-        struct wr_peer *peer = &g->at[(turn / WR_TIME_PROBES + i) % g->n];
+    uint32_t looks = turn % WR_TIME_PROBES == 0 ? wr_min(g->n, (uint32_t)WR_LEAST_ALL) : 0;
+
+    for (uint32_t i = 0; i < looks; i++) {
+        struct wr_peer *peer = &g->at[(wr_least_place(turn, g->n) + i) % g->n];
 
         if (wr_time_may_probe(p, peer, turn) && wr_peer_usable(p, peer)
             && wr_peer_takes_turn(p, peer))
@@ -23,7 +25,7 @@ static struct wr_peer *least_time_pick(struct wr_upstream *u, struct wr_peer_gro
     struct wr_peer *peer = find_due(g, p, turn);
 
     if (peer == NULL)
-        peer = wr_least_pick(u, g, p, c->inflight ? wr_load_inflight : wr_load_timed, turn);
+        peer = wr_least_find(u, g, p, c->inflight ? wr_load_inflight : wr_load_timed, turn);
     if (peer != NULL && c->inflight && wr_load_conns(peer) == 0)
         atomic_store_explicit(&peer->slot->busy_ms, p->now_ms, memory_order_relaxed);
     return peer;

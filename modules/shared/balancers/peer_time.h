@@ -67,7 +67,7 @@ static inline uint64_t wr_time_sample(enum wr_time_kind kind, const struct wr_tr
         return wr_max(wr_max(t->ended_ms, 2 * avg_ms), (uint64_t)WR_TIME_FAILED_MS);
     if (t->status >= 500 && t->header_ms != WR_NOT_YET)
         return wr_max(ms, avg_ms > 0 ? avg_ms : WR_TIME_FAILED_MS);
-    if (ms == WR_NOT_YET)
+    if (ms == WR_NOT_YET || (kind == WR_TIME_LAST_BYTE && t->left))
         return avg_ms > 0 && t->ended_ms > avg_ms ? t->ended_ms : WR_NOT_YET;
     return ms;
 }
