@@ -1,8 +1,6 @@
 /* Waiting for an entry of the cache: who is woken, and that nobody is forgotten. */
 #include "lib/store.h"
 
-#include <sys/eventfd.h>
-
 struct exchange {                /* one that waits */
     struct wr_task task;
     struct wr_cache_waiter waiter;
@@ -32,7 +30,7 @@ static void setup(void)
 {
     make_store(65536, 0);
     for (uint32_t i = 1; i < 8; i++)
-        wr_self.bell_of[i] = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+        wr_self.bell_of[i] = wr_bell_new();
     wr_self.bell_fd = wr_self.bell_of[1];
     begin_loop();
 }
