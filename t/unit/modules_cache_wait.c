@@ -148,6 +148,10 @@ START_TEST(the_timer_wakes)
     for (uint32_t i = 0; i < 200 && x.woken < 3; i++)
         wr_loop_turn(loop, 100);
     ck_assert_uint_eq(x.woken, 3);
+    wr_cache_waits_clear(&store.waits, 3); /* which is not known to wait */
+    begin_wait(&x, 1);
+    ck_assert_uint_eq(x.waiter.word, 0);
+    atomic_store(&store.waits.used[0], 8);
     wr_cache_waits_clear(&store.waits, 3);
     begin_wait(&x, 1);
     ck_assert_uint_gt(x.waiter.word, 0);

@@ -155,7 +155,7 @@ static void collect_cells(struct wr_cache_memory *m, struct wr_cache_room *r, bo
     keep |= take_numbers(m, &d);
     r->free = ~keep;
     WR_WRITE(b->used, keep);
-    WR_WRITE(b->visited_ms, (uint32_t)wr_now() | 1);
+    atomic_store_explicit(&b->visited_ms, (uint32_t)wr_now() | 1, memory_order_relaxed);
 }
 
 /* ---- room ---- */

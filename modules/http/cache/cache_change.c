@@ -38,8 +38,8 @@ static void put_memory(struct wr_cache_index *ix, uint32_t shard, struct wr_cach
     if (!valid)
         return;
     WR_WRITE(ix->owner[m->at], wr_cache_entry_number(ix, e));
-    WR_WRITE(e->memory_at, m->at);
-    WR_WRITE(e->memory_size, m->size);
+    atomic_store_explicit(&e->memory_at, m->at, memory_order_relaxed);
+    atomic_store_explicit(&e->memory_size, m->size, memory_order_relaxed);
     (void)atomic_fetch_add(&s->memory, m->size);
     atomic_store(&e->memory_number, m->number);
 }

@@ -199,7 +199,7 @@ void wr_cache_index_show(struct wr_cache_index *ix, const struct wr_cache_view *
 
     if (!wr_cache_index_leads(ix, v))
         return;
-    WR_WRITE(e->filling_at, filling->at);
+    atomic_store_explicit(&e->filling_at, filling->at, memory_order_relaxed);
     atomic_store_explicit(&e->filling_number, filling->number, memory_order_release);
     ring_name(ix, &v->name);
 }

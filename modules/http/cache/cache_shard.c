@@ -345,7 +345,8 @@ bool wr_cache_shard_drop(struct wr_cache_index *ix, uint32_t shard, struct wr_ca
     struct wr_cache_place p = place_of_entry(ix, e);
     _Atomic uint32_t *word;
 
-    if (!wr_cache_entry_open(e)) /* then look at the leader: who becomes one looks whether it is open */
+    /* Then look at the leader: who becomes one looks whether the entry is open. */
+    if (!wr_cache_entry_open(e))
         return false;
     if (!wr_cache_leader_is_over(WR_READ(e->leader), 0)) {
         wr_cache_entry_close(e);

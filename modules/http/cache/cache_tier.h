@@ -30,7 +30,6 @@ struct wr_cache_block {
     _Atomic uint32_t owner;        /* cache_holder; 0: nobody */
     _Atomic uint32_t used;         /* a bit for each cell */
     _Atomic uint32_t visited_ms;   /* when somebody looked for room here; 0: never */
-    _Atomic uint32_t unused;
 };
 struct wr_cache_extent {           /* of the cell in which an extent begins */
     _Atomic uint64_t number;       /* of the object; 0: no extent begins here */

@@ -33,6 +33,7 @@ static struct wr_link busy_waits = { &busy_waits, &busy_waits };
 void wr_cache_waits_place(struct wr_cache_waits *w, struct wr_zone *z)
 {
     *w = (struct wr_cache_waits){ .words = wr_zone_part(z, sizeof(*w->words) * GROUPS * GROUP) };
+    w->used = wr_zone_part(z, WR_SLOTS / 64 * sizeof(*w->used));
     w->taken = wr_zone_part(z, sizeof(*w->taken) * GROUPS);
     w->changes = wr_zone_part(z, sizeof(*w->changes) * COUNTS);
 }
@@ -77,14 +78,30 @@ static uint64_t word_of(const struct wr_cache_name *name)
     return (uint64_t)(wr_self.slot + 1) << 48 | hash_of(name) >> 16;
 }
 
+static uint64_t bit_of(uint32_t process)
+{
+    return (uint64_t)1 << (process % 64);
+}
+
+static void mark_used(const struct wr_cache_waits *w)
+{
+    _Atomic uint64_t *bits = &w->used[wr_self.slot / 64];
+
+    if ((atomic_load_explicit(bits, memory_order_relaxed) & bit_of(wr_self.slot)) == 0)
+        (void)atomic_fetch_or(bits, bit_of(wr_self.slot));
+}
+
 /* Returns its place + 1; 0: all are taken. */
 static uint32_t take_word(const struct wr_cache_waits *w, const struct wr_cache_name *name)
 {
     _Atomic uint64_t *group = group_of(w, hash_of(name));
     uint64_t word = word_of(name);
 
+    if (wr_self.slot >= WR_SLOTS)
+        return 0;
+    mark_used(w);
     (void)atomic_fetch_add(taken_of(w, name), 1); /* first: who rings looks only if there are any */
-    for (uint32_t i = 0; wr_self.slot < WR_SLOTS && i < GROUP; i++) {
+    for (uint32_t i = 0; i < GROUP; i++) {
         uint64_t none = 0;
 
         if (atomic_load_explicit(&group[i], memory_order_relaxed) == 0 &&
@@ -279,6 +296,8 @@ void wr_cache_waits_end(struct wr_cache_waits *w)
 
 void wr_cache_waits_clear(struct wr_cache_waits *w, uint32_t process)
 {
+    if ((atomic_fetch_and(&w->used[process / 64], ~bit_of(process)) & bit_of(process)) == 0)
+        return;
     for (uint32_t i = 0; i < GROUPS * GROUP; i++) {
         uint64_t word = atomic_load_explicit(&w->words[i], memory_order_relaxed);
 

@@ -18,6 +18,7 @@
 struct wr_cache_waiting;
 struct wr_cache_waits {
     struct wr_cache_waiting *here; /* private: the waiters of this process; NULL: none yet */
+    _Atomic uint64_t *used;       /* shared: a bit for each process that ever waited */
     _Atomic uint64_t *words;      /* shared: slot + 1 in 16 bits, 48 bits of the name; 0: free */
     _Atomic uint32_t *taken;      /* shared: words of each group that are taken, or more */
     _Atomic uint32_t *changes;    /* shared: counts rings, by name */

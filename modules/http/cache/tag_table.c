@@ -31,7 +31,7 @@ struct wr_purge_set {
 struct wr_purge_prefix {
     struct stamps at;              /* both 0: none */
     _Atomic uint64_t hash;
-    _Atomic uint32_t length, unused;
+    _Atomic uint32_t length;
 };
 
 void wr_purges_place(struct wr_purges *p, struct wr_zone *z)
