@@ -25,11 +25,14 @@ static bool is_known(void *arg, const struct wr_cache_name *name)
     return wr_cache_index_find(index_of(arg), name, &v) && v.disk > 0;
 }
 
-/* When it was last used, on this machine's monotonic clock; at least 1. */
-static uint64_t used_ms(uint64_t used_s)
+/* When it was last used, on this machine's monotonic clock; at least 1. The file system only gives
+ * the order: most mounts note an access once a day or never, and hits in memory read no file. So at
+ * least half of `inactive` is left to every object. */
+static uint64_t used_ms(const struct wr_cache_zone *z, uint64_t used_s)
 {
     uint64_t ago_ms = wr_clock.wall_ms - wr_min(wr_clock.wall_ms, used_s * 1000);
 
+    ago_ms = wr_min(ago_ms, z->inactive_s * 500);
     return wr_now() > ago_ms ? wr_now() - ago_ms : 1;
 }
 
@@ -37,16 +40,14 @@ static bool take_loaded(void *arg, const struct wr_cache_loaded *l)
 {
     struct wr_cache_zone *z = WR_CHECK(arg, CACHE_ZONE);
     const struct wr_cache_facts *facts = &l->object->facts;
-    uint64_t now_s = wr_clock.wall_ms / 1000;
-    struct wr_cache_stored s = {
+    const struct wr_cache_stored s = {
         .created_us = facts->created_us,
-        .used_ms = used_ms(l->used_s),
+        .used_ms = used_ms(z, l->used_s),
         .disk = wr_cache_file_cost(l->size),
         .flags = facts->flags,
+        .loaded = true,
     };
 
-    if (now_s > l->used_s && now_s - l->used_s > z->inactive_s)
-        return false;
     return wr_purge_saw(&z->store.purges, facts->created_us)
         && wr_purge_check(&z->store.purges, facts->created_us, l->object->key, l->object->tags)
                != WR_PURGED_GONE
@@ -186,6 +187,7 @@ static void stop(void)
         wr_cache_loader_free(z->loader);
         wr_cache_evictor_free(z->evictor);
     }
+    wr_cache_writes_end(); /* files that are to be removed wait for a thread */
     wr_threads_free(threads);
     threads = NULL;
     for (struct wr_cache_zone *z = zones; z != NULL; z = z->next)
