@@ -55,7 +55,7 @@ static void take_block(struct md5 *m, const unsigned char *p)
 
     memcpy(word, p, sizeof(word));
     memcpy(s, m->s, sizeof(s));
-#pragma GCC unroll 64 /* then what depends on i alone is computed by the compiler: a third of the time */
+#pragma GCC unroll 64 /* then the compiler computes what depends on i alone: a third of the time */
     for (unsigned i = 0; i < 64; i++) {
         const unsigned round = i / 16, k = (from[round] + step[round] * i) % 16;
         const uint32_t v = s[0] + mix_words(round, s) + sines[i] + le32toh(word[k]);
