@@ -30,11 +30,17 @@ static bool may_let_go(const struct wr_exchange *x)
     return x->parent == NULL && !x->detached && !x->s->quitting;
 }
 
+/* The rest of the request's body would be missing, and its end could look like the end of it. */
+static bool still_sends(const struct wr_exchange *x)
+{
+    return x->up.src != NULL && !x->up.src_fin && !x->up.dst_fin;
+}
+
 bool wr_http_go_on(struct wr_exchange *x)
 {
     struct wr_http *h = wr_http_of(x);
 
-    if (!h->wanted || !may_let_go(x))
+    if (!h->wanted || !may_let_go(x) || still_sends(x))
         return false;
     if (!h->head_sent)
         x->status = 499;

@@ -5,6 +5,12 @@
 #define VARIANTS_MAX 16384     /* of one key: more share their places */
 #define VARY_VALUES_MAX 16384
 
+/* The lengths in the object's own bytes come from shared memory, too. */
+static bool has_size(const struct wr_cache_object *o, uint64_t size)
+{
+    return wr_cache_object_size(o) == size;
+}
+
 static bool take_whole(struct wr_exchange *x, struct wr_cache_ctx *c)
 {
     char *own = wr_pool_alloc(x->pool, c->view.memory.size);
@@ -12,7 +18,8 @@ static bool take_whole(struct wr_exchange *x, struct wr_cache_ctx *c)
     if (!wr_cache_memory_copy(&c->zone->store.memory, &c->view, own))
         return false;
     c->whole = wr_str_of(own, c->view.memory.size);
-    return wr_cache_decode(c->whole, false, &c->object) == WR_CACHE_WHOLE;
+    return wr_cache_decode(c->whole, false, &c->object) == WR_CACHE_WHOLE
+        && has_size(&c->object, c->whole.n);
 }
 
 /* Copies what comes before the body, as decode wants it in one piece. */
@@ -31,7 +38,8 @@ static bool take_pinned(struct wr_exchange *x, struct wr_cache_ctx *c)
         wr_text_str(&t, part);
         d = part.n == 0 || t.overflow ? WR_CACHE_BROKEN
                                       : wr_cache_decode(wr_text_view(&t), false, &c->object);
-        if (d == WR_CACHE_WHOLE)
+        if (d == WR_CACHE_WHOLE && has_size(&c->object, c->pinned.ref.size)
+            && c->pinned.ref.size <= wr_cache_memory_most(&c->zone->store.memory))
             return true;
         if (d != WR_CACHE_MORE) {
             wr_cache_pin_drop(&c->pinned);

@@ -105,7 +105,7 @@ struct wr_cache_ctx {          /* of wr_module_http_cache, of an exchange */
     bool converts;             /* HEAD is sent as GET */
     bool revalidates;          /* the server is asked with the stored validators */
     bool refresh_after;        /* a stale reply is sent, the server is asked behind it */
-    bool refreshes;            /* this is that: nobody gets the reply */
+    bool asks_anew;            /* that begins now: another location's request is not it */
     bool leads, updates;       /* view is the token to end that with */
     bool looking;              /* in the middle of a look-up: it waits */
     bool reads;                /* a thread opens the file */
@@ -160,6 +160,7 @@ uint64_t wr_cache_say(enum wr_cache_said what); /* now */
 enum wr_verdict wr_cache_start(struct wr_exchange *x);
 struct wr_use_ask wr_cache_use_ask(const struct wr_cache_ctx *c); /* for freshness */
 void wr_cache_lead_end(struct wr_cache_ctx *c); /* of a request that stores nothing; idempotent */
+void wr_cache_lead_in_vain(struct wr_cache_ctx *c); /* and nobody need wait for the next one */
 
 /* cache_ask, cache_take: the other parts of the hook */
 void wr_cache_request(struct wr_exchange *x, struct wr_request_out *out);

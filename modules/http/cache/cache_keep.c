@@ -61,6 +61,14 @@ static void end_filling(struct wr_cache_keep *f)
     free(f);
 }
 
+/* It will not fit the next time either: those who wait need not wait any longer. */
+static void end_in_vain(struct wr_cache_keep *f)
+{
+    if (f->leads)
+        wr_cache_index_set_user(&f->zone->store.index, &f->view, wr_cache_say(WR_CACHE_NEVER));
+    end_filling(f);
+}
+
 /* ---- file ---- */
 
 static void file_written(void *arg, const struct wr_cache_written *w)
@@ -125,7 +133,7 @@ void wr_cache_keep_add(struct wr_cache_ctx *c, const char *p, size_t n)
         return;
     }
     if (f->memory == NULL)
-        wr_cache_keep_drop(c);
+        end_in_vain(let_go(c));
 }
 
 void wr_cache_keep_end(struct wr_cache_ctx *c)
@@ -370,12 +378,12 @@ void wr_cache_keep_begin(struct wr_exchange *x, struct wr_cache_ctx *c,
     struct wr_cache_write_how how;
 
     if (!place_variant(x, c) || !take_tags(x, c)) {
-        wr_cache_lead_end(c);
+        wr_cache_lead_in_vain(c);
         return;
     }
     facts = facts_of(x, c, fresh);
     if (!encode_reply(x, c, &facts, &before)) {
-        wr_cache_lead_end(c);
+        wr_cache_lead_in_vain(c);
         return;
     }
     f = new_filling(c, facts.flags);
@@ -387,7 +395,7 @@ void wr_cache_keep_begin(struct wr_exchange *x, struct wr_cache_ctx *c,
         f->write = wr_cache_write_new(&how, before);
     }
     if (f->write == NULL && f->memory == NULL) {
-        end_filling(f);
+        end_in_vain(f);
         return;
     }
     c->fill = f;

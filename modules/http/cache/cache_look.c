@@ -18,6 +18,13 @@ void wr_cache_lead_end(struct wr_cache_ctx *c)
     c->leads = c->updates = false;
 }
 
+void wr_cache_lead_in_vain(struct wr_cache_ctx *c)
+{
+    if (c->leads)
+        wr_cache_index_set_user(&c->zone->store.index, &c->view, wr_cache_say(WR_CACHE_NEVER));
+    wr_cache_lead_end(c);
+}
+
 static void end_all(void *arg)
 {
     struct wr_cache_ctx *c = arg;
@@ -76,6 +83,7 @@ static enum wr_verdict ask_server(struct wr_exchange *x, struct wr_cache_ctx *c,
     c->created_us = wr_purge_stamp(&c->zone->store.purges);
     c->asked_ms = wr_clock.wall_ms;
     c->converts = h->req.method == WR_M_HEAD && c->rows->convert_head;
+    c->revalidates = c->revalidates && c->stores; /* else its own validators are sent */
     h->wanted = c->stores;
     wr_cache_wait_end(&c->waiter);
     wr_timer_off(x->loop, &x->idle);
@@ -217,6 +225,8 @@ static enum wr_verdict look_up(struct wr_exchange *x, struct wr_cache_ctx *c)
             return hold_request(c);
         ask = wr_cache_use_ask(c);
         u = wr_use_judge(&ask);
+        if (u.background && x->parent != NULL) /* it cannot go on alone, so it asks at once */
+            u = (struct wr_using){ .how = ask.validator ? WR_USE_REVALIDATE : WR_USE_EXPIRED };
         if (u.how == WR_USE_NOT_CACHED)
             return wr_reject(x, 504, "nothing fresh is stored, and the client asks for no more");
         if (wr_use_is_stored(u.how)) {
@@ -274,10 +284,10 @@ static enum wr_verdict begin_request(struct wr_exchange *x, struct wr_cache_ctx 
 enum wr_verdict wr_cache_start(struct wr_exchange *x)
 {
     struct wr_cache_ctx *c = wr_cache_ctx_of(x);
-    bool looking = c->looking;
+    bool looking = c->looking, asks = c->asks_anew;
 
-    c->looking = false;
-    if (c->refreshes)
+    c->looking = c->asks_anew = false;
+    if (asks)
         return ask_anew(x, c);
     return looking ? look_up(x, c) : begin_request(x, c);
 }

@@ -58,27 +58,19 @@ static enum wr_store judge_reply(struct wr_exchange *x, const struct wr_cache_ct
     return wr_store_judge(&ask, fresh);
 }
 
-/* Nothing is stored: those who wait for it need not wait any longer. */
-static void do_not_store(struct wr_cache_ctx *c)
-{
-    if (c->leads)
-        wr_cache_index_set_user(&c->zone->store.index, &c->view, wr_cache_say(WR_CACHE_NEVER));
-    wr_cache_lead_end(c);
-}
-
 static void store_reply(struct wr_exchange *x, struct wr_cache_ctx *c)
 {
     struct wr_freshness fresh;
     enum wr_store why = WR_STORE_YES;
 
     if (wr_cache_is_any(x, c->rows->no_cache.at, c->rows->no_cache.n)) {
-        do_not_store(c);
+        wr_cache_lead_in_vain(c);
         return;
     }
     why = judge_reply(x, c, &fresh);
     if (why != WR_STORE_YES) {
         wr_trace(x, wr_store_reason(why), 0);
-        do_not_store(c);
+        wr_cache_lead_in_vain(c);
         return;
     }
     wr_cache_keep_begin(x, c, &fresh);
@@ -96,7 +88,7 @@ static void confirm_stored(struct wr_exchange *x, struct wr_cache_ctx *c)
     if (wr_stored_merge(x->pool, &h->res.fields, &came) == WR_MERGE_OTHER) {
         /* the server means another reply than it was asked about: ask for it next time */
         (void)wr_cache_index_purge(&c->zone->store.index, &c->name, c->created_us, true, NULL);
-        do_not_store(c);
+        wr_cache_lead_in_vain(c);
         return;
     }
     if (h->res.last_modified != -1 || wr_fields_first(&h->res.fields, WR_F_LAST_MODIFIED) != NULL)
@@ -104,7 +96,7 @@ static void confirm_stored(struct wr_exchange *x, struct wr_cache_ctx *c)
     if (judge_reply(x, c, &fresh) == WR_STORE_YES) {
         wr_cache_keep_again(x, c, &fresh);
     } else {
-        do_not_store(c);
+        wr_cache_lead_in_vain(c);
     }
 }
 
@@ -139,7 +131,7 @@ void wr_cache_head(struct wr_exchange *x)
         confirm_stored(x, c);
     } else if (may_use_stale(c, stale_of_status(h->res.status))) {
         leave_reply(x);
-        do_not_store(c);
+        wr_cache_lead_end(c); /* of those who wait one asks next */
         wr_cache_use(x, c, WR_CACHE_STALE);
     } else if (c->stores) {
         store_reply(x, c);
@@ -168,7 +160,7 @@ bool wr_cache_fail(struct wr_exchange *x)
     if (c->rows == NULL)
         return false;
     stale = may_use_stale(c, stale_of_failure(x->tries->failure));
-    do_not_store(c);
+    wr_cache_lead_end(c);
     if (!stale)
         return false;
     wr_http_leave_upstream(x);
@@ -191,7 +183,7 @@ bool wr_cache_after(struct wr_exchange *x)
         || !wr_cache_index_update(ix, &c->view, c->rows->lock_age_ms))
         return false;
     c->updates = true;
-    c->refreshes = true;
+    c->asks_anew = true;
     wr_http_ask_again(x);
     return true;
 }
