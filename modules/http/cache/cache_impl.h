@@ -185,7 +185,7 @@ void wr_cache_keep_head(struct wr_exchange *x, struct wr_cache_ctx *c);
 /* Stores what was found with the head in h->res (a 304 was merged into it). */
 void wr_cache_keep_again(struct wr_exchange *x, struct wr_cache_ctx *c,
                          const struct wr_freshness *fresh);
-void wr_cache_keeps_end(void); /* the worker ends: nothing is stored any more */
+void wr_cache_keeps_end(void); /* the worker ends, and with it the threads */
 void wr_cache_tee(struct wr_exchange *x, struct wr_cache_ctx *c);
 
 /* cache_purge */

@@ -168,9 +168,12 @@ void wr_cache_keep_drop(struct wr_cache_ctx *c)
 
 void wr_cache_keeps_end(void)
 {
+    struct wr_threads *t = wr_cache_threads;
     struct wr_link *l;
 
+    wr_cache_threads = NULL; /* files are removed here from now on */
     wr_cache_writes_end();
+    wr_threads_free(t); /* a job that ran has told its end now */
     while ((l = all.next) != &all)
         end_filling(wr_container(l, struct wr_cache_keep, link));
 }

@@ -212,8 +212,6 @@ static void worker_exit(struct wr_conf *conf)
     const struct wr_cache_state *state = wr_conf_state(conf, &wr_module_http_cache);
 
     wr_cache_keeps_end();
-    wr_threads_free(wr_cache_threads);
-    wr_cache_threads = NULL;
     for (struct wr_cache_zone *z = state->zones; z != NULL; z = z->next) {
         wr_cache_folder_close(&z->folder);
         wr_cache_store_end(&z->store);
