@@ -27,7 +27,7 @@ sub count { return scalar(() = slurp($asked) =~ /$_[0]/g) }
 
 my $FRESH = 'Cache-Control: max-age=600';
 my $half = 'h' x 5000;
-# What each path's server sends, whole or not, before it closes.
+# Bytes that the server of each path sends before it closes.
 my %bytes = (
     '/length' => "HTTP/1.1 200 OK\r\n$FRESH\r\nContent-Length: 10000\r\n\r\n$half",
     '/chunk' => "HTTP/1.1 200 OK\r\n$FRESH\r\nTransfer-Encoding: chunked\r\n\r\n2710\r\n$half",
@@ -57,7 +57,8 @@ sub answer {
         if $path =~ m{^/304} || ($path =~ /validators/ && defined $has{'if-none-match'});
     return "HTTP/1.1 206 Partial\r\n$FRESH\r\nContent-Range: bytes 0-3/100\r\nContent-Length: 4\r\n\r\npart"
         if $path eq '/206';
-    my @fields = $path =~ m{^/(stale|validators|back|slices)} ? ('X-Accel-Expires' => 1)
+    my @fields = $path =~ m{^/(stale|validators|back|slices)} ?
+        ('X-Accel-Expires' => $path =~ m{^/back} ? 4 : 1)
         : $path eq '/no' ? ('Cache-Control' => 'no-store') : ('Cache-Control' => 'max-age=600');
     push @fields, ETag => '"one"' if $path =~ /validators/;
     push @fields, Connection => 'X-Secret', 'X-Secret' => 'hop', 'X-Accel-Limit-Rate' => 0
@@ -98,6 +99,7 @@ http {
                            proxy_cache_valid 206 1m; proxy_pass http://b; }
         location /wait/ { proxy_cache_lock on; proxy_cache_lock_timeout 60s;
                           proxy_cache_lock_age 60s; proxy_pass http://b; }
+        location /head/ { proxy_cache_convert_head off; proxy_pass http://b; }
         location /any/ { proxy_cache_methods POST; proxy_cache_key $request_uri$request_body;
                          proxy_pass http://b; }
     }
@@ -117,7 +119,7 @@ sub is_hit {
 for my $zone (qw(disk memory)) {
     my $at = sub { $_[0] . ($_[0] =~ /\?/ ? '&' : '?') . "zone=$zone" };
 
-    # What a server cuts is not stored.
+    # A reply that is cut is not stored.
     for my $path (sort keys %bytes) {
         get($at->($path)) for 1 .. 2;
         my $r = get($at->($path));
@@ -145,10 +147,9 @@ for my $zone (qw(disk memory)) {
     # A refresh that is redirected stores nothing under its first key.
     my $back = get($at->('/back/'));
     is_hit($at->('/back/'), $back->{body}, 'stored');
-    select undef, undef, undef, 2.1;
     my $before = count(qr{^GET /fallback}m);
     touch($broken);
-    is status(get($at->('/back/'))), 'STALE', 'stale, refreshed behind';
+    ok wait_for { status(get($at->('/back/'))) eq 'STALE' }, 'stale, refreshed behind';
     wait_for { count(qr{^GET /fallback}m) > $before };
     unlink $broken;
     my $now = get($at->('/back/'));
@@ -189,7 +190,14 @@ for my $zone (qw(disk memory)) {
     is scalar(grep { Weir::Http::reply($_)->{status} == 503 } @others), 10, 'all get the failure';
     unlink $broken;
 
-    # What one client may not change for others.
+    # HEAD stores nothing that GET gets.
+    my $head = Weir::Http::ask($w, 'web', 'HEAD ' . $at->('/head/'));
+    wait_for { $head = Weir::Http::ask($w, 'web', 'HEAD ' . $at->('/head/')); status($head) eq 'HIT' };
+    is status($head), 'HIT', 'a reply to HEAD is stored';
+    isnt Weir::Http::field($head, 'Content-Length'), 0, 'it tells no wrong length';
+    like get($at->('/head/'))->{body}, qr/^number/, 'GET gets a body';
+
+    # One client changes nothing for others.
     my $any = Weir::Http::ask($w, 'web', 'POST ' . $at->('/any/'), body => 'a');
     isnt Weir::Http::ask($w, 'web', 'POST ' . $at->('/any/'), body => 'b')->{body}, $any->{body},
         'another body, another reply';
@@ -208,7 +216,7 @@ for my $zone (qw(disk memory)) {
 my $pipe = $w->connect('web');
 $pipe->send(join '', map { Weir::Http::request("GET /back/?zone=memory&$_") } 1 .. 20);
 is scalar(grep { Weir::Http::reply($pipe)->{status} == 200 } 1 .. 20), 20, 'pipelined';
-select undef, undef, undef, 2.1;
+select undef, undef, undef, 4.1;
 touch($slow);
 $pipe->send(join '', map { Weir::Http::request("GET /back/?zone=memory&$_") } 1 .. 20);
 is scalar(grep { status(Weir::Http::reply($pipe)) =~ /STALE|MISS/ } 1 .. 20), 20,

@@ -2,6 +2,8 @@
  * it of failures, and lets an exchange go on without its client. */
 #include "http/http_impl.h"
 
+#define MANY 16                /* exchanges of a session that go on without their client */
+
 const struct wr_proxy_hook *wr_proxy_hook;
 uint64_t wr_proxy_hook_idle;
 
@@ -25,9 +27,20 @@ bool wr_proxy_hook_fails(struct wr_exchange *x, unsigned status)
     return hook->fail(x);
 }
 
+/* One client that asks for many stale replies in a row does not have all of them fetched at
+ * once. */
+static bool has_many(const struct wr_session *s)
+{
+    uint32_t n = 0;
+
+    for (struct wr_link *l = s->exchanges.next; l != &s->exchanges && n < MANY; l = l->next)
+        n += wr_container(l, struct wr_exchange, link)->detached;
+    return n == MANY;
+}
+
 static bool may_let_go(const struct wr_exchange *x)
 {
-    return x->parent == NULL && !x->detached && !x->s->quitting;
+    return x->parent == NULL && !x->detached && !x->s->quitting && !has_many(x->s);
 }
 
 /* The rest of the request's body would be missing, and its end could look like the end of it. */

@@ -203,11 +203,15 @@ static bool is_same_variant(const struct wr_cache_ctx *c)
     return n == c->varies->n;
 }
 
-/* A reply that error_page replaced elsewhere has no body. */
+/* A reply that error_page replaced elsewhere has no body, nor has one to HEAD. */
 static bool is_usable_here(const struct wr_exchange *x, const struct wr_cache_object *o)
 {
+    const struct wr_http *h = wr_http_of(x);
+
+    if ((o->facts.flags & WR_CACHE_OF_HEAD) != 0 && h->req.method != WR_M_HEAD)
+        return false;
     return (o->facts.flags & WR_CACHE_BODILESS) == 0
-        || (wr_http_of(x)->proxy_conf->intercept_errors && wr_http_has_page(x, o->status));
+        || (h->proxy_conf->intercept_errors && wr_http_has_page(x, o->status));
 }
 
 /* Finds the object for this request: for a key whose replies vary, in two look-ups. */

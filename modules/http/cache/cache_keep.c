@@ -183,7 +183,8 @@ void wr_cache_keeps_end(void)
 static struct wr_cache_facts facts_of(struct wr_exchange *x, const struct wr_cache_ctx *c,
                                       const struct wr_freshness *fresh)
 {
-    struct wr_response *r = &wr_http_of(x)->res;
+    struct wr_http *h = wr_http_of(x);
+    struct wr_response *r = &h->res;
 
     return (struct wr_cache_facts){
         .created_us = c->created_us,
@@ -192,6 +193,7 @@ static struct wr_cache_facts facts_of(struct wr_exchange *x, const struct wr_cac
         .last_modified_s = wr_response_modified(r),
         .flags = (r->has_length ? WR_CACHE_HAS_LENGTH : 0u)
                  | (c->bodiless ? WR_CACHE_BODILESS : 0u)
+                 | (h->req.method == WR_M_HEAD && !c->converts ? WR_CACHE_OF_HEAD : 0u)
                  | (c->varies != NULL ? WR_CACHE_VARIES : 0u),
     };
 }

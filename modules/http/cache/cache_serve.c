@@ -59,6 +59,10 @@ void wr_cache_use(struct wr_exchange *x, struct wr_cache_ctx *c, enum wr_cache_o
         h->res.status = 502;
         c->object.body_n = 0;
     }
+    if ((c->object.facts.flags & WR_CACHE_OF_HEAD) != 0 && h->res.framing == WR_BODY_LENGTH) {
+        h->res.framing = WR_BODY_CHUNKED; /* how long the body is, nobody knows */
+        h->res.has_length = false;
+    }
     c->status = status;
     add_age(x, &c->object);
     h->res.ranges = h->res.status == 200;
