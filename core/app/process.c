@@ -3,8 +3,8 @@
  * child.
  *
  * The processes of a generation inherit the doorbells of each other. Each generation has new ones:
- * what an old process does to one harms its own generation only. The master keeps its own list of the slots in use: any
- * process can write to the segment, so its contents may be wrong. */
+ * what an old process does to one harms its own generation only. The master keeps its own list of
+ * the slots in use: any process can write to the segment, so its contents may be wrong. */
 #include "app/app.h"
 
 #include <errno.h>

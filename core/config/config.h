@@ -140,7 +140,6 @@ struct wr_loop;
 struct wr_variable;
 struct wr_phase_hook;
 struct wr_filter;
-struct wr_proxy_hook;
 
 struct wr_directive {
     const char *name;
@@ -216,8 +215,7 @@ struct wr_module {
      * first directive and default, check after all `finish` if there were no errors. */
     bool (*prepare)(struct wr_cf *cf);
     bool (*check)(struct wr_cf *cf);
-    /* Reports names that are used and not defined, unless a refused directive may define them.
-     * Called before `check`, also after errors. */
+    /* Reports names that nothing defines. Called before `check`, also after errors. */
     void (*missing)(struct wr_cf *cf);
     /* Called in each worker and in the only process, but not in the keeper. */
     bool (*worker_init)(struct wr_conf *conf, struct wr_loop *loop);

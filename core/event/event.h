@@ -71,8 +71,8 @@ void wr_loop_stop(struct wr_loop *l);
 void wr_loop_before_sleep(struct wr_loop *l, void (*fn)(void *), void *arg);
 /* Watches the process' doorbell and signals: fn gets the bell bits, or 0 when a signal came (EINTR,
  * or a bell without bits). Signal handlers only set flags and call wr_bell_self: without that a
- * signal just before epoll_wait is seen late. Called between steps (2) and (3), so it may do whatever a
- * task may. */
+ * signal just before epoll_wait is seen late. Called between steps (2) and (3), so it may do
+ * whatever a task may. */
 void wr_loop_on_bell(struct wr_loop *l, void (*fn)(uint32_t bits, void *), void *arg);
 uint64_t wr_loop_turns(const struct wr_loop *l);
 

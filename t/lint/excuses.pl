@@ -9,7 +9,8 @@ my $cache = 'for readers of a cached object that still grows, which are to come;
     # Symbols of a header that no other file than their own uses.
     symbols => {
         (map { $_ => $tested } qw(
-            wr_affinity_parse wr_backoff_ms wr_cache_control_add wr_cache_excess
+            wr_affinity_parse wr_backoff_ms wr_cache_control_add wr_cache_evictor_wake
+            wr_cache_excess wr_cache_folder_settle wr_cache_reseal wr_cache_trailers wr_cache_writes
             wr_invalidation_target wr_base64_decode wr_block_sized
             wr_hosts_add wr_hosts_new wr_hosts_use wr_ledger_judge wr_module_file_word wr_open_fits
             wr_pool_used wr_share_owner wr_slot_claim wr_speaker_choose wr_split_percent
@@ -22,13 +23,16 @@ my $cache = 'for readers of a cached object that still grows, which are to come;
             WR_FR_ADDITION WR_FR_GUNZIP WR_FR_GZIP WR_FR_SSI WR_FR_USERID)),
         (map { $_ => $cache } qw(
             wr_cache_fill_room wr_cache_fill_wrote wr_cache_index_leader_ms
-            wr_cache_index_leader_slot wr_cache_index_leads wr_cache_leader_me
+            wr_cache_index_leader_slot wr_cache_leader_me
             wr_cache_write_pending)),
         (map { $_ => 'what is neither of the others' } qw(WR_SYMLINKS_ON WR_SINCE_EXACT)),
         (map { $_ => 'defined below where it is used' } qw(
             wr_step_body wr_step_head)),
     },
     fields => {
+        floor_us => 'written by WR_WRITE',
+        other_format => 'what a unit test counts',
+        unused => 'room in a format of files',
         charset => 'for the charset filter, whose rank is kept; t/unit reads it',
         nfiles => 'read as it is counted up',
         of_speaker => 'a speaker\'s own: t/modules/mux',

@@ -89,7 +89,7 @@ START_TEST(bounds)
 }
 END_TEST
 
-/* How many objects of one size are there after twice as many were stored as fit. */
+/* Counts how many objects of one size are there after twice as many were stored as fit. */
 static const struct {
     size_t size;
     uint32_t cells;              /* of 512 bytes that each one takes */
@@ -309,7 +309,7 @@ START_TEST(followers_of_a_fill)
 }
 END_TEST
 
-/* What a dead process had taken is free again. */
+/* Memory that a dead process had taken is free again. */
 START_TEST(fillers_die)
 {
     make_store(KEYS, MEMORY);

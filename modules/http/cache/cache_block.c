@@ -236,7 +236,7 @@ static struct wr_cache_room *search_block(struct wr_cache_memory *m, uint32_t n)
     return r;
 }
 
-/* Of the rooms in which n neighbouring cells are free. idle: only those that nobody fills. */
+/* Rooms in which n neighbouring cells are free. idle: only those that nobody fills. */
 static struct wr_cache_room *fullest_room(const struct wr_cache_own *own, uint32_t n, bool idle)
 {
     struct wr_cache_room *fullest = NULL;
@@ -250,7 +250,7 @@ static struct wr_cache_room *fullest_room(const struct wr_cache_own *own, uint32
     return fullest;
 }
 
-/* Of those that are kept, the fullest is the least use. */
+/* The fullest one of those that are kept is the least use. */
 static void keep_few(struct wr_cache_memory *m)
 {
     struct wr_cache_room *r = m->own->nrooms > KEPT ? fullest_room(m->own, 1, true) : NULL;

@@ -44,7 +44,7 @@ static void put_memory(struct wr_cache_index *ix, uint32_t shard, struct wr_cach
     atomic_store(&e->memory_number, m->number);
 }
 
-/* What is later is damage, and must not keep everything out for ever. */
+/* A later stamp is damage, and must not keep everything out for ever. */
 static uint64_t day_ahead(void)
 {
     return wr_clock.wall_ms * 1000 + DAY_US;

@@ -71,14 +71,12 @@ void wr_cache_shard_check(struct wr_cache_index *ix, uint32_t shard);
  * dropped. Under the lock; or by the leader of the entry, without. Open fails while another one of
  * these has it open, which takes a moment, or for ever if that one was stopped there. */
 bool wr_cache_entry_open(struct wr_cache_entry *e) WR_CHECKED;
-/* Of an entry that nobody else can have: one that is free, or that is dropped. */
+/* An entry that nobody else can have: one that is free, or that is dropped. */
 static inline void wr_cache_entry_seize(struct wr_cache_entry *e)
 {
     WR_WRITE(e->generation, WR_READ(e->generation) | 1);
     atomic_thread_fence(memory_order_seq_cst);
 }
-/* Open by its leader, which lives. */
-bool wr_cache_entry_is_led_open(const struct wr_cache_entry *e);
 static inline void wr_cache_entry_close(struct wr_cache_entry *e)
 {
     uint32_t g = (WR_READ(e->generation) | 1) + 1;

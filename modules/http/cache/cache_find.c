@@ -52,7 +52,8 @@ static bool take_memory(struct wr_exchange *x, struct wr_cache_ctx *c)
 {
     if (c->view.memory.number == 0)
         return false;
-    if (wr_cache_memory_is_small(&c->view.memory) ? !take_whole(x, c) : !wr_cache_take_pinned(x, c, false))
+    if (wr_cache_memory_is_small(&c->view.memory) ? !take_whole(x, c)
+                                                  : !wr_cache_take_pinned(x, c, false))
         return false;
     return wr_str_eq(c->object.key, c->key) && c->object.facts.variant == c->variant;
 }

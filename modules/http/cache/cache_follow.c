@@ -1,6 +1,6 @@
-/* cache_follow: with proxy_cache_lock, a request that would wait for another one reads what that one
- * has stored so far, as soon as there is a head, and goes on with it at its own pace: the memory
- * tier has the bytes, which a pin keeps. If the leader fails the reply is cut. */
+/* cache_follow: with proxy_cache_lock, a request that would wait for another one reads what that
+ * one has stored so far, as soon as there is a head, and goes on with it at its own pace: the
+ * memory tier has the bytes, which a pin keeps. If the leader fails the reply is cut. */
 #include "cache_impl.h"
 
 struct follower {

@@ -121,7 +121,7 @@ struct wr_cache_stored {          /* of a new object */
     uint32_t flags;
 };
 /* Makes the object the one of its name; makes the entry if there is none. False: the name was
- * purged since created_us, has a younger object, or there is no room or lock. Rings. */
+ * purged since created_us, `loaded` and there is a younger object, or no room or lock. Rings. */
 bool wr_cache_index_store(struct wr_cache_index *ix, const struct wr_cache_name *name,
                           const struct wr_cache_stored *s);
 /* The same by the leader, with its token: without a lock, if neither the old nor the new object has
@@ -155,7 +155,7 @@ bool wr_cache_index_walk(struct wr_cache_index *ix, uint32_t *cursor, uint32_t n
  * entries at random if there is room for more than 8000. False: there is none among them. The
  * caller removes the file. */
 bool wr_cache_index_take(struct wr_cache_index *ix, uint64_t before_ms, struct wr_cache_view *v);
-/* Of all entries; exact but for changes under way. */
+/* Counts of all entries; exact but for changes under way. */
 struct wr_cache_totals wr_cache_index_totals(const struct wr_cache_index *ix);
 
 /* ---- for the memory tier ---- */

@@ -118,7 +118,9 @@ static void store_memory(struct wr_cache_keep *f)
     if (!f->shown)
         seal_memory(f, f->body_n);
     s.memory = wr_cache_fill_finish(f->memory);
-    if (f->stays)
+    if (f->stays && f->leads && memcmp(&f->name, &f->view.name, sizeof(f->name)) == 0)
+        f->in_memory = wr_cache_index_store_led(&f->zone->store.index, &f->view, &s);
+    else if (f->stays)
         f->in_memory = wr_cache_index_store(&f->zone->store.index, &f->name, &s);
     wr_cache_fill_end(f->memory);
     f->memory = NULL;

@@ -32,7 +32,7 @@ size_t wr_cache_memory_most(const struct wr_cache_memory *m)
                   (size_t)WR_CACHE_OBJECT_MOST);
 }
 
-/* How many bytes lie together from the cell on: to the end of its block. */
+/* Returns how many bytes lie together from the cell on: to the end of its block. */
 static uint32_t bytes_behind(uint32_t cell)
 {
     return (WR_CACHE_CELLS - cell % WR_CACHE_CELLS) * WR_CACHE_CELL;

@@ -51,7 +51,7 @@ size_t wr_cache_fill_room(struct wr_cache_fill *f, char **p);
 void wr_cache_fill_wrote(struct wr_cache_fill *f, size_t n);
 /* Overwrites bytes that were appended, before the object is finished (lengths in its head). */
 void wr_cache_fill_patch(struct wr_cache_fill *f, size_t at, struct wr_str bytes);
-/* What others may follow: for wr_cache_index_show. */
+/* The bytes that others may follow: for wr_cache_index_show. */
 struct wr_cache_ref wr_cache_fill_ref(const struct wr_cache_fill *f);
 /* The object is whole. The ref is for the index. */
 struct wr_cache_ref wr_cache_fill_finish(struct wr_cache_fill *f);
@@ -80,7 +80,7 @@ bool wr_cache_pin_take(struct wr_cache_memory *m, const struct wr_cache_view *v,
                        struct wr_cache_pinned *p) WR_CHECKED;
 void wr_cache_pin_drop(struct wr_cache_pinned *p); /* idempotent */
 enum wr_cache_filled { WR_CACHE_FILLING, WR_CACHE_FILLED, WR_CACHE_FILL_BROKEN };
-/* How many bytes are there, in *n. BROKEN: no more will come (the caller has looked at whether the
+/* *n: how many bytes are there. BROKEN: no more will come (the caller has looked at whether the
  * leader lives: wr_cache_index_find). */
 enum wr_cache_filled wr_cache_pin_filled(const struct wr_cache_pinned *p, uint64_t *n);
 struct wr_cache_at { uint32_t cell; uint64_t begins; }; /* zero: the beginning */

@@ -142,7 +142,8 @@ bool wr_cache_entry_open(struct wr_cache_entry *e)
     return false;
 }
 
-bool wr_cache_entry_is_led_open(const struct wr_cache_entry *e)
+/* Open by its leader, which lives. */
+static bool is_led_open(const struct wr_cache_entry *e)
 {
     uint64_t leader = WR_READ(e->leader);
 
@@ -173,7 +174,7 @@ static _Atomic uint32_t *chain_word(const struct wr_cache_index *ix,
 
         if (i == 0 || (e != NULL && e == of))
             return word;
-        if (e == NULL || (!wr_cache_entry_in_use(e) && !wr_cache_entry_is_led_open(e)))
+        if (e == NULL || (!wr_cache_entry_in_use(e) && !is_led_open(e)))
             break;
         if (of == NULL && has_name(e, p))
             return word;
@@ -258,7 +259,7 @@ static void mend_shard(struct wr_cache_index *ix, uint32_t shard)
     for (uint32_t i = 0; i < fresh; i++) {
         struct wr_cache_entry *e = &ix->entry[first + i];
 
-        if ((wr_cache_entry_in_use(e) || wr_cache_entry_is_led_open(e)) &&
+        if ((wr_cache_entry_in_use(e) || is_led_open(e)) &&
             link_again(ix, shard, e)) {
             count_entry(&c, e);
             continue;
@@ -281,7 +282,7 @@ void wr_cache_shard_check(struct wr_cache_index *ix, uint32_t shard)
 
     for (uint32_t i = 0; i < fresh; i++)
         if (wr_cache_entry_in_use(&ix->entry[first + i]) ||
-            wr_cache_entry_is_led_open(&ix->entry[first + i]))
+            is_led_open(&ix->entry[first + i]))
             count_entry(&c, &ix->entry[first + i]);
     if (c.entries != WR_READ(s->entries) || c.pages != WR_READ(s->pages))
         mend_shard(ix, shard);

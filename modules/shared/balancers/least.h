@@ -118,7 +118,7 @@ struct wr_least_few {            /* the least loaded of those looked at, in orde
     struct { uint32_t at; struct wr_load load; } of[WR_GROUP_LOW];
 };
 
-/* Of equally loaded ones the last offered comes first, so that they change from pick to pick. */
+/* Among equally loaded ones the last offered comes first, so that they change from pick to pick. */
 static inline void wr_least_offer(struct wr_least_few *f, const struct wr_peer_group *g,
                                   const struct wr_pick *p, uint32_t at, struct wr_load load)
 {

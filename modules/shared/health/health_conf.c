@@ -226,7 +226,7 @@ static bool take_param(struct wr_cf *cf, uint32_t i, struct wr_check *c)
 
 /* ---- health_check ---- */
 
-/* What users of other programs write. NULL: nothing like it. */
+/* Names in other programs. NULL: nothing like it. */
 static const char *meant_type(struct wr_cf *cf, struct wr_str type)
 {
     const struct wr_health_conf *h = wr_health_of(cf->conf);
