@@ -40,8 +40,9 @@ struct wr_cache_zone {         /* of a configuration */
     _Atomic uint32_t *loaded;  /* shared: the index knows all files of the folder */
     struct wr_cache_evictor *evictor; /* keeper only, like the fields below */
     struct wr_cache_loader *loader, *purger; /* NULL: does not run */
-    struct wr_timer purge_timer;
-    struct wr_task purge_task;
+    struct wr_timer purge_timer, tend_timer;
+    struct wr_task purge_task, tend_task;
+    uint32_t tended;                  /* how far the walk through the index has come */
     uint64_t purged_us;               /* purges up to then were looked for in all files */
     struct wr_cache_zone *next;
 };
