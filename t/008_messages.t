@@ -55,7 +55,7 @@ CONF
         . ' (nginx has it in module ngx_http_fastcgi_module, for: http, server, location)'],
     ['unknown variables, also beside other errors, unless a wrong line may define them', <<'CONF',
 http {
-    log_format f '$remote_addr "$request" $upstream_cache_status ${gzip_ratio}';
+    log_format f '$remote_addr "$request" $secure_link ${gzip_ratio}';
     auth_jwt_claim_set $who sub;
     server {
         listen 127.0.0.1:1;
@@ -68,8 +68,8 @@ stream {
     server { listen 127.0.0.1:2; return "$uri $remote_adr"; }
 }
 CONF
-        '2 unknown "upstream_cache_status" variable: known in nginx, not in this build'
-        . ' [$upstream_cache_status] (nginx has it in module ngx_http_upstream_module)',
+        '2 unknown "secure_link" variable: known in nginx, not in this build'
+        . ' [$secure_link] (nginx has it in module ngx_http_secure_link_module)',
         '2 unknown "gzip_ratio" variable: known in nginx, not in this build [${gzip_ratio}]'
         . ' (nginx has it in module ngx_http_gzip_module)',
         '3 unknown directive "auth_jwt_claim_set": known in nginx, not in this build'

@@ -198,7 +198,9 @@ like $w->ask('h', 'x'), qr/CN=client/, 'a session';
 # ---- secrets
 
 my $secrets = join '|', map { quotemeta } values %secret, map { substr $_, 0, 12 } values %secret;
-for my $group (qw(redis pgsql ldap)) {
+becomes { state_of('pgsql') =~ /TLS only/ } 'pgsql: no password without TLS';
+unlike slurp($w->path('pgsql.came')), qr/\Q$secret{pgsql}\E/, 'it was not sent';
+for my $group (qw(redis ldap)) {
     becomes { state_of($group) =~ /^down/ } "$group: is down";
     like slurp($w->path("$group.came")), qr/\Q$secret{$group}\E/, 'it was sent the password';
     like state_of($group), qr/\*\*\*/, 'which it repeats, but the log does not';

@@ -23,6 +23,7 @@ static struct {
     bool committed;
     bool sweep;                  /* before the next check */
     bool again;                  /* sweep again: nobody reports the next death */
+    uint64_t swept_ms;
     uint32_t looks;              /* checks since the last death */
     uint64_t run;                /* a random number that names this keeper as the zones' owner */
 } me;
@@ -113,9 +114,12 @@ static void begin_checks(void)
 static void check_counts(struct wr_task *t)
 {
     (void)t;
-    if (me.sweep)
+    if (me.sweep) {
         me.again = sweep_all();
-    me.sweep = false;
+        me.swept_ms = wr_now();
+    }
+    /* Not only when the counts are right: what is left of a dead one may keep them wrong. */
+    me.sweep = me.again && wr_now() - me.swept_ms >= SLOW_MS;
     if (!are_counts_right()) {
         wr_timer_set(me.loop, &me.timer, ++me.looks < LOOKS_MAX ? LOOK_MS : SLOW_MS);
     } else if (me.again) {
