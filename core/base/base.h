@@ -92,7 +92,7 @@ void wr_out_of_memory(size_t size) WR_NORETURN;
     X(HASH_CONF, hash_conf)          /* u->balancer_conf */ \
     X(HASH_STATE, hash_state)        /* u->balancer_state; the next one, too */ \
     X(WEIGHTS, wr_line_of_weights) \
-    X(CACHE_ZONE, wr_cache_zone) X(CACHE_KEEP, wr_cache_keep) X(FOLLOWER, follower)
+    X(CACHE_ZONE, wr_cache_zone) X(CACHE_KEEP, wr_cache_keep)
 enum wr_type {
     WR_TYPE_NONE = 0x77720000, /* "wr": a number that other memory is unlikely to hold */
 #define X(id, name) WR_TYPE_##id,

@@ -22,8 +22,8 @@ my $cache = 'for readers of a cached object that still grows, which are to come;
         (map { $_ => 'the place of a filter to come in the order of all' } qw(
             WR_FR_ADDITION WR_FR_GUNZIP WR_FR_GZIP WR_FR_SSI WR_FR_USERID)),
         (map { $_ => $cache } qw(
-            wr_cache_fill_room wr_cache_fill_wrote wr_cache_index_leader_ms
-            wr_cache_index_leader_slot wr_cache_leader_me
+            wr_cache_fill_ref wr_cache_fill_room wr_cache_fill_wrote wr_cache_index_leader_ms
+            wr_cache_index_leader_slot wr_cache_index_show wr_cache_leader_me wr_cache_pin_filled
             wr_cache_write_pending)),
         (map { $_ => 'what is neither of the others' } qw(WR_SYMLINKS_ON WR_SINCE_EXACT)),
         (map { $_ => 'defined below where it is used' } qw(

@@ -23,13 +23,13 @@ static bool take_whole(struct wr_exchange *x, struct wr_cache_ctx *c)
 }
 
 /* Copies what comes before the body, as decode wants it in one piece. */
-bool wr_cache_take_pinned(struct wr_exchange *x, struct wr_cache_ctx *c, bool filling)
+static bool take_pinned(struct wr_exchange *x, struct wr_cache_ctx *c)
 {
     struct wr_cache_at at = { 0 };
     struct wr_text t = wr_text_grow(x->pool, 1024, WR_CACHE_BEFORE_BODY_MAX);
     size_t most = WR_CACHE_EXTENT;
 
-    if (!wr_cache_pin_take(&c->zone->store.memory, &c->view, filling, &c->pinned))
+    if (!wr_cache_pin_take(&c->zone->store.memory, &c->view, false, &c->pinned))
         return false;
     for (;;) {
         struct wr_str part = wr_cache_pin_part(&c->pinned, &at, t.n, most);
@@ -53,7 +53,7 @@ static bool take_memory(struct wr_exchange *x, struct wr_cache_ctx *c)
     if (c->view.memory.number == 0)
         return false;
     if (wr_cache_memory_is_small(&c->view.memory) ? !take_whole(x, c)
-                                                  : !wr_cache_take_pinned(x, c, false))
+                                                  : !take_pinned(x, c))
         return false;
     return wr_str_eq(c->object.key, c->key) && c->object.facts.variant == c->variant;
 }

@@ -149,12 +149,6 @@ enum wr_cache_finding wr_cache_find(struct wr_exchange *x, struct wr_cache_ctx *
 /* Takes `names` as the fields that replies vary by (n 0: none), and makes c->name that of this
  * request's variant. False: its values are too long. */
 bool wr_cache_vary_by(struct wr_exchange *x, struct wr_cache_ctx *c, struct wr_str names);
-/* Pins the object of c->view in memory, or what is being filled, and decodes what comes before the
- * body. False: it is gone, or is not there yet. */
-bool wr_cache_take_pinned(struct wr_exchange *x, struct wr_cache_ctx *c, bool filling);
-/* cache_follow: makes what another request is storing the reply of this one, h->res and x->peer.
- * False: there is no head yet, or it is for others. */
-bool wr_cache_follow(struct wr_exchange *x, struct wr_cache_ctx *c);
 /* cache_admit: takes the object that was found in a file into memory. */
 void wr_cache_admit(struct wr_exchange *x, struct wr_cache_ctx *c);
 

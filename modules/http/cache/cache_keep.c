@@ -18,7 +18,6 @@ struct wr_cache_keep {
     bool leads, updates;
     bool in_memory;              /* the index has the object in memory already */
     bool stays;                  /* it may stay in memory */
-    bool shown;                  /* others may read what has come so far */
     uint64_t created_us, body_n;
     uint32_t flags;
     struct wr_freshness fresh;
@@ -115,8 +114,7 @@ static void store_memory(struct wr_cache_keep *f)
 {
     struct wr_cache_stored s = { .created_us = f->created_us, .flags = f->flags };
 
-    if (!f->shown)
-        seal_memory(f, f->body_n);
+    seal_memory(f, f->body_n);
     s.memory = wr_cache_fill_finish(f->memory);
     if (f->stays && f->leads && memcmp(&f->name, &f->view.name, sizeof(f->name)) == 0)
         f->in_memory = wr_cache_index_store_led(&f->zone->store.index, &f->view, &s);
@@ -137,8 +135,6 @@ void wr_cache_keep_add(struct wr_cache_ctx *c, const char *p, size_t n)
         return;
     f->body_n += n;
     add_memory(f, wr_str_of(p, n));
-    if (f->shown)
-        wr_cache_waits_ring(&f->zone->store.waits, &f->name);
     if (f->write != NULL) {
         wr_bufq_copy(&q, p, n);
         if (!wr_cache_write_add(f->write, &q)) /* `done` frees f */
@@ -306,32 +302,19 @@ static struct wr_cache_keep *new_filling(struct wr_cache_ctx *c, uint32_t flags)
     return f;
 }
 
-/* With a disk, memory is for what was asked for before, and for those who wait for it meanwhile. */
-static void begin_memory(struct wr_cache_keep *f, uint64_t length, bool followed)
+/* With a disk, memory is for what was asked for before. */
+static void begin_memory(struct wr_cache_keep *f, uint64_t length)
 {
     struct wr_cache_memory *m = &f->zone->store.memory;
     size_t size = SIZE_MAX;
 
     f->stays = !f->zone->disk || f->view.uses >= 2;
-    if (m->blocks == 0 || !(f->stays || followed))
+    if (m->blocks == 0 || !f->stays)
         return;
     if (length < SIZE_MAX - f->before.n)
         size = f->before.n + (size_t)length;
     f->memory = wr_cache_fill_new(m, size);
     add_memory(f, f->before);
-}
-
-/* Others may read it from now on. They are told its length, which is known. */
-static void show_memory(struct wr_cache_keep *f, uint64_t length)
-{
-    struct wr_cache_ref ref;
-
-    if (f->memory == NULL)
-        return;
-    seal_memory(f, length);
-    ref = wr_cache_fill_ref(f->memory);
-    f->shown = true;
-    wr_cache_index_show(&f->zone->store.index, &f->view, &ref);
 }
 
 /* Stores a reply without a body. */
@@ -346,7 +329,7 @@ static void store_whole(struct wr_exchange *x, struct wr_cache_ctx *c,
         return;
     f = new_filling(c, facts.flags);
     f->before = before;
-    begin_memory(f, 0, false);
+    begin_memory(f, 0);
     if (f->zone->disk && wr_cache_threads != NULL) {
         struct wr_cache_write_how how = how_of(x, f);
 
@@ -409,7 +392,6 @@ void wr_cache_keep_begin(struct wr_exchange *x, struct wr_cache_ctx *c,
     struct wr_str before;
     struct wr_cache_keep *f;
     struct wr_cache_write_how how;
-    bool followed;
 
     if (!place_variant(x, c) || !take_tags(x, c)) {
         wr_cache_lead_in_vain(c);
@@ -423,11 +405,7 @@ void wr_cache_keep_begin(struct wr_exchange *x, struct wr_cache_ctx *c,
     f = new_filling(c, facts.flags);
     f->fresh = *fresh;
     f->before = before;
-    followed = f->leads && c->rows->lock && h->res.framing == WR_BODY_LENGTH
-               && memcmp(&f->name, &f->view.name, sizeof(f->name)) == 0;
-    begin_memory(f, h->res.framing == WR_BODY_LENGTH ? h->res.length : UINT64_MAX, followed);
-    if (followed)
-        show_memory(f, h->res.length);
+    begin_memory(f, h->res.framing == WR_BODY_LENGTH ? h->res.length : UINT64_MAX);
     if (f->zone->disk && wr_cache_threads != NULL) {
         how = how_of(x, f);
         f->write = wr_cache_write_new(&how, before);

@@ -143,7 +143,7 @@ static bool has_changed(const struct wr_cache_ctx *c, const struct wr_cache_view
         && now->created_us != (c->found ? c->object.facts.created_us : 0);
 }
 
-enum led { LED_ASK, LED_AGAIN, LED_WAIT, LED_FOLLOW };
+enum led { LED_ASK, LED_AGAIN, LED_WAIT };
 
 /* True: the client wants what is so far behind that the whole reply is not worth fetching. */
 static bool is_far_behind(const struct wr_exchange *x, const struct wr_cache_rows *r)
@@ -181,8 +181,6 @@ static enum led take_lead(struct wr_exchange *x, struct wr_cache_ctx *c)
     c->stores = now.uses >= r->min_uses;
     if (!c->stores)
         wr_cache_lead_end(c);
-    else if (!c->leads && r->lock && wr_cache_follow(x, c))
-        return LED_FOLLOW;
     else if (!c->leads && must_wait(x, c))
         return LED_WAIT;
     else if (!c->leads && r->lock)
@@ -239,10 +237,6 @@ static enum wr_verdict look_up(struct wr_exchange *x, struct wr_cache_ctx *c)
         switch (take_lead(x, c)) {
         case LED_WAIT:
             return hold_request(c);
-        case LED_FOLLOW:
-            wr_timer_off(x->loop, &x->idle);
-            wr_http_serve(x);
-            return WR_TAKEN;
         case LED_AGAIN:
             break;
         case LED_ASK:
