@@ -3,9 +3,9 @@
  * Map: http_cache (the module: its rows and hook), cache_conf (setters of the rows), cache_path
  * (proxy_cache_path: zones), cache_look (a request looks for a stored reply, waits for one, or
  * asks a server), cache_ask (changes the request to it), cache_serve (a stored reply as the reply
- * of a server), cache_keep (a server's reply on its way into the cache), cache_take (what becomes
- * of a server's reply, or of its failure), cache_admit (from a file into memory), cache_keeper
- * (loads and evicts), cache_vars.
+ * of a server), cache_keep (a server's reply on its way into the cache), cache_encode (its bytes),
+ * cache_take (what becomes of a server's reply, or of its failure), cache_admit (from a file into
+ * memory), cache_keeper (loads and evicts), cache_vars.
  *
  * Libraries below, which know no request: freshness, cache_control, vary (pure); cache_object (the
  * bytes), cache_file, cache_read, cache_write, cache_load, cache_evict (the disk); cache_store,
@@ -173,6 +173,17 @@ bool wr_cache_after(struct wr_exchange *x);
 /* cache_serve */
 /* Makes what was found the reply of the exchange: h->res, and x->peer. */
 void wr_cache_use(struct wr_exchange *x, struct wr_cache_ctx *c, enum wr_cache_outcome status);
+
+/* cache_encode */
+/* Collects what is stored beside the reply in h->res. */
+struct wr_cache_facts wr_cache_facts_of(struct wr_exchange *x, const struct wr_cache_ctx *c,
+                                        const struct wr_freshness *fresh);
+/* The bytes before the body, in the pool. False: too many to be stored, which is no error. */
+bool wr_cache_encode_reply(struct wr_exchange *x, const struct wr_cache_ctx *c,
+                           const struct wr_cache_facts *facts, struct wr_str *out) WR_CHECKED;
+/* Fills c->tags: those of the reply, and the one by which a purge of the key finds its variants.
+ * False: they cannot all be kept, so a purge might pass the reply by. */
+bool wr_cache_take_tags(struct wr_exchange *x, struct wr_cache_ctx *c) WR_CHECKED;
 
 /* cache_keep, cache_tee */
 /* The reply in h->res, as received, is stored as it comes: wraps x->peer. */

@@ -6,7 +6,6 @@
  * threads have written it. Until then the request leads; whoever waits for it is rung at the end.
  */
 #include "cache_impl.h"
-#include "stored_fields.h"
 
 struct wr_cache_keep {
     uint32_t magic;
@@ -190,93 +189,6 @@ void wr_cache_keeps_end(void)
 
 /* ---- the beginning ---- */
 
-static struct wr_cache_facts facts_of(struct wr_exchange *x, const struct wr_cache_ctx *c,
-                                      const struct wr_freshness *fresh)
-{
-    struct wr_http *h = wr_http_of(x);
-    struct wr_response *r = &h->res;
-
-    return (struct wr_cache_facts){
-        .created_us = c->created_us,
-        .variant = c->variant,
-        .fresh = *fresh,
-        .last_modified_s = wr_response_modified(r),
-        .flags = (r->has_length ? WR_CACHE_HAS_LENGTH : 0u)
-                 | (c->bodiless ? WR_CACHE_BODILESS : 0u)
-                 | (h->req.method == WR_M_HEAD && !c->converts ? WR_CACHE_OF_HEAD : 0u)
-                 | (c->varies != NULL ? WR_CACHE_VARIES : 0u),
-    };
-}
-
-/* The reply as it is stored. */
-static struct wr_response stored_reply(struct wr_exchange *x, const struct wr_cache_ctx *c)
-{
-    const struct wr_http *h = wr_http_of(x);
-    struct wr_response r = h->res;
-    struct wr_cache_control control;
-
-    wr_cache_control_init(&control);
-    if (c->rows->rfc9111)
-        control = wr_cache_control_reply(&h->res.fields);
-    r.fields = (struct wr_fields){ 0 };
-    for (uint32_t i = 0; i < h->res.fields.n; i++) {
-        const struct wr_field *f = &h->res.fields.at[i];
-
-        if (!f->gone)
-            wr_fields_put(x->pool, &r.fields, (enum wr_field_id)f->id, f->name, f->value);
-    }
-    wr_stored_trim(&r.fields, &control);
-    return r;
-}
-
-/* False: it is too long to be stored, which is no error. */
-static bool encode_reply(struct wr_exchange *x, const struct wr_cache_ctx *c,
-                   const struct wr_cache_facts *facts, struct wr_str *out)
-{
-    struct wr_text t = wr_text_grow(x->pool, 1024, WR_CACHE_BEFORE_BODY_MAX);
-    struct wr_response r = stored_reply(x, c);
-    struct wr_cache_parts parts = {
-        .facts = facts, .key = c->key, .res = &r, .tags = c->tags.at, .ntags = c->tags.n,
-        .vary = c->varies != NULL ? c->varies->at : NULL,
-        .nvary = c->varies != NULL ? c->varies->n : 0,
-    };
-
-    if (!wr_cache_encode(&t, &parts))
-        return false;
-    *out = wr_text_view(&t);
-    return true;
-}
-
-static void drop_field(struct wr_fields *f, struct wr_str name)
-{
-    struct wr_field *at = NULL;
-
-    while ((at = wr_fields_find(f, name, at)) != NULL)
-        wr_fields_drop(f, at);
-}
-
-/* The reply's tags, and the one by which a purge of the key finds its variants. False: they cannot
- * all be kept, so a purge might pass the reply by. */
-static bool take_tags(struct wr_exchange *x, struct wr_cache_ctx *c)
-{
-    const char *why;
-
-    c->tags.n = 0;
-    if (c->rows->tag != NULL) {
-        why = wr_cache_tags_add(&c->tags, wr_template_str(x, c->rows->tag));
-        if (why != NULL) {
-            wr_xlog(x, WR_LOG_WARN, 0, "not stored: %s", why);
-            return false;
-        }
-        drop_field(&wr_http_of(x)->res.fields, WR_STR("Cache-Tag"));
-    }
-    if (c->variant != 0 && c->tags.n == WR_CACHE_TAGS_MAX)
-        return false;
-    if (c->variant != 0)
-        c->tags.at[c->tags.n++] = wr_cache_key_tag(c->key);
-    return true;
-}
-
 static struct wr_cache_write_how how_of(struct wr_exchange *x, struct wr_cache_keep *f)
 {
     return (struct wr_cache_write_how){
@@ -321,11 +233,11 @@ static void begin_memory(struct wr_cache_keep *f, uint64_t length)
 static void store_whole(struct wr_exchange *x, struct wr_cache_ctx *c,
                         const struct wr_freshness *fresh)
 {
-    struct wr_cache_facts facts = facts_of(x, c, fresh);
+    struct wr_cache_facts facts = wr_cache_facts_of(x, c, fresh);
     struct wr_cache_keep *f;
     struct wr_str before;
 
-    if (!encode_reply(x, c, &facts, &before))
+    if (!wr_cache_encode_reply(x, c, &facts, &before))
         return;
     f = new_filling(c, facts.flags);
     f->before = before;
@@ -393,12 +305,12 @@ void wr_cache_keep_begin(struct wr_exchange *x, struct wr_cache_ctx *c,
     struct wr_cache_keep *f;
     struct wr_cache_write_how how;
 
-    if (!place_variant(x, c) || !take_tags(x, c)) {
+    if (!place_variant(x, c) || !wr_cache_take_tags(x, c)) {
         wr_cache_lead_in_vain(c);
         return;
     }
-    facts = facts_of(x, c, fresh);
-    if (!encode_reply(x, c, &facts, &before)) {
+    facts = wr_cache_facts_of(x, c, fresh);
+    if (!wr_cache_encode_reply(x, c, &facts, &before)) {
         wr_cache_lead_in_vain(c);
         return;
     }
@@ -480,7 +392,7 @@ static void memory_again(struct wr_cache_ctx *c, struct wr_cache_keep *f)
 void wr_cache_keep_again(struct wr_exchange *x, struct wr_cache_ctx *c,
                          const struct wr_freshness *fresh)
 {
-    struct wr_cache_facts facts = facts_of(x, c, fresh);
+    struct wr_cache_facts facts = wr_cache_facts_of(x, c, fresh);
     struct wr_str before;
     struct wr_cache_keep *f;
     struct wr_cache_write_how how;
@@ -488,7 +400,7 @@ void wr_cache_keep_again(struct wr_exchange *x, struct wr_cache_ctx *c,
     c->tags.n = wr_cache_ntags(&c->object);
     for (uint32_t i = 0; i < c->tags.n; i++)
         c->tags.at[i] = wr_cache_tag(&c->object, i);
-    if (!encode_reply(x, c, &facts, &before)) {
+    if (!wr_cache_encode_reply(x, c, &facts, &before)) {
         wr_cache_lead_end(c);
         return;
     }
