@@ -52,8 +52,7 @@ static bool take_memory(struct wr_exchange *x, struct wr_cache_ctx *c)
 {
     if (c->view.memory.number == 0)
         return false;
-    if (wr_cache_memory_is_small(&c->view.memory) ? !take_whole(x, c)
-                                                  : !take_pinned(x, c))
+    if (wr_cache_memory_is_small(&c->view.memory) ? !take_whole(x, c) : !take_pinned(x, c))
         return false;
     return wr_str_eq(c->object.key, c->key) && c->object.facts.variant == c->variant;
 }
@@ -114,7 +113,6 @@ static enum wr_cache_finding find_object(struct wr_exchange *x, struct wr_cache_
     bool reads = c->reads, seen;
 
     c->found = false;
-
     if (reads) {
         await_read(x, c, false);
     } else {

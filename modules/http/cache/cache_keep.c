@@ -16,7 +16,6 @@ struct wr_cache_keep {
     struct wr_cache_view view;   /* token of leads, updates */
     bool leads, updates;
     bool in_memory;              /* the index has the object in memory already */
-    bool stays;                  /* it may stay in memory */
     uint64_t created_us, body_n;
     uint32_t flags;
     struct wr_freshness fresh;
@@ -99,12 +98,12 @@ static void add_memory(struct wr_cache_keep *f, struct wr_str bytes)
 }
 
 /* Writes the bytes before the body again, with its length. */
-static void seal_memory(struct wr_cache_keep *f, uint64_t body_n)
+static void seal_memory(struct wr_cache_keep *f)
 {
     char *before = wr_malloc(f->before.n);
 
     memcpy(before, f->before.p, f->before.n);
-    wr_cache_seal(before, f->before.n, body_n, 0);
+    wr_cache_seal(before, f->before.n, f->body_n, 0);
     wr_cache_fill_patch(f->memory, 0, wr_str_of(before, f->before.n));
     free(before);
 }
@@ -113,11 +112,11 @@ static void store_memory(struct wr_cache_keep *f)
 {
     struct wr_cache_stored s = { .created_us = f->created_us, .flags = f->flags };
 
-    seal_memory(f, f->body_n);
+    seal_memory(f);
     s.memory = wr_cache_fill_finish(f->memory);
-    if (f->stays && f->leads && memcmp(&f->name, &f->view.name, sizeof(f->name)) == 0)
+    if (f->leads && memcmp(&f->name, &f->view.name, sizeof(f->name)) == 0)
         f->in_memory = wr_cache_index_store_led(&f->zone->store.index, &f->view, &s);
-    else if (f->stays)
+    else
         f->in_memory = wr_cache_index_store(&f->zone->store.index, &f->name, &s);
     wr_cache_fill_end(f->memory);
     f->memory = NULL;
@@ -189,18 +188,17 @@ void wr_cache_keeps_end(void)
 
 /* ---- the beginning ---- */
 
-static struct wr_cache_write_how how_of(struct wr_exchange *x, struct wr_cache_keep *f)
+/* NULL: too long to be stored; `c` leads on. */
+static struct wr_cache_keep *new_filling(struct wr_exchange *x, struct wr_cache_ctx *c,
+                                         const struct wr_freshness *fresh)
 {
-    return (struct wr_cache_write_how){
-        .folder = &f->zone->folder, .threads = wr_cache_threads, .loop = x->loop,
-        .name = f->name, .done = file_written, .arg = f,
-    };
-}
+    struct wr_cache_facts facts = wr_cache_facts_of(x, c, fresh);
+    struct wr_cache_keep *f;
+    struct wr_str before;
 
-static struct wr_cache_keep *new_filling(struct wr_cache_ctx *c, uint32_t flags)
-{
-    struct wr_cache_keep *f = wr_calloc(1, sizeof(*f));
-
+    if (!wr_cache_encode_reply(x, c, &facts, &before))
+        return NULL;
+    f = wr_calloc(1, sizeof(*f));
     WR_TYPED(f, CACHE_KEEP);
     f->zone = c->zone;
     f->name = c->name;
@@ -208,7 +206,9 @@ static struct wr_cache_keep *new_filling(struct wr_cache_ctx *c, uint32_t flags)
     f->leads = c->leads;
     f->updates = c->updates;
     f->created_us = c->created_us;
-    f->flags = flags;
+    f->flags = facts.flags;
+    f->fresh = *fresh;
+    f->before = before;
     wr_list_push(&all, &f->link);
     c->leads = c->updates = false;
     return f;
@@ -220,8 +220,7 @@ static void begin_memory(struct wr_cache_keep *f, uint64_t length)
     struct wr_cache_memory *m = &f->zone->store.memory;
     size_t size = SIZE_MAX;
 
-    f->stays = !f->zone->disk || f->view.uses >= 2;
-    if (m->blocks == 0 || !f->stays)
+    if (m->blocks == 0 || (f->zone->disk && f->view.uses < 2))
         return;
     if (length < SIZE_MAX - f->before.n)
         size = f->before.n + (size_t)length;
@@ -229,27 +228,48 @@ static void begin_memory(struct wr_cache_keep *f, uint64_t length)
     add_memory(f, f->before);
 }
 
+static bool has_files(const struct wr_cache_keep *f)
+{
+    return f->zone->disk && wr_cache_threads != NULL;
+}
+
+static struct wr_cache_write_how how_of(struct wr_exchange *x, struct wr_cache_keep *f)
+{
+    return (struct wr_cache_write_how){
+        .folder = &f->zone->folder, .threads = wr_cache_threads, .loop = x->loop,
+        .name = f->name, .done = file_written, .arg = f,
+    };
+}
+
+static void begin_file(struct wr_exchange *x, struct wr_cache_keep *f)
+{
+    struct wr_cache_write_how how = how_of(x, f);
+
+    if (has_files(f))
+        f->write = wr_cache_write_new(&how, f->before);
+}
+
+/* A body of `length` bytes is to come; UINT64_MAX: nobody knows. NULL: too long to be stored. */
+static struct wr_cache_keep *open_filling(struct wr_exchange *x, struct wr_cache_ctx *c,
+                                          const struct wr_freshness *fresh, uint64_t length)
+{
+    struct wr_cache_keep *f = new_filling(x, c, fresh);
+
+    if (f == NULL)
+        return NULL;
+    begin_memory(f, length);
+    begin_file(x, f);
+    c->fill = f;
+    f->ctx = c;
+    return f;
+}
+
 /* Stores a reply without a body. */
 static void store_whole(struct wr_exchange *x, struct wr_cache_ctx *c,
                         const struct wr_freshness *fresh)
 {
-    struct wr_cache_facts facts = wr_cache_facts_of(x, c, fresh);
-    struct wr_cache_keep *f;
-    struct wr_str before;
-
-    if (!wr_cache_encode_reply(x, c, &facts, &before))
-        return;
-    f = new_filling(c, facts.flags);
-    f->before = before;
-    begin_memory(f, 0);
-    if (f->zone->disk && wr_cache_threads != NULL) {
-        struct wr_cache_write_how how = how_of(x, f);
-
-        f->write = wr_cache_write_new(&how, before);
-    }
-    c->fill = f;
-    f->ctx = c;
-    wr_cache_keep_end(c);
+    if (open_filling(x, c, fresh, 0) != NULL)
+        wr_cache_keep_end(c);
 }
 
 /* Stores what the key's replies vary by, under the name of the key itself. */
@@ -300,34 +320,19 @@ void wr_cache_keep_begin(struct wr_exchange *x, struct wr_cache_ctx *c,
                          const struct wr_freshness *fresh)
 {
     struct wr_http *h = wr_http_of(x);
-    struct wr_cache_facts facts;
-    struct wr_str before;
-    struct wr_cache_keep *f;
-    struct wr_cache_write_how how;
+    uint64_t length = h->res.framing == WR_BODY_LENGTH ? h->res.length : UINT64_MAX;
+    struct wr_cache_keep *f = NULL;
 
-    if (!place_variant(x, c) || !wr_cache_take_tags(x, c)) {
+    if (place_variant(x, c) && wr_cache_take_tags(x, c))
+        f = open_filling(x, c, fresh, length);
+    if (f == NULL) {
         wr_cache_lead_in_vain(c);
         return;
-    }
-    facts = wr_cache_facts_of(x, c, fresh);
-    if (!wr_cache_encode_reply(x, c, &facts, &before)) {
-        wr_cache_lead_in_vain(c);
-        return;
-    }
-    f = new_filling(c, facts.flags);
-    f->fresh = *fresh;
-    f->before = before;
-    begin_memory(f, h->res.framing == WR_BODY_LENGTH ? h->res.length : UINT64_MAX);
-    if (f->zone->disk && wr_cache_threads != NULL) {
-        how = how_of(x, f);
-        f->write = wr_cache_write_new(&how, before);
     }
     if (f->write == NULL && f->memory == NULL) {
         end_in_vain(f);
         return;
     }
-    c->fill = f;
-    f->ctx = c;
     wr_cache_tee(x, c);
     h->wanted = true;
     h->conditional = true;
@@ -377,7 +382,6 @@ static void memory_again(struct wr_cache_ctx *c, struct wr_cache_keep *f)
 
     if (m->blocks == 0 || (c->whole.p == NULL && c->pinned.m == NULL))
         return;
-    f->stays = true;
     f->memory = wr_cache_fill_new(m, f->before.n + (size_t)c->object.body_n);
     add_memory(f, f->before);
     f->body_n = c->object.body_n;
@@ -392,26 +396,23 @@ static void memory_again(struct wr_cache_ctx *c, struct wr_cache_keep *f)
 void wr_cache_keep_again(struct wr_exchange *x, struct wr_cache_ctx *c,
                          const struct wr_freshness *fresh)
 {
-    struct wr_cache_facts facts = wr_cache_facts_of(x, c, fresh);
-    struct wr_str before;
-    struct wr_cache_keep *f;
     struct wr_cache_write_how how;
+    struct wr_cache_keep *f;
 
     c->tags.n = wr_cache_ntags(&c->object);
     for (uint32_t i = 0; i < c->tags.n; i++)
         c->tags.at[i] = wr_cache_tag(&c->object, i);
-    if (!wr_cache_encode_reply(x, c, &facts, &before)) {
+    f = new_filling(x, c, fresh);
+    if (f == NULL) {
         wr_cache_lead_end(c);
         return;
     }
-    f = new_filling(c, facts.flags);
-    f->before = before;
     memory_again(c, f);
     if (f->in_memory)
         end_lead(f);
     how = how_of(x, f);
-    if (f->zone->disk && wr_cache_threads != NULL)
-        wr_cache_refresh(&how, before, c->object.facts.created_us);
+    if (has_files(f))
+        wr_cache_refresh(&how, f->before, c->object.facts.created_us);
     else
         end_filling(f);
 }

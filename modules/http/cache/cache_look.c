@@ -143,8 +143,6 @@ static bool has_changed(const struct wr_cache_ctx *c, const struct wr_cache_view
         && now->created_us != (c->found ? c->object.facts.created_us : 0);
 }
 
-enum led { LED_ASK, LED_AGAIN, LED_WAIT };
-
 /* True: the client wants what is so far behind that the whole reply is not worth fetching. */
 static bool is_far_behind(const struct wr_exchange *x, const struct wr_cache_rows *r)
 {
@@ -153,6 +151,8 @@ static bool is_far_behind(const struct wr_exchange *x, const struct wr_cache_row
     return r->limits_range && range.p != NULL
         && wr_slices_of(range, 1).from > r->max_range_offset;
 }
+
+enum led { LED_ASK, LED_AGAIN, LED_WAIT };
 
 static enum led take_lead(struct wr_exchange *x, struct wr_cache_ctx *c)
 {
@@ -191,7 +191,7 @@ static enum led take_lead(struct wr_exchange *x, struct wr_cache_ctx *c)
 /* ---- the request ---- */
 
 static enum wr_verdict serve_stored(struct wr_exchange *x, struct wr_cache_ctx *c,
-                             enum wr_cache_outcome status)
+                                    enum wr_cache_outcome status)
 {
     wr_cache_wait_end(&c->waiter);
     wr_timer_off(x->loop, &x->idle);
