@@ -119,7 +119,7 @@ struct wr_job {               /* embedded in its owner; zeroed before its first 
      * log, clock and conns belong to the loop's thread. */
     void (*run)(struct wr_job *);
     /* Called in the loop, in step (1), never from inside wr_job_start: notes the result and wakes a
-     * task, or frees the job if its owner has ended; nothing else. */
+     * task; it may free the job. */
     void (*done)(struct wr_job *);
     struct wr_job *next;      /* private to offload.c, like the fields below except busy */
     struct wr_link link;
@@ -142,9 +142,11 @@ uint32_t wr_threads_started(const struct wr_threads *t);
  * False: not started, because the queue is full or no thread can be made; that was logged. */
 bool wr_job_start(struct wr_threads *t, struct wr_job *j) WR_CHECKED;
 /* Takes the job back out of the queue. True: it does not run, and done() will not be called. False:
- * it is running, and done() will be called. An owner that ends earlier must leave the job its
- * memory. */
+ * it is running, and done() will be called. */
 bool wr_job_cancel(struct wr_job *j) WR_CHECKED;
+/* The owner ends, and leaves the job its memory: free_job is called now or, if the job is running,
+ * in the place of done(). */
+void wr_job_leave(struct wr_job *j, void (*free_job)(struct wr_job *));
 
 /* ---- reader: a file on its way out; the loop never waits for its disk ---- */
 struct stat;

@@ -288,3 +288,11 @@ bool wr_job_cancel(struct wr_job *j)
     (void)pthread_mutex_unlock(&t->lock);
     return !j->busy;
 }
+
+void wr_job_leave(struct wr_job *j, void (*free_job)(struct wr_job *))
+{
+    if (wr_job_cancel(j))
+        free_job(j);
+    else
+        j->done = free_job;
+}

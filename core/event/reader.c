@@ -18,7 +18,7 @@
 struct wr_file_fetch {             /* one read, and the thread's memory while it runs */
     struct wr_job job;
     struct wr_opened *file;     /* with a use of its own */
-    struct wr_reader *reader; /* NULL: the reader has ended, the job frees itself */
+    struct wr_reader *reader;
     struct wr_loop *loop;
     struct wr_task *task;     /* woken when it is done */
     uint64_t at, asked;       /* asked: the offset before it was aligned */
@@ -99,8 +99,10 @@ static void fetch_run(struct wr_job *j)
 
 /* ---- in the loop ---- */
 
-static void fetch_free(struct wr_file_fetch *f)
+static void fetch_free(struct wr_job *j)
 {
+    struct wr_file_fetch *f = wr_container(j, struct wr_file_fetch, job);
+
     wr_opened_drop(f->file);
     free(f->buf);
     free(f);
@@ -149,10 +151,6 @@ static void fetch_done(struct wr_job *j)
 {
     struct wr_file_fetch *f = wr_container(j, struct wr_file_fetch, job);
 
-    if (f->reader == NULL) {
-        fetch_free(f);
-        return;
-    }
     note_fetched(f->reader, f);
     wr_task_wake(f->loop, f->task);
 }
@@ -170,12 +168,8 @@ void wr_reader_direct(struct wr_reader *r, size_t size, size_t align)
 
 void wr_reader_end(struct wr_reader *r)
 {
-    struct wr_file_fetch *f = r->fetch;
-
-    if (f != NULL && wr_job_cancel(&f->job))
-        fetch_free(f);
-    else if (f != NULL)
-        f->reader = NULL;
+    if (r->fetch != NULL)
+        wr_job_leave(&r->fetch->job, fetch_free);
     wr_opened_drop(r->file);
     *r = (struct wr_reader){ 0 };
 }

@@ -11,7 +11,7 @@
 
 struct wr_temp_write {        /* a piece being written, and the thread's memory */
     struct wr_job job;
-    struct wr_temp *temp;     /* NULL: the owner has ended, the job frees itself */
+    struct wr_temp *temp;
     struct wr_opened *file;   /* with a use of its own */
     uint64_t at;
     size_t n;
@@ -19,8 +19,10 @@ struct wr_temp_write {        /* a piece being written, and the thread's memory 
     char data[];
 };
 
-static void write_free(struct wr_temp_write *w)
+static void write_free(struct wr_job *j)
 {
+    struct wr_temp_write *w = wr_container(j, struct wr_temp_write, job);
+
     wr_opened_drop(w->file);
     free(w);
 }
@@ -29,10 +31,8 @@ static void close_file(void *arg)
 {
     struct wr_temp *t = arg;
 
-    if (t->writing != NULL && wr_job_cancel(&t->writing->job))
-        write_free(t->writing);
-    else if (t->writing != NULL)
-        t->writing->temp = NULL;
+    if (t->writing != NULL)
+        wr_job_leave(&t->writing->job, write_free);
     t->writing = NULL;
     wr_reader_end(&t->reader);
 }
@@ -80,12 +80,10 @@ static void write_done(struct wr_job *j)
     struct wr_temp_write *w = wr_container(j, struct wr_temp_write, job);
     struct wr_temp *t = w->temp;
 
-    if (t != NULL) {
-        t->writing = NULL;
-        note_written(t, w->n, w->err);
-        wr_task_wake(t->who.loop, t->who.task);
-    }
-    write_free(w);
+    t->writing = NULL;
+    note_written(t, w->n, w->err);
+    wr_task_wake(t->who.loop, t->who.task);
+    write_free(j);
 }
 
 static bool hand_over(struct wr_temp *t, const void *p, size_t n)
@@ -101,7 +99,7 @@ static bool hand_over(struct wr_temp *t, const void *p, size_t n)
         t->writing = w;
         return true;
     }
-    write_free(w); /* the reason was logged */
+    write_free(&w->job); /* the reason was logged */
     t->failed = true;
     return false;
 }

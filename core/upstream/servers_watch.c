@@ -20,7 +20,7 @@ enum {
 
 struct look {                    /* outlives its watch, if the file system does not answer */
     struct wr_job job;
-    struct list_watch *owner;    /* NULL: ended; the loop's */
+    struct list_watch *owner;    /* the loop's */
     struct wr_list_source source;
     int notify, wd;              /* wd: of the folder, or -1 */
     char *folder;
@@ -62,8 +62,10 @@ static void look_run(struct wr_job *j)
     wr_list_read(&k->source);
 }
 
-static void free_look(struct look *k)
+static void free_look(struct wr_job *j)
 {
+    struct look *k = wr_container(j, struct look, job);
+
     wr_server_list_free(&k->source.list);
     free((char *)(uintptr_t)k->source.path);
     free(k->folder);
@@ -74,10 +76,6 @@ static void look_done(struct wr_job *j)
 {
     struct look *k = wr_container(j, struct look, job);
 
-    if (k->owner == NULL) {
-        free_look(k);
-        return;
-    }
     k->owner->answered = true;
     wr_task_wake(me.loop, &k->owner->task);
 }
@@ -358,9 +356,7 @@ void wr_lists_unwatch(void)
         next = w->next;
         wr_timer_off(me.loop, &w->timer);
         wr_task_cancel(&w->task);
-        w->look->owner = NULL;
-        if (wr_job_cancel(&w->look->job))
-            free_look(w->look);
+        wr_job_leave(&w->look->job, free_look);
         drop_waiting(w);
         free(w);
     }

@@ -214,11 +214,40 @@ START_TEST(cancelling)
     ck_assert(wr_job_cancel(&waits->job));
     free(waits);
 
-    /* the owner ends: the job frees itself */
     ck_assert(!wr_job_cancel(&runs->job));
-    runs->left = true;
     open_gate(true);
-    turn_until(l, freed == 1);
+    turn_until(l, runs->done);
+    free(runs);
+    teardown();
+}
+END_TEST
+
+static void free_work(struct wr_job *j)
+{
+    struct work *w = wr_container(j, struct work, job);
+
+    ck_assert(!w->done);
+    free(w);
+    freed++;
+}
+
+START_TEST(leaving)
+{
+    struct work *fresh = work_new(0, pass_gate), *runs = work_new(1, pass_gate);
+    struct work *waits = work_new(2, pass_gate);
+
+    setup(1, 10);
+    ck_assert(wr_job_start(t, &runs->job));
+    wait_inside(1);
+    ck_assert(wr_job_start(t, &waits->job));
+    wr_job_leave(&fresh->job, free_work);
+    ck_assert_uint_eq(freed, 1);
+    wr_job_leave(&waits->job, free_work);
+    ck_assert_uint_eq(freed, 2);
+    wr_job_leave(&runs->job, free_work);
+    ck_assert_uint_eq(freed, 2); /* the thread has it */
+    open_gate(true);
+    turn_until(l, freed == 3);
     teardown();
 }
 END_TEST
@@ -268,7 +297,7 @@ int main(void)
 {
     const TTest *const tests[] = {
         a_job_comes_back, many_jobs, threads_begin_when_none_is_idle, a_full_queue, cancelling,
-        the_end_waits_for_what_runs, a_job_that_never_ends, NULL,
+        leaving, the_end_waits_for_what_runs, a_job_that_never_ends, NULL,
     };
 
     return run_suite("event_offload", tests);

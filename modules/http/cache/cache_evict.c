@@ -14,7 +14,6 @@ struct wr_cache_evictor {
     struct wr_cache_evict_conf conf;
     const struct wr_cache_evict_ops *ops;
     void *arg;
-    bool orphan;               /* its owner has ended: the job frees it */
     bool more;                 /* the last look found more than fit into a turn */
     uint64_t rest_until_ms;    /* the disk refuses to remove files */
     /* the thread's while job.busy */
@@ -62,8 +61,10 @@ static void evict_run(struct wr_job *j)
 
 /* ---- in the loop ---- */
 
-static void free_evictor(struct wr_cache_evictor *e)
+static void free_evictor(struct wr_job *j)
 {
+    struct wr_cache_evictor *e = wr_container(j, struct wr_cache_evictor, job);
+
     free(e->victim);
     free(e);
 }
@@ -72,10 +73,7 @@ static void evict_done(struct wr_job *j)
 {
     struct wr_cache_evictor *e = wr_container(j, struct wr_cache_evictor, job);
 
-    if (e->orphan)
-        free_evictor(e);
-    else
-        wr_task_wake(e->loop, &e->task);
+    wr_task_wake(e->loop, &e->task);
 }
 
 static void report_gone(struct wr_cache_evictor *e)
@@ -165,8 +163,5 @@ void wr_cache_evictor_free(struct wr_cache_evictor *e)
         return;
     wr_timer_off(e->loop, &e->timer);
     wr_task_cancel(&e->task);
-    if (wr_job_cancel(&e->job))
-        free_evictor(e);
-    else
-        e->orphan = true;
+    wr_job_leave(&e->job, free_evictor);
 }

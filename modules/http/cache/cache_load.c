@@ -27,7 +27,6 @@ struct wr_cache_loader {
     struct wr_cache_load_conf conf;
     const struct wr_cache_load_ops *ops;
     void *arg;
-    bool orphan;               /* its owner has ended: the job frees it */
     /* the thread's while job.busy */
     enum work work;
     struct wr_cache_walk *walk; /* NULL: not begun */
@@ -185,8 +184,10 @@ static void load_run(struct wr_job *j)
 
 /* ---- in the loop ---- */
 
-static void free_loader(struct wr_cache_loader *l)
+static void free_loader(struct wr_job *j)
 {
+    struct wr_cache_loader *l = wr_container(j, struct wr_cache_loader, job);
+
     for (uint32_t i = 0; i < l->n; i++)
         free(l->file[i].head.bytes);
     wr_cache_walk_free(l->walk);
@@ -198,10 +199,7 @@ static void load_done(struct wr_job *j)
 {
     struct wr_cache_loader *l = wr_container(j, struct wr_cache_loader, job);
 
-    if (l->orphan)
-        free_loader(l);
-    else
-        wr_task_wake(l->loop, &l->task);
+    wr_task_wake(l->loop, &l->task);
 }
 
 static void mark_known(struct wr_cache_loader *l)
@@ -308,8 +306,5 @@ void wr_cache_loader_free(struct wr_cache_loader *l)
         return;
     wr_timer_off(l->loop, &l->timer);
     wr_task_cancel(&l->task);
-    if (wr_job_cancel(&l->job))
-        free_loader(l);
-    else
-        l->orphan = true;
+    wr_job_leave(&l->job, free_loader);
 }

@@ -8,7 +8,7 @@
 
 struct wr_cache_job {          /* one look, and the thread's memory */
     struct wr_job job;
-    struct wr_cache_read *read; /* NULL: the exchange has left, the job frees itself */
+    struct wr_cache_read *read;
     struct wr_cache_folder *folder;
     struct wr_cache_name name;
     size_t hint;
@@ -47,8 +47,10 @@ static void job_run(struct wr_job *job)
     j->err = look_at(j, false) || is_absent(errno) ? 0 : errno;
 }
 
-static void job_free(struct wr_cache_job *j)
+static void job_free(struct wr_job *job)
 {
+    struct wr_cache_job *j = wr_container(job, struct wr_cache_job, job);
+
     if (j->fd >= 0)
         (void)close(j->fd);
     free(j->head.bytes);
@@ -59,10 +61,7 @@ static void job_done(struct wr_job *job)
 {
     struct wr_cache_job *j = wr_container(job, struct wr_cache_job, job);
 
-    if (j->read == NULL)
-        job_free(j);
-    else
-        wr_task_wake(j->read->who.loop, j->read->who.task);
+    wr_task_wake(j->read->who.loop, j->read->who.task);
 }
 
 static void end_read(void *arg)
@@ -71,12 +70,8 @@ static void end_read(void *arg)
 
     if (r->opened)
         wr_reader_end(&r->reader);
-    if (r->job == NULL)
-        return;
-    if (wr_job_cancel(&r->job->job))
-        job_free(r->job);
-    else
-        r->job->read = NULL;
+    if (r->job != NULL)
+        wr_job_leave(&r->job->job, job_free);
     r->job = NULL;
 }
 

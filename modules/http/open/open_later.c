@@ -15,15 +15,17 @@
 
 struct later {                  /* one path, and the thread's memory */
     struct wr_job job;
-    struct wr_open_ctx *ctx;    /* NULL: the exchange has left, the job frees itself */
-    struct wr_exchange *x;      /* while ctx is there */
+    struct wr_open_ctx *ctx;
+    struct wr_exchange *x;
     int flags, fd, err;
     bool done;
     char path[];
 };
 
-static void later_free(struct later *w)
+static void later_free(struct wr_job *j)
 {
+    struct later *w = wr_container(j, struct later, job);
+
     if (w->fd != -1)
         (void)close(w->fd);
     free(w);
@@ -42,10 +44,6 @@ static void later_done(struct wr_job *j)
     struct later *w = wr_container(j, struct later, job);
 
     w->done = true;
-    if (w->ctx == NULL) {
-        later_free(w);
-        return;
-    }
     w->x->waits--;
     wr_exchange_wake(w->x);
 }
@@ -60,10 +58,7 @@ static void drop_job(void *arg)
     ctx->later = NULL;
     if (!w->done)
         w->x->waits--;
-    if (wr_job_cancel(&w->job))
-        later_free(w);
-    else
-        w->ctx = NULL;
+    wr_job_leave(&w->job, later_free);
 }
 
 static enum wr_there start_job(struct wr_exchange *x, struct wr_threads *t, const char *path,
