@@ -399,9 +399,7 @@ struct wr_cidr {
 bool wr_cidr_parse(struct wr_str s, struct wr_cidr *out) WR_CHECKED;
 /* A v4-mapped v6 address counts as v4, and only as that. */
 bool wr_cidr_match(const struct wr_cidr *c, const struct wr_addr *a);
-struct wr_networks {
-    WR_VEC(struct wr_cidr) list;
-};
+struct wr_networks { WR_VEC(struct wr_cidr) list; };
 bool wr_networks_have(const struct wr_networks *n, const struct wr_addr *a); /* does one match? */
 
 /* ---- clock: read once per loop turn, never per call ---- */
@@ -417,6 +415,7 @@ struct wr_clock {
 extern struct wr_clock wr_clock;
 void wr_clock_update(void); /* texts are remade only when the second changes */
 static inline uint64_t wr_now(void) { return wr_clock.mono_ms; } /* ms, monotonic, cached */
+uint64_t wr_time_ns(void); /* monotonic, read now: for threads, and for bounds within a turn */
 void wr_clock_http(time_t t, struct wr_text *out);               /* RFC 9110 5.6.7 IMF-fixdate */
 
 /* ---- regex: PCRE2, with JIT where it is built in ---- */

@@ -398,7 +398,6 @@ static inline bool wr_queue_is_empty(const struct wr_queue *q)
 /* The head does nothing with what is there: take it for gone. It may show itself again. */
 void wr_queue_skip(struct wr_queue *q, struct wr_queue_head h);
 void wr_queue_clear(struct wr_queue *q, uint32_t process); /* a dead one; as wr_ledger_clear */
-uint64_t wr_time_ns(void); /* monotonic, asked for now: the ticket of one who comes */
 
 /* ---- host ---- */
 #define WR_HOSTNAME_SIZE 256

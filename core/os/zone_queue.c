@@ -23,7 +23,6 @@
  * again then, and takes a head that does not move for gone. */
 #include "os/os.h"
 
-#include <time.h>
 
 void wr_queue_place(struct wr_queue *q, struct wr_zone *z)
 {
@@ -32,14 +31,6 @@ void wr_queue_place(struct wr_queue *q, struct wr_zone *z)
     wr_ledger_place(&q->places, z, 1);
     q->places.totals = q->taken;
     q->places.stride = sizeof(*q->taken);
-}
-
-uint64_t wr_time_ns(void)
-{
-    struct timespec t;
-
-    (void)clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
 }
 
 bool wr_queue_enter(struct wr_queue *q, uint32_t most, struct wr_pool *pool)

@@ -36,21 +36,13 @@ uint64_t wr_cache_excess(const struct wr_cache_evict_conf *c, uint64_t counted, 
 
 /* ---- in a thread ---- */
 
-static uint64_t thread_ms(void)
-{
-    struct timespec t;
-
-    (void)clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
-}
-
 static void evict_run(struct wr_job *j)
 {
     struct wr_cache_evictor *e = wr_container(j, struct wr_cache_evictor, job);
-    const uint64_t end = thread_ms() + e->conf.pace.threshold_ms;
+    const uint64_t end_ns = wr_time_ns() + e->conf.pace.threshold_ms * UINT64_C(1000000);
 
     e->from = e->next;
-    for (; e->next < e->n && (e->next == e->from || thread_ms() < end); e->next++) {
+    for (; e->next < e->n && (e->next == e->from || wr_time_ns() < end_ns); e->next++) {
         struct victim *v = &e->victim[e->next];
 
         v->removed = wr_cache_file_remove(e->folder, &v->is.name, v->is.created_us, &e->why)

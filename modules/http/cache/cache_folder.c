@@ -293,14 +293,6 @@ static bool exchange_folder(struct wr_cache_folder *f, struct wr_cache_failure *
     return other;
 }
 
-static uint64_t thread_ms(void)
-{
-    struct timespec t;
-
-    (void)clock_gettime(CLOCK_MONOTONIC_COARSE, &t);
-    return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
-}
-
 /* The folder that is held, unless it was removed and the path does not lead to another one. */
 static int check_folder(struct wr_cache_folder *f, struct wr_cache_failure *why)
 {
@@ -323,7 +315,7 @@ static int check_folder(struct wr_cache_folder *f, struct wr_cache_failure *why)
 
 int wr_cache_folder_open(struct wr_cache_folder *f, struct wr_cache_failure *why)
 {
-    const uint64_t now = thread_ms();
+    const uint64_t now = wr_time_ns() / 1000000;
     int fd = atomic_load_explicit(&f->fd, memory_order_acquire);
 
     if (wr_likely(fd >= 0 && now < atomic_load(&f->checked_ms) + CHECK_MS))

@@ -39,14 +39,6 @@ struct wr_cache_loader {
 
 /* ---- in a thread ---- */
 
-static uint64_t thread_ms(void)
-{
-    struct timespec t;
-
-    (void)clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
-}
-
 static void begin_walk(struct wr_cache_loader *l)
 {
     l->walk = wr_cache_walk_new(l->folder, &l->why);
@@ -57,12 +49,12 @@ static void begin_walk(struct wr_cache_loader *l)
 
 static void list_files(struct wr_cache_loader *l)
 {
-    const uint64_t end = thread_ms() + l->conf.pace.threshold_ms;
+    const uint64_t end_ns = wr_time_ns() + l->conf.pace.threshold_ms * UINT64_C(1000000);
 
     if (l->walk == NULL)
         begin_walk(l);
     l->n = l->from = l->next = 0;
-    while (!l->ended && l->n < l->conf.pace.files && (l->n % 16 != 15 || thread_ms() < end)) {
+    while (!l->ended && l->n < l->conf.pace.files && (l->n % 16 != 15 || wr_time_ns() < end_ns)) {
         l->file[l->n] = (struct file){ .known = false };
         if (wr_cache_walk_next(l->walk, &l->file[l->n].place))
             l->n++;
@@ -163,11 +155,11 @@ static void read_file(struct wr_cache_loader *l, struct file *f, int folder)
 
 static void read_files(struct wr_cache_loader *l)
 {
-    const uint64_t end = thread_ms() + l->conf.pace.threshold_ms;
+    const uint64_t end_ns = wr_time_ns() + l->conf.pace.threshold_ms * UINT64_C(1000000);
     int folder = wr_cache_folder_open(l->folder, &l->why);
 
     l->from = l->next;
-    for (; l->next < l->n && (l->next == l->from || thread_ms() < end); l->next++)
+    for (; l->next < l->n && (l->next == l->from || wr_time_ns() < end_ns); l->next++)
         if (!l->file[l->next].known && folder >= 0)
             read_file(l, &l->file[l->next], folder);
 }

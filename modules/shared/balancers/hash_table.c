@@ -3,7 +3,6 @@
  * in steps while picks go on with the table before. Owned by the balancer hash. */
 #include "hash_table.h"
 
-#include <time.h>
 
 #define STEP_UNITS 512       /* of work between two looks at the clock */
 #define STEP_NS 200000       /* of work in a turn */
@@ -181,24 +180,16 @@ static void take_table(struct wr_hash_table *t)
     bind_peers(t);
 }
 
-static uint64_t now_ns(void)
-{
-    struct timespec ts;
-
-    (void)clock_gettime(CLOCK_MONOTONIC, &ts);
-    return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
-}
-
 /* Memory that is touched for the first time costs many times as much as other: the clock bounds a
  * turn's work, not a number of units. */
 static bool work_for_a_turn(struct wr_hash_table *t)
 {
-    uint64_t end = now_ns() + STEP_NS;
+    uint64_t end = wr_time_ns() + STEP_NS;
     bool done;
 
     do
         done = work_step(t, STEP_UNITS);
-    while (!done && now_ns() < end);
+    while (!done && wr_time_ns() < end);
     return done;
 }
 
