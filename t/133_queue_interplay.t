@@ -129,6 +129,12 @@ sub waits_for {
     return $c;
 }
 
+# A client may have its whole reply a moment before its worker gives the place at the server back.
+sub comes_free {
+    my ($path, $name, @fields) = @_;
+    return wait_for { get($path, @fields)->{body} eq $name };
+}
+
 sub served { return Weir::Http::reply($_[0])->{body} }
 
 # Which key leads to the server.
@@ -177,6 +183,7 @@ for my $group (sort keys %group) {
     is served($one), 'b', "$group: the first gets it, bound to it or not";
     is served($two), 'b', "$group: then the second";
     ok let_go('a', $holder{a}), "$group: the other one ends its request";
+    comes_free($path, 'a', @fields) if $bound;
     is join('', map { get($path, @fields)->{body} } 1 .. 6), 'a' x 6, "$group: it is still bound" if $bound;
     $_->close for $one, $two;
 }
@@ -205,7 +212,7 @@ ok let_go('b', $other), 'the backup has room';
 is served($line[0]), 'b', 'for the first';
 is served($line[1]), 'b', 'for the second';
 ok let_go('a', $holder), 'the main server, too';
-is get('spare')->{body}, 'a', 'it comes first again';
+ok comes_free('spare', 'a'), 'it comes first again';
 
 # ---- retries
 
@@ -259,6 +266,7 @@ is get('last')->{status}, 502, 'new requests do not wait';
 ok let_go('a', $holder), 'the server ends its request';
 is join('', map { served($_) } @line), 'aaa', 'those in the queue are served';
 
+comes_free('last', 'a');
 $holder = holds('a', 'last/hold');
 is(($w->reload(conf()))[0], 0, 'the queue is back');
 @line = map { waits_for('last') } 1 .. 2;
