@@ -15,8 +15,10 @@
 static struct {
     struct wr_cache_victim at[MOST]; /* the oldest one first */
     uint32_t n, outdated, found, gone, kept;
+    uint32_t asked;
     uint64_t bytes;
     bool refuses;
+    bool waits;
     bool done;
     struct wr_cache_load_sums sums;
 } idx;
@@ -56,7 +58,13 @@ static void note_done(void *arg, const struct wr_cache_load_sums *sums)
     idx.sums = *sums;
 }
 
-static const struct wr_cache_load_ops load_ops = { is_known, take_found, note_done };
+static bool may_work(void *arg)
+{
+    (void)arg;
+    return !idx.waits || ++idx.asked > 2;
+}
+
+static const struct wr_cache_load_ops load_ops = { is_known, take_found, note_done, may_work };
 
 static uint64_t count_bytes(void *arg)
 {
@@ -141,6 +149,18 @@ START_TEST(all_objects)
     load_with(100);
     ck_assert_uint_eq(idx.found, 300);
     ck_assert_uint_eq(idx.sums.known, 300);
+    end();
+}
+END_TEST
+
+START_TEST(another_is_owner)
+{
+    begin();
+    put_object(key_of(1), levels_12, CREATED, WR_STR("body"));
+    idx.waits = true;
+    load_with(100);
+    ck_assert_uint_gt(idx.asked, 2);
+    ck_assert_uint_eq(idx.n, 1);
     end();
 }
 END_TEST
@@ -434,6 +454,7 @@ int main(void)
 
     tcase_set_timeout(t, 60);
     tcase_add_loop_test(t, all_objects, 0, 2);
+    tcase_add_test(t, another_is_owner);
     tcase_add_test(t, an_empty_folder);
     tcase_add_test(t, not_wanted);
     tcase_add_test(t, other_files);

@@ -1,6 +1,7 @@
 /* cache_keeper: what the keeper does for each zone: reads what lies in its folder after a start,
  * and removes what is too much or was not used for long. Threads touch the disk; the loop only
- * changes the index. */
+ * changes the index. The keeper of an old program lives on during an upgrade: only the owner of a
+ * folder does anything there. */
 #include "cache_impl.h"
 
 #define PURGE_LOOK_MS 2000     /* between two looks whether something was purged */
@@ -10,12 +11,23 @@
 static struct wr_threads *threads;
 static struct wr_loop *the_loop;
 static struct wr_cache_zone *zones; /* between start and stop */
+static uint64_t own_run;           /* number of this keeper; 0: not committed */
 
 static struct wr_cache_index *index_of(void *zone)
 {
     struct wr_cache_zone *z = WR_CHECK(zone, CACHE_ZONE);
 
     return &z->store.index;
+}
+
+static bool is_owner(const struct wr_cache_zone *z)
+{
+    return atomic_load(z->owner) == own_run;
+}
+
+static bool may_work(void *zone)
+{
+    return is_owner(WR_CHECK(zone, CACHE_ZONE));
 }
 
 /* ---- loading ---- */
@@ -67,7 +79,7 @@ static void is_loaded(void *arg, const struct wr_cache_load_sums *sums)
                (double)sums->bytes / 1048576, (unsigned long long)sums->files);
 }
 
-static const struct wr_cache_load_ops load_ops = { is_known, take_loaded, is_loaded };
+static const struct wr_cache_load_ops load_ops = { is_known, take_loaded, is_loaded, may_work };
 
 /* ---- purger=on: files of what was purged are removed although nobody asks for them ---- */
 
@@ -99,7 +111,9 @@ static void has_purged(void *arg, const struct wr_cache_load_sums *sums)
     z->purger = NULL;
 }
 
-static const struct wr_cache_load_ops purge_ops = { is_unknown, is_wanted, has_purged };
+static const struct wr_cache_load_ops purge_ops = {
+    is_unknown, is_wanted, has_purged, may_work
+};
 
 /* Reads all files once more when something was purged since the last time. */
 static void look_for_purges(struct wr_task *t)
@@ -109,7 +123,7 @@ static void look_for_purges(struct wr_task *t)
     uint64_t newest = wr_purge_newest(&z->store.purges);
 
     wr_timer_set(the_loop, &z->purge_timer, PURGE_LOOK_MS);
-    if (newest == z->purged_us || z->purger != NULL)
+    if (newest == z->purged_us || z->purger != NULL || !is_owner(z))
         return;
     z->purged_us = newest;
     z->purger = wr_cache_loader_new(the_loop, threads, &z->folder, &how, &purge_ops, z);
@@ -136,6 +150,8 @@ static bool take_victim(void *arg, enum wr_cache_wanted why, struct wr_cache_vic
     uint64_t inactive_ms = z->inactive_s * 1000, before = UINT64_MAX;
     struct wr_cache_view v;
 
+    if (!is_owner(z))
+        return false;
     if (why == WR_CACHE_OUTDATED)
         before = wr_now() > inactive_ms ? wr_now() - inactive_ms : 0;
     if (before == 0 || !wr_cache_index_take(index_of(arg), before, &v))
@@ -178,9 +194,24 @@ static void start_tending(struct wr_cache_zone *z)
 
 static void commit(struct wr_conf *conf, uint64_t run, bool learn)
 {
-    (void)conf;
-    (void)run;
+    const struct wr_cache_state *state = wr_conf_state(conf, &wr_module_http_cache);
+
     (void)learn;
+    own_run = run;
+    for (struct wr_cache_zone *z = state->zones; z != NULL; z = z->next)
+        if (z->disk)
+            atomic_store(z->owner, run);
+}
+
+/* A process that writes over the owner cannot stop the evicting for long. */
+static bool is_damaged(const struct wr_conf *conf)
+{
+    const struct wr_cache_state *state = wr_conf_state(conf, &wr_module_http_cache);
+    const struct wr_cache_zone *z = state->zones;
+
+    while (z != NULL && (!z->disk || is_owner(z)))
+        z = z->next;
+    return z != NULL;
 }
 
 static void start(struct wr_conf *conf, struct wr_loop *loop)
@@ -255,4 +286,5 @@ static bool look(struct wr_conf *conf)
 
 const struct wr_keeper_hooks wr_cache_keeper = {
     .commit = commit, .start = start, .stop = stop, .sweep = sweep, .look = look,
+    .is_damaged = is_damaged,
 };

@@ -9,6 +9,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#define ASK_AGAIN_MS 1000
+
 struct file {
     struct wr_cache_place place;
     bool known;
@@ -237,8 +239,9 @@ static void take_files(struct wr_cache_loader *l)
 static void start_work(struct wr_cache_loader *l, enum work work)
 {
     l->work = work;
-    if (!wr_job_start(l->threads, &l->job)) /* logged; later there may be room */
-        wr_timer_set(l->loop, &l->timer, 1000);
+    if ((l->ops->may_work != NULL && !l->ops->may_work(l->arg))
+        || !wr_job_start(l->threads, &l->job)) /* logged; later there may be room */
+        wr_timer_set(l->loop, &l->timer, ASK_AGAIN_MS);
 }
 
 static void log_failure(struct wr_cache_loader *l)

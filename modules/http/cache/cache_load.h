@@ -36,6 +36,8 @@ struct wr_cache_load_ops {        /* all called in the loop's thread */
     bool (*found)(void *arg, const struct wr_cache_loaded *l);
     /* The end. It may free the loader. */
     void (*done)(void *arg, const struct wr_cache_load_sums *sums);
+    /* False: not now, ask again in a second; what was begun waits. NULL: always. */
+    bool (*may_work)(void *arg);
 };
 struct wr_cache_loader;
 /* Begins at once. The folder, the threads and arg outlive the loader. */

@@ -155,11 +155,22 @@ static bool open_memory(struct wr_conf *conf, struct wr_cache_zone *z)
     return wr_cache_store_open(&z->store, conf, z->name, z->keys_size, z->memory_size);
 }
 
+/* By path: a folder keeps its owner when a reload gives its zone another name or size. */
+static bool open_owner(struct wr_conf *conf, struct wr_cache_zone *z)
+{
+    const char *name = wr_pool_fmt(conf->pool, "cache-owner/%s", z->path).p;
+    struct wr_shm *shm = wr_shm_get(conf->shm, conf->old_shm, name, 1, 0, 64, NULL);
+
+    if (shm != NULL)
+        z->owner = shm->p;
+    return shm != NULL;
+}
+
 static bool open_zone(struct wr_cf *cf, struct wr_cache_zone *z)
 {
     const char *why;
 
-    if (!open_memory(cf->conf, z))
+    if (!open_memory(cf->conf, z) || (z->disk && !open_owner(cf->conf, z)))
         return wr_cf_error_at(cf, z->node, 0, "shared memory for the zone \"" WR_FMT "\" could not"
                               " be made (%d: %s)", WR_ARG(z->name), errno, strerror(errno));
     wr_cache_folder_init(&z->folder, z->path, z->levels, NULL);
