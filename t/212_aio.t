@@ -129,7 +129,7 @@ like $w->error_log, qr/\[error\] .*thread pool "none" not found/, 'is logged';
 sub spilled {
     my ($pid) = @_;
     my $dir = $w->path('temp');
-    return List::Util::sum0(map { -s } grep { (readlink // '') =~ m{^\Q$dir\E/} }
+    return List::Util::sum0(map { -s $_ // 0 } grep { (readlink // '') =~ m{^\Q$dir\E/} }
         glob "/proc/$pid/fd/*");
 }
 
