@@ -2,9 +2,6 @@
  * whose replies vary in two steps. Purged objects are not found. Called by cache_look. */
 #include "cache_impl.h"
 
-#define VARIANTS_MAX 16384     /* of one key: more share their places */
-#define VARY_VALUES_MAX 16384
-
 /* The lengths in the object's own bytes come from shared memory, too. */
 static bool has_size(const struct wr_cache_object *o, uint64_t size)
 {
@@ -149,59 +146,6 @@ static enum wr_cache_finding find_object(struct wr_exchange *x, struct wr_cache_
     return WR_CACHE_THERE;
 }
 
-/* ---- variants ---- */
-
-bool wr_cache_vary_by(struct wr_exchange *x, struct wr_cache_ctx *c, struct wr_str names)
-{
-    struct wr_text values = wr_text_grow(x->pool, 128, VARY_VALUES_MAX);
-    struct wr_variant *v = NULL;
-
-    if (names.n > 0) {
-        v = WR_NEW(x->pool, struct wr_variant);
-        if (!wr_vary_variant(names, &wr_http_of(x)->req.fields, &values, v))
-            return false;
-    }
-    c->names = names;
-    c->varies = v;
-    c->variant = v != NULL ? 1 + v->number % VARIANTS_MAX : 0;
-    c->name = wr_cache_name_of(c->key, c->variant);
-    return true;
-}
-
-/* True: the object only tells what replies of the key vary by. */
-static bool is_marker(const struct wr_cache_object *o)
-{
-    return (o->facts.flags & WR_CACHE_VARIES) != 0 && o->facts.variant == 0;
-}
-
-static struct wr_str marker_names(struct wr_exchange *x, const struct wr_cache_object *o)
-{
-    struct wr_text t = wr_text_grow(x->pool, 64, WR_VARY_NAMES_MAX);
-    struct wr_str rest = o->vary;
-    struct wr_cache_vary v;
-
-    while (wr_cache_vary_next(&rest, &v)) {
-        wr_text_c(&t, t.n > 0 ? "," : "");
-        wr_text_str(&t, v.name);
-    }
-    return wr_text_view(&t);
-}
-
-/* Different values may have one number. */
-static bool is_same_variant(const struct wr_cache_ctx *c)
-{
-    struct wr_str rest = c->object.vary;
-    struct wr_cache_vary v;
-    uint32_t n = 0;
-
-    if (c->varies == NULL)
-        return c->object.vary.n == 0;
-    while (wr_cache_vary_next(&rest, &v))
-        if (n == c->varies->n || !wr_vary_equal(&v, &c->varies->at[n++]))
-            return false;
-    return n == c->varies->n;
-}
-
 /* A reply that error_page replaced elsewhere has no body, nor has one to HEAD. */
 static bool is_usable_here(const struct wr_exchange *x, const struct wr_cache_object *o)
 {
@@ -218,13 +162,13 @@ enum wr_cache_finding wr_cache_find(struct wr_exchange *x, struct wr_cache_ctx *
 {
     enum wr_cache_finding f = find_object(x, c);
 
-    if (f == WR_CACHE_THERE && is_marker(&c->object)) {
+    if (f == WR_CACHE_THERE && wr_cache_is_marker(&c->object)) {
         c->found = false;
-        if (!wr_cache_vary_by(x, c, marker_names(x, &c->object)))
+        if (!wr_cache_vary_by(x, c, wr_cache_marker_names(x, &c->object)))
             return WR_CACHE_ABSENT;
         f = find_object(x, c);
     }
-    if (f == WR_CACHE_THERE && (!is_same_variant(c) || !is_usable_here(x, &c->object))) {
+    if (f == WR_CACHE_THERE && (!wr_cache_is_same_variant(c) || !is_usable_here(x, &c->object))) {
         c->found = false;
         f = WR_CACHE_ABSENT;
     }

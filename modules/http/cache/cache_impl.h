@@ -3,7 +3,8 @@
  * Map: http_cache (the module: its rows and hook), cache_conf (setters of the rows), cache_path
  * (proxy_cache_path: zones), cache_look (a request looks for a stored reply, waits for one, or
  * asks a server), cache_ask (changes the request to it), cache_serve (a stored reply as the reply
- * of a server), cache_keep (a server's reply on its way into the cache), cache_encode (its bytes),
+ * of a server), cache_variant (replies of one key that vary), cache_keep (a server's reply on its
+ * way into the cache), cache_tee (the endpoint that it is read from), cache_encode (its bytes),
  * cache_take (what becomes of a server's reply, or of its failure), cache_admit (from a file into
  * memory), cache_keeper (loads and evicts), cache_vars.
  *
@@ -147,9 +148,20 @@ enum wr_cache_finding {
     WR_CACHE_READING           /* a thread opens the file: ask again when woken */
 };
 enum wr_cache_finding wr_cache_find(struct wr_exchange *x, struct wr_cache_ctx *c);
+
+/* cache_variant */
 /* Takes `names` as the fields that replies vary by (n 0: none), and makes c->name that of this
  * request's variant. False: its values are too long. */
 bool wr_cache_vary_by(struct wr_exchange *x, struct wr_cache_ctx *c, struct wr_str names);
+/* True: the object only tells what replies of the key vary by. */
+bool wr_cache_is_marker(const struct wr_cache_object *o);
+struct wr_str wr_cache_marker_names(struct wr_exchange *x, const struct wr_cache_object *o);
+/* Is what was found the variant of this request? Different values may have one number. */
+bool wr_cache_is_same_variant(const struct wr_cache_ctx *c);
+/* Finds out which variant of the key the reply in h->res is, and stores a marker that tells so.
+ * False: it is one for this request only. */
+bool wr_cache_variant_place(struct wr_exchange *x, struct wr_cache_ctx *c);
+
 /* cache_admit: takes the object that was found in a file into memory. */
 void wr_cache_admit(struct wr_exchange *x, struct wr_cache_ctx *c);
 
@@ -193,6 +205,9 @@ void wr_cache_keep_begin(struct wr_exchange *x, struct wr_cache_ctx *c,
 void wr_cache_keep_add(struct wr_cache_ctx *c, const char *p, size_t n); /* bytes of the body */
 void wr_cache_keep_end(struct wr_cache_ctx *c);  /* the body is whole */
 void wr_cache_keep_drop(struct wr_cache_ctx *c); /* not stored after all; idempotent */
+/* Stores a reply without a body: all of it, at once. */
+void wr_cache_keep_bare(struct wr_exchange *x, struct wr_cache_ctx *c,
+                        const struct wr_freshness *fresh);
 /* Stores only the head, for locations where error_page replaces the reply, too. */
 void wr_cache_keep_head(struct wr_exchange *x, struct wr_cache_ctx *c);
 /* Stores what was found with the head in h->res (a 304 was merged into it). */

@@ -264,56 +264,11 @@ static struct wr_cache_keep *open_filling(struct wr_exchange *x, struct wr_cache
     return f;
 }
 
-/* Stores a reply without a body. */
-static void store_whole(struct wr_exchange *x, struct wr_cache_ctx *c,
+void wr_cache_keep_bare(struct wr_exchange *x, struct wr_cache_ctx *c,
                         const struct wr_freshness *fresh)
 {
     if (open_filling(x, c, fresh, 0) != NULL)
         wr_cache_keep_end(c);
-}
-
-/* Stores what the key's replies vary by, under the name of the key itself. */
-static void store_marker(struct wr_exchange *x, struct wr_cache_ctx *c)
-{
-    struct wr_cache_ctx marker = *c;
-    struct wr_variant names = *c->varies;
-    struct wr_freshness none = { 0 };
-    struct wr_response reply = wr_http_of(x)->res, *r = &wr_http_of(x)->res;
-
-    for (uint32_t i = 0; i < names.n; i++)
-        names.at[i].value = wr_str_of(NULL, 0);
-    marker.varies = &names;
-    marker.variant = 0;
-    marker.tags.n = 0;
-    marker.name = wr_cache_name_of(c->key, 0);
-    marker.leads = marker.updates = false;
-    wr_response_init(r);
-    r->status = 200;
-    store_whole(x, &marker, &none);
-    *r = reply;
-}
-
-/* Finds out which variant of the key the reply is. False: it is one for this request only. */
-static bool place_variant(struct wr_exchange *x, struct wr_cache_ctx *c)
-{
-    const struct wr_http *h = wr_http_of(x);
-    struct wr_text names = wr_text_grow(x->pool, 64, WR_VARY_NAMES_MAX);
-    bool known = c->names.p != NULL;
-    struct wr_str before = c->names;
-
-    if ((h->proxy_conf->ignore & WR_IGNORE_VARY) == 0)
-        switch (wr_vary_names(&h->res.fields, &names)) {
-        case WR_VARY_NEVER:
-            return false;
-        case WR_VARY_NONE:
-        case WR_VARY_BY:
-            break;
-        }
-    if (!wr_cache_vary_by(x, c, wr_text_view(&names)))
-        return false;
-    if (names.n > 0 && !(known && wr_str_eq(before, c->names)))
-        store_marker(x, c);
-    return true;
 }
 
 void wr_cache_keep_begin(struct wr_exchange *x, struct wr_cache_ctx *c,
@@ -323,7 +278,7 @@ void wr_cache_keep_begin(struct wr_exchange *x, struct wr_cache_ctx *c,
     uint64_t length = h->res.framing == WR_BODY_LENGTH ? h->res.length : UINT64_MAX;
     struct wr_cache_keep *f = NULL;
 
-    if (place_variant(x, c) && wr_cache_take_tags(x, c))
+    if (wr_cache_variant_place(x, c) && wr_cache_take_tags(x, c))
         f = open_filling(x, c, fresh, length);
     if (f == NULL) {
         wr_cache_lead_in_vain(c);
@@ -352,7 +307,7 @@ void wr_cache_keep_head(struct wr_exchange *x, struct wr_cache_ctx *c)
     f->leads = f->updates = false;
     wr_cache_keep_drop(c);
     c->bodiless = true;
-    store_whole(x, c, &fresh);
+    wr_cache_keep_bare(x, c, &fresh);
 }
 
 /* ---- after a 304 ---- */
