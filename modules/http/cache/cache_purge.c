@@ -6,11 +6,14 @@
 /* Begins with a control character, which tags of replies do not have. */
 uint64_t wr_cache_key_tag(struct wr_str key)
 {
-    char text[WR_CACHE_KEY_MAX + 1];
+    char *text = wr_malloc(key.n + 1);
+    uint64_t tag;
 
     text[0] = '\1';
     memcpy(text + 1, key.p, key.n);
-    return wr_purge_tag_of(wr_str_of(text, key.n + 1));
+    tag = wr_purge_tag_of(wr_str_of(text, key.n + 1));
+    free(text);
+    return tag;
 }
 
 static struct wr_purge_record record_of(uint64_t hash, enum wr_purge_kind kind, uint32_t length,
