@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -28,18 +29,29 @@ struct writing {
     struct wr_cache_failure why;
 };
 
-static bool write_file(int folder, const char *name, int flags, const char *p, size_t n)
+static int open_file(int folder, const char *name, int flags)
 {
-    int fd = openat(folder, name, O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC | flags, 0600);
-    bool ok = fd >= 0;
+    return openat(folder, name, O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC | flags, 0600);
+}
 
-    while (ok && n > 0) {
-        ssize_t k = write(fd, p, n);
+/* Records lie one behind the other: what a full disk, or a process that was killed, has left of one
+ * would make all behind it unreadable. */
+static bool append_record(int fd, struct wr_str record)
+{
+    struct stat st;
+    off_t torn;
 
-        ok = k > 0;
-        p += ok ? k : 0;
-        n -= ok ? (size_t)k : 0;
-    }
+    if (flock(fd, LOCK_EX) != 0 || fstat(fd, &st) != 0)
+        return false;
+    torn = st.st_size % (off_t)record.n;
+    return (torn == 0 || ftruncate(fd, st.st_size - torn) == 0) && wr_file_write_all(fd, record);
+}
+
+static bool append_file(int folder, const struct writing *w)
+{
+    int fd = open_file(folder, names[NEW], O_APPEND);
+    bool ok = fd >= 0 && append_record(fd, wr_str_of(w->bytes, w->n));
+
     if (fd >= 0)
         ok = close(fd) == 0 && ok;
     return ok;
@@ -47,8 +59,12 @@ static bool write_file(int folder, const char *name, int flags, const char *p, s
 
 static bool write_anew(int folder, const struct writing *w)
 {
-    return write_file(folder, ".weir-purges.tmp", O_TRUNC, w->bytes, w->n)
-        && renameat(folder, ".weir-purges.tmp", folder, names[ALL]) == 0
+    int fd = open_file(folder, ".weir-purges.tmp", O_TRUNC);
+    bool ok = fd >= 0 && wr_file_write_all(fd, wr_str_of(w->bytes, w->n));
+
+    if (fd >= 0)
+        ok = close(fd) == 0 && ok;
+    return ok && renameat(folder, ".weir-purges.tmp", folder, names[ALL]) == 0
         && unlinkat(folder, names[OLD], 0) == 0;
 }
 
@@ -59,7 +75,7 @@ static void write_run(struct wr_job *j)
 
     if (fd < 0)
         return;
-    if (!(w->anew ? write_anew(fd, w) : write_file(fd, names[NEW], O_APPEND, w->bytes, w->n)))
+    if (!(w->anew ? write_anew(fd, w) : append_file(fd, w)))
         w->why = (struct wr_cache_failure){ "write()", errno };
 }
 
@@ -139,7 +155,10 @@ void wr_cache_purges_settle(struct wr_cache_zone *z, struct wr_threads *t, uint6
     uint32_t cursor = 0;
     int fd = atomic_load(&z->folder.fd);
 
-    if (bytes < GROWN || fd < 0 || renameat(fd, names[NEW], fd, names[OLD]) != 0)
+    if (bytes < GROWN || fd < 0)
+        return;
+    /* An old file that is there still could not be written anew: it goes now. */
+    if (renameat2(fd, names[NEW], fd, names[OLD], RENAME_NOREPLACE) != 0 && errno != EEXIST)
         return;
     all.cap = (WR_PURGE_TAGS + WR_PURGE_PREFIXES + 2) * sizeof(r);
     all.p = wr_malloc(all.cap);
