@@ -4,6 +4,8 @@
 
 #include "../../modules/http/cache/cache_entry.h"
 
+#include <errno.h>
+
 #define KEYS 65536
 
 static struct wr_cache_view view;
@@ -286,6 +288,77 @@ START_TEST(a_leader_is_too_old)
 }
 END_TEST
 
+/* Processes read the clock once a turn of their loops, so that of a leader may be ahead. */
+START_TEST(a_leader_of_a_later_turn)
+{
+    struct wr_cache_name name = name_of(1), far = name_of(2);
+
+    make_store(KEYS, 0);
+    wr_clock.mono_ms += 1500;
+    ck_assert_int_eq(wr_cache_index_lead(&store.index, &name, 1000, &view), WR_CACHE_LEADS);
+    wr_clock.mono_ms -= 1500;
+    ck_assert_int_eq(wr_cache_index_lead(&store.index, &name, 1000, &view), WR_CACHE_FOLLOWS);
+    wr_clock.mono_ms += 2499;
+    ck_assert_int_eq(wr_cache_index_lead(&store.index, &name, 1000, &view), WR_CACHE_FOLLOWS);
+    wr_clock.mono_ms++;
+    ck_assert_int_eq(wr_cache_index_lead(&store.index, &name, 1000, &view), WR_CACHE_LEADS);
+    wr_clock.mono_ms += WR_CACHE_AHEAD_MS + 1;
+    ck_assert_int_eq(wr_cache_index_lead(&store.index, &far, 1000, &view), WR_CACHE_LEADS);
+    wr_clock.mono_ms -= WR_CACHE_AHEAD_MS + 1; /* that is damage */
+    ck_assert_int_eq(wr_cache_index_lead(&store.index, &far, 1000, &view), WR_CACHE_LEADS);
+    free_store();
+}
+END_TEST
+
+/* A process that has the locks of all shards and does not run. */
+static pid_t hold_locks(void)
+{
+    int ready[2];
+    char c = 0;
+    pid_t pid;
+
+    ck_assert_int_eq(pipe(ready), 0);
+    pid = fork_process(7);
+    if (pid == 0) {
+        for (uint32_t i = 0; i < store.index.shards; i++)
+            if (!wr_cache_shard_lock(&store.index, i, false))
+                _exit(8);
+        (void)!write(ready[1], &c, 1);
+        for (;;)
+            (void)pause();
+    }
+    ck_assert_int_eq(read(ready[0], &c, 1), 1);
+    (void)close(ready[0]);
+    (void)close(ready[1]);
+    return pid;
+}
+
+START_TEST(a_holder_of_the_lock_does_not_run)
+{
+    struct wr_cache_name name = name_of(1), there = name_of(2);
+    struct wr_cache_stored s = { .created_us = START };
+    pid_t pid;
+
+    make_store(KEYS, 0);
+    ck_assert(wr_cache_index_store(&store.index, &there, &s));
+    pid = hold_locks();
+    ck_assert_int_eq(wr_cache_index_lead(&store.index, &name, 0, &view), WR_CACHE_LEAD_BUSY);
+    ck_assert(!wr_cache_index_store(&store.index, &name, &s));
+    ck_assert_int_eq(errno, EAGAIN);
+    ck_assert(!wr_cache_index_set_disk(&store.index, &there, START, 1));
+    ck_assert_int_eq(errno, EAGAIN);
+    ck_assert_int_eq(wr_cache_index_lead(&store.index, &there, 0, &view), WR_CACHE_LEADS);
+    wr_cache_index_lead_end(&store.index, &view);
+    ck_assert_int_eq(kill(pid, SIGKILL), 0);
+    ends_with(pid, SIGKILL);
+    ck_assert_int_eq(wr_cache_index_lead(&store.index, &name, 0, &view), WR_CACHE_LEADS);
+    s.created_us--;
+    ck_assert(!wr_cache_index_store(&store.index, &there, &s));
+    ck_assert_int_eq(errno, ESTALE);
+    free_store();
+}
+END_TEST
+
 START_TEST(a_leader_dies)
 {
     struct wr_cache_name name = name_of(1);
@@ -519,5 +592,5 @@ END_TEST
 
 UNIT_MAIN("modules/cache_index", finds_leads_stores_purges, counts_pages_and_uses,
           as_many_keys_as_documented, the_least_recently_used_goes, leaders_stay_and_others_go,
-          a_leader_is_too_old, a_leader_dies, killed_anywhere, garbage_between_any_two_steps,
-          garbage_meanwhile)
+          a_leader_is_too_old, a_leader_of_a_later_turn, a_holder_of_the_lock_does_not_run,
+          a_leader_dies, killed_anywhere, garbage_between_any_two_steps, garbage_meanwhile)

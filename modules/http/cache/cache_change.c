@@ -3,6 +3,8 @@
  * process that dies in a change leaves the entry open, and the next one drops it. */
 #include "cache_entry.h"
 
+#include <errno.h>
+
 #define DAY_US (86400ULL * 1000000)
 #define SAMPLE 256                 /* of which the least recently used file goes */
 
@@ -10,6 +12,23 @@ static void ring_name(struct wr_cache_index *ix, const struct wr_cache_name *nam
 {
     if (ix->waits != NULL)
         wr_cache_waits_ring(ix->waits, name);
+}
+
+/* False with errno: EAGAIN if the holder of the lock does not run just now. */
+static bool lock_shard(struct wr_cache_index *ix, uint32_t shard)
+{
+    bool locked = wr_cache_shard_lock(ix, shard, false);
+
+    errno = locked ? ESTALE : EAGAIN; /* what a caller finds later is no matter of the lock */
+    return locked;
+}
+
+static bool open_entry(struct wr_cache_entry *e)
+{
+    bool is_open = wr_cache_entry_open(e);
+
+    errno = is_open ? ESTALE : EAGAIN;
+    return is_open;
 }
 
 static uint32_t pages_of(uint64_t bytes)
@@ -71,7 +90,7 @@ static struct wr_cache_entry *entry_to_store(struct wr_cache_index *ix,
     if (is_purged(s->created_us, WR_READ(e->purged_us)) ||
         (WR_READ(e->created_us) > s->created_us && WR_READ(e->created_us) < day_ahead()))
         return NULL;
-    return wr_cache_entry_open(e) ? e : NULL;
+    return open_entry(e) ? e : NULL;
 }
 
 /* The entry is open. */
@@ -91,11 +110,13 @@ bool wr_cache_index_store(struct wr_cache_index *ix, const struct wr_cache_name 
     struct wr_cache_place p;
     struct wr_cache_entry *e;
     bool made;
+    int err;
 
+    errno = ESTALE;
     if (ix->each == 0 || s->created_us == 0 || s->created_us > day_ahead())
         return false;
     p = wr_cache_place_of(ix, name);
-    if (!wr_cache_shard_lock(ix, p.shard))
+    if (!lock_shard(ix, p.shard))
         return false;
     e = entry_to_store(ix, &p, s, &made);
     if (e != NULL) {
@@ -106,9 +127,11 @@ bool wr_cache_index_store(struct wr_cache_index *ix, const struct wr_cache_name 
         else
             wr_cache_entry_close(e);
     }
+    err = errno;
     wr_cache_shard_unlock(ix, p.shard);
     if (e != NULL)
         ring_name(ix, name);
+    errno = err;
     return e != NULL;
 }
 
@@ -149,16 +172,18 @@ static struct wr_cache_entry *lock_object(struct wr_cache_index *ix,
     struct wr_cache_place p;
     struct wr_cache_entry *e;
 
+    errno = ESTALE;
     if (ix->each == 0)
         return NULL;
     p = wr_cache_place_of(ix, name);
     *shard = p.shard;
-    if (!wr_cache_shard_lock(ix, p.shard))
+    if (!lock_shard(ix, p.shard))
         return NULL;
     e = wr_cache_shard_find(ix, &p);
     if (e != NULL && WR_READ(e->created_us) == created_us)
         return e;
     wr_cache_shard_unlock(ix, p.shard);
+    errno = ESTALE;
     return NULL;
 }
 
@@ -168,15 +193,18 @@ static struct wr_cache_entry *open_object(struct wr_cache_index *ix,
                                           uint32_t *shard)
 {
     struct wr_cache_entry *e = lock_object(ix, name, created_us, shard);
+    int err;
 
     if (e == NULL)
         return NULL;
-    if (wr_cache_entry_open(e)) {
+    if (open_entry(e)) {
         if (WR_READ(e->created_us) == created_us)
             return e;
         wr_cache_entry_close(e);
     }
+    err = errno;
     wr_cache_shard_unlock(ix, *shard);
+    errno = err;
     return NULL;
 }
 
@@ -254,7 +282,7 @@ bool wr_cache_index_purge(struct wr_cache_index *ix, const struct wr_cache_name 
     if (ix->each == 0)
         return false;
     p = wr_cache_place_of(ix, name);
-    if (!wr_cache_shard_lock(ix, p.shard))
+    if (!wr_cache_shard_lock(ix, p.shard, false))
         return false;
     e = wr_cache_shard_find(ix, &p);
     made = e == NULL;
@@ -298,7 +326,7 @@ static void end_dead(struct wr_cache_index *ix, struct wr_cache_entry *e,
 
 static void check_shard(struct wr_cache_index *ix, uint32_t shard)
 {
-    if (!wr_cache_shard_lock(ix, shard))
+    if (!wr_cache_shard_lock(ix, shard, false))
         return;
     wr_cache_shard_check(ix, shard);
     wr_cache_shard_unlock(ix, shard);

@@ -51,7 +51,8 @@ struct wr_cache_place wr_cache_place_of(struct wr_cache_index *ix,
 bool wr_cache_entry_copy(const struct wr_cache_index *ix, uint32_t at, struct wr_cache_view *v);
 
 /* ---- under the lock of a shard ---- */
-bool wr_cache_shard_lock(struct wr_cache_index *ix, uint32_t shard) WR_CHECKED;
+/* again: the caller comes again if this fails. */
+bool wr_cache_shard_lock(struct wr_cache_index *ix, uint32_t shard, bool again) WR_CHECKED;
 void wr_cache_shard_unlock(struct wr_cache_index *ix, uint32_t shard);
 /* The entry of that name; NULL: none. */
 struct wr_cache_entry *wr_cache_shard_find(struct wr_cache_index *ix,
@@ -99,10 +100,15 @@ static inline uint32_t wr_cache_entry_number(const struct wr_cache_index *ix,
 }
 
 /* ---- leaders ---- */
+/* Each process reads the clock once a turn, so another one's times may be ahead of wr_now() by as
+ * much as a turn takes on a busy machine. What is further ahead is damage. */
+#define WR_CACHE_AHEAD_MS 60000
 uint64_t wr_cache_leader_me(void);
 static inline uint32_t wr_cache_leader_age(uint64_t leader) /* ms */
 {
-    return (uint32_t)wr_now() - (uint32_t)leader;
+    uint32_t age = (uint32_t)wr_now() - (uint32_t)leader;
+
+    return (uint32_t)-age <= WR_CACHE_AHEAD_MS ? 0 : age;
 }
 /* Is it none: nobody, dead, or older than age_ms (0: no limit)? */
 bool wr_cache_leader_is_over(uint64_t leader, uint64_t age_ms);

@@ -140,8 +140,8 @@ static enum wr_cache_led new_leader(struct wr_cache_index *ix, const struct wr_c
     struct wr_cache_entry *e;
     enum wr_cache_led led = WR_CACHE_NO_LEADER;
 
-    if (!wr_cache_shard_lock(ix, p->shard))
-        return WR_CACHE_NO_LEADER;
+    if (!wr_cache_shard_lock(ix, p->shard, true))
+        return WR_CACHE_LEAD_BUSY;
     e = wr_cache_shard_find(ix, p);
     if (e != NULL) {
         led = WR_CACHE_FOLLOWS; /* if it leads to one; the caller looks again */
@@ -184,7 +184,7 @@ enum wr_cache_led wr_cache_index_lead(struct wr_cache_index *ix, const struct wr
             return WR_CACHE_LEADS;
         }
     }
-    return WR_CACHE_NO_LEADER;
+    return WR_CACHE_LEAD_BUSY; /* who changes the entry does not run just now */
 }
 
 bool wr_cache_index_leads(const struct wr_cache_index *ix, const struct wr_cache_view *v)

@@ -5,7 +5,8 @@
  *
  * A look-up takes no lock and makes no system call. Changes run under a lock of the kernel for the
  * entry's part of the table (a shard), for microseconds; one that does not get it within 3 ms
- * fails, and the caller goes on without. All functions belong to the thread of the loop: the locks
+ * fails: the holder does not run just now. The caller comes again in a while, or goes on without.
+ * All functions belong to the thread of the loop: the locks
  * exclude processes, not threads. Whatever another process wrote, and wherever one died: an entry
  * is found as it was stored, or it is not found.
  *
@@ -48,6 +49,7 @@ struct wr_cache_index {
     int fd;                       /* of the segment, for its locks */
     uint32_t shards, each;        /* how many shards, and how many entries each one has */
     uint64_t seed;                /* of the buckets; 0: not read yet */
+    uint64_t waited_ms;           /* when it last waited in vain for the lock of a shard */
     struct wr_cache_waits *waits; /* rung when an entry changes */
     /* An entry that had a file was dropped, since the index is full or was mended: its file is to
      * be removed, if it is the one made at v->created_us. Of v only that, name and disk are set.
@@ -86,7 +88,8 @@ void wr_cache_index_set_user(struct wr_cache_index *ix, const struct wr_cache_vi
 enum wr_cache_led {
     WR_CACHE_LEADS,               /* the caller does: wr_cache_index_lead_end must follow */
     WR_CACHE_FOLLOWS,             /* another one is, or another exchange of this process */
-    WR_CACHE_NO_LEADER            /* no room, or no lock: go on uncached */
+    WR_CACHE_LEAD_BUSY,           /* no lock: ask again in a moment, or go on uncached */
+    WR_CACHE_NO_LEADER            /* no room: go on uncached */
 };
 /* Becomes the leader of the name, makes its entry if there is none, and counts a use if it makes
  * one. A leader that is dead, or leads for longer than age_ms (0: no limit), is none. *v is what
@@ -121,7 +124,8 @@ struct wr_cache_stored {          /* of a new object */
     uint32_t flags;
 };
 /* Makes the object the one of its name; makes the entry if there is none. False: the name was
- * purged since created_us, `loaded` and there is a younger object, or no room or lock. Rings. */
+ * purged since created_us, there is a younger object, or no room; or with errno EAGAIN: whoever
+ * changes this part of the index does not run just now, come again in a while. Rings. */
 bool wr_cache_index_store(struct wr_cache_index *ix, const struct wr_cache_name *name,
                           const struct wr_cache_stored *s);
 /* The same by the leader, with its token: without a lock, if neither the old nor the new object has
@@ -129,7 +133,7 @@ bool wr_cache_index_store(struct wr_cache_index *ix, const struct wr_cache_name 
 bool wr_cache_index_store_led(struct wr_cache_index *ix, const struct wr_cache_view *led,
                               const struct wr_cache_stored *s);
 /* The object made at created_us is on the disk (bytes > 0) or no longer (0). False: it is not the
- * one of its name by now (the file is to be removed), or there is no lock. */
+ * one of its name by now (the file is to be removed); or errno is EAGAIN, as above. */
 bool wr_cache_index_set_disk(struct wr_cache_index *ix, const struct wr_cache_name *name,
                              uint64_t created_us, uint64_t bytes);
 /* As above, in memory; number 0: no longer. The index owns the bytes on true. */

@@ -7,6 +7,11 @@
  */
 #include "cache_impl.h"
 
+#include <errno.h>
+
+#define BUSY_MS 4              /* between two tries to enter the index */
+#define ENTER_MS 2000          /* then the object is given up */
+
 struct wr_cache_keep {
     uint32_t magic;
     struct wr_link link;         /* of all of this process */
@@ -22,6 +27,12 @@ struct wr_cache_keep {
     struct wr_str before;        /* before the body; in the exchange's pool: until the body ended */
     struct wr_cache_write *write; /* NULL: no file */
     struct wr_cache_fill *memory; /* NULL: not in memory */
+    uint64_t disk;               /* bytes of the file that was written; 0: none was, yet */
+    /* The object is whole, but another process changes the index just now. */
+    struct wr_loop *loop;
+    struct wr_timer timer;
+    struct wr_task task;
+    uint64_t give_up_ms;         /* 0: did not have to wait */
 };
 
 /* The body was read, or will not be. */
@@ -47,12 +58,15 @@ static void end_lead(struct wr_cache_keep *f)
 }
 
 static struct wr_link all = { &all, &all };
+static bool ending;            /* the worker, and with it its loop */
 
 static void end_filling(struct wr_cache_keep *f)
 {
     if (f->ctx != NULL)
         f->ctx->fill = NULL;
     wr_list_remove(&f->link);
+    wr_timer_off(f->loop, &f->timer);
+    wr_task_cancel(&f->task);
     end_lead(f);
     if (f->memory != NULL)
         wr_cache_fill_end(f->memory);
@@ -70,21 +84,44 @@ static void end_in_vain(struct wr_cache_keep *f)
 
 /* ---- file ---- */
 
-static void file_written(void *arg, const struct wr_cache_written *w)
+/* The last change of the index failed, with errno. True: it is tried again in a moment. */
+static bool tries_again(struct wr_cache_keep *f)
 {
-    struct wr_cache_keep *f = WR_CHECK(arg, CACHE_KEEP);
+    if (errno != EAGAIN || ending)
+        return false;
+    if (f->give_up_ms == 0)
+        f->give_up_ms = wr_now() + ENTER_MS;
+    if (wr_now() >= f->give_up_ms)
+        return false;
+    wr_timer_set(f->loop, &f->timer, BUSY_MS);
+    return true;
+}
+
+static void enter_file(struct wr_cache_keep *f)
+{
     struct wr_cache_index *ix = &f->zone->store.index;
     struct wr_cache_stored s = {
-        .created_us = f->created_us, .disk = wr_cache_file_cost(w->size), .flags = f->flags,
+        .created_us = f->created_us, .disk = f->disk, .flags = f->flags,
     };
-    bool known = true;
+    bool known = f->in_memory ? wr_cache_index_set_disk(ix, &f->name, f->created_us, s.disk)
+                              : wr_cache_index_store(ix, &f->name, &s);
 
-    if (w->stored)
-        known = f->in_memory ? wr_cache_index_set_disk(ix, &f->name, f->created_us, s.disk)
-                             : wr_cache_index_store(ix, &f->name, &s);
+    if (!known && tries_again(f))
+        return;
     if (!known)
         wr_cache_remove_later(&f->zone->folder, wr_cache_threads, &f->name, f->created_us);
     end_filling(f);
+}
+
+static void file_written(void *arg, const struct wr_cache_written *w)
+{
+    struct wr_cache_keep *f = WR_CHECK(arg, CACHE_KEEP);
+
+    f->disk = w->stored ? wr_cache_file_cost(w->size) : 0;
+    if (w->stored)
+        enter_file(f);
+    else
+        end_filling(f);
 }
 
 /* ---- memory ---- */
@@ -108,18 +145,44 @@ static void seal_memory(struct wr_cache_keep *f)
     free(before);
 }
 
-static void store_memory(struct wr_cache_keep *f)
+/* Without a file it is tried again if need be: then f->memory is there still. */
+static void enter_memory(struct wr_cache_keep *f)
 {
     struct wr_cache_stored s = { .created_us = f->created_us, .flags = f->flags };
 
-    seal_memory(f);
     s.memory = wr_cache_fill_finish(f->memory);
     if (f->leads && memcmp(&f->name, &f->view.name, sizeof(f->name)) == 0)
         f->in_memory = wr_cache_index_store_led(&f->zone->store.index, &f->view, &s);
     else
         f->in_memory = wr_cache_index_store(&f->zone->store.index, &f->name, &s);
+    if (!f->in_memory && f->write == NULL && !f->zone->disk && tries_again(f))
+        return;
     wr_cache_fill_end(f->memory);
     f->memory = NULL;
+}
+
+static void store_memory(struct wr_cache_keep *f)
+{
+    seal_memory(f);
+    enter_memory(f);
+}
+
+/* ---- entering the index ---- */
+
+static void enter_index(struct wr_cache_keep *f)
+{
+    if (f->disk > 0) {
+        enter_file(f);
+        return;
+    }
+    enter_memory(f);
+    if (f->memory == NULL)
+        end_filling(f);
+}
+
+static void enter_again(struct wr_task *t)
+{
+    enter_index(wr_container(t, struct wr_cache_keep, task));
 }
 
 /* ---- the body ---- */
@@ -159,7 +222,7 @@ void wr_cache_keep_end(struct wr_cache_ctx *c)
         wr_cache_index_set_user(&f->zone->store.index, &f->view, wr_cache_say(WR_CACHE_SOON));
     if (f->write != NULL)
         wr_cache_write_finish(f->write, wr_str_of(NULL, 0));
-    else
+    else if (f->memory == NULL)
         end_filling(f);
 }
 
@@ -179,11 +242,19 @@ void wr_cache_keeps_end(void)
     struct wr_threads *t = wr_cache_threads;
     struct wr_link *l;
 
+    ending = true;
     wr_cache_threads = NULL; /* files are removed here from now on */
     wr_cache_writes_end();
     wr_threads_free(t); /* a job that ran has told its end now */
-    while ((l = all.next) != &all)
-        end_filling(wr_container(l, struct wr_cache_keep, link));
+    while ((l = all.next) != &all) {
+        struct wr_cache_keep *f = wr_container(l, struct wr_cache_keep, link);
+
+        if (f->give_up_ms != 0)
+            enter_index(f);
+        else
+            end_filling(f);
+    }
+    ending = false;
 }
 
 /* ---- the beginning ---- */
@@ -200,6 +271,9 @@ static struct wr_cache_keep *new_filling(struct wr_exchange *x, struct wr_cache_
         return NULL;
     f = wr_calloc(1, sizeof(*f));
     WR_TYPED(f, CACHE_KEEP);
+    f->loop = x->loop;
+    f->task.run = enter_again;
+    f->timer.task = &f->task;
     f->zone = c->zone;
     f->name = c->name;
     f->view = c->view;
@@ -368,6 +442,6 @@ void wr_cache_keep_again(struct wr_exchange *x, struct wr_cache_ctx *c,
     how = how_of(x, f);
     if (has_files(f))
         wr_cache_refresh(&how, f->before, c->object.facts.created_us);
-    else
+    else if (f->memory == NULL)
         end_filling(f);
 }

@@ -6,6 +6,7 @@
 
 #define SOON_MS 1000           /* for so long a file may take to get its name */
 #define NEVER_MS 1000          /* for so long nobody waits for a reply that could not be stored */
+#define BUSY_MS 4              /* between two looks at an index that another process changes */
 
 /* ---- what the exchange holds ---- */
 
@@ -108,12 +109,13 @@ struct wr_use_ask wr_cache_use_ask(const struct wr_cache_ctx *c)
     };
 }
 
-/* True: the entry's leader has said so within that time. */
+/* True: the entry's leader has said so within that time. Its clock may be ahead of ours. */
 static bool has_said(const struct wr_cache_view *v, enum wr_cache_said what, uint64_t within_ms)
 {
     uint64_t at = v->user >> 1;
 
-    return v->user != 0 && (v->user & 1) == what && at <= wr_now() && wr_now() - at < within_ms;
+    return v->user != 0 && (v->user & 1) == what && at < wr_now() + within_ms
+        && wr_now() < at + within_ms;
 }
 
 uint64_t wr_cache_say(enum wr_cache_said what)
@@ -121,19 +123,23 @@ uint64_t wr_cache_say(enum wr_cache_said what)
     return wr_now() << 1 | what;
 }
 
+/* Waits for at most look_ms. False: it has waited for long enough. */
+static bool keep_waiting(struct wr_exchange *x, struct wr_cache_ctx *c, uint64_t look_ms)
+{
+    if (c->wait_until_ms == 0)
+        c->wait_until_ms = wr_now() + (c->rows->lock ? c->rows->lock_timeout_ms : SOON_MS);
+    if (wr_now() >= c->wait_until_ms)
+        return false;
+    wr_timer_set(x->loop, &x->idle, wr_min(look_ms, c->wait_until_ms - wr_now()));
+    return true;
+}
+
 /* True: another request fetches the reply, or its file is about to get its name: wait for it. */
 static bool must_wait(struct wr_exchange *x, struct wr_cache_ctx *c)
 {
-    bool soon = has_said(&c->view, WR_CACHE_SOON, SOON_MS);
-
-    if (!c->rows->lock && !soon)
+    if (!c->rows->lock && !has_said(&c->view, WR_CACHE_SOON, SOON_MS))
         return false;
-    if (c->wait_until_ms == 0)
-        c->wait_until_ms = wr_now() + (c->rows->lock ? c->rows->lock_timeout_ms : SOON_MS);
-    if (wr_now() >= c->wait_until_ms || has_said(&c->view, WR_CACHE_NEVER, NEVER_MS))
-        return false;
-    wr_timer_set(x->loop, &x->idle, c->wait_until_ms - wr_now());
-    return true;
+    return !has_said(&c->view, WR_CACHE_NEVER, NEVER_MS) && keep_waiting(x, c, UINT64_MAX);
 }
 
 /* The entry has changed since it was looked up: look again. */
@@ -167,7 +173,9 @@ static enum led take_lead(struct wr_exchange *x, struct wr_cache_ctx *c)
     if (r->lock || c->view.leader != 0)
         wr_cache_wait_begin(&c->zone->store.waits, &c->waiter, &c->name, x->loop, &x->task);
     led = wr_cache_index_lead(ix, &c->name, r->lock ? r->lock_age_ms : 0, &now);
-    if (led == WR_CACHE_NO_LEADER) {
+    if (led == WR_CACHE_LEAD_BUSY && r->lock && keep_waiting(x, c, BUSY_MS))
+        return LED_WAIT;
+    if (led == WR_CACHE_LEAD_BUSY || led == WR_CACHE_NO_LEADER) {
         c->stores = false;
         return LED_ASK;
     }

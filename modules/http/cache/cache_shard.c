@@ -17,6 +17,7 @@
 
 #define LOCKS_AT 1                 /* byte 0 is the lock of the zone */
 #define LOCK_MS 3                  /* then go on without */
+#define REST_MS 20                 /* between two such waits of those who come again */
 #define SHARDS_MAX 64
 #define SHARD_LEAST 4096           /* entries: fewer, and shards fill too unevenly */
 #define SAMPLE 32                  /* entries of which the least recently used ones go */
@@ -292,12 +293,19 @@ void wr_cache_shard_check(struct wr_cache_index *ix, uint32_t shard)
 
 /* ---- the lock ---- */
 
-bool wr_cache_shard_lock(struct wr_cache_index *ix, uint32_t shard)
+/* A process that has waited in vain does not wait again at once: hundreds of requests may come here
+ * in one turn of its loop. */
+bool wr_cache_shard_lock(struct wr_cache_index *ix, uint32_t shard, bool again)
 {
     struct wr_cache_shard *s = &ix->shard[shard];
+    bool tired = again && wr_now() - ix->waited_ms < REST_MS;
 
-    if (ix->each == 0 || !wr_lock(ix->fd, LOCKS_AT + shard, LOCK_MS))
+    if (ix->each == 0)
         return false;
+    if (!wr_lock(ix->fd, LOCKS_AT + shard, tired ? 0 : LOCK_MS)) {
+        ix->waited_ms = wr_now();
+        return false;
+    }
     if (WR_READ(s->busy) != 0) {
         mend_shard(ix, shard);
     } else {
@@ -369,12 +377,12 @@ bool wr_cache_shard_drop(struct wr_cache_index *ix, uint32_t shard, struct wr_ca
     return true;
 }
 
-/* A time that has not come yet is damage, and must not keep the entry for ever. */
+/* A time that is far ahead is damage, and must not keep the entry for ever. */
 static uint64_t last_use(const struct wr_cache_entry *e)
 {
     uint64_t used = WR_READ(e->used_ms);
 
-    return used <= wr_now() ? used : 0;
+    return used <= wr_now() + WR_CACHE_AHEAD_MS ? used : 0;
 }
 
 /* Drops the least recently used of n entries from `first` on, in the order of the shard. */
