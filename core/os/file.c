@@ -220,7 +220,7 @@ bool wr_mkdirs(const char *path, mode_t mode)
         if (buf[i] != '/')
             continue;
         buf[i] = '\0';
-        if (!make_folder(buf, mode))
+        if (!make_folder(buf, 0755))
             return false;
         buf[i] = '/';
     }

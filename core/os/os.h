@@ -91,7 +91,7 @@ bool wr_file_write_at(int fd, struct wr_str s, uint64_t at) WR_CHECKED; /* by pw
 bool wr_file_remove(const char *path);
 bool wr_folder_remove(const char *path); /* must be empty */
 bool wr_file_rename(const char *from, const char *to) WR_CHECKED;
-bool wr_mkdirs(const char *path, mode_t mode) WR_CHECKED;       /* like mkdir -p */
+bool wr_mkdirs(const char *path, mode_t mode) WR_CHECKED; /* like mkdir -p: parents get 0755 */
 
 /* ---- vault: memory excluded from core files; as malloc(), but alloc of 0 is NULL ---- */
 void *wr_vault_alloc(size_t n) WR_CHECKED;

@@ -37,13 +37,16 @@ bool wr_cache_set_zone(struct wr_cf *cf, void *conf)
 
 /* ---- proxy_cache_valid ---- */
 
+#define VALID_HINT \
+    "write statuses and a time of whole seconds, minutes or more: 200 301 10m; any 1m"
+
 static bool add_valid(struct wr_cf *cf, struct wr_cache_rows *r, uint32_t i, uint64_t s)
 {
     struct wr_str arg = wr_cf_arg(cf, i);
     uint64_t status = 0;
 
     if (!wr_str_is(arg, "any") && (!wr_str_u64(arg, &status) || status < 100 || status > 599))
-        return wr_cf_error(cf, i, "invalid status \"" WR_FMT "\"", WR_ARG(arg));
+        return wr_cf_error_hint(cf, i, VALID_HINT, "invalid status \"" WR_FMT "\"", WR_ARG(arg));
     *wr_vec_push(cf->pool, &r->valid) = (struct wr_cache_valid){ (uint32_t)status, s };
     return true;
 }
@@ -57,8 +60,8 @@ bool wr_cache_set_valid(struct wr_cf *cf, void *conf)
     if (cf->first)
         memset(&r->valid, 0, sizeof(r->valid));
     if (!wr_parse_sec(wr_cf_arg(cf, cf->nargs), &s))
-        return wr_cf_error(cf, cf->nargs, "invalid time value \"" WR_FMT "\"",
-                           WR_ARG(wr_cf_arg(cf, cf->nargs)));
+        return wr_cf_error_hint(cf, cf->nargs, VALID_HINT, "invalid time value \"" WR_FMT "\"",
+                                WR_ARG(wr_cf_arg(cf, cf->nargs)));
     for (uint32_t i = 1; i < cf->nargs; i++)
         if (!add_valid(cf, r, i, s))
             return false;
@@ -83,12 +86,13 @@ bool wr_cache_set_methods(struct wr_cf *cf, void *conf)
 
     r->methods = 1u << WR_M_GET | 1u << WR_M_HEAD; /* always, as in nginx */
     for (uint32_t i = 1; i <= cf->nargs; i++) {
-        enum wr_method m = wr_method_of(wr_cf_arg(cf, i));
+        struct wr_str word = wr_cf_arg(cf, i);
 
-        if (m != WR_M_GET && m != WR_M_HEAD && m != WR_M_POST)
+        if (wr_str_ieq(word, WR_STR("POST")))
+            r->methods |= 1u << WR_M_POST;
+        else if (!wr_str_ieq(word, WR_STR("GET")) && !wr_str_ieq(word, WR_STR("HEAD")))
             return wr_cf_error_hint(cf, i, "allowed: GET, HEAD, POST", "invalid value \"" WR_FMT
-                                    "\"", WR_ARG(wr_cf_arg(cf, i)));
-        r->methods |= 1u << m;
+                                    "\"", WR_ARG(word));
     }
     return true;
 }
@@ -99,7 +103,8 @@ bool wr_cache_set_range(struct wr_cf *cf, void *conf)
 
     r->limits_range = true;
     return wr_parse_size(wr_cf_arg(cf, 1), &r->max_range_offset)
-        || wr_cf_error(cf, 1, "\"%s\" directive invalid value", cf->row->name);
+        || wr_cf_error_hint(cf, 1, "write a size in bytes, or with k, m or g: 10m",
+                            "\"%s\" directive invalid value", cf->row->name);
 }
 
 /* ---- lists of texts ---- */
@@ -121,6 +126,28 @@ bool wr_cache_set_tests(struct wr_cf *cf, void *conf)
             return false;
         *wr_vec_push(cf->pool, &t->list) = text;
     }
+    return true;
+}
+
+#define PURGE_HINT \
+    "write a variable: map $request_method $purge { PURGE 1; default 0; } in http {}, and " \
+    "proxy_cache_purge $purge;"
+
+/* A word without variables holds for each request, so that nothing would be served at all. "1" is
+ * meant so, in a location for purges. Other modules for nginx have another syntax ("PURGE from
+ * 127.0.0.1", "ZONE KEY"). */
+bool wr_cache_set_purge(struct wr_cf *cf, void *conf)
+{
+    const struct tests *t = WR_FIELD(cf, conf, struct tests);
+    struct wr_str word;
+
+    if (!wr_cache_set_tests(cf, conf))
+        return false;
+    for (uint32_t i = 1; i <= cf->nargs; i++)
+        if (wr_template_literal(t->list.at[t->list.n - cf->nargs + i - 1], &word) && word.n > 0
+            && !wr_str_is(word, "0") && !wr_str_is(word, "1"))
+            return wr_cf_error_hint(cf, i, PURGE_HINT, "\"" WR_FMT "\" would make each request a "
+                                    "purge", WR_ARG(word));
     return true;
 }
 

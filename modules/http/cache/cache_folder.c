@@ -14,6 +14,7 @@
 
 #define MARKER_MAX 4096
 #define MARKER_FIRST "weir cache\n" /* what follows in a later version must not matter to us */
+#define FOREIGN "search for files that are not a cache's"
 #define QUIET_MS 60000
 #define CHECK_MS 1000
 
@@ -89,9 +90,14 @@ static const char *explain_error(struct wr_pool *pool, const char *path, int err
 const char *wr_cache_folder_check(struct wr_pool *pool, const char *path)
 {
     int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC), err;
+    char link[1];
 
+    if (fd < 0 && errno == ENOENT)
+        return readlink(path, link, sizeof(link)) < 0
+                   ? NULL
+                   : wr_pool_fmt(pool, "\"%s\" is a symbolic link that leads nowhere", path).p;
     if (fd < 0)
-        return errno == ENOENT ? NULL : explain_error(pool, path, errno);
+        return explain_error(pool, path, errno);
     err = judge_folder(fd);
     (void)close(fd);
     return err != 0 ? explain_error(pool, path, err) : NULL;
@@ -242,7 +248,7 @@ static bool claim_folder(const struct wr_cache_folder *f, int fd, struct wr_cach
     int err = judge_folder(fd);
 
     if (err != 0)
-        return fail_with(why, err == ENOTEMPTY ? "a folder with foreign files:" : "readdir()", err);
+        return fail_with(why, err == ENOTEMPTY ? FOREIGN : "readdir()", err);
     return (has_marker(fd) && names_our_levels(f, fd)) || put_marker(f, fd, true, why);
 }
 

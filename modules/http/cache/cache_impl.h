@@ -54,6 +54,9 @@ struct wr_cache_state {        /* of a configuration */
 bool wr_cache_set_path(struct wr_cf *cf, void *conf);
 /* A zone by name; NULL: there is none. */
 struct wr_cache_zone *wr_cache_zone_find(const struct wr_conf *c, struct wr_str name);
+struct wr_cache_rows;
+/* Reports that there is no zone of the name in the rows; always false. */
+bool wr_cache_zone_unknown(struct wr_cf *cf, const struct wr_cache_rows *r);
 
 /* ---- the rows of a family: proxy_cache and its kin ---- */
 #define WR_STALE_OFF 2048u     /* the word off of use_stale, beside the bits of freshness.h */
@@ -81,6 +84,7 @@ bool wr_cache_set_valid(struct wr_cf *cf, void *conf);
 bool wr_cache_set_methods(struct wr_cf *cf, void *conf);
 bool wr_cache_set_range(struct wr_cf *cf, void *conf);
 bool wr_cache_set_tests(struct wr_cf *cf, void *conf); /* field: a list of templates */
+bool wr_cache_set_purge(struct wr_cf *cf, void *conf); /* the same, and not true for all requests */
 extern const struct wr_enum wr_stale_words[];
 /* Seconds that replies of this status are fresh by proxy_cache_valid; -1: it has no line. */
 int64_t wr_cache_valid_s(const struct wr_cache_rows *r, unsigned status);

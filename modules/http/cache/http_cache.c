@@ -9,19 +9,33 @@
 #define JOBS 65536             /* that wait for one of them */
 #define STALE_HELP "failures, and statuses of a server, for which a stale reply is sent instead"
 
+#define PATH_WORDS \
+    "FOLDER keys_zone=NAME:SIZE [levels=N:N:N] [inactive=10m] [max_size=SIZE] [min_free=SIZE] " \
+    "[memory=SIZE] [disk=on|off] [use_temp_path=on|off] [purger=on|off] [manager_files=100] " \
+    "[manager_threshold=200ms] [manager_sleep=50ms] [loader_files=100] [loader_threshold=200ms] " \
+    "[loader_sleep=50ms] [purger_files=10] [purger_threshold=50ms] [purger_sleep=50ms]"
+
+/* A row with a field and words of its own. */
+#define WORDS(nm, wh, mn, mx, setter, wd, type, field, df, hl) \
+    { .name = nm, .where = WR_L7 | WR_IN_LOCATIONS | (wh), .min = (mn), .max = (mx), \
+      .set = (setter), .offset = offsetof(type, field), .words = (wd), .def = (df), .help = (hl) }
+
 /* The rows of a family, written once for all of them. */
 #define WR_CACHE_ROWS(prefix, type, field) \
-    WR_ROW(prefix "_cache", WR_L7 | WR_IN_LOCATIONS, 1, 1, wr_cache_set_zone, type, field, NULL, \
-           "off", "keeps replies in this zone of " prefix "_cache_path, or off"), \
+    WORDS(prefix "_cache", 0, 1, 1, wr_cache_set_zone, "ZONE | off", type, field, "off", \
+          "keeps replies in this zone of " prefix "_cache_path (keys_zone=); variables are " \
+          "possible"), \
     WR_TEMPLATE(prefix "_cache_key", WR_L7 | WR_IN_LOCATIONS, type, field.key, NULL, \
                 "what names a stored reply; default: the URL that the server is asked for"), \
-    WR_ROW(prefix "_cache_valid", WR_L7 | WR_IN_LOCATIONS | WR_MULTI, 1, WR_ARGS_ANY, \
-           wr_cache_set_valid, type, field, NULL, NULL, \
-           "how long replies of these statuses are fresh if they do not say it; any"), \
-    WR_ROW(prefix "_cache_methods", WR_L7 | WR_IN_LOCATIONS, 1, WR_ARGS_ANY, wr_cache_set_methods, \
-           type, field, NULL, "GET HEAD", "methods whose replies are stored; POST may be added"), \
+    WORDS(prefix "_cache_valid", WR_MULTI, 1, WR_ARGS_ANY, wr_cache_set_valid, \
+          "[STATUS ... | any] TIME", type, field, NULL, \
+          "how long replies of these statuses are fresh if the server does not say it; without " \
+          "STATUS those of 200, 301 and 302"), \
+    WORDS(prefix "_cache_methods", 0, 1, WR_ARGS_ANY, wr_cache_set_methods, \
+          "GET | HEAD | POST ...", type, field, "GET HEAD", \
+          "methods whose replies are stored; GET and HEAD always are"), \
     WR_ROW(prefix "_cache_min_uses", WR_L7 | WR_IN_LOCATIONS, 1, 1, wr_set_num, type, \
-           field.min_uses, (&(const struct wr_bounds){ 1, INT32_MAX }), "1", \
+           field.min_uses, (&(const struct wr_bounds){ 0, INT32_MAX }), "1", \
            "requests after which a reply is stored"), \
     WR_FLAG(prefix "_cache_lock", WR_L7 | WR_IN_LOCATIONS, type, field.lock, "off", \
             "one request at a time fills a missing entry, the others wait for it"), \
@@ -52,10 +66,13 @@
     WR_TEMPLATE(prefix "_cache_tag", WR_L7 | WR_IN_LOCATIONS, type, field.tag, NULL, \
                 "tags of a reply, by which it can be purged: $upstream_http_cache_tag"), \
     WR_ROW(prefix "_cache_purge", WR_L7 | WR_IN_LOCATIONS | WR_MULTI, 1, WR_ARGS_ANY, \
-           wr_cache_set_tests, type, field.purge, NULL, NULL, \
+           wr_cache_set_purge, type, field.purge, NULL, NULL, \
            "texts; one that is neither empty nor 0: the request purges what is stored"), \
-    WR_CUSTOM(prefix "_cache_path", WR_L7 | WR_LV_LAYER | WR_MULTI, 2, WR_ARGS_ANY, \
-              wr_cache_set_path, NULL, "a folder for stored replies, and keys_zone=NAME:SIZE")
+    WR_WORDS(prefix "_cache_path", WR_L7 | WR_LV_LAYER | WR_MULTI, 2, WR_ARGS_ANY, \
+             wr_cache_set_path, PATH_WORDS, NULL, \
+             "a folder for stored replies; keys_zone: the zone's name, and memory for 8,000 keys " \
+             "in 1m; inactive: what nobody asks for goes after this time; memory: replies in " \
+             "memory that all workers share; disk=off: in memory only")
 
 #define CONF struct wr_cache_conf
 static const struct wr_directive directives[] = {
@@ -83,9 +100,7 @@ static bool finish_rows(struct wr_cf *cf, struct wr_cache_rows *r)
     if (r->zone_name.p == NULL || r->zone_tpl != NULL)
         return true;
     r->zone = wr_cache_zone_find(cf->conf, r->zone_name);
-    return r->zone != NULL
-        || wr_cf_error_at(cf, r->node, 1, "\"proxy_cache\" zone \"" WR_FMT "\" is unknown",
-                          WR_ARG(r->zone_name));
+    return r->zone != NULL || wr_cache_zone_unknown(cf, r);
 }
 
 static bool finish(struct wr_cf *cf, struct wr_scope *scope, void *conf)
