@@ -19,6 +19,7 @@ static struct {
     uint64_t bytes;
     bool refuses;
     bool waits;
+    bool vanishes;             /* the folder, after the names in it were listed */
     bool done;
     struct wr_cache_load_sums sums;
 } idx;
@@ -26,6 +27,12 @@ static struct {
 static bool is_known(void *arg, const struct wr_cache_name *name)
 {
     (void)arg;
+    if (idx.vanishes) {
+        idx.vanishes = false;
+        remove_tree(folder_path);
+        write_file(folder_path, "", 0); /* so that it is not made again */
+        atomic_store(&folder.checked_ms, 0);
+    }
     for (uint32_t i = 0; i < idx.n; i++)
         if (memcmp(&idx.at[i].name, name, sizeof(*name)) == 0)
             return true;
@@ -161,6 +168,21 @@ START_TEST(another_is_owner)
     load_with(100);
     ck_assert_uint_gt(idx.asked, 2);
     ck_assert_uint_eq(idx.n, 1);
+    end();
+}
+END_TEST
+
+/* The index must not be taken for complete then. */
+START_TEST(folder_vanishes)
+{
+    begin();
+    said_keep();
+    put_object(key_of(1), levels_12, CREATED, WR_STR("body"));
+    idx.vanishes = true;
+    load_with(100);
+    ck_assert_uint_eq(idx.n, 0);
+    ck_assert(idx.sums.failed);
+    (void)unlink(folder_path);
     end();
 }
 END_TEST
@@ -455,6 +477,7 @@ int main(void)
     tcase_set_timeout(t, 60);
     tcase_add_loop_test(t, all_objects, 0, 2);
     tcase_add_test(t, another_is_owner);
+    tcase_add_test(t, folder_vanishes);
     tcase_add_test(t, an_empty_folder);
     tcase_add_test(t, not_wanted);
     tcase_add_test(t, other_files);

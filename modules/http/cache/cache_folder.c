@@ -294,7 +294,9 @@ static bool exchange_folder(struct wr_cache_folder *f, struct wr_cache_failure *
         atomic_store(&f->fd, fd);
         return true;
     }
-    other = !is_same_folder(held, fd) && dup3(fd, held, O_CLOEXEC) == held;
+    other = !is_same_folder(held, fd);
+    if (other && dup3(fd, held, O_CLOEXEC) != held)
+        other = fail_with(why, "dup3()", errno);
     (void)close(fd);
     return other;
 }
@@ -303,7 +305,7 @@ static bool exchange_folder(struct wr_cache_folder *f, struct wr_cache_failure *
 static int check_folder(struct wr_cache_folder *f, struct wr_cache_failure *why)
 {
     int fd = atomic_load(&f->fd);
-    struct wr_cache_failure other;
+    struct wr_cache_failure other = { "stat()", ENOENT };
     struct stat held, now;
 
     if (fd < 0) {

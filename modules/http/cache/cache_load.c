@@ -66,7 +66,7 @@ static void list_files(struct wr_cache_loader *l)
     if (!l->ended || l->walk == NULL)
         return;
     l->why = wr_cache_walk_failure(l->walk);
-    l->sums.failed = l->why.call != NULL;
+    l->sums.failed |= l->why.call != NULL;
     l->sums.foreign += wr_cache_walk_foreign(l->walk);
 }
 
@@ -161,6 +161,7 @@ static void read_files(struct wr_cache_loader *l)
     int folder = wr_cache_folder_open(l->folder, &l->why);
 
     l->from = l->next;
+    l->sums.failed |= folder < 0;
     for (; l->next < l->n && (l->next == l->from || wr_time_ns() < end_ns); l->next++)
         if (!l->file[l->next].known && folder >= 0)
             read_file(l, &l->file[l->next], folder);
