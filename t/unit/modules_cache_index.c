@@ -43,6 +43,7 @@ static const struct step {
     { 's', 2, 25, false, 0 },
     { 's', 2, 26, true, 26 },
     { 'g', 2, 30, true, 26 },    /* soft: it stays, stale */
+    { 'g', 2, 27, true, 26 },    /* one that was made before comes late */
     { 's', 2, 29, false, 26 },
     { 's', 2, 31, true, 31 },
     { 'h', 3, 40, true, 0 },     /* of a name that is not there */

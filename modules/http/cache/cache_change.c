@@ -262,13 +262,21 @@ bool wr_cache_index_remove(struct wr_cache_index *ix, const struct wr_cache_name
 
     if (e == NULL)
         return false;
-    if (v != NULL)
-        (void)wr_cache_entry_copy(ix, wr_cache_entry_number(ix, e), v);
-    removed = remove_object(ix, shard, e, created_us);
+    removed = (v == NULL || wr_cache_entry_copy(ix, wr_cache_entry_number(ix, e), v))
+              && remove_object(ix, shard, e, created_us);
     wr_cache_shard_unlock(ix, shard);
     if (removed)
         ring_name(ix, name);
     return removed;
+}
+
+/* Purges may come late: that of the previous index, when it is copied. */
+static void note_purge(struct wr_cache_entry *e, uint64_t us)
+{
+    uint64_t purged = WR_READ(e->purged_us);
+
+    if (us > purged || purged >= day_ahead())
+        WR_WRITE(e->purged_us, us);
 }
 
 bool wr_cache_index_purge(struct wr_cache_index *ix, const struct wr_cache_name *name, uint64_t us,
@@ -286,15 +294,15 @@ bool wr_cache_index_purge(struct wr_cache_index *ix, const struct wr_cache_name 
         return false;
     e = wr_cache_shard_find(ix, &p);
     made = e == NULL;
-    if (!made)
-        (void)wr_cache_entry_copy(ix, wr_cache_entry_number(ix, e), &was);
-    else
+    if (made)
         e = wr_cache_shard_new(ix, &p); /* for those who fill it without leading */
     if (e == NULL || (!made && !wr_cache_entry_open(e))) {
         wr_cache_shard_unlock(ix, p.shard);
         return false;
     }
-    WR_WRITE(e->purged_us, us);
+    if (!made)
+        wr_cache_entry_read(ix, wr_cache_entry_number(ix, e), &was);
+    note_purge(e, us);
     if (!soft && WR_READ(e->created_us) <= us)
         wr_cache_entry_clear_object(ix, p.shard, e);
     if (made)

@@ -49,6 +49,8 @@ struct wr_cache_place wr_cache_place_of(struct wr_cache_index *ix,
                                         const struct wr_cache_name *name);
 /* Copies entry `at`. False: it is free or changes. */
 bool wr_cache_entry_copy(const struct wr_cache_index *ix, uint32_t at, struct wr_cache_view *v);
+/* The same for the process that has it open. */
+void wr_cache_entry_read(const struct wr_cache_index *ix, uint32_t at, struct wr_cache_view *v);
 
 /* ---- under the lock of a shard ---- */
 /* again: the caller comes again if this fails. */

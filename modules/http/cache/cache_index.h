@@ -30,7 +30,7 @@ struct wr_cache_ref {
 
 struct wr_cache_view {            /* a copy of an entry */
     struct wr_cache_name name;
-    uint32_t at, generation;      /* where it is, and which change of it; for this file */
+    uint32_t at;                  /* where it is; for this file */
     uint32_t uses;                /* requests since the entry was made, as far as counted */
     uint32_t flags;               /* the caller's, of the stored object */
     uint64_t used_ms;             /* when it was last used, to a second */

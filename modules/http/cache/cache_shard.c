@@ -94,19 +94,11 @@ static bool has_name(const struct wr_cache_entry *e, const struct wr_cache_place
     return WR_READ(e->name[0]) == p->name[0] && WR_READ(e->name[1]) == p->name[1];
 }
 
-bool wr_cache_entry_copy(const struct wr_cache_index *ix, uint32_t at, struct wr_cache_view *v)
+static inline void read_entry(const struct wr_cache_entry *e, struct wr_cache_view *v)
 {
-    const struct wr_cache_entry *e = &ix->entry[at];
-    uint32_t g = atomic_load_explicit(&e->generation, memory_order_acquire);
-    uint64_t words[2];
+    uint64_t words[2] = { WR_READ(e->name[0]), WR_READ(e->name[1]) };
 
-    if ((g & 1) != 0 || g == 0)
-        return false;
-    words[0] = WR_READ(e->name[0]);
-    words[1] = WR_READ(e->name[1]);
     memcpy(v->name.digest, words, sizeof(words));
-    v->at = at;
-    v->generation = g;
     v->uses = WR_READ(e->uses);
     v->flags = WR_READ(e->flags);
     v->used_ms = WR_READ(e->used_ms);
@@ -122,8 +114,25 @@ bool wr_cache_entry_copy(const struct wr_cache_index *ix, uint32_t at, struct wr
     v->filling = (struct wr_cache_ref){
         .number = atomic_load_explicit(&e->filling_number, memory_order_acquire) };
     v->filling.at = WR_READ(e->filling_at);
+}
+
+bool wr_cache_entry_copy(const struct wr_cache_index *ix, uint32_t at, struct wr_cache_view *v)
+{
+    const struct wr_cache_entry *e = &ix->entry[at];
+    uint32_t g = atomic_load_explicit(&e->generation, memory_order_acquire);
+
+    if ((g & 1) != 0 || g == 0)
+        return false;
+    v->at = at;
+    read_entry(e, v);
     atomic_thread_fence(memory_order_acquire);
     return WR_READ(e->generation) == g;
+}
+
+void wr_cache_entry_read(const struct wr_cache_index *ix, uint32_t at, struct wr_cache_view *v)
+{
+    v->at = at;
+    read_entry(&ix->entry[at], v);
 }
 
 /* ---- opening ---- */
