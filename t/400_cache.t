@@ -88,6 +88,10 @@ http {
         location /rfc/ { proxy_cache_rfc9111 on; cache_status on; proxy_pass http://b; }
         location /head/ { proxy_cache_convert_head off; proxy_cache_key $request_method$request_uri;
                           proxy_pass http://b; }
+        location /sorry/ { proxy_cache_key $arg_key; proxy_cache_revalidate on;
+                           proxy_intercept_errors on; error_page 404 /sorry.txt;
+                           proxy_pass http://b; }
+        location /plain/ { proxy_cache_key $arg_key; proxy_pass http://b; }
         location /off/ { proxy_cache off; proxy_pass http://b; }
     }
 }
@@ -240,6 +244,12 @@ for (qw(disk memory both)) {
     is status($r) . " $r->{status} $r->{body}",
         "REVALIDATED 200 $first{'/asks/?accel=1&etag=1'}{body}", 'a 304 confirms it';
     is_hit(at('/asks/?accel=1&etag=1'), $r->{body}, 'and makes it fresh again');
+
+    # Of what error_page replaces there is no body, also after a 304.
+    my $lost = "status=404&etag=1&accel=1&key=lost$zone";
+    is get(at("/sorry/?$lost"))->{status}, 404, 'error_page replaces it';
+    wait_for { status(get(at("/sorry/?$lost"))) eq 'REVALIDATED' };
+    like get(at("/plain/?$lost"))->{body}, qr/^number/, 'elsewhere it has its body, after a 304, too';
 
     # One request for many.
     touch($slow);

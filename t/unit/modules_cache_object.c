@@ -9,7 +9,7 @@ static const struct wr_cache_facts facts = {
     .created_us = 1764480000123456U, .variant = 77, .last_modified_s = 1700000000,
     .fresh = { .received = 5, .fresh_until = 6, .age = 7, .while_revalidate = 8, .if_error = 9,
                .flags = 3 },
-    .flags = WR_CACHE_HAS_LENGTH,
+    .flags = WR_CACHE_OF_HEAD,
 };
 
 static struct wr_response make_reply(void)
@@ -78,7 +78,7 @@ START_TEST(what_goes_in_comes_out)
     ck_assert_uint_eq(o.facts.created_us, facts.created_us);
     ck_assert_uint_eq(o.facts.variant, 77);
     ck_assert_int_eq(memcmp(&o.facts.fresh, &facts.fresh, sizeof(facts.fresh)), 0);
-    ck_assert_uint_eq(o.facts.flags, WR_CACHE_HAS_LENGTH | WR_CACHE_VARIES);
+    ck_assert_uint_eq(o.facts.flags, WR_CACHE_OF_HEAD | WR_CACHE_VARIES);
     ck_assert_uint_eq(wr_cache_ntags(&o), 2);
     ck_assert_uint_eq(wr_cache_tag(&o, 0), 1);
     ck_assert_uint_eq(wr_cache_tag(&o, 1), UINT64_MAX);

@@ -5,18 +5,12 @@
 struct wr_cache_facts wr_cache_facts_of(struct wr_exchange *x, const struct wr_cache_ctx *c,
                                         const struct wr_freshness *fresh)
 {
-    struct wr_http *h = wr_http_of(x);
-    struct wr_response *r = &h->res;
-
     return (struct wr_cache_facts){
         .created_us = c->created_us,
         .variant = c->variant,
         .fresh = *fresh,
-        .last_modified_s = wr_response_modified(r),
-        .flags = (r->has_length ? WR_CACHE_HAS_LENGTH : 0u)
-                 | (c->bodiless ? WR_CACHE_BODILESS : 0u)
-                 | (h->req.method == WR_M_HEAD && !c->converts ? WR_CACHE_OF_HEAD : 0u)
-                 | (c->varies != NULL ? WR_CACHE_VARIES : 0u),
+        .last_modified_s = wr_response_modified(&wr_http_of(x)->res),
+        .flags = c->lacks | (c->varies != NULL ? WR_CACHE_VARIES : 0u),
     };
 }
 

@@ -128,7 +128,7 @@ struct wr_cache_ctx {          /* of wr_module_http_cache, of an exchange */
     struct wr_cache_read *read; /* NULL: no file was asked for */
     /* what is being stored */
     struct wr_cache_tags tags;
-    bool bodiless;             /* error_page makes the body of this status */
+    uint32_t lacks;            /* the body, as WR_CACHE_BODILESS or WR_CACHE_OF_HEAD say */
     bool kept;                 /* the reply is stored, all of it */
     struct wr_cache_keep *fill;
     const struct wr_endpoint_ops *real; /* of the server's endpoint, which is wrapped */

@@ -352,6 +352,7 @@ void wr_cache_keep_begin(struct wr_exchange *x, struct wr_cache_ctx *c,
     uint64_t length = h->res.framing == WR_BODY_LENGTH ? h->res.length : UINT64_MAX;
     struct wr_cache_keep *f = NULL;
 
+    c->lacks = h->req.method == WR_M_HEAD && !c->converts ? WR_CACHE_OF_HEAD : 0;
     if (wr_cache_variant_place(x, c) && wr_cache_take_tags(x, c))
         f = open_filling(x, c, fresh, length);
     if (f == NULL) {
@@ -380,7 +381,7 @@ void wr_cache_keep_head(struct wr_exchange *x, struct wr_cache_ctx *c)
     c->view = f->view;
     f->leads = f->updates = false;
     wr_cache_keep_drop(c);
-    c->bodiless = true;
+    c->lacks |= WR_CACHE_BODILESS;
     wr_cache_keep_bare(x, c, &fresh);
 }
 
@@ -431,6 +432,7 @@ void wr_cache_keep_again(struct wr_exchange *x, struct wr_cache_ctx *c,
     c->tags.n = wr_cache_ntags(&c->object);
     for (uint32_t i = 0; i < c->tags.n; i++)
         c->tags.at[i] = wr_cache_tag(&c->object, i);
+    c->lacks = c->object.facts.flags & (WR_CACHE_BODILESS | WR_CACHE_OF_HEAD);
     f = new_filling(x, c, fresh);
     if (f == NULL) {
         wr_cache_lead_end(c);

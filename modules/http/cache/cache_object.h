@@ -24,7 +24,6 @@
 
 enum wr_cache_flag {                      /* kept as they are; their meaning is the caller's */
     WR_CACHE_VARIES = 1u << 0,            /* set by encode if there are vary fields */
-    WR_CACHE_HAS_LENGTH = 1u << 1,        /* the server sent Content-Length */
     WR_CACHE_BODILESS = 1u << 2,          /* its body is not stored: error_page replaces it */
     WR_CACHE_OF_HEAD = 1u << 3            /* nor is it here: the server was asked by HEAD */
 };
