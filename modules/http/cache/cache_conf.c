@@ -109,13 +109,9 @@ bool wr_cache_set_range(struct wr_cf *cf, void *conf)
 
 /* ---- lists of texts ---- */
 
-struct tests {
-    WR_VEC(struct wr_template *) list;
-};
-
 bool wr_cache_set_tests(struct wr_cf *cf, void *conf)
 {
-    struct tests *t = WR_FIELD(cf, conf, struct tests);
+    struct wr_cache_tests *t = WR_FIELD(cf, conf, struct wr_cache_tests);
 
     if (cf->first)
         memset(t, 0, sizeof(*t));
@@ -138,7 +134,7 @@ bool wr_cache_set_tests(struct wr_cf *cf, void *conf)
  * 127.0.0.1", "ZONE KEY"). */
 bool wr_cache_set_purge(struct wr_cf *cf, void *conf)
 {
-    const struct tests *t = WR_FIELD(cf, conf, struct tests);
+    const struct wr_cache_tests *t = WR_FIELD(cf, conf, struct wr_cache_tests);
     struct wr_str word;
 
     if (!wr_cache_set_tests(cf, conf))
@@ -151,10 +147,10 @@ bool wr_cache_set_purge(struct wr_cf *cf, void *conf)
     return true;
 }
 
-bool wr_cache_is_any(struct wr_exchange *x, struct wr_template *const *at, uint32_t n)
+bool wr_cache_is_any(struct wr_exchange *x, const struct wr_cache_tests *t)
 {
-    for (uint32_t i = 0; i < n; i++)
-        if (wr_template_true(x, at[i]))
+    for (uint32_t i = 0; i < t->list.n; i++)
+        if (wr_template_true(x, t->list.at[i]))
             return true;
     return false;
 }

@@ -61,13 +61,16 @@ bool wr_cache_zone_unknown(struct wr_cf *cf, const struct wr_cache_rows *r);
 /* ---- the rows of a family: proxy_cache and its kin ---- */
 #define WR_STALE_OFF 2048u     /* the word off of use_stale, beside the bits of freshness.h */
 struct wr_cache_valid { uint32_t status; uint64_t s; }; /* status 0: any */
+struct wr_cache_tests {        /* true: one of the texts is neither empty nor "0" */
+    WR_VEC(struct wr_template *) list;
+};
 struct wr_cache_rows {         /* by location */
     struct wr_cache_zone *zone; /* NULL: off, or named at run time */
     struct wr_str zone_name;   /* as written; p NULL: off */
     struct wr_template *zone_tpl, *key; /* NULL: none */
     const struct wr_node *node; /* of proxy_cache */
     WR_VEC(struct wr_cache_valid) valid;
-    WR_VEC(struct wr_template *) bypass, no_cache, purge;
+    struct wr_cache_tests bypass, no_cache, purge;
     uint32_t methods;          /* bits 1 << WR_M_GET */
     uint32_t min_uses, use_stale;
     uint64_t lock_age_ms, lock_timeout_ms, max_range_offset;
@@ -83,13 +86,12 @@ bool wr_cache_set_zone(struct wr_cf *cf, void *conf);
 bool wr_cache_set_valid(struct wr_cf *cf, void *conf);
 bool wr_cache_set_methods(struct wr_cf *cf, void *conf);
 bool wr_cache_set_range(struct wr_cf *cf, void *conf);
-bool wr_cache_set_tests(struct wr_cf *cf, void *conf); /* field: a list of templates */
+bool wr_cache_set_tests(struct wr_cf *cf, void *conf); /* field: struct wr_cache_tests */
 bool wr_cache_set_purge(struct wr_cf *cf, void *conf); /* the same, and not true for all requests */
 extern const struct wr_enum wr_stale_words[];
 /* Seconds that replies of this status are fresh by proxy_cache_valid; -1: it has no line. */
 int64_t wr_cache_valid_s(const struct wr_cache_rows *r, unsigned status);
-/* True: one of the texts is neither empty nor "0". */
-bool wr_cache_is_any(struct wr_exchange *x, struct wr_template *const *at, uint32_t n);
+bool wr_cache_is_any(struct wr_exchange *x, const struct wr_cache_tests *t);
 
 /* ---- a request ---- */
 enum wr_cache_outcome {         /* $upstream_cache_status */
@@ -99,7 +101,7 @@ enum wr_cache_outcome {         /* $upstream_cache_status */
 struct wr_cache_ctx {          /* of wr_module_http_cache, of an exchange */
     const struct wr_cache_rows *rows; /* NULL: the cache has nothing to do with the request */
     struct wr_cache_zone *zone;
-    struct wr_cache_control request; /* with rfc9111: what the client says */
+    struct wr_cache_control request; /* with rfc9111: what the client says; else zero */
     struct wr_str key;
     struct wr_cache_name name; /* of the key, or of a variant of it */
     uint64_t variant;          /* 0: none */

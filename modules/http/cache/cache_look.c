@@ -269,7 +269,7 @@ static enum wr_verdict begin_request(struct wr_exchange *x, struct wr_cache_ctx 
     const struct wr_http *h = wr_http_of(x);
     enum wr_verdict part;
 
-    if (r->purge.n > 0 && wr_cache_is_any(x, r->purge.at, r->purge.n))
+    if (r->purge.list.n > 0 && wr_cache_is_any(x, &r->purge))
         return wr_cache_purge(x, r);
     if (h->req.method == WR_M_POST && !h->body.complete && h->req.framing != WR_BODY_NONE
         && (r->methods & 1u << WR_M_POST) != 0) { /* the key may have it */
@@ -282,7 +282,7 @@ static enum wr_verdict begin_request(struct wr_exchange *x, struct wr_cache_ctx 
     part = take_part(x, c);
     if (part != WR_TAKEN)
         return part;
-    if (wr_cache_is_any(x, c->rows->bypass.at, c->rows->bypass.n)) {
+    if (wr_cache_is_any(x, &c->rows->bypass)) {
         c->stores = true;
         return ask_server(x, c, WR_CACHE_BYPASS);
     }

@@ -36,18 +36,17 @@ static void leave_reply(struct wr_exchange *x)
     wr_http_leave_upstream(x);
 }
 
-static enum wr_store judge_reply(struct wr_exchange *x, const struct wr_cache_ctx *c,
-                           struct wr_freshness *fresh)
+static enum wr_store judge_reply(const struct wr_exchange *x, const struct wr_cache_ctx *c,
+                                 struct wr_freshness *fresh)
 {
-    struct wr_http *h = wr_http_of(x);
-    struct wr_cache_control request = wr_cache_control_request(&h->req.fields);
+    const struct wr_http *h = wr_http_of(x);
     struct wr_store_ask ask = {
         .rfc9111 = c->rows->rfc9111,
         .status = h->res.status,
         .method = c->converts ? WR_M_GET : h->req.method,
         .authorization = wr_fields_first(&h->req.fields, WR_F_AUTHORIZATION) != NULL,
         .slice = h->sliced,
-        .request = &request,
+        .request = &c->request,
         .fields = &h->res.fields,
         .ignore = h->proxy_conf->ignore,
         .valid = wr_cache_valid_s(c->rows, h->res.status),
@@ -61,9 +60,9 @@ static enum wr_store judge_reply(struct wr_exchange *x, const struct wr_cache_ct
 static void store_reply(struct wr_exchange *x, struct wr_cache_ctx *c)
 {
     struct wr_freshness fresh;
-    enum wr_store why = WR_STORE_YES;
+    enum wr_store why;
 
-    if (wr_cache_is_any(x, c->rows->no_cache.at, c->rows->no_cache.n)) {
+    if (wr_cache_is_any(x, &c->rows->no_cache)) {
         wr_cache_lead_in_vain(c);
         return;
     }
