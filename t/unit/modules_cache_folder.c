@@ -66,7 +66,7 @@ START_TEST(the_marker)
     ck_assert_uint_eq(st.st_mode & 0777, 0600);
     wr_cache_folder_close(&folder);
 
-    wr_cache_folder_init(&folder, folder_path, levels_of(0, 0, 0), NULL);
+    wr_cache_folder_init(&folder, folder_path, levels_of(0, 0, 0));
     ck_assert_int_ge(wr_cache_folder_open(&folder, &why), 0);
     ck_assert_str_eq(marker_text(), "weir cache\nlevels 0\nlevels 1:2\n");
     ck_assert_uint_eq(wr_cache_folder_levels(&folder, levels, 4), 2);

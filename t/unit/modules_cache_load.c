@@ -293,7 +293,7 @@ START_TEST(other_levels)
     put_object(key_of(20), deep, CREATED, WR_STR("body")); /* never were levels of this folder */
     for (int turn = 0; turn < 2; turn++) {
         wr_cache_folder_close(&folder);
-        wr_cache_folder_init(&folder, folder_path, turn == 0 ? none : levels_12, NULL);
+        wr_cache_folder_init(&folder, folder_path, turn == 0 ? none : levels_12);
         ck_assert_int_ge(wr_cache_folder_open(&folder, &why), 0);
         if (turn == 0)
             put_object(key_of(0), none, CREATED + 7, WR_STR("newer"));

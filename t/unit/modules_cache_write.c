@@ -263,23 +263,6 @@ START_TEST(aborted)
 }
 END_TEST
 
-/* Another file system: /dev/shm and /tmp usually are two; else nothing is tested. */
-START_TEST(temporary_files_elsewhere)
-{
-    const struct wr_str key = WR_STR("k");
-    struct wr_str body;
-
-    begin();
-    folder.temp_path = _i == 0 ? "/dev/shm" : "/nonexistent";
-    body = make_body(300000);
-    ck_assert(store(key, CREATED, body));
-    check_stored(key, body);
-    ck_assert(store(key, CREATED + 1, WR_STR("b")));
-    check_stored(key, WR_STR("b"));
-    teardown();
-}
-END_TEST
-
 /* ---- what is not found ---- */
 
 enum damage { TRUNCATED, TOO_LONG, EMPTY, ZERO, FLIPPED, CUT_HEAD, ALL_BROKEN,
@@ -553,7 +536,7 @@ static void fill_disk(void *arg)
         || mount("tmpfs", "/mnt", "tmpfs", 0, "size=1m") != 0)
         return;
     begin_again();
-    wr_cache_folder_init(&folder, "/mnt", levels_12, NULL);
+    wr_cache_folder_init(&folder, "/mnt", levels_12);
     atomic_store(&folder.no_nameless, named);
     for (int i = 0; i < 40; i++) {
         if (store(wr_pool_fmt(pool, "k%d", i), CREATED, make_body(i % 2 == 0 ? 100000 : 300000)))
@@ -720,7 +703,6 @@ int main(void)
     tcase_add_test(t, borrowed_memory);
     tcase_add_loop_test(t, one_after_the_other, 0, 2);
     tcase_add_loop_test(t, aborted, 0, 8);
-    tcase_add_loop_test(t, temporary_files_elsewhere, 0, 2);
     tcase_add_loop_test(t, damaged_files, 0, ALL_DAMAGES);
     tcase_add_test(t, other_things_in_its_place);
     tcase_add_test(t, nobody_waits_for_it);

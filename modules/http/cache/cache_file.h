@@ -19,8 +19,6 @@
 struct wr_cache_folder {
     const char *path;
     uint8_t levels[3];            /* digits of each folder; 0: no further one */
-    const char *temp_path;        /* where files are written at first, a folder elsewhere; NULL: in
-                                   * the folder itself */
     _Atomic int fd;               /* of the folder; -1: not opened yet. Once open the number stays,
                                    * also when the path leads to another folder */
     _Atomic uint64_t checked_ms;  /* when the path was last seen to lead to it */
@@ -32,7 +30,7 @@ struct wr_cache_folder {
     } log;
 };
 void wr_cache_folder_init(struct wr_cache_folder *f, const char *path,
-                          const uint8_t levels[static 3], const char *temp_path);
+                          const uint8_t levels[static 3]);
 void wr_cache_folder_close(struct wr_cache_folder *f); /* no job uses it any more */
 
 /* Is the folder weir's, or empty, or not there yet? Called while the configuration is loaded, also

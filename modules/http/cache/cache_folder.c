@@ -228,9 +228,9 @@ bool wr_cache_folder_settle(struct wr_cache_folder *f, struct wr_cache_failure *
 /* ---- the descriptor ---- */
 
 void wr_cache_folder_init(struct wr_cache_folder *f, const char *path,
-                          const uint8_t levels[static 3], const char *temp_path)
+                          const uint8_t levels[static 3])
 {
-    *f = (struct wr_cache_folder){ .path = path, .temp_path = temp_path, .fd = -1 };
+    *f = (struct wr_cache_folder){ .path = path, .fd = -1 };
     memcpy(f->levels, levels, 3);
 }
 

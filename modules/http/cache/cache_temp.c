@@ -65,12 +65,7 @@ static bool open_named(int fd, struct wr_cache_temp *t)
 
 static bool open_nameless(struct wr_cache_folder *f, int fd, struct wr_cache_temp *t)
 {
-    const int flags = O_TMPFILE | O_RDWR | O_CLOEXEC;
-
-    if (f->temp_path != NULL)
-        t->fd = open(f->temp_path, flags, 0600);
-    if (t->fd < 0)
-        t->fd = openat(fd, ".", flags, 0600);
+    t->fd = openat(fd, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
     if (t->fd < 0 && (errno == EOPNOTSUPP || errno == EISDIR || errno == EINVAL))
         atomic_store(&f->no_nameless, true);
     return t->fd >= 0;
@@ -175,28 +170,6 @@ static bool place_in(struct wr_cache_folder *f, const struct wr_cache_temp *t, i
     return false;
 }
 
-/* The file lies on another file system: copy it into the folder. */
-static bool bring_here(struct wr_cache_folder *f, struct wr_cache_temp *t)
-{
-    struct wr_cache_temp copy = { .fd = -1 };
-    struct wr_cache_folder here = { .fd = atomic_load(&f->fd) };
-    struct stat st;
-
-    atomic_init(&here.no_nameless, atomic_load(&f->no_nameless));
-    if (fstat(t->fd, &st) != 0 || !open_temp(&here, atomic_load(&here.fd), &copy))
-        return false;
-    if (!wr_cache_copy(t->fd, 0, copy.fd, 0, (uint64_t)st.st_size)) {
-        int err = errno;
-
-        wr_cache_temp_drop(f, &copy);
-        errno = err;
-        return false;
-    }
-    wr_cache_temp_drop(f, t);
-    *t = copy;
-    return true;
-}
-
 bool wr_cache_temp_place(struct wr_cache_folder *f, struct wr_cache_temp *t,
                          const struct wr_cache_name *name, struct wr_cache_failure *why)
 {
@@ -208,8 +181,7 @@ bool wr_cache_temp_place(struct wr_cache_folder *f, struct wr_cache_temp *t,
     if (parent < 0)
         return fail_with(why, "mkdir()", errno);
     wr_cache_path(name, none, hex);
-    ok = place_in(f, t, parent, hex)
-      || (errno == EXDEV && bring_here(f, t) && place_in(f, t, parent, hex));
+    ok = place_in(f, t, parent, hex);
     close_keep_errno(parent);
     if (!ok)
         return fail_with(why, "link()", errno);

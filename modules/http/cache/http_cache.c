@@ -188,7 +188,7 @@ static bool open_zone(struct wr_cf *cf, struct wr_cache_zone *z)
     if (!open_memory(cf->conf, z) || (z->disk && !open_owner(cf->conf, z)))
         return wr_cf_error_at(cf, z->node, 0, "shared memory for the zone \"" WR_FMT "\" could not"
                               " be made (%d: %s)", WR_ARG(z->name), errno, strerror(errno));
-    wr_cache_folder_init(&z->folder, z->path, z->levels, NULL);
+    wr_cache_folder_init(&z->folder, z->path, z->levels);
     if (!z->disk)
         return true;
     why = wr_cache_folder_check(cf->pool, z->path);

@@ -78,7 +78,7 @@ static WR_UNUSED void setup(void)
     threads = wr_threads_new(loop, WR_STR("cache"), 2, 100000);
     (void)snprintf(folder_path, sizeof(folder_path), "/tmp/weir-cache-XXXXXX");
     ck_assert_ptr_nonnull(mkdtemp(folder_path));
-    wr_cache_folder_init(&folder, folder_path, levels_12, NULL);
+    wr_cache_folder_init(&folder, folder_path, levels_12);
 }
 
 static WR_UNUSED void teardown(void)
