@@ -53,8 +53,6 @@ bool wr_cache_folder_again(struct wr_cache_folder *f, struct wr_cache_failure *w
 void wr_cache_folder_failed(struct wr_cache_folder *f, const struct wr_cache_failure *why);
 /* The levels that the marker names, at most `max`, ours first; returns how many. Blocks. */
 uint32_t wr_cache_folder_levels(struct wr_cache_folder *f, uint8_t (*out)[3], uint32_t max);
-/* Writes the marker anew with our levels only: no file lies at others any more. Blocks. */
-bool wr_cache_folder_settle(struct wr_cache_folder *f, struct wr_cache_failure *why);
 /* Free bytes of the file system, for users that are not root; UINT64_MAX: not known. Blocks. */
 uint64_t wr_cache_folder_free(struct wr_cache_folder *f);
 
@@ -101,9 +99,9 @@ struct wr_cache_head {
     uint64_t size;                /* of the file */
     uint64_t used_s;              /* the later one of its access and its change, Unix time */
 };
-/* hint: bytes to read at first; 0: a page. warm: only what is in memory, else EAGAIN: then it does
- * not block. False with errno: the disk failed, or fd is no regular file (EINVAL). */
-bool wr_cache_head_read(int fd, size_t hint, bool warm, struct wr_cache_head *h) WR_CHECKED;
+/* warm: only what is in memory, else EAGAIN: then it does not block. False with errno: the disk
+ * failed, or fd is no regular file (EINVAL). */
+bool wr_cache_head_read(int fd, bool warm, struct wr_cache_head *h) WR_CHECKED;
 
 /* ---- cache_file, for other cache_*.c ---- */
 /* As openat() below the folder, following no link anywhere. */

@@ -182,17 +182,16 @@ static bool write_marker(int fd, struct wr_str text, struct wr_cache_failure *wh
     return err == 0 || fail_with(why, "write()", err);
 }
 
-static bool put_marker(const struct wr_cache_folder *f, int fd, bool others,
-                       struct wr_cache_failure *why)
+/* Adds our levels to those that it names. */
+static bool put_marker(const struct wr_cache_folder *f, int fd, struct wr_cache_failure *why)
 {
     char old[MARKER_MAX], text[MARKER_MAX];
     struct wr_text t = wr_text_on(text, sizeof(text));
     uint8_t list[64][3];
-    uint32_t n = 1;
+    uint32_t n;
 
     memcpy(list[0], f->levels, 3);
-    if (others)
-        n = read_levels(read_marker(fd, old), list, n, WR_COUNT(list));
+    n = read_levels(read_marker(fd, old), list, 1, WR_COUNT(list));
     wr_text_c(&t, MARKER_FIRST);
     for (uint32_t i = 0; i < n; i++)
         put_levels(&t, list[i]);
@@ -216,13 +215,6 @@ uint32_t wr_cache_folder_levels(struct wr_cache_folder *f, uint8_t (*out)[3], ui
     WR_ASSERT(max > 0);
     memcpy(out[0], f->levels, 3);
     return fd >= 0 ? read_levels(read_marker(fd, buf), out, 1, max) : 1;
-}
-
-bool wr_cache_folder_settle(struct wr_cache_folder *f, struct wr_cache_failure *why)
-{
-    int fd = wr_cache_folder_open(f, why);
-
-    return fd >= 0 && put_marker(f, fd, false, why);
 }
 
 /* ---- the descriptor ---- */
@@ -249,7 +241,7 @@ static bool claim_folder(const struct wr_cache_folder *f, int fd, struct wr_cach
 
     if (err != 0)
         return fail_with(why, err == ENOTEMPTY ? FOREIGN : "readdir()", err);
-    return (has_marker(fd) && names_our_levels(f, fd)) || put_marker(f, fd, true, why);
+    return (has_marker(fd) && names_our_levels(f, fd)) || put_marker(f, fd, why);
 }
 
 /* The folder at the path, claimed. It is made again if somebody removed it, but not by root, who

@@ -29,8 +29,10 @@ static bool read_to(int fd, size_t want, bool warm, struct wr_cache_head *h)
 }
 
 /* Reads on until the part before the body is there, and judges it. */
-static bool read_and_decode(int fd, size_t want, bool warm, struct wr_cache_head *h)
+static bool read_and_decode(int fd, bool warm, struct wr_cache_head *h)
 {
+    size_t want = FIRST_READ;
+
     h->bytes = wr_malloc(want);
     if (!read_to(fd, want, warm, h))
         return false;
@@ -45,9 +47,8 @@ static bool read_and_decode(int fd, size_t want, bool warm, struct wr_cache_head
     return true;
 }
 
-bool wr_cache_head_read(int fd, size_t hint, bool warm, struct wr_cache_head *h)
+bool wr_cache_head_read(int fd, bool warm, struct wr_cache_head *h)
 {
-    size_t want = wr_min(wr_max(hint, (size_t)FIRST_READ), (size_t)WR_CACHE_BEFORE_BODY_MAX);
     struct stat st;
 
     *h = (struct wr_cache_head){ .is = WR_CACHE_FOREIGN };
@@ -59,7 +60,7 @@ bool wr_cache_head_read(int fd, size_t hint, bool warm, struct wr_cache_head *h)
     }
     h->size = (uint64_t)st.st_size;
     h->used_s = (uint64_t)wr_max(st.st_atime, st.st_mtime);
-    if (!read_and_decode(fd, want, warm, h))
+    if (!read_and_decode(fd, warm, h))
         return false;
     if (h->is == WR_CACHE_MORE /* it was cut off */
         || (h->is == WR_CACHE_WHOLE && wr_cache_object_size(&h->object) != h->size))

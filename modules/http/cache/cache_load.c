@@ -148,7 +148,7 @@ static void read_file(struct wr_cache_loader *l, struct file *f, int folder)
     fd = open_quietly(folder, path);
     if (fd < 0)
         return; /* it was removed meanwhile */
-    if (wr_cache_head_read(fd, 0, false, &f->head))
+    if (wr_cache_head_read(fd, false, &f->head))
         judge_file(l, f, folder, path);
     else if (errno != EINVAL)
         l->why = (struct wr_cache_failure){ "pread()", errno };

@@ -149,15 +149,6 @@ void wr_cache_seal(char *bytes, size_t n, uint64_t body_n, uint32_t trailers_n)
     put_checksum(bytes, n, &f);
 }
 
-void wr_cache_reseal(char *bytes, size_t n, const struct wr_cache_facts *facts)
-{
-    struct fixed f;
-
-    memcpy(&f, bytes, sizeof(f));
-    f.facts = *facts;
-    put_checksum(bytes, n, &f);
-}
-
 /* ---- decode ---- */
 
 bool wr_cache_vary_next(struct wr_str *rest, struct wr_cache_vary *out)

@@ -70,9 +70,6 @@ bool wr_cache_encode(struct wr_text *out, const struct wr_cache_parts *parts) WR
 /* Completes the bytes that encode appended: lengths and checksum. An object without a seal decodes
  * as broken. May be called in threads. */
 void wr_cache_seal(char *bytes, size_t n, uint64_t body_n, uint32_t trailers_n);
-/* In sealed bytes, replaces the facts and seals them again (a 304 that changed no field). */
-void wr_cache_reseal(char *bytes, size_t n, const struct wr_cache_facts *facts);
-
 /* ---- decode ---- */
 enum wr_cache_decoded {
     WR_CACHE_WHOLE,            /* *o is filled, with views into the bytes */

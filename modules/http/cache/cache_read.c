@@ -11,7 +11,6 @@ struct wr_cache_job {          /* one look, and the thread's memory */
     struct wr_cache_read *read;
     struct wr_cache_folder *folder;
     struct wr_cache_name name;
-    size_t hint;
     int fd;                    /* -1: there is no file, or it failed */
     int err;                   /* 0: fd, or there is no file */
     struct wr_cache_head head;
@@ -23,7 +22,7 @@ static bool look_at(struct wr_cache_job *j, bool warm)
     j->fd = wr_cache_file_open(j->folder, &j->name, warm);
     if (j->fd < 0)
         return false;
-    if (wr_cache_head_read(j->fd, j->hint, warm && !j->folder->in_memory, &j->head))
+    if (wr_cache_head_read(j->fd, warm && !j->folder->in_memory, &j->head))
         return true;
     j->err = errno;
     free(j->head.bytes);
@@ -144,7 +143,7 @@ enum wr_cache_found wr_cache_read_ask(struct wr_cache_read *r)
     r->job = wr_calloc(1, sizeof(*r->job));
     *r->job = (struct wr_cache_job){
         .job.run = job_run, .job.done = job_done, .read = r, .folder = r->folder,
-        .name = r->name, .hint = r->head_hint, .fd = -1,
+        .name = r->name, .fd = -1,
     };
     wr_pool_cleanup(r->pool, end_read, r);
     return look_here(r);

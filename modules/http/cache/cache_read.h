@@ -21,7 +21,6 @@ struct wr_cache_read {            /* in the pool of an exchange; the caller sets
     struct wr_pool *pool;         /* everything below ends with it */
     struct wr_cache_name name;
     struct wr_str key;            /* whole key, compared with that of the file */
-    uint32_t head_hint;           /* bytes to read at first, if the caller knows; 0: a page */
     struct wr_waiter who;
     struct wr_cache_object object; /* its views are in the pool */
     struct wr_str at_hand;        /* the first bytes of the body, if any were read: of a small

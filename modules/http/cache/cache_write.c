@@ -160,7 +160,7 @@ static bool copy_file(struct wr_cache_write *w)
 
     if (fd < 0)
         return fail_with(w, errno == ENOENT ? NULL : "open()", errno);
-    if (!wr_cache_head_read(fd, 0, false, &h))
+    if (!wr_cache_head_read(fd, false, &h))
         ok = fail_with(w, "pread()", errno);
     else if (h.is != WR_CACHE_WHOLE)
         ok = fail_with(w, NULL, 0);
