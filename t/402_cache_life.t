@@ -30,7 +30,8 @@ $w->backend('b', serve => Weir::HttpServer::serve(sub {
     my ($r) = @_;
     open my $out, '>>', $asked or die $!;
     syswrite $out, "$r->{target}\n";
-    return Weir::HttpServer::reply(200, body_of($r->{target}), 'Cache-Control' => 'max-age=600');
+    return Weir::HttpServer::reply(200, body_of($r->{target}),
+        'Cache-Control' => $r->{target} =~ /short/ ? 'max-age=1' : 'max-age=600');
 }));
 
 
@@ -81,6 +82,19 @@ ok all_hits(), 'stored';
 my $before = asked();
 is hits(), scalar @targets, 'hits';
 is asked(), $before, 'the server is not asked';
+
+# A disk that takes nothing more: the new reply is in memory only, and its older file must not come
+# back with the next start.
+
+my $name = md5_hex('/short');
+my $short = $w->path('cache/' . substr($name, -1) . '/' . substr($name, -3, 2) . "/$name");
+wait_for { status(get('/short')) eq 'HIT' && -e $short };
+get('/short') for 1 .. 3; # so that it goes to memory, too
+chmod 0555, $w->path('cache');
+wait_for { status(get('/short')) eq 'EXPIRED' };
+becomes { !-e $short } 'a file that could not be replaced is removed';
+chmod 0700, $w->path('cache');
+$before = asked();
 
 # Reloads.
 

@@ -113,15 +113,25 @@ static void enter_file(struct wr_cache_keep *f)
     end_filling(f);
 }
 
+/* The index has the new object in memory, without a file: nobody would find the old one's file, or
+ * count it, before the next start. */
+static void remove_older(struct wr_cache_keep *f)
+{
+    if (f->in_memory && f->view.disk > 0)
+        wr_cache_remove_later(&f->zone->folder, wr_cache_threads, &f->name, f->view.created_us);
+}
+
 static void file_written(void *arg, const struct wr_cache_written *w)
 {
     struct wr_cache_keep *f = WR_CHECK(arg, CACHE_KEEP);
 
     f->disk = w->stored ? wr_cache_file_cost(w->size) : 0;
-    if (w->stored)
+    if (w->stored) {
         enter_file(f);
-    else
-        end_filling(f);
+        return;
+    }
+    remove_older(f);
+    end_filling(f);
 }
 
 /* ---- memory ---- */
