@@ -245,7 +245,7 @@ for (qw(disk memory both)) {
         "REVALIDATED 200 $first{'/asks/?accel=1&etag=1'}{body}", 'a 304 confirms it';
     is_hit(at('/asks/?accel=1&etag=1'), $r->{body}, 'and makes it fresh again');
 
-    # Of what error_page replaces there is no body, also after a 304.
+    # A reply that error_page replaces is stored without its body, also after a 304.
     my $lost = "status=404&etag=1&accel=1&key=lost$zone";
     is get(at("/sorry/?$lost"))->{status}, 404, 'error_page replaces it';
     wait_for { status(get(at("/sorry/?$lost"))) eq 'REVALIDATED' };

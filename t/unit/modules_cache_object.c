@@ -365,6 +365,6 @@ START_TEST(paths)
 }
 END_TEST
 
-UNIT_MAIN("cache object", what_goes_in_comes_out, a_small_reply, not_sealed, 
+UNIT_MAIN("cache object", what_goes_in_comes_out, a_small_reply, not_sealed,
           any_flipped_bit_is_seen, any_cut_is_seen, other_files, impossible_lengths, too_much,
           trailers, digests, paths)
