@@ -169,6 +169,7 @@ struct wr_reader {            /* one exchange's way to a file; its slices go out
     size_t direct, align;     /* bytes of one O_DIRECT read, a multiple of align; 0: no O_DIRECT */
     uint64_t warm, warm_end;  /* the range that was last found in the page cache */
     struct wr_file_fetch *fetch;   /* NULL: nothing was read yet */
+    bool failed;              /* the file cannot be read, or has become shorter */
 };
 /* Takes a use of f. */
 void wr_reader_init(struct wr_reader *r, struct wr_opened *f, struct wr_threads *t);

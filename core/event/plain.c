@@ -130,8 +130,9 @@ const struct wr_transport wr_plain = {
 };
 
 /* ---- ranges of files ---- */
-static enum wr_io file_truncated(struct wr_conn *c)
+static enum wr_io reading_failed(struct wr_conn *c, const struct wr_slice *s)
 {
+    s->file->failed = true;
     c->error = EIO;
     return WR_IO_ERROR;
 }
@@ -146,8 +147,8 @@ static enum wr_io send_file(struct wr_conn *c, const struct wr_slice *s, size_t 
     do {
         r = sendfile(c->fd, s->file->file->fd, &at, n);
     } while (r < 0 && errno == EINTR);
-    if (r == 0)
-        return file_truncated(c);
+    if (r == 0 || (r < 0 && errno == EIO))
+        return reading_failed(c, s);
     if (r < 0)
         return write_failed(c);
     /* a short sendfile may also mean that the rest is not in the page cache: the bit stays */
@@ -166,7 +167,7 @@ static enum wr_io copy_file(struct wr_conn *c, const struct wr_slice *s, size_t 
     if (r > 0)
         io = wr_conn_write(c, b->data, (size_t)r, put);
     else
-        io = file_truncated(c);
+        io = reading_failed(c, s);
     wr_block_unref(b);
     return io;
 }

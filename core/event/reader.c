@@ -145,6 +145,7 @@ static void note_fetched(struct wr_reader *r, struct wr_file_fetch *f)
         wr_say(WR_LOG_CRIT, f->err, "pread() \"%s\" failed", f->file->name);
     else if (f->buf == NULL)
         note_warm(r, f->at, f->n);
+    r->failed |= f->err != 0;
 }
 
 static void fetch_done(struct wr_job *j)
@@ -353,6 +354,7 @@ enum wr_io wr_reader_read(const struct wr_slice *s, const struct wr_waiter *who,
     }
     k = pread(r->file->fd, p, w.n, s->at);
     if (k <= 0) {
+        r->failed = true;
         wr_say(WR_LOG_CRIT, k < 0 ? errno : EIO, "pread() \"%s\" failed", r->file->name);
         return WR_IO_ERROR;
     }

@@ -26,10 +26,23 @@ void wr_cache_lead_in_vain(struct wr_cache_ctx *c)
     wr_cache_lead_end(c);
 }
 
+/* The client's reply was cut, as its beginning was sent: the next one is a server's again. */
+static void drop_unreadable(struct wr_cache_ctx *c)
+{
+    uint64_t created = c->object.facts.created_us;
+
+    if (c->read == NULL || !c->read->failed)
+        return;
+    (void)wr_cache_index_set_disk(&c->zone->store.index, &c->name, created, 0);
+    wr_cache_remove_later(&c->zone->folder, wr_cache_threads, &c->name, created);
+}
+
+/* After those cleanups of the pool that were added later: c->read has ended. */
 static void end_all(void *arg)
 {
     struct wr_cache_ctx *c = arg;
 
+    drop_unreadable(c);
     wr_cache_wait_end(&c->waiter);
     wr_cache_keep_drop(c);
     if (c->zone != NULL)

@@ -67,6 +67,7 @@ static void end_read(void *arg)
 {
     struct wr_cache_read *r = arg;
 
+    r->failed = r->opened && r->reader.failed;
     if (r->opened)
         wr_reader_end(&r->reader);
     if (r->job != NULL)

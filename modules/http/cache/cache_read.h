@@ -30,6 +30,7 @@ struct wr_cache_read {            /* in the pool of an exchange; the caller sets
     uint64_t size;                /* of the file */
     struct wr_cache_job *job;     /* NULL: none was begun */
     bool opened;
+    bool failed;                  /* the end: the disk failed in the middle of the body */
 };
 /* OPENING is returned until a thread has looked. */
 enum wr_cache_found wr_cache_read_ask(struct wr_cache_read *r);
