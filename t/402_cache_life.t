@@ -117,6 +117,7 @@ wait_for { !alive($new) };
 $w->{master} = $old;
 wait_for { ($w->pid // 0) == $old };
 is hits(), scalar @targets, 'and undone';
+is asked(), $before, 'nobody asked the server';
 
 # A restart reads the files back. Their times are old: most file systems do not note each access.
 
@@ -124,6 +125,7 @@ $w->stop;
 utime time - 7200, time - 7200, files($w->path('cache'));
 $w->start(configure('2m', '8m', '1:2'));
 is hits(), scalar @targets, 'a restart keeps it';
+is asked(), $before, 'nobody asked the server';
 $w->stop;
 $w->start(configure('2m', '8m', '2'));
 ok all_hits(), 'other levels';
@@ -143,13 +145,15 @@ for my $round (1 .. 6) {
     wait_for { 2 == $w->workers && $w->keeper };
 }
 ok all_hits(), 'kill -9 of workers and keepers';
+$before = asked();
 my ($master, @children) = ($w->master, children($w->master));
 kill 'KILL', $master;
 wait_for { !grep { alive($_) } @children };
 unlink $w->{pid_file};
 $w->has_ended;
 $w->start(configure('2m', '8m', '2'));
-ok all_hits(), 'kill -9 of the master';
+is hits(), scalar @targets, 'kill -9 of the master';
+is asked(), $before, 'nobody asked the server';
 $w->expect(qr/exited on signal 9/);
 
 # Files that are not what they were.
