@@ -131,7 +131,7 @@ CONF
         '3 invalid parameter "defualt_server" [defualt_server] (did you mean "default_server"?)',
         '4 the "quic" parameter is known in nginx, not in this build [quic]'
         . ' (leave the line out: clients speak HTTP/1.1 over TCP then)',
-        '4 the "udp" parameter is known in nginx, not in this build [udp] (nginx has it in stream {})'],
+        '4 invalid parameter "udp" [udp] (datagrams are served in stream {})'],
     ['parameters of servers', <<'CONF',
 stream {
     upstream u {

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #define DRAIN_LOOK_MS 5
+#define USED_LOOK_MS 100
 #define SLOW_MS 1000 /* WR_OWNER_SLOW: a handshake, with its first SYN repeated once */
 #define DEAF_MS 100  /* WR_OWNER_MOVED: a handshake that has begun */
 
@@ -56,13 +57,15 @@ static uint32_t look_at_full(bool *full)
 
 static void follow_owner_map(void)
 {
+    static const bool none[WR_WORKERS_MAX];
     bool full[WR_WORKERS_MAX];
 
     (void)look_at_full(full);
     for (struct wr_accepting *a = NULL; (a = next_accepting(a)) != NULL;) {
         uint32_t owner = owner_of(a) & ~WR_OWNER_BITS;
+        bool keeps = a->listener->opts.type == SOCK_DGRAM; /* sessions stay with their worker */
 
-        if (!wr_worker_may_accept(owner, wr_self.index, me.cycle->workers, full))
+        if (!wr_worker_may_accept(owner, wr_self.index, me.cycle->workers, keeps ? none : full))
             wr_accepting_stop(a);
         else if (!a->watching && !wr_accepting_start(me.loop, a))
             wr_say(WR_LOG_ALERT, errno, "accepting on " WR_FMT " failed",
@@ -122,17 +125,20 @@ static bool must_wait(const struct wr_accepting *a)
 
 static void look_at_draining(struct wr_task *t)
 {
+    uint32_t used = 0; /* sockets that only wait for the end of their sessions */
+
     (void)t;
     for (struct wr_accepting *a = NULL; (a = next_accepting(a)) != NULL;) {
         bool wait = must_wait(a);
 
-        if (a->draining && a->drained && a->watching && !wait) {
+        used += a->draining && a->drained && a->watching && a->users > 0;
+        if (a->draining && a->drained && a->watching && !wait && a->users == 0) {
             let_go(a);
             me.draining--;
         }
     }
     if (me.draining > 0)
-        wr_timer_set(me.loop, &me.look_timer, DRAIN_LOOK_MS);
+        wr_timer_set(me.loop, &me.look_timer, me.draining > used ? DRAIN_LOOK_MS : USED_LOOK_MS);
     stop_if_done();
 }
 
@@ -148,7 +154,7 @@ static void leave_listeners(void)
         if (a->watching && gone) {
             wr_accepting_drain(a);
             me.draining++;
-        } else if (gone)
+        } else if (gone && a->users == 0)
             let_go(a);
         else
             wr_accepting_stop(a);

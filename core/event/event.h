@@ -379,6 +379,7 @@ struct wr_accepting {
     struct wr_watch watch;     /* first */
     int fd;                    /* -1: closed */
     uint32_t share;            /* index in the owner map */
+    uint32_t users;            /* sessions that are answered through it: it stays open for them */
     bool watching, paused, draining;
     bool drained;              /* two accepts in a row found nothing */
     uint8_t empty;             /* accepts in a row that found nothing, while draining */
@@ -394,8 +395,8 @@ struct wr_listener {           /* one configured address */
     struct wr_listen_opts opts;
     struct wr_accepting *fds;
     uint32_t nfds;
-    /* Called for each accepted socket; takes the fd. */
-    void (*accepted)(struct wr_listener *, int fd, const struct wr_addr *peer);
+    void (*accepted)(struct wr_listener *, int fd, const struct wr_addr *peer); /* takes the fd */
+    void (*receive)(struct wr_task *); /* datagrams: the task of its sockets; NULL: it accepts */
     void *object;              /* of the layer: its servers */
     const struct wr_layer *layer; /* exchange.h */
     struct wr_str text;        /* address as text, for logs */
@@ -416,6 +417,7 @@ bool wr_accepting_start(struct wr_loop *l, struct wr_accepting *a) WR_CHECKED;
 /* For an address that goes away: goes on accepting until two turns in a row found nothing; then
  * `drained` is set and the task rests. Needs wr_accepting_start. */
 void wr_accepting_drain(struct wr_accepting *a);
+void wr_accepting_empty(struct wr_accepting *a); /* for `receive`: nothing waits there */
 /* Removes it from epoll: close() would not, as other processes share the listening socket. The fd
  * stays open. Idempotent. */
 void wr_accepting_stop(struct wr_accepting *a);

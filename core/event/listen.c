@@ -65,7 +65,7 @@ static void rest_for_a_while(struct wr_loop *l, int err)
 }
 
 /* Two accepts in a row, a turn apart: a handshake may just have been completing at the first. */
-static void found_nothing(struct wr_accepting *a)
+void wr_accepting_empty(struct wr_accepting *a)
 {
     if (!a->draining)
         return;
@@ -103,7 +103,7 @@ static bool refuse_with_spare(struct wr_accepting *a)
 static bool out_of_files(struct wr_accepting *a)
 {
     if (!is_waiting(a)) {
-        found_nothing(a);
+        wr_accepting_empty(a);
         return false;
     }
     if (wr_connections_free_one())
@@ -124,7 +124,7 @@ static bool accept_failed(struct wr_accepting *a, int err)
 {
     switch (err) {
     case EAGAIN:
-        found_nothing(a);
+        wr_accepting_empty(a);
         return false;
     case EMFILE:
         return out_of_files(a);
@@ -220,7 +220,7 @@ bool wr_accepting_start(struct wr_loop *l, struct wr_accepting *a)
 {
     a->loop = l;
     a->watch.on_event = on_event;
-    a->task.run = accept_some;
+    a->task.run = a->listener->receive != NULL ? a->listener->receive : accept_some;
     a->draining = a->drained = false;
     a->empty = 0;
     if (a->watching)

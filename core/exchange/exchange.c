@@ -18,7 +18,7 @@ static void log_context(const struct wr_log_source *src, struct wr_text *t)
     if (doing != NULL)
         wr_text_fmt(t, " while %s", doing);
     if (x->client_addr->len > 0) {
-        wr_text_c(t, ", client: ");
+        wr_text_c(t, x->s->flow != NULL ? ", udp client: " : ", client: ");
         wr_addr_text_ip(x->client_addr, t);
     }
     x->layer->log_context(x, t);
@@ -59,6 +59,9 @@ struct wr_exchange *wr_exchange_new(struct wr_session *s, const struct wr_scope 
     x->source.debug = wr_session_debug != NULL && wr_session_debug(&s->client);
     if (s->conn.fd >= 0)
         wr_endpoint_raw(&x->client, &s->conn);
+    else if (s->flow != NULL)
+        x->client = (struct wr_endpoint){ .ops = s->flow_ops, .conn = &s->conn,
+                                          .state = s->flow };
     wr_exchange_scope(x, scope);
     if (x->layer->prepare != NULL)
         x->layer->prepare(x);

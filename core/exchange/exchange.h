@@ -1,5 +1,5 @@
-/* exchange: one thing proxied - a TCP session or an HTTP request, later a UDP session, too - and
- * the client's session it belongs to.
+/* exchange: one thing proxied - a TCP session, a UDP session or an HTTP request - and the client's
+ * session it belongs to.
  *
  * Map: session (an accepted client), exchange (the step runner, the one exit), phase (hooks in rank
  * order), patience (timeouts of what moves bytes), log_conf (error_log), thread_pool_conf
@@ -17,6 +17,7 @@
 struct wr_exchange;
 struct wr_session;
 struct wr_tries; /* upstream.h */
+struct wr_flow;  /* datagram.h */
 
 /* ---- steps ---- */
 enum wr_go {
@@ -174,6 +175,8 @@ struct wr_session {
     uint8_t client_len;        /* of client_text; 0: not made yet */
     char client_text[INET6_ADDRSTRLEN]; /* wr_session_client_text, for $remote_addr */
     struct wr_addr local;      /* see wr_session_local; len 0: not asked for yet */
+    struct wr_flow *flow;      /* its datagrams (datagram.h); NULL: it has a connection */
+    const struct wr_endpoint_ops *flow_ops; /* of the client's endpoint, with flow */
     struct wr_proxy_header *proxy; /* of `listen ... proxy_protocol`; else NULL */
     size_t proxy_unread;       /* bytes of it not yet taken from the connection */
     uint64_t number;           /* $connection */
@@ -193,6 +196,17 @@ struct wr_session {
 struct wr_session *wr_session_nobody(const struct wr_layer *layer);
 /* Takes fd. Makes the session, calls layer->begin. */
 void wr_session_new(struct wr_listener *l, int fd, const struct wr_addr *peer);
+/* The same for a client that sends datagrams: the session has no connection, but conn counts its
+ * bytes. part: ends with it. It may have ended when this returns. */
+struct wr_flow_client {
+    struct wr_addr client, local;
+    struct wr_flow *flow;
+    const struct wr_endpoint_ops *ops;
+    struct wr_session_part *part;
+    uint64_t received;         /* bytes */
+    struct wr_session **made;  /* set before anything runs */
+};
+void wr_session_of_flow(struct wr_listener *l, const struct wr_flow_client *c);
 const struct wr_addr *wr_session_local(struct wr_session *s);
 /* The client's address without the port, made once. */
 struct wr_str wr_session_client_text(struct wr_session *s);

@@ -1,5 +1,6 @@
-/* session: an accepted client connection. Listeners call wr_session_new; the layer makes exchanges
- * on it and ends it. Owns the connection. All live sessions of the process are on a list, for a
+/* session: an accepted client, with a connection or a flow of datagrams. Listeners call
+ * wr_session_new, flows wr_session_of_flow; the layer makes exchanges on it and ends it. Owns the
+ * connection. All live sessions of the process are on a list, for a
  * shutdown; the idle ones on another one, to make room for new clients. */
 #include "exchange/exchange.h"
 
@@ -37,7 +38,7 @@ static void early_context(const struct wr_log_source *src, struct wr_text *t)
 {
     const struct early_source *e = wr_container(src, struct early_source, source);
 
-    wr_text_fmt(t, " while %s, client: ", e->doing);
+    wr_text_fmt(t, " while %s, %sclient: ", e->doing, e->s->flow != NULL ? "udp " : "");
     wr_addr_text_ip(&e->s->client, t);
     wr_text_c(t, ", server: ");
     wr_text_str(t, e->s->listener->text);
@@ -141,7 +142,7 @@ static void *layer_state(struct wr_session *s, const struct wr_layer *layer)
     return layer->session_size > 0 ? s + 1 : NULL;
 }
 
-void wr_session_new(struct wr_listener *l, int fd, const struct wr_addr *peer)
+static struct wr_session *make_session(struct wr_listener *l, int fd, const struct wr_addr *peer)
 {
     struct wr_session *s = wr_calloc(1, sizeof(*s) + l->layer->session_size);
 
@@ -159,7 +160,28 @@ void wr_session_new(struct wr_listener *l, int fd, const struct wr_addr *peer)
     wr_conn_init(&s->conn, s->loop, fd, &s->task);
     wr_list_push(&live.sessions, &s->link);
     count_sessions(1);
+    return s;
+}
+
+void wr_session_new(struct wr_listener *l, int fd, const struct wr_addr *peer)
+{
+    struct wr_session *s = make_session(l, fd, peer);
+
     /* Read right after accept: the loop is asked only if nothing has come yet. */
+    session_run(&s->task);
+}
+
+void wr_session_of_flow(struct wr_listener *l, const struct wr_flow_client *c)
+{
+    struct wr_session *s = make_session(l, -1, &c->client);
+
+    s->conn.ready = 0;
+    s->local = c->local;
+    s->flow = c->flow;
+    s->flow_ops = c->ops;
+    s->parts = c->part;
+    s->conn.received = c->received;
+    *c->made = s;
     session_run(&s->task);
 }
 

@@ -50,7 +50,7 @@ static void tune_socket(const struct wr_dial_rows *r, int fd)
 static int open_socket(const struct wr_link_plan *p, enum wr_failure *why)
 {
     const char *step = "socket()";
-    int fd = -1;
+    int fd = -1, type = p->datagrams ? SOCK_DGRAM : SOCK_STREAM;
 
     *why = WR_FAIL_FULL;
     if (!wr_connections_room(WR_SERVER)) {
@@ -58,7 +58,7 @@ static int open_socket(const struct wr_link_plan *p, enum wr_failure *why)
         return -1;
     }
     do {
-        fd = wr_socket_client(p->addr->sa.sa_family, SOCK_STREAM, p->key.bind,
+        fd = wr_socket_client(p->addr->sa.sa_family, type, p->key.bind,
                               p->rows->bind_transparent, &step);
     } while (fd < 0 && errno == EMFILE && wr_connections_free_one());
     if (fd < 0 && errno == EMFILE) {

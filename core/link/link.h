@@ -218,7 +218,7 @@ struct wr_link_plan {            /* how to make a link; borrowed: addr and key a
     const struct wr_addr *addr;
     const struct wr_dial_rows *rows; /* must outlive the link */
     struct wr_link_key key;
-    bool bound;
+    bool bound, datagrams;       /* datagrams: UDP */
     struct wr_str announce, certificate, certificate_key; /* not copied: must stay until it is up */
     const struct wr_log *log;
     const struct wr_log_source *source; /* must stay until it is up; NULL: the link's own */

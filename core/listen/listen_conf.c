@@ -5,6 +5,7 @@
  * One line may stand for several listeners (a port range, a name with several addresses), and lines
  * of several servers for one listener. Socket options belong to the listener: they come from the
  * one line that has some. */
+#include "datagram/datagram.h"
 #include "listen/listen_impl.h"
 
 struct entry {
@@ -15,7 +16,7 @@ struct entry {
 };
 struct listens {
     struct wr_listens list;
-    struct wr_dict *by_text;        /* struct entry by address */
+    struct wr_dict *by_text, *by_text_udp; /* struct entry by address */
 };
 
 /* One directive, while it is read. */
@@ -198,12 +199,14 @@ static bool take_ssl(struct line *l, uint32_t i, struct wr_str value)
     return true;
 }
 
-/* take_params reports udp after all other parameters, as some are errors only together with it. */
 static bool take_udp(struct line *l, uint32_t i, struct wr_str value)
 {
-    (void)l;
-    (void)i;
     (void)value;
+    if (wr_str_starts(wr_cf_arg(l->cf, 1), WR_STR("unix:")))
+        return wr_cf_error_hint(l->cf, i, "listen on an IP address: most clients of a unix socket "
+                                "have none to be answered at",
+                                "\"udp\" is not for a unix domain socket");
+    l->opts.type = SOCK_DGRAM;
     return true;
 }
 
@@ -229,7 +232,7 @@ static bool refuse_quic(struct line *l, uint32_t i, struct wr_str value)
 static bool refuse_udp(struct line *l, uint32_t i, struct wr_str value)
 {
     (void)value;
-    return report_not_built(l, i, "nginx has it in stream {}");
+    return bad_param(l, i, "datagrams are served in stream {}");
 }
 
 enum param_flags {
@@ -330,7 +333,7 @@ static bool take_params(struct line *l)
 
     for (uint32_t i = 2; i <= l->cf->nargs; i++)
         ok = take_param(l, i, udp != 0) && ok;
-    return ok && (udp == 0 || report_not_built(l, udp, NULL));
+    return ok;
 }
 
 /* ---- the addresses of the configuration ---- */
@@ -338,6 +341,14 @@ static bool take_params(struct line *l)
 static struct listens *listens_of(const struct wr_conf *c)
 {
     return wr_conf_state(c, &wr_module_listen);
+}
+
+/* TCP and UDP of one address are two listeners. */
+static struct wr_dict *listeners_of(const struct line *l)
+{
+    struct listens *all = listens_of(l->cf->conf);
+
+    return l->opts.type == SOCK_DGRAM ? all->by_text_udp : all->by_text;
 }
 
 static struct entry *entry_new(struct line *l, const struct wr_addr *a, struct wr_str text)
@@ -350,13 +361,14 @@ static struct entry *entry_new(struct line *l, const struct wr_addr *a, struct w
     e->l.layer = l->layer;
     e->l.node = l->cf->node;
     e->l.accepted = wr_session_new;
+    e->l.receive = l->opts.type == SOCK_DGRAM ? wr_receive : NULL;
     e->l.opts = l->opts;
     e->l.greet = l->proxy_protocol ? wr_proxy_read : NULL;
     e->l.ssl = l->ssl;
     e->l.speaks = l->speaks;
     *all->list.last = &e->l;
     all->list.last = &e->l.next;
-    (void)wr_dict_add(all->by_text, e->l.text, e);
+    (void)wr_dict_add(listeners_of(l), e->l.text, e);
     return e;
 }
 
@@ -397,7 +409,7 @@ static bool add_listener(struct line *l, const struct wr_addr *a, attach_line *a
     struct entry *e;
 
     wr_addr_text(a, &text);
-    e = wr_dict_get(listens_of(l->cf->conf)->by_text, wr_text_view(&text));
+    e = wr_dict_get(listeners_of(l), wr_text_view(&text));
     if (e == NULL)
         e = entry_new(l, a, wr_text_view(&text));
     else if (!merge_line(l, e))
@@ -440,6 +452,7 @@ static bool listen_prepare(struct wr_cf *cf)
 
     all->list.last = &all->list.first;
     all->by_text = wr_dict_new(cf->pool, false);
+    all->by_text_udp = wr_dict_new(cf->pool, false);
     wr_cf_state(cf, &wr_module_listen) = all;
     return true;
 }

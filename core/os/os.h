@@ -156,6 +156,7 @@ enum wr_bell {
     WR_BELL_QUEUE = 1u << 2,  /* what an exchange waits for may be there (wr_queue) */
     WR_BELL_PEERS = 1u << 3,  /* a peer went up or down, or left its group */
     WR_BELL_CACHE = 1u << 4,  /* an entry of a cache that somebody waits for has changed */
+    WR_BELL_DATAGRAMS = 1u << 5, /* another process has read datagrams of sessions of this one */
 };
 #define WR_SIGBELL SIGURG     /* ignored where it is not handled */
 

@@ -98,13 +98,26 @@ static void tune_tcp(int fd, const struct wr_listen_opts *o)
     try_option(fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, o->deferred, "TCP_DEFER_ACCEPT");
 }
 
-static void tune_socket(int fd, int family, const struct wr_listen_opts *o)
+/* A wildcard gives no address to answer from: ask for the one each datagram was sent to. */
+static void tune_datagrams(int fd, const struct wr_addr *a)
+{
+    if (!wr_addr_wildcard(a))
+        return;
+    if (a->sa.sa_family == AF_INET6)
+        try_option(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, 1, "IPV6_RECVPKTINFO");
+    else
+        try_option(fd, IPPROTO_IP, IP_PKTINFO, 1, "IP_PKTINFO");
+}
+
+static void tune_socket(int fd, const struct wr_addr *a, const struct wr_listen_opts *o)
 {
     if (o->rcvbuf > 0)
         try_option(fd, SOL_SOCKET, SO_RCVBUF, o->rcvbuf, "SO_RCVBUF");
     if (o->sndbuf > 0)
         try_option(fd, SOL_SOCKET, SO_SNDBUF, o->sndbuf, "SO_SNDBUF");
-    if (o->type == SOCK_STREAM && family != AF_UNIX)
+    if (o->type == SOCK_DGRAM)
+        tune_datagrams(fd, a);
+    else if (a->sa.sa_family != AF_UNIX)
         tune_tcp(fd, o);
 }
 
@@ -177,7 +190,7 @@ int wr_socket_bind(const struct wr_addr *a, const struct wr_listen_opts *o, cons
     if (failed != NULL)
         return fail_step(fd, step, failed);
     /* Before listen(): the receive buffer decides the window scale of what is accepted. */
-    tune_socket(fd, family, o);
+    tune_socket(fd, a, o);
     named = family == AF_UNIX && a->un.sun_path[0] != '\0';
     if (!(named ? bind_path : bind_listener)(fd, a, o->type))
         return fail_step(fd, step, "bind()");
@@ -233,7 +246,7 @@ bool wr_socket_tune(int fd, const struct wr_listen_opts *o)
 
     if (!wr_socket_local(fd, &a))
         return false;
-    tune_socket(fd, a.sa.sa_family, o);
+    tune_socket(fd, &a, o);
     return start_listening(fd, o); /* on a listening socket this changes the backlog */
 }
 

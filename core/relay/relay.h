@@ -208,6 +208,9 @@ enum wr_pump {
 };
 /* Moves as many bytes as it can in this turn. Sets *moved_any if any were moved. */
 enum wr_pump wr_relay_pump(struct wr_relay *r, struct wr_loop *l, bool *moved_any);
+/* Counts n bytes that were read without the relay (datagrams), and puts off the next read for the
+ * time that they take at its rate. */
+void wr_relay_count(struct wr_relay *r, size_t n);
 /* False: not at this rate; the timer is set. */
 bool wr_relay_may_read(struct wr_relay *r, struct wr_loop *l);
 /* True: it waits for a disk or a filter, so that neither side is to blame. */

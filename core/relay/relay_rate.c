@@ -30,3 +30,11 @@ void wr_relay_delay_read(struct wr_relay *r, size_t n)
 
     r->rate_next = wr_now() + wr_min(wr_min((uint64_t)n, over) * 1000 / r->rate, (uint64_t)1000);
 }
+
+void wr_relay_count(struct wr_relay *r, size_t n)
+{
+    r->taken += n;
+    r->moved += n;
+    if (r->rate > 0 && n > 0)
+        wr_relay_delay_read(r, n);
+}

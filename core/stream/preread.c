@@ -9,6 +9,17 @@ static enum wr_verdict too_much(struct wr_exchange *x)
     return wr_reject(x, 400, NULL);
 }
 
+/* A hook sees the first datagram of a UDP session, and no more: the others are not part of it. */
+static enum wr_verdict look_at_datagram(const struct wr_exchange *x, struct wr_str *seen)
+{
+    struct wr_str first = wr_flow_peek(x->s->flow);
+
+    if (seen->p != NULL || first.n == 0)
+        return WR_SKIP;
+    *seen = first;
+    return WR_PASS;
+}
+
 enum wr_verdict wr_stream_preread(struct wr_exchange *x, struct wr_str *seen)
 {
     const struct wr_stream_conf *c = wr_conf_of(x, &wr_module_stream);
@@ -16,6 +27,8 @@ enum wr_verdict wr_stream_preread(struct wr_exchange *x, struct wr_str *seen)
     enum wr_io io = WR_IO_OK;
     size_t got = 0;
 
+    if (x->s->flow != NULL)
+        return look_at_datagram(x, seen);
     if (ctx->preread == NULL) {
         ctx->preread = wr_pool_alloc(x->pool, c->preread_size);
         wr_timer_set(x->loop, &x->idle, c->preread_timeout_ms);

@@ -39,8 +39,11 @@ static bool set_server(struct wr_cf *cf, void *conf)
 
 static bool attach(struct wr_cf *cf, const struct wr_listen_line *line)
 {
+    struct wr_stream_server *sv = WR_CHECK(cf->scope->object, STREAM_SERVER);
     struct wr_address *a;
 
+    if (line->listener->opts.type == SOCK_DGRAM && sv->datagrams == NULL)
+        sv->datagrams = cf->node;
     if (line->listener->object == NULL) {
         a = WR_NEW(cf->pool, struct wr_address);
         WR_TYPED(a, ADDRESS);
@@ -69,7 +72,7 @@ bool wr_stream_content(struct wr_cf *cf)
 static bool check(struct wr_cf *cf)
 {
     const struct server_list *list = wr_cf_state(cf, &wr_module_stream);
-    bool ok = true;
+    bool ok = true, datagrams = false;
 
     for (uint32_t i = 0; i < list->all.n; i++) {
         const struct wr_stream_server *sv = list->all.at[i];
@@ -82,10 +85,12 @@ static bool check(struct wr_cf *cf)
             wr_diag_add(cf->conf->tree, WR_LOG_WARN, sv->v.node, 0, NULL,
                         "no handler for server: its sessions are closed");
     }
-    for (const struct wr_listener *l = wr_conf_listens(cf->conf)->first; l != NULL; l = l->next)
+    for (const struct wr_listener *l = wr_conf_listens(cf->conf)->first; l != NULL; l = l->next) {
         if (l->layer == &wr_layer_stream)
             ok = wr_address_finish(cf, l, WR_CHECK(l->object, ADDRESS)) && ok;
-    return ok;
+        datagrams = datagrams || l->opts.type == SOCK_DGRAM;
+    }
+    return ok && (!datagrams || wr_mail_open(cf, wr_conf_listens(cf->conf)->first));
 }
 
 static const struct wr_bounds hash_size = { 1, UINT32_MAX };

@@ -1,6 +1,7 @@
-/* stream_session: the layer table of layer 4 and its step relay. A TCP session has one exchange:
- * phases, then an upstream or a stored text, then relay until both directions are done. */
-#include "stream/stream.h"
+/* stream_session: the layer table of layer 4 and the step relay of its TCP sessions. A session has
+ * one exchange: phases, then an upstream or a stored text, then relay until both directions are
+ * done. The relay of UDP sessions is in stream_datagrams. */
+#include "stream/stream_impl.h"
 
 static const struct wr_step step_relay;
 
@@ -46,8 +47,8 @@ static void begin(struct wr_session *s)
 
         wr_addr_text(&s->client, &t);
         wr_log_put(x->log, WR_LOG_INFO, 0, &(struct wr_log_source){ .number = s->number },
-                   "client " WR_FMT " connected to " WR_FMT, WR_ARG(wr_text_view(&t)),
-                   WR_ARG(s->listener->text));
+                   "%sclient " WR_FMT " connected to " WR_FMT, s->flow != NULL ? "udp " : "",
+                   WR_ARG(wr_text_view(&t)), WR_ARG(s->listener->text));
     }
 }
 
@@ -78,7 +79,7 @@ static enum wr_go reject(struct wr_exchange *x, unsigned status)
     return wr_finish(x, status == 504 ? 502 : status); /* $status has no 504 at layer 4 */
 }
 
-static void add_bytes(struct wr_text *t, const struct wr_exchange *x)
+void wr_stream_add_bytes(struct wr_text *t, const struct wr_exchange *x)
 {
     const struct wr_conn *peer = wr_try_conn(x->tries);
 
@@ -100,7 +101,7 @@ static void log_context(const struct wr_exchange *x, struct wr_text *t)
     wr_text_c(t, ", upstream: \"");
     wr_try_peer_text(t, &a->all.at[a->all.n - 1]);
     wr_text_char(t, '"');
-    add_bytes(t, x);
+    wr_stream_add_bytes(t, x);
 }
 
 /* ---- relay ---- */
@@ -129,7 +130,7 @@ void wr_stream_relay_as(struct wr_exchange *x, const struct wr_stream_relay *how
     x->of_layer = (void *)(uintptr_t)how;
 }
 
-static void relay_begin(struct wr_exchange *x, bool up)
+void wr_stream_relay_prepare(struct wr_exchange *x, bool up)
 {
     const struct wr_stream_relay *how = WR_CHECK(x->of_layer, STREAM_RELAY);
 
@@ -139,14 +140,14 @@ static void relay_begin(struct wr_exchange *x, bool up)
     }
     x->down = make_relay(x, &x->peer, &x->client, &how->download_rate, &x->down_timer);
     wr_timer_set(x->loop, &x->idle, how->timeout_ms);
-    x->step = &step_relay;
 }
 
 enum wr_verdict wr_stream_serve(struct wr_exchange *x, const struct wr_stream_relay *how)
 {
     x->status = 200;
     wr_stream_relay_as(x, how);
-    relay_begin(x, false);
+    wr_stream_relay_prepare(x, false);
+    x->step = &step_relay;
     return WR_TAKEN;
 }
 
@@ -156,7 +157,7 @@ static void log_connected(struct wr_exchange *x)
     struct wr_text t = wr_text_on(buf, sizeof(buf));
     struct wr_addr local;
 
-    wr_text_c(&t, "proxy ");
+    wr_text_c(&t, x->s->flow != NULL ? "udp proxy " : "proxy ");
     if (wr_socket_local(wr_try_conn(x->tries)->fd, &local))
         wr_addr_text(&local, &t);
     wr_text_c(&t, " connected to ");
@@ -168,16 +169,19 @@ static enum wr_go connected(struct wr_exchange *x)
 {
     const struct wr_stream_conf *c = wr_conf_of(x, &wr_module_stream);
 
+    if (wr_log_on(x->log, WR_LOG_INFO, &x->source))
+        log_connected(x);
+    x->status = 200;
+    if (x->s->flow != NULL)
+        return wr_stream_flow_connected(x);
     wr_endpoint_raw(&x->peer, wr_try_conn(x->tries));
     wr_try_works(x);
     if (c->tcp_nodelay)
         wr_socket_nodelay(wr_try_conn(x->tries)->fd);
     else
         wr_socket_delay(x->s->conn.fd);
-    if (wr_log_on(x->log, WR_LOG_INFO, &x->source))
-        log_connected(x);
-    x->status = 200;
-    relay_begin(x, true);
+    wr_stream_relay_prepare(x, true);
+    x->step = &step_relay;
     return WR_GO;
 }
 
@@ -188,7 +192,7 @@ static enum wr_go relay_over(struct wr_exchange *x, const char *who)
 
     if (x->tries != NULL && wr_log_on(x->log, WR_LOG_INFO, &x->source)) {
         wr_text_fmt(&t, "%s disconnected", who);
-        add_bytes(&t, x);
+        wr_stream_add_bytes(&t, x);
         wr_xlog(x, WR_LOG_INFO, 0, WR_FMT, WR_ARG(wr_text_view(&t)));
     }
     return wr_finish(x, 0);
@@ -205,7 +209,7 @@ static enum wr_go relay_failed(struct wr_exchange *x, const struct wr_relay *r, 
     return relay_over(x, e == &x->client ? "client" : "upstream");
 }
 
-static void note_first_byte(struct wr_exchange *x)
+void wr_stream_note_first_byte(struct wr_exchange *x)
 {
     struct wr_try *t = x->tries != NULL ? wr_try_now(x->tries) : NULL;
 
@@ -236,7 +240,7 @@ static enum wr_go relay_run(struct wr_exchange *x)
 
     down = wr_relay_pump(&x->down, x->loop, &moved);
     up = two_way ? wr_relay_pump(&x->up, x->loop, &moved) : WR_PUMP_DONE;
-    note_first_byte(x);
+    wr_stream_note_first_byte(x);
     if (has_failed(down))
         return relay_failed(x, &x->down, down);
     if (up == WR_PUMP_DST_ERROR)

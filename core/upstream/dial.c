@@ -76,6 +76,7 @@ static struct wr_peer_link *open_link(struct wr_exchange *x, const struct wr_lin
         .rows = &a->rows->dial,
         .key = *key,
         .bound = is_bound(a),
+        .datagrams = a->datagrams,
         .announce = a->announce,
         .log = x->log,
         .source = shared ? NULL : &x->source,

@@ -23,6 +23,7 @@ static struct wr_tries *tries_new(struct wr_exchange *x, struct wr_upstream *u,
     a->naddrs = a->next_addr = 0;
     a->failure = WR_FAIL_NONE;
     a->sealed = a->lost = false;
+    a->datagrams = x->s->flow != NULL;
     a->u = u;
     a->rows = rows;
     a->speaker = NULL;

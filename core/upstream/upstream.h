@@ -378,6 +378,7 @@ struct wr_tries {                /* x->tries: all tries of an exchange */
     bool panic;                  /* the current peer was picked while the group panicked */
     bool began_down;             /* at_peer: the peer was down when the session began */
     bool sealed;                 /* the peer may have begun a request that is not idempotent */
+    bool datagrams;              /* the session's kind, and so that of its links */
     bool lost;                   /* part of what was sent is not kept: it cannot be repeated */
 };
 static inline struct wr_conn *wr_try_conn(const struct wr_tries *a) /* NULL: none */

@@ -1,6 +1,7 @@
 /* upstream_conf: upstream {} with its server and zone lines, for both layers, and the implicit
  * groups of a proxy_pass that names an address. Owns the list of all upstreams of a
  * configuration. */
+#include "datagram/datagram.h"
 #include "upstream/upstream_impl.h"
 
 struct wr_upstreams *wr_conf_upstreams(const struct wr_conf *c)
@@ -327,7 +328,7 @@ static bool close_unused(enum wr_side side)
     for (uint32_t i = 0; side == WR_SERVER && i < all->all.n; i++)
         if (wr_links_drop_one(&all->all.at[i]->links))
             return true;
-    return side == WR_CLIENT && wr_sessions_spare();
+    return side == WR_CLIENT && (wr_sessions_spare() || wr_flows_spare());
 }
 
 static bool worker_init(struct wr_conf *conf, struct wr_loop *l)

@@ -10,6 +10,7 @@ my $cache = 'for readers of a cached object that still grows, which are to come;
     symbols => {
         (map { $_ => $tested } qw(
             wr_affinity_parse wr_backoff_ms wr_cache_control_add wr_cache_evictor_wake
+            wr_flow_is_over wr_is_unreachable wr_mail_is_valid
             wr_cache_excess wr_cache_trailers wr_cache_writes wr_base64_decode wr_block_sized
             wr_hosts_add wr_hosts_new wr_hosts_use wr_ledger_judge wr_module_file_word wr_open_fits
             wr_pool_used wr_share_owner wr_slot_claim wr_speaker_choose wr_split_percent

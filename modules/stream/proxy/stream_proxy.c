@@ -49,6 +49,8 @@ static enum wr_verdict content(struct wr_exchange *x)
     if (c->upstream == NULL && c->target == NULL)
         return WR_PASS;
     wr_stream_relay_as(x, &c->relay);
+    if (x->s->flow != NULL)
+        wr_flow_limit(x->s->flow, c->relay.requests);
     if (c->upstream != NULL) {
         target = c->upstream->name;
         wr_upstream_start(x, c->upstream, &c->rows);
@@ -64,10 +66,37 @@ static enum wr_verdict content(struct wr_exchange *x)
     return WR_TAKEN;
 }
 
+/* proxy_responses: the field is 0 where it is not configured. */
+static bool set_responses(struct wr_cf *cf, void *conf)
+{
+    uint32_t *each = WR_FIELD(cf, conf, uint32_t);
+    uint64_t v;
+
+    if (!wr_str_u64(wr_cf_arg(cf, 1), &v) || v >= UINT32_MAX)
+        return wr_cf_error(cf, 1, "invalid number \"" WR_FMT "\"", WR_ARG(wr_cf_arg(cf, 1)));
+    *each = (uint32_t)v + 1;
+    return true;
+}
+
+/* Directives in force in a server that gets datagrams, and need a connection. */
+static bool check_datagrams(struct wr_cf *cf, const struct wr_scope *scope,
+                            const struct proxy_conf *c)
+{
+    const struct wr_stream_server *sv = WR_CHECK(scope->object, STREAM_SERVER);
+    const char *word = c->ssl ? "proxy_ssl" : c->proxy_protocol ? "proxy_protocol" : NULL;
+
+    return sv->datagrams == NULL || word == NULL || (c->upstream == NULL && c->target == NULL)
+        || wr_cf_error_at(cf, sv->datagrams, 0, "\"%s on\" needs a connection to the server, and "
+                          "this server block gets datagrams (udp): write a server block of its own "
+                          "for each", word);
+}
+
 static bool finish(struct wr_cf *cf, struct wr_scope *scope, void *conf)
 {
     struct proxy_conf *c = conf;
 
+    if (scope->level == WR_LV_SERVER && !check_datagrams(cf, scope, c))
+        return false;
     WR_TYPED(&c->relay, STREAM_RELAY);
     if (c->upstream != NULL && scope->level == WR_LV_SERVER)
         wr_upstream_used(cf, &(struct wr_upstream_use){
@@ -96,6 +125,11 @@ static const struct wr_directive directives[] = {
               "0", "bytes a second read from a client; 0: no limit"),
     WR_AMOUNT("proxy_download_rate", WR_L4 | WR_IN_LOCATIONS, struct proxy_conf,
               relay.download_rate, "0", "bytes a second read from a server; 0: no limit"),
+    WR_NUM("proxy_requests", WR_L4 | WR_IN_LOCATIONS, struct proxy_conf, relay.requests, "0",
+           "UDP: datagrams of a client in one session; the next begins another; 0: any number"),
+    WR_ROW("proxy_responses", WR_L4 | WR_IN_LOCATIONS, 1, 1, set_responses, struct proxy_conf,
+           relay.responses, NULL, NULL,
+           "UDP: datagrams that answer each of the client; with all of them a session ends"),
     WR_FLAG("proxy_half_close", WR_L4 | WR_IN_LOCATIONS, struct proxy_conf, relay.half_close, "off",
             "keeps one direction open when the other has ended"),
     WR_FLAG("proxy_protocol", WR_L4 | WR_IN_LOCATIONS, struct proxy_conf, proxy_protocol, "off",
