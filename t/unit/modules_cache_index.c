@@ -218,6 +218,11 @@ START_TEST(the_least_recently_used_goes)
         ck_assert_mem_eq(view.name.digest, name.digest, sizeof(name.digest));
     }
     ck_assert(!wr_cache_index_take(&store.index, 1060, &view));
+    name = name_of(most + 49); /* the last one */
+    ck_assert(wr_cache_index_find(&store.index, &name, &view));
+    atomic_store(&store.index.entry[view.at].used_ms, UINT64_MAX - 1); /* damage keeps no file */
+    ck_assert(wr_cache_index_take(&store.index, 1, &view));
+    ck_assert_mem_eq(view.name.digest, name.digest, sizeof(name.digest));
     free_store();
 }
 END_TEST

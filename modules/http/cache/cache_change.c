@@ -358,6 +358,7 @@ bool wr_cache_index_walk(struct wr_cache_index *ix, uint32_t *cursor, uint32_t n
         if (!wr_cache_entry_copy(ix, *cursor, &v))
             continue;
         end_dead(ix, &ix->entry[*cursor], &v);
+        v.used_ms = wr_cache_used_ms(v.used_ms);
         if (fn != NULL)
             fn(arg, &v);
     }
@@ -372,9 +373,11 @@ static void older_file(struct wr_cache_index *ix, uint32_t at, uint64_t before_m
 {
     struct wr_cache_view v;
 
-    if (WR_READ(ix->entry[at].pages) == 0 || WR_READ(ix->entry[at].used_ms) >= before_ms ||
-        !wr_cache_entry_copy(ix, at, &v) || v.disk == 0 || v.leader != 0)
+    if (WR_READ(ix->entry[at].pages) == 0
+        || wr_cache_used_ms(WR_READ(ix->entry[at].used_ms)) >= before_ms
+        || !wr_cache_entry_copy(ix, at, &v) || v.disk == 0 || v.leader != 0)
         return;
+    v.used_ms = wr_cache_used_ms(v.used_ms);
     if (oldest->created_us == 0 || v.used_ms < oldest->used_ms)
         *oldest = v;
 }

@@ -112,6 +112,11 @@ static inline uint32_t wr_cache_leader_age(uint64_t leader) /* ms */
 
     return (uint32_t)-age <= WR_CACHE_AHEAD_MS ? 0 : age;
 }
+/* The time of a use as it counts: damage must not keep an entry for ever. */
+static inline uint64_t wr_cache_used_ms(uint64_t used_ms)
+{
+    return used_ms <= wr_now() + WR_CACHE_AHEAD_MS ? used_ms : 0;
+}
 /* Is it none: nobody, dead, or older than age_ms (0: no limit)? */
 bool wr_cache_leader_is_over(uint64_t leader, uint64_t age_ms);
 

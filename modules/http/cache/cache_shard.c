@@ -386,12 +386,9 @@ bool wr_cache_shard_drop(struct wr_cache_index *ix, uint32_t shard, struct wr_ca
     return true;
 }
 
-/* A time that is far ahead is damage, and must not keep the entry for ever. */
 static uint64_t last_use(const struct wr_cache_entry *e)
 {
-    uint64_t used = WR_READ(e->used_ms);
-
-    return used <= wr_now() + WR_CACHE_AHEAD_MS ? used : 0;
+    return wr_cache_used_ms(WR_READ(e->used_ms));
 }
 
 /* Drops the least recently used of n entries from `first` on, in the order of the shard. */
