@@ -35,7 +35,8 @@ my @lost = grep { !-e "$top/$_" } @paths;
 is "@lost", '', 'the files it names exist';
 
 my $sources = join '', map { slurp($_) }
-    grep { -f } glob("$top/core/*/*.h $top/modules/http/*.h $top/modules/shared/health/*.h");
+    grep { -f } glob("$top/core/*/*.h $top/modules/http/*.h $top/modules/shared/health/*.h"
+        . " $top/modules/http/cache/*.[ch]");
 my %word = map { $_ => 1 } "$sources" =~ /\w+/g;
 my @names = grep { !/^wr_(?:module_)?NAME|^wr_NOUN/ } $text =~ /`[^`\n]*?\b((?:wr|WR)_\w+)/g;
 @lost = grep { !$word{$_} } @names;
