@@ -10,6 +10,7 @@ bool wr_cache_vary_by(struct wr_exchange *x, struct wr_cache_ctx *c, struct wr_s
 {
     struct wr_text values = wr_text_grow(x->pool, 128, VARY_VALUES_MAX);
     struct wr_variant *v = NULL;
+    uint64_t variant;
 
     if (names.n > 0) {
         v = WR_NEW(x->pool, struct wr_variant);
@@ -18,8 +19,10 @@ bool wr_cache_vary_by(struct wr_exchange *x, struct wr_cache_ctx *c, struct wr_s
     }
     c->names = names;
     c->varies = v;
-    c->variant = v != NULL ? 1 + v->number % VARIANTS_MAX : 0;
-    c->name = wr_cache_name_of(c->key, c->variant);
+    variant = v != NULL ? 1 + v->number % VARIANTS_MAX : 0;
+    if (variant != c->variant)
+        c->name = wr_cache_name_of(c->key, variant);
+    c->variant = variant;
     return true;
 }
 
