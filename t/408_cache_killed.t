@@ -149,7 +149,7 @@ while (my ($outcome, $n) = splice @outcomes, 0, 2) {
 note join ', ', map { "$outcome{$_} $_" } sort keys %outcome;
 cmp_ok $outcome{HIT} // 0, '>', 100, 'many of them were hits';
 
-# What was linked by a worker that died before it said so is found by the next keeper.
+# A file that was linked by a worker which died before it said so is found by the next keeper.
 
 my $keeper = $w->keeper;
 kill 'KILL', $keeper;
