@@ -147,6 +147,7 @@ below_link := $(below_listen) link
 below_upstream := $(below_link) dns upstream
 below_message := base message
 below_stream := $(below_upstream) stream
+below_nat := $(below_stream) nat
 below_http := $(below_upstream) message http
 below_http1 := $(below_http) http1
 # A test of the core that needs a module, too.

@@ -15,7 +15,8 @@
  *   supervise, report     fork, reap and restart children; the channel between master and child
  *   verdict, upgrade      weir -s and its answer; the next binary (USR2)
  *   process               slots; rights and limits of a new process
- *   worker, keeper        the two kinds of children
+ *   worker, keeper, nat_process
+ *                         the kinds of children
  *   daemon, demo          background and pid file; weir --demo
  *
  * The master is one thread that sleeps in ppoll; handlers only set flags. It controls children by
@@ -23,7 +24,7 @@
 #ifndef WR_APP_H
 #define WR_APP_H
 
-#include "stream/stream.h"
+#include "nat/nat.h"
 
 #include <sched.h>
 #include <signal.h>
@@ -155,6 +156,8 @@ struct wr_cycle {
     uint32_t nshares;
     struct wr_child *child;       /* workers, then the keeper */
     uint32_t nchildren;
+    int nat_fd[2];                /* keeper to nat process; -1: none. The owner's name has `run` */
+    uint64_t run;
     bool resumed;                 /* its configuration ran before, in another generation */
     struct wr_cycle *old;         /* the previous generation, while its processes live */
 };
@@ -356,6 +359,7 @@ bool wr_children_have_left(const struct wr_cycle *c); /* no worker of c or an ol
 void wr_children_bury(void);             /* free generations whose processes have ended */
 const char *wr_child_name(const struct wr_child *ch);
 struct wr_child *wr_keeper_of(const struct wr_cycle *c); /* NULL: c has no processes */
+struct wr_child *wr_nat_of(const struct wr_cycle *c);    /* NULL: it has none */
 void wr_child_ring(struct wr_child *ch, uint32_t bits);
 void wr_children_ring(uint32_t bits);    /* the workers of all cycles */
 /* Let our keeper own the zones again, after the keeper of another master did. */
@@ -390,6 +394,10 @@ void wr_process_fail(void) WR_NORETURN;
 void wr_worker_run(struct wr_cycle *c, uint32_t slot, uint32_t index) WR_NORETURN;
 int wr_single_run(struct wr_cycle *c);   /* master_process off */
 void wr_keeper_run(struct wr_cycle *c, uint32_t slot) WR_NORETURN;
+void wr_nat_run(struct wr_cycle *c, uint32_t slot) WR_NORETURN;
+bool wr_nat_channel_open(struct wr_cycle *c) WR_CHECKED; /* if it needs one; false with errno */
+void wr_nat_channel_close(struct wr_cycle *c);
+void wr_nat_channel_keep(const struct wr_cycle *own); /* child: closes what it must not have */
 /* Call these hooks of all modules; also for master_process off, where one process does all. */
 void wr_keeper_commit(struct wr_conf *c, uint64_t run, bool learn);
 void wr_keeper_start(struct wr_conf *c, struct wr_loop *l);

@@ -18,7 +18,7 @@ struct wr_bound {            /* one address with its sockets */
 struct wr_bound *wr_bound_first(void); /* NULL: none */
 struct wr_bound *wr_bound_next(const struct wr_bound *b);
 struct wr_bound *wr_bound_find(const struct wr_addr *a, int type); /* NULL: none */
-struct wr_bound *wr_bound_of(const struct wr_listener *l);
+struct wr_bound *wr_bound_of(const struct wr_listener *l); /* NULL: none, or it needs none */
 struct wr_bound *wr_bound_add(const struct wr_addr *a, int type); /* without sockets yet */
 void wr_bound_add_fd(struct wr_bound *b, int fd);
 bool wr_bound_is_unix(const struct wr_bound *b);

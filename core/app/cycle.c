@@ -23,6 +23,11 @@ static bool is_right(struct wr_conf *c)
 {
     c->report = print_report;
     print_report(c);
+    if (c->tree->errors == 0 && wr_nat_wanted(c) && !wr_core_of(c)->master_process) {
+        wr_say(WR_LOG_EMERG, 0, "\"forward nat\" needs a process of its own: not with "
+               "\"master_process off\"");
+        return false;
+    }
     return c->tree->errors == 0;
 }
 
@@ -87,6 +92,7 @@ static struct wr_cycle *cycle_new(struct wr_conf *conf, struct wr_shm_set *old)
     c->conf_users = wr_calloc(1, sizeof(*c->conf_users));
     *c->conf_users = 1;
     c->workers = core->master_process ? core->worker_processes : 1;
+    c->nat_fd[0] = c->nat_fd[1] = -1;
     return c;
 }
 
@@ -112,6 +118,7 @@ struct wr_cycle *wr_cycle_again(struct wr_cycle *c)
     again->resumed = true;
     again->conf_users = c->conf_users;
     again->workers = c->workers;
+    again->nat_fd[0] = again->nat_fd[1] = -1;
     ++*c->conf_users;
     return again;
 }
@@ -122,6 +129,7 @@ void wr_cycle_free(struct wr_cycle *c)
         wr_slot_release(c->child[i].slot);
         wr_report_close(&c->child[i]);
     }
+    wr_nat_channel_close(c);
     if (c->shared_owner != NULL)
         (void)munmap(c->shared_owner, wr_max(c->nshares, 1U) * sizeof(*c->shared_owner));
     free(c->owner);

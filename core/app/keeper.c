@@ -175,6 +175,7 @@ void wr_keeper_run(struct wr_cycle *c, uint32_t slot)
     wr_process_begin(WR_PROC_KEEPER, c, slot, 0);
     wr_process_settle(c);
     me.cycle = c;
+    wr_nat_channel(c->nat_fd[0]);
     me.run = wr_random() | 1;
     me.loop = wr_loop_new(64);
     if (me.loop == NULL) {

@@ -5,11 +5,12 @@
  * The steps, in this order:
  *   OPENING      bind the sockets
  *   STARTING     start the processes and wait until all are ready
- *   COMMITTING   let the keeper publish the upstreams' servers; then write the pid file, let the
- *                sockets listen, write the owner map and tell the earlier processes to end
+ *   COMMITTING   let the keeper publish the upstreams' servers; then let the sockets listen
+ *   FORWARDING   with `forward nat`: let the nat process write its rules
  *   LEAVING      wait until their workers accept no more
- * Everything before the owner map can be undone. The pid file is written late, so that programs may
- * take it for the sign that weir serves. */
+ * Before LEAVING the pid file and the owner map are written, and the earlier processes are told to
+ * end. Everything before the owner map can be undone. The pid file is written late, so that
+ * programs may take it for the sign that weir serves. */
 #include "app/app.h"
 
 #include <errno.h>
@@ -23,7 +24,7 @@
 #define NAMES_MS 1000        /* at most, for the host names of servers */
 
 static struct {
-    enum launch { NOTHING, OPENING, STARTING, COMMITTING, LEAVING } state;
+    enum launch { NOTHING, OPENING, STARTING, COMMITTING, FORWARDING, LEAVING } state;
     struct wr_cycle *cycle;
     uint64_t until_ms, look_ms;
     uint64_t ready_ms;       /* READY_MS, or as a test of a debug build sets it */
@@ -95,13 +96,14 @@ static void undo_pid_file(void)
 
 bool wr_launch_has_zones(const struct wr_cycle *c)
 {
-    return c == wr_running() && me.state != COMMITTING && wr_master.new_binary == 0;
+    return c == wr_running() && me.state != COMMITTING && me.state != FORWARDING
+        && wr_master.new_binary == 0;
 }
 
 static void undo_launch(void)
 {
     struct wr_cycle *c = me.cycle, *before = c->old;
-    bool committing = me.state == COMMITTING;
+    bool committing = me.state == COMMITTING || me.state == FORWARDING;
 
     me.state = NOTHING;
     wr_master.pending = NULL;
@@ -230,6 +232,40 @@ static void accept_it(void)
     enter_state(LEAVING, LEAVE_MS);
 }
 
+/* The sockets listen before, so that an address that was forwarded until now has one when it leaves
+ * the rules; the pid file is written behind, as weir does not serve before. */
+static void begin_forwarding(void)
+{
+    struct wr_child *nat = wr_nat_of(me.cycle);
+
+    if (!wr_sockets_listen(me.cycle->conf)) {
+        undo_launch();
+    } else if (wr_child_send(nat, WR_MSG_COMMIT, me.cycle->generation)) {
+        enter_state(FORWARDING, me.ready_ms);
+    } else {
+        wr_say(WR_LOG_ERROR, errno, "%s %d cannot be asked to write its rules",
+               wr_child_name(nat), (int)nat->pid);
+        undo_launch();
+    }
+}
+
+static void look_forwarding(void)
+{
+    const struct wr_child *nat = wr_nat_of(me.cycle);
+    bool done = nat->committed == me.cycle->generation;
+
+    if (!done && wr_now() < me.until_ms)
+        return;
+    if (done && write_pid_file()) {
+        accept_it();
+        return;
+    }
+    if (!done)
+        wr_say(WR_LOG_ERROR, 0, "%s %d has not written its rules after %llu ms",
+               wr_child_name(nat), (int)nat->pid, (unsigned long long)me.ready_ms);
+    undo_launch();
+}
+
 static void look_committed(void)
 {
     if (wr_keeper_of(me.cycle)->committed != me.cycle->generation) {
@@ -239,6 +275,8 @@ static void look_committed(void)
                wr_child_name(wr_keeper_of(me.cycle)), (int)wr_keeper_of(me.cycle)->pid,
                (unsigned long long)me.ready_ms);
         undo_launch();
+    } else if (wr_nat_of(me.cycle) != NULL) {
+        begin_forwarding();
     } else if (write_pid_file() && wr_sockets_listen(me.cycle->conf)) {
         /* Listening is the last step that may fail: undoing it would reset the clients that have
          * connected meanwhile. */
@@ -274,6 +312,7 @@ void wr_launch_turn(void)
         case OPENING: open_sockets(); break;
         case STARTING: look_ready(); break;
         case COMMITTING: look_committed(); break;
+        case FORWARDING: look_forwarding(); break;
         case LEAVING: look_left(); break;
         }
     } while (me.state != before);

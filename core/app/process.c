@@ -1,6 +1,6 @@
 /* process: the slots of the run segment, and the initialisation of every new process: wr_self,
- * limits, rights, environment. Called by supervise in the master, by worker and keeper in the
- * child.
+ * limits, rights, environment. Called by supervise in the master, by worker, keeper and nat_process
+ * in the child.
  *
  * The processes of a generation inherit the doorbells of each other. Each generation has new ones:
  * what an old process does to one harms its own generation only. The master keeps its own list of
@@ -8,6 +8,7 @@
 #include "app/app.h"
 
 #include <errno.h>
+#include <linux/capability.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -208,7 +209,8 @@ static void leave_to_master(const struct wr_cycle *c)
     if (wr_master.pid_fd >= 0)
         close(wr_master.pid_fd); /* the lock stays: it belongs to the master's process */
     wr_master.pid_fd = -1;
-    wr_sockets_keep_only(wr_self.kind == WR_PROC_KEEPER ? NULL : c);
+    wr_sockets_keep_only(wr_self.kind == WR_PROC_WORKER ? c : NULL);
+    wr_nat_channel_keep(c);
 }
 
 void wr_process_begin(enum wr_kind kind, const struct wr_cycle *c, uint32_t slot, uint32_t index)
@@ -258,6 +260,8 @@ static void set_affinity(const struct wr_core_conf *core)
     if (sched_setaffinity(0, sizeof(mask), &mask) != 0)
         wr_say(WR_LOG_ALERT, errno, "sched_setaffinity() failed");
 }
+
+#define NET_ADMIN ((uint64_t)1 << CAP_NET_ADMIN)
 
 static void drop_rights(const struct wr_core_conf *core, uint64_t keep_caps)
 {
@@ -363,7 +367,11 @@ void wr_process_settle(const struct wr_cycle *c)
     }
     set_limit(RLIMIT_NOFILE, "RLIMIT_NOFILE", &core->rlimit_nofile);
     set_limit(RLIMIT_CORE, "RLIMIT_CORE", &core->rlimit_core);
-    drop_rights(core, c->conf->keep_caps);
+    drop_rights(core, wr_self.kind == WR_PROC_NAT ? NET_ADMIN : c->conf->keep_caps);
+    if (wr_self.kind == WR_PROC_NAT && !wr_rights_only(NET_ADMIN)) {
+        wr_say(WR_LOG_EMERG, errno, "capset() failed");
+        wr_process_fail();
+    }
     /* Memory holds private keys, and the workers' user may run other programs: hide it from them,
      * unless a debugger or core files are wanted. */
     wr_memory_show(core->debug_points != WR_DEBUG_NONE || core->rlimit_core.set);

@@ -168,7 +168,7 @@ bool wr_child_send(struct wr_child *ch, enum wr_message m, uint32_t number)
     if (ch->to_child < 0 || send(ch->to_child, &r, offsetof(struct wr_report, text),
                                  MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
         return false;
-    if (ch->kind == WR_PROC_KEEPER)
+    if (ch->kind != WR_PROC_WORKER)
         ch->reports = 0;
     return true;
 }

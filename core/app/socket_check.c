@@ -51,7 +51,7 @@ enum wr_opening wr_sockets_try(const struct wr_conf *c, bool tell)
     enum wr_opening worst = WR_OPENED;
 
     for (struct wr_listener *l = wr_conf_listens(c)->first; l != NULL; l = l->next) {
-        if (wr_bound_of(l) != NULL || has_own_wildcard(l)
+        if (l->in_kernel || wr_bound_of(l) != NULL || has_own_wildcard(l)
             || wr_socket_probe(&l->addr, l->opts.type))
             continue;
         worst = wr_max(worst, wr_opening_of(errno));
@@ -107,7 +107,7 @@ void wr_sockets_tell_holder(const struct wr_conf *c, const char *pid_path)
         return;
     }
     for (struct wr_listener *l = wr_conf_listens(c)->first; l != NULL; l = l->next) {
-        if (wr_bound_of(l) == NULL && !has_own_wildcard(l)
+        if (!l->in_kernel && wr_bound_of(l) == NULL && !has_own_wildcard(l)
             && !wr_socket_probe(&l->addr, l->opts.type) && errno == EADDRINUSE && tell_process(l))
             return;
     }

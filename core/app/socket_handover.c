@@ -59,7 +59,8 @@ static bool is_overlapped(const struct wr_cycle *now, const struct wr_bound *b)
     if (now == NULL || wr_bound_is_unix(b))
         return false;
     for (struct wr_listener *l = wr_conf_listens(now->conf)->first; l != NULL; l = l->next) {
-        if (l->opts.type == b->type && wr_addr_port(&l->addr) == wr_addr_port(&b->addr) &&
+        if (!l->in_kernel && l->opts.type == b->type &&
+            wr_addr_port(&l->addr) == wr_addr_port(&b->addr) &&
             (wr_addr_wildcard(&l->addr) || wr_addr_wildcard(&b->addr)))
             return true;
     }

@@ -64,7 +64,7 @@ static uint32_t shares_of_each(const struct wr_cycle *c)
     uint32_t addresses = 0, room;
 
     for (struct wr_listener *l = wr_conf_listens(c->conf)->first; l != NULL; l = l->next)
-        addresses++;
+        addresses += !l->in_kernel;
     room = wr_files_for_listening() / wr_max(addresses, 1u);
     if (room >= c->workers)
         return c->workers;
@@ -80,6 +80,8 @@ void wr_sockets_share(struct wr_cycle *c)
     for (struct wr_listener *l = wr_conf_listens(c->conf)->first; l != NULL; l = l->next) {
         struct wr_bound *b = wr_bound_of(l);
 
+        if (l->in_kernel)
+            continue;
         WR_ASSERT(b != NULL);
         open_shares(b, l, shares);
         give_sockets(c, l, b);

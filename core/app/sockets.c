@@ -35,7 +35,7 @@ struct wr_bound *wr_bound_find(const struct wr_addr *a, int type)
 
 struct wr_bound *wr_bound_of(const struct wr_listener *l)
 {
-    return wr_bound_find(&l->addr, l->opts.type);
+    return l->in_kernel ? NULL : wr_bound_find(&l->addr, l->opts.type);
 }
 
 void wr_bound_add_fd(struct wr_bound *b, int fd)
@@ -92,7 +92,7 @@ static enum wr_opening open_all(const struct wr_conf *c, bool tell)
     for (struct wr_listener *l = wr_conf_listens(c)->first; l != NULL; l = l->next) {
         int fd;
 
-        if (wr_bound_of(l) != NULL)
+        if (l->in_kernel || wr_bound_of(l) != NULL)
             continue;
         fd = wr_socket_bind(&l->addr, &l->opts, &step);
         if (fd < 0 && (tell || errno != EADDRINUSE))
@@ -137,7 +137,7 @@ bool wr_sockets_listen(const struct wr_conf *c)
     /* New sockets first: that may fail, and until then the serving generation is left untouched. */
     for (struct wr_listener *l = wr_conf_listens(c)->first; l != NULL; l = l->next) {
         b = wr_bound_of(l);
-        for (uint32_t i = b->kept; i < b->fds.n; i++) {
+        for (uint32_t i = b != NULL ? b->kept : 0; b != NULL && i < b->fds.n; i++) {
             if (!wr_socket_tune(b->fds.at[i], &l->opts)) {
                 wr_sockets_log_failure(c, l, "listen()", errno);
                 return false;
@@ -146,7 +146,7 @@ bool wr_sockets_listen(const struct wr_conf *c)
     }
     for (struct wr_listener *l = wr_conf_listens(c)->first; l != NULL; l = l->next) {
         b = wr_bound_of(l);
-        for (uint32_t i = 0; i < b->kept; i++)
+        for (uint32_t i = 0; b != NULL && i < b->kept; i++)
             if (!wr_socket_tune(b->fds.at[i], &l->opts))
                 wr_say(WR_LOG_WARN, errno, "listen() with the new backlog on " WR_FMT " failed, "
                        "ignored", WR_ARG(l->text));
@@ -167,7 +167,7 @@ const struct wr_listener *wr_listener_at(const struct wr_cycle *c, const struct 
     if (c == NULL)
         return NULL;
     for (struct wr_listener *l = wr_conf_listens(c->conf)->first; l != NULL; l = l->next) {
-        if (l->opts.type == b->type && wr_addr_eq(&l->addr, &b->addr))
+        if (wr_bound_of(l) == b)
             return l;
     }
     return NULL;

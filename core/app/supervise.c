@@ -26,13 +26,21 @@ uint64_t wr_backoff_ms(uint32_t deaths)
 
 const char *wr_child_name(const struct wr_child *ch)
 {
-    return ch->kind == WR_PROC_KEEPER ? "keeper process" : "worker process";
+    return ch->kind == WR_PROC_KEEPER ? "keeper process"
+         : ch->kind == WR_PROC_NAT ? "nat process" : "worker process";
+}
+
+/* Workers, the nat process if there is one, the keeper. */
+static enum wr_kind kind_of(const struct wr_cycle *c, uint32_t i)
+{
+    return i < c->workers ? WR_PROC_WORKER
+         : i + 1 < c->nchildren ? WR_PROC_NAT : WR_PROC_KEEPER;
 }
 
 bool wr_children_new(struct wr_cycle *c)
 {
     c->generation = ++wr_master.generation;
-    c->nchildren = c->workers + 1;
+    c->nchildren = c->workers + 1 + wr_nat_wanted(c->conf);
     c->child = wr_calloc(c->nchildren, sizeof(*c->child));
     for (uint32_t i = 0; i < c->nchildren; i++) {
         c->child[i].slot = WR_SLOT_NONE;
@@ -41,13 +49,16 @@ bool wr_children_new(struct wr_cycle *c)
     for (uint32_t i = 0; i < c->nchildren; i++) {
         struct wr_child *ch = &c->child[i];
 
-        ch->kind = i < c->workers ? WR_PROC_WORKER : WR_PROC_KEEPER;
+        ch->kind = kind_of(c, i);
         ch->index = i < c->workers ? i : 0;
         ch->slot = wr_slot_take(ch->kind, c->generation, ch->index);
         if (ch->slot == WR_SLOT_NONE)
             return false;
     }
-    return true;
+    if (wr_nat_channel_open(c))
+        return true;
+    wr_say(WR_LOG_ALERT, errno, "socketpair() for the nat process failed");
+    return false;
 }
 
 /* In the master: the child's pid, or -1 with errno. Does not return in the child. */
@@ -65,6 +76,8 @@ static pid_t fork_child(struct wr_cycle *c, struct wr_child *ch)
         wr_report_begin(&other);
         if (ch->kind == WR_PROC_KEEPER)
             wr_keeper_run(c, ch->slot);
+        if (ch->kind == WR_PROC_NAT)
+            wr_nat_run(c, ch->slot);
         wr_worker_run(c, ch->slot, ch->index);
     }
     err = errno;
@@ -93,7 +106,7 @@ static void start_child(struct wr_cycle *c, struct wr_child *ch)
     }
     ch->pid = pid;
     wr_say(WR_LOG_NOTICE, 0, "start %s %d", wr_child_name(ch), (int)pid);
-    if (ch->kind == WR_PROC_KEEPER && wr_launch_has_zones(c))
+    if (ch->kind != WR_PROC_WORKER && wr_launch_has_zones(c))
         (void)wr_child_send(ch, WR_MSG_COMMIT, c->generation);
 }
 
@@ -128,7 +141,7 @@ void wr_child_reported(struct wr_child *ch, const struct wr_report *r)
 {
     if (r->message == WR_MSG_READY)
         ch->ready = true;
-    else if (r->message == WR_MSG_COMMITTED && ch->kind == WR_PROC_KEEPER)
+    else if (r->message == WR_MSG_COMMITTED && ch->kind != WR_PROC_WORKER)
         ch->committed = r->number;
     else if (r->message == WR_MSG_ALIVE)
         ch->unanswered = 0;
@@ -186,12 +199,33 @@ struct wr_child *wr_keeper_of(const struct wr_cycle *c)
     return c != NULL && c->nchildren > 0 ? &c->child[c->nchildren - 1] : NULL;
 }
 
+struct wr_child *wr_nat_of(const struct wr_cycle *c)
+{
+    return c != NULL && c->nchildren > c->workers + 1 ? &c->child[c->workers] : NULL;
+}
+
 void wr_children_commit_again(void)
 {
-    struct wr_child *keeper = wr_keeper_of(wr_running());
+    struct wr_child *keeper = wr_keeper_of(wr_running()), *nat = wr_nat_of(wr_running());
 
     if (keeper != NULL && keeper->pid > 0)
         (void)wr_child_send(keeper, WR_MSG_COMMIT, wr_running()->generation);
+    if (nat != NULL && nat->pid > 0)
+        (void)wr_child_send(nat, WR_MSG_COMMIT, wr_running()->generation);
+}
+
+/* A nat process that is killed leaves the kernel as it is: for another generation or master, which
+ * serves on. Without them it ends what it began, also where workers would be killed. */
+static int ending_signal(const struct wr_cycle *c, const struct wr_child *ch, int signo)
+{
+    bool others = (wr_master.going != WR_RUNNING || wr_master.stopped)
+               && (wr_master.new_binary > 0 || wr_old_master_is_alive());
+
+    if (ch->kind != WR_PROC_NAT || signo == 0)
+        return signo;
+    if (others)
+        return SIGKILL;
+    return signo == SIGKILL && c->old == NULL && c == wr_master.cycle ? SIGTERM : signo;
 }
 
 void wr_children_retire(struct wr_cycle *c, int signo)
@@ -202,7 +236,7 @@ void wr_children_retire(struct wr_cycle *c, int signo)
         ch->restart_ms = 0;
         ch->retired = true;
         if (ch->pid > 0 && signo != 0)
-            (void)kill(ch->pid, signo);
+            (void)kill(ch->pid, ending_signal(c, ch, signo));
     }
 }
 

@@ -405,7 +405,7 @@ struct wr_listener {           /* one configured address */
     /* Reads the bytes before the layer's first one (a PROXY header); NULL: there are none. OK: the
      * layer may begin. AGAIN: more must arrive. EOF: the client was too slow. ERROR: logged. */
     enum wr_io (*greet)(struct wr_session *);
-    bool ssl;                  /* a TLS handshake follows */
+    bool ssl, in_kernel;       /* a TLS handshake follows; forward nat: it has no sockets */
     uint32_t speaks;           /* bits of the layer's further protocols that `listen` names */
 };
 /* Accepts one connection a turn, up to 64 while the queue stays full (level triggered, see

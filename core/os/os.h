@@ -147,7 +147,7 @@ pid_t wr_locked_by(int fd, uint64_t at); /* that process; 0: none, or it cannot 
  * once: each assigns the slots of its half. */
 #define WR_SLOTS 2048
 #define WR_SLOT_NONE UINT32_MAX
-enum wr_kind { WR_PROC_MASTER, WR_PROC_WORKER, WR_PROC_KEEPER, WR_PROC_SINGLE };
+enum wr_kind { WR_PROC_MASTER, WR_PROC_WORKER, WR_PROC_KEEPER, WR_PROC_NAT, WR_PROC_SINGLE };
 
 /* Bells: bits that tell another process what has changed. */
 enum wr_bell {
@@ -414,6 +414,8 @@ void wr_title_set(const char *title); /* "weir: " is put in front */
  * and the failed step. */
 bool wr_drop_rights(const char *user, uid_t uid, gid_t gid, uint64_t keep_caps,
                     const char **step) WR_CHECKED;
+/* Gives up all capabilities but these, whatever the user is. False with errno. */
+bool wr_rights_only(uint64_t caps) WR_CHECKED;
 void wr_no_new_privs(void);
 /* Allows (on) or forbids other processes of the same user to read this one's memory (ptrace,
  * /proc/PID/mem), and the kernel to write core files of it. A change of the user forbids it,

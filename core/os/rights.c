@@ -56,6 +56,15 @@ bool wr_drop_rights(const char *user, uid_t uid, gid_t gid, uint64_t keep_caps, 
     return failed == NULL;
 }
 
+bool wr_rights_only(uint64_t caps)
+{
+    struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };
+    struct __user_cap_data_struct data[2];
+
+    return syscall(SYS_capget, &head, data) == 0
+        && set_capabilities(caps & ((uint64_t)data[1].permitted << 32 | data[0].permitted));
+}
+
 #if WR_DEBUG
 /* Leak checks read the memory of the process from another process. */
 static void show_at_exit(void)

@@ -7,13 +7,20 @@
 #define LOCK_MS 100          /* a holder needs far less, unless it is stopped or malicious */
 #define LOCKED_MS 10000      /* after a wait in vain no zone's lock is waited for, for this time */
 
+static void tell_change(struct wr_upstream *u)
+{
+    wr_ring_workers(WR_BELL_PEERS);
+    if (u->changed != NULL)
+        u->changed(u);
+}
+
 static void draft_publish(struct wr_draft *d)
 {
     d->u->full = d->full;
     d->u->published = wr_members_hash(&d->next);
     wr_roster_publish(&d->z->members, d->next.at, d->next.n);
     wr_waiting_tell(d->u);
-    wr_ring_workers(WR_BELL_PEERS);
+    tell_change(d->u);
 }
 
 /* before: u->full before the change. */
@@ -178,6 +185,6 @@ bool wr_peer_health_set(struct wr_upstream *u, const struct wr_peer *peer, uint3
     if (ours && clear != 0)
         wr_waiting_tell(u);
     if (ours && (set | clear) != 0)
-        wr_ring_workers(WR_BELL_PEERS);
+        tell_change(u);
     return ours;
 }

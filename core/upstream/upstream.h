@@ -53,8 +53,7 @@ struct wr_upstream {
     WR_VEC(struct wr_server) servers;
     struct wr_server_list *listed; /* of servers_file: as known to this process; NULL: none */
     const char *list_path;       /* servers_file; NULL: none */
-    bool list_may_empty;         /* its allow_empty */
-    bool has_state;              /* `servers` come from a state file */
+    bool list_may_empty, has_state; /* its allow_empty; `servers` come from a state file */
     const struct wr_balancer_ops *balancer;
     void *balancer_conf;         /* of the balancer's directive */
     void *balancer_state;        /* of the balancer, in this process */
@@ -70,6 +69,7 @@ struct wr_upstream {
     struct wr_pool *pool;        /* of the configuration */
     uint64_t run;                /* keeper: `run` of its wr_upstreams_commit; 0: not yet */
     uint64_t published;          /* keeper: a hash of the members it has published */
+    void (*changed)(struct wr_upstream *u); /* keeper: its members or their health did; or NULL */
     uint32_t full;               /* keeper: number of addresses for which no slot was free */
     bool checked;                /* active checks own the bits CHECK and UNCHECKED of its peers */
     uint32_t born;               /* wr_health bits that a new peer begins with */
