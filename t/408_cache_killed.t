@@ -160,7 +160,7 @@ sub files {
     return map { -d $_ ? files($_) : m{/[0-9a-f]{32}$} ? $_ : () } glob "$dir/*";
 }
 
-# Bytes as the index counts them: in blocks.
+# Counts bytes as the index does: in blocks.
 sub bytes {
     my $sum = 0;
     $sum += int((($_ // 0) + 4095) / 4096) * 4096 for map { -s $_ } files($w->path('cache'));
