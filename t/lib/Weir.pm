@@ -4,7 +4,8 @@ package Weir;
 # gives, talks to it as users do (TCP, the command line, signals, files), and checks in finish()
 # that weir ended cleanly and left nothing behind. Servers behind weir are Weir::Backend, HTTP
 # servers Weir::HttpServer, servers that count Weir::Turnstile, connections to it Weir::Client,
-# requests and replies Weir::Http, running load Weir::Load, a name server Weir::Dns.
+# requests and replies Weir::Http, running load Weir::Load, a name server Weir::Dns, disks that fail
+# or are slow Weir::BadDisk and Weir::SlowFs.
 # Weir::Ports::has_ipv6() is true if [::1] can be used.
 #
 #     my $w = Weir->new;
@@ -23,8 +24,9 @@ package Weir;
 # folder of the test.
 #
 # Environment: WEIR_BIN the binary under test; WEIR_PRELUDE text put before each configuration;
-# WEIR_KEEP=1 keeps the folder; WEIR_SKIPS a file to which skipped tests are added; WR_CHAOS=seed
-# is for weir itself, and lets tests transfer less.
+# WEIR_KEEP=1 keeps the folder; WEIR_WHOLE=1 lets some tests do more, as in make test-all;
+# WEIR_SKIPS a file to which skipped tests are added; WR_CHAOS=seed is for weir itself, and lets
+# tests transfer less.
 
 use strict;
 use warnings;
