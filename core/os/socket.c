@@ -6,6 +6,9 @@
 #include <limits.h>
 #include <linux/filter.h>
 #include <netinet/tcp.h>
+#if WR_HAVE_UDP_SEGMENT
+#include <netinet/udp.h>
+#endif
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -101,6 +104,9 @@ static void tune_tcp(int fd, const struct wr_listen_opts *o)
 /* A wildcard gives no address to answer from: ask for the one each datagram was sent to. */
 static void tune_datagrams(int fd, const struct wr_addr *a)
 {
+#if WR_HAVE_UDP_SEGMENT
+    (void)set_option(fd, IPPROTO_UDP, UDP_GRO, 1); /* several datagrams in one piece */
+#endif
     if (!wr_addr_wildcard(a))
         return;
     if (a->sa.sa_family == AF_INET6)

@@ -86,6 +86,44 @@ static void no_work(struct wr_task *t)
     (void)t;
 }
 
+/* Pieces (GSO, GRO) keep the size of each datagram. */
+START_TEST(through_the_network)
+{
+    struct wr_loop *l = wr_loop_new(16);
+    struct wr_task task = { .run = no_work };
+    struct wr_addr a = { .len = 0 };
+    struct wr_conn from, to;
+    struct wr_train t[] = { train("abcdefg", 7, 3), train("hij", 3, 65536), train("", 0, 65536),
+                            train("k", 1, 65536), train("lmnop", 5, 2) };
+    struct wr_trains out = { t, WR_COUNT(t) }, in;
+    struct wr_count sent = { 0 };
+    static const char *want[] = { "abc", "def", "g", "hij", "", "k", "lm", "no", "p" };
+    size_t seen = 0;
+    int one = 1;
+
+    ck_assert(wr_addr_parse_ip(WR_STR("127.0.0.1"), &a));
+    wr_conn_init(&to, l, socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK, 0), &task);
+    wr_conn_init(&from, l, socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK, 0), &task);
+    ck_assert_int_eq(bind(to.fd, &a.sa, a.len), 0);
+    ck_assert(wr_socket_local(to.fd, &a));
+    ck_assert_int_eq(connect(from.fd, &a.sa, a.len), 0);
+    (void)setsockopt(to.fd, IPPROTO_UDP, 104 /* UDP_GRO */, &one, sizeof(one));
+    ck_assert(wr_trains_send(&from, &out, &sent) == WR_IO_OK);
+    ck_assert_uint_eq(sent.datagrams, WR_COUNT(want));
+    ck_assert(wr_trains_read(&to, &in) == WR_IO_OK);
+    while (in.n > 0) {
+        struct wr_train got = wr_trains_first(&in);
+
+        ck_assert_uint_lt(seen, WR_COUNT(want));
+        ck_assert(wr_str_is(wr_str_of(got.p, got.n), want[seen++]));
+    }
+    ck_assert_uint_eq(seen, WR_COUNT(want));
+    wr_conn_close(&from);
+    wr_conn_close(&to);
+    wr_loop_free(l);
+}
+END_TEST
+
 START_TEST(through_a_socket)
 {
     struct wr_loop *l = wr_loop_new(16);
@@ -128,7 +166,7 @@ END_TEST
 int main(void)
 {
     const TTest *const tests[] = { counts, one_after_the_other, kept_ones, errors,
-                                   through_a_socket, NULL };
+                                   through_a_socket, through_the_network, NULL };
 
     return run_suite("datagram/train", tests);
 }
