@@ -170,6 +170,8 @@ for (
         qr/"proxy_ssl on" needs a connection to the server/],
     ['listen 127.0.0.1:1 udp; proxy_protocol on; proxy_pass 127.0.0.1:2;',
         qr/"proxy_protocol on" needs a connection to the server/],
+    ['listen 127.0.0.1:1 udp; health_check; proxy_pass 127.0.0.1:2;',
+        qr/"health_check" connects by TCP, and this server block gets datagrams/],
     ['listen 127.0.0.1:1 udp; listen 127.0.0.1:1 udp; return 1;', qr/duplicate listen/],
     ['listen 127.0.0.1:1 udp; proxy_responses x; proxy_pass 127.0.0.1:2;',
         qr/invalid number "x"/],

@@ -56,10 +56,29 @@ static const char *other_match(struct wr_cf *cf, const struct wr_check *c)
     return near.hint;
 }
 
+/* A check dials TCP: it would call a server of datagrams down. */
+static bool gets_datagrams(const struct wr_conf *conf, const struct wr_scope *scope)
+{
+    for (const struct wr_listener *l = wr_conf_listens(conf)->first; l != NULL; l = l->next) {
+        const struct wr_address *a;
+
+        if (l->opts.type != SOCK_DGRAM)
+            continue;
+        a = WR_CHECK(l->object, ADDRESS);
+        for (uint32_t i = 0; i < a->servers.n; i++)
+            if (a->servers.at[i]->scope == scope)
+                return true;
+    }
+    return false;
+}
+
 static bool resolve_check(struct wr_cf *cf, struct wr_check *c)
 {
     const struct wr_upstream_use *use = wr_upstream_use_of(cf->conf, c->scope);
 
+    if (gets_datagrams(cf->conf, c->scope))
+        return wr_cf_error_at(cf, c->node, 0, "\"health_check\" connects by TCP, and this server "
+                              "block gets datagrams (udp): check the group in a block without");
     if (use == NULL)
         return wr_cf_error_at(cf, c->node, 0, "\"health_check\" needs a \"proxy_pass\" to a group "
                               "or an address, without variables, beside it");
