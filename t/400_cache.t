@@ -86,6 +86,7 @@ http {
                           proxy_cache_lock_age 60s; proxy_pass http://b; }
         location /far/ { proxy_cache_max_range_offset 1000; proxy_pass http://b; }
         location /rfc/ { proxy_cache_rfc9111 on; cache_status on; proxy_pass http://b; }
+        location /unbuffered/ { proxy_buffering off; proxy_pass http://b; }
         location /head/ { proxy_cache_convert_head off; proxy_cache_key $request_method$request_uri;
                           proxy_pass http://b; }
         location /sorry/ { proxy_cache_key $arg_key; proxy_cache_revalidate on;
@@ -133,6 +134,9 @@ for (qw(disk memory both)) {
     is_hit(at('/large?size=200000'), $large->{body}, 'and stored');
     my $part = get(at('/large?size=200000'), Range => 'bytes=10-19');
     is "$part->{status} $part->{body}", '206 ' . substr($large->{body}, 10, 10), 'a range of it';
+
+    my $direct = get(at('/unbuffered/?size=70000'));
+    is_hit(at('/unbuffered/?size=70000'), $direct->{body}, 'proxy_buffering off: stored as well');
 
     my $empty = get(at('/empty?size=0&status=404'));
     is $empty->{status}, 404, 'a 404 is passed on';
@@ -201,9 +205,13 @@ for (qw(disk memory both)) {
     is_hit(at('/rfc/?cc=max-age=60'), $rfc->{body}, 'stored');
     like Weir::Http::field(get(at('/rfc/?cc=max-age=60')), 'Cache-Status'), qr/^weir; hit; ttl=\d+$/,
         'Cache-Status: a hit';
-    is get(at('/rfc/?none'), 'Cache-Control' => 'only-if-cached')->{status}, 504, 'only-if-cached';
-    isnt get(at('/rfc/?cc=max-age=60'), 'Cache-Control' => 'no-cache')->{body}, $rfc->{body},
-        'no-cache of the client';
+    my $only = get(at('/rfc/?none'), 'Cache-Control' => 'only-if-cached');
+    is "$only->{status} " . Weir::Http::field($only, 'Cache-Status'),
+        '504 weir; detail=only-if-cached', 'only-if-cached: nobody is asked';
+    my $anew = get(at('/rfc/?cc=max-age=60'), 'Cache-Control' => 'no-cache');
+    isnt $anew->{body}, $rfc->{body}, 'no-cache of the client';
+    like Weir::Http::field($anew, 'Cache-Status'), qr/^weir; fwd=request; stored/,
+        'Cache-Status: because the request says so';
     my $now = get(at('/rfc/?cc=max-age=60'))->{body};
     Weir::Http::ask($w, 'web', 'POST ' . at('/rfc/?cc=max-age=60'), body => 'x');
     isnt get(at('/rfc/?cc=max-age=60'))->{body}, $now, 'a POST makes it void';

@@ -9,6 +9,8 @@ use FindBin;
 use lib "$FindBin::Bin/lib";
 use Test::More;
 use Weir;
+use Weir::Http;
+use Weir::HttpServer;
 
 my $w = Weir->new;
 my $dir = $w->dir;
@@ -101,5 +103,28 @@ CONF
 is sprintf('%o', (stat $w->path('above'))[2] & 07777), '755', 'the first folder may be passed';
 is sprintf('%o', (stat $w->path('above/of'))[2] & 07777), '755', 'the second one, too';
 is sprintf('%o', (stat $w->path('above/of/cache'))[2] & 07777), '700', 'the cache is closed';
+is join(" ", $w->stop), "", "it ends";
+
+# Temporary folders in the cache's own folder, as configurations of nginx have them, with a name that
+# the cache uses itself.
+
+$w->backend('b', serve => Weir::HttpServer::serve(sub {
+    return Weir::HttpServer::reply(200, 'x' x 300_000, 'Cache-Control' => 'max-age=600');
+}));
+for (1, 2) {
+    $w->start(<<'CONF');
+http {
+    proxy_temp_path nginx/tmp;
+    client_body_temp_path nginx/client/body;
+    proxy_cache_path nginx keys_zone=z:1m;
+    add_header X-Cache $upstream_cache_status;
+    server { listen %{web}; proxy_cache z; location / { proxy_pass http://%{b}; } }
+}
+CONF
+    becomes { Weir::Http::field(Weir::Http::ask($w, 'web', 'GET /'), 'X-Cache') eq 'HIT' }
+        "start $_: replies are stored";
+    ok -f $w->path('nginx/.weir-cache'), 'the folder is the cache\'s';
+    $w->stop;
+}
 $w->finish;
 done_testing;

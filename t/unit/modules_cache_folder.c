@@ -20,7 +20,7 @@ static const char *marker_text(void)
 
 static bool is_refused(const char *what)
 {
-    const char *why = wr_cache_folder_check(pool, folder_path);
+    const char *why = wr_cache_folder_check(pool, folder_path, NULL);
 
     return why != NULL && strstr(why, what) != NULL;
 }
@@ -30,10 +30,15 @@ START_TEST(whose_folder)
     struct wr_cache_failure why;
 
     setup();
-    ck_assert_ptr_null(wr_cache_folder_check(pool, "/tmp/weir-does-not-exist"));
-    ck_assert_ptr_null(wr_cache_folder_check(pool, folder_path));
+    ck_assert_ptr_null(wr_cache_folder_check(pool, "/tmp/weir-does-not-exist", NULL));
+    ck_assert_ptr_null(wr_cache_folder_check(pool, folder_path, NULL));
+    (void)mkdir(in_folder("temp"), 0700);
+    ck_assert(is_refused("is not empty"));
+    ck_assert_ptr_null(wr_cache_folder_check(pool, folder_path,
+                                             (const char *const[]){ "other", "temp", NULL }));
+    (void)rmdir(in_folder("temp"));
     (void)mkdir(in_folder("lost+found"), 0700);
-    ck_assert_ptr_null(wr_cache_folder_check(pool, folder_path));
+    ck_assert_ptr_null(wr_cache_folder_check(pool, folder_path, NULL));
     write_file(in_folder("index.html"), "x", 1);
     ck_assert(is_refused("is not empty and has no file \".weir-cache\""));
     ck_assert_int_eq(wr_cache_folder_open(&folder, &why), -1);
@@ -44,7 +49,7 @@ START_TEST(whose_folder)
     ck_assert(is_refused("is not empty"));
     (void)unlink(in_folder(WR_CACHE_MARKER));
     write_file(in_folder(WR_CACHE_MARKER), "", 0);
-    ck_assert_ptr_null(wr_cache_folder_check(pool, folder_path));
+    ck_assert_ptr_null(wr_cache_folder_check(pool, folder_path, NULL));
     remove_tree(folder_path);
     write_file(folder_path, "", 0);
     ck_assert(is_refused("cannot be used (20: Not a directory)"));

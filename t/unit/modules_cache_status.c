@@ -30,6 +30,7 @@ START_TEST(texts)
         { { .cache = WR_STR_INIT("weir"), .fwd = WR_FWD_VARY_MISS }, "weir; fwd=vary-miss" },
         { { .cache = WR_STR_INIT("weir"), .fwd = WR_FWD_MISS }, "weir; fwd=miss" },
         { { .cache = WR_STR_INIT("weir"), .fwd = WR_FWD_REQUEST }, "weir; fwd=request" },
+        { { .cache = WR_STR_INIT("weir"), .fwd = WR_FWD_NOWHERE }, "weir; detail=only-if-cached" },
         { { .cache = WR_STR_INIT("weir"), .key = WR_STR_INIT("h/\"x\"\\") },
           "weir; hit; key=\"h/\\\"x\\\"\\\\\"" },
         { { .cache = WR_STR_INIT("weir"), .key = WR_STR_INIT("h/\r\nx") }, "weir; hit" },

@@ -19,6 +19,8 @@
 struct wr_cache_folder {
     const char *path;
     uint8_t levels[3];            /* digits of each folder; 0: no further one */
+    const char *const *inside;    /* names of temporary folders of the configuration that lie in it,
+                                   * NULL behind the last one; NULL: there are none */
     _Atomic int fd;               /* of the folder; -1: not opened yet. Once open the number stays,
                                    * also when the path leads to another folder */
     _Atomic uint64_t checked_ms;  /* when the path was last seen to lead to it */
@@ -33,10 +35,11 @@ void wr_cache_folder_init(struct wr_cache_folder *f, const char *path,
                           const uint8_t levels[static 3]);
 void wr_cache_folder_close(struct wr_cache_folder *f); /* no job uses it any more */
 
-/* Is the folder weir's, or empty, or not there yet? Called while the configuration is loaded, also
- * by root: opens and creates no file in it. NULL, or what is wrong in words for wr_cf_error, in the
- * pool. Blocks. */
-const char *wr_cache_folder_check(struct wr_pool *pool, const char *path) WR_CHECKED;
+/* Is the folder weir's, or empty but for those `inside`, or not there yet? Called while the
+ * configuration is loaded, also by root: opens and creates no file in it. NULL, or what is wrong in
+ * words for wr_cf_error, in the pool. Blocks. */
+const char *wr_cache_folder_check(struct wr_pool *pool, const char *path,
+                                  const char *const *inside) WR_CHECKED;
 
 /* A failure, for the log of the loop's thread. */
 struct wr_cache_failure {

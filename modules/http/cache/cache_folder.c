@@ -28,16 +28,19 @@ static bool fail_with(struct wr_cache_failure *why, const char *call, int err)
 
 /* ---- whose folder ---- */
 
-/* True: it may lie in a folder that nobody has used. mkfs makes some, and a marker is written under
- * another name at first. */
-static bool is_nothing(const char *name)
+/* True: it may lie in a folder that nobody has used. mkfs makes some, a marker is written under
+ * another name at first, and configurations of nginx put their temporary folders there. */
+static bool is_nothing(const char *name, const char *const *inside)
 {
+    for (; inside != NULL && *inside != NULL; inside++)
+        if (strcmp(name, *inside) == 0)
+            return true;
     return strcmp(name, ".") == 0 || strcmp(name, "..") == 0 || strcmp(name, "lost+found") == 0
         || strncmp(name, WR_CACHE_MARKER, sizeof(WR_CACHE_MARKER) - 1) == 0;
 }
 
 /* Returns 0 or errno; ENOTEMPTY: something lies in it. */
-static int look_empty(int fd)
+static int look_empty(int fd, const char *const *inside)
 {
     int own = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), err;
     DIR *d = own >= 0 ? fdopendir(own) : NULL;
@@ -52,7 +55,7 @@ static int look_empty(int fd)
     do {
         errno = 0;
         e = readdir(d);
-    } while (e != NULL && is_nothing(e->d_name));
+    } while (e != NULL && is_nothing(e->d_name, inside));
     err = e != NULL ? ENOTEMPTY : errno;
     (void)closedir(d);
     return err;
@@ -66,13 +69,13 @@ static bool has_marker(int fd)
 }
 
 /* 0: the folder is ours or may become ours. Else errno. */
-static int judge_folder(int fd)
+static int judge_folder(int fd, const char *const *inside)
 {
     int err;
 
     if (has_marker(fd))
         return 0;
-    err = look_empty(fd);
+    err = look_empty(fd, inside);
     /* Another process may have begun to use it meanwhile. */
     return err == ENOTEMPTY && has_marker(fd) ? 0 : err;
 }
@@ -87,7 +90,8 @@ static const char *explain_error(struct wr_pool *pool, const char *path, int err
                        strerror(err)).p;
 }
 
-const char *wr_cache_folder_check(struct wr_pool *pool, const char *path)
+const char *wr_cache_folder_check(struct wr_pool *pool, const char *path,
+                                  const char *const *inside)
 {
     int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC), err;
     char link[1];
@@ -98,7 +102,7 @@ const char *wr_cache_folder_check(struct wr_pool *pool, const char *path)
                    : wr_pool_fmt(pool, "\"%s\" is a symbolic link that leads nowhere", path).p;
     if (fd < 0)
         return explain_error(pool, path, errno);
-    err = judge_folder(fd);
+    err = judge_folder(fd, inside);
     (void)close(fd);
     return err != 0 ? explain_error(pool, path, err) : NULL;
 }
@@ -237,7 +241,7 @@ void wr_cache_folder_close(struct wr_cache_folder *f)
 /* Makes sure that the folder is ours, with a marker that names our levels. */
 static bool claim_folder(const struct wr_cache_folder *f, int fd, struct wr_cache_failure *why)
 {
-    int err = judge_folder(fd);
+    int err = judge_folder(fd, f->inside);
 
     if (err != 0)
         return fail_with(why, err == ENOTEMPTY ? FOREIGN : "readdir()", err);

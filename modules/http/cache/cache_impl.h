@@ -113,6 +113,7 @@ struct wr_cache_ctx {          /* of wr_module_http_cache, of an exchange */
     bool stores;               /* the reply may be stored */
     bool converts;             /* HEAD is sent as GET */
     bool revalidates;          /* the server is asked with the stored validators */
+    bool refused;              /* the request does not accept what is stored and fresh */
     bool refresh_after;        /* a stale reply is sent, the server is asked behind it */
     bool asks_anew;            /* that begins now: another location's request is not it */
     bool leads, updates;       /* view is the token to end that with */

@@ -235,6 +235,13 @@ static enum wr_verdict hold_request(struct wr_cache_ctx *c)
     return WR_HOLD;
 }
 
+/* True: what is stored would be sent, but for what the request says of it (RFC 9211 2.2). */
+static bool is_refused(struct wr_use_ask ask)
+{
+    ask.request = NULL;
+    return wr_use_judge(&ask).how == WR_USE_HIT;
+}
+
 static enum wr_verdict look_up(struct wr_exchange *x, struct wr_cache_ctx *c)
 {
     for (int i = 0; i < 3; i++) {
@@ -255,6 +262,7 @@ static enum wr_verdict look_up(struct wr_exchange *x, struct wr_cache_ctx *c)
             return serve_stored(x, c, status_of(u.how));
         }
         c->revalidates = u.how == WR_USE_REVALIDATE;
+        c->refused = is_refused(ask);
         switch (take_lead(x, c)) {
         case LED_WAIT:
             return hold_request(c);

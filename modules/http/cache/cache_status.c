@@ -52,6 +52,7 @@ bool wr_cache_status_write(struct wr_text *out, const struct wr_cache_status *s)
         [WR_FWD_MISS] = "; fwd=miss",
         [WR_FWD_REQUEST] = "; fwd=request",
         [WR_FWD_STALE] = "; fwd=stale",
+        [WR_FWD_NOWHERE] = "; detail=only-if-cached",
     };
 
     write_name(out, s->cache);

@@ -12,7 +12,8 @@ enum wr_forwarded {            /* RFC 9211 2.2: why the server was asked */
     WR_FWD_VARY_MISS,          /* something is, but not for the fields of this request */
     WR_FWD_MISS,               /* one of both */
     WR_FWD_REQUEST,            /* the request's own directives */
-    WR_FWD_STALE               /* what is stored is stale */
+    WR_FWD_STALE,              /* what is stored is stale */
+    WR_FWD_NOWHERE             /* it was not, and nothing stored was sent: only-if-cached */
 };
 struct wr_cache_status {
     struct wr_str cache;       /* name of this cache */

@@ -113,18 +113,18 @@ static bool finish(struct wr_cf *cf, struct wr_scope *scope, void *conf)
 
 /* ---- Cache-Status ---- */
 
-static enum wr_forwarded why_forwarded(const struct wr_cache_ctx *c)
+static enum wr_forwarded why_forwarded(const struct wr_exchange *x, const struct wr_cache_ctx *c)
 {
     switch (c->status) {
-    case WR_CACHE_NONE:
-        return WR_FWD_METHOD;
+    case WR_CACHE_NONE: /* with only-if-cached nobody is asked */
+        return x->tries == NULL || x->tries->all.n == 0 ? WR_FWD_NOWHERE : WR_FWD_METHOD;
     case WR_CACHE_MISS:
         return c->varies != NULL ? WR_FWD_VARY_MISS : WR_FWD_URI_MISS;
     case WR_CACHE_BYPASS:
         return WR_FWD_BYPASS;
     case WR_CACHE_EXPIRED:
     case WR_CACHE_REVALIDATED:
-        return WR_FWD_STALE;
+        return c->refused ? WR_FWD_REQUEST : WR_FWD_STALE;
     default: /* a stored reply was sent, and nobody asked before */
         return c->asked_ms != 0 ? WR_FWD_STALE : WR_FWD_NONE;
     }
@@ -136,7 +136,7 @@ static enum wr_filter_result add_status(struct wr_exchange *x)
     const struct wr_cache_ctx *c = wr_cache_ctx_of(x);
     struct wr_http *h = wr_http_of(x);
     struct wr_text t = wr_text_grow(x->pool, 64, 8192);
-    struct wr_cache_status s = { .cache = WR_STR("weir"), .fwd = why_forwarded(c) };
+    struct wr_cache_status s = { .cache = WR_STR("weir"), .fwd = why_forwarded(x, c) };
 
     if (!conf->status || h->proxy == NULL)
         return WR_FILTER_OK;
@@ -181,6 +181,24 @@ static bool open_owner(struct wr_conf *conf, struct wr_cache_zone *z)
     return shm != NULL;
 }
 
+/* The names in the zone's folder that lead to temporary folders of the configuration. */
+static const char *const *folders_inside(const struct wr_cf *cf, const struct wr_cache_zone *z)
+{
+    WR_VEC(const char *) list = { 0 };
+    size_t n = strlen(z->path);
+
+    for (uint32_t i = 0; i < cf->conf->folders.n; i++) {
+        struct wr_str at = wr_str_c(cf->conf->folders.at[i]);
+
+        if (!wr_str_starts(at, wr_str_of(z->path, n)) || at.n <= n || at.p[n] != '/')
+            continue;
+        at = wr_str_skip(at, n + 1);
+        *wr_vec_push(cf->pool, &list) = wr_pool_cstr(cf->pool, wr_str_cut(&at, '/'));
+    }
+    *wr_vec_push(cf->pool, &list) = NULL;
+    return list.at;
+}
+
 static bool open_zone(struct wr_cf *cf, struct wr_cache_zone *z)
 {
     const char *why;
@@ -191,7 +209,8 @@ static bool open_zone(struct wr_cf *cf, struct wr_cache_zone *z)
     wr_cache_folder_init(&z->folder, z->path, z->levels);
     if (!z->disk)
         return true;
-    why = wr_cache_folder_check(cf->pool, z->path);
+    z->folder.inside = folders_inside(cf, z);
+    why = wr_cache_folder_check(cf->pool, z->path, z->folder.inside);
     if (why != NULL)
         return wr_cf_error_at(cf, z->node, 1, "%s", why);
     wr_cf_temp_folder(cf, z->path);
