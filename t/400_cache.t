@@ -205,6 +205,8 @@ for (qw(disk memory both)) {
     is_hit(at('/rfc/?cc=max-age=60'), $rfc->{body}, 'stored');
     like Weir::Http::field(get(at('/rfc/?cc=max-age=60')), 'Cache-Status'), qr/^weir; hit; ttl=\d+$/,
         'Cache-Status: a hit';
+    is Weir::Http::field(get(at('/rfc/?cc=private')), 'Cache-Status'),
+        'weir; fwd=uri-miss; detail="Cache-Control: private"', 'Cache-Status: why it is not stored';
     my $only = get(at('/rfc/?none'), 'Cache-Control' => 'only-if-cached');
     is "$only->{status} " . Weir::Http::field($only, 'Cache-Status'),
         '504 weir; detail=only-if-cached', 'only-if-cached: nobody is asked';

@@ -133,6 +133,7 @@ struct wr_cache_ctx {          /* of wr_module_http_cache, of an exchange */
     struct wr_cache_tags tags;
     uint32_t lacks;            /* the body, as WR_CACHE_BODILESS or WR_CACHE_OF_HEAD say */
     bool kept;                 /* the reply is stored, all of it */
+    const char *why_not;       /* why it may not be stored; NULL: it may, or nobody knows yet */
     struct wr_cache_keep *fill;
     const struct wr_endpoint_ops *real; /* of the server's endpoint, which is wrapped */
 };

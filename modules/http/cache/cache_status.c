@@ -62,6 +62,10 @@ bool wr_cache_status_write(struct wr_text *out, const struct wr_cache_status *s)
             wr_text_fmt(out, "; fwd-status=%u", s->fwd_status);
         wr_text_c(out, s->stored ? "; stored" : "");
         wr_text_c(out, s->collapsed ? "; collapsed" : "");
+        if (s->detail != NULL && !s->stored) { /* 2.9 */
+            wr_text_c(out, "; detail=");
+            write_string(out, wr_str_c(s->detail));
+        }
     }
     if (s->has_ttl)
         wr_text_fmt(out, "; ttl=%lld", (long long)s->ttl);

@@ -20,6 +20,7 @@ struct wr_cache_status {
     enum wr_forwarded fwd;
     unsigned fwd_status;       /* of the server's reply; 0: none, or the same as is sent */
     bool stored;               /* what the server sent is stored */
+    const char *detail;        /* why it is not stored; NULL: it is, or nobody knows */
     bool collapsed;            /* together with another request */
     bool has_ttl;
     int64_t ttl;               /* seconds it is still fresh; negative: stale since */

@@ -63,12 +63,14 @@ static void store_reply(struct wr_exchange *x, struct wr_cache_ctx *c)
     enum wr_store why;
 
     if (wr_cache_is_any(x, &c->rows->no_cache)) {
+        c->why_not = "proxy_no_cache";
         wr_cache_lead_in_vain(c);
         return;
     }
     why = judge_reply(x, c, &fresh);
     if (why != WR_STORE_YES) {
-        wr_trace(x, wr_store_reason(why), 0);
+        c->why_not = wr_store_reason(why);
+        wr_trace(x, c->why_not, 0);
         wr_cache_lead_in_vain(c);
         return;
     }

@@ -141,6 +141,7 @@ static enum wr_filter_result add_status(struct wr_exchange *x)
     if (!conf->status || h->proxy == NULL)
         return WR_FILTER_OK;
     s.stored = c->fill != NULL || c->kept;
+    s.detail = c->why_not;
     s.collapsed = c->wait_until_ms != 0;
     s.has_ttl = c->found;
     if (c->found)
