@@ -1,0 +1,47 @@
+#!/usr/bin/perl
+
+# UDP sessions are bounded by worker_connections: clients that send one datagram each, more than
+# there is room for, end one another's sessions, the oldest first; a session with more datagrams
+# lives, and the newest client is answered.
+
+use strict;
+use warnings;
+use FindBin;
+use lib "$FindBin::Bin/lib";
+use Test::More;
+use Weir;
+use Weir::Datagrams;
+
+my $w = Weir->new;
+my $server = Weir::Datagrams->server(where => $w->address('one'), name => 'one');
+
+sub client { return Weir::Datagrams->client($w->address('front')) }
+
+$w->start(<<'CONF');
+worker_processes 1;
+events { worker_connections 64; }
+stream {
+    proxy_timeout 5s;
+    server { listen %{front} udp; proxy_pass %{one}; }
+}
+CONF
+
+my $old = client();
+my $who = $old->ask('who');
+is $old->ask('who'), $who, 'a session with two datagrams';
+
+my @flood = map { client() } 1 .. 300;
+$_->put('nothing') for @flood;
+is $old->ask('who'), $who, 'it lives through a flood';
+like client()->ask('who'), qr/^one/, 'a new client is served';
+is $old->ask('who'), $who, 'the old session is still there';
+like slurp($w->path('error.log')), qr/ended to make room for other clients/, 'others made room';
+like slurp($w->path('error.log')), qr/worker_connections are not enough/, '... which is logged';
+
+my $files = () = glob '/proc/' . ($w->workers)[0] . '/fd/*';
+cmp_ok $files, '<', 150, 'the worker has no more sockets than it may';
+
+$server->kill;
+$w->expect(qr/worker_connections/);
+$w->finish;
+done_testing;
