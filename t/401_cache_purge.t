@@ -162,8 +162,10 @@ my $tagged = stored('/tagged?tags=tagged');
 my $image = stored('/images/restart');
 is purge('/', 'Cache-Tag' => 'tagged'), 204, 'a tag';
 is purge('/images/*'), 204, 'and a beginning';
+my $softly = stored('/softly');
+is purge('/softly', 'Cache-Purge-Mode' => 'soft'), 204, 'softly, a key';
 my $log = $w->path('cache/.weir-purges');
-wait_for { (-s $log // 0) >= 2 * 32 };
+wait_for { (-s $log // 0) >= 3 * 32 };
 my $torn = stored('/torn?tags=torn');
 my $size = -s $log;
 truncate $log, $size + 5; # as a full disk leaves it
@@ -174,6 +176,7 @@ $w->start($conf);
 isnt get('/tagged?tags=tagged')->{body}, $tagged, 'a restart does not revive it';
 isnt get('/images/restart')->{body}, $image, 'nor that';
 isnt get('/torn?tags=torn')->{body}, $torn, 'nor that';
+isnt get('/softly')->{body}, $softly, 'a soft purge of a key holds, too';
 
 # purger=on: files of what was purged go although nobody asks for them.
 sub files {

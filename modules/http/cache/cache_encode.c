@@ -73,9 +73,5 @@ bool wr_cache_take_tags(struct wr_exchange *x, struct wr_cache_ctx *c)
         }
         drop_field(&wr_http_of(x)->res.fields, WR_STR("Cache-Tag"));
     }
-    if (c->variant != 0 && c->tags.n == WR_CACHE_TAGS_MAX)
-        return false;
-    if (c->variant != 0)
-        c->tags.at[c->tags.n++] = wr_cache_key_tag(c->key);
     return true;
 }

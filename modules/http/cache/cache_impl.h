@@ -229,7 +229,6 @@ void wr_cache_tee(struct wr_exchange *x, struct wr_cache_ctx *c);
 enum wr_verdict wr_cache_purge(struct wr_exchange *x, const struct wr_cache_rows *r);
 /* Purges the replies of a key, with all variants. False: another process was in the way. */
 bool wr_cache_purge_key(struct wr_cache_zone *z, struct wr_str key, bool soft, bool *was_there);
-uint64_t wr_cache_key_tag(struct wr_str key); /* the tag that all variants of a key have */
 
 /* cache_purge_log */
 void wr_cache_purge_log(struct wr_cache_zone *z, const struct wr_purge_record *r);

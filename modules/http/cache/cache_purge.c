@@ -3,19 +3,6 @@
  * were checked before, as for any request. */
 #include "cache_impl.h"
 
-/* Begins with a control character, which tags of replies do not have. */
-uint64_t wr_cache_key_tag(struct wr_str key)
-{
-    char *text = wr_malloc(key.n + 1);
-    uint64_t tag;
-
-    text[0] = '\1';
-    memcpy(text + 1, key.p, key.n);
-    tag = wr_purge_tag_of(wr_str_of(text, key.n + 1));
-    free(text);
-    return tag;
-}
-
 static struct wr_purge_record record_of(uint64_t hash, enum wr_purge_kind kind, uint32_t length,
                                         uint64_t us, bool soft)
 {
@@ -50,8 +37,8 @@ static bool purge_prefix(struct wr_cache_zone *z, struct wr_str prefix, bool sof
     return true;
 }
 
-/* Variants of a key go by their tag, as nobody knows which there are. An index that is not complete
- * yet may not know the file. */
+/* The table is needed for variants, as nobody knows which there are, for an index that is not
+ * complete yet, which may not know the file, and for a soft purge, which must outlive the index. */
 bool wr_cache_purge_key(struct wr_cache_zone *z, struct wr_str key, bool soft, bool *was_there)
 {
     struct wr_cache_name name = wr_cache_name_of(key, 0);
@@ -64,8 +51,8 @@ bool wr_cache_purge_key(struct wr_cache_zone *z, struct wr_str key, bool soft, b
     *was_there = v.created_us != 0;
     if (!soft && z->disk && (v.disk > 0 || !complete))
         wr_cache_remove_later(&z->folder, wr_cache_threads, &name, v.created_us);
-    return (complete && (v.flags & WR_CACHE_VARIES) == 0)
-        || purge_tag(z, wr_cache_key_tag(key), soft);
+    return (complete && !soft && (v.flags & WR_CACHE_VARIES) == 0)
+        || purge_tag(z, wr_purge_key_of(key), soft);
 }
 
 static enum wr_verdict reply_purge(struct wr_exchange *x, unsigned status, const char *text)

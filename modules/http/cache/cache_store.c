@@ -5,7 +5,7 @@
 #include <fcntl.h>
 
 #define LAYOUT 2
-#define PURGE_LAYOUT 1
+#define PURGE_LAYOUT 2
 #define PAGE 4096
 #define COPY_STEP 64               /* entries of a call of wr_cache_store_copy */
 

@@ -1,4 +1,4 @@
-/* tag_table: what was purged, by tag and by prefix. Look-ups read it without a lock; the few that
+/* tag_table: what was purged, by tag, by key and by prefix. Look-ups read it without a lock; the few that
  * purge write under the lock of byte 0 of the segment.
  *
  * Whatever a reader meets half-written errs to the side of "purged": a tag is forgotten by raising
@@ -13,6 +13,8 @@
 #define DAY_US (86400ULL * 1000000)
 #define TAG_SEED 0x7461677461626c65U
 #define PREFIX_SEED 0x7072656669786573U
+#define KEY_SEED 0x6b65797374616773U
+#define OF_KEY (1ULL << 63)        /* in a hash: of a key, not of a tag */
 
 #define READ(word) atomic_load_explicit(&(word), memory_order_relaxed)
 
@@ -22,7 +24,7 @@ struct stamps {
 struct wr_purge_head {
     _Atomic uint64_t last;         /* stamp that was given out */
     _Atomic uint64_t newest;       /* purge */
-    struct stamps tag_floor, prefix_floor;
+    struct stamps tag_floor, prefix_floor, key_floor;
 };
 struct wr_purge_set {
     _Atomic uint64_t tag[WAYS];    /* 0: none */
@@ -105,11 +107,20 @@ uint64_t wr_purge_prefix_of(struct wr_str prefix)
     return wr_hash_stable(prefix, PREFIX_SEED);
 }
 
+static uint64_t as_tag(uint64_t hash)
+{
+    hash &= ~OF_KEY;
+    return hash != 0 ? hash : 1;
+}
+
 uint64_t wr_purge_tag_of(struct wr_str tag)
 {
-    uint64_t hash = wr_hash_stable(tag, TAG_SEED);
+    return as_tag(wr_hash_stable(tag, TAG_SEED));
+}
 
-    return hash != 0 ? hash : 1;
+uint64_t wr_purge_key_of(struct wr_str key)
+{
+    return wr_hash_stable(key, KEY_SEED) | OF_KEY;
 }
 
 /* The floor takes over what is forgotten. */
@@ -142,7 +153,8 @@ static void put_tag(struct wr_purges *p, uint64_t tag, uint64_t gone, uint64_t s
 
     if (READ(s->tag[i]) != tag) {
         if (READ(s->tag[i]) != 0)
-            forget_purge(&s->at[i], &p->head->tag_floor);
+            forget_purge(&s->at[i], (READ(s->tag[i]) & OF_KEY) != 0 ? &p->head->key_floor
+                                                                    : &p->head->tag_floor);
         atomic_store(&s->tag[i], 0);
         atomic_store(&s->at[i].gone, 0);
         atomic_store(&s->at[i].stale, 0);
@@ -281,12 +293,14 @@ enum wr_purged wr_purge_check(const struct wr_purges *p, uint64_t created_us, st
         uint64_t tag;
 
         memcpy(&tag, tags.p + i, sizeof(tag));
-        check_tag(p, tag, &c);
+        check_tag(p, as_tag(tag), &c);
     }
+    check_tag(p, wr_purge_key_of(key), &c);
     check_prefixes(p, key, &c);
     atomic_thread_fence(memory_order_seq_cst); /* the floors last */
     if (tags.n > 0)
         compare_stamps(&c, &p->head->tag_floor);
+    compare_stamps(&c, &p->head->key_floor);
     compare_stamps(&c, &p->head->prefix_floor);
     if (c.gone || created_us > c.most)
         return WR_PURGED_GONE;
@@ -302,6 +316,12 @@ static bool fill_record(struct wr_purge_record *r, const struct stamps *s, enum 
     return r->gone_us != 0 || r->stale_us != 0;
 }
 
+static struct stamps *floor_of(const struct wr_purges *p, enum wr_purge_kind kind)
+{
+    return kind == WR_PURGE_TAG_FLOOR ? &p->head->tag_floor
+         : kind == WR_PURGE_KEY_FLOOR ? &p->head->key_floor : &p->head->prefix_floor;
+}
+
 static bool record_at(const struct wr_purges *p, uint32_t i, struct wr_purge_record *r)
 {
     if (i < WR_PURGE_TAGS) {
@@ -314,14 +334,13 @@ static bool record_at(const struct wr_purges *p, uint32_t i, struct wr_purge_rec
     if (i < WR_PURGE_PREFIXES)
         return fill_record(r, &p->prefixes[i].at, WR_PURGE_PREFIX, READ(p->prefixes[i].hash),
                            READ(p->prefixes[i].length));
-    return i == WR_PURGE_PREFIXES ? fill_record(r, &p->head->tag_floor, WR_PURGE_TAG_FLOOR, 0, 0)
-                                  : fill_record(r, &p->head->prefix_floor, WR_PURGE_PREFIX_FLOOR, 0,
-                                                0);
+    i -= WR_PURGE_PREFIXES;
+    return fill_record(r, floor_of(p, WR_PURGE_TAG_FLOOR + i), WR_PURGE_TAG_FLOOR + i, 0, 0);
 }
 
 bool wr_purge_next(const struct wr_purges *p, uint32_t *cursor, struct wr_purge_record *out)
 {
-    while (*cursor < WR_PURGE_TAGS + WR_PURGE_PREFIXES + 2)
+    while (*cursor < WR_PURGE_TAGS + WR_PURGE_PREFIXES + WR_PURGE_KINDS - WR_PURGE_TAG_FLOOR)
         if (record_at(p, (*cursor)++, out))
             return true;
     return false;
@@ -331,7 +350,7 @@ bool wr_purge_restore(struct wr_purges *p, const struct wr_purge_record *r)
 {
     uint64_t us = wr_max(r->gone_us, r->stale_us);
 
-    if (us == 0 || us > now_us() + DAY_US || r->kind > WR_PURGE_PREFIX_FLOOR ||
+    if (us == 0 || us > now_us() + DAY_US || r->kind >= WR_PURGE_KINDS ||
         (r->kind == WR_PURGE_TAG && r->hash == 0) || !lock_table(p))
         return false;
     if (r->kind == WR_PURGE_TAG)
@@ -339,8 +358,7 @@ bool wr_purge_restore(struct wr_purges *p, const struct wr_purge_record *r)
     else if (r->kind == WR_PURGE_PREFIX)
         put_prefix(p, r->hash, r->length, r->gone_us, r->stale_us);
     else
-        raise_stamps(r->kind == WR_PURGE_TAG_FLOOR ? &p->head->tag_floor : &p->head->prefix_floor,
-                     r->gone_us, r->stale_us);
+        raise_stamps(floor_of(p, r->kind), r->gone_us, r->stale_us);
     raise_stamp(&p->head->last, us);
     unlock_table(p, us);
     return true;
