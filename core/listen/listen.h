@@ -2,7 +2,7 @@
  *
  * Map: listen_conf and listen_addr (the directive, of both layers), virtual_hosts and server_name
  * (several servers on one address), proxy_protocol and proxy_header (the client that a proxy in
- * front names), forwarded (the client behind several of them). */
+ * front names), announce (that for servers), forwarded (the client behind several of them). */
 #ifndef WR_LISTEN_H
 #define WR_LISTEN_H
 
@@ -26,6 +26,36 @@ bool wr_proxy_tlv(struct wr_pool *pool, struct wr_str tlvs, struct wr_str name,
  * or both are IPv6. */
 void wr_proxy_header_write(struct wr_text *t, const struct wr_addr *source,
                            const struct wr_addr *destination);
+/* Version 2, for a TCP connection, with these TLVs and, if wanted, a checksum. Without addresses of
+ * one family it says so (AF_UNSPEC), and has the TLVs nevertheless. */
+void wr_proxy_header_write2(struct wr_text *t, const struct wr_addr *source,
+                            const struct wr_addr *destination, struct wr_str tlvs, bool crc32c);
+void wr_proxy_tlv_put(struct wr_text *t, uint8_t type, struct wr_str value); /* 64 KB at most */
+/* proxy_protocol and its companions: the header that a proxy module sends to servers. */
+struct wr_announce_tlv {
+    uint8_t type;
+    struct wr_template *value; /* NULL: weir makes it (ssl, crc32c) */
+};
+struct wr_announce {
+    bool on;
+    uint32_t version;          /* 1, 2 */
+    WR_VEC(struct wr_announce_tlv) tlvs;
+    const struct wr_node *tlv_node; /* the last proxy_protocol_tlv */
+};
+bool wr_set_announce_tlv(struct wr_cf *cf, void *conf);
+extern const struct wr_bounds wr_announce_versions;
+#define WR_ANNOUNCE_ROWS(layer, type, field) \
+    WR_FLAG("proxy_protocol", (layer) | WR_IN_LOCATIONS, type, field.on, "off", \
+            "sends a PROXY header with the client's address to the server"), \
+    WR_ROW("proxy_protocol_version", (layer) | WR_IN_LOCATIONS, 1, 1, wr_set_num, type, \
+           field.version, &wr_announce_versions, "1", "version of the PROXY header that is sent"), \
+    WR_ROW("proxy_protocol_tlv", (layer) | WR_IN_LOCATIONS | WR_MULTI, 1, 2, wr_set_announce_tlv, \
+           type, field, NULL, NULL, "a TLV of the PROXY header (version 2): alpn, authority, " \
+           "unique_id, netns or 0xe0 to 0xff and a value, which is left out if empty; ssl; crc32c")
+/* Call it from `finish` of a conf in use. False: reported. */
+bool wr_announce_finish(struct wr_cf *cf, const struct wr_announce *a) WR_CHECKED;
+/* The header for this exchange, in its pool; a->on. */
+struct wr_str wr_announce_text(struct wr_exchange *x, const struct wr_announce *a);
 /* Reads the PROXY header of a client and no byte after it. OK: s->proxy has it; AGAIN: call again;
  * ERROR: it is invalid, or the client is gone; EOF: it did not come in time. The last two were
  * logged. */
@@ -94,6 +124,8 @@ bool wr_address_attach(struct wr_cf *cf, const struct wr_listen_line *line, stru
 bool wr_address_finish(struct wr_cf *cf, const struct wr_listener *l, struct wr_address *a);
 
 struct wr_listens *wr_conf_listens(const struct wr_conf *c);
+/* The listener for streams that a connection to this address comes to; NULL: there is none. */
+const struct wr_listener *wr_conf_listener_at(const struct wr_conf *c, const struct wr_addr *a);
 extern struct wr_module wr_module_listen;
 
 #endif

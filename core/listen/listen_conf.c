@@ -446,6 +446,28 @@ struct wr_listens *wr_conf_listens(const struct wr_conf *c)
     return &listens_of(c)->list;
 }
 
+static bool takes_wildcard(const struct wr_listener *l, const struct wr_addr *a)
+{
+    return wr_addr_wildcard(&l->addr) && wr_addr_port(&l->addr) == wr_addr_port(a)
+        && (l->addr.sa.sa_family == a->sa.sa_family
+            || (a->sa.sa_family == AF_INET && l->opts.ipv6only_off));
+}
+
+const struct wr_listener *wr_conf_listener_at(const struct wr_conf *c, const struct wr_addr *a)
+{
+    const struct wr_listener *found = NULL;
+
+    for (const struct wr_listener *l = wr_conf_listens(c)->first; l != NULL; l = l->next) {
+        if (l->opts.type == SOCK_DGRAM)
+            continue;
+        if (wr_addr_eq(&l->addr, a))
+            return l;
+        if (found == NULL && a->sa.sa_family != AF_UNIX && takes_wildcard(l, a))
+            found = l;
+    }
+    return found;
+}
+
 static bool listen_prepare(struct wr_cf *cf)
 {
     struct listens *all = WR_NEW(cf->pool, struct listens);

@@ -1,6 +1,6 @@
 /* proxy_header: the header of the PROXY protocol, versions 1 and 2, by which a proxy passes on the
- * client's address (HAProxy's proxy-protocol.txt, 2.1 and 2.2). Pure: bytes to struct, and version
- * 1 back to text. Called by proxy_protocol (reads) and the proxy of layer 4 (writes). */
+ * client's address (HAProxy's proxy-protocol.txt, 2.1 and 2.2). Pure: bytes to struct, and back.
+ * Called by proxy_protocol (reads) and announce (writes). */
 #include "listen/listen.h"
 
 #define V1_MAX 107            /* "Any line longer than 107 characters is invalid" */
@@ -238,4 +238,78 @@ void wr_proxy_header_write(struct wr_text *t, const struct wr_addr *source,
     wr_text_char(t, ' ');
     wr_addr_text_ip(destination, t);
     wr_text_fmt(t, " %u %u\r\n", wr_addr_port(source), wr_addr_port(destination));
+}
+
+void wr_proxy_tlv_put(struct wr_text *t, uint8_t type, struct wr_str value)
+{
+    const char head[3] = { (char)type, (char)(value.n >> 8), (char)value.n };
+
+    wr_text_str(t, wr_str_of(head, sizeof(head)));
+    wr_text_str(t, value);
+}
+
+static void put_u16(struct wr_text *t, size_t v)
+{
+    const char bytes[2] = { (char)(v >> 8), (char)v };
+
+    wr_text_str(t, wr_str_of(bytes, sizeof(bytes)));
+}
+
+static void put_ip(struct wr_text *t, const struct wr_addr *a)
+{
+    if (a->sa.sa_family == AF_INET)
+        wr_text_str(t, wr_str_of((const char *)&a->in.sin_addr, 4));
+    else
+        wr_text_str(t, wr_str_of((const char *)&a->in6.sin6_addr, 16));
+}
+
+/* CRC-32C (Castagnoli), reflected. A header is short: no table is worth its memory. */
+static uint32_t crc32c_of(struct wr_str s)
+{
+    uint32_t crc = UINT32_MAX;
+
+    for (size_t i = 0; i < s.n; i++) {
+        crc ^= (unsigned char)s.p[i];
+        for (int bit = 0; bit < 8; bit++)
+            crc = crc >> 1 ^ ((crc & 1) != 0 ? 0x82f63b78 : 0);
+    }
+    return ~crc;
+}
+
+/* Over the whole header, with zeros in its own place. */
+static void put_checksum(struct wr_text *t)
+{
+    uint32_t crc;
+
+    wr_proxy_tlv_put(t, 0x03, wr_str_of("\0\0\0\0", 4));
+    if (t->overflow)
+        return;
+    crc = crc32c_of(wr_text_view(t));
+    for (unsigned i = 0; i < 4; i++)
+        t->p[t->n - 4 + i] = (char)(crc >> (24 - 8 * i));
+}
+
+void wr_proxy_header_write2(struct wr_text *t, const struct wr_addr *source,
+                            const struct wr_addr *destination, struct wr_str tlvs, bool crc32c)
+{
+    sa_family_t family = source->len > 0 ? source->sa.sa_family : AF_UNSPEC;
+    bool ip = (family == AF_INET || family == AF_INET6) && destination->len > 0
+           && destination->sa.sa_family == family;
+    size_t size = tlvs.n + (crc32c ? 7 : 0);
+
+    if (ip)
+        size += family == AF_INET ? 12 : 36;
+    wr_text_str(t, V2_SIGNATURE);
+    wr_text_char(t, 0x21);
+    wr_text_char(t, !ip ? 0 : family == AF_INET ? 0x11 : 0x21);
+    put_u16(t, size);
+    if (ip) {
+        put_ip(t, source);
+        put_ip(t, destination);
+        put_u16(t, wr_addr_port(source));
+        put_u16(t, wr_addr_port(destination));
+    }
+    wr_text_str(t, tlvs);
+    if (crc32c)
+        put_checksum(t);
 }

@@ -171,7 +171,7 @@ struct wr_upstream_use {
     const struct wr_peer_tls *tls; /* NULL: plain */
     struct wr_str host;          /* of proxy_pass: for a handshake, and for a Host field */
     struct wr_template *host_field; /* instead of it in the field; NULL: none */
-    bool proxy_protocol;         /* a PROXY header is sent first */
+    uint32_t announce;           /* version of the PROXY header that is sent first; 0: none */
 };
 /* Called in `finish` of a proxy module; the struct is copied. */
 void wr_upstream_used(struct wr_cf *cf, const struct wr_upstream_use *use);

@@ -270,5 +270,39 @@ START_TEST(writes)
 }
 END_TEST
 
+/* Reads again what was written. */
+START_TEST(writes_version_2)
+{
+    static const struct { const char *source, *destination; size_t addresses; } rows[] = {
+        { "192.0.2.1:5", "192.0.2.2:443", 12 }, { "[2001:db8::1]:5", "[::1]:443", 36 },
+        { "192.0.2.1:5", "[::1]:443", 0 },      { "unix:/a", "unix:/b", 0 },
+    };
+    struct wr_pool *pool = wr_pool_new(0);
+
+    for (size_t i = 0; i < WR_COUNT(rows); i++) {
+        struct wr_text own = wr_text_grow(pool, 64, 256), t = wr_text_grow(pool, 64, 512);
+        struct wr_proxy_header h;
+        struct wr_addr a, b;
+        struct wr_str out;
+
+        ck_assert(wr_addr_parse(wr_str_c(rows[i].source), 0, &a));
+        ck_assert(wr_addr_parse(wr_str_c(rows[i].destination), 0, &b));
+        wr_proxy_tlv_put(&own, 0x02, WR_STR("example.test"));
+        wr_proxy_header_write2(&t, &a, &b, wr_text_view(&own), true);
+        ck_assert_uint_eq(t.n, 16 + rows[i].addresses + 15 + 7);
+        ck_assert_int_eq(wr_proxy_header_parse(wr_text_view(&t), &h), WR_PROXY_OK);
+        ck_assert_uint_eq(h.size, t.n);
+        if (rows[i].addresses == 0)
+            continue;
+        ck_assert(wr_addr_eq(&h.source, &a) && wr_addr_eq(&h.destination, &b));
+        ck_assert(wr_proxy_tlv(pool, h.tlvs, WR_STR("authority"), &out));
+        ck_view(out, "example.test");
+        ck_assert(wr_proxy_tlv(pool, h.tlvs, WR_STR("0x3"), &out));
+        ck_assert_uint_eq(out.n, 4);
+    }
+    wr_pool_free(pool);
+}
+END_TEST
+
 UNIT_MAIN("listen/proxy_header", version_1, version_2, version_2_without_addresses,
-          version_2_refused, finds_tlvs, writes)
+          version_2_refused, finds_tlvs, writes, writes_version_2)

@@ -54,6 +54,8 @@ static enum wr_verdict pass_on(struct wr_exchange *x, const struct wr_proxy_conf
 
     if (v == WR_TAKEN && url->secure && wr_http_of(x)->asking)
         wr_tries_secure(x, &c->tls, url->host);
+    if (v == WR_TAKEN && c->announce.on && wr_http_of(x)->asking)
+        x->tries->announce = wr_announce_text(x, &c->announce);
     return v;
 }
 
@@ -229,6 +231,8 @@ static bool finish(struct wr_cf *cf, struct wr_scope *scope, void *conf)
         return false;
     if (c->pass.node == NULL)
         return true;
+    if (!wr_announce_finish(cf, &c->announce))
+        return false;
     wr_http_proxy_folders(cf, &c->base);
     if ((c->pass.url.secure || c->pass.url_tpl != NULL)
         && !wr_peer_tls_finish(cf, &c->tls, "proxy"))
@@ -238,7 +242,7 @@ static bool finish(struct wr_cf *cf, struct wr_scope *scope, void *conf)
         wr_upstream_used(cf, &(struct wr_upstream_use){
             .scope = scope, .u = c->pass.upstream, .rows = &c->base.rows,
             .tls = c->pass.url.secure ? &c->tls : NULL, .host = c->pass.url.host,
-            .host_field = c->plan.host });
+            .host_field = c->plan.host, .announce = c->announce.on ? c->announce.version : 0 });
     wr_proxy_hidden_make(cf->pool, c);
     return wr_proxy_rules_finish(cf, c);
 }
@@ -256,6 +260,7 @@ static const struct wr_directive directives[] = {
               "sets a field of the request to the server, or removes it (empty); replaces the "
               "outer list"),
     WR_PEER_TLS_ROWS("proxy", WR_L7 | WR_IN_LOCATIONS, CONF, tls, set_alpn),
+    WR_ANNOUNCE_ROWS(WR_L7, CONF, announce),
     WR_TEMPLATE("proxy_set_body", WR_L7 | WR_IN_LOCATIONS, CONF, base.set_body, NULL,
                 "text to send instead of the client's body"),
     WR_TEMPLATE("proxy_method", WR_L7 | WR_IN_LOCATIONS, CONF, method, NULL,

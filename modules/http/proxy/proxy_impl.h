@@ -98,6 +98,7 @@ struct wr_proxy_conf {
     struct wr_http_proxy_conf base; /* first */
     struct wr_proxy_pass pass;
     struct wr_peer_tls tls;      /* with https:// */
+    struct wr_announce announce; /* proxy_protocol */
     WR_VEC(struct wr_proxy_set) set;
     struct wr_template *method;
     bool http10;

@@ -32,7 +32,7 @@ struct wr_check {              /* one health_check */
     struct wr_peer_tls_live *tls; /* NULL: plain */
     struct wr_str tls_name, tls_alpn; /* without port, a zero follows it; as on the wire */
     struct wr_addr bind;       /* len 0: none */
-    bool announces;            /* a PROXY header comes first */
+    uint32_t announces;        /* version of the PROXY header that comes first; 0: none */
     uint64_t interval_ms, jitter_ms, timeout_ms, keepalive_ms;
     uint32_t fails, passes;
     uint16_t port;             /* 0: the server's */

@@ -143,7 +143,10 @@ static bool begin_talk(struct wr_check_run *r)
 
 /* Bytes before the first one of the kind: a PROXY header, which the link sends, except where the
  * kind begins before the handshake. */
-static const struct wr_str local_header = WR_STR_INIT("PROXY UNKNOWN\r\n");
+static const struct wr_str local_header[] = {
+    WR_STR_INIT(""), WR_STR_INIT("PROXY UNKNOWN\r\n"),
+    WR_STR_INIT("\r\n\r\n\0\r\nQUIT\n\x20\0\0\0"), /* version 2, LOCAL */
+};
 
 static enum wr_check_result open_link(struct wr_check_run *r)
 {
@@ -156,7 +159,7 @@ static enum wr_check_result open_link(struct wr_check_run *r)
         .key = { .bind = c->bind.len > 0 ? &c->bind : NULL, .tls = c->tls, .name = c->tls_name,
                  .alpn = c->tls_alpn },
         .bound = true,
-        .announce = c->announces && !r->talk.can_secure ? local_header : WR_STR(""),
+        .announce = local_header[r->talk.can_secure ? 0 : c->announces],
         .log = &keep_log,
         .source = &no_source,
     };
@@ -357,8 +360,8 @@ static enum wr_check_result begin_kind(struct wr_check_run *r)
 
     wr_conn_timeout(&r->link->conn, 0);
     r->begun = true;
-    if (r->check->announces && r->talk.can_secure)
-        wr_text_str(&r->talk.out, local_header);
+    if (r->talk.can_secure)
+        wr_text_str(&r->talk.out, local_header[r->check->announces]);
     r->talk.secured = wr_tls_of(&r->link->conn) != NULL;
     next = r->check->kind->begin(&r->talk);
     return talk_on(r, next);

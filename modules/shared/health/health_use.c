@@ -33,7 +33,7 @@ static void take_use(struct wr_cf *cf, struct wr_check *c, const struct wr_upstr
     c->conf.host = use->host;
     if (use->host_field != NULL && wr_template_literal(use->host_field, &text))
         c->conf.host = text;
-    c->announces = use->proxy_protocol;
+    c->announces = use->announce;
     if (use->tls != NULL)
         take_tls(cf, c, use);
     if (c->dial.bind != NULL && wr_template_literal(c->dial.bind, &text)

@@ -8,7 +8,8 @@ struct proxy_conf {
     struct wr_upstream_rows rows;
     struct wr_stream_relay relay;
     struct wr_peer_tls tls;
-    bool ssl, proxy_protocol;
+    struct wr_announce announce;
+    bool ssl;
 };
 
 extern struct wr_module wr_module_stream_proxy;
@@ -32,15 +33,6 @@ static bool set_pass(struct wr_cf *cf, void *conf)
     return c->upstream != NULL;
 }
 
-/* Send a PROXY header first, which names the client. */
-static void send_proxy_header(struct wr_exchange *x)
-{
-    struct wr_text t = wr_text_grow(x->pool, WR_ADDR_TEXT_MAX, 256);
-
-    wr_proxy_header_write(&t, x->client_addr, wr_session_local(x->s));
-    x->tries->announce = wr_text_view(&t);
-}
-
 static enum wr_verdict content(struct wr_exchange *x)
 {
     const struct proxy_conf *c = wr_conf_of(x, &wr_module_stream_proxy);
@@ -59,8 +51,8 @@ static enum wr_verdict content(struct wr_exchange *x)
         if (!wr_upstream_start_text(x, target, 0, &c->rows))
             return wr_reject(x, 500, NULL);
     }
-    if (c->proxy_protocol)
-        send_proxy_header(x);
+    if (c->announce.on)
+        x->tries->announce = wr_announce_text(x, &c->announce);
     if (c->ssl)
         wr_tries_secure(x, &c->tls, target);
     return WR_TAKEN;
@@ -83,7 +75,7 @@ static bool check_datagrams(struct wr_cf *cf, const struct wr_scope *scope,
                             const struct proxy_conf *c)
 {
     const struct wr_stream_server *sv = WR_CHECK(scope->object, STREAM_SERVER);
-    const char *word = c->ssl ? "proxy_ssl" : c->proxy_protocol ? "proxy_protocol" : NULL;
+    const char *word = c->ssl ? "proxy_ssl" : c->announce.on ? "proxy_protocol" : NULL;
 
     return sv->datagrams == NULL || word == NULL || (c->upstream == NULL && c->target == NULL)
         || wr_cf_error_at(cf, sv->datagrams, 0, "\"%s on\" needs a connection to the server, and "
@@ -101,8 +93,12 @@ static bool finish(struct wr_cf *cf, struct wr_scope *scope, void *conf)
     if (c->upstream != NULL && scope->level == WR_LV_SERVER)
         wr_upstream_used(cf, &(struct wr_upstream_use){
             .scope = scope, .u = c->upstream, .rows = &c->rows, .tls = c->ssl ? &c->tls : NULL,
-            .host = c->upstream->name, .proxy_protocol = c->proxy_protocol });
-    return !c->ssl || scope->level != WR_LV_SERVER || wr_peer_tls_finish(cf, &c->tls, "proxy");
+            .host = c->upstream->name, .announce = c->announce.on ? c->announce.version : 0 });
+    if (scope->level != WR_LV_SERVER || (c->upstream == NULL && c->target == NULL))
+        return true;
+    if (!wr_announce_finish(cf, &c->announce))
+        return false;
+    return !c->ssl || wr_peer_tls_finish(cf, &c->tls, "proxy");
 }
 
 static const struct wr_enum on_off[] = {
@@ -132,8 +128,7 @@ static const struct wr_directive directives[] = {
            "UDP: datagrams that answer each of the client; with all of them a session ends"),
     WR_FLAG("proxy_half_close", WR_L4 | WR_IN_LOCATIONS, struct proxy_conf, relay.half_close, "off",
             "keeps one direction open when the other has ended"),
-    WR_FLAG("proxy_protocol", WR_L4 | WR_IN_LOCATIONS, struct proxy_conf, proxy_protocol, "off",
-            "sends a PROXY header with the client's address to the server"),
+    WR_ANNOUNCE_ROWS(WR_L4, struct proxy_conf, announce),
     WR_FLAG("proxy_session_drop", WR_L4 | WR_IN_LOCATIONS, struct proxy_conf, rows.session_drop,
             "off", "ends sessions when their server goes down; on_down of a group comes first"),
     WR_FLAG("proxy_ssl", WR_L4 | WR_IN_LOCATIONS, struct proxy_conf, ssl, "off",
