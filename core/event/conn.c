@@ -193,6 +193,25 @@ enum wr_io wr_conn_write_q(struct wr_conn *c, struct wr_bufq *q, size_t max, siz
     return *put > 0 && r == WR_IO_AGAIN ? WR_IO_OK : r;
 }
 
+void wr_conn_move(struct wr_conn *to, struct wr_conn *from, struct wr_task *task)
+{
+    wr_timer_off(from->loop, &from->deadline);
+    *to = *from;
+    to->task = task;
+    to->deadline = (struct wr_timer){ .task = task };
+    from->fd = -1;
+    from->ready = 0;
+    from->registered = false;
+    from->io = &wr_plain;
+    from->tls = NULL;
+    from->free_state = NULL;
+    from->unread = NULL;
+    if (to->tls != NULL)
+        wr_tls_moved(to);
+    if (to->registered && !wr_watch_change(to->loop, to->fd, &to->watch, wanted_events(to)))
+        give_up_watching(to);
+}
+
 void wr_conn_close(struct wr_conn *c)
 {
     /* first, and also without fd: an idle deadline may still be in the heap */
@@ -200,6 +219,7 @@ void wr_conn_close(struct wr_conn *c)
     if (c->fd < 0)
         return;
     c->task = NULL; /* the last message wakes no task */
+    free(wr_unread_detach(c));
     if (c->free_state != NULL)
         c->free_state(c);
     c->free_state = NULL;

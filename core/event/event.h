@@ -3,8 +3,8 @@
  * Map: loop (epoll, tasks, reap), timer (deadlines in a heap), block (16 KiB buffers and slices),
  * bufq (queues of slices), offload (thread pools and their jobs), reader (files on their way out),
  * warm (the part of a file in the page cache), conn (a descriptor with its ready bits), plain (the
- * bare transport), tls (OpenSSL), last_words (bytes of a closed connection that its full socket did
- * not take), pipe (pooled pipes for splice), listen (accepting), limit (of connections).
+ * bare transport), unread (bytes put back), tls (OpenSSL), last_words (bytes of a closed connection
+ * that its full socket did not take), pipe (for splice), listen (accepting), limit (their number).
  *
  * One turn: (1) epoll_wait sets ready bits and queues tasks, nothing else; (2) expired timers set
  * bits and queue; (3) the queued tasks run, each at most once a turn, and behind them the flush
@@ -268,6 +268,7 @@ struct wr_conn {
     struct wr_task *task;     /* woken on events and deadline */
     const struct wr_transport *io;
     struct wr_tls_state *tls; /* NULL: none */
+    struct wr_unread *unread; /* wr_conn_unread; NULL: none */
     struct wr_timer deadline;
     uint64_t received, sent;  /* bytes */
     size_t file_max;          /* most bytes of the next sendfile(); 0: pread() and write instead */
@@ -312,11 +313,12 @@ enum wr_io wr_conn_write_q(struct wr_conn *c, struct wr_bufq *q, size_t max, siz
 enum wr_io wr_conn_write_file(struct wr_conn *c, const struct wr_slice *s, size_t max, size_t *put);
 enum wr_io wr_conn_shutdown(struct wr_conn *c); /* idempotent */
 /* Copies received bytes without consuming them (MSG_PEEK). READABLE stays set if there were any: to
- * wait for more, just wait, the next event wakes the task. Chaos does not shorten the result, as no
- * event would announce the rest. */
+ * wait for more, just wait, the next event wakes the task. Chaos does not shorten the result. */
 enum wr_io wr_conn_peek(struct wr_conn *c, void *p, size_t n, size_t *got);
-/* Takes the deadline out of the heap and closes fd. Idempotent. Needed also with fd -1 if a timeout
- * was ever set. */
+void wr_conn_unread(struct wr_conn *c, const void *p, size_t n); /* puts read bytes back */
+/* Hands descriptor, TLS and unread bytes to `to`, which wakes that task; `from` has none then. */
+void wr_conn_move(struct wr_conn *to, struct wr_conn *from, struct wr_task *task);
+/* Idempotent. Needed also with fd -1 if a timeout was ever set: it may be in the heap. */
 void wr_conn_close(struct wr_conn *c);
 /* Sets the deadline, or with 0 switches it off; cheap. wr_conn_close ends it for good. */
 static inline void wr_conn_timeout(struct wr_conn *c, uint64_t ms)
@@ -326,15 +328,13 @@ static inline void wr_conn_timeout(struct wr_conn *c, uint64_t ms)
     else
         wr_timer_set(c->loop, &c->deadline, ms);
 }
-/* Hands the conn to another task (parking, taking over). */
 static inline void wr_conn_retask(struct wr_conn *c, struct wr_task *task)
 {
     c->task = task;
     c->deadline.task = task;
 }
 
-/* The worker's scratch for reads; valid until the next step runs. Pages that are never touched use
- * no memory. */
+/* The worker's scratch for reads; valid until the next step runs. */
 #define WR_SCRATCH (256 * 1024)
 extern char wr_scratch[WR_SCRATCH];
 

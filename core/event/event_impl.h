@@ -110,4 +110,10 @@ bool wr_reader_take(struct wr_reader *r, void *p, size_t n, uint64_t at) WR_CHEC
  * is woken again. */
 enum wr_io wr_conn_pretend_again(struct wr_conn *c);
 
+/* ---- unread ---- */
+/* Takes bytes out of *u, which is not NULL; frees it and sets it to NULL with the last of them. */
+size_t wr_unread_take(struct wr_unread **u, void *p, size_t n);
+struct wr_unread *wr_unread_detach(struct wr_conn *c); /* the caller owns it; NULL: none */
+void wr_tls_moved(struct wr_conn *c);                  /* c->tls belongs to this conn now */
+
 #endif

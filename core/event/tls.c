@@ -18,6 +18,7 @@
 struct wr_tls_state {
     SSL *ssl;
     struct wr_conn *conn;
+    struct wr_unread *early; /* read before TLS began; NULL: none */
     size_t record;           /* most plain bytes passed to the library at once */
     size_t pending;          /* plain bytes of a record not yet sent: to be repeated */
     unsigned recvs;          /* recv calls in this call */
@@ -54,6 +55,10 @@ static int bio_read(BIO *b, char *p, int len)
     size_t n = (size_t)len;
     ssize_t r;
 
+    if (t->early != NULL) {
+        BIO_clear_retry_flags(b);
+        return (int)wr_unread_take(&t->early, p, n);
+    }
     if (t->dry)
         return bio_wait(b, true);
     if (t->recvs++ >= RECVS || !wr_chaos_io(&n))
@@ -322,6 +327,7 @@ static void free_state(struct wr_conn *c)
     if (t->refused_n > 0 && !c->write_shut && !c->reset_on_close)
         wr_last_words(c, t->refused, t->refused_n);
     free(t->refused);
+    free(t->early);
     SSL_free(t->ssl);
     free(t);
     c->tls = NULL;
@@ -351,6 +357,7 @@ bool wr_tls_open(struct wr_conn *c, struct ssl_ctx_st *ctx, bool server, size_t 
         SSL_set_accept_state(t->ssl);
     else
         SSL_set_connect_state(t->ssl);
+    t->early = wr_unread_detach(c);
     c->tls = t;
     c->free_state = free_state;
     return true;
@@ -370,6 +377,12 @@ enum wr_io wr_tls_handshake(struct wr_conn *c)
     c->io = &tls_transport;
     c->ready |= WR_READABLE; /* the first data may have come with the handshake */
     return WR_IO_OK;
+}
+
+void wr_tls_moved(struct wr_conn *c)
+{
+    c->tls->conn = c;
+    SSL_set_app_data(c->tls->ssl, c);
 }
 
 struct ssl_st *wr_tls_of(const struct wr_conn *c)

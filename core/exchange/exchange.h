@@ -181,6 +181,7 @@ struct wr_session {
     size_t proxy_unread;       /* bytes of it not yet taken from the connection */
     uint64_t number;           /* $connection */
     uint64_t begun_ms;         /* monotonic */
+    uint8_t passes;            /* so many listeners have passed it on (wr_session_pass) */
     struct wr_link exchanges;  /* all that run */
     struct wr_exchange *x;     /* the one that has the connection to itself; NULL: none */
     void *of_layer;            /* session_size bytes */
@@ -207,6 +208,10 @@ struct wr_flow_client {
     struct wr_session **made;  /* set before anything runs */
 };
 void wr_session_of_flow(struct wr_listener *l, const struct wr_flow_client *c);
+/* Makes a session of another listener that has the connection of s, with its TLS, its PROXY header
+ * and what was put back (wr_conn_unread), as if it had been accepted there. End s then. */
+void wr_session_pass(struct wr_session *s, const struct wr_listener *to,
+                     const struct wr_addr *client);
 const struct wr_addr *wr_session_local(struct wr_session *s);
 /* The client's address without the port, made once. */
 struct wr_str wr_session_client_text(struct wr_session *s);

@@ -142,7 +142,13 @@ static void *layer_state(struct wr_session *s, const struct wr_layer *layer)
     return layer->session_size > 0 ? s + 1 : NULL;
 }
 
-static struct wr_session *make_session(struct wr_listener *l, int fd, const struct wr_addr *peer)
+static uint64_t next_number(void)
+{
+    return atomic_fetch_add_explicit(&wr_self.run->connections, 1, memory_order_relaxed) + 1;
+}
+
+static struct wr_session *make_session(const struct wr_listener *l, int fd,
+                                       const struct wr_addr *peer)
 {
     struct wr_session *s = wr_calloc(1, sizeof(*s) + l->layer->session_size);
 
@@ -153,7 +159,6 @@ static struct wr_session *make_session(struct wr_listener *l, int fd, const stru
     s->layer = l->layer;
     s->client = *peer;
     s->begun_ms = wr_now();
-    s->number = atomic_fetch_add_explicit(&wr_self.run->connections, 1, memory_order_relaxed) + 1;
     s->quitting = live.quitting;
     s->task.run = session_run;
     wr_list_init(&s->exchanges);
@@ -167,6 +172,7 @@ void wr_session_new(struct wr_listener *l, int fd, const struct wr_addr *peer)
 {
     struct wr_session *s = make_session(l, fd, peer);
 
+    s->number = next_number();
     /* Read right after accept: the loop is asked only if nothing has come yet. */
     session_run(&s->task);
 }
@@ -181,8 +187,26 @@ void wr_session_of_flow(struct wr_listener *l, const struct wr_flow_client *c)
     s->flow_ops = c->ops;
     s->parts = c->part;
     s->conn.received = c->received;
+    s->number = next_number();
     *c->made = s;
     session_run(&s->task);
+}
+
+void wr_session_pass(struct wr_session *s, const struct wr_listener *to,
+                     const struct wr_addr *client)
+{
+    struct wr_session *next = make_session(to, -1, client);
+
+    next->conf = s->conf;
+    next->number = s->number;
+    next->passes = (uint8_t)(s->passes + 1);
+    next->local = *wr_session_local(s);
+    next->proxy = s->proxy;
+    next->proxy_unread = s->proxy_unread;
+    s->proxy = NULL;
+    wr_conn_move(&next->conn, &s->conn, &next->task);
+    next->conn.received = next->conn.sent = 0;
+    wr_task_wake(next->loop, &next->task);
 }
 
 struct wr_str wr_session_client_text(struct wr_session *s)

@@ -102,6 +102,7 @@ static void link_free(struct wr_doomed *d)
 
     if (l->key.tls != NULL)
         free((void *)(uintptr_t)l->key.name.p);
+    free(l->greeting);
     free(l);
 }
 

@@ -2,7 +2,7 @@
  * that use it), and is parked when the last of them ends.
  *
  * Map: link (from its creation to its end), connect and peer_tls (opening one, TLS to servers),
- * lease (finding, parking and sharing them). */
+ * start_tls and start_talk (STARTTLS), lease (finding, parking and sharing them). */
 #ifndef WR_LINK_H
 #define WR_LINK_H
 
@@ -59,7 +59,26 @@ static inline bool wr_alpn_append(struct wr_text *t, struct wr_str name)
     return name.n <= WR_ALPN_NAME_MAX;
 }
 struct wr_peer_alpn { struct wr_template **at; uint32_t n, cap; }; /* protocols to offer */
+/* proxy_ssl_start: what is said in plain text before the handshake. */
+enum wr_start { WR_START_OFF, WR_START_PGSQL, WR_START_SMTP, WR_START_IMAP, WR_START_LDAP };
+extern const struct wr_enum wr_start_words[];
+#define WR_START_MAX 4096        /* bytes of an answer */
+enum wr_start_next {
+    WR_START_MORE,               /* bytes are missing */
+    WR_START_SENDS,              /* send out, then go on */
+    WR_START_READY,              /* the handshake may begin */
+    WR_START_REFUSED, WR_START_BROKEN
+};
+struct wr_start_talk {
+    uint32_t step;
+    struct wr_str out;           /* static */
+    struct wr_str greeting;      /* a view into `in`: for the client behind us; n 0: none */
+    size_t used;                 /* bytes of `in` */
+};
+/* Pure. in: all bytes that have come and were not used yet. */
+enum wr_start_next wr_start_talk(enum wr_start how, struct wr_start_talk *t, struct wr_str in);
 struct wr_peer_tls {             /* proxy_ssl_* */
+    uint32_t start;              /* wr_start */
     struct wr_tls_conf tls;
     struct wr_template *name;    /* proxy_ssl_name; NULL: the host of proxy_pass */
     struct wr_peer_alpn alpn;
@@ -150,6 +169,10 @@ struct wr_peer_link {            /* a connection to a peer; may outlive an excha
     struct wr_doomed doomed;
     struct wr_str announce;      /* PROXY header: sent first, before any handshake */
     size_t announced;            /* bytes of it that were sent */
+    struct wr_start_talk start;  /* STARTTLS */
+    bool started;                /* it is over, or somebody else does it */
+    char *greeting;              /* of the server before TLS, to be read when the link is up */
+    uint32_t greeting_n;
     struct wr_str certificate, certificate_key; /* where their names have variables */
     const struct wr_log *log;    /* for failures of dialing */
     const struct wr_log_source *source;

@@ -101,4 +101,9 @@ static inline void wr_link_unpark(struct wr_peer_link *l)
     wr_link_count_use(l, 1);
 }
 
+/* ---- start_tls ---- */
+/* Asks the server to begin TLS, unless l->started. OK: the handshake may begin; AGAIN, ERROR: as
+ * wr_peer_link_connect. */
+enum wr_io wr_peer_link_start(struct wr_peer_link *l, enum wr_start how) WR_CHECKED;
+
 #endif

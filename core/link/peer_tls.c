@@ -54,8 +54,13 @@ static bool is_same_conf(const struct wr_peer_tls *a, const struct wr_peer_tls *
         && s->commands.at == t->commands.at && s->commands.n == t->commands.n
         && s->protocols == t->protocols && s->depth == t->depth
         && a->verify == b->verify && a->server_name == b->server_name
-        && a->session_reuse == b->session_reuse;
+        && a->session_reuse == b->session_reuse && a->start == b->start;
 }
+
+const struct wr_enum wr_start_words[] = {
+    { "off", WR_START_OFF }, { "pgsql", WR_START_PGSQL }, { "smtp", WR_START_SMTP },
+    { "imap", WR_START_IMAP }, { "ldap", WR_START_LDAP }, { NULL, 0 },
+};
 
 bool wr_set_peer_alpn(struct wr_cf *cf, void *conf)
 {
@@ -302,8 +307,10 @@ static enum wr_io shake_hands(struct wr_peer_link *l)
         return tls_failed(l, 0, "cannot begin SSL handshake to upstream");
     switch (wr_tls_handshake(&l->conn)) {
     case WR_IO_OK:
-        return is_verified(l) && is_protocol_spoken(l) ? wr_peer_link_up(l)
-                                            : wr_peer_link_down(l, WR_FAIL_ERROR);
+        if (!is_verified(l) || !is_protocol_spoken(l))
+            return wr_peer_link_down(l, WR_FAIL_ERROR);
+        wr_conn_unread(&l->conn, l->greeting, l->greeting_n);
+        return wr_peer_link_up(l);
     case WR_IO_AGAIN:
         return wr_peer_link_waits(l);
     case WR_IO_EOF:
@@ -323,7 +330,14 @@ enum wr_io wr_peer_link_secure(struct wr_peer_link *l)
         wr_log(l->log, WR_LOG_ERROR, l->conn.error, l->source, "send() failed");
         return wr_peer_link_down(l, WR_FAIL_ERROR);
     }
-    return l->key.tls == NULL ? wr_peer_link_up(l) : shake_hands(l);
+    if (l->key.tls == NULL)
+        return wr_peer_link_up(l);
+    if (l->key.tls->settings.start != WR_START_OFF && !l->started) {
+        io = wr_peer_link_start(l, (enum wr_start)l->key.tls->settings.start);
+        if (io != WR_IO_OK)
+            return io;
+    }
+    return shake_hands(l);
 }
 
 static bool prepare(struct wr_cf *cf)

@@ -7,6 +7,7 @@
  *   pem                certificates and keys from files
  *   certificate_cache  certificates whose names have variables
  *   tls_accept         handshakes with clients
+ *   start_pgsql        what a client of PostgreSQL sends before its handshake
  *   session_zone       sessions that all workers share
  *   ticket_keys        keys of tickets that all workers share
  *   tls_vars           $ssl_protocol, ... */

@@ -246,14 +246,25 @@ static bool prepare(struct wr_cf *cf)
 static enum wr_verdict shake_hands(struct wr_exchange *x)
 {
     const struct wr_ssl_conf *c = wr_ssl_conf_of(x->scope);
+    struct wr_start_state *st;
 
     if (!x->s->listener->ssl)
         return WR_PASS;
-    if (x->s->conn.tls == NULL)
+    st = wr_ctx_of(x, &wr_module_ssl);
+    if (!st->timed)
         wr_timer_set(x->loop, &x->idle, c->handshake_timeout_ms);
+    st->timed = true;
     if (x->idle.fired) {
         wr_xlog(x, WR_LOG_INFO, ETIMEDOUT, "client timed out");
         return wr_reject(x, 500, NULL);
+    }
+    if (c->start == WR_SSL_PGSQL && x->s->conn.tls == NULL) {
+        enum wr_verdict v = wr_start_pgsql(x, st);
+
+        if (v == WR_PASS && st->plain)
+            wr_timer_off(x->loop, &x->idle);
+        if (v != WR_PASS || st->plain)
+            return v;
     }
     switch (wr_ssl_accept(x->s)) {
     case WR_IO_OK:
@@ -272,6 +283,10 @@ static enum wr_verdict shake_hands(struct wr_exchange *x)
 static const struct wr_enum verify_words[] = {
     { "off", WR_VERIFY_OFF }, { "on", WR_VERIFY_ON }, { "optional", WR_VERIFY_OPTIONAL },
     { "optional_no_ca", WR_VERIFY_OPTIONAL_NO_CA }, { 0 },
+};
+
+static const struct wr_enum start_words[] = {
+    { "off", WR_SSL_AT_ONCE }, { "pgsql", WR_SSL_PGSQL }, { 0 },
 };
 
 #define CONF struct wr_ssl_conf
@@ -305,6 +320,8 @@ static const struct wr_directive directives[] = {
            handshake_timeout_ms, NULL, "60s", "longest time for a handshake"),
     WR_ROW("ssl_alpn", WR_L4 | WR_IN_SERVERS, 1, WR_ARGS_ANY, wr_set_alpn, CONF, alpn, NULL, NULL,
            "protocols offered by ALPN; a client that supports none of them is refused"),
+    WR_ROW("ssl_start", WR_L4 | WR_IN_SERVERS, 1, 1, wr_set_enum, CONF, start, start_words, "off",
+           "at `listen ... ssl`: what comes before the handshake: pgsql, an SSLRequest; or off"),
     WR_SIZE("ssl_buffer_size", WR_L7 | WR_IN_SERVERS, CONF, record, "16k",
             "most bytes of a record"),
     { 0 },
@@ -314,6 +331,7 @@ struct wr_module wr_module_ssl = {
     .name = "ssl",
     .layers = WR_ANY,
     .conf_size = sizeof(struct wr_ssl_conf),
+    .ctx_size = sizeof(struct wr_start_state),
     .directives = directives,
     .prepare = prepare,
     .check = check,

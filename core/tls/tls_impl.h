@@ -82,7 +82,9 @@ struct wr_ssl_conf {
     uint64_t session_timeout_s, handshake_timeout_ms;
     size_t record;               /* ssl_buffer_size */
     struct wr_str alpn;          /* as on the wire: length, name, ...; empty: none */
+    uint32_t start;              /* wr_ssl_start */
 };
+enum wr_ssl_start { WR_SSL_AT_ONCE, WR_SSL_PGSQL };
 static inline const struct wr_ssl_conf *wr_ssl_conf_of(const struct wr_scope *s)
 {
     return wr_scope_conf(s, &wr_module_ssl);
@@ -123,5 +125,21 @@ static inline const struct wr_ssl_conf *wr_ssl_default_conf(const struct wr_sess
 }
 struct wr_str wr_ssl_server_name(const SSL *ssl); /* the client's SNI; empty: none, or not a name */
 void wr_ssl_accept_setup(SSL_CTX *ctx, struct wr_ssl_conf *c); /* sets the callbacks */
+
+/* ---- start_pgsql ---- */
+enum wr_pgsql_first {
+    WR_PGSQL_MORE, WR_PGSQL_TLS,
+    WR_PGSQL_SSL, WR_PGSQL_GSS, WR_PGSQL_CANCEL, /* alone: nothing follows */
+    WR_PGSQL_PLAIN, WR_PGSQL_BAD                 /* BAD: something follows */
+};
+enum wr_pgsql_first wr_pgsql_first(struct wr_str in); /* what a client begins with; pure */
+struct wr_start_state {
+    bool done, ready, plain;     /* ready: TLS was agreed; plain: goes on without TLS */
+    uint8_t refused;             /* requests answered by 'N' */
+    char answer;                 /* to be sent; 0: none */
+    bool timed;                  /* the deadline runs */
+};
+/* PASS: the handshake may begin, unless st->plain. */
+enum wr_verdict wr_start_pgsql(struct wr_exchange *x, struct wr_start_state *st);
 
 #endif

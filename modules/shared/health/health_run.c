@@ -370,8 +370,10 @@ static enum wr_check_result begin_kind(struct wr_check_run *r)
 /* Connects, and shakes hands if that is to come first, or the kind has asked for it. */
 static enum wr_io dial_link(struct wr_check_run *r)
 {
-    if (r->securing)
+    if (r->securing) {
+        r->link->started = true; /* the kind has asked for TLS itself */
         return wr_peer_link_secure(r->link);
+    }
     return r->talk.can_secure ? wr_peer_link_connect(r->link) : wr_peer_link_dial(r->link);
 }
 

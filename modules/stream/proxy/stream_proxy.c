@@ -98,6 +98,8 @@ static bool finish(struct wr_cf *cf, struct wr_scope *scope, void *conf)
         return true;
     if (!wr_announce_finish(cf, &c->announce))
         return false;
+    if (c->tls.start != WR_START_OFF && !c->ssl)
+        return wr_cf_error(cf, 0, "\"proxy_ssl_start\" needs \"proxy_ssl on\"");
     return !c->ssl || wr_peer_tls_finish(cf, &c->tls, "proxy");
 }
 
@@ -134,6 +136,9 @@ static const struct wr_directive directives[] = {
     WR_FLAG("proxy_ssl", WR_L4 | WR_IN_LOCATIONS, struct proxy_conf, ssl, "off",
             "speaks TLS to the server"),
     WR_PEER_TLS_ROWS("proxy", WR_L4 | WR_IN_LOCATIONS, struct proxy_conf, tls, wr_set_peer_alpn),
+    WR_ENUM("proxy_ssl_start", WR_L4 | WR_IN_LOCATIONS, struct proxy_conf, tls.start,
+            wr_start_words, "off",
+            "asks the server in its own protocol to begin TLS: pgsql, smtp, imap, ldap"),
     { 0 },
 };
 
