@@ -201,9 +201,9 @@ is $w->ask('mixed'), 'two', 'text and a variable';
 my @where = lines('where.log', 6);
 is $where[0], '127.0.0.1 ' . $w->address('one') . ' 200', 'the log has the address';
 is $where[3], '127.0.0.4 ' . $w->address('unix:local') . ' 200', 'and the unix socket';
-like $where[4], qr/^127\.0\.0\.5 (?:-|name\.invalid:1) 502$/,
+like $where[4], qr/^127\.0\.0\.5 (?:-|name\.invalid:1) 500$/,
     'and a status if no address was found';
-like $where[5], qr/^127\.0\.0\.6 - 500$/, 'which is 500 if the value is not an address';
+like $where[5], qr/^127\.0\.0\.6 - 500$/, 'also if the value is not an address';
 
 # Retries.
 

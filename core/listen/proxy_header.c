@@ -48,11 +48,21 @@ static bool parse_line(struct wr_str line, struct wr_proxy_header *h)
         && take_port(&line, &h->source) && take_port(&line, &h->destination) && line.p == NULL;
 }
 
+/* True: `in` begins with the text, or is the beginning of it. */
+static bool may_begin_with(struct wr_str in, struct wr_str with)
+{
+    return memcmp(in.p, with.p, wr_min(in.n, with.n)) == 0;
+}
+
 static enum wr_proxy_found parse_v1(struct wr_str in, struct wr_proxy_header *h)
 {
     struct wr_str whole = wr_str_of(in.p, wr_min(in.n, (size_t)V1_MAX));
+    struct wr_str rest = wr_str_skip(whole, wr_min(whole.n, (size_t)6));
     size_t end = wr_str_find(whole, '\n');
 
+    if (rest.n > 0 && !may_begin_with(rest, WR_STR("TCP"))
+        && !may_begin_with(rest, WR_STR("UNKNOWN")))
+        return refuse_header(h, "not well-formed");
     if (end == whole.n)
         return in.n < V1_MAX ? WR_PROXY_MORE : refuse_header(h, "too long a line");
     if (whole.p[end - 1] != '\r' || !parse_line(wr_str_of(whole.p + 6, end - 7), h))
@@ -111,12 +121,6 @@ static enum wr_proxy_found parse_v2(struct wr_str in, struct wr_proxy_header *h)
         return refuse_header(h, "too short for its addresses");
     h->tlvs = wr_scan_take(&s, wr_scan_left(&s));
     return WR_PROXY_OK;
-}
-
-/* True: `in` begins with the text, or is the beginning of it. */
-static bool may_begin_with(struct wr_str in, struct wr_str with)
-{
-    return memcmp(in.p, with.p, wr_min(in.n, with.n)) == 0;
 }
 
 enum wr_proxy_found wr_proxy_header_parse(struct wr_str in, struct wr_proxy_header *out)

@@ -90,6 +90,12 @@ static void resolved(struct wr_query *q, const struct wr_names *n)
     wr_exchange_wake(x);
 }
 
+/* As in nginx: layer 4 has no status for a name that has no address. */
+static enum wr_go reject_name(struct wr_exchange *x)
+{
+    return x->layer->reject(x, x->layer->bit == WR_L4 ? 500 : 502);
+}
+
 static enum wr_go ask_resolver(struct wr_exchange *x, struct wr_tries *a)
 {
     struct wr_resolver *r = wr_scope_resolver(x->scope, x->loop);
@@ -97,7 +103,7 @@ static enum wr_go ask_resolver(struct wr_exchange *x, struct wr_tries *a)
     if (r == NULL) {
         wr_xlog(x, WR_LOG_ERROR, 0, "no resolver defined to resolve " WR_FMT,
                 WR_ARG(a->direct.host));
-        return x->layer->reject(x, 502);
+        return reject_name(x);
     }
     a->query.done = resolved;
     a->resolving = true;
@@ -113,7 +119,7 @@ static enum wr_go start_run(struct wr_exchange *x)
     if (a->resolving)
         return WR_WAIT;
     if (a->failure == WR_FAIL_NAME)
-        return x->layer->reject(x, 502);
+        return reject_name(x);
     if (a->u == NULL && a->addrs == NULL)
         return ask_resolver(x, a);
     x->step = &wr_step_pick;
