@@ -258,7 +258,10 @@ for (qw(disk memory both)) {
     # A reply that error_page replaces is stored without its body, also after a 304.
     my $lost = "status=404&etag=1&accel=1&key=lost$zone";
     is get(at("/sorry/?$lost"))->{status}, 404, 'error_page replaces it';
-    wait_for { status(get(at("/sorry/?$lost"))) eq 'REVALIDATED' };
+    ok wait_for {
+        get(at("/sorry/?$lost"));
+        slurp_file($asked) =~ m{^GET /sorry/\?\Q$lost\E\S* If-None-Match}m;
+    }, 'and is asked for again';
     like get(at("/plain/?$lost"))->{body}, qr/^number/, 'elsewhere it has its body, after a 304, too';
 
     # One request for many.

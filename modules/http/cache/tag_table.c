@@ -1,5 +1,5 @@
-/* tag_table: what was purged, by tag, by key and by prefix. Look-ups read it without a lock; the few that
- * purge write under the lock of byte 0 of the segment.
+/* tag_table: what was purged, by tag, by key and by prefix. Look-ups read it without a lock; the few
+ * that purge write under the lock of byte 0 of the segment.
  *
  * Whatever a reader meets half-written errs to the side of "purged": a tag is forgotten by raising
  * the floor first, then taking the tag out, and readers look at the floor last. A writer that dies
@@ -318,8 +318,15 @@ static bool fill_record(struct wr_purge_record *r, const struct stamps *s, enum 
 
 static struct stamps *floor_of(const struct wr_purges *p, enum wr_purge_kind kind)
 {
-    return kind == WR_PURGE_TAG_FLOOR ? &p->head->tag_floor
-         : kind == WR_PURGE_KEY_FLOOR ? &p->head->key_floor : &p->head->prefix_floor;
+    switch (kind) {
+    case WR_PURGE_TAG_FLOOR:
+        return &p->head->tag_floor;
+    case WR_PURGE_KEY_FLOOR:
+        return &p->head->key_floor;
+    case WR_PURGE_PREFIX_FLOOR:
+    default:
+        return &p->head->prefix_floor;
+    }
 }
 
 static bool record_at(const struct wr_purges *p, uint32_t i, struct wr_purge_record *r)

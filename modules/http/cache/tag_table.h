@@ -9,8 +9,8 @@
  * afterwards.
  *
  * When a table is full, the oldest purge is forgotten, and its stamp becomes the floor: objects
- * with tags (or, for keys and prefixes, all objects) made before the floor count as purged. Nothing that was
- * purged revives. The table has a segment of its own, whose size depends on nothing in the
+ * with tags (or, for keys and prefixes, all objects) made before the floor count as purged. Nothing
+ * that was purged revives. The table has a segment of its own, whose size depends on nothing in the
  * configuration: every reload keeps it. */
 #ifndef WR_TAG_TABLE_H
 #define WR_TAG_TABLE_H
