@@ -318,15 +318,13 @@ static bool fill_record(struct wr_purge_record *r, const struct stamps *s, enum 
 
 static struct stamps *floor_of(const struct wr_purges *p, enum wr_purge_kind kind)
 {
-    switch (kind) {
-    case WR_PURGE_TAG_FLOOR:
-        return &p->head->tag_floor;
-    case WR_PURGE_KEY_FLOOR:
-        return &p->head->key_floor;
-    case WR_PURGE_PREFIX_FLOOR:
-    default:
-        return &p->head->prefix_floor;
-    }
+    struct wr_purge_head *h = p->head;
+    struct stamps *const floors[] = {
+        [WR_PURGE_TAG_FLOOR] = &h->tag_floor, [WR_PURGE_PREFIX_FLOOR] = &h->prefix_floor,
+        [WR_PURGE_KEY_FLOOR] = &h->key_floor,
+    };
+
+    return floors[kind];
 }
 
 static bool record_at(const struct wr_purges *p, uint32_t i, struct wr_purge_record *r)
