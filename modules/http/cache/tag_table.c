@@ -1,5 +1,5 @@
-/* tag_table: what was purged, by tag, by key and by prefix. Look-ups read it without a lock; the few
- * that purge write under the lock of byte 0 of the segment.
+/* tag_table: what was purged, by tag, by key and by prefix. Look-ups read it without a lock; the
+ * few that purge write under the lock of byte 0 of the segment.
  *
  * Whatever a reader meets half-written errs to the side of "purged": a tag is forgotten by raising
  * the floor first, then taking the tag out, and readers look at the floor last. A writer that dies
