@@ -37,6 +37,8 @@ stream {
     server { listen 10.98.1.1:84; proxy_pass u; forward nat; deny 10.98.1.2; }
     server { listen 10.98.1.1:85; proxy_pass u; forward nat; allow 10.98.1.0/24; deny all; }
     server { listen 10.98.1.1:86; proxy_pass spare; forward nat; }
+    server { listen 10.98.1.1:87; listen 88; listen [fd98:1::1]:87; proxy_pass u;
+             forward nat masquerade; }
     server { listen 10.98.1.1:90; proxy_pass u; }
 }
 CONF
@@ -58,6 +60,12 @@ is $n->ask('10.98.1.1', 84), 'Connection refused', 'deny';
 is $n->ask('10.98.1.1', 85), 'a 10.98.1.2', 'allow';
 is $n->ask('10.98.1.1', 86), 'b 10.98.1.2', 'the backup, while no other server is usable';
 is $n->once('10.98.1.1', 80), 'a 10.98.1.1', 'a client of this machine';
+
+is $n->ask('10.98.1.1', 87), 'a 10.98.2.1', 'masquerade: the server sees an address of ours';
+like $n->order('10.98.1.1', 87, 8), qr/^(?:aaba|abaa|baaa|aaab){2}$/, 'in the same order';
+like $n->ask('fd98:1::1', 87), qr/^[ab] fd98:[23]::1$/, 'IPv6, too';
+like $n->ask('10.98.1.1', 88), qr/^[ab] 10.98.[23].1$/, 'a wildcard, too';
+is $n->ask('10.98.1.1', 80) =~ s/^. //r, '10.98.1.2', 'others are not masqueraded';
 
 # ---- one connection
 

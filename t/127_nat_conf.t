@@ -30,8 +30,12 @@ if ($err =~ /was built without/) {
 is $code, 0, 'forward nat' or diag $err;
 
 my @refused = (
-    ['listen 127.0.0.1:8080; forward nat masquerade; proxy_pass 192.0.2.1:80;',
-        qr/cannot masquerade yet/],
+    ['listen 127.0.0.1:8080; forward nat tunnel; proxy_pass 192.0.2.1:80;',
+        qr/invalid parameter "tunnel"/],
+    ['listen 127.0.0.1:8080; forward proxy masquerade; proxy_pass 192.0.2.1:80;',
+        qr/invalid parameter "masquerade"/],
+    ['listen 127.0.0.1:8080 udp; forward nat; proxy_pass 192.0.2.1:80;',
+        qr/UDP is not forwarded by the kernel yet/],
     ['listen 127.0.0.1:8080; forward tunnel; proxy_pass 192.0.2.1:80;', qr/invalid value "tunnel"/],
     ['listen 127.0.0.1:8080; forward nat; return a;', qr/needs a "proxy_pass"/],
     ['listen 127.0.0.1:8080; forward nat; proxy_pass $remote_addr:80;', qr/without variables/],

@@ -8,6 +8,7 @@
 
 struct nat_scope {
     uint32_t forward, exit;
+    bool masquerade;
 };
 enum { FORWARD_PROXY, FORWARD_NAT };
 enum { EXIT_REMOVE, EXIT_KEEP };
@@ -36,15 +37,14 @@ static const struct wr_enum ways[] = {
 
 static bool set_forward(struct wr_cf *cf, void *conf)
 {
-    const struct nat_scope *c = conf;
+    struct nat_scope *c = conf;
 
-    if (cf->nargs > 1)
-        return wr_cf_error(cf, 2, "invalid parameter \"" WR_FMT "\"%s", WR_ARG(wr_cf_arg(cf, 2)),
-                           wr_str_is(wr_cf_arg(cf, 2), "masquerade") ? ": this release cannot "
-                           "masquerade yet; let the servers route their replies through this "
-                           "machine" : "");
     if (!wr_set_enum(cf, conf))
         return false;
+    c->masquerade = c->forward == FORWARD_NAT && cf->nargs > 1
+                 && wr_str_is(wr_cf_arg(cf, 2), "masquerade");
+    if (cf->nargs > 1 && !c->masquerade)
+        return wr_cf_error(cf, 2, "invalid parameter \"" WR_FMT "\"", WR_ARG(wr_cf_arg(cf, 2)));
     if (c->forward == FORWARD_NAT && !wr_nat_kernel_there())
         return wr_cf_error(cf, 1, "\"forward nat\" needs libnftables and libnetfilter_conntrack: "
                            "this weir was built without them");
@@ -192,6 +192,7 @@ static bool add_server(struct wr_cf *cf, struct wr_nat_conf *all, const struct w
     sv->u = use->u;
     sv->group = group_number(cf, all, use->u);
     sv->timeout_s = TIMEOUT_S;
+    sv->masquerade = ((const struct nat_scope *)wr_scope_conf(scope, &wr_module_nat))->masquerade;
     wr_nat_in_force(scope, "allow", read_rule, &to);
     wr_nat_in_force(scope, "proxy_timeout", read_timeout, sv);
     ok = wr_nat_check_server(cf, scope);
@@ -229,9 +230,10 @@ static const struct wr_enum exits[] = {
 static const struct wr_directive directives[] = {
     { .name = "forward", .where = WR_L4 | WR_LV_SERVER, .min = 1, .max = 2, .set = set_forward,
       .offset = offsetof(struct nat_scope, forward), .data = ways, .def = NULL,
-      .words = "proxy|nat",
+      .words = "proxy|nat [masquerade]",
       .help = "proxy (default): a session of two connections; nat: the kernel translates the "
-              "addresses of one connection, and the server sees the client's" },
+              "addresses of one connection, and the server sees the client's, or with masquerade "
+              "this machine's" },
     WR_ENUM("forward_exit", WR_L4 | WR_LV_LAYER, struct nat_scope, exit, exits, "remove",
             "keep: servers with `forward nat` go on without weir when it ends"),
     { 0 },

@@ -15,6 +15,7 @@ struct wr_nat_server {           /* server {} with `forward nat` */
     uint32_t group;              /* index in wr_nat_conf.groups */
     enum wr_nat_way way;
     uint32_t timeout_s;          /* proxy_timeout */
+    bool masquerade;
     WR_VEC(const struct wr_listener *) listens;
     WR_VEC(struct wr_nat_rule) rules;
 };
@@ -72,6 +73,7 @@ struct wr_nat_chain {            /* a server's rules for one family */
     uint32_t slots;
     const uint32_t *slot;        /* indexes of peers */
     const struct wr_nat_peer *peers;
+    uint32_t npeers;
     uint64_t id;                 /* names the chains and the map; set by wr_nat_chain_name */
     uint64_t filled;             /* a hash of what is in its map */
 };

@@ -78,7 +78,66 @@ static void put_elements(struct wr_text *t, const struct wr_nat_plan *p, const c
     }
 }
 
+/* ---- masquerade ---- */
+
+/* Adds a source address of this machine, so that the replies come back to it. The clients of a
+ * wildcard are told from those of other tables by the server they go to. */
+static void put_source_rule(struct wr_text *t, const struct wr_nat_plan *p,
+                            const struct wr_listener *l, int family)
+{
+    const char *ip = ip_word(family);
+
+    wr_text_fmt(t, "add rule inet " WR_FMT " postrouting ct status dnat ", WR_ARG(p->table));
+    if (wr_addr_wildcard(&l->addr)) {
+        wr_text_fmt(t, "%s daddr . meta l4proto . th dport @q%d ", ip, family == AF_INET ? 4 : 6);
+    } else {
+        wr_text_fmt(t, "ct original %s daddr ", ip);
+        wr_addr_text_ip(&l->addr, t);
+    }
+    wr_text_fmt(t, " meta l4proto tcp ct original proto-dst %u masquerade\n",
+                (unsigned)wr_addr_port(&l->addr));
+}
+
+static void put_source_rules(struct wr_text *t, const struct wr_nat_plan *p)
+{
+    for (uint32_t i = 0; i < p->n; i++) {
+        const struct wr_nat_chain *c = &p->chains[i];
+
+        for (uint32_t k = 0; c->sv->masquerade && k < c->sv->listens.n; k++)
+            if (wr_nat_serves(c->sv->listens.at[k], c->family))
+                put_source_rule(t, p, c->sv->listens.at[k], c->family);
+    }
+}
+
+/* All servers of such chains, for wildcards. */
+static void put_source_sets(struct wr_text *t, const struct wr_nat_plan *p)
+{
+    wr_text_fmt(t, "flush set inet " WR_FMT " q4\nflush set inet " WR_FMT " q6\n",
+                WR_ARG(p->table), WR_ARG(p->table));
+    for (uint32_t i = 0; i < p->n; i++) {
+        const struct wr_nat_chain *c = &p->chains[i];
+
+        for (uint32_t k = 0; c->sv->masquerade && k < c->npeers; k++) {
+            wr_text_fmt(t, "add element inet " WR_FMT " q%d { ", WR_ARG(p->table),
+                        c->family == AF_INET ? 4 : 6);
+            wr_addr_text_ip(&c->peers[k].addr, t);
+            wr_text_fmt(t, " . tcp . %u }\n", (unsigned)wr_addr_port(&c->peers[k].addr));
+        }
+    }
+}
+
 /* ---- the table ---- */
+
+static void put_source_base(struct wr_text *t, const struct wr_nat_plan *p)
+{
+    for (int v = 4; v <= 6; v += 2)
+        wr_text_fmt(t, "add set inet " WR_FMT " q%d { typeof %s daddr . meta l4proto . th dport; "
+                    "}\n", WR_ARG(p->table), v, v == 4 ? "ip" : "ip6");
+    wr_text_fmt(t, "add chain inet " WR_FMT " postrouting { type nat hook postrouting priority "
+                "100; policy accept; }\nflush chain inet " WR_FMT " postrouting\n",
+                WR_ARG(p->table), WR_ARG(p->table));
+    put_source_rules(t, p);
+}
 
 /* The flows that are there need connection tracking, which the kernel keeps up as long as a rule
  * uses it: the first rule of each hook does, and stays when all others have gone. */
@@ -98,6 +157,7 @@ static void put_base(struct wr_text *t, const struct wr_nat_plan *p)
         wr_text_fmt(t, "add map inet " WR_FMT " w%d { typeof meta l4proto . th dport : verdict; "
                     "}\n", WR_ARG(p->table), v);
     }
+    put_source_base(t, p);
     for (size_t i = 0; i < WR_COUNT(hooks); i++) {
         const char *h = hooks[i];
         struct wr_str n = p->table;
@@ -334,6 +394,7 @@ static void put_all_elements(struct wr_text *t, const struct wr_nat_plan *p)
     put_elements(t, p, "v6", AF_INET6, false);
     put_elements(t, p, "w4", AF_INET, true);
     put_elements(t, p, "w6", AF_INET6, true);
+    put_source_sets(t, p);
 }
 
 void wr_nat_rules_write(struct wr_text *t, const struct wr_nat_plan *p)

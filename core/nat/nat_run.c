@@ -101,7 +101,7 @@ static void add_chain(struct wr_nat_plan *p, struct wr_pool *pool, const struct 
         serves = serves || wr_nat_serves(sv->listens.at[i], family);
     if (!serves)
         return;
-    *c = (struct wr_nat_chain){ .sv = sv, .family = family, .peers = l.at,
+    *c = (struct wr_nat_chain){ .sv = sv, .family = family, .peers = l.at, .npeers = l.n,
                                 .slots = wr_nat_slots(l.at, l.n) };
     slot = WR_NEW_ARRAY(pool, uint32_t, c->slots);
     wr_nat_slots_fill(l.at, l.n, slot, c->slots);
