@@ -126,7 +126,7 @@ static enum wr_cache_finding find_object(struct wr_exchange *x, struct wr_cache_
             f = WR_CACHE_THERE;
     }
     if (f != WR_CACHE_THERE && c->zone->disk
-        && (c->view.disk > 0 || atomic_load(c->zone->loaded) == 0))
+        && (c->view.disk > 0 || atomic_load(c->zone->store.loaded) == 0))
         f = read_file(x, c);
     if (f == WR_CACHE_READING)
         await_read(x, c, true);

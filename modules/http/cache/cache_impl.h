@@ -38,7 +38,6 @@ struct wr_cache_zone {         /* of a configuration */
     bool purge;                /* purger=on */
     struct wr_cache_folder folder;
     struct wr_cache_store store;
-    _Atomic uint32_t *loaded;  /* shared: the index knows all files of the folder */
     _Atomic uint64_t *owner;   /* shared, of the folder: number of the keeper that may change it */
     struct wr_cache_evictor *evictor; /* keeper only, like the fields below */
     struct wr_cache_loader *loader, *purger; /* NULL: does not run */

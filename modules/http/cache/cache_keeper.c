@@ -73,7 +73,7 @@ static void is_loaded(void *arg, const struct wr_cache_load_sums *sums)
     const struct wr_cache_zone *z = WR_CHECK(arg, CACHE_ZONE);
 
     if (!sums->failed)
-        atomic_store(z->loaded, 1);
+        atomic_store(z->store.loaded, 1);
     if (sums->files + sums->removed > 0)
         wr_say(WR_LOG_NOTICE, 0, "http file cache: %s %.3fM, %llu files", z->path,
                (double)sums->bytes / 1048576, (unsigned long long)sums->files);

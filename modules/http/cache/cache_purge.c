@@ -43,7 +43,7 @@ bool wr_cache_purge_key(struct wr_cache_zone *z, struct wr_str key, bool soft, b
 {
     struct wr_cache_name name = wr_cache_name_of(key, 0);
     uint64_t now = wr_purge_stamp(&z->store.purges);
-    bool complete = atomic_load(z->loaded) != 0;
+    bool complete = atomic_load(z->store.loaded) != 0;
     struct wr_cache_view v = { 0 };
 
     if (!wr_cache_index_purge(&z->store.index, &name, now, soft, &v))

@@ -4,7 +4,7 @@
 
 #include <fcntl.h>
 
-#define LAYOUT 2
+#define LAYOUT 3
 #define PURGE_LAYOUT 2
 #define PAGE 4096
 #define COPY_STEP 64               /* entries of a call of wr_cache_store_copy */
@@ -14,6 +14,7 @@ static size_t place_parts(struct wr_cache_store *s, struct wr_zone z, size_t key
     wr_cache_index_place(&s->index, &z, keys);
     wr_cache_waits_place(&s->waits, &z);
     wr_cache_memory_place(&s->memory, &z, memory, &s->index);
+    s->loaded = wr_zone_part(&z, sizeof(*s->loaded));
     s->index.waits = &s->waits;
     return z.n;
 }

@@ -1,5 +1,6 @@
-/* cache_store: the shared memory of one proxy_cache_path: the index and the memory tier in a
- * segment "cache/NAME", the purges in a segment "cache-purges/NAME".
+/* cache_store: the shared memory of one proxy_cache_path: the index, a word that tells whether it is
+ * complete, and the memory tier in a segment "cache/NAME", the purges in a segment
+ * "cache-purges/NAME".
  *
  * Reload with the same sizes, and USR2: everything goes on. With another keys_zone or memory size:
  * the purges go on, index and memory begin anew, and the keeper copies what the old segment has
@@ -16,6 +17,7 @@ struct wr_cache_store {
     struct wr_cache_memory memory;
     struct wr_cache_waits waits;
     struct wr_purges purges;
+    _Atomic uint32_t *loaded;     /* shared: the index has all files of the folder */
     struct wr_shm *previous;      /* held; NULL: there is nothing to copy */
     uint32_t copied;              /* cursor of wr_cache_store_copy */
 };

@@ -158,19 +158,6 @@ static enum wr_filter_result add_status(struct wr_exchange *x)
 
 struct wr_threads *wr_cache_threads;
 
-/* With the index begins the word that tells whether it is complete. */
-static bool open_memory(struct wr_conf *conf, struct wr_cache_zone *z)
-{
-    const char *name = wr_pool_fmt(conf->pool, "cache-loaded/" WR_FMT, WR_ARG(z->name)).p;
-    struct wr_shm *shm = wr_shm_get(conf->shm, conf->old_shm, name, 1,
-                                    z->keys_size ^ (uint64_t)z->memory_size << 20, 64, NULL);
-
-    if (shm == NULL)
-        return false;
-    z->loaded = shm->p;
-    return wr_cache_store_open(&z->store, conf, z->name, z->keys_size, z->memory_size);
-}
-
 /* By path: a folder keeps its owner when a reload gives its zone another name or size. */
 static bool open_owner(struct wr_conf *conf, struct wr_cache_zone *z)
 {
@@ -204,7 +191,8 @@ static bool open_zone(struct wr_cf *cf, struct wr_cache_zone *z)
 {
     const char *why;
 
-    if (!open_memory(cf->conf, z) || (z->disk && !open_owner(cf->conf, z)))
+    if (!wr_cache_store_open(&z->store, cf->conf, z->name, z->keys_size, z->memory_size)
+        || (z->disk && !open_owner(cf->conf, z)))
         return wr_cf_error_at(cf, z->node, 0, "shared memory for the zone \"" WR_FMT "\" could not"
                               " be made (%d: %s)", WR_ARG(z->name), errno, strerror(errno));
     wr_cache_folder_init(&z->folder, z->path, z->levels);
@@ -243,7 +231,7 @@ static bool worker_init(struct wr_conf *conf, struct wr_loop *loop)
     for (struct wr_cache_zone *z = state->zones; z != NULL; z = z->next) {
         if (!z->disk)
             continue;
-        if (atomic_load(z->loaded) == 0)
+        if (atomic_load(z->store.loaded) == 0)
             (void)wr_cache_purges_read(z);
         z->store.index.dropped = entry_dropped;
         z->store.index.dropped_arg = z;
