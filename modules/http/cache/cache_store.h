@@ -1,5 +1,5 @@
-/* cache_store: the shared memory of one proxy_cache_path: the index, a word that tells whether it is
- * complete, and the memory tier in a segment "cache/NAME", the purges in a segment
+/* cache_store: the shared memory of one proxy_cache_path: the index, a word that tells whether it
+ * is complete, and the memory tier in a segment "cache/NAME", the purges in a segment
  * "cache-purges/NAME".
  *
  * Reload with the same sizes, and USR2: everything goes on. With another keys_zone or memory size:
