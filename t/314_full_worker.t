@@ -27,6 +27,14 @@ sub busy {
     return ($c, $pid);
 }
 
+# Has weir read all that its clients have sent? A client whose next byte is still unread counts as
+# idle, and gives its place to a new one.
+sub is_read {
+    my ($w) = @_;
+    my $port = sprintf '%04X', $w->port('web');
+    return Weir::slurp('/proc/net/tcp') !~ /^\s*\d+: \w+:$port \w+:\w+ 01 \w+:(?!00000000)/m;
+}
+
 # ---- one of four is full
 
 my $w = Weir->new;
@@ -139,6 +147,7 @@ for (1 .. 80) {
     push @clients, $c;
 }
 is @clients, 72, 'every place of every worker is taken';
+becomes { is_read($w) } 'by clients that are not idle';
 for my $where ('web', 'unix:web', 'tls') {
     my $refused = $w->connect($where);
     like $refused->ending, qr/^(eof|reset)$/, "$where: one more is refused";
@@ -168,6 +177,7 @@ http {
 }
 CONF
 @clients = map { (busy($w))[0] } 1 .. 18;
+becomes { is_read($w) } 'eighteen clients';
 like $w->connect('web')->ending, qr/eof|reset/, 'clients leave a tenth of the connections';
 $clients[0]->send("ET /s HTTP/1.1\r\nHost: a\r\n\r\n");
 is Weir::Http::reply($clients[0])->{body}, 'ok', 'the reserved part is there for servers';

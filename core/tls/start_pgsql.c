@@ -46,12 +46,14 @@ static enum wr_verdict refuse_plain(struct wr_exchange *x)
 {
     static const char text[] = "E\0\0\0\x34SFATAL\0VFATAL\0C28000\0M"
                                "this server requires TLS\0";
-    size_t put, got;
+    size_t put, got, at = 0;
 
     for (int i = 0; i < READS; i++)
         if (wr_conn_read(&x->s->conn, wr_scratch, WR_SCRATCH, &got) != WR_IO_OK)
             break;
-    (void)!wr_conn_write(&x->s->conn, text, sizeof(text), &put);
+    while (at < sizeof(text)
+           && wr_conn_write(&x->s->conn, text + at, sizeof(text) - at, &put) == WR_IO_OK)
+        at += put;
     return refuse_client(x, "client sent no SSLRequest");
 }
 
