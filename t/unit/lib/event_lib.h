@@ -36,7 +36,7 @@ static WR_UNUSED int run_suite(const char *name, const TTest *const *tests)
     SRunner *runner;
     int failed;
 
-    tcase_set_timeout(tc, 30);
+    tcase_set_timeout(tc, 120);
     for (; *tests != NULL; tests++)
         tcase_add_test(tc, *tests);
     suite_add_tcase(suite, tc);

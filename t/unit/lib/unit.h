@@ -25,7 +25,7 @@ static inline int unit_run(const char *name, const TTest *const *tests, size_t n
     SRunner *runner;
     int failed;
 
-    tcase_set_timeout(tcase, 30);
+    tcase_set_timeout(tcase, 120);
     for (size_t i = 0; i < n; i++)
         tcase_add_test(tcase, tests[i]);
     suite_add_tcase(suite, tcase);
