@@ -151,7 +151,7 @@ struct wr_cache_ref wr_cache_fill_ref(const struct wr_cache_fill *f)
 }
 
 /* An object whose size was not known has a block of its own; if it is small it moves to where other
- * small ones are, and the block is for the next one. Who follows it reads on in the block. */
+ * small ones are, and the block is for the next one. */
 static void move_small(struct wr_cache_fill *f)
 {
     f->moved = wr_cache_fill_new(f->m, f->filled);

@@ -171,14 +171,16 @@ static enum wr_io slice_read(struct wr_endpoint *e, void *p, size_t n, size_t *g
         return io;
     if (s->why != NULL)
         return WR_IO_ERROR;
+    if (s->fetching) /* a slice is passed on when it is whole, and was judged */
+        return WR_IO_AGAIN;
     if (s->q.n > 0) {
         *got = wr_bufq_peek(&s->q, p, n);
         wr_bufq_drop(&s->q, *got);
         return WR_IO_OK;
     }
-    if (!s->fetching && !has_more(s))
+    if (!has_more(s))
         return WR_IO_EOF;
-    if (!s->fetching && !fetch_next(x, s)) {
+    if (!fetch_next(x, s)) {
         s->why = "a slice could not be asked for";
         return WR_IO_ERROR;
     }
